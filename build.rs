@@ -1,0 +1,155 @@
+//! Turns `proto/` into Rust and into the descriptor set that reflection serves. No `protoc` is needed.
+//!
+//! Two passes over the same descriptors. The first makes messages and clients, typed, as any caller wants them. The second makes the
+//! servers, in which the bulky messages are replaced by their wire forms in `proto/wire.rs`: rows
+//! pass through a server as bytes, never as structs. The replacement is decided by the shape that a message has, and a
+//! message whose name promises a shape it does not have fails the build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+use prost::Message as _;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FileDescriptorSet};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    let mut sources = Vec::new();
+    find_sources(Path::new("proto/orrery"), &mut sources)?;
+    sources.sort();
+    let descriptors = protox::compile(&sources, ["proto"])?;
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+
+    let client_dir = out.join("client");
+    fs::create_dir_all(&client_dir)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .bytes(".")
+        .out_dir(&client_dir)
+        .compile_fds(descriptors.clone())?;
+
+    let server_dir = out.join("server");
+    fs::create_dir_all(&server_dir)?;
+    let mut servers =
+        tonic_prost_build::configure().build_client(false).codec_path("crate::codec::ServerCodec").out_dir(&server_dir);
+    let packages: BTreeSet<&str> = descriptors.file.iter().map(prost_types::FileDescriptorProto::package).collect();
+    for package in packages {
+        if let Some(module) = package.strip_prefix("orrery.") {
+            let module = module.replace('.', "::").replace("type::", "r#type::");
+            servers = servers.extern_path(format!(".{package}"), format!("crate::{module}"));
+        }
+    }
+    for (message, wire) in wire_forms(&descriptors)? {
+        servers = servers.extern_path(message, format!("crate::wire::{wire}"));
+    }
+    servers.compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn find_sources(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            find_sources(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Which messages a server handles in wire form: fully qualified name to the type in `proto/wire.rs`.
+fn wire_forms(set: &FileDescriptorSet) -> Result<BTreeMap<String, &'static str>, String> {
+    let mut messages = BTreeMap::new();
+    for file in &set.file {
+        for message in &file.message_type {
+            messages.insert(format!(".{}.{}", file.package(), message.name()), message);
+        }
+    }
+    let mut forms = BTreeMap::new();
+    for file in set.file.iter().filter(|file| file.package().starts_with("orrery.")) {
+        for method in file.service.iter().flat_map(|service| &service.method) {
+            let input = (method.input_type().to_owned(), messages.get(method.input_type()));
+            let output = (method.output_type().to_owned(), messages.get(method.output_type()));
+            match leading_word(method.name()) {
+                "Write" => {
+                    check(&input, is_write_request)?;
+                    check(&output, is_write_response)?;
+                    forms.insert(input.0, "WriteRequest");
+                    forms.insert(output.0, "WriteResponse");
+                }
+                "Stream" => {
+                    check(&output, |message| is_page(message, "resume_token"))?;
+                    forms.insert(output.0, "Encoded");
+                }
+                "List" => {
+                    check(&output, |message| is_page(message, "next_page_token"))?;
+                    forms.insert(output.0, "Encoded");
+                }
+                "Get" | "BatchGet" => {
+                    forms.insert(output.0, "Encoded");
+                }
+                // A method that returns the resource itself.
+                _ if output.0.starts_with(".orrery.") && !output.0.ends_with("Response") => {
+                    forms.insert(output.0, "Encoded");
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(forms)
+}
+
+/// The verb that a method's name begins with; `BatchGet` counts as one.
+fn leading_word(name: &str) -> &str {
+    if name.starts_with("BatchGet") {
+        return "BatchGet";
+    }
+    let end = name.char_indices().skip(1).find(|(_, c)| c.is_ascii_uppercase()).map_or(name.len(), |(at, _)| at);
+    &name[..end]
+}
+
+fn check(message: &(String, Option<&&DescriptorProto>), fits: impl Fn(&DescriptorProto) -> bool) -> Result<(), String> {
+    match message.1 {
+        Some(descriptor) if fits(descriptor) => Ok(()),
+        _ => Err(format!("{} does not have the shape that its name promises; see proto/wire.rs", message.0)),
+    }
+}
+
+fn has(message: &DescriptorProto, number: i32, name: Option<&str>, kind: Type, repeated: bool) -> bool {
+    message.field.iter().any(|field| {
+        field.number() == number
+            && name.is_none_or(|name| field.name() == name)
+            && field.r#type() == kind
+            && (field.label() == Label::Repeated) == repeated
+    })
+}
+
+fn is_page(message: &DescriptorProto, token: &str) -> bool {
+    message.field.len() == 2
+        && has(message, 1, None, Type::Message, true)
+        && has(message, 2, Some(token), Type::String, false)
+}
+
+fn is_write_request(message: &DescriptorProto) -> bool {
+    message.field.len() == 2
+        && has(message, 1, Some("start"), Type::Message, false)
+        && has(message, 2, Some("chunk"), Type::Message, false)
+        && message.nested_type.iter().any(|chunk| {
+            chunk.name() == "Chunk"
+                && chunk.field.len() == 2
+                && has(chunk, 1, Some("offset"), Type::Int64, false)
+                && has(chunk, 2, None, Type::Message, true)
+        })
+}
+
+fn is_write_response(message: &DescriptorProto) -> bool {
+    let counts = ["committed_offset", "created", "updated", "unchanged", "rejected"];
+    message.field.len() == 7
+        && counts.iter().zip(1..).all(|(name, number)| has(message, number, Some(name), Type::Int64, false))
+        && has(message, 6, Some("row_errors"), Type::Message, true)
+        && has(message, 7, Some("superseded"), Type::Int64, false)
+}

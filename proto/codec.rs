@@ -1,0 +1,125 @@
+//! The codec of Orrery's servers: protobuf, with two differences from tonic's own. A response may be encoded already
+//! ([`Encoded`]), and a request that cannot be decoded is the caller's mistake: INVALID_ARGUMENT that names the field, where tonic
+//! would say INTERNAL.
+
+use std::marker::PhantomData;
+
+use bytes::BufMut as _;
+use prost::Message;
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::r#type::v1::ErrorReason;
+use crate::wire::Encoded;
+
+/// The domain of every `google.rpc.ErrorInfo` that Orrery sends.
+pub const ERROR_DOMAIN: &str = "orrery";
+
+/// What [`ServerCodec`] can send: every message, and [`Encoded`].
+pub trait Outgoing {
+    /// Writes the message's bytes.
+    fn put(self, buffer: &mut EncodeBuf<'_>);
+}
+
+impl<M: Message> Outgoing for M {
+    fn put(self, buffer: &mut EncodeBuf<'_>) {
+        buffer.reserve(self.encoded_len());
+        self.encode_raw(buffer);
+    }
+}
+
+impl Outgoing for Encoded {
+    fn put(self, buffer: &mut EncodeBuf<'_>) {
+        buffer.reserve(self.body.len() + self.tail.len());
+        buffer.put_slice(&self.body);
+        buffer.put_slice(&self.tail);
+    }
+}
+
+/// Encodes responses `T` and decodes requests `U`.
+#[derive(Debug)]
+pub struct ServerCodec<T, U>(PhantomData<fn() -> (T, U)>);
+
+impl<T, U> Default for ServerCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for ServerCodec<T, U>
+where
+    T: Outgoing + Send + 'static,
+    U: Message + Default + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ServerEncoder<T>;
+    type Decoder = ServerDecoder<U>;
+
+    fn encoder(&mut self) -> ServerEncoder<T> {
+        ServerEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> ServerDecoder<U> {
+        ServerDecoder(PhantomData)
+    }
+}
+
+/// The encoding half of [`ServerCodec`].
+#[derive(Debug)]
+pub struct ServerEncoder<T>(PhantomData<fn() -> T>);
+
+impl<T: Outgoing> Encoder for ServerEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.put(buffer);
+        Ok(())
+    }
+}
+
+/// The decoding half of [`ServerCodec`].
+#[derive(Debug)]
+pub struct ServerDecoder<U>(PhantomData<fn() -> U>);
+
+impl<U: Message + Default> Decoder for ServerDecoder<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        U::decode(buffer).map(Some).map_err(|error| malformed(&error.to_string()))
+    }
+}
+
+/// The status for bytes that are no message, from prost's description: "failed to decode Protobuf message: Product.name: why" (the
+/// path is there for known fields only).
+fn malformed(description: &str) -> Status {
+    let rest = description.rsplit_once("message: ").map_or(description, |(_, rest)| rest);
+    let (field, why) = match rest.rsplit_once(": ") {
+        Some((path, why)) => (field_path(path), why),
+        None => (String::new(), rest),
+    };
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason_name(ErrorReason::MessageMalformed), ERROR_DOMAIN, std::collections::HashMap::new());
+    if field.is_empty() {
+        return Status::with_error_details(
+            tonic::Code::InvalidArgument,
+            format!("the request is no message of its type: {why}"),
+            details,
+        );
+    }
+    details.add_bad_request_violation(field.clone(), why);
+    Status::with_error_details(tonic::Code::InvalidArgument, format!("{field}: {why}"), details)
+}
+
+/// `CreateProductRequest.product: Product.name: invalid string value` names its fields as `Message.field`, outermost first.
+fn field_path(path: &str) -> String {
+    path.split(": ").filter_map(|step| step.split_once('.').map(|(_, field)| field)).collect::<Vec<_>>().join(".")
+}
+
+/// A reason as it stands in `google.rpc.ErrorInfo`: the enum value's name without its prefix.
+pub fn reason_name(reason: ErrorReason) -> &'static str {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_")
+}

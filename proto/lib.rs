@@ -1,0 +1,32 @@
+//! The contract of Orrery as Rust: messages and clients generated from the `.proto` files beside this one, servers in
+//! which rows are handled as bytes ([`wire`]), and the descriptors that reflection serves.
+
+pub mod codec;
+pub mod wire;
+
+/// All descriptors of the contract, encoded as a `google.protobuf.FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// `orrery.type`: what every slice's contract uses.
+pub mod r#type {
+    /// `orrery.type.v1`.
+    #[allow(missing_docs, clippy::pedantic, reason = "generated; the manual is the .proto file")]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/client/orrery.r#type.v1.rs"));
+    }
+}
+
+/// `orrery.catalog`: products and their metrics.
+pub mod catalog {
+    /// `orrery.catalog.v1`: messages and [`catalog_service_client`](v1::catalog_service_client).
+    #[allow(missing_docs, clippy::pedantic, reason = "generated; the manual is the .proto file")]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/client/orrery.catalog.v1.rs"));
+
+        /// The service to implement, with rows in wire form.
+        pub mod server {
+            include!(concat!(env!("OUT_DIR"), "/server/orrery.catalog.v1.rs"));
+            pub use catalog_service_server::*;
+        }
+    }
+}

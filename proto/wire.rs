@@ -1,0 +1,77 @@
+//! The forms in which a server handles rows: as bytes of the wire.
+//!
+//! Every paged read answers with `{repeated Resource = 1; string token = 2}` and every chunked write takes `{start = 1 | chunk = 2
+//! {offset = 1, repeated Resource = 2}}`. A `repeated Resource` and a `repeated bytes` are the same on the wire, so one Rust type
+//! serves every resource and no row becomes a struct on its way through. `build.rs` puts these types into the generated
+//! servers and refuses a contract whose messages do not have these shapes.
+
+use bytes::Bytes;
+
+use crate::r#type::v1::{RowError, WriteStart};
+
+/// A response that is encoded already: the bytes of a message of whatever type the method returns.
+#[derive(Clone, Debug, Default)]
+pub struct Encoded {
+    /// The first part of the message, as a rule its rows.
+    pub body: Bytes,
+    /// The rest of the message, as a rule its token. Kept apart so that a large body is not moved to append it.
+    pub tail: Bytes,
+    /// How many rows the message holds; for logs and metrics.
+    pub rows: u64,
+}
+
+/// One message to a chunked write.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WriteRequest {
+    /// `start` or `chunk`.
+    #[prost(oneof = "WriteMessage", tags = "1, 2")]
+    pub message: Option<WriteMessage>,
+}
+
+/// What a message to a chunked write holds.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum WriteMessage {
+    /// What holds for the whole stream; the first message.
+    #[prost(message, tag = "1")]
+    Start(WriteStart),
+    /// Rows.
+    #[prost(message, tag = "2")]
+    Chunk(WriteChunk),
+}
+
+/// Rows to write in one commit.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WriteChunk {
+    /// The offset of the first row.
+    #[prost(int64, tag = "1")]
+    pub offset: i64,
+    /// The rows, each an encoded resource.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub rows: Vec<Bytes>,
+}
+
+/// An acknowledgement of a chunked write. The counts are of the rows acknowledged beyond the message before.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WriteResponse {
+    /// Every row before this offset is committed.
+    #[prost(int64, tag = "1")]
+    pub committed_offset: i64,
+    /// Rows that were created.
+    #[prost(int64, tag = "2")]
+    pub created: i64,
+    /// Rows that existed and were changed.
+    #[prost(int64, tag = "3")]
+    pub updated: i64,
+    /// Rows that equal what is stored.
+    #[prost(int64, tag = "4")]
+    pub unchanged: i64,
+    /// Rows that were refused.
+    #[prost(int64, tag = "5")]
+    pub rejected: i64,
+    /// Why, for the first refused rows.
+    #[prost(message, repeated, tag = "6")]
+    pub row_errors: Vec<RowError>,
+    /// Rows that gave way to a later row of the same key in the same chunk.
+    #[prost(int64, tag = "7")]
+    pub superseded: i64,
+}
