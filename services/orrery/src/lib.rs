@@ -1,1 +1,4 @@
-//! placeholder
+//! The operator's command as a library: what `orrery` does, for its `main` and for tests.
+
+pub mod cli;
+pub mod migrate;
