@@ -1,3 +1,4 @@
 //! placeholder
 
 pub mod label;
+pub mod uid;

@@ -1,0 +1,93 @@
+//! The identities of resources: a prefix that tells the kind, then 26 characters of time-ordered id, or whatever a caller brings.
+
+use std::sync::{Mutex, PoisonError};
+
+use ulid::Generator;
+
+/// The most characters after the prefix.
+const MAX_SUFFIX_BYTES: usize = 124;
+
+/// One order for all uids that a process makes: within one millisecond the next one is the last one plus one.
+static GENERATOR: Mutex<Generator> = Mutex::new(Generator::new());
+
+/// One kind of uid, told by its prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UidKind {
+    /// What every uid of this kind begins with, for example `prd_`.
+    pub prefix: &'static str,
+}
+
+impl UidKind {
+    /// Makes a new uid: the prefix and a lower-case ULID. Each one sorts after those that this process made before, bytewise.
+    #[must_use]
+    pub fn new_uid(self) -> String {
+        let mut generator = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = match generator.generate() {
+            Ok(next) => next,
+            Err(overflow) => overflow.commit_overflow_increment(),
+        };
+        drop(generator);
+        let mut uid = format!("{}{next}", self.prefix);
+        // The prefix is lower case already.
+        uid.make_ascii_lowercase();
+        uid
+    }
+
+    /// Whether `uid` is one of this kind: the prefix, then 1 to 124 of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`. The error says what is
+    /// wrong with it.
+    pub fn check(self, uid: &str) -> Result<(), String> {
+        let Some(suffix) = uid.strip_prefix(self.prefix) else {
+            return Err(format!("must begin with \"{}\"", self.prefix));
+        };
+        if suffix.is_empty() || suffix.len() > MAX_SUFFIX_BYTES {
+            return Err(format!("must have 1 to {MAX_SUFFIX_BYTES} characters after \"{}\"", self.prefix));
+        }
+        if !suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+            return Err(format!("may have only A-Z, a-z, 0-9, \"-\", \"_\" and \".\" after \"{}\"", self.prefix));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::UidKind;
+
+    const PRODUCT: UidKind = UidKind { prefix: "prd_" };
+
+    #[test]
+    fn new_uids_ascend_and_pass_their_own_check() {
+        let mut last = String::new();
+        for _ in 0..10_000 {
+            let uid = PRODUCT.new_uid();
+            assert_eq!(uid.len(), "prd_".len() + 26);
+            assert_eq!(PRODUCT.check(&uid), Ok(()));
+            assert_eq!(uid, uid.to_ascii_lowercase());
+            assert!(last < uid, "{last} {uid}");
+            last = uid;
+        }
+    }
+
+    #[test]
+    fn callers_bring_their_own() {
+        for uid in ["prd_1", "prd_85123a", "prd_A.b-C_9", &format!("prd_{}", "x".repeat(124))] {
+            assert_eq!(PRODUCT.check(uid), Ok(()), "{uid}");
+        }
+        let long = format!("prd_{}", "x".repeat(125));
+        for uid in ["", "prd", "prd_", "ord_1", "PRD_1", " prd_1", "prd_1 ", "prd_a/b", "prd_é", "prd_\0", &long] {
+            assert!(PRODUCT.check(uid).is_err(), "{uid}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(uid in "(prd_)?\\PC{0,130}") {
+            let plain = uid.strip_prefix("prd_").is_some_and(|suffix| {
+                (1..=124).contains(&suffix.len()) && suffix.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            });
+            prop_assert_eq!(PRODUCT.check(&uid).is_ok(), plain);
+        }
+    }
+}
