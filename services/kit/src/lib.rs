@@ -1,4 +1,5 @@
 //! placeholder
 
 pub mod label;
+pub mod timestamp;
 pub mod uid;

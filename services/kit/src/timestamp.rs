@@ -1,0 +1,168 @@
+//! Instants between the wire and the database: `google.protobuf.Timestamp` (seconds since 1970 and nanoseconds) on one side, Postgres's
+//! `timestamptz` (microseconds since 2000) on the other.
+//!
+//! Requests may name instants from year 1 to year 9999. Digits below the microsecond are cut off, not refused: the clocks of many
+//! clients give nanoseconds. Other programs may store instants outside that range, and the two infinities: they read as
+//! the nearest instant of the range, while [`to_sql_literal`] keeps them exact, so that a cursor can stand on such a row.
+
+/// 0001-01-01T00:00:00Z, in seconds since 1970.
+const FIRST_SECOND: i64 = -62_135_596_800;
+/// 9999-12-31T23:59:59Z, in seconds since 1970.
+const LAST_SECOND: i64 = 253_402_300_799;
+/// 2000-01-01T00:00:00Z, in seconds since 1970.
+const POSTGRES_EPOCH: i64 = 946_684_800;
+/// 4714-11-24 BC, where Postgres's calendar begins, in microseconds since 2000.
+const POSTGRES_FIRST: i64 = -211_813_488_000_000_000;
+/// 294277-01-01, which Postgres's calendar does not reach, in microseconds since 2000.
+const POSTGRES_END: i64 = 9_223_371_331_200_000_000;
+
+const MICROS: i64 = 1_000_000;
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Microseconds since 2000-01-01T00:00:00Z, as `timestamptz` holds them, of a `google.protobuf.Timestamp`.
+///
+/// The error says what is out of range: the year must be 1 to 9999, `nanos` 0 to 999,999,999. What is finer than a microsecond is
+/// cut off.
+pub fn to_postgres(seconds: i64, nanos: i32) -> Result<i64, &'static str> {
+    if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) {
+        return Err("must lie between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z");
+    }
+    if !(0..1_000_000_000).contains(&nanos) {
+        return Err("nanos must be between 0 and 999,999,999");
+    }
+    Ok((seconds - POSTGRES_EPOCH) * MICROS + i64::from(nanos / 1_000))
+}
+
+/// Seconds and nanoseconds of a `google.protobuf.Timestamp`, of microseconds since 2000-01-01T00:00:00Z.
+///
+/// What lies outside years 1 to 9999, the infinities included, becomes the first or the last microsecond of that range.
+#[must_use]
+pub fn from_postgres(micros: i64) -> (i64, i32) {
+    let seconds = micros.div_euclid(MICROS) + POSTGRES_EPOCH;
+    if seconds < FIRST_SECOND {
+        return (FIRST_SECOND, 0);
+    }
+    if seconds > LAST_SECOND {
+        return (LAST_SECOND, 999_999_000);
+    }
+    (seconds, micros.rem_euclid(MICROS) as i32 * 1_000)
+}
+
+/// A literal of type `timestamptz` for exactly this many microseconds since 2000-01-01T00:00:00Z, whatever the session's time
+/// zone and date style.
+///
+/// Values that Postgres's calendar does not reach become `infinity` or `-infinity`, which `i64::MAX` and `i64::MIN` stand for.
+#[must_use]
+pub fn to_sql_literal(micros: i64) -> String {
+    if micros < POSTGRES_FIRST {
+        return "'-infinity'::timestamptz".to_owned();
+    }
+    if micros >= POSTGRES_END {
+        return "'infinity'::timestamptz".to_owned();
+    }
+    let seconds = micros.div_euclid(MICROS) + POSTGRES_EPOCH;
+    let (year, month, day) = civil_date(seconds.div_euclid(SECONDS_PER_DAY));
+    let second = seconds.rem_euclid(SECONDS_PER_DAY);
+    // Postgres's calendar has no year 0: the year before 1 is 1 BC.
+    let (year, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+    format!(
+        "'{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}.{:06}+00{era}'::timestamptz",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        micros.rem_euclid(MICROS),
+    )
+}
+
+/// Year, month and day of the proleptic Gregorian calendar, of days since 1970-01-01. Year 0 is 1 BC.
+fn civil_date(days: i64) -> (i64, i64, i64) {
+    // Counted from 0000-03-01, a leap day ends its year and the calendar repeats every 146,097 days.
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // From March on, five months have 153 days.
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+    use chrono::{DateTime, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn known_instants() {
+        assert_eq!(to_postgres(POSTGRES_EPOCH, 0), Ok(0));
+        assert_eq!(to_postgres(POSTGRES_EPOCH - 1, 999_999_999), Ok(-1));
+        assert_eq!(from_postgres(-1), (POSTGRES_EPOCH - 1, 999_999_000));
+        assert_eq!(to_sql_literal(0), "'2000-01-01 00:00:00.000000+00'::timestamptz");
+        assert_eq!(to_sql_literal(-1), "'1999-12-31 23:59:59.999999+00'::timestamptz");
+        assert_eq!(to_sql_literal(POSTGRES_FIRST), "'4714-11-24 00:00:00.000000+00 BC'::timestamptz");
+        assert_eq!(to_sql_literal(POSTGRES_END - 1), "'294276-12-31 23:59:59.999999+00'::timestamptz");
+        let first = to_postgres(FIRST_SECOND, 0).unwrap();
+        assert_eq!(to_sql_literal(first), "'0001-01-01 00:00:00.000000+00'::timestamptz");
+        assert_eq!(to_sql_literal(first - 1), "'0001-12-31 23:59:59.999999+00 BC'::timestamptz");
+    }
+
+    #[test]
+    fn the_range_is_closed_on_both_sides() {
+        assert!(to_postgres(FIRST_SECOND, 0).is_ok());
+        assert!(to_postgres(LAST_SECOND, 999_999_999).is_ok());
+        for (seconds, nanos) in [
+            (FIRST_SECOND - 1, 999_999_999),
+            (LAST_SECOND + 1, 0),
+            (i64::MIN, 0),
+            (i64::MAX, 0),
+            (0, -1),
+            (0, 1_000_000_000),
+            (0, i32::MIN),
+            (0, i32::MAX),
+        ] {
+            assert!(to_postgres(seconds, nanos).is_err(), "{seconds} {nanos}");
+        }
+    }
+
+    #[test]
+    fn what_others_stored_out_of_range_is_clamped() {
+        assert_eq!(from_postgres(i64::MIN), (FIRST_SECOND, 0));
+        assert_eq!(from_postgres(i64::MAX), (LAST_SECOND, 999_999_000));
+        assert_eq!(to_sql_literal(i64::MIN), "'-infinity'::timestamptz");
+        assert_eq!(to_sql_literal(i64::MAX), "'infinity'::timestamptz");
+    }
+
+    proptest! {
+        #[test]
+        fn instants_survive_to_the_microsecond(seconds in FIRST_SECOND..=LAST_SECOND, nanos in 0..1_000_000_000_i32) {
+            let micros = to_postgres(seconds, nanos).unwrap();
+            prop_assert_eq!(from_postgres(micros), (seconds, nanos / 1_000 * 1_000));
+        }
+
+        #[test]
+        fn whatever_is_stored_reads_as_an_instant_that_may_be_written(micros: i64) {
+            let (seconds, nanos) = from_postgres(micros);
+            prop_assert!(to_postgres(seconds, nanos).is_ok());
+        }
+
+        #[test]
+        fn literals_are_the_calendar_of_chrono(seconds in FIRST_SECOND..=LAST_SECOND, micros in 0..1_000_000_i32) {
+            let instant: DateTime<Utc> = DateTime::from_timestamp(seconds, micros as u32 * 1_000).unwrap();
+            let literal = to_sql_literal(to_postgres(seconds, micros * 1_000).unwrap());
+            prop_assert_eq!(literal, format!("'{}'::timestamptz", instant.format("%Y-%m-%d %H:%M:%S%.6f+00")));
+        }
+
+        #[test]
+        fn any_integer_has_a_literal(micros: i64) {
+            let literal = to_sql_literal(micros);
+            prop_assert!(literal.starts_with('\'') && literal.ends_with("'::timestamptz"));
+        }
+    }
+}
