@@ -1,6 +1,8 @@
-//! placeholder
+//! What every Orrery service stands on. It knows no table, no product and no order.
 
+pub mod config;
 pub mod label;
 pub mod page_token;
+pub mod telemetry;
 pub mod timestamp;
 pub mod uid;

@@ -1,0 +1,160 @@
+//! Every setting of a service: a flag, an environment variable and a default each. `--help` is the manual; the texts there come
+//! from the comments here. The defaults stand in the attributes of the fields and nowhere else.
+
+mod database_url;
+mod groups;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
+
+pub use self::database_url::DatabaseUrl;
+pub use self::groups::{DatabaseConfig, Limits, ListenConfig, LogFormat, ServerConfig, StreamConfig, TelemetryConfig};
+pub use self::units::{ByteSize, Span, parse_bytes, parse_duration};
+
+/// What a service needs to know to run, in groups that can also be used one by one (each is [`clap::Args`]).
+#[derive(Args, Clone, Debug)]
+pub struct ServiceConfig {
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: ListenConfig,
+    /// The database and the pool of connections to it.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    /// What no statement may exceed.
+    #[command(flatten)]
+    pub limits: Limits,
+    /// How streams are cut into pages, statements and messages.
+    #[command(flatten)]
+    pub stream: StreamConfig,
+    /// The transport, and how the process ends.
+    #[command(flatten)]
+    pub server: ServerConfig,
+    /// What is logged, and how.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+}
+
+/// A setting that cannot be used: its flag and what is wrong with it, without any secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--{flag}: {problem}")]
+pub struct ConfigError {
+    /// The flag's name, without the dashes.
+    pub flag: &'static str,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl ConfigError {
+    /// An error about the setting `flag`.
+    pub fn new(flag: &'static str, problem: impl Into<String>) -> Self {
+        Self { flag, problem: problem.into() }
+    }
+}
+
+/// What the command line of a service binary says about itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Binary {
+    /// The binary's name, `orrery-catalog`.
+    pub name: &'static str,
+    /// One sentence for the head of `--help`.
+    pub about: &'static str,
+    /// The address it listens on unless told otherwise, `127.0.0.1:50051`.
+    pub listen: &'static str,
+}
+
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    service: ServiceConfig,
+}
+
+impl ServiceConfig {
+    /// All defaults, whatever the environment says, for a database at `url`; the address is a free port on loopback. For tests
+    /// and for processes that hold several services.
+    ///
+    /// # Errors
+    ///
+    /// When `url` is no Postgres URL.
+    pub fn for_database(url: &str) -> Result<Self, ConfigError> {
+        let command = CommandLine::command().mut_args(|argument| argument.env(None::<&str>));
+        let matches = command
+            .try_get_matches_from(["orrery", &format!("--database-url={url}")])
+            .map_err(|error| ConfigError::new("database-url", error.kind().to_string()))?;
+        let config = CommandLine::from_arg_matches(&matches)
+            .map_err(|error| ConfigError::new("database-url", error.kind().to_string()))?
+            .service;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The command line of `binary`, with its own default for `--listen`.
+    pub fn command(binary: Binary) -> clap::Command {
+        CommandLine::command()
+            .name(binary.name)
+            .bin_name(binary.name)
+            .version(env!("CARGO_PKG_VERSION"))
+            .about(binary.about)
+            .mut_arg("listen", |argument| argument.default_value(binary.listen))
+    }
+
+    /// Reads flags and environment and validates them together.
+    ///
+    /// # Errors
+    ///
+    /// A clap error to print: a flag that cannot be read, a setting that [`validate`](Self::validate) refuses, or the help.
+    pub fn from_arguments<T: Into<OsString> + Clone>(
+        binary: Binary,
+        arguments: impl IntoIterator<Item = T>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Self::command(binary);
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let config = CommandLine::from_arg_matches(&matches)?.service;
+        config.validate().map_err(|error| command.error(clap::error::ErrorKind::ValueValidation, error))?;
+        Ok(config)
+    }
+
+    /// [`from_arguments`](Self::from_arguments) of this process; prints the help or the error and exits where there is one.
+    pub fn from_command_line(binary: Binary) -> Self {
+        Self::from_arguments(binary, std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Checks what no single setting can be checked for alone.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot be used.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.listen.check(self.listen.address)?;
+        self.database.validate()?;
+        self.limits.validate()?;
+        self.stream.validate(&self.limits)?;
+        self.server.validate()?;
+        self.telemetry.validate()
+    }
+}
+
+impl ListenConfig {
+    /// Refuses an address that other machines can reach, unless `insecure` was said.
+    ///
+    /// # Errors
+    ///
+    /// When `address` is not loopback and [`insecure`](Self::insecure) is false.
+    pub fn check(&self, address: SocketAddr) -> Result<(), ConfigError> {
+        if self.insecure || address.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        Err(ConfigError::new(
+            "listen",
+            format!(
+                "{address} can be reached from other machines, and this process has neither TLS nor authentication: whoever \
+                 reaches it can read and write everything. Listen on 127.0.0.1, or say --insecure if the network in front of it \
+                 keeps strangers out"
+            ),
+        ))
+    }
+}

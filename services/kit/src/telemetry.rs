@@ -1,0 +1,54 @@
+//! Logs: one subscriber per process, human or JSON, on standard error so that standard output stays free for results.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{ConfigError, LogFormat, TelemetryConfig};
+
+impl TelemetryConfig {
+    /// Refuses a filter that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// When `log` is no filter.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.filter().map(drop)
+    }
+
+    fn filter(&self) -> Result<EnvFilter, ConfigError> {
+        EnvFilter::try_new(&self.log)
+            .map_err(|error| ConfigError::new("log", format!("{:?} is no filter: {error}", self.log)))
+    }
+}
+
+/// Installs the subscriber of this process. Where there is one already it stays, and this does nothing.
+///
+/// # Errors
+///
+/// When the filter cannot be read.
+pub fn init(config: &TelemetryConfig) -> Result<(), ConfigError> {
+    let lines = tracing_subscriber::fmt().with_env_filter(config.filter()?).with_writer(std::io::stderr);
+    // An error here means that a subscriber is installed: that of a test, or of an earlier call.
+    let _installed_before = match config.log_format {
+        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_second_call_leaves_the_first_subscriber_in_place() {
+        let human = TelemetryConfig { log_format: LogFormat::Human, log: "warn".to_owned() };
+        let json = TelemetryConfig { log_format: LogFormat::Json, log: "info,orrery::rpc=debug".to_owned() };
+        init(&human).unwrap();
+        init(&json).unwrap();
+        init(&TelemetryConfig { log: "orrery=loud".to_owned(), ..human }).unwrap_err();
+    }
+}
