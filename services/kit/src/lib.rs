@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod label;
+pub mod label_selector;
 pub mod page_token;
 pub mod telemetry;
 pub mod timestamp;
