@@ -1,4 +1,7 @@
 //! The operator's command as a library: what `orrery` does, for its `main` and for tests.
 
 pub mod cli;
+pub mod cluster;
+mod database;
 pub mod migrate;
+mod up;

@@ -1,0 +1,27 @@
+//! Compiles the files of `migrations/` into the command, so that it works far from this repository.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../migrations").canonicalize()?;
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let name = entry?.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))?;
+        if name.starts_with(|first: char| first.is_ascii_digit()) && name.ends_with(".sql") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let mut code = String::from("&[\n");
+    for name in names {
+        let path = folder.join(&name);
+        println!("cargo:rerun-if-changed={}", path.display());
+        writeln!(code, "    ({name:?}, include_str!({path:?})),")?;
+    }
+    code.push_str("]\n");
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("migrations.rs"), code)?;
+    Ok(())
+}

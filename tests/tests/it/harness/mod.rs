@@ -1,0 +1,19 @@
+//! What the tests stand on.
+//!
+//! - [`TestDatabase::create`]: a migrated database of its own for each test, within milliseconds, on one server that all tests share.
+//! - [`Postgres::own`]: a server of its own, for tests that pause it, kill it or start it again.
+//!
+//! Servers end with the test process, however it ends, and take their files with them.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise, and not every test uses everything"
+)]
+
+mod database;
+mod postgres;
+
+pub(crate) use database::TestDatabase;
+pub(crate) use orrery::cluster::Role;
+pub(crate) use postgres::Postgres;

@@ -1,0 +1,145 @@
+//! Postgres servers for tests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use orrery::cluster::{Cluster, ClusterOptions, Role, Shutdown};
+use orrery::migrate::{Folder, Migrator, Patience};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::sync::OnceCell;
+
+use super::TestDatabase;
+
+const TEMPLATE: &str = "migrated";
+
+static SHARED: OnceCell<Postgres> = OnceCell::const_new();
+
+/// A running server and the template of migrated databases on it.
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    cluster: Arc<Cluster>,
+    databases: Arc<AtomicU32>,
+}
+
+impl Postgres {
+    /// The server that all tests of this process share. Nobody stops it or pauses it.
+    pub(crate) async fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::own).await
+    }
+
+    /// A server for one test alone. It ends when its last handle is dropped.
+    pub(crate) async fn own() -> Self {
+        Self::own_with(&[]).await
+    }
+
+    /// As [`own`](Self::own), with settings (`name`, `value`) as in postgresql.conf.
+    pub(crate) async fn own_with(settings: &[(&str, &str)]) -> Self {
+        let usual = [
+            // The tests kill processes, not the machine: what was given to the operating system stays.
+            ("fsync", "off"),
+            ("full_page_writes", "off"),
+            ("shared_buffers", "64MB"),
+            ("max_connections", "400"),
+        ];
+        let settings = usual.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let folder = tempfile::Builder::new().prefix("orrery-test-").tempdir().unwrap();
+        // Open to the account that Postgres runs as when the tests run as root.
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let options = ClusterOptions {
+            data_dir: folder.keep(),
+            postgres_bin: None,
+            settings: settings.collect(),
+            ephemeral: true,
+        };
+        let cluster = Cluster::start(options).await.unwrap();
+        cluster.ensure_database(TEMPLATE).await.unwrap();
+        let url = cluster.url(Role::Operator, TEMPLATE);
+        Migrator::new(&url, Folder::compiled_in().unwrap(), Patience::default()).up(|_| ()).await.unwrap();
+        Self { cluster: Arc::new(cluster), databases: Arc::default() }
+    }
+
+    /// A new database, a copy of the migrated template.
+    pub(crate) async fn create_database(&self) -> TestDatabase {
+        self.create_copy(Some(TEMPLATE)).await
+    }
+
+    /// A new database with nothing in it, not migrated.
+    pub(crate) async fn create_empty_database(&self) -> TestDatabase {
+        self.create_copy(None).await
+    }
+
+    async fn create_copy(&self, template: Option<&str>) -> TestDatabase {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut connection = self.connect().await;
+        let template = template.unwrap_or("template0");
+        let statement = format!("create database {name} template {template}");
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        // A copy does not inherit what `alter database ... set` and `alter role ... in database ... set` said about the template.
+        sqlx::query(
+            "insert into pg_db_role_setting \
+             select copy.oid, setting.setrole, setting.setconfig \
+             from pg_db_role_setting setting \
+             join pg_database original on original.oid = setting.setdatabase and original.datname = $1 \
+             join pg_database copy on copy.datname = $2",
+        )
+        .bind(template)
+        .bind(&name)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+        TestDatabase::new(self.clone(), name)
+    }
+
+    /// A connection of the superuser, to the server's own database.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.cluster.url(Role::Operator, "postgres")).await.unwrap()
+    }
+
+    /// The URL of a database of this server, with the role's password.
+    pub(crate) fn url(&self, role: Role, database: &str) -> String {
+        self.cluster.url(role, database)
+    }
+
+    /// The port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.cluster.port()
+    }
+
+    /// Stops the server in an orderly way; sessions end.
+    pub(crate) async fn stop(&self) {
+        self.cluster.stop(Shutdown::Fast).await;
+    }
+
+    /// Kills the server and its backends with SIGKILL.
+    pub(crate) async fn kill(&self) {
+        self.cluster.kill().await;
+    }
+
+    /// Starts the server again on the same port, whether it was stopped, killed or still runs.
+    pub(crate) async fn restart(&self) {
+        self.cluster.restart().await.unwrap();
+    }
+
+    /// Freezes the server and its backends: connections stay open and nothing answers.
+    pub(crate) fn pause(&self) {
+        // The postmaster first, so that it starts no backend after the list was read.
+        let processes = self.cluster.processes();
+        signal(&processes[..1], Signal::SIGSTOP);
+        signal(&self.cluster.processes(), Signal::SIGSTOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub(crate) fn resume(&self) {
+        signal(&self.cluster.processes(), Signal::SIGCONT);
+    }
+}
+
+fn signal(processes: &[u32], signal: Signal) {
+    for process in processes {
+        // A backend may have ended meanwhile.
+        let _ = kill(Pid::from_raw(process.cast_signed()), signal);
+    }
+}
