@@ -99,8 +99,8 @@ impl LabelSelector {
         self.requirements.iter().all(|requirement| requirement.matches(labels))
     }
 
-    /// The selector as SQL: one boolean expression per requirement over `column`, a `jsonb` column or expression of labels. All must
-    /// be true. None is ever null, whatever the column holds.
+    /// The selector as SQL: one condition per requirement over `column`, a `jsonb` column or expression of labels, in parentheses and to
+    /// be joined by `and`. No row makes one fail.
     ///
     /// `literal` turns a text into a quoted SQL literal. A GIN index of the default class (`jsonb_ops`) on the column serves `=`,
     /// `in` and existence; the negations have no index to use and are filters.
