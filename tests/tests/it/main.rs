@@ -1,4 +1,7 @@
 //! End-to-end tests: a file per behaviour, all against real servers. What they share is in [`harness`].
 
+mod decimal;
 mod harness;
+mod label_selector;
 mod migrations;
+mod timestamp;
