@@ -1,5 +1,8 @@
 -- A slice is a schema, a login role and a service. Roles belong to the whole server, so they are made only where they are missing and
 -- no down takes them away: another database may stand on them. They come without a password; the operator sets one.
+--
+-- The default privileges hold for tables that the role makes which runs this file. Another role may run the next file, so each
+-- file that makes a table also grants the rights on it.
 
 -- migrate:up
 do $$

@@ -14,6 +14,8 @@ create index product_update_ts_idx on catalog.product (update_ts, uid);
 create index product_phase_idx     on catalog.product ((status ->> 'phase'), uid);
 create index product_labels_idx    on catalog.product using gin (labels);
 
+grant select, insert, update, delete on catalog.product to catalog_service;
+
 comment on table catalog.product is 'Something that is or was for sale. orrery.catalog.v1.Product.';
 
 -- migrate:down

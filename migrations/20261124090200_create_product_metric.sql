@@ -8,6 +8,8 @@ create table catalog.product_metric (
     primary key (product_uid, name)
 );
 
+grant select, insert, update, delete on catalog.product_metric to catalog_service;
+
 comment on table catalog.product_metric is 'The latest value of one measure of one product. orrery.catalog.v1.ProductMetric.';
 comment on column catalog.product_metric.product_uid is 'references catalog.product.uid on orphan delete';
 

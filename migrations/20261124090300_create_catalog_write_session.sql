@@ -12,6 +12,8 @@ create table catalog.write_session (
 
 create index write_session_update_ts_idx on catalog.write_session (update_ts);
 
+grant select, insert, update, delete on catalog.write_session to catalog_service;
+
 comment on table catalog.write_session is 'How far each named chunked write has come. Moves in the transaction that writes the rows.';
 comment on column catalog.write_session.parameters is 'What the write was begun with: mode, policy, mask, reference check; the uid on single creates.';
 comment on column catalog.write_session.fence is 'Grows by one with each stream that takes the write over; only the newest may commit.';
@@ -25,6 +27,8 @@ create table catalog.write_commit (
     primary key (resource, write_id, first_offset)
 );
 
+grant select, insert, update, delete on catalog.write_commit to catalog_service;
+
 comment on table catalog.write_commit is 'The content of the last commits of each write: 8 bytes of hash for every row, in order.';
 comment on column catalog.write_commit.write_id is 'references catalog.write_session.write_id on orphan delete';
 
@@ -33,6 +37,8 @@ create table catalog.token_key (
     key       bytea       not null,
     create_ts timestamptz not null default now()
 );
+
+grant select, insert, update, delete on catalog.token_key to catalog_service;
 
 comment on table catalog.token_key is 'The key that seals page and resume tokens; made by the first process that needs it, shared by all replicas.';
 
