@@ -1,7 +1,9 @@
 //! End-to-end tests: a file per behaviour, all against real servers. What they share is in [`harness`].
 
+mod dbmate;
 mod decimal;
 mod harness;
 mod label_selector;
 mod migrations;
+mod slices;
 mod timestamp;

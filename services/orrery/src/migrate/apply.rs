@@ -159,14 +159,14 @@ impl Migrator {
     }
 
     async fn locked(&self, connection: &mut PgConnection, direction: Direction) -> Result<Step, Failure> {
-        if !ledger::exists(connection).await.map_err(Failure::Final)? {
+        if !ledger::exists(connection).await.map_err(|error| failure(&error, "the ledger"))? {
             // Committed by itself: a section outside of a transaction writes it from a second connection.
             let mut transaction = self.begin(connection).await?;
-            ledger::ensure(&mut transaction).await.map_err(Failure::Final)?;
+            ledger::ensure(&mut transaction).await.map_err(|error| failure(&error, "the ledger"))?;
             transaction.commit().await.map_err(|error| failure(&error, "the ledger"))?;
         }
         let mut transaction = self.begin(connection).await?;
-        let applied = ledger::applied(&mut transaction).await.map_err(Failure::Final)?;
+        let applied = ledger::applied(&mut transaction).await.map_err(|error| failure(&error, "the ledger"))?;
         let next = match direction {
             Direction::Up => self.folder.migrations.iter().find(|migration| !applied.contains(&migration.version)),
             Direction::Down => match applied.last() {

@@ -1,0 +1,146 @@
+//! dbmate itself works on the same folder and ledger, before `orrery migrate` and after it.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use orrery::migrate::{Folder, Migrator, Patience};
+use sqlx::AssertSqlSafe;
+use tokio::sync::OnceCell;
+
+use crate::harness::{Role, TestDatabase};
+
+const VERSION: &str = "2.36.0";
+
+static DBMATE: OnceCell<Option<PathBuf>> = OnceCell::const_new();
+
+/// dbmate, installed through npm beside the test's executable; `None`, said aloud, where there is no npm.
+async fn dbmate() -> Option<&'static Path> {
+    let install = || async {
+        let folder = std::env::current_exe().unwrap().parent().unwrap().join(format!("dbmate-{VERSION}"));
+        let program = folder.join("node_modules/.bin/dbmate");
+        if program.exists() {
+            return Some(program);
+        }
+        let npm = Command::new("npm")
+            .args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&folder)
+            .arg(format!("dbmate@{VERSION}"))
+            .output();
+        match npm {
+            Ok(said) if said.status.success() => Some(program),
+            Ok(said) => panic!("npm could not install dbmate: {}", String::from_utf8_lossy(&said.stderr)),
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none(), "dbmate cannot be tested without npm: {error}");
+                // Straight to the terminal: the harness keeps back what a test that passes prints.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "\nNOT TESTED: dbmate on the same ledger, for there is no npm: {error}\n"
+                );
+                None
+            }
+        }
+    };
+    DBMATE.get_or_init(install).await.as_deref()
+}
+
+fn migrations() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations")
+}
+
+/// Runs dbmate as the role in `url`; what it printed, or its complaint.
+fn run_dbmate(program: &Path, url: &str, arguments: &[&str]) -> Result<String, String> {
+    let said = Command::new(program)
+        .arg("--url")
+        .arg(format!("{url}?sslmode=disable"))
+        .arg("--migrations-dir")
+        .arg(migrations())
+        .arg("--no-dump-schema")
+        .args(arguments)
+        .current_dir(std::env::temp_dir())
+        .env_remove("DATABASE_URL")
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    if said.status.success() { Ok(text) } else { Err(text) }
+}
+
+fn orrery(database: &TestDatabase) -> Migrator {
+    Migrator::new(&database.url(Role::Operator), Folder::read(&migrations()).unwrap(), Patience::default())
+}
+
+/// Which migrations `orrery migrate status` shows as applied.
+async fn status(migrator: &Migrator) -> Vec<bool> {
+    let (known, unknown) = migrator.status().await.unwrap();
+    assert!(unknown.is_empty());
+    known.iter().map(|(_, applied)| *applied).collect()
+}
+
+#[tokio::test]
+async fn dbmate_goes_on_where_orrery_stopped() {
+    let Some(program) = dbmate().await else { return };
+    let database = TestDatabase::create_empty().await;
+    let (url, orrery) = (database.url(Role::Operator), orrery(&database));
+    let count = orrery.up(|_| ()).await.unwrap();
+
+    let said = run_dbmate(program, &url, &["status"]).unwrap();
+    assert!(said.contains(&format!("Applied: {count}\nPending: 0")), "{said}");
+    for undone in 1..=count {
+        run_dbmate(program, &url, &["rollback"]).unwrap();
+        assert_eq!(status(&orrery).await.iter().filter(|applied| !**applied).count(), undone);
+    }
+    run_dbmate(program, &url, &["up"]).unwrap();
+    assert_eq!(status(&orrery).await, vec![true; count]);
+}
+
+#[tokio::test]
+async fn orrery_goes_on_where_dbmate_stopped() {
+    let Some(program) = dbmate().await else { return };
+    let database = TestDatabase::create_empty().await;
+    let (url, orrery) = (database.url(Role::Operator), orrery(&database));
+
+    // One session of dbmate that begins in a database whose search path is still the server's, and several that find the path changed.
+    run_dbmate(program, &url, &["up"]).unwrap();
+    let count = status(&orrery).await.len();
+    assert_eq!(status(&orrery).await, vec![true; count]);
+    assert_eq!(orrery.up(|_| ()).await.unwrap(), 0);
+    run_dbmate(program, &url, &["rollback"]).unwrap();
+    orrery.down(|_| ()).await.unwrap();
+    let said = run_dbmate(program, &url, &["status"]).unwrap();
+    assert!(said.contains("Pending: 2"), "{said}");
+    assert_eq!(orrery.up(|_| ()).await.unwrap(), 2);
+    assert!(run_dbmate(program, &url, &["status", "--exit-code"]).is_ok());
+
+    let mut connection = database.connect(Role::Operator).await;
+    let ledgers: Vec<String> =
+        sqlx::query_scalar("select schemaname::text from pg_tables where tablename = 'schema_migrations'")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(ledgers, ["public"]);
+}
+
+#[tokio::test]
+async fn another_role_s_dbmate_needs_to_be_told_where_the_ledger_is() {
+    let Some(program) = dbmate().await else { return };
+    let database = TestDatabase::create_empty().await;
+    let (role, orrery) = (format!("{}_other", database.name()), orrery(&database));
+    let mut connection = database.connect(Role::Operator).await;
+    let statement = format!("create role {role} superuser login password 'only-for-this-test'");
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    let url = database.url(Role::Operator);
+    let other = format!("postgres://{role}:only-for-this-test@{}", url.split_once('@').unwrap().1);
+    orrery.up(|_| ()).await.unwrap();
+
+    let table = ["--migrations-table", "public.schema_migrations"];
+    let said = run_dbmate(program, &other, &[&table[..], &["status"]].concat()).unwrap();
+    assert!(said.contains("Pending: 0"), "{said}");
+
+    // Not told, it begins a second ledger in the first schema of the path, fails at the first file and changes nothing else.
+    let said = run_dbmate(program, &other, &["up"]).unwrap_err();
+    assert!(said.contains("schema \"catalog\" already exists"), "{said}");
+    assert!(status(&orrery).await.iter().all(|applied| *applied));
+    assert_eq!(orrery.up(|_| ()).await.unwrap(), 0);
+}
