@@ -1,6 +1,7 @@
 //! What every Orrery service stands on. It knows no table, no product and no order.
 
 pub mod config;
+pub mod deadline;
 pub mod decimal;
 pub mod label;
 pub mod label_selector;
