@@ -1,1 +1,27 @@
-//! placeholder
+//! The catalog slice: products and their metrics.
+
+use orrery_kit::config::{Binary, ServiceConfig};
+use orrery_kit::server;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+/// What the binary `orrery-catalog` is called and where it listens.
+pub const BINARY: Binary = Binary {
+    name: "orrery-catalog",
+    about: "Serves Orrery's catalog slice: products and their metrics",
+    listen: "127.0.0.1:50051",
+};
+
+/// The gRPC services of this process, as health names them.
+pub const SERVICE_NAMES: [&str; 1] = ["orrery.catalog.v1.CatalogService"];
+
+/// Serves the slice on `listener` until `shutdown` is cancelled and the drain is over.
+///
+/// # Errors
+///
+/// When the configuration cannot be used or the transport fails.
+pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let probe = server::database_probe(&config.database)?;
+    server::serve(&config, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await
+}

@@ -1,0 +1,65 @@
+//! The end of a process, step by step: it begins, running calls finish, what still runs is cut off.
+
+use tokio_util::sync::CancellationToken;
+use tonic::Request;
+
+/// Tells a call that the process wants to end. The server's outermost layer puts one into the extensions of every request; a
+/// handler whose stream can be long takes it with [`Draining::of`] and ends the stream with UNAVAILABLE, reason DRAINING and a
+/// token or offset to go on from. What does not listen is cut off when the drain's bound is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Draining(CancellationToken);
+
+impl Draining {
+    /// That of a request; one that never begins where the request came through no server, as in a test.
+    pub fn of<T>(request: &Request<T>) -> Self {
+        request.extensions().get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Resolves when it begins.
+    pub async fn begun(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+/// Both signals of a drain, in the hands of the server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drain {
+    begun: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Drain {
+    /// What the calls are given.
+    pub(crate) fn draining(&self) -> Draining {
+        Draining(self.begun.clone())
+    }
+
+    /// New calls are refused from here on, running ones go on.
+    pub(crate) fn begin(&self) {
+        self.begun.cancel();
+    }
+
+    /// Every call that still runs ends now.
+    pub(crate) fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
+    /// Resolves when [`begin`](Self::begin) was called.
+    pub(crate) async fn until_begun(self) {
+        self.begun.cancelled().await;
+    }
+
+    /// Resolves when [`cut`](Self::cut) was called.
+    pub(crate) async fn until_cut(self) {
+        self.cut.cancelled().await;
+    }
+}

@@ -1,0 +1,172 @@
+//! What stands around every call, whatever serves it: a span, one log sentence at the call's end, its deadline over the whole
+//! stream, the refusals and the end of a drain, and errors in the form that the contract promises, for a panic too.
+
+mod body;
+mod call;
+mod normalise;
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use futures::FutureExt as _;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use self::body::{InboundBody, RpcBody};
+use self::call::{Call, Ending};
+pub use self::normalise::normalise;
+use self::normalise::{draining, normalise_headers, panicked};
+use crate::deadline::Deadline;
+use crate::drain::Drain;
+
+/// Counts the rows that a call moves, for its log sentence. In the extensions of every request; a handler adds what it sends or
+/// commits.
+#[derive(Clone, Debug, Default)]
+pub struct RpcRows(Arc<AtomicU64>);
+
+impl RpcRows {
+    /// That of a request; one that nobody reads where the request came through no server, as in a test.
+    pub fn of<T>(request: &tonic::Request<T>) -> Self {
+        request.extensions().get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// Counts `rows` more.
+    pub fn add(&self, rows: u64) {
+        self.0.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Puts an [`RpcService`] around a server's routes. It has to be the outermost layer.
+#[derive(Clone, Debug)]
+pub(crate) struct RpcLayer {
+    drain: Drain,
+}
+
+impl RpcLayer {
+    pub(crate) fn new(drain: Drain) -> Self {
+        Self { drain }
+    }
+}
+
+impl<S> Layer<S> for RpcLayer {
+    type Service = RpcService<S>;
+
+    fn layer(&self, inner: S) -> RpcService<S> {
+        RpcService { inner, drain: self.drain.clone() }
+    }
+}
+
+/// The routes of a server with everything around them that all calls have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct RpcService<S> {
+    inner: S,
+    drain: Drain,
+}
+
+type CallFuture = Pin<Box<dyn Future<Output = Result<Response<RpcBody>, Infallible>> + Send>>;
+
+impl<S> Service<Request<Body>> for RpcService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<RpcBody>;
+    type Error = Infallible;
+    type Future = CallFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> CallFuture {
+        let (mut parts, body) = request.into_parts();
+        let rows = RpcRows::default();
+        parts.extensions.insert(rows.clone());
+        parts.extensions.insert(self.drain.draining());
+        let deadline = Deadline::on_arrival(&parts.headers, &mut parts.extensions);
+        let call = Call::begin(&parts, rows, self.drain.clone());
+        if call.refused() {
+            return Box::pin(async { Ok(ended(call, draining())) });
+        }
+        let ending = Ending::new(deadline, &call);
+        let span = call.span().clone();
+        let request = Request::from_parts(parts, Body::new(InboundBody::new(body)));
+        let inner = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| self.inner.call(request))));
+        Box::pin(answer(inner, call, ending).instrument(span))
+    }
+}
+
+/// Waits for the response's headers, or for what ends the call before they are there.
+async fn answer<F>(
+    inner: std::thread::Result<F>,
+    mut call: Call,
+    mut ending: Ending,
+) -> Result<Response<RpcBody>, Infallible>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    let inner = match inner {
+        Ok(inner) => inner,
+        Err(payload) => return Ok(ended(call, panicked(payload.as_ref()))),
+    };
+    let mut inner = pin!(AssertUnwindSafe(inner).catch_unwind());
+    // The handler first: what it has to say at the last moment is better than what can be said here.
+    let answered = poll_fn(|context| match inner.as_mut().poll(context) {
+        Poll::Ready(Ok(Ok(response))) => Poll::Ready(Ok(response)),
+        Poll::Ready(Ok(Err(never))) => match never {},
+        Poll::Ready(Err(payload)) => Poll::Ready(Err(panicked(payload.as_ref()))),
+        Poll::Pending => ending.poll(context).map(Err),
+    })
+    .await;
+    Ok(match answered {
+        Err(status) => ended(call, status),
+        Ok(mut response) => {
+            if let Some(code) = normalise_headers(response.headers_mut(), call.path()) {
+                call.finish(code);
+            }
+            response.map(|body| RpcBody::new(body, call, ending))
+        }
+    })
+}
+
+/// The response of a call that ends with `status` before it has begun to answer.
+fn ended(mut call: Call, status: Status) -> Response<RpcBody> {
+    call.finish(status.code());
+    status.into_http::<Body>().map(|_| RpcBody::finished(call))
+}
+
+/// The code's name in the protocol: `DEADLINE_EXCEEDED`.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,136 @@
+//! One call from its arrival to its end: the span, the log sentence, and what ends it from outside.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use http::Uri;
+use http::request::Parts;
+use tonic::{Code, Status};
+use tracing::Span;
+
+use super::normalise::{deadline_passed, draining};
+use super::{RpcRows, code_name};
+use crate::deadline::Deadline;
+use crate::drain::Drain;
+
+/// Where a caller may put an id of its own, which then stands in the logs.
+const REQUEST_ID: &str = "x-request-id";
+const HEALTH: &str = "/grpc.health.v1.Health/";
+/// Health and reflection, whose streams hold nothing that a client could lose.
+const INFRASTRUCTURE: &str = "/grpc.";
+
+/// Exists as long as its call. Dropped before [`finish`](Self::finish), the caller went away.
+#[derive(Debug)]
+pub(super) struct Call {
+    span: Span,
+    uri: Uri,
+    started: Instant,
+    rows: RpcRows,
+    drain: Drain,
+    finished: bool,
+}
+
+impl Call {
+    pub(super) fn begin(request: &Parts, rows: RpcRows, drain: Drain) -> Self {
+        let span = tracing::info_span!(
+            target: "orrery::rpc",
+            "rpc",
+            method = request.uri.path(),
+            request_id = request.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()),
+            code = tracing::field::Empty,
+            latency_ms = tracing::field::Empty,
+            rows = tracing::field::Empty,
+        );
+        Self { span, uri: request.uri.clone(), started: Instant::now(), rows, drain, finished: false }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// `/package.Service/Method`.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Whether it came too late to be begun. Health is answered to the end: its answer is that the process is going.
+    pub(super) fn refused(&self) -> bool {
+        self.drain.has_begun() && !self.path().starts_with(HEALTH)
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Writes the sentence; once per call.
+    pub(super) fn finish(&mut self, code: Code) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let latency_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        let rows = self.rows.count();
+        let name = code_name(code);
+        self.span.in_scope(|| match code {
+            Code::Internal | Code::Unknown | Code::DataLoss => {
+                tracing::error!(target: "orrery::rpc", code = name, latency_ms, rows, "call failed");
+            }
+            // A drain is wanted, and what it ends is told to come again.
+            Code::Unavailable if self.drain.has_begun() => {
+                tracing::info!(target: "orrery::rpc", code = name, latency_ms, rows, "call ended by the drain");
+            }
+            Code::Unavailable | Code::DeadlineExceeded => {
+                tracing::warn!(target: "orrery::rpc", code = name, latency_ms, rows, "call not served");
+            }
+            Code::Cancelled => {
+                tracing::debug!(target: "orrery::rpc", code = name, latency_ms, rows, "call cancelled");
+            }
+            Code::Ok => tracing::debug!(target: "orrery::rpc", code = name, latency_ms, rows, "call served"),
+            _ => tracing::debug!(target: "orrery::rpc", code = name, latency_ms, rows, "call refused"),
+        });
+        // After the sentence, so that it does not say everything twice.
+        self.span.record("code", name).record("latency_ms", latency_ms).record("rows", rows);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.finish(Code::Cancelled);
+    }
+}
+
+/// What ends a call from outside: its deadline, or the drain.
+pub(super) struct Ending {
+    deadline: Deadline,
+    wait: Pin<Box<dyn Future<Output = Status> + Send>>,
+}
+
+impl Ending {
+    pub(super) fn new(deadline: Deadline, call: &Call) -> Self {
+        let drain = call.drain.clone();
+        let infrastructure = call.path().starts_with(INFRASTRUCTURE);
+        let wait = Box::pin(async move {
+            let drained = async {
+                if infrastructure {
+                    drain.until_begun().await;
+                } else {
+                    drain.until_cut().await;
+                }
+            };
+            tokio::select! {
+                () = drained => draining(),
+                () = deadline.passed() => deadline_passed(),
+            }
+        });
+        Self { deadline, wait }
+    }
+
+    /// Ready with the status to end with. tonic has a timer of its own outside of this layer, which answers CANCELLED; the
+    /// clock is asked as well, so that this is never later than that, whichever timer fires first.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        if self.deadline.expired() {
+            return Poll::Ready(deadline_passed());
+        }
+        self.wait.as_mut().poll(context)
+    }
+}

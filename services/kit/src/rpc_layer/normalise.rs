@@ -1,0 +1,130 @@
+//! Statuses as the contract promises them: a documented reason in every one, and the code that fits. What tonic says by
+//! itself has neither.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::HeaderMap;
+use orrery_proto::codec::{ERROR_DOMAIN, reason_name};
+use orrery_proto::r#type::v1::ErrorReason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::config::ByteSize;
+
+/// When a caller that was turned away should come again: long enough for another process to be found.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Gives a status that tonic made the code and the reason that the contract promises. A status that carries details is
+/// returned as it is. Handlers use it on the errors of inbound streams; what they return passes through it anyway.
+pub fn normalise(status: Status) -> Status {
+    normalise_at(status, "")
+}
+
+/// [`normalise`] for a call whose path is known.
+pub(super) fn normalise_at(status: Status, path: &str) -> Status {
+    if status.code() == Code::Ok || !status.details().is_empty() {
+        return status;
+    }
+    let Some((code, reason, message)) = translate(&status, path) else {
+        return status;
+    };
+    let mut normal = with_reason(code, reason, message);
+    *normal.metadata_mut() = status.metadata().clone();
+    normal
+}
+
+/// Code, reason and message for a status without details; `None` where the contract has no reason for it.
+fn translate(status: &Status, path: &str) -> Option<(Code, ErrorReason, String)> {
+    let text = status.message();
+    let malformed = |message: String| Some((Code::InvalidArgument, ErrorReason::MessageMalformed, message));
+    let same = |reason| Some((status.code(), reason, text.to_owned()));
+    match status.code() {
+        Code::Unimplemented if text.is_empty() => {
+            let message = if path.is_empty() { "no such method".to_owned() } else { format!("no such method: {path}") };
+            Some((Code::Unimplemented, ErrorReason::MethodUnknown, message))
+        }
+        Code::OutOfRange if text.starts_with("Error, decoded message length too large") => malformed(too_large(text)),
+        Code::ResourceExhausted if text.starts_with("Error decompressing") => malformed(too_large(text)),
+        Code::Internal if text == "Missing request message." => malformed("the request holds no message".to_owned()),
+        Code::Internal if text.starts_with("Unexpected EOF decoding stream") => {
+            malformed("the request ends in the middle of a message".to_owned())
+        }
+        Code::Internal if text.starts_with("protocol error: received message with") => {
+            malformed("a message of the request is compressed in a way that it does not name".to_owned())
+        }
+        Code::Cancelled if text == "Timeout expired" => {
+            Some((Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, "the deadline passed".to_owned()))
+        }
+        Code::OutOfRange if text.starts_with("Error, encoded message length too large") => {
+            Some((Code::Internal, ErrorReason::Internal, "the response is too large to be sent".to_owned()))
+        }
+        Code::NotFound => same(ErrorReason::ResourceNotFound),
+        Code::DeadlineExceeded => same(ErrorReason::DeadlineExceeded),
+        Code::Internal | Code::Unknown => same(ErrorReason::Internal),
+        _ => None,
+    }
+}
+
+/// tonic's sentence holds the size and the limit in bytes, in this order; of a compressed message the limit alone.
+fn too_large(text: &str) -> String {
+    let numbers: Vec<usize> =
+        text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
+    match numbers[..] {
+        [size, limit] => format!("a message of {size} bytes; the largest that is taken has {}", ByteSize(limit)),
+        [limit] => format!("a message that is larger than {}, the largest that is taken", ByteSize(limit)),
+        _ => "a message that is larger than any that is taken".to_owned(),
+    }
+}
+
+/// Normalises a status that stands in headers or trailers and says its code; `None` where there is no status.
+pub(super) fn normalise_headers(headers: &mut HeaderMap, path: &str) -> Option<Code> {
+    let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
+    if code == Code::Ok || headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+        return Some(code);
+    }
+    let status = Status::from_header_map(headers)?;
+    let Some((code, reason, message)) = translate(&status, path) else {
+        return Some(code);
+    };
+    // Only what makes the status is replaced: other headers, content-type among them, stay.
+    let mut replaced = headers.clone();
+    replaced.remove(Status::GRPC_MESSAGE);
+    if with_reason(code, reason, message).add_header(&mut replaced).is_ok() {
+        *headers = replaced;
+    }
+    Some(code)
+}
+
+/// The status of a call whose deadline passed.
+pub(super) fn deadline_passed() -> Status {
+    with_reason(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, "the call's deadline passed")
+}
+
+/// The status of a call that a drain turns away or ends.
+pub(super) fn draining() -> Status {
+    let mut details = details(ErrorReason::Draining);
+    details.set_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details(Code::Unavailable, "this process is shutting down; another one serves the call", details)
+}
+
+/// The status of a call whose handler panicked. What it said goes to the log, not to the caller.
+pub(super) fn panicked(payload: &(dyn Any + Send)) -> Status {
+    let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = said.unwrap_or("no message"), "a handler panicked");
+    with_reason(Code::Internal, ErrorReason::Internal, "the service failed; its log holds the cause")
+}
+
+/// The status of a response that stopped without one.
+pub(super) fn unfinished() -> Status {
+    with_reason(Code::Internal, ErrorReason::Internal, "the response ended without a status")
+}
+
+fn with_reason(code: Code, reason: ErrorReason, message: impl Into<String>) -> Status {
+    Status::with_error_details(code, message, details(reason))
+}
+
+fn details(reason: ErrorReason) -> ErrorDetails {
+    ErrorDetails::with_error_info(reason_name(reason), ERROR_DOMAIN, HashMap::new())
+}

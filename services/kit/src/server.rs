@@ -1,0 +1,192 @@
+//! A process that serves: what every service has beside its own RPCs (health, reflection, the layer around all calls), the
+//! transport's settings, and an end that takes a bounded time.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use orrery_proto::FILE_DESCRIPTOR_SET;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use sqlx::postgres::PgPoolOptions;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_stream::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::config::{DatabaseConfig, ServiceConfig, Span};
+use crate::drain::Drain;
+pub use crate::drain::Draining;
+use crate::health::Health;
+use crate::rpc_layer::RpcLayer;
+use crate::telemetry;
+
+/// What a probe is while it runs.
+pub type ProbeFuture = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// How long connections may take to close after their calls were cut off.
+const CLOSING: Duration = Duration::from_millis(500);
+/// Pause after a connection could not be accepted: without it, a process that has no file left would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const HEALTH: &str = "grpc.health.v1.Health";
+const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+
+/// Serves `routes` on `listener`, with health for each of `service_names` and reflection beside them, until `shutdown` is cancelled
+/// and the drain is over.
+///
+/// `probe` is asked every second whether the service can work, and health says what it answers. Every request carries in its
+/// extensions a [`Draining`], a [`Deadline`](crate::deadline::Deadline) and an [`RpcRows`](crate::rpc_layer::RpcRows); each has a function
+/// `of(&request)`.
+///
+/// The drain: health says NOT_SERVING; new calls are refused with UNAVAILABLE, reason DRAINING; idle connections close and no new
+/// ones are accepted; running calls go on, for `drain_timeout` at most; what runs then is ended with UNAVAILABLE, and half a second
+/// later this returns. A connection whose client does not read even then is closed with the runtime.
+///
+/// # Errors
+///
+/// When `config` cannot be used, `listener`'s address may not be listened on, or the transport fails.
+pub async fn serve<P, F>(
+    config: &ServiceConfig,
+    listener: TcpListener,
+    routes: Routes,
+    service_names: &[&str],
+    probe: P,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()>
+where
+    P: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = bool> + Send + 'static,
+{
+    config.validate()?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    config.listen.check(address)?;
+
+    let health = Health::start(service_names, probe).await;
+    let routes = with_reflection(routes.add_service(health.service()), service_names)?;
+    let drain = Drain::default();
+    let settings = &config.server;
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(settings.tcp_nodelay))
+        .with_keepalive(Some(settings.tcp_keepalive));
+    let incoming = incoming.then(|accepted| async move {
+        if let Err(error) = &accepted {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        accepted
+    });
+    let server = Server::builder()
+        .layer(RpcLayer::new(drain.clone()))
+        .initial_stream_window_size(u32::try_from(settings.http2_stream_window)?)
+        .initial_connection_window_size(u32::try_from(settings.http2_connection_window)?)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .http2_keepalive_interval(Some(settings.http2_keepalive_interval))
+        .http2_keepalive_timeout(Some(settings.http2_keepalive_timeout))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, drain.clone().until_begun());
+    let mut server = std::pin::pin!(server);
+
+    tracing::info!(%address, services = service_names.join(" "), "listening");
+    tokio::select! {
+        result = &mut server => return result.context("the transport failed"),
+        () = shutdown.cancelled() => {}
+    }
+
+    tracing::info!(bound = %Span(settings.drain_timeout), "draining");
+    health.stop().await;
+    drain.begin();
+    if let Ok(result) = tokio::time::timeout(settings.drain_timeout, &mut server).await {
+        tracing::info!("drained");
+        return result.context("the transport failed");
+    }
+    tracing::warn!(bound = %Span(settings.drain_timeout), "calls still run at the bound of the drain; ending them");
+    drain.cut();
+    match tokio::time::timeout(CLOSING, &mut server).await {
+        Ok(result) => result.context("the transport failed"),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Runs a service as this process: logs, a listener at the configured address, and a drain on SIGTERM or SIGINT. A second signal
+/// ends the process without waiting.
+///
+/// # Errors
+///
+/// When the address cannot be listened on, `run` fails, or a second signal came.
+pub async fn run_until_signal<R, F>(config: ServiceConfig, run: R) -> anyhow::Result<()>
+where
+    R: FnOnce(ServiceConfig, TcpListener, CancellationToken) -> F,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    telemetry::init(&config.telemetry)?;
+    config.validate()?;
+    // Before anything else, so that no signal is lost.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let address = config.listen.address;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let shutdown = CancellationToken::new();
+    let mut running = std::pin::pin!(run(config, listener, shutdown.clone()));
+    tokio::select! {
+        result = &mut running => return result,
+        name = either(&mut terminate, &mut interrupt) => tracing::info!("{name} received"),
+    }
+    shutdown.cancel();
+    tokio::select! {
+        result = &mut running => result,
+        name = either(&mut terminate, &mut interrupt) => anyhow::bail!("{name} received during the drain; running calls were broken off"),
+    }
+}
+
+/// A probe for [`serve`]: whether the database answers, over a connection of its own that is opened on first use.
+///
+/// # Errors
+///
+/// When the URL is no Postgres URL.
+pub fn database_probe(config: &DatabaseConfig) -> anyhow::Result<impl Fn() -> ProbeFuture + Send + Sync + 'static> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(config.database_connect_timeout)
+        .connect_lazy_with(config.database_url.options()?);
+    Ok(move || -> ProbeFuture {
+        let pool = pool.clone();
+        Box::pin(async move { pool.acquire().await.is_ok() })
+    })
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// Adds both versions of reflection. They list what this process serves and describe the whole contract.
+fn with_reflection(routes: Routes, service_names: &[&str]) -> anyhow::Result<Routes> {
+    let contract = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET)?;
+    let described: BTreeSet<String> = (contract.file.iter())
+        .flat_map(|file| file.service.iter().map(|service| format!("{}.{}", file.package(), service.name())))
+        .collect();
+    let builder = || {
+        let sets = [
+            FILE_DESCRIPTOR_SET,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
+        let mut builder = tonic_reflection::server::Builder::configure().include_reflection_service(false);
+        for set in sets {
+            builder = builder.register_encoded_file_descriptor_set(set);
+        }
+        // A name without a description would break the clients that list and then describe.
+        let own = service_names.iter().copied().filter(|name| described.contains(*name));
+        for name in own.chain([HEALTH]).chain(REFLECTION) {
+            builder = builder.with_service_name(name);
+        }
+        builder
+    };
+    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+}

@@ -1,0 +1,10 @@
+//! `orrery-orders`: the orders slice as a process.
+
+use orrery_kit::config::ServiceConfig;
+use orrery_kit::server::run_until_signal;
+use orrery_orders::{BINARY, run};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    run_until_signal(ServiceConfig::from_command_line(BINARY), run).await
+}
