@@ -1,0 +1,354 @@
+//! The one error of a service and the one place where it becomes a `google.rpc.Status`.
+//!
+//! Callers branch on [`ErrorReason`], never on text. What the driver said is for the log: no SQL, host or password reaches a client.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use orrery_proto::codec::{ERROR_DOMAIN, reason_name};
+use orrery_proto::r#type::v1::ErrorReason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// How long a caller is asked to wait where nothing better is known.
+pub const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// How many field violations one status carries; details stay under 4 KiB.
+const MAX_VIOLATIONS: usize = 8;
+/// How long a text that a caller sent may be when it is quoted back.
+const MAX_QUOTED: usize = 200;
+
+/// A field of a request and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the field from the request's root, for example `product.labels.season`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub description: String,
+}
+
+impl Violation {
+    /// A violation of one field.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into() }
+    }
+
+    /// The same violation seen from outside: `labels.season` within `product` is `product.labels.season`.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        self.field = if self.field.is_empty() { outer.to_owned() } else { format!("{outer}.{}", self.field) };
+        self
+    }
+}
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields of the request break their rules.
+    #[error("invalid argument: {}", .0.first().map_or("", |violation| violation.description.as_str()))]
+    Invalid(Vec<Violation>),
+    /// A token was altered or made elsewhere; holds the field's name.
+    #[error("{0} is not a token of this service")]
+    TokenInvalid(&'static str),
+    /// A token belongs to another request; holds the field's name.
+    #[error("{0} belongs to another request")]
+    TokenMismatch(&'static str),
+    /// The resource does not exist.
+    #[error("{resource} {name} does not exist")]
+    NotFound {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+    },
+    /// The resource exists.
+    #[error("{resource} {name} exists")]
+    AlreadyExists {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+    },
+    /// The etag sent is not the stored row's.
+    #[error("the etag of {resource} {name} is another one: it has changed")]
+    EtagMismatch {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+    },
+    /// What a field points at does not exist.
+    #[error("{}: {}", .0.field, .0.description)]
+    ReferenceMissing(Violation),
+    /// A row of a chunk was refused and the policy is STOP.
+    #[error("row at offset {offset} was refused: {}: {}", .violation.field, .violation.description)]
+    RowRejected {
+        /// The row's offset.
+        offset: i64,
+        /// What is wrong; the field is a path from the chunk.
+        violation: Violation,
+    },
+    /// A chunk begins beyond the committed offset.
+    #[error("the chunk leaves a gap: the next offset is {expected}")]
+    OffsetGap {
+        /// Where to go on.
+        expected: i64,
+    },
+    /// A committed chunk came again with other content.
+    #[error("the row at offset {offset} was committed with other content")]
+    OffsetConflict {
+        /// The first row that differs.
+        offset: i64,
+    },
+    /// Another stream took the write over.
+    #[error("another stream has taken this write_id over")]
+    WriteTakenOver,
+    /// The write_id or request_id was begun with something else; holds the field's name and what differs.
+    #[error("{0} was used before with other {1}")]
+    WriteMismatch(&'static str, &'static str),
+    /// One row does not fit the limits.
+    #[error("{resource} {name} is too large to be returned: ask for fewer columns with read_mask")]
+    RowTooLarge {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+    },
+    /// What was asked for is too much for one answer.
+    #[error("the answer would exceed {0} bytes: ask for fewer rows or columns")]
+    AnswerTooLarge(usize),
+    /// The process is at its bound.
+    #[error("the service is at its limit of concurrent work")]
+    Overloaded,
+    /// The database cannot be reached or has no connection to spare.
+    #[error("the database is unavailable")]
+    DatabaseUnavailable(#[source] sqlx::Error),
+    /// The process is shutting down.
+    #[error("the service is shutting down")]
+    Draining,
+    /// A time limit passed.
+    #[error("the deadline passed before the work was done")]
+    DeadlineExceeded,
+    /// The database undid the transaction for another's sake.
+    #[error("the transaction gave way to another one")]
+    TransactionConflict(#[source] sqlx::Error),
+    /// The database refused a result for its size.
+    #[error("the database refused the result for its size")]
+    ResultRefused(#[source] sqlx::Error),
+    /// A fault of the service itself.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What the transport already judged: an inbound stream that broke.
+    #[error("{}", .0.message())]
+    Transport(Status),
+}
+
+impl Error {
+    /// One invalid field.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(field, description)])
+    }
+
+    /// A fault of the service itself.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// Why, for programs.
+    pub fn reason(&self) -> ErrorReason {
+        match self {
+            Self::Invalid(_) => ErrorReason::FieldInvalid,
+            Self::TokenInvalid(_) => ErrorReason::TokenInvalid,
+            Self::TokenMismatch(_) => ErrorReason::TokenMismatch,
+            Self::NotFound { .. } => ErrorReason::ResourceNotFound,
+            Self::AlreadyExists { .. } => ErrorReason::ResourceExists,
+            Self::EtagMismatch { .. } => ErrorReason::EtagMismatch,
+            Self::ReferenceMissing(_) => ErrorReason::ReferenceMissing,
+            Self::RowRejected { .. } => ErrorReason::RowRejected,
+            Self::OffsetGap { .. } => ErrorReason::OffsetGap,
+            Self::OffsetConflict { .. } => ErrorReason::OffsetConflict,
+            Self::WriteTakenOver => ErrorReason::WriteSessionTakenOver,
+            Self::WriteMismatch(..) => ErrorReason::WriteSessionMismatch,
+            Self::RowTooLarge { .. } | Self::AnswerTooLarge(_) | Self::ResultRefused(_) => ErrorReason::RowTooLarge,
+            Self::Overloaded => ErrorReason::Overloaded,
+            Self::DatabaseUnavailable(_) => ErrorReason::DatabaseUnavailable,
+            Self::Draining => ErrorReason::Draining,
+            Self::DeadlineExceeded => ErrorReason::DeadlineExceeded,
+            Self::TransactionConflict(_) => ErrorReason::TransactionConflict,
+            Self::Internal(_) => ErrorReason::Internal,
+            Self::Transport(_) => ErrorReason::Unspecified,
+        }
+    }
+
+    /// The canonical code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_)
+            | Self::TokenInvalid(_)
+            | Self::TokenMismatch(_)
+            | Self::RowRejected { .. }
+            | Self::WriteMismatch(..) => Code::InvalidArgument,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::AlreadyExists { .. } => Code::AlreadyExists,
+            Self::EtagMismatch { .. }
+            | Self::OffsetConflict { .. }
+            | Self::WriteTakenOver
+            | Self::TransactionConflict(_) => Code::Aborted,
+            Self::ReferenceMissing(_) => Code::FailedPrecondition,
+            Self::OffsetGap { .. } => Code::OutOfRange,
+            Self::RowTooLarge { .. } | Self::AnswerTooLarge(_) | Self::ResultRefused(_) | Self::Overloaded => {
+                Code::ResourceExhausted
+            }
+            Self::DatabaseUnavailable(_) | Self::Draining => Code::Unavailable,
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::Internal(_) => Code::Internal,
+            Self::Transport(status) => status.code(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    /// Judges by SQLSTATE (Postgres manual, appendix A) and by the kind of driver error, never by text.
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as Driver;
+        let Driver::Database(database) = &error else {
+            return match error {
+                Driver::Io(_)
+                | Driver::Tls(_)
+                | Driver::Protocol(_)
+                | Driver::PoolTimedOut
+                | Driver::PoolClosed
+                | Driver::WorkerCrashed
+                | Driver::BeginFailed => Self::DatabaseUnavailable(error),
+                other => Self::internal(other),
+            };
+        };
+        let state = database.code().unwrap_or_default().into_owned();
+        match state.as_str() {
+            // serialization_failure, deadlock_detected, lock_not_available
+            "40001" | "40P01" | "55P03" => Self::TransactionConflict(error),
+            // query_canceled (statement_timeout), idle_in_transaction_session_timeout, transaction_timeout
+            "57014" | "25P03" | "25P04" => Self::DeadlineExceeded,
+            // The server stops, starts or was promoted; the role or database is being set up.
+            "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "3D000" | "28P01" | "28000" => {
+                Self::DatabaseUnavailable(error)
+            }
+            // program_limit_exceeded, out_of_memory, configuration_limit_exceeded
+            "54000" | "53200" | "53400" => Self::ResultRefused(error),
+            code if code.starts_with("08") || code.starts_with("53") => Self::DatabaseUnavailable(error),
+            // character_not_in_repertoire, untranslatable_character
+            "22021" | "22P05" => Self::invalid("", "the text holds characters that the database cannot store"),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        if let Error::Transport(status) = error {
+            return status;
+        }
+        if let Error::Internal(cause) = &error {
+            tracing::error!(error = cause.as_ref(), "internal error");
+        }
+        let code = error.code();
+        let text = error.to_string();
+        let mut metadata = HashMap::new();
+        let mut details = ErrorDetails::new();
+        match &error {
+            Error::Invalid(violations) => {
+                for violation in violations.iter().take(MAX_VIOLATIONS) {
+                    details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
+                }
+            }
+            Error::TokenInvalid(field) | Error::TokenMismatch(field) | Error::WriteMismatch(field, _) => {
+                details.add_bad_request_violation(*field, &text);
+            }
+            Error::ReferenceMissing(violation) => {
+                details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
+            }
+            Error::RowRejected { offset, violation } => {
+                metadata.insert("offset".to_owned(), offset.to_string());
+                details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
+            }
+            Error::OffsetGap { expected } => {
+                metadata.insert("expected_offset".to_owned(), expected.to_string());
+            }
+            Error::OffsetConflict { offset } => {
+                metadata.insert("offset".to_owned(), offset.to_string());
+            }
+            Error::NotFound { resource, name }
+            | Error::AlreadyExists { resource, name }
+            | Error::EtagMismatch { resource, name }
+            | Error::RowTooLarge { resource, name } => {
+                details.set_resource_info(*resource, shortened(name), "", &text);
+            }
+            Error::Overloaded
+            | Error::DatabaseUnavailable(_)
+            | Error::Draining
+            | Error::DeadlineExceeded
+            | Error::TransactionConflict(_) => {
+                details.set_retry_info(Some(RETRY_DELAY));
+            }
+            Error::WriteTakenOver
+            | Error::AnswerTooLarge(_)
+            | Error::ResultRefused(_)
+            | Error::Internal(_)
+            | Error::Transport(_) => {}
+        }
+        if let Error::DatabaseUnavailable(cause) | Error::TransactionConflict(cause) | Error::ResultRefused(cause) =
+            &error
+        {
+            tracing::warn!(error = %cause, "the database failed a request");
+        }
+        details.set_error_info(reason_name(error.reason()), ERROR_DOMAIN, metadata);
+        let message = match &error {
+            Error::Invalid(violations) => violations.first().map_or(text, |first| {
+                if first.field.is_empty() {
+                    shortened(&first.description)
+                } else {
+                    format!("{}: {}", shortened(&first.field), shortened(&first.description))
+                }
+            }),
+            _ => shortened(&text),
+        };
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// A text cut to what fits a status, at a character's boundary.
+fn shortened(text: &str) -> String {
+    if text.len() <= MAX_QUOTED {
+        return text.to_owned();
+    }
+    let mut end = MAX_QUOTED;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}...", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_stay_small_however_long_the_input() {
+        let violations =
+            (0..1_000).map(|at| Violation::new(format!("f{at}{}", "x".repeat(900)), "é".repeat(900))).collect();
+        let status = Status::from(Error::Invalid(violations));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.details().len() < 4 * 1024, "{}", status.details().len());
+        assert!(status.get_details_bad_request().is_some_and(|bad| bad.field_violations.len() == MAX_VIOLATIONS));
+    }
+
+    #[test]
+    fn a_fault_of_the_database_says_when_to_come_again_and_nothing_else() {
+        let status = Status::from(Error::from(sqlx::Error::Io(std::io::Error::other("host db.example refused"))));
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(!status.message().contains("db.example"));
+        assert!(status.get_details_retry_info().is_some());
+        let info = status.get_details_error_info().expect("ErrorInfo");
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("DATABASE_UNAVAILABLE", "orrery"));
+    }
+}
