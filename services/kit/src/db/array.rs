@@ -1,0 +1,126 @@
+//! Array parameters in Postgres's binary format, written straight from column values: a statement binds one array per
+//! column, and no value becomes a Rust object on its way there.
+
+use bytes::BufMut as _;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
+use sqlx::{Encode, Postgres, Type};
+
+/// The element types that parameters use, by their fixed object ids (`pg_type.dat`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementType {
+    /// `text`
+    Text,
+    /// `integer`
+    Integer,
+    /// `bigint`
+    BigInteger,
+    /// `timestamptz`
+    Timestamp,
+    /// `jsonb`
+    Json,
+}
+
+impl ElementType {
+    fn element_oid(self) -> u32 {
+        match self {
+            Self::Text => 25,
+            Self::Integer => 23,
+            Self::BigInteger => 20,
+            Self::Timestamp => 1184,
+            Self::Json => 3802,
+        }
+    }
+
+    fn array_oid(self) -> u32 {
+        match self {
+            Self::Text => 1009,
+            Self::Integer => 1007,
+            Self::BigInteger => 1016,
+            Self::Timestamp => 1185,
+            Self::Json => 3807,
+        }
+    }
+
+    /// The array type's name in SQL.
+    pub fn array_name(self) -> &'static str {
+        match self {
+            Self::Text => "text[]",
+            Self::Integer => "integer[]",
+            Self::BigInteger => "bigint[]",
+            Self::Timestamp => "timestamptz[]",
+            Self::Json => "jsonb[]",
+        }
+    }
+}
+
+/// Dimensions, flag, element type, length, lower bound: 4 bytes each.
+const HEADER: usize = 20;
+
+/// A one-dimensional array parameter.
+#[derive(Debug)]
+pub struct ArrayParameter {
+    element: ElementType,
+    bytes: Vec<u8>,
+    count: i32,
+    has_null: bool,
+}
+
+impl ArrayParameter {
+    /// An empty array with room for `capacity` bytes of elements.
+    pub fn with_capacity(element: ElementType, capacity: usize) -> Self {
+        Self { element, bytes: Vec::with_capacity(capacity), count: 0, has_null: false }
+    }
+
+    /// Appends one element: its binary form with the 4-byte length before it, or a length of -1 for null.
+    pub fn push_prefixed(&mut self, prefixed: &[u8]) {
+        self.has_null |= prefixed.len() == 4 && prefixed == (-1_i32).to_be_bytes();
+        self.bytes.extend_from_slice(prefixed);
+        self.count += 1;
+    }
+
+    /// Appends one element in its binary form.
+    pub fn push(&mut self, value: &[u8]) {
+        self.bytes.put_i32(value.len() as i32);
+        self.bytes.extend_from_slice(value);
+        self.count += 1;
+    }
+
+    /// A `text[]`.
+    pub fn texts<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Self {
+        let mut array = Self::with_capacity(ElementType::Text, 0);
+        for text in texts {
+            array.push(text.as_ref().as_bytes());
+        }
+        array
+    }
+}
+
+impl Type<Postgres> for ArrayParameter {
+    fn type_info() -> PgTypeInfo {
+        // Each value says its own type in `produces`.
+        PgTypeInfo::with_oid(Oid(ElementType::Text.array_oid()))
+    }
+}
+
+impl Encode<'_, Postgres> for ArrayParameter {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        // array_recv: dimensions, has-null flag, element type; then each dimension's length and lower bound.
+        let mut header = [0_u8; HEADER];
+        let mut at = &mut header[..];
+        at.put_i32(1);
+        at.put_i32(i32::from(self.has_null));
+        at.put_u32(self.element.element_oid());
+        at.put_i32(self.count);
+        at.put_i32(1);
+        buffer.extend_from_slice(&header);
+        buffer.extend_from_slice(&self.bytes);
+        Ok(IsNull::No)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(PgTypeInfo::with_oid(Oid(self.element.array_oid())))
+    }
+}

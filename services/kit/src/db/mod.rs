@@ -1,0 +1,196 @@
+//! The data layer: a pool of connections and the only ways to use one. Every statement of a service goes through
+//! [`Database`], which keeps the [`Limits`] for it: a time limit that the server enforces, a bound on the rows it may touch, and
+//! a connection that is never given back half used.
+
+pub mod array;
+mod copy;
+pub mod sql;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres};
+
+pub use copy::{CopyEnd, CopyRequest};
+pub use transaction::{Ending, Transaction};
+
+use crate::config::{DatabaseConfig, Limits};
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+/// How often a read is tried again on another connection when the one it got turns out to be dead: after a restart of the
+/// server every idle connection of the pool is.
+const READ_ATTEMPTS: u32 = 4;
+/// How long a probe may take before the database counts as gone.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A pool of connections to one slice's database, and the limits that hold on all of them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+    limits: Arc<Limits>,
+}
+
+/// One statement with its parameters.
+pub struct Statement {
+    /// The text, with `$1`, `$2`, ... for parameters. Never holds a value from outside.
+    pub sql: Arc<str>,
+    /// The parameters.
+    pub arguments: PgArguments,
+    /// The most rows that it can touch or return, for [`Limits::max_statement_rows`].
+    pub rows: usize,
+    /// Whether the server keeps it prepared: yes for texts of which there are few.
+    pub keep_prepared: bool,
+}
+
+impl Statement {
+    /// A statement that stays prepared and touches at most `rows` rows.
+    pub fn new(sql: impl Into<Arc<str>>, rows: usize) -> Self {
+        Self { sql: sql.into(), arguments: PgArguments::default(), rows, keep_prepared: true }
+    }
+
+    /// Adds a parameter.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the value cannot be encoded.
+    pub fn bind<'q, T>(mut self, value: T) -> Result<Self, Error>
+    where
+        T: sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres>,
+    {
+        sqlx::Arguments::add(&mut self.arguments, value).map_err(Error::Internal)?;
+        Ok(self)
+    }
+}
+
+impl Database {
+    /// A pool that connects when it is first needed; nothing is sent yet.
+    ///
+    /// # Errors
+    /// The URL is not one of Postgres.
+    pub fn new(config: &DatabaseConfig, limits: &Limits) -> Result<Self, sqlx::Error> {
+        // The session's own limit stands for every statement that sets no tighter one.
+        let options: PgConnectOptions = config
+            .database_url
+            .expose()
+            .parse::<PgConnectOptions>()?
+            .application_name("orrery")
+            .options([("statement_timeout", limits.statement_timeout.as_millis().to_string())]);
+        let pool = PgPoolOptions::new()
+            .min_connections(config.database_pool_min)
+            .max_connections(config.database_pool_max)
+            .acquire_timeout(config.database_acquire_timeout)
+            .max_lifetime(config.database_max_lifetime)
+            .idle_timeout(config.database_idle_timeout)
+            // A ping before every statement would cost a round trip each; a dead connection is found by using it.
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Ok(Self { pool, limits: Arc::new(*limits) })
+    }
+
+    /// The limits that hold here.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether the database answers, within two seconds.
+    pub async fn ping(&self) -> bool {
+        let probe = async {
+            let mut lease = self.lease(Deadline::none()).await?;
+            lease.connection()?.ping().await?;
+            lease.settle();
+            Ok::<_, Error>(())
+        };
+        matches!(tokio::time::timeout(PING_TIMEOUT, probe).await, Ok(Ok(())))
+    }
+
+    /// Closes all connections, once those in use have come back.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Runs one reading statement on its own and returns its rows.
+    ///
+    /// # Errors
+    /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first.
+    pub async fn fetch(&self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
+        self.check_rows(statement.rows)?;
+        let mut attempt = 1;
+        loop {
+            let work = async {
+                let mut lease = self.lease(deadline).await?;
+                let rows = run(lease.connection()?, statement).await?;
+                lease.settle();
+                Ok(rows)
+            };
+            match within(deadline, work).await {
+                Err(Error::DatabaseUnavailable(sqlx::Error::Io(_))) if attempt < READ_ATTEMPTS => attempt += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn check_rows(&self, rows: usize) -> Result<(), Error> {
+        if rows > self.limits.max_statement_rows {
+            return Err(Error::internal(format!("a statement over {rows} rows was about to be sent")));
+        }
+        Ok(())
+    }
+
+    async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
+        let connection = match self.pool.try_acquire() {
+            Some(idle) => idle,
+            // Boxed: waiting, and perhaps connecting, is a large future and rarely needed.
+            None => within(deadline, Box::pin(async { Ok(self.pool.acquire().await?) })).await?,
+        };
+        Ok(Lease { connection: Some(connection), settled: false })
+    }
+}
+
+/// Runs `work` until the deadline.
+async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match deadline.remaining() {
+        None => work.await,
+        Some(left) => tokio::time::timeout(left, work).await.unwrap_or(Err(Error::DeadlineExceeded)),
+    }
+}
+
+async fn run(connection: &mut sqlx::PgConnection, statement: &Statement) -> Result<Vec<PgRow>, Error> {
+    let query = sqlx::query_with(AssertSqlSafe(Arc::clone(&statement.sql)), statement.arguments.clone())
+        .persistent(statement.keep_prepared);
+    Ok(query.fetch_all(connection).await?)
+}
+
+/// A connection on loan. One that is dropped before it was settled (a cancelled call, a panic, an error in mid-protocol) is
+/// closed, not given back: nobody else ever meets its half-finished transaction or its unread result.
+struct Lease {
+    connection: Option<PoolConnection<Postgres>>,
+    settled: bool,
+}
+
+impl Lease {
+    fn connection(&mut self) -> Result<&mut sqlx::PgConnection, Error> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            None => Err(Error::internal("the connection was given back")),
+        }
+    }
+
+    /// Says that the connection is idle and outside a transaction.
+    fn settle(&mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && !self.settled
+        {
+            // Detached from the pool and dropped, which closes the socket; the server rolls back.
+            drop(connection.detach());
+        }
+    }
+}

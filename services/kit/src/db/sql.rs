@@ -1,0 +1,76 @@
+//! Literals in SQL text. `copy (select ...) to stdout` takes no bind parameters, so values that come from outside stand in
+//! its text; this is the only place that writes them there.
+
+/// A text as an SQL string literal. Safe whatever `standard_conforming_strings` is set to: a text with a backslash becomes
+/// an escape string, in which a backslash always means the same. NUL, which Postgres cannot store, is left out.
+pub fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 4);
+    if text.contains('\\') {
+        out.push_str(" E");
+    }
+    out.push('\'');
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("''"),
+            '\\' => out.push_str("\\\\"),
+            '\0' => {}
+            other => out.push(other),
+        }
+    }
+    out.push('\'');
+    out
+}
+
+/// Texts as `array['a', 'b']::text[]`.
+pub fn literal_array<S: AsRef<str>>(texts: &[S]) -> String {
+    let mut out = String::from("array[");
+    for (at, text) in texts.iter().enumerate() {
+        if at > 0 {
+            out.push_str(", ");
+        }
+        out.push_str(&literal(text.as_ref()));
+    }
+    out.push_str("]::text[]");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::literal;
+
+    /// Reads a literal back as Postgres does (manual, 4.1.2.1 and 4.1.2.2): what is left after it is returned too.
+    fn read(sql: &str) -> Option<(String, &str)> {
+        let (escapes, rest) = match sql.trim_start().strip_prefix('E') {
+            Some(rest) => (true, rest),
+            None => (false, sql.trim_start()),
+        };
+        let mut chars = rest.strip_prefix('\'')?.chars();
+        let mut text = String::new();
+        loop {
+            match chars.next()? {
+                '\'' => {
+                    if let Some(rest) = chars.as_str().strip_prefix('\'') {
+                        text.push('\'');
+                        chars = rest.chars();
+                    } else {
+                        return Some((text, chars.as_str()));
+                    }
+                }
+                '\\' if escapes => text.push(chars.next().filter(|&c| c == '\\')?),
+                c => text.push(c),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_literal_is_read_back_as_the_text_and_nothing_more(text in "[^\0]*", tail in "[a-z ]*") {
+            let sql = format!("{} {tail}", literal(&text));
+            let (back, rest) = read(&sql).expect("a literal");
+            prop_assert_eq!(back, text);
+            prop_assert_eq!(rest, format!(" {tail}"));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Transactions that a caller cannot leave half way: the work runs in a task of its own, so that a call which goes away drops
+//! only its interest in the outcome.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Executor as _};
+
+use super::{Database, Lease, Statement, run, within};
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+/// An open transaction, lent to the work that runs in it.
+pub struct Transaction<'c> {
+    connection: &'c mut sqlx::PgConnection,
+    max_statement_rows: usize,
+}
+
+impl Transaction<'_> {
+    /// Runs one statement and returns its rows.
+    ///
+    /// # Errors
+    /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may.
+    pub async fn fetch(&mut self, statement: &Statement) -> Result<Vec<PgRow>, Error> {
+        if statement.rows > self.max_statement_rows {
+            return Err(Error::internal(format!("a statement over {} rows was about to be sent", statement.rows)));
+        }
+        run(self.connection, statement).await
+    }
+}
+
+/// How work that succeeded wants its transaction to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending<T> {
+    /// Committed.
+    Commit(T),
+    /// Undone: a dry run, or a refusal that is no fault.
+    RollBack(T),
+}
+
+impl Database {
+    /// Runs `work` in a transaction and ends it as `work` says. The transaction is bounded by the deadline and by
+    /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout), both enforced by the server too. The
+    /// work goes on when the caller's future is dropped.
+    ///
+    /// # Errors
+    /// What `work` returned, after a rollback; or what the database says. If the connection breaks during the commit the outcome is
+    /// unknown and the error is [`Error::DatabaseUnavailable`].
+    pub async fn transaction<T, W>(&self, deadline: Deadline, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
+    {
+        let database = self.clone();
+        let task = tokio::spawn(async move {
+            let bound = deadline.bound(database.limits.transaction_timeout);
+            let mut lease = database.begin(deadline, bound).await?;
+            let whole = Deadline::after(bound);
+            let outcome = within(whole, async {
+                let mut transaction = Transaction {
+                    connection: lease.connection()?,
+                    max_statement_rows: database.limits.max_statement_rows,
+                };
+                work(&mut transaction).await
+            })
+            .await;
+            let (end, outcome) = match outcome {
+                Ok(Ending::Commit(value)) => ("commit", Ok(value)),
+                Ok(Ending::RollBack(value)) => ("rollback", Ok(value)),
+                Err(error) => ("rollback", Err(error)),
+            };
+            let ended = within(whole, async { Ok(lease.connection()?.execute(end).await?) }).await;
+            if ended.is_ok() {
+                lease.settle();
+            }
+            // A rollback that fails undoes as well: the lease closes the connection.
+            if end == "commit" {
+                ended?;
+            }
+            outcome
+        });
+        task.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+    }
+
+    /// Takes a connection and opens a transaction with the server's time limits set inside it, in one round trip. Statements with
+    /// array parameters keep one plan, however long the arrays: for a long one the planner would rather read a whole table.
+    /// Nothing has happened yet, so that a connection which turns out to be dead is replaced.
+    pub(super) async fn begin(&self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+        let milliseconds = bound.as_millis().max(1);
+        let begin = format!(
+            "begin; set local statement_timeout = {milliseconds}; \
+             set local idle_in_transaction_session_timeout = {milliseconds}; \
+             set local plan_cache_mode = force_generic_plan"
+        );
+        let mut attempt = 1;
+        loop {
+            let mut lease = self.lease(deadline).await?;
+            let opened = within(deadline, async {
+                Ok(lease.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(begin.clone()))).await?)
+            })
+            .await;
+            match opened {
+                Ok(_) => return Ok(lease),
+                Err(Error::DatabaseUnavailable(sqlx::Error::Io(_))) if attempt < super::READ_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
