@@ -1,0 +1,217 @@
+//! Reading and writing jsonb texts in place: Postgres sends an object as its text, and most objects are flat and without escapes,
+//! so that keys and values can be taken out as they stand. The text comes from Postgres and is well-formed; what is not is
+//! read as far as it goes.
+
+use std::borrow::Cow;
+
+/// A string in a JSON text, as it stands between its quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JsonString<'a> {
+    raw: &'a [u8],
+    escaped: bool,
+}
+
+impl<'a> JsonString<'a> {
+    /// The text itself.
+    #[inline]
+    pub(super) fn text(self) -> Cow<'a, [u8]> {
+        if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
+    }
+}
+
+/// A value in a JSON text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JsonValue<'a> {
+    /// A string.
+    String(JsonString<'a>),
+    /// Anything else, as it stands.
+    Other(&'a [u8]),
+}
+
+/// The entries of an object, or the elements of an array.
+pub(super) struct Items<'a> {
+    rest: &'a [u8],
+    keyed: bool,
+}
+
+/// The entries of the object that `json` is; of anything else, none.
+pub(super) fn entries(json: &[u8]) -> Items<'_> {
+    let json = json.trim_ascii();
+    Items { rest: json.strip_prefix(b"{").unwrap_or_default(), keyed: true }
+}
+
+/// The elements of the array that `json` is; of anything else, none.
+pub(super) fn elements(json: &[u8]) -> Items<'_> {
+    let json = json.trim_ascii();
+    Items { rest: json.strip_prefix(b"[").unwrap_or_default(), keyed: false }
+}
+
+const NO_KEY: JsonString<'static> = JsonString { raw: b"", escaped: false };
+
+impl<'a> Iterator for Items<'a> {
+    type Item = (JsonString<'a>, JsonValue<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.skip(b',');
+        let key = if self.keyed {
+            let key = self.string()?;
+            self.skip(b':');
+            key
+        } else {
+            NO_KEY
+        };
+        let value = match self.rest.first()? {
+            b'"' => JsonValue::String(self.string()?),
+            b'}' | b']' => return None,
+            _ => JsonValue::Other(self.other()),
+        };
+        Some((key, value))
+    }
+}
+
+impl<'a> Items<'a> {
+    /// Skips white space and one separator.
+    #[inline]
+    fn skip(&mut self, separator: u8) {
+        self.rest = self.rest.trim_ascii_start();
+        if let [first, rest @ ..] = self.rest
+            && *first == separator
+        {
+            self.rest = rest.trim_ascii_start();
+        }
+    }
+
+    #[inline]
+    fn string(&mut self) -> Option<JsonString<'a>> {
+        let inside = self.rest.strip_prefix(b"\"")?;
+        let mut escaped = false;
+        let mut at = 0;
+        loop {
+            match *inside.get(at)? {
+                b'"' => break,
+                b'\\' => {
+                    escaped = true;
+                    at += 2;
+                }
+                _ => at += 1,
+            }
+        }
+        let (raw, rest) = inside.split_at_checked(at)?;
+        self.rest = rest.get(1..).unwrap_or_default();
+        Some(JsonString { raw, escaped })
+    }
+
+    /// A number, literal, object or array, up to what ends it.
+    fn other(&mut self) -> &'a [u8] {
+        let mut depth = 0_usize;
+        let mut in_string = false;
+        let mut at = 0;
+        while let Some(&byte) = self.rest.get(at) {
+            match byte {
+                b'\\' if in_string => at += 1,
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' | b',' if depth == 0 => break,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+        }
+        let (value, rest) = self.rest.split_at(at.min(self.rest.len()));
+        self.rest = rest;
+        value.trim_ascii()
+    }
+}
+
+/// The text behind a string with escapes.
+fn unescape(raw: &[u8]) -> Vec<u8> {
+    let mut quoted = Vec::with_capacity(raw.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(raw);
+    quoted.push(b'"');
+    serde_json::from_slice::<String>(&quoted).map_or_else(|_| raw.to_vec(), String::into_bytes)
+}
+
+/// Appends a text as a JSON string.
+pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut from = 0;
+    for (at, &byte) in text.as_bytes().iter().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..0x20 => b"",
+            _ => continue,
+        };
+        out.extend_from_slice(&text.as_bytes()[from..at]);
+        if escape.is_empty() {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        } else {
+            out.extend_from_slice(escape);
+        }
+        from = at + 1;
+    }
+    out.extend_from_slice(&text.as_bytes()[from..]);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(json: &str) -> Vec<(String, String)> {
+        entries(json.as_bytes())
+            .map(|(key, value)| {
+                let value = match value {
+                    JsonValue::String(text) => text.text().into_owned(),
+                    JsonValue::Other(raw) => raw.to_vec(),
+                };
+                (String::from_utf8_lossy(&key.text()).into_owned(), String::from_utf8_lossy(&value).into_owned())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nested_values_come_out_as_they_stand() {
+        let read = read(r#"{"a": {"b": [1, "}", "\"]"]}, "c": null, "d": 1.50, "e": "x", "f": []}"#);
+        let expected = [("a", r#"{"b": [1, "}", "\"]"]}"#), ("c", "null"), ("d", "1.50"), ("e", "x"), ("f", "[]")];
+        assert_eq!(read, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn what_is_no_object_has_no_entries() {
+        for json in ["null", "[1]", "\"x\"", "1", "", "{", "{\"a", "{\"a\\"] {
+            assert_eq!(read(json), [], "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_map_of_texts_comes_back(map: BTreeMap<String, String>) {
+            let json = serde_json::to_string(&map).expect("a map is an object");
+            prop_assert_eq!(read(&json).into_iter().collect::<BTreeMap<_, _>>(), map);
+        }
+
+        #[test]
+        fn a_written_string_is_json(text: String) {
+            let mut out = Vec::new();
+            put_string(&mut out, &text);
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("a string"), text);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            let _ = entries(&bytes).count() + elements(&bytes).count();
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`: all that
+//! follows the first point is the key, which may hold points and slashes, or stands in backticks), or a part of a status (`status.phase`,
+//! `status.details`, `status.details.note`). A path that names nothing is refused, never ignored.
+
+use prost_types::FieldMask;
+
+use super::{Field, Kind, Resource};
+use crate::error::Violation;
+
+/// Most paths of one mask.
+const MAX_PATHS: usize = 256;
+
+/// Which part of a field a mask reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All of it.
+    Whole,
+    /// These keys of a jsonb object. Of a status, `phase` is one key and every detail is another.
+    Keys(Vec<String>),
+    /// Every key of a status but its phase, and the phase too if `phase` is set.
+    Details {
+        /// Whether the phase is reached as well.
+        phase: bool,
+    },
+}
+
+/// A field and the part of it that a mask reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The field's place in [`Resource::fields`].
+    pub field: usize,
+    /// How much of it.
+    pub reach: Reach,
+}
+
+/// Reads a read_mask. `None` and an empty mask mean every field; so does `*`.
+///
+/// # Errors
+/// A path that names no field; its violation is for `argument`.
+pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) -> Result<Vec<Reached>, Violation> {
+    let all = || (0..resource.fields.len()).map(|field| Reached { field, reach: Reach::Whole }).collect();
+    match mask {
+        None => Ok(all()),
+        Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(all()),
+        Some(mask) => reached(resource, &mask.paths, argument, |_| Ok(())),
+    }
+}
+
+/// Which fields of existing rows a write overwrites.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateMask {
+    /// Those that are set in the row.
+    Populated,
+    /// These. What is unset in the row is cleared.
+    Paths(Vec<Reached>),
+}
+
+/// Reads an update_mask. `None` and an empty mask mean what is set; `*` means everything.
+///
+/// # Errors
+/// A path that names no field or one that cannot be written; its violation is for `argument`.
+pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) -> Result<UpdateMask, Violation> {
+    match mask {
+        None => Ok(UpdateMask::Populated),
+        Some(mask) if mask.paths.is_empty() => Ok(UpdateMask::Populated),
+        Some(mask) if mask.paths == ["*"] => {
+            let mutable = (0..resource.fields.len()).filter(|&field| resource.fields[field].is_mutable());
+            Ok(UpdateMask::Paths(mutable.map(|field| Reached { field, reach: Reach::Whole }).collect()))
+        }
+        Some(mask) => reached(resource, &mask.paths, argument, |field| {
+            if field.is_mutable() {
+                Ok(())
+            } else if field.key {
+                Err("names the resource and cannot be changed")
+            } else {
+                Err("is output only")
+            }
+        })
+        .map(UpdateMask::Paths),
+    }
+}
+
+fn reached(
+    resource: &Resource,
+    paths: &[String],
+    argument: &str,
+    permitted: impl Fn(&Field) -> Result<(), &'static str>,
+) -> Result<Vec<Reached>, Violation> {
+    if paths.len() > MAX_PATHS {
+        return Err(Violation::new(argument, format!("has more than {MAX_PATHS} paths")));
+    }
+    let mut found: Vec<Reached> = Vec::new();
+    for path in paths {
+        let refuse = |why: &str| Violation::new(argument, format!("path {path:?} {why}"));
+        let (name, inner) = path.split_once('.').map_or((path.as_str(), None), |(name, inner)| (name, Some(inner)));
+        let Some(field) = resource.fields.iter().position(|field| field.name == name) else {
+            let known: Vec<&str> = resource.fields.iter().map(|field| field.name).collect();
+            return Err(refuse(&format!("names no field; there are {}", known.join(", "))));
+        };
+        permitted(&resource.fields[field]).map_err(refuse)?;
+        let reach = match (resource.fields[field].kind, inner) {
+            (_, None) => Reach::Whole,
+            (Kind::Map(_), Some(key)) => Reach::Keys(vec![map_key(key).ok_or_else(|| refuse("names no key"))?]),
+            (Kind::Status { .. }, Some("phase")) => Reach::Keys(vec!["phase".to_owned()]),
+            (Kind::Status { .. }, Some("details")) => Reach::Details { phase: false },
+            (Kind::Status { .. }, Some(inner)) => match inner.strip_prefix("details.").and_then(map_key) {
+                Some(key) if key != "phase" => Reach::Keys(vec![key]),
+                _ => return Err(refuse("names no part of a status; there are phase, details and details.KEY")),
+            },
+            (_, Some(_)) => return Err(refuse("goes into a field that has no parts")),
+        };
+        match found.iter_mut().find(|reached| reached.field == field) {
+            Some(earlier) => earlier.reach = union(std::mem::replace(&mut earlier.reach, Reach::Whole), reach),
+            None => found.push(Reached { field, reach }),
+        }
+    }
+    found.sort_by_key(|reached| reached.field);
+    Ok(found)
+}
+
+/// A key as it stands in a path: bare, or in backticks (AIP-161).
+fn map_key(text: &str) -> Option<String> {
+    let key = text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')).unwrap_or(text);
+    let storable = !key.is_empty() && !key.contains('\0') && key.len() <= 512;
+    storable.then(|| key.to_owned())
+}
+
+fn union(a: Reach, b: Reach) -> Reach {
+    match (a, b) {
+        (Reach::Keys(mut keys), Reach::Keys(more)) => {
+            for key in more {
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+            Reach::Keys(keys)
+        }
+        (Reach::Details { phase }, Reach::Keys(keys)) | (Reach::Keys(keys), Reach::Details { phase }) => {
+            Reach::Details { phase: phase || keys.iter().any(|key| key == "phase") }
+        }
+        (Reach::Details { phase: a }, Reach::Details { phase: b }) => Reach::Details { phase: a || b },
+        (Reach::Whole, _) | (_, Reach::Whole) => Reach::Whole,
+    }
+}
