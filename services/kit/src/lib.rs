@@ -1,15 +1,21 @@
 //! What every Orrery service stands on. It knows no table, no product and no order.
 
 pub mod config;
+pub mod context;
+pub mod db;
 pub mod deadline;
 pub mod decimal;
-mod drain;
+pub mod drain;
+pub mod error;
 mod health;
 pub mod label;
 pub mod label_selector;
 pub mod page_token;
+pub mod read;
+pub mod resource;
 pub mod rpc_layer;
 pub mod server;
 pub mod telemetry;
 pub mod timestamp;
 pub mod uid;
+pub mod write;

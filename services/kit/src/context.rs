@@ -1,0 +1,69 @@
+//! What handlers need: of the process ([`Context`]) and of the call ([`Call`]).
+
+use orrery_proto::wire::Encoded;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::config::StreamConfig;
+use crate::db::Database;
+use crate::deadline::Deadline;
+use crate::drain::Draining;
+use crate::error::Error;
+use crate::read::tokens::TokenKeys;
+use crate::rpc_layer::{RpcRows, normalise};
+
+/// Database, token keys and stream settings of a service; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The slice's database.
+    pub database: Database,
+    /// The slice's schema.
+    pub schema: &'static str,
+    /// What seals page tokens.
+    pub tokens: TokenKeys,
+    /// Sizes and intervals of streams.
+    pub stream: StreamConfig,
+}
+
+impl Context {
+    /// A context of the slice `schema`.
+    pub fn new(database: Database, schema: &'static str, stream: StreamConfig) -> Self {
+        Self { tokens: TokenKeys::new(database.clone(), schema), database, schema, stream }
+    }
+}
+
+/// What comes with a call beside its message.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Until when the caller waits.
+    pub deadline: Deadline,
+    /// Whether the process drains; streams end at their next message.
+    pub draining: Draining,
+    /// Counts the call's rows, for the log.
+    pub rows: RpcRows,
+}
+
+impl Call {
+    /// That of a request.
+    pub fn of<T>(request: &Request<T>) -> Self {
+        Self { deadline: Deadline::of(request), draining: Draining::of(request), rows: RpcRows::of(request) }
+    }
+
+    /// The answer of a unary call, its rows counted.
+    pub fn answer(&self, message: Encoded) -> Response<Encoded> {
+        self.rows.add(message.rows);
+        Response::new(message)
+    }
+
+    /// The next message of an inbound stream, unless the deadline passes or the process drains first.
+    ///
+    /// # Errors
+    /// [`Error::DeadlineExceeded`], [`Error::Draining`], or what the transport says.
+    pub async fn next<T>(&self, inbound: &mut Streaming<T>) -> Result<Option<T>, Status> {
+        tokio::select! {
+            biased;
+            message = inbound.message() => message.map_err(normalise),
+            () = self.deadline.passed() => Err(Error::DeadlineExceeded.into()),
+            () = self.draining.begun() => Err(Error::Draining.into()),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Conditions of a paged read, as SQL over the alias `t`. Each condition names the request's field that it came from, for the
+//! violation if its value breaks a rule; the rules are the same for every resource.
+
+use orrery_proto::r#type::v1::TimeRange;
+
+use crate::db::sql::{literal, literal_array};
+use crate::error::{Error, Violation};
+use crate::label_selector::LabelSelector;
+use crate::timestamp;
+use crate::uid::UidKind;
+
+/// Most uids of one filter.
+const MAX_UIDS: usize = 1_000;
+/// Most phases or names of one filter.
+const MAX_NAMES: usize = 64;
+/// Most bytes of a text to look for.
+const MAX_CONTAINED_BYTES: usize = 256;
+/// Most bytes of a phase or name that is asked for.
+const MAX_NAME_BYTES: usize = 256;
+
+/// Conditions that must all hold.
+#[derive(Debug, Default)]
+pub struct Filter {
+    conditions: Vec<String>,
+    violations: Vec<Violation>,
+    unindexed: bool,
+}
+
+impl Filter {
+    /// The conditions joined, or `true`.
+    pub fn sql(&self) -> String {
+        if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" and ") }
+    }
+
+    /// Whether there is a condition and no index serves any.
+    pub fn is_unindexed(&self) -> bool {
+        self.unindexed && self.conditions.len() == 1
+    }
+
+    /// The filter, unless a value broke a rule.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every broken rule.
+    pub fn checked(self) -> Result<Self, Error> {
+        if self.violations.is_empty() { Ok(self) } else { Err(Error::Invalid(self.violations)) }
+    }
+
+    fn refuse(mut self, field: &str, why: impl Into<String>) -> Self {
+        self.violations.push(Violation::new(field, why));
+        self
+    }
+
+    fn when(mut self, condition: String) -> Self {
+        self.conditions.push(condition);
+        self
+    }
+
+    /// A label selector over a jsonb column. Empty: no condition.
+    #[must_use]
+    pub fn label_selector(mut self, field: &str, column: &str, selector: &str) -> Self {
+        if selector.trim().is_empty() {
+            return self;
+        }
+        match LabelSelector::parse(selector) {
+            Ok(selector) => {
+                self.conditions.extend(selector.to_sql(&format!("t.{column}"), literal));
+                self
+            }
+            Err(error) => self.refuse(field, error.to_string()),
+        }
+    }
+
+    /// Any of these phases of a status column. None: no condition.
+    #[must_use]
+    pub fn phases(self, field: &str, column: &str, phases: &[String]) -> Self {
+        self.one_of(field, &format!("(t.{column} ->> 'phase')"), phases)
+    }
+
+    /// Any of these texts in a column. None: no condition.
+    #[must_use]
+    pub fn names(self, field: &str, column: &str, names: &[String]) -> Self {
+        self.one_of(field, &format!("t.{column}"), names)
+    }
+
+    fn one_of(self, field: &str, expression: &str, texts: &[String]) -> Self {
+        if texts.is_empty() {
+            return self;
+        }
+        if texts.len() > MAX_NAMES {
+            return self.refuse(field, format!("has {} values; at most {MAX_NAMES} are allowed", texts.len()));
+        }
+        if texts.iter().any(|text| text.is_empty() || text.len() > MAX_NAME_BYTES || text.contains('\0')) {
+            return self.refuse(field, format!("holds a value that is not 1 to {MAX_NAME_BYTES} bytes without NUL"));
+        }
+        self.when(match texts {
+            [text] => format!("{expression} = {}", literal(text)),
+            texts => format!("{expression} = any({})", literal_array(texts)),
+        })
+    }
+
+    /// Any of these uids in a column. None: no condition.
+    #[must_use]
+    pub fn uids(mut self, field: &str, column: &str, kind: UidKind, uids: &[String]) -> Self {
+        if uids.is_empty() {
+            return self;
+        }
+        if uids.len() > MAX_UIDS {
+            return self.refuse(field, format!("has {} uids; at most {MAX_UIDS} are allowed", uids.len()));
+        }
+        for (at, uid) in uids.iter().enumerate() {
+            if let Err(why) = kind.check(uid) {
+                self = self.refuse(&format!("{field}[{at}]"), why);
+            }
+        }
+        self.when(format!("t.{column} = any({})", literal_array(uids)))
+    }
+
+    /// A range of time in a column. Unset: no condition.
+    #[must_use]
+    pub fn time_range(mut self, field: &str, column: &str, range: Option<&TimeRange>) -> Self {
+        let Some(range) = range else { return self };
+        let mut bounds = [None, None];
+        for (at, (name, sign, time)) in
+            [("start", ">=", &range.start), ("end", "<", &range.end)].into_iter().enumerate()
+        {
+            let Some(time) = time else { continue };
+            match timestamp::to_postgres(time.seconds, time.nanos) {
+                Ok(microseconds) => {
+                    bounds[at] = Some(microseconds);
+                    self.conditions.push(format!("t.{column} {sign} {}", timestamp::to_sql_literal(microseconds)));
+                }
+                Err(why) => self = self.refuse(&format!("{field}.{name}"), why),
+            }
+        }
+        match bounds {
+            [Some(start), Some(end)] if end < start => self.refuse(&format!("{field}.end"), "lies before start"),
+            _ => self,
+        }
+    }
+
+    /// A text that a column contains, in any letter case. Empty: no condition.
+    #[must_use]
+    pub fn contains(mut self, field: &str, column: &str, text: &str) -> Self {
+        if text.is_empty() {
+            return self;
+        }
+        if text.len() > MAX_CONTAINED_BYTES || text.contains('\0') {
+            return self.refuse(field, format!("must be at most {MAX_CONTAINED_BYTES} bytes, without NUL"));
+        }
+        self.unindexed = true;
+        self.when(format!("strpos(lower(t.{column}), lower({})) > 0", literal(text)))
+    }
+}

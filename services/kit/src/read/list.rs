@@ -1,0 +1,116 @@
+//! `ListX`: one page, and the tokens by which pages are continued.
+
+use bytes::Bytes;
+use orrery_proto::wire::Encoded;
+
+use super::order::Position;
+use super::scan::{Cursor, Scan};
+use crate::context::Context;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::page_token::{Scope, TokenError, open, seal};
+
+/// Rows of a page whose size the caller leaves to the service.
+const DEFAULT_PAGE_SIZE: usize = 50;
+/// Most rows of a page.
+const MAX_PAGE_SIZE: usize = 1_000;
+/// The field of a page message that holds its token.
+const TOKEN_FIELD: u8 = 2;
+/// Marks, at the head of a sealed position, a scan that goes by windows.
+const WINDOWED: &[u8] = b"w";
+/// Marks any other scan.
+const PLAIN: &[u8] = b"p";
+
+/// Seals and opens the tokens of one request: they are bound to its method, filter and order.
+#[derive(Debug)]
+pub struct PageToken {
+    scope: Scope,
+}
+
+impl PageToken {
+    /// Tokens of a request. `filter` is the filter's message, encoded.
+    pub fn new(method: &str, filter: &[u8], scan: &Scan) -> Self {
+        Self { scope: Scope::new(method, filter, &scan.order.canonical()) }
+    }
+
+    /// The cursor that a token stands for; an empty token stands for the beginning.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`] or [`Error::TokenMismatch`] for `field`; what the database says when the key is read.
+    pub async fn open(
+        &self,
+        context: &Context,
+        scan: &Scan,
+        field: &'static str,
+        token: &str,
+        deadline: Deadline,
+    ) -> Result<Cursor, Error> {
+        if token.is_empty() {
+            return Ok(Cursor::start(&scan.filter));
+        }
+        let key = context.tokens.get(deadline).await?;
+        let mut parts = open(key, &self.scope, token).map_err(|error| match error {
+            TokenError::OtherRequest => Error::TokenMismatch(field),
+            TokenError::Invalid | TokenError::OtherVersion => Error::TokenInvalid(field),
+        })?;
+        if parts.is_empty() {
+            return Err(Error::TokenInvalid(field));
+        }
+        let windowed = parts.remove(0) == WINDOWED;
+        if parts.is_empty() {
+            return Ok(Cursor::at(None, windowed));
+        }
+        let position: Position = parts;
+        if scan.order.after(scan.resource, &position).is_none() {
+            return Err(Error::TokenInvalid(field));
+        }
+        Ok(Cursor::at(Some(position), windowed))
+    }
+
+    /// The token's field of a page message.
+    ///
+    /// # Errors
+    /// What the database says when the key is read.
+    pub async fn seal(&self, context: &Context, cursor: &Cursor, deadline: Deadline) -> Result<Bytes, Error> {
+        let key = context.tokens.get(deadline).await?;
+        let mut parts = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }];
+        parts.extend(cursor.position.iter().flatten().map(Vec::as_slice));
+        let token = seal(key, &self.scope, &parts);
+        let mut field = vec![TOKEN_FIELD << 3 | 2];
+        prost::encoding::encode_varint(token.len() as u64, &mut field);
+        field.extend_from_slice(token.as_bytes());
+        Ok(field.into())
+    }
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct ListRequest {
+    /// What is read.
+    pub scan: Scan,
+    /// What its tokens are bound to.
+    pub token: PageToken,
+    /// The token to go on from; empty for the beginning.
+    pub page_token: String,
+    /// Most rows; 0 for the default.
+    pub page_size: i32,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+/// Reads one page.
+///
+/// # Errors
+/// [`Error::Invalid`] for a negative page size; what [`PageToken::open`] and [`Scan::page`] say.
+pub async fn list(context: &Context, request: ListRequest) -> Result<Encoded, Error> {
+    let ListRequest { scan, token, page_token, page_size, deadline } = request;
+    let rows = match usize::try_from(page_size) {
+        Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
+        Ok(0) => DEFAULT_PAGE_SIZE,
+        Ok(rows) => rows.min(MAX_PAGE_SIZE),
+    };
+    let mut cursor = token.open(context, &scan, "page_token", &page_token, deadline).await?;
+    let page = scan.page(&mut cursor, rows, deadline).await?;
+    let tail = if page.end { Bytes::new() } else { token.seal(context, &cursor, deadline).await? };
+    Ok(Encoded { rows: page.rows as u64, body: page.body.into(), tail })
+}

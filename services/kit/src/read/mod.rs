@@ -1,0 +1,14 @@
+//! Reading: one resource or many, by key or page by page, the same way for every resource.
+//!
+//! - [`order`], [`filter`]: what is asked for, as SQL
+//! - [`scan`]: pages in key order, each a query of its own
+//! - [`list`] and [`stream`]: pages as answers, with tokens
+//! - [`point`]: by key
+
+pub mod filter;
+pub mod list;
+pub mod order;
+pub mod point;
+pub mod scan;
+pub mod stream;
+pub mod tokens;

@@ -1,0 +1,343 @@
+//! Pages in order, each a query of its own that holds a connection only while its rows arrive.
+//!
+//! A page is bounded by bytes, measured as they come: the number of rows to ask for follows from the size of those before, what comes
+//! beyond the bound is let go by, and a result that is far too large is cut off. A filter that few rows pass is first left to the
+//! planner, which may have an index for it; when that takes longer than the progress interval, the scan goes on in
+//! windows of so many rows of the key, and can report where it is after each.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use super::filter::Filter;
+use super::order::{Order, Position};
+use crate::context::Context;
+use crate::db::{CopyEnd, CopyRequest, Database};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::resource::Resource;
+use crate::resource::mask::Reached;
+use crate::resource::select::{Columns, Selection};
+
+/// How many rows the first page asks for, when nothing is known of their size.
+const FIRST_LIMIT: usize = 500;
+/// How much faster than before a page may grow.
+const GROWTH: usize = 4;
+/// How many page sizes of surplus are read and let go before the result is cut off, which costs the connection.
+const SURPLUS_PAGES: usize = 4;
+/// Rows of the first window.
+const FIRST_WINDOW: usize = 20_000;
+/// Windows grow while they take less than this, and shrink above four times of it.
+const WINDOW_TIME: Duration = Duration::from_millis(250);
+/// How often a page is asked for again, smaller, when the connection broke before its first row.
+const BROKEN_ATTEMPTS: u32 = 3;
+
+/// A paged read of one resource.
+#[derive(Debug)]
+pub struct Scan {
+    /// Where the rows are.
+    pub database: Database,
+    /// What they are.
+    pub resource: &'static Resource,
+    /// What is wanted of each.
+    pub selection: Selection,
+    /// Which are wanted.
+    pub filter: Filter,
+    /// In which order.
+    pub order: Order,
+    /// A page is closed once it has this many bytes.
+    pub page_bytes: usize,
+    /// A page is closed after this time, even empty.
+    pub progress_interval: Duration,
+    /// Whether [`Page::keys`] is wanted.
+    pub keep_keys: bool,
+}
+
+/// Where a scan is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last row that was passed; `None` at the beginning.
+    pub position: Option<Position>,
+    /// How many rows of the key the next window has, if the scan goes by windows.
+    pub window: Option<usize>,
+    /// How many rows to ask for.
+    limit: usize,
+}
+
+impl Cursor {
+    /// At the beginning.
+    pub fn start(filter: &Filter) -> Self {
+        Self::at(None, filter.is_unindexed())
+    }
+
+    /// After a position.
+    pub fn at(position: Option<Position>, windowed: bool) -> Self {
+        Self { position, window: windowed.then_some(FIRST_WINDOW), limit: FIRST_LIMIT }
+    }
+}
+
+/// Rows as they stand in a page message.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Each row as field 1.
+    pub body: Vec<u8>,
+    /// How many.
+    pub rows: usize,
+    /// Whether there is nothing after them.
+    pub end: bool,
+    /// Each row's first key column, and where it ends in `body`; kept if the scan wants them.
+    pub keys: Vec<(Vec<u8>, usize)>,
+}
+
+/// What one query brought.
+struct Fetched {
+    /// How it ended; whole if nothing was left out.
+    end: CopyEnd,
+    /// Whether rows came that the page had no room for.
+    more: bool,
+    /// The place of the last row that was kept.
+    last: Option<Position>,
+}
+
+impl Scan {
+    /// A read of what passes `filter`, in `order`, as far as `mask` wants it.
+    pub fn new(context: &Context, resource: &'static Resource, mask: &[Reached], filter: Filter, order: Order) -> Self {
+        Self {
+            database: context.database.clone(),
+            resource,
+            selection: Selection::new(resource, mask),
+            filter,
+            order,
+            page_bytes: context.stream.page_bytes,
+            progress_interval: context.stream.progress_interval,
+            keep_keys: false,
+        }
+    }
+
+    /// Everything at once, for reads that are known to be small.
+    ///
+    /// # Errors
+    /// [`Error::AnswerTooLarge`] beyond `max_rows` rows or `max_bytes` bytes; as [`Scan::page`].
+    pub async fn whole(&self, max_rows: usize, max_bytes: usize, deadline: Deadline) -> Result<Page, Error> {
+        let mut cursor = Cursor::start(&self.filter);
+        let mut all = Page::default();
+        while !all.end {
+            let page = self.page(&mut cursor, max_rows, deadline).await?;
+            all.end = page.end;
+            all.rows += page.rows;
+            let before = all.body.len();
+            all.body.extend_from_slice(&page.body);
+            all.keys.extend(page.keys.into_iter().map(|(key, end)| (key, before + end)));
+            if all.rows > max_rows || all.body.len() > max_bytes {
+                return Err(Error::AnswerTooLarge(max_bytes));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The next page of at most `max_rows` rows; the cursor moves behind it.
+    ///
+    /// # Errors
+    /// [`Error::RowTooLarge`] if the next row alone exceeds what the database returns; else what the database says.
+    pub async fn page(&self, cursor: &mut Cursor, max_rows: usize, deadline: Deadline) -> Result<Page, Error> {
+        let started = Instant::now();
+        let mut page = Page::default();
+        let mut broken = 0;
+        loop {
+            let limit = cursor.limit.min(max_rows - page.rows).min(self.database.limits().max_query_rows - 1).max(1);
+            let window_started = Instant::now();
+            let before = page.rows;
+            let window_end = match cursor.window {
+                Some(rows) => self.window_end(cursor.position.as_ref(), rows, deadline).await,
+                None => Ok(None),
+            };
+            let (window_end, fetched) = match window_end {
+                Ok(end) => {
+                    let fetched = self.fetch(cursor.position.as_ref(), end.as_ref(), limit, &mut page, deadline).await;
+                    (end, fetched)
+                }
+                Err(error) => (None, Fetched { end: CopyEnd::Broken(error), more: false, last: None }),
+            };
+            let kept = page.rows - before;
+            if let Some(last) = fetched.last {
+                cursor.position = Some(last);
+            }
+            match fetched.end {
+                CopyEnd::Whole if !fetched.more => {
+                    // Everything up to the end of the window, or of the table, was seen.
+                    match (cursor.window, window_end) {
+                        (Some(rows), Some(end)) => {
+                            cursor.position = Some(end);
+                            cursor.window = Some(next_window(rows, window_started.elapsed()));
+                        }
+                        _ => page.end = true,
+                    }
+                }
+                CopyEnd::Whole | CopyEnd::Stopped => {}
+                CopyEnd::Broken(error) if kept == 0 => {
+                    self.learn_from(error, cursor, limit, &mut broken, deadline).await?;
+                    if started.elapsed() >= self.progress_interval && page.rows > 0 {
+                        return Ok(page);
+                    }
+                    continue;
+                }
+                // What arrived is good; the rest is asked for again, in smaller pages.
+                CopyEnd::Broken(_) if deadline.expired() => return Err(Error::DeadlineExceeded),
+                CopyEnd::Broken(_) => cursor.limit = (limit / 2).max(1),
+            }
+            if kept > 0 {
+                let fitting = self.page_bytes * page.rows / page.body.len().max(1);
+                cursor.limit = fitting.clamp(1, cursor.limit.saturating_mul(GROWTH));
+            }
+            let full = page.rows >= max_rows || page.body.len() >= self.page_bytes;
+            if page.end || full || cursor.window.is_none() || started.elapsed() >= self.progress_interval {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// What a query that brought nothing teaches: ask for less, or go by windows, or give up.
+    async fn learn_from(
+        &self,
+        error: Error,
+        cursor: &mut Cursor,
+        limit: usize,
+        broken: &mut u32,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        match error {
+            Error::DeadlineExceeded if !deadline.expired() => match cursor.window {
+                None => cursor.window = Some(FIRST_WINDOW),
+                Some(1) => return Err(Error::DeadlineExceeded),
+                Some(rows) => cursor.window = Some((rows / 8).max(1)),
+            },
+            Error::ResultRefused(_) if limit > 1 => cursor.limit = limit / 2,
+            Error::ResultRefused(_) => {
+                let name = self.next_key(cursor, deadline).await.unwrap_or_default();
+                return Err(Error::RowTooLarge { resource: self.resource.description.message, name });
+            }
+            // A server that breaks the connection over a result that it finds too large looks like one that went away.
+            Error::DatabaseUnavailable(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) if *broken < BROKEN_ATTEMPTS => {
+                *broken += 1;
+                cursor.limit = (limit / 2).max(1);
+            }
+            other => return Err(other),
+        }
+        Ok(())
+    }
+
+    async fn fetch(
+        &self,
+        after: Option<&Position>,
+        up_to: Option<&Position>,
+        limit: usize,
+        page: &mut Page,
+        deadline: Deadline,
+    ) -> Fetched {
+        let order_columns = self.order.columns(self.resource).len();
+        // One row beyond the limit tells whether there is more.
+        let select = format!(
+            "select {}, {} from {} as t where {} order by {} limit {}",
+            self.selection.sql,
+            self.order.column_list(self.resource),
+            self.resource.description.table,
+            self.conditions(after, up_to),
+            self.order.order_by(self.resource),
+            limit + 1
+        );
+        let mut scratch = Vec::new();
+        let mut last = Vec::new();
+        let (mut kept, mut surplus, mut more) = (0, 0, false);
+        let outcome = self
+            .database
+            .copy_out(self.request(&select, deadline), |tuple| {
+                if more || kept == limit || (page.rows > 0 && page.body.len() >= self.page_bytes) {
+                    more = true;
+                    surplus += tuple.len();
+                    let enough = surplus > SURPLUS_PAGES * self.page_bytes;
+                    return Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+                }
+                self.selection.put_row(tuple, &mut scratch, &mut page.body);
+                if self.keep_keys {
+                    page.keys
+                        .push((Columns::new(tuple).next().flatten().unwrap_or_default().to_vec(), page.body.len()));
+                }
+                page.rows += 1;
+                kept += 1;
+                last.clear();
+                last.extend_from_slice(self.selection.rest(tuple));
+                Ok(ControlFlow::Continue(()))
+            })
+            .await;
+        let last = (kept > 0)
+            .then(|| Columns::new(&last).take(order_columns).map(|value| value.unwrap_or_default().to_vec()).collect());
+        Fetched { end: outcome.unwrap_or_else(CopyEnd::Broken), more, last }
+    }
+
+    /// The place `rows` rows of the order after `position`, whether they pass the filter or not; `None` if there are fewer.
+    async fn window_end(
+        &self,
+        position: Option<&Position>,
+        rows: usize,
+        deadline: Deadline,
+    ) -> Result<Option<Position>, Error> {
+        let after = position.and_then(|position| self.order.after(self.resource, position));
+        let select = format!(
+            "select {} from {} as t where {} order by {} offset {} limit 1",
+            self.order.column_list(self.resource),
+            self.resource.description.table,
+            after.as_deref().unwrap_or("true"),
+            self.order.order_by(self.resource),
+            rows - 1
+        );
+        self.only_row(&select, deadline).await
+    }
+
+    /// The key of the row that comes next, for people.
+    async fn next_key(&self, cursor: &Cursor, deadline: Deadline) -> Option<String> {
+        let select = format!(
+            "select {} from {} as t where {} order by {} limit 1",
+            self.resource.description.key.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", "),
+            self.resource.description.table,
+            self.conditions(cursor.position.as_ref(), None),
+            self.order.order_by(self.resource),
+        );
+        let key = self.only_row(&select, deadline).await.ok()??;
+        Some(key.iter().map(|part| String::from_utf8_lossy(part)).collect::<Vec<_>>().join("/"))
+    }
+
+    async fn only_row(&self, select: &str, deadline: Deadline) -> Result<Option<Position>, Error> {
+        let mut found = None;
+        let end = self
+            .database
+            .copy_out(self.request(select, deadline), |tuple| {
+                found = Some(Columns::new(tuple).map(|value| value.unwrap_or_default().to_vec()).collect());
+                Ok(ControlFlow::Continue(()))
+            })
+            .await?;
+        match end {
+            CopyEnd::Broken(error) => Err(error),
+            CopyEnd::Whole | CopyEnd::Stopped => Ok(found),
+        }
+    }
+
+    fn conditions(&self, after: Option<&Position>, up_to: Option<&Position>) -> String {
+        let mut conditions = vec![self.filter.sql()];
+        conditions.extend(after.and_then(|position| self.order.after(self.resource, position)));
+        conditions.extend(up_to.and_then(|position| self.order.up_to(self.resource, position)));
+        conditions.join(" and ")
+    }
+
+    fn request<'a>(&self, select: &'a str, deadline: Deadline) -> CopyRequest<'a> {
+        CopyRequest { select, timeout: self.progress_interval, deadline }
+    }
+}
+
+fn next_window(rows: usize, took: Duration) -> usize {
+    if took < WINDOW_TIME {
+        rows.saturating_mul(2).min(1_000_000)
+    } else if took > WINDOW_TIME * 4 {
+        (rows / 2).max(1)
+    } else {
+        rows
+    }
+}

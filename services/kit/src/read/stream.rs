@@ -1,0 +1,92 @@
+//! `StreamX`: every row that matches, as pages with resume tokens.
+//!
+//! While a page is on its way to the caller the next one is read; so a stream has at most two pages in memory, and a
+//! connection only while a page is read: a caller that stops reading holds none.
+
+use std::sync::Arc;
+
+use futures::Stream;
+use orrery_proto::wire::Encoded;
+use tonic::Status;
+
+use super::list::PageToken;
+use super::scan::{Cursor, Page, Scan};
+use crate::context::{Call, Context};
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+/// Most rows in one message.
+const MAX_PAGE_ROWS: usize = 10_000;
+
+/// A streamed read.
+#[derive(Debug)]
+pub struct StreamRequest {
+    /// What is read.
+    pub scan: Scan,
+    /// What its tokens are bound to.
+    pub token: PageToken,
+    /// The token to go on from; empty for the beginning.
+    pub resume_token: String,
+    /// Most rows in a message; 0 for as many as fit.
+    pub page_size: i32,
+    /// The call.
+    pub call: Call,
+}
+
+/// Starts a stream. A wrong argument is an error at once; later ones end the stream.
+///
+/// # Errors
+/// [`Error::Invalid`] for a negative page size, and what [`PageToken::open`] says.
+pub async fn stream(
+    context: &Context,
+    request: StreamRequest,
+) -> Result<impl Stream<Item = Result<Encoded, Status>> + Send + 'static, Error> {
+    let StreamRequest { scan, token, resume_token, page_size, call } = request;
+    let deadline = call.deadline;
+    let rows = match usize::try_from(page_size) {
+        Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
+        Ok(0) => MAX_PAGE_ROWS,
+        Ok(rows) => rows.min(MAX_PAGE_ROWS),
+    };
+    let mut cursor = token.open(context, &scan, "resume_token", &resume_token, deadline).await?;
+    let context = context.clone();
+    let scan = Arc::new(scan);
+    Ok(async_stream::try_stream! {
+        let mut next = read_ahead(&scan, cursor, rows, deadline);
+        loop {
+            let (page, passed) = next.await.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
+            cursor = passed;
+            let end = page.end;
+            if end {
+                next = tokio::spawn(async { Ok((Page::default(), Cursor::at(None, false))) });
+            } else if deadline.expired() {
+                Err(Error::DeadlineExceeded)?;
+                return;
+            } else {
+                next = read_ahead(&scan, cursor.clone(), rows, deadline);
+            }
+            if page.rows > 0 || !end {
+                let tail = token.seal(&context, &cursor, deadline).await?;
+                call.rows.add(page.rows as u64);
+                yield Encoded { rows: page.rows as u64, body: page.body.into(), tail };
+            }
+            if end {
+                return;
+            }
+            if call.draining.has_begun() {
+                Err(Error::Draining)?;
+            }
+        }
+    })
+}
+
+type Reading = tokio::task::JoinHandle<Result<(Page, Cursor), Error>>;
+
+/// Reads the next page in a task of its own, which ends by itself within the scan's time limit.
+fn read_ahead(scan: &Arc<Scan>, mut cursor: Cursor, rows: usize, deadline: Deadline) -> Reading {
+    let scan = Arc::clone(scan);
+    tokio::spawn(async move {
+        let page = scan.page(&mut cursor, rows, deadline).await?;
+        Ok((page, cursor))
+    })
+}

@@ -1,0 +1,51 @@
+//! The key that seals tokens. It lives in the slice's `token_key` table, made by the first process that needs it, so that a token
+//! works on every replica and after a restart, and nothing has to be configured.
+
+use std::sync::Arc;
+
+use sqlx::Row as _;
+use tokio::sync::OnceCell;
+
+use crate::db::{Database, Statement};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::page_token::TokenKey;
+
+/// Gives the slice's token key, reading it from the database once. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct TokenKeys {
+    database: Database,
+    schema: &'static str,
+    key: Arc<OnceCell<TokenKey>>,
+}
+
+impl TokenKeys {
+    /// Keys in the table `token_key` of `schema`.
+    pub fn new(database: Database, schema: &'static str) -> Self {
+        Self { database, schema, key: Arc::default() }
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// What the database says, the first time.
+    pub async fn get(&self, deadline: Deadline) -> Result<&TokenKey, Error> {
+        self.key
+            .get_or_try_init(|| async {
+                let table = format!("{}.token_key", self.schema);
+                let proposed: [u8; 32] = rand::random();
+                // Whoever comes first, all replicas read the same key.
+                let insert = Statement::new(
+                    format!("insert into {table} (name, key) values ('page', $1) on conflict (name) do nothing"),
+                    1,
+                )
+                .bind(proposed.to_vec())?;
+                self.database.fetch(&insert, deadline).await?;
+                let select = Statement::new(format!("select key from {table} where name = 'page'"), 1);
+                let rows = self.database.fetch(&select, deadline).await?;
+                let stored: Vec<u8> = rows.first().ok_or_else(|| Error::internal("no token key"))?.try_get(0)?;
+                Ok(TokenKey::from_secret(&stored))
+            })
+            .await
+    }
+}

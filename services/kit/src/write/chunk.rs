@@ -1,0 +1,150 @@
+//! A chunk's rows: decoded, checked, hashed, and each key once.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use orrery_proto::r#type::v1::RowError;
+use rustc_hash::FxBuildHasher;
+use tonic::Code;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, Violation};
+use crate::resource::Resource;
+use crate::resource::decode::EmptyUid;
+use crate::resource::select::Columns;
+
+/// Most characters of a row error's message.
+const MAX_MESSAGE: usize = 512;
+
+/// One row of a chunk that is ready to be written.
+#[derive(Debug)]
+pub struct Row {
+    /// Its offset in the write.
+    pub offset: i64,
+    /// The etag that the stored row must have; empty if any will do.
+    pub etag: String,
+    start: usize,
+    end: usize,
+    key_end: usize,
+}
+
+/// A chunk that is ready to be written.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The offset of its first row.
+    pub first_offset: i64,
+    /// The rows that passed every check, each key once.
+    pub rows: Vec<Row>,
+    /// A hash of each row's content, whatever became of it.
+    pub hashes: Vec<u64>,
+    /// Why the others did not pass.
+    pub errors: Vec<RowError>,
+    /// How many rows gave way to a later one of the same key.
+    pub superseded: usize,
+    tuples: Vec<u8>,
+}
+
+impl Chunk {
+    /// Decodes and checks the rows of a chunk.
+    pub fn decode(resource: &Resource, first_offset: i64, messages: &[Bytes]) -> Self {
+        let mut tuples = Vec::with_capacity(messages.iter().map(Bytes::len).sum::<usize>() * 5 / 4);
+        let mut rows: Vec<Row> = Vec::with_capacity(messages.len());
+        let mut hashes = Vec::with_capacity(messages.len());
+        let mut errors = Vec::new();
+        for (offset, message) in (first_offset..).zip(messages) {
+            let start = tuples.len();
+            match resource.decode(message, EmptyUid::Refuse, &mut tuples) {
+                Ok(decoded) => {
+                    let tuple = &tuples[start..];
+                    hashes.push(xxh3_64(tuple));
+                    let key_end = start + key_length(resource, tuple);
+                    rows.push(Row { offset, etag: decoded.etag, start, end: tuples.len(), key_end });
+                }
+                Err(violations) => {
+                    hashes.push(xxh3_64(message));
+                    errors.extend(violations.first().map(|violation| {
+                        let invalid = Error::Invalid(vec![violation.clone()]);
+                        row_error(offset, &invalid, violation)
+                    }));
+                }
+            }
+        }
+        let mut chunk = Self { first_offset, rows, hashes, errors, superseded: 0, tuples };
+        chunk.keep_last_of_each_key();
+        chunk
+    }
+
+    fn keep_last_of_each_key(&mut self) {
+        // Rows that come in the order of their keys, as most do, repeat none.
+        if self.rows.is_sorted_by(|a, b| self.order_key(a).lt(self.order_key(b))) {
+            return;
+        }
+        let mut last: HashMap<&[u8], i64, FxBuildHasher> =
+            HashMap::with_capacity_and_hasher(self.rows.len(), FxBuildHasher);
+        for row in &self.rows {
+            last.insert(&self.tuples[row.start..row.key_end], row.offset);
+        }
+        let before = self.rows.len();
+        if last.len() < before {
+            let keep: Vec<bool> =
+                self.rows.iter().map(|row| last[&self.tuples[row.start..row.key_end]] == row.offset).collect();
+            let mut keep = keep.into_iter();
+            self.rows.retain(|_| keep.next().unwrap_or(true));
+            self.superseded = before - self.rows.len();
+        }
+        let tuples = &self.tuples;
+        self.rows.sort_by(|a, b| columns(tuples, a).cmp(columns(tuples, b)));
+    }
+
+    /// The offset after its last row.
+    pub fn end_offset(&self) -> i64 {
+        self.first_offset + self.hashes.len() as i64
+    }
+
+    /// How much memory its rows take, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.tuples.len() + self.rows.len() * size_of::<Row>()
+    }
+
+    /// A row's input tuple.
+    pub fn tuple(&self, row: &Row) -> &[u8] {
+        &self.tuples[row.start..row.end]
+    }
+
+    /// A row's key, as a prefix of its tuple.
+    pub fn key(&self, row: &Row) -> &[u8] {
+        &self.tuples[row.start..row.key_end]
+    }
+
+    /// A row's key, to order by.
+    pub fn order_key(&self, row: &Row) -> impl Iterator<Item = Option<&[u8]>> {
+        columns(&self.tuples, row)
+    }
+}
+
+fn columns<'a>(tuples: &'a [u8], row: &Row) -> impl Iterator<Item = Option<&'a [u8]>> {
+    Columns::new(&tuples[row.start..row.key_end])
+}
+
+fn key_length(resource: &Resource, tuple: &[u8]) -> usize {
+    let mut columns = Columns::new(tuple);
+    columns.by_ref().take(resource.key_length()).for_each(drop);
+    tuple.len() - columns.rest().len()
+}
+
+/// A row error as it is sent.
+pub fn row_error(offset: i64, error: &Error, violation: &Violation) -> RowError {
+    RowError {
+        offset,
+        code: i32::from(error.code()),
+        field: violation.field.chars().take(MAX_MESSAGE).collect(),
+        message: violation.description.chars().take(MAX_MESSAGE).collect(),
+        reason: error.reason().into(),
+    }
+}
+
+/// A row error that concerns the row as a whole.
+pub fn whole_row_error(offset: i64, error: &Error) -> RowError {
+    debug_assert!(error.code() != Code::Ok);
+    row_error(offset, error, &Violation::new("", error.to_string()))
+}

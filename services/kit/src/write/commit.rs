@@ -1,0 +1,246 @@
+//! One commit of a chunked write: the rows of one or several chunks and the ledger, in one transaction.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_proto::r#type::v1::{ReferenceCheck, RowError, RowErrorPolicy, WriteMode};
+use orrery_proto::wire::WriteResponse;
+use sqlx::Row as _;
+
+use super::chunk::{Chunk, Row, row_error, whole_row_error};
+use super::session::Session;
+use super::statement::{WriteStatement, Written};
+use crate::context::Context;
+use crate::db::array::ArrayParameter;
+use crate::db::{Ending, Statement, Transaction};
+use crate::deadline::Deadline;
+use crate::error::{Error, Violation};
+use crate::read::point::put_tuple;
+use crate::resource::select::{Columns, Selection, etag};
+use crate::resource::{Reference, Resource};
+
+/// How often a commit that gave way to another transaction is tried.
+const ATTEMPTS: u32 = 6;
+/// How long the first pause between tries is; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How the rows of a write are written.
+#[derive(Debug)]
+pub struct Writer {
+    /// What they are.
+    pub resource: &'static Resource,
+    /// Never `UNSPECIFIED`.
+    pub mode: WriteMode,
+    /// The statement.
+    pub statement: WriteStatement,
+    /// What a refused row does to its chunk.
+    pub policy: RowErrorPolicy,
+    /// Whether what rows point at must exist.
+    pub references: ReferenceCheck,
+    /// Whether everything is undone in the end.
+    pub validate_only: bool,
+    /// Most rows in a statement.
+    pub statement_rows: usize,
+}
+
+/// What became of a commit.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is committed; this is the acknowledgement.
+    Committed(WriteResponse),
+    /// Rows were refused, the policy is STOP, and nothing was written.
+    Refused(Vec<RowError>),
+}
+
+impl Writer {
+    /// Writes chunks, whose keys must all differ, and moves the write on. Rows that did not pass the decoding must have been
+    /// refused before if the policy is STOP.
+    ///
+    /// # Errors
+    /// What the database says; [`Error::WriteTakenOver`].
+    pub async fn commit(
+        self: &Arc<Self>,
+        context: &Context,
+        session: Option<&Session>,
+        chunks: &Arc<Vec<Chunk>>,
+        deadline: Deadline,
+    ) -> Result<Outcome, Error> {
+        let mut pause = PAUSE;
+        for attempt in 1.. {
+            let (writer, session, chunks) = (Arc::clone(self), session.cloned(), Arc::clone(chunks));
+            let outcome = context
+                .database
+                .transaction(deadline, move |transaction| {
+                    Box::pin(async move {
+                        if let (Some(session), Some(first)) = (&session, chunks.first()) {
+                            let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
+                            session.advance(transaction, first.first_offset, &hashes).await?;
+                        }
+                        let outcome = writer.write(transaction, &chunks).await?;
+                        let undone = writer.validate_only || matches!(outcome, Outcome::Refused(_));
+                        Ok(if undone { Ending::RollBack(outcome) } else { Ending::Commit(outcome) })
+                    })
+                })
+                .await;
+            match outcome {
+                Err(Error::TransactionConflict(_)) if attempt < ATTEMPTS && !deadline.expired() => {
+                    tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+                    pause *= 2;
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(Error::internal("a commit was not tried"))
+    }
+
+    async fn write(&self, transaction: &mut Transaction<'_>, chunks: &[Chunk]) -> Result<Outcome, Error> {
+        let mut rows: Vec<(&Chunk, &Row)> =
+            chunks.iter().flat_map(|chunk| chunk.rows.iter().map(move |row| (chunk, row))).collect();
+        // All writers lock rows in the same order. Each chunk is sorted already.
+        if chunks.len() > 1 {
+            rows.sort_by(|a, b| a.0.order_key(a.1).cmp(b.0.order_key(b.1)));
+        }
+        let mut errors = self.changed_meanwhile(transaction, &rows).await?;
+        if self.references == ReferenceCheck::Reject {
+            for reference in self.resource.description.references {
+                errors.extend(self.pointing_nowhere(transaction, &rows, reference).await?);
+            }
+        }
+        if !errors.is_empty() {
+            if self.policy == RowErrorPolicy::Stop {
+                return Ok(Outcome::Refused(errors));
+            }
+            let refused: HashSet<i64> = errors.iter().map(|error| error.offset).collect();
+            rows.retain(|(_, row)| !refused.contains(&row.offset));
+        }
+        let mut ack = WriteResponse::default();
+        for batch in rows.chunks(self.statement_rows) {
+            let tuples: Vec<&[u8]> = batch.iter().map(|(chunk, row)| chunk.tuple(row)).collect();
+            let Written { created, updated, refused } = self.statement.run(transaction, &tuples).await?;
+            ack.created += created as i64;
+            ack.updated += updated as i64;
+            ack.unchanged += (batch.len() - created - updated - refused.len()) as i64;
+            errors.extend(
+                refused
+                    .into_iter()
+                    .filter_map(|at| batch.get(at))
+                    .map(|(chunk, row)| whole_row_error(row.offset, &self.refused_by_mode(chunk.key(row)))),
+            );
+        }
+        if !errors.is_empty() && self.policy == RowErrorPolicy::Stop {
+            return Ok(Outcome::Refused(errors));
+        }
+        errors.extend(chunks.iter().flat_map(|chunk| &chunk.errors).cloned());
+        errors.sort_by_key(|error| error.offset);
+        errors.dedup_by_key(|error| error.offset);
+        ack.rejected = errors.len() as i64;
+        ack.row_errors = errors;
+        ack.superseded = chunks.iter().map(|chunk| chunk.superseded as i64).sum();
+        ack.committed_offset = chunks.last().map_or(0, Chunk::end_offset);
+        Ok(Outcome::Committed(ack))
+    }
+
+    fn refused_by_mode(&self, key: &[u8]) -> Error {
+        let name = name(key);
+        let resource = self.resource.description.message;
+        if self.mode == WriteMode::Create {
+            Error::AlreadyExists { resource, name }
+        } else {
+            Error::NotFound { resource, name }
+        }
+    }
+
+    /// The rows that demand an etag which is not the stored row's. The stored rows are locked.
+    async fn changed_meanwhile(
+        &self,
+        transaction: &mut Transaction<'_>,
+        rows: &[(&Chunk, &Row)],
+    ) -> Result<Vec<RowError>, Error> {
+        let demanding: Vec<&(&Chunk, &Row)> = rows.iter().filter(|(_, row)| !row.etag.is_empty()).collect();
+        let [key] = self.resource.description.key else { return Ok(Vec::new()) };
+        if demanding.is_empty() {
+            return Ok(Vec::new());
+        }
+        let selection = Selection::whole(self.resource);
+        let table = self.resource.description.table;
+        let mut errors = Vec::new();
+        for batch in demanding.chunks(self.statement_rows) {
+            let uids = batch.iter().map(|(chunk, row)| first_text(chunk.key(row)));
+            let select = Statement::new(
+                format!(
+                    "select {} from {table} as t where t.{key} = any($1) order by t.{key} for update",
+                    selection.sql
+                ),
+                batch.len(),
+            )
+            .bind(ArrayParameter::texts(uids))?;
+            let mut stored = std::collections::HashMap::new();
+            for row in transaction.fetch(&select).await? {
+                let mut tuple = Vec::new();
+                put_tuple(&row, selection.columns, &mut tuple)?;
+                let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
+                stored.insert(uid, etag(&tuple));
+            }
+            for (chunk, row) in batch {
+                let uid = first_text(chunk.key(row));
+                if stored.get(uid.as_bytes()).is_none_or(|stored| *stored != row.etag) {
+                    let error =
+                        Error::EtagMismatch { resource: self.resource.description.message, name: uid.to_owned() };
+                    errors.push(row_error(row.offset, &error, &Violation::new("etag", error.to_string())));
+                }
+            }
+        }
+        Ok(errors)
+    }
+
+    /// The rows whose reference has no target. The targets are locked, so that they stay until the commit.
+    async fn pointing_nowhere(
+        &self,
+        transaction: &mut Transaction<'_>,
+        rows: &[(&Chunk, &Row)],
+        reference: &Reference,
+    ) -> Result<Vec<RowError>, Error> {
+        let column = self.resource.inputs().position(|field| field.name == reference.column).unwrap_or_default();
+        let pointing = |chunk: &'_ Chunk, row: &'_ Row| -> Option<String> {
+            let value = Columns::new(chunk.tuple(row)).nth(column).flatten()?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        let mut errors = Vec::new();
+        for batch in rows.chunks(self.statement_rows) {
+            let mut targets: Vec<String> = batch.iter().filter_map(|(chunk, row)| pointing(chunk, row)).collect();
+            targets.sort_unstable();
+            targets.dedup();
+            let select = Statement::new(
+                format!(
+                    "select t.{0} from {1} as t where t.{0} = any($1) order by t.{0} for key share",
+                    reference.target, reference.table
+                ),
+                targets.len(),
+            )
+            .bind(ArrayParameter::texts(&targets))?;
+            let mut found = HashSet::new();
+            for row in transaction.fetch(&select).await? {
+                found.insert(row.try_get::<String, _>(0)?);
+            }
+            for (chunk, row) in batch {
+                let Some(target) = pointing(chunk, row).filter(|target| !found.contains(target)) else { continue };
+                let violation = Violation::new(reference.column, format!("{target} does not exist"));
+                errors.push(row_error(row.offset, &Error::ReferenceMissing(violation.clone()), &violation));
+            }
+        }
+        Ok(errors)
+    }
+}
+
+fn first_text(key: &[u8]) -> &str {
+    std::str::from_utf8(Columns::new(key).next().flatten().unwrap_or_default()).unwrap_or_default()
+}
+
+/// A key for people: its parts, joined by slashes.
+fn name(key: &[u8]) -> String {
+    Columns::new(key)
+        .map(|part| String::from_utf8_lossy(part.unwrap_or_default()).into_owned())
+        .collect::<Vec<_>>()
+        .join("/")
+}

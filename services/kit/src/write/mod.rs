@@ -1,0 +1,15 @@
+//! Writing: chunk by chunk or one by one, the same way for every resource.
+//!
+//! - [`statement`]: the SQL of a write, from the resource, the mode and the update_mask
+//! - [`chunk`]: a chunk's rows, decoded, checked and hashed
+//! - [`session`]: the ledger of named writes: how far they have come, and what was committed where
+//! - [`commit`]: chunks and ledger in one transaction
+//! - [`stream`]: the protocol of `WriteX`
+//! - [`single`]: create, update and delete
+
+pub mod chunk;
+pub mod commit;
+pub mod session;
+pub mod single;
+pub mod statement;
+pub mod stream;
