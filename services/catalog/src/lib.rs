@@ -1,7 +1,16 @@
 //! The catalog slice: products and their metrics.
+//!
+//! - [`store`]: what the slice's resources are, and what their filters mean
+//! - [`rpc`]: the service, one file per group of methods
+
+pub mod rpc;
+pub mod store;
 
 use orrery_kit::config::{Binary, ServiceConfig};
+use orrery_kit::context::Context;
+use orrery_kit::db::Database;
 use orrery_kit::server;
+use orrery_proto::catalog::v1::server::CatalogServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -16,12 +25,29 @@ pub const BINARY: Binary = Binary {
 /// The gRPC services of this process, as health names them.
 pub const SERVICE_NAMES: [&str; 1] = ["orrery.catalog.v1.CatalogService"];
 
+/// The slice's schema.
+const SCHEMA: &str = "catalog";
+
 /// Serves the slice on `listener` until `shutdown` is cancelled and the drain is over.
 ///
 /// # Errors
 ///
 /// When the configuration cannot be used or the transport fails.
 pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let probe = server::database_probe(&config.database)?;
-    server::serve(&config, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await
+    store::check();
+    let database = Database::new(&config.database, &config.limits)?;
+    let context = Context::new(database.clone(), SCHEMA, config.stream);
+    let service = CatalogServiceServer::new(rpc::Catalog::new(context))
+        .max_decoding_message_size(config.stream.max_message_bytes)
+        .max_encoding_message_size(usize::MAX);
+    let probe = {
+        let database = database.clone();
+        move || {
+            let database = database.clone();
+            async move { database.ping().await }
+        }
+    };
+    let served = server::serve(&config, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
+    database.close().await;
+    served
 }

@@ -1,0 +1,62 @@
+//! The methods on metrics.
+
+use orrery_kit::context::{Call, Context};
+use orrery_kit::error::Error;
+use orrery_kit::read::filter::Filter;
+use orrery_kit::read::list::PageToken;
+use orrery_kit::read::order::Order;
+use orrery_kit::read::scan::Scan;
+use orrery_kit::read::stream;
+use orrery_kit::resource::mask::read_mask;
+use orrery_proto::catalog::v1::{GetProductMetricsRequest, ProductMetricFilter, StreamProductMetricsRequest};
+use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use prost::Message as _;
+use tonic::{Request, Response, Streaming};
+
+use super::Answers;
+use crate::store::product::PRODUCT_UID;
+use crate::store::product_metric::{PRODUCT_METRIC, filter};
+
+/// Most metrics of one product that are returned at once.
+const MAX_METRICS: usize = 10_000;
+
+pub(super) async fn get(
+    context: &Context,
+    request: Request<GetProductMetricsRequest>,
+) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    PRODUCT_UID.check(&request.product_uid).map_err(|why| Error::invalid("product_uid", why))?;
+    let mask = read_mask(&PRODUCT_METRIC, request.read_mask.as_ref(), "read_mask")
+        .map_err(|violation| Error::Invalid(vec![violation]))?;
+    let filter = Filter::default().uids("product_uid", "product_uid", PRODUCT_UID, &[request.product_uid]);
+    let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter.checked()?, Order::KEY);
+    let all = scan.whole(MAX_METRICS, context.stream.max_message_bytes, call.deadline).await?;
+    Ok(call.answer(Encoded { rows: all.rows as u64, body: all.body.into(), ..Encoded::default() }))
+}
+
+pub(super) async fn stream(
+    context: &Context,
+    request: Request<StreamProductMetricsRequest>,
+) -> Result<Response<Answers<Encoded>>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let mask = read_mask(&PRODUCT_METRIC, request.read_mask.as_ref(), "read_mask")
+        .map_err(|violation| Error::Invalid(vec![violation]))?;
+    let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter(request.filter.as_ref())?, Order::KEY);
+    let encoded = request.filter.as_ref().map(ProductMetricFilter::encode_to_vec).unwrap_or_default();
+    let stream = stream::StreamRequest {
+        token: PageToken::new("StreamProductMetrics", &encoded, &scan),
+        scan,
+        resume_token: request.resume_token,
+        page_size: request.page_size,
+        call,
+    };
+    Ok(Response::new(Box::pin(stream::stream(context, stream).await?)))
+}
+
+pub(super) fn write(context: &Context, request: Request<Streaming<WriteRequest>>) -> Response<Answers<WriteResponse>> {
+    let call = Call::of(&request);
+    let rows = request.into_inner();
+    Response::new(Box::pin(orrery_kit::write::stream::write(context.clone(), &PRODUCT_METRIC, rows, call)))
+}

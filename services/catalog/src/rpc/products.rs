@@ -1,0 +1,155 @@
+//! The methods on products.
+
+use orrery_kit::context::{Call, Context};
+use orrery_kit::error::Error;
+use orrery_kit::read::list::{self, ListRequest, PageToken};
+use orrery_kit::read::order::Order;
+use orrery_kit::read::scan::Scan;
+use orrery_kit::read::{point, stream};
+use orrery_kit::resource::mask::{Reached, read_mask};
+use orrery_kit::resource::select::Selection;
+use orrery_kit::write::single::{self, CreateRequest, DeleteRequest, UpdateRequest};
+use orrery_proto::catalog::v1::{
+    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CreateProductRequest, DeleteProductRequest,
+    GetProductRequest, ListProductsRequest, Product, ProductFilter, StreamProductsRequest, UpdateProductRequest,
+};
+use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use prost::Message as _;
+use prost_types::FieldMask;
+use tonic::{Request, Response, Streaming};
+
+use super::Answers;
+use crate::store::product::{DEPENDENTS, ORDER_COLUMNS, PRODUCT, PRODUCT_UID, filter};
+
+/// Most uids of one check.
+const MAX_CHECKED: usize = 10_000;
+
+fn mask(mask: Option<&FieldMask>) -> Result<Vec<Reached>, Error> {
+    read_mask(&PRODUCT, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))
+}
+
+fn encoded(filter: Option<&ProductFilter>) -> Vec<u8> {
+    filter.map(ProductFilter::encode_to_vec).unwrap_or_default()
+}
+
+pub(super) async fn get(context: &Context, request: Request<GetProductRequest>) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let selection = Selection::new(&PRODUCT, &mask(request.read_mask.as_ref())?);
+    let product = point::get(&context.database, &PRODUCT, &selection, PRODUCT_UID, &request.uid, call.deadline).await?;
+    Ok(call.answer(product))
+}
+
+pub(super) async fn batch_get(
+    context: &Context,
+    request: Request<BatchGetProductsRequest>,
+) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let mask = mask(request.read_mask.as_ref())?;
+    let products = point::batch_get(context, &PRODUCT, &mask, PRODUCT_UID, &request.uids, call.deadline).await?;
+    Ok(call.answer(products))
+}
+
+pub(super) async fn create(
+    context: &Context,
+    request: Request<CreateProductRequest>,
+) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let create = CreateRequest {
+        message: request.product.as_ref().map(Product::encode_to_vec),
+        field: "product",
+        request_id: &request.request_id,
+        deadline: call.deadline,
+    };
+    Ok(call.answer(single::create(context, &PRODUCT, create).await?))
+}
+
+pub(super) async fn update(
+    context: &Context,
+    request: Request<UpdateProductRequest>,
+) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let update = UpdateRequest {
+        message: request.product.as_ref().map(Product::encode_to_vec),
+        field: "product",
+        mask: request.update_mask.as_ref(),
+        allow_missing: request.allow_missing,
+        deadline: call.deadline,
+    };
+    Ok(call.answer(single::update(context, &PRODUCT, update).await?))
+}
+
+pub(super) async fn delete(context: &Context, request: Request<DeleteProductRequest>) -> Result<Response<()>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let delete = DeleteRequest {
+        uid: request.uid,
+        etag: request.etag,
+        allow_missing: request.allow_missing,
+        deadline: call.deadline,
+    };
+    single::delete(context, &PRODUCT, delete, DEPENDENTS).await?;
+    Ok(Response::new(()))
+}
+
+pub(super) async fn list(context: &Context, request: Request<ListProductsRequest>) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let order = Order::parse(&PRODUCT, ORDER_COLUMNS, &request.order_by)
+        .map_err(|violation| Error::Invalid(vec![violation]))?;
+    let mask = mask(request.read_mask.as_ref())?;
+    let scan = Scan::new(context, &PRODUCT, &mask, filter(request.filter.as_ref())?, order);
+    let list = ListRequest {
+        token: PageToken::new("ListProducts", &encoded(request.filter.as_ref()), &scan),
+        scan,
+        page_token: request.page_token,
+        page_size: request.page_size,
+        deadline: call.deadline,
+    };
+    Ok(call.answer(list::list(context, list).await?))
+}
+
+pub(super) async fn stream(
+    context: &Context,
+    request: Request<StreamProductsRequest>,
+) -> Result<Response<Answers<Encoded>>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let mask = mask(request.read_mask.as_ref())?;
+    let scan = Scan::new(context, &PRODUCT, &mask, filter(request.filter.as_ref())?, Order::KEY);
+    let stream = stream::StreamRequest {
+        token: PageToken::new("StreamProducts", &encoded(request.filter.as_ref()), &scan),
+        scan,
+        resume_token: request.resume_token,
+        page_size: request.page_size,
+        call,
+    };
+    Ok(Response::new(Box::pin(stream::stream(context, stream).await?)))
+}
+
+pub(super) fn write(context: &Context, request: Request<Streaming<WriteRequest>>) -> Response<Answers<WriteResponse>> {
+    let call = Call::of(&request);
+    Response::new(Box::pin(orrery_kit::write::stream::write(context.clone(), &PRODUCT, request.into_inner(), call)))
+}
+
+pub(super) fn check(
+    context: &Context,
+    request: Request<Streaming<CheckProductsRequest>>,
+) -> Response<Answers<CheckProductsResponse>> {
+    let call = Call::of(&request);
+    let mut requests = request.into_inner();
+    let database = context.database.clone();
+    Response::new(Box::pin(async_stream::try_stream! {
+        while let Some(request) = call.next(&mut requests).await? {
+            point::check_uids(PRODUCT_UID, &request.uids, MAX_CHECKED)?;
+            let mut seen = std::collections::HashSet::with_capacity(request.uids.len());
+            let uids: Vec<String> = request.uids.into_iter().filter(|uid| seen.insert(uid.clone())).collect();
+            let missing_uids = point::missing(&database, &PRODUCT, &uids, call.deadline).await?;
+            call.rows.add(uids.len() as u64);
+            yield CheckProductsResponse { checked: uids.len() as i64, missing_uids };
+        }
+    }))
+}

@@ -1,0 +1,56 @@
+//! Products: `catalog.product`.
+
+use std::sync::LazyLock;
+
+use orrery_kit::error::Error;
+use orrery_kit::read::filter::Filter;
+use orrery_kit::resource::{Description, Resource, Rule};
+use orrery_kit::uid::UidKind;
+use orrery_kit::write::single::Dependent;
+use orrery_proto::catalog::v1::ProductFilter;
+
+/// Uids of products.
+pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
+
+/// `orrery.catalog.v1.Product` in `catalog.product`.
+pub static PRODUCT: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "products"));
+
+static DESCRIPTION: Description = Description {
+    message: "orrery.catalog.v1.Product",
+    table: "catalog.product",
+    key: &["uid"],
+    rules: &[
+        ("uid", Rule::Uid(PRODUCT_UID)),
+        ("name", Rule::Text(2_048)),
+        ("status", Rule::Status("active")),
+        ("labels", Rule::Labels),
+        ("annotations", Rule::Annotations),
+        ("create_ts", Rule::CreatedAt),
+        ("update_ts", Rule::UpdatedAt),
+        ("etag", Rule::Etag),
+    ],
+    references: &[],
+    newest_by: None,
+};
+
+/// By what else than its uid a list of products can be ordered; each has an index.
+pub const ORDER_COLUMNS: &[&str] = &["create_ts", "update_ts"];
+
+/// What goes when a product goes.
+pub const DEPENDENTS: &[Dependent] = &[Dependent { table: "catalog.product_metric", owner: "product_uid" }];
+
+/// What a filter means.
+///
+/// # Errors
+/// [`Error::Invalid`] with every broken rule, below `filter`.
+pub fn filter(filter: Option<&ProductFilter>) -> Result<Filter, Error> {
+    let Some(filter) = filter else { return Ok(Filter::default()) };
+    Filter::default()
+        .label_selector("filter.label_selector", "labels", &filter.label_selector)
+        .phases("filter.phases", "status", &filter.phases)
+        .uids("filter.uids", "uid", PRODUCT_UID, &filter.uids)
+        .time_range("filter.created", "create_ts", filter.created.as_ref())
+        .time_range("filter.updated", "update_ts", filter.updated.as_ref())
+        .contains("filter.name_contains", "name", &filter.name_contains)
+        .checked()
+}

@@ -1,0 +1,41 @@
+//! Metrics: `catalog.product_metric`, the latest value of each measure of each product.
+
+use std::sync::LazyLock;
+
+use orrery_kit::error::Error;
+use orrery_kit::read::filter::Filter;
+use orrery_kit::resource::{Description, Reference, Resource, Rule};
+use orrery_proto::catalog::v1::ProductMetricFilter;
+
+use super::product::PRODUCT_UID;
+
+/// `orrery.catalog.v1.ProductMetric` in `catalog.product_metric`.
+pub static PRODUCT_METRIC: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "product_metrics"));
+
+static DESCRIPTION: Description = Description {
+    message: "orrery.catalog.v1.ProductMetric",
+    table: "catalog.product_metric",
+    key: &["product_uid", "name"],
+    rules: &[
+        ("product_uid", Rule::UidOf(PRODUCT_UID)),
+        ("name", Rule::Name(63)),
+        ("value", Rule::Decimal(34, 18)),
+        ("unit", Rule::TextNotNull(32)),
+        ("as_of_ts", Rule::MeasuredAt),
+    ],
+    references: &[Reference { column: "product_uid", table: "catalog.product", target: "uid" }],
+    newest_by: Some("as_of_ts"),
+};
+
+/// What a filter means.
+///
+/// # Errors
+/// [`Error::Invalid`] with every broken rule, below `filter`.
+pub fn filter(filter: Option<&ProductMetricFilter>) -> Result<Filter, Error> {
+    let Some(filter) = filter else { return Ok(Filter::default()) };
+    Filter::default()
+        .uids("filter.product_uids", "product_uid", PRODUCT_UID, &filter.product_uids)
+        .names("filter.names", "name", &filter.names)
+        .time_range("filter.as_of", "as_of_ts", filter.as_of.as_ref())
+        .checked()
+}
