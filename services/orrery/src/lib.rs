@@ -1,7 +1,12 @@
 //! The operator's command as a library: what `orrery` does, for its `main` and for tests.
 
 pub mod cli;
+
 pub mod cluster;
 mod database;
+
+mod mapping;
+mod message;
 pub mod migrate;
+mod resource;
 mod up;

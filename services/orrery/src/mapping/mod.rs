@@ -1,0 +1,111 @@
+//! The mapping language: a TOML file that says which column of a file becomes which field of a resource. It knows no resource: the
+//! paths that it may name are read off the contract.
+//!
+//! ```toml
+//! [source]                      # Optional, as is each setting in it.
+//! format = "csv"                # "csv" or "jsonl". Default: by the file's name. Gzip is noticed by itself.
+//! delimiter = ";"               # CSV only. Default ",", and a tab for a file named .tsv.
+//!
+//! [group]                       # Optional. Without it each record is one row.
+//! by = "uid"                    # All records in which this field comes out the same are one row, wherever they stand.
+//!
+//! [fields]                      # Path in the resource = rule.
+//! uid = { column = "StockCode", transforms = ["trim", "slug"], prefix = "prd_" }
+//! name = { column = "Description", transforms = ["trim"], pick = "first-non-empty" }
+//! "status.phase" = { column = "State", transforms = [{ map = { "live" = "active", "*" = "archived" } }] }
+//! "labels.shop" = { value = "north" }
+//! "labels.tag/*" = { column = "Tags", split = ",", transforms = ["trim", "slug"], value = "true" }
+//! ```
+//!
+//! # Paths
+//!
+//! A path names a field of the resource as the contract does: `name`, `status.phase`, `create_ts`. After a map (`labels`, `annotations`)
+//! and after `status.details` the rest of the path is the key, dots and slashes included: `annotations.source/stock-code`. TOML
+//! wants a path of several parts in quotes. A path under a map that ends in `*` makes one key of each part of a split text.
+//! The key field (`uid`) must be there; fields that are output only must not.
+//!
+//! # Rules
+//!
+//! | setting | meaning |
+//! | --- | --- |
+//! | `column` | CSV: the name of a column in the header. JSONL: a key, or a dotted path to one. A number or truth value is taken as it is written, null as nothing. |
+//! | `optional` | `true`: a CSV file without the column is taken as one where it is empty. A JSON record may always lack a key. |
+//! | `transforms` | A list, applied from left to right; see below. |
+//! | `prefix` | Put before the result, unless that is empty. |
+//! | `pick` | With `[group]`: which record's value the row takes: `first-non-empty` (the default), `first`, `last-non-empty`, `last`, `earliest`, `latest` (times only). |
+//! | `value` | Without `column`: a constant. On a path that ends in `*`: what each key is set to; default is the part as it stood. |
+//! | `split` | On a path that ends in `*`: what separates the parts. A JSON list is split already. Empty parts are dropped. |
+//!
+//! Text that comes out empty leaves its field unset. What a text becomes depends on the field: RFC 3339 for a time, digits for a
+//! number, `true` or `false`, the name of an enum's value.
+//!
+//! # Transforms
+//!
+//! `trim`, `lower`, `upper`, `slug` (lower case, every run of other characters than a-z and 0-9 becomes one `-`, at the ends too; text without
+//! any letter or digit is refused), `decimal` (exact), and with a setting: `{ timestamp = { format = "%Y-%m-%d %H:%M:%S", zone =
+//! "Europe/London" } }` (strftime, or "rfc3339"; the zone where the text has no offset; a time that comes twice when clocks go back is the
+//! first of the two, one that clocks going forward skip is read as if they had not), `{ strip-prefix = "#" }`, `{ strip-suffix = ".0" }`,
+//! `{ trim-characters = "-" }`, `{ truncate = 63 }` (characters), `{ map = { "C*" = "returned", "*" = "fulfilled" } }`
+//! (exact text first, then the longest pattern), `{ default = "draft" }` (where there is no text).
+//!
+//! # Records that cannot be mapped
+//!
+//! A record whose key is empty, or of which a text cannot become what its rule says, is refused as a whole: nothing of it goes into
+//! a group. Memory holds one record, or with `[group]` the mapped values (nothing else) of each group.
+
+mod document;
+mod group;
+mod plan;
+mod target;
+mod timestamp;
+mod transform;
+
+pub(crate) use document::{Format, Mapping};
+pub(crate) use group::Groups;
+pub(crate) use plan::{Assigned, Column, Plan};
+pub(crate) use target::{read_scalar, value_of};
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A record's value in one column.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cell {
+    /// Text; empty where there is none.
+    Text(String),
+    /// A JSON list of texts.
+    List(Vec<String>),
+}
+
+/// Why a record, or the row made of it, was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Refusal {
+    /// The field or column that is at fault; empty if it is the record as a whole.
+    pub(crate) field: String,
+    /// What is wrong, in words that do not depend on the record, so that refusals can be counted by them.
+    pub(crate) problem: Cow<'static, str>,
+    /// What the record had there, shortened.
+    pub(crate) value: String,
+}
+
+impl Refusal {
+    /// A refusal of `value` in `field`.
+    pub(crate) fn new(field: impl Into<String>, problem: impl Into<Cow<'static, str>>, value: &str) -> Self {
+        const SHOWN: usize = 80;
+        let mut shown: String = value.chars().take(SHOWN).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        Self { field: field.into(), problem: problem.into(), value: shown }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(formatter, "{}: ", self.field)?;
+        }
+        formatter.write_str(&self.problem)?;
+        if self.value.is_empty() { Ok(()) } else { write!(formatter, ": {:?}", self.value) }
+    }
+}

@@ -1,0 +1,227 @@
+//! Where a value goes: a path of a mapping, resolved against the message's descriptor.
+
+use std::cmp::Ordering;
+
+use chrono::{DateTime, Utc};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
+
+use super::transform::{Problem, quoted};
+
+const TIMESTAMP: &str = "google.protobuf.Timestamp";
+const STRUCT: &str = "google.protobuf.Struct";
+
+/// A resolved path.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The messages on the way to the leaf.
+    steps: Vec<FieldDescriptor>,
+    leaf: Leaf,
+}
+
+#[derive(Clone, Debug)]
+enum Leaf {
+    Field(FieldDescriptor),
+    /// A key of a map.
+    Key(FieldDescriptor, String),
+    /// Several keys of a map, each beginning like this.
+    Keys(FieldDescriptor, String),
+    /// A key of a `google.protobuf.Struct`.
+    StructKey(FieldDescriptor, String),
+}
+
+/// A value that a field may hold, small enough to be kept by the million.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Scalar {
+    Text(String),
+    Integer(i64),
+    Unsigned(u64),
+    Double(f64),
+    Boolean(bool),
+    Enumerator(i32),
+    Instant(DateTime<Utc>),
+}
+
+impl Scalar {
+    /// The order of two times. Nothing else has one.
+    pub(crate) fn compare_times(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Instant(one), Self::Instant(other)) => Some(one.cmp(other)),
+            _ => None,
+        }
+    }
+}
+
+impl Target {
+    /// Resolves a path; an error says what is allowed in its place.
+    pub(crate) fn resolve(message: &MessageDescriptor, path: &str) -> Result<Self, String> {
+        let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+        let Some(field) = message.get_field_by_name(name) else {
+            let names = quoted(message.fields().map(|field| field.name().to_owned()));
+            return Err(format!("unknown field `{name}` of {}, expected one of {names}", message.name()));
+        };
+        let leaf = |leaf| Ok(Self { steps: Vec::new(), leaf });
+        if field.is_map() {
+            return match rest {
+                None | Some("") => Err(format!("`{name}` is a map: name a key of it, as `{name}.season`")),
+                Some(rest) => match rest.strip_suffix('*') {
+                    Some(beginning) => leaf(Leaf::Keys(field, beginning.to_owned())),
+                    None => leaf(Leaf::Key(field.clone(), rest.to_owned())),
+                },
+            };
+        }
+        if field.is_list() {
+            return Err(format!("`{name}` is a list, which a column cannot become"));
+        }
+        let inner = match field.kind() {
+            Kind::Message(inner) if inner.full_name() == STRUCT => {
+                return match rest {
+                    None | Some("") => Err(format!("`{name}` holds keys: name one, as `{name}.note`")),
+                    Some(rest) => leaf(Leaf::StructKey(field, rest.to_owned())),
+                };
+            }
+            Kind::Message(inner) if inner.full_name() != TIMESTAMP => inner,
+            _ => {
+                return match rest {
+                    None => leaf(Leaf::Field(field)),
+                    Some(_) => Err(format!("`{name}` has no fields of its own")),
+                };
+            }
+        };
+        let Some(rest) = rest else {
+            let names = quoted(inner.fields().map(|field| format!("{name}.{}", field.name())));
+            return Err(format!("`{name}` is made of several fields: name one of {names}"));
+        };
+        let mut target = Self::resolve(&inner, rest)?;
+        target.steps.insert(0, field);
+        Ok(target)
+    }
+
+    /// The name of the top-level field that the path begins with.
+    pub(crate) fn top(&self) -> &FieldDescriptor {
+        let (Leaf::Field(field) | Leaf::Key(field, _) | Leaf::Keys(field, _) | Leaf::StructKey(field, _)) = &self.leaf;
+        self.steps.first().unwrap_or(field)
+    }
+
+    /// Whether the path ends in `*`.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.leaf, Leaf::Keys(..))
+    }
+
+    /// Whether the field is a time.
+    pub(crate) fn is_time(&self) -> bool {
+        matches!(&self.leaf, Leaf::Field(field) if is_timestamp(&field.kind()))
+    }
+
+    /// Reads a text that is not empty as the field's kind.
+    pub(crate) fn read(&self, text: &str) -> Result<Scalar, Problem> {
+        match &self.leaf {
+            Leaf::Field(field) => read_scalar(&field.kind(), text),
+            Leaf::StructKey(..) => Ok(Scalar::Text(text.to_owned())),
+            Leaf::Key(field, _) | Leaf::Keys(field, _) => match field.kind() {
+                Kind::Message(entry) => read_scalar(&entry.map_entry_value_field().kind(), text),
+                _ => Ok(Scalar::Text(text.to_owned())),
+            },
+        }
+    }
+
+    /// Puts a value there. On an open path `key` is the rest of the map's key.
+    pub(crate) fn assign(&self, message: &mut DynamicMessage, key: &str, scalar: Scalar) {
+        let mut holder = message;
+        for step in &self.steps {
+            let Value::Message(inner) = holder.get_field_mut(step) else { return };
+            holder = inner;
+        }
+        match &self.leaf {
+            Leaf::Field(field) => holder.set_field(field, value_of(&field.kind(), scalar)),
+            Leaf::Key(field, name) => insert(holder, field, name.clone(), scalar),
+            Leaf::Keys(field, beginning) => insert(holder, field, format!("{beginning}{key}"), scalar),
+            Leaf::StructKey(field, name) => {
+                let Value::Message(object) = holder.get_field_mut(field) else { return };
+                let Some(fields) = object.descriptor().get_field_by_name("fields") else { return };
+                insert(object, &fields, name.clone(), scalar);
+            }
+        }
+    }
+}
+
+fn insert(holder: &mut DynamicMessage, map: &FieldDescriptor, key: String, scalar: Scalar) {
+    let Kind::Message(entry) = map.kind() else { return };
+    let value = value_of(&entry.map_entry_value_field().kind(), scalar);
+    if let Value::Map(entries) = holder.get_field_mut(map) {
+        entries.insert(MapKey::String(key), value);
+    }
+}
+
+fn is_timestamp(kind: &Kind) -> bool {
+    matches!(kind, Kind::Message(message) if message.full_name() == TIMESTAMP)
+}
+
+/// Reads a text as a value of a kind.
+pub(crate) fn read_scalar(kind: &Kind, text: &str) -> Result<Scalar, Problem> {
+    Ok(match kind {
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
+            Scalar::Integer(text.parse::<i32>().map_err(|_| "is no whole number of 32 bits")?.into())
+        }
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+            Scalar::Integer(text.parse().map_err(|_| "is no whole number of 64 bits")?)
+        }
+        Kind::Uint32 | Kind::Fixed32 => {
+            Scalar::Unsigned(text.parse::<u32>().map_err(|_| "is no whole number from 0, of 32 bits")?.into())
+        }
+        Kind::Uint64 | Kind::Fixed64 => {
+            Scalar::Unsigned(text.parse().map_err(|_| "is no whole number from 0, of 64 bits")?)
+        }
+        Kind::Double | Kind::Float => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Scalar::Double(number),
+            _ => return Err("is no number".into()),
+        },
+        Kind::Bool => Scalar::Boolean(text.parse().map_err(|_| "is neither `true` nor `false`")?),
+        Kind::Enum(values) => match values.get_value_by_name(text) {
+            Some(value) => Scalar::Enumerator(value.number()),
+            None => return Err(format!("is no value of {}", values.name()).into()),
+        },
+        Kind::Message(message) if message.full_name() == TIMESTAMP => Scalar::Instant(
+            DateTime::parse_from_rfc3339(text).map_err(|_| "is no time as RFC 3339 writes it")?.to_utc(),
+        ),
+        // What is left is text: other messages are resolved to their fields, and the contract has no bytes.
+        _ => Scalar::Text(text.to_owned()),
+    })
+}
+
+/// A scalar that [`read_scalar`] made for this kind, as the descriptor library holds it.
+pub(crate) fn value_of(kind: &Kind, scalar: Scalar) -> Value {
+    match scalar {
+        Scalar::Text(text) => match kind {
+            // google.protobuf.Value
+            Kind::Message(message) => {
+                let mut value = DynamicMessage::new(message.clone());
+                value.set_field_by_name("string_value", Value::String(text));
+                Value::Message(value)
+            }
+            _ => Value::String(text),
+        },
+        Scalar::Integer(number) => match kind {
+            Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Value::I32(number as i32),
+            _ => Value::I64(number),
+        },
+        Scalar::Unsigned(number) => match kind {
+            Kind::Uint32 | Kind::Fixed32 => Value::U32(number as u32),
+            _ => Value::U64(number),
+        },
+        Scalar::Double(number) => match kind {
+            Kind::Float => Value::F32(number as f32),
+            _ => Value::F64(number),
+        },
+        Scalar::Boolean(value) => Value::Bool(value),
+        Scalar::Enumerator(number) => Value::EnumNumber(number),
+        Scalar::Instant(instant) => match kind {
+            Kind::Message(message) => {
+                let mut value = DynamicMessage::new(message.clone());
+                value.set_field_by_name("seconds", Value::I64(instant.timestamp()));
+                value.set_field_by_name("nanos", Value::I32(instant.timestamp_subsec_nanos() as i32));
+                Value::Message(value)
+            }
+            _ => Value::String(instant.to_rfc3339()),
+        },
+    }
+}
