@@ -1,7 +1,7 @@
 //! The operator's command as a library: what `orrery` does, for its `main` and for tests.
 
 pub mod cli;
-
+mod client;
 pub mod cluster;
 mod database;
 

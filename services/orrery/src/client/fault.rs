@@ -1,0 +1,110 @@
+//! What a failed call means: whether to try again, and how to say it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use orrery_proto::codec::reason_name;
+use orrery_proto::r#type::v1::ErrorReason;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::ServiceAddress;
+
+/// How long to wait at least before the call is tried again; none if another try cannot help.
+///
+/// What a service says carries an ErrorInfo, and its reason decides. A status without one comes from between: a connection that
+/// broke, a proxy, a process that died.
+pub(crate) fn retry_after(status: &Status) -> Option<Duration> {
+    let details = status.get_error_details();
+    let asked = details.retry_info().and_then(|info| info.retry_delay);
+    let again = match details.error_info() {
+        Some(info) => {
+            let transient = [
+                ErrorReason::Overloaded,
+                ErrorReason::DatabaseUnavailable,
+                ErrorReason::Draining,
+                ErrorReason::TransactionConflict,
+            ];
+            asked.is_some() || transient.iter().any(|reason| reason_name(*reason) == info.reason)
+        }
+        None => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled),
+    };
+    again.then(|| asked.unwrap_or_default())
+}
+
+/// The status of a service that cannot be reached.
+pub(crate) fn unreachable(address: &ServiceAddress, error: &tonic::transport::Error) -> Status {
+    Status::unavailable(format!("{address} cannot be reached: {}", deepest(error)))
+}
+
+/// A stream that ended before all was said.
+pub(crate) fn cut_short() -> Status {
+    Status::unavailable("the stream ended too early")
+}
+
+/// What failed, in words for a person: the service's own, its reason, and the fields it names.
+pub(crate) fn describe(status: &Status) -> String {
+    let mut text = match status.source() {
+        Some(error) => format!("the connection broke: {}", deepest(error)),
+        None if status.message().is_empty() => format!("{:?}", status.code()),
+        None => status.message().to_owned(),
+    };
+    let details = status.get_error_details();
+    for violation in details.bad_request().iter().flat_map(|request| &request.field_violations) {
+        if !text.contains(&violation.description) {
+            text = format!("{text}; {}: {}", violation.field, violation.description);
+        }
+    }
+    if let Some(info) = details.error_info() {
+        text = format!("{text} ({})", info.reason);
+    }
+    text
+}
+
+fn deepest<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn said(code: Code, reason: ErrorReason) -> Status {
+        let details = ErrorDetails::with_error_info(reason_name(reason), "orrery", []);
+        Status::with_error_details(code, "words", details)
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for status in [
+            said(Code::Unavailable, ErrorReason::Draining),
+            said(Code::Unavailable, ErrorReason::DatabaseUnavailable),
+            said(Code::ResourceExhausted, ErrorReason::Overloaded),
+            said(Code::Aborted, ErrorReason::TransactionConflict),
+            Status::unavailable("from a proxy"),
+            Status::unknown("missing trailers"),
+        ] {
+            assert_eq!(retry_after(&status), Some(Duration::ZERO), "{status:?}");
+        }
+        for status in [
+            said(Code::Aborted, ErrorReason::WriteSessionTakenOver),
+            said(Code::Aborted, ErrorReason::OffsetConflict),
+            said(Code::InvalidArgument, ErrorReason::RowRejected),
+            said(Code::Internal, ErrorReason::Internal),
+            Status::unimplemented("no such method"),
+            Status::out_of_range("a message too large"),
+        ] {
+            assert_eq!(retry_after(&status), None, "{status:?}");
+        }
+        let mut details = ErrorDetails::with_retry_info(Some(Duration::from_secs(3)));
+        details.set_error_info("DEADLINE_EXCEEDED", "orrery", []);
+        let asked = Status::with_error_details(Code::DeadlineExceeded, "words", details);
+        assert_eq!(retry_after(&asked), Some(Duration::from_secs(3)));
+    }
+}

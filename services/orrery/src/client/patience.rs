@@ -1,0 +1,61 @@
+//! How long to go on trying.
+
+use std::time::{Duration, Instant};
+
+/// Waits between tries, each twice as long as the one before with some chance in it, until too long has passed without
+/// progress.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limit: Duration,
+    /// How long a service that was never reached is tried for.
+    first_limit: Duration,
+    wait: Duration,
+    progress: Instant,
+    reached: bool,
+}
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+impl Patience {
+    /// Gives up after `limit` without progress, or sooner if the service was never reached: then the address is wrong as a rule.
+    pub(crate) fn new(limit: Duration) -> Self {
+        let first_limit = limit.min(Duration::from_secs(5));
+        Self { limit, first_limit, wait: FIRST_WAIT, progress: Instant::now(), reached: false }
+    }
+
+    /// Something went on: the clock starts again.
+    pub(crate) fn progressed(&mut self) {
+        self.reached = true;
+        self.progress = Instant::now();
+        self.wait = FIRST_WAIT;
+    }
+
+    /// How long to wait before the next try, at least as long as the service asked; none if it is time to give up.
+    pub(crate) fn next(&mut self, asked: Duration) -> Option<Duration> {
+        let limit = if self.reached { self.limit } else { self.first_limit };
+        let wait = self.wait.mul_f64(rand::random_range(0.75..1.25)).max(asked);
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        (self.progress.elapsed() + wait <= limit).then_some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_the_limit_and_start_again_with_progress() {
+        let mut patience = Patience::new(Duration::from_secs(60));
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            waits.extend(patience.next(Duration::ZERO));
+        }
+        assert!(waits[4] > waits[0] * 4, "{waits:?}");
+        assert!(waits.len() < 10, "a service that was never reached is given up soon: {waits:?}");
+        patience.progressed();
+        assert!(patience.next(Duration::ZERO).is_some_and(|wait| wait < FIRST_WAIT * 2));
+        assert_eq!(patience.next(Duration::from_secs(30)), Some(Duration::from_secs(30)));
+        assert_eq!(patience.next(Duration::from_secs(300)), None);
+    }
+}

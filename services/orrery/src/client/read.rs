@@ -1,0 +1,83 @@
+//! The paged read: pages until the end, whatever happens to the connection meanwhile.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost_types::FieldMask;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use super::patience::Patience;
+use super::wire::{Page, PageRequest};
+use super::{ServiceAddress, connect, fault};
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub(crate) struct Query {
+    /// The service.
+    pub(crate) address: ServiceAddress,
+    /// The path of the method.
+    pub(crate) method: &'static str,
+    /// The resource's filter, encoded; none means all.
+    pub(crate) filter: Option<Bytes>,
+    /// Which fields; none means all.
+    pub(crate) read_mask: Option<FieldMask>,
+    /// How long to go on without progress.
+    pub(crate) patience: Duration,
+}
+
+/// The pages of a query. A stream that breaks is asked for again with the last token.
+pub(crate) struct Pages {
+    query: Query,
+    stream: Option<Streaming<Page>>,
+    token: String,
+    patience: Patience,
+}
+
+impl Pages {
+    pub(crate) fn new(query: Query) -> Self {
+        let patience = Patience::new(query.patience);
+        Self { query, stream: None, token: String::new(), patience }
+    }
+
+    /// The rows of the next page, encoded; none when the service has said that these were all.
+    pub(crate) async fn next(
+        &mut self,
+        trying_again: &mut (dyn FnMut(&Status, Duration) + Send),
+    ) -> Result<Option<Vec<Bytes>>, Status> {
+        loop {
+            let status = match self.page().await {
+                Ok(Some(page)) => {
+                    self.patience.progressed();
+                    self.token = page.resume_token;
+                    return Ok(Some(page.rows));
+                }
+                Ok(None) => return Ok(None),
+                Err(status) => status,
+            };
+            self.stream = None;
+            let wait = fault::retry_after(&status).and_then(|asked| self.patience.next(asked));
+            let Some(wait) = wait else { return Err(status) };
+            trying_again(&status, wait);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn page(&mut self) -> Result<Option<Page>, Status> {
+        if let Some(stream) = &mut self.stream {
+            return stream.message().await;
+        }
+        let mut service = connect(&self.query.address).await?;
+        service.ready().await.map_err(|error| fault::unreachable(&self.query.address, &error))?;
+        let request = PageRequest {
+            filter: self.query.filter.clone(),
+            read_mask: self.query.read_mask.clone(),
+            resume_token: self.token.clone(),
+        };
+        let codec = ProstCodec::<PageRequest, Page>::default();
+        let path = PathAndQuery::from_static(self.query.method);
+        let stream = service.server_streaming(Request::new(request), path, codec).await?.into_inner();
+        self.stream.insert(stream).message().await
+    }
+}

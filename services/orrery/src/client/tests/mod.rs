@@ -1,0 +1,186 @@
+//! Both streams over connections that break.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod double;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use orrery_proto::codec::reason_name;
+use orrery_proto::r#type::v1::{ErrorReason, RowErrorPolicy};
+use tokio::sync::mpsc;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use self::double::{BAD, Double, breaking_wire};
+use super::*;
+
+fn rows(count: usize) -> Vec<Bytes> {
+    (0..count)
+        .map(|row| if row % 10 == 7 { Bytes::from_static(BAD) } else { Bytes::from(format!("row {row}")) })
+        .collect()
+}
+
+/// Rows in chunks of three; row `n` comes from line `n + 2`.
+fn chunks(rows: &[Bytes]) -> mpsc::Receiver<Chunk> {
+    let (sender, receiver) = mpsc::channel(2);
+    let chunks: Vec<Chunk> = rows
+        .chunks(3)
+        .enumerate()
+        .map(|(place, rows)| Chunk {
+            offset: place as i64 * 3,
+            rows: rows.to_vec(),
+            lines: (0..rows.len() as u64).map(|row| place as u64 * 3 + row + 2).collect(),
+            bytes: rows.iter().map(Bytes::len).sum(),
+        })
+        .collect();
+    tokio::spawn(async move {
+        for chunk in chunks {
+            if sender.send(chunk).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn options(port: u16) -> WriteOptions {
+    WriteOptions {
+        address: format!("127.0.0.1:{port}").parse().unwrap(),
+        method: "/double/Write",
+        write_id: "w".into(),
+        on_row_error: RowErrorPolicy::Skip,
+        validate_only: false,
+        patience: Duration::from_secs(20),
+    }
+}
+
+/// What a write came to, and the lines of the rows that were refused.
+async fn written(options: &WriteOptions, rows: &[Bytes]) -> (Tally, Result<(), WriteFault>, Vec<u64>) {
+    let mut lines = Vec::new();
+    let mut on_event = |event: Event<'_>| {
+        if let Event::Refused(line, _) = event {
+            lines.push(line.unwrap());
+        }
+    };
+    let (tally, result) = write(options, chunks(rows), &mut on_event).await;
+    lines.sort_unstable();
+    (tally, result, lines)
+}
+
+fn bad_lines(count: u64) -> Vec<u64> {
+    (0..count).filter(|row| row % 10 == 7).map(|row| row + 2).collect()
+}
+
+#[tokio::test]
+async fn every_row_is_written_once_and_refused_ones_are_told_by_line() {
+    let (double, port) = Double::serve(Vec::new()).await;
+    let rows = rows(200);
+    let (tally, result, lines) = written(&options(port), &rows).await;
+    result.unwrap();
+    assert_eq!(double.state.lock().unwrap().rows, rows);
+    assert_eq!(tally, Tally { committed: 200, created: 180, rejected: 20, ..Tally::default() });
+    assert_eq!(lines, bad_lines(200));
+}
+
+/// Budgets of bytes after which a test's connections break, one set for each run. Between them they break connections within the
+/// handshake, within the first answer, within and between later ones.
+fn budgets() -> impl Iterator<Item = Vec<usize>> {
+    (40..700).step_by(13).map(|first| vec![first, first / 2 + 150, first + 60, 700])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_goes_on_wherever_its_connection_broke() {
+    let runs = budgets().map(|budgets| async move {
+        let rows = rows(200);
+        let (double, port) = Double::serve(Vec::new()).await;
+        let wire = breaking_wire(port, budgets.clone()).await;
+        let (tally, result, lines) = written(&options(wire), &rows).await;
+        result.unwrap();
+        assert_eq!(double.state.lock().unwrap().rows, rows, "{budgets:?}");
+        assert!(double.state.lock().unwrap().streams > 1, "{budgets:?}: nothing broke");
+        assert_eq!((tally.committed, tally.created + tally.unspecified, tally.rejected), (200, 180, 20), "{budgets:?}");
+        assert_eq!(lines, bad_lines(200), "{budgets:?}");
+        tally.unspecified
+    });
+    let lost: i64 = futures::future::join_all(runs).await.iter().sum();
+    assert!(lost > 0, "no acknowledgement was ever lost, so that what follows one was not tested");
+}
+
+#[tokio::test]
+async fn a_write_that_another_run_began_goes_on_behind_it() {
+    let rows = rows(50);
+    // The other run's chunks ended elsewhere.
+    let (double, port) = Double::serve(rows[..20].to_vec()).await;
+    let (tally, result, lines) = written(&options(port), &rows).await;
+    result.unwrap();
+    assert_eq!(double.state.lock().unwrap().rows, rows);
+    assert_eq!(tally, Tally { committed: 50, created: 27, rejected: 3, resumed: 20, ..Tally::default() });
+    assert_eq!(lines, [29, 39, 49]);
+
+    let (tally, result, _) = written(&options(port), &rows).await;
+    result.unwrap();
+    assert_eq!(tally, Tally { committed: 50, resumed: 50, ..Tally::default() });
+
+    let (_, result, _) = written(&options(port), &rows[..30]).await;
+    assert!(matches!(result, Err(WriteFault::OtherFile { committed: 50, rows: 30 })), "{result:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_mended_by_trying_again_ends_the_write() {
+    let (double, port) = Double::serve(Vec::new()).await;
+    let details = ErrorDetails::with_error_info(reason_name(ErrorReason::WriteSessionTakenOver), "orrery", []);
+    double.state.lock().unwrap().refusal = Some(Status::with_error_details(Code::Aborted, "taken over", details));
+    let (tally, result, _) = written(&options(port), &rows(50)).await;
+    let Err(WriteFault::Call(status)) = result else { panic!("{result:?}") };
+    assert_eq!(describe(&status), "taken over (WRITE_SESSION_TAKEN_OVER)");
+    assert_eq!((tally, double.state.lock().unwrap().streams), (Tally::default(), 1));
+}
+
+#[tokio::test]
+async fn a_check_keeps_nothing() {
+    let (double, port) = Double::serve(Vec::new()).await;
+    let (tally, result, lines) = written(&WriteOptions { validate_only: true, ..options(port) }, &rows(50)).await;
+    result.unwrap();
+    assert_eq!(tally, Tally { committed: 50, created: 45, rejected: 5, ..Tally::default() });
+    assert_eq!(lines, bad_lines(50));
+    assert!(double.state.lock().unwrap().rows.is_empty());
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let options = WriteOptions { patience: Duration::from_millis(300), ..options(port) };
+    let (_, result, _) = written(&options, &rows(5)).await;
+    let Err(WriteFault::Call(status)) = result else { panic!("{result:?}") };
+    assert!(
+        describe(&status).starts_with(&format!("127.0.0.1:{port} cannot be reached: Connection refused")),
+        "{status}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_goes_on_wherever_its_connection_broke() {
+    let runs = budgets().map(|budgets| async move {
+        let rows = rows(100);
+        let (_double, port) = Double::serve(rows.clone()).await;
+        let wire = breaking_wire(port, budgets.clone()).await;
+        let mut pages = Pages::new(Query {
+            address: format!("127.0.0.1:{wire}").parse().unwrap(),
+            method: "/double/Read",
+            filter: None,
+            read_mask: None,
+            patience: Duration::from_secs(20),
+        });
+        let (mut read, mut breaks) = (Vec::new(), 0);
+        while let Some(page) = pages.next(&mut |_, _| breaks += 1).await.unwrap() {
+            read.extend(page);
+        }
+        assert_eq!(read, rows, "{budgets:?}");
+        assert!(breaks > 0, "{budgets:?}: nothing broke");
+    });
+    futures::future::join_all(runs).await;
+}
