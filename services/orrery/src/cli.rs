@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::migrate;
+use crate::{import, migrate};
 
 /// Runs and looks after Orrery: gRPC services over one Postgres.
 #[derive(Debug, Parser)]
@@ -20,11 +20,14 @@ pub struct Cli {
 pub enum Command {
     /// Moves a database's schema: dbmate's file format and ledger, so that dbmate itself works on the same folder.
     Migrate(migrate::Options),
+    /// Writes the rows of a file through a service: CSV by a mapping, or JSONL.
+    Import(import::Options),
 }
 
 /// Does what the command line says; the exit code is the process's. An error is for a person to read, whole in one line.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Migrate(options) => migrate::run(options).await,
+        Command::Import(options) => import::run(options).await,
     }
 }

@@ -5,6 +5,7 @@ mod client;
 pub mod cluster;
 mod database;
 
+pub mod import;
 mod mapping;
 mod message;
 pub mod migrate;

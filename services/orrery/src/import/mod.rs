@@ -1,0 +1,246 @@
+//! `orrery import`: reads a file, makes rows of it by a mapping, writes them through the resource's chunked write.
+
+mod chunks;
+mod csv;
+mod input;
+mod jsonl;
+mod record;
+mod rejects;
+mod rows;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use orrery_proto::codec::reason_name;
+use orrery_proto::r#type::v1::{ErrorReason, RowError, RowErrorPolicy};
+use tokio::sync::{mpsc, oneshot};
+
+use self::chunks::{Progress, produce};
+use self::input::Input;
+use self::rejects::Rejects;
+use self::rows::Rows;
+use self::summary::{Summary, grouped};
+use crate::client::{Event, ServiceAddress, WriteFault, WriteOptions, describe, write};
+use crate::mapping::{Format, Mapping, Refusal};
+use crate::resource::{PRODUCTS, Resource};
+
+/// The exit code of an import of which rows were rejected and the rest went in.
+const SOME_REJECTED: u8 = 3;
+
+const EXIT_CODES: &str = "Exit codes: 0 everything went in; 3 some rows were rejected, the others went in; 1 the import ended early, \
+    what is reported went in; 2 the command line is wrong.";
+
+/// What `orrery import` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(subcommand)]
+    resource: ResourceOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum ResourceOptions {
+    /// Imports products.
+    ///
+    /// Rows that exist are updated in what the file says of them, others are created; rows equal to what is stored are not written.
+    #[command(after_help = EXIT_CODES)]
+    Products {
+        #[command(flatten)]
+        import: ImportOptions,
+        /// Where the catalog service listens.
+        #[arg(long, value_name = "ADDR", default_value = "localhost:50051")]
+        catalog: ServiceAddress,
+    },
+}
+
+/// What holds for every resource.
+#[derive(Debug, Args)]
+struct ImportOptions {
+    /// The file: CSV or JSONL, plain or gzip; "-" is standard input.
+    file: PathBuf,
+    /// Which column becomes which field. deploy/examples/ has two that explain themselves. JSONL as `orrery export` writes
+    /// it needs none; its output-only fields are passed over.
+    #[arg(long, value_name = "TOML")]
+    mapping: Option<PathBuf>,
+    /// What the file is, where neither its name nor the mapping says so.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Names this import, so that after an interruption the same command, with the same file and mapping, goes on where it
+    /// stopped. Default: a new name, which is printed. Kept by the service for at least 7 days; a name that has ended its file
+    /// writes nothing more.
+    #[arg(long, value_name = "ID", value_parser = parse_write_id)]
+    write_id: Option<String>,
+    /// What a row that cannot be mapped, or that the service refuses, does: "skip" goes on with the others, "stop" ends the import
+    /// before it.
+    #[arg(long, value_name = "POLICY", default_value = "skip")]
+    on_row_error: OnRowError,
+    /// Also writes every rejected row's line, field and reason to this file, as JSONL.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Checks everything and writes nothing.
+    #[arg(long)]
+    validate_only: bool,
+    /// How long, in seconds, to go on while the service cannot be reached. A service that is not there at all is given up after 5.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    patience: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum OnRowError {
+    Skip,
+    Stop,
+}
+
+fn parse_write_id(text: &str) -> Result<String, String> {
+    if (1..=128).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        Ok(text.to_owned())
+    } else {
+        Err("a write id is 1 to 128 printable ASCII characters".into())
+    }
+}
+
+/// Runs `orrery import`.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    match options.resource {
+        ResourceOptions::Products { import, catalog } => import_resource(PRODUCTS, catalog, import).await,
+    }
+}
+
+async fn import_resource(
+    resource: Resource,
+    address: ServiceAddress,
+    options: ImportOptions,
+) -> anyhow::Result<ExitCode> {
+    let mapping = options.mapping.as_deref().map(Mapping::load).transpose()?;
+    let input = Input::open(&options.file)?;
+    let bar = progress_bar(input.size);
+    let position = Arc::clone(&input.position);
+    let rows = Rows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
+    let rejects = Mutex::new(Rejects::to_file(options.rejects.as_deref())?);
+
+    let resumable = !options.validate_only;
+    let write_id =
+        options.write_id.unwrap_or_else(|| format!("import-{}", ulid::Ulid::generate().to_string().to_lowercase()));
+    if resumable {
+        eprintln!("write id {write_id}: after an interruption, go on with --write-id {write_id}");
+    }
+    let write_options = WriteOptions {
+        address,
+        method: resource.write_method,
+        write_id: write_id.clone(),
+        on_row_error: match options.on_row_error {
+            OnRowError::Skip => RowErrorPolicy::Skip,
+            OnRowError::Stop => RowErrorPolicy::Stop,
+        },
+        validate_only: options.validate_only,
+        patience: Duration::from_secs(options.patience),
+    };
+
+    let begin = Instant::now();
+    let progress = Arc::new(Progress::default());
+    let (chunk_sender, chunks) = mpsc::channel(2);
+    let (refused_sender, mut refused) = mpsc::channel(256);
+    let (end_sender, end) = oneshot::channel();
+    // A thread of its own, which the process does not wait for should the write end early.
+    std::thread::spawn({
+        let progress = Arc::clone(&progress);
+        let stop = options.on_row_error == OnRowError::Stop;
+        move || {
+            let _gone = end_sender.send(produce(rows, stop, &progress, &chunk_sender, &refused_sender));
+        }
+    });
+    let add = |line, refusal: &Refusal| rejects.lock().unwrap_or_else(PoisonError::into_inner).add(line, refusal);
+    let mut on_event = |event: Event<'_>| match event {
+        Event::Committed(rows) => bar.set_message(format!("{} {}", grouped(rows as u64), resource.plural)),
+        Event::Refused(line, error) => add(line, &refusal_of(error)),
+        Event::TryingAgain(status, wait) => {
+            bar.suspend(|| eprintln!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
+        }
+    };
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let (tally, result) = {
+        let write = write(&write_options, chunks, &mut on_event);
+        tokio::pin!(write);
+        loop {
+            tokio::select! {
+                written = &mut write => break written,
+                Some((line, refusal)) = refused.recv() => add(Some(line), &refusal),
+                _ = ticks.tick() => bar.set_position(position.load(Ordering::Relaxed)),
+            }
+        }
+    };
+    let read = match result {
+        Ok(()) => {
+            while let Some((line, refusal)) = refused.recv().await {
+                add(Some(line), &refusal);
+            }
+            end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the reader of the file broke")))
+        }
+        Err(_) => Ok(()),
+    };
+    bar.finish_and_clear();
+
+    let summary = Summary {
+        resource,
+        records: progress.records.load(Ordering::Relaxed),
+        rows: progress.rows.load(Ordering::Relaxed),
+        refused: progress.refused.load(Ordering::Relaxed),
+        tally,
+        elapsed: begin.elapsed(),
+        validate_only: options.validate_only,
+    };
+    let mut rejects = rejects.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for reason in rejects.reasons() {
+        eprintln!("{reason}");
+    }
+    println!("{summary}");
+    rejects.finish()?;
+    if let Err(fault) = result {
+        anyhow::bail!(explain(&fault, &write_id, resumable));
+    }
+    read.context("the import ended early")?;
+    Ok(if summary.rejected() > 0 { ExitCode::from(SOME_REJECTED) } else { ExitCode::SUCCESS })
+}
+
+fn explain(fault: &WriteFault, write_id: &str, resumable: bool) -> String {
+    match fault {
+        WriteFault::Call(status) if resumable => {
+            format!("the import ended early: {}; to go on, run it again with --write-id {write_id}", describe(status))
+        }
+        WriteFault::Call(status) => format!("the check ended early: {}", describe(status)),
+        WriteFault::OtherFile { committed, rows } => format!(
+            "{committed} rows were committed under the write id {write_id} before, but the file has {rows}: it is not the file of \
+             that import"
+        ),
+    }
+}
+
+/// What the service said of a row, as what the mapping says of one.
+fn refusal_of(error: &RowError) -> Refusal {
+    let reason = ErrorReason::try_from(error.reason).map_or("", reason_name);
+    // Words of the service may name the row's own values, so that refusals are counted by field and reason.
+    Refusal { field: error.field.clone(), problem: reason.into(), value: error.message.clone() }
+}
+
+fn progress_bar(size: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match size {
+        Some(size) => (ProgressBar::new(size), "{bar:40} {percent:>3} % {elapsed} {msg}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {elapsed} {msg}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,73 @@
+//! What an import came to, for a person to read.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::client::Tally;
+use crate::resource::Resource;
+
+/// The final report.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) resource: Resource,
+    /// Records read from the file.
+    pub(crate) records: u64,
+    /// Rows that they made.
+    pub(crate) rows: u64,
+    /// Records that made none.
+    pub(crate) refused: u64,
+    pub(crate) tally: Tally,
+    pub(crate) elapsed: Duration,
+    /// Whether nothing was kept.
+    pub(crate) validate_only: bool,
+}
+
+impl Summary {
+    /// Records and rows that did not go in.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.refused + self.tally.rejected as u64
+    }
+}
+
+/// A number with its thousands apart: `3,561`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { created, updated, unchanged, superseded, resumed, unspecified, .. } = self.tally;
+        let plural = self.resource.plural;
+        let read = format!("records read, {} {plural} in them", grouped(self.rows));
+        let mut lines = vec![
+            (self.records, read.as_str()),
+            (created as u64, "created"),
+            (updated as u64, "updated"),
+            (unchanged as u64, "unchanged"),
+            (self.rejected(), "rejected"),
+            (superseded as u64, "superseded by a later one of the same key"),
+        ];
+        if resumed > 0 {
+            lines.push((resumed as u64, "committed before under this write id"));
+        }
+        if unspecified > 0 {
+            lines.push((unspecified as u64, "committed as the connection broke: created, updated or unchanged"));
+        }
+        let width = lines.iter().map(|(count, _)| grouped(*count).len()).max().unwrap_or(0);
+        for (count, what) in lines {
+            writeln!(formatter, "{:>width$} {what}", grouped(count))?;
+        }
+        let seconds = self.elapsed.as_secs_f64();
+        let rate = ((self.tally.committed - resumed) as f64 / seconds.max(0.001)) as u64;
+        write!(formatter, "{seconds:.1} s, {} {plural}/s", grouped(rate))?;
+        if self.validate_only { write!(formatter, "; checked only, nothing was written") } else { Ok(()) }
+    }
+}
