@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{import, migrate};
+use crate::{export, import, migrate};
 
 /// Runs and looks after Orrery: gRPC services over one Postgres.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ pub enum Command {
     Migrate(migrate::Options),
     /// Writes the rows of a file through a service: CSV by a mapping, or JSONL.
     Import(import::Options),
+    /// Writes a service's rows as JSONL, which import takes back.
+    Export(export::Options),
 }
 
 /// Does what the command line says; the exit code is the process's. An error is for a person to read, whole in one line.
@@ -29,5 +31,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Migrate(options) => migrate::run(options).await,
         Command::Import(options) => import::run(options).await,
+        Command::Export(options) => export::run(options).await,
     }
 }

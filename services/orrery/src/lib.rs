@@ -4,7 +4,7 @@ pub mod cli;
 mod client;
 pub mod cluster;
 mod database;
-
+pub mod export;
 pub mod import;
 mod mapping;
 mod message;
