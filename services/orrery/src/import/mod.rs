@@ -75,12 +75,12 @@ struct ImportOptions {
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     /// Names this import, so that after an interruption the same command, with the same file and mapping, goes on where it
-    /// stopped. Default: a new name, which is printed. Kept by the service for at least 7 days; a name that has ended its file
-    /// writes nothing more.
+    /// stopped; what became of the rows before was told then. Default: a new name, which is printed. Kept by the service for at
+    /// least 7 days; a name that has ended its file writes nothing more.
     #[arg(long, value_name = "ID", value_parser = parse_write_id)]
     write_id: Option<String>,
-    /// What a row that cannot be mapped, or that the service refuses, does: "skip" goes on with the others, "stop" ends the import
-    /// before it.
+    /// What a row that cannot be mapped, or that the service refuses, does: "skip" goes on with the others, "stop" ends the import,
+    /// without the rows that were sent together with one that the service refused.
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     on_row_error: OnRowError,
     /// Also writes every rejected row's line, field and reason to this file, as JSONL.
