@@ -10,15 +10,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder)? {
         let name = entry?.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))?;
-        if name.starts_with(|first: char| first.is_ascii_digit()) && name.ends_with(".sql") {
+        let is_sql = Path::new(&name).extension().is_some_and(|extension| extension == "sql");
+        if is_sql && name.starts_with(|first: char| first.is_ascii_digit()) {
             names.push(name);
         }
     }
     names.sort();
     let mut code = String::from("&[\n");
     for name in names {
-        let path = folder.join(&name);
-        println!("cargo:rerun-if-changed={}", path.display());
+        let path = folder.join(&name).display().to_string();
+        println!("cargo:rerun-if-changed={path}");
         writeln!(code, "    ({name:?}, include_str!({path:?})),")?;
     }
     code.push_str("]\n");

@@ -1,32 +1,87 @@
-//! Small matters of talking to a Postgres server: making a database, and saying why a connection failed.
+//! Small matters of talking to a Postgres server: connecting with errors that a person can read, and making a database. No error repeats a
+//! URL, which may hold a password.
+
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use orrery_kit::config::DatabaseUrl;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
+/// How long a server may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLSTATE of "database does not exist".
 const NO_SUCH_DATABASE: &str = "3D000";
 /// SQLSTATE of "database already exists".
 const DATABASE_EXISTS: &str = "42P04";
+/// The database that every server has.
+const MAINTENANCE: &str = "postgres";
 
-/// Makes `database` on the server at `url` unless it exists.
+/// Connects to the database at `url`.
+///
+/// # Errors
+///
+/// A sentence that says whether the URL, the server or the database is at fault.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<PgConnection> {
+    let options = options(url)?;
+    match open(&options).await {
+        Ok(connection) => Ok(connection),
+        Err(refusal) => bail!("cannot connect to {}: {}", place(&options), refusal.reason),
+    }
+}
+
+/// Connects and leaves again.
+///
+/// # Errors
+///
+/// The reason alone.
+pub(crate) async fn try_connect(url: &str) -> anyhow::Result<()> {
+    match open(&options(url)?).await {
+        Ok(connection) => Ok(connection.close().await?),
+        Err(refusal) => bail!(refusal.reason),
+    }
+}
+
+/// Makes sure that the database at `url` is there and answers, making it if the server lacks it, and returns a name for it.
+///
+/// # Errors
+///
+/// A sentence that says whether the URL, the server or the database is at fault.
+pub(crate) async fn ensure_reachable(url: &str) -> anyhow::Result<String> {
+    let options = options(url)?;
+    match open(&options).await {
+        Ok(connection) => connection.close().await?,
+        Err(refusal) if refusal.sql_state.as_deref() == Some(NO_SUCH_DATABASE) => {
+            let database = options.get_database().unwrap_or_else(|| options.get_username());
+            ensure(options.clone().database(MAINTENANCE), database).await?;
+        }
+        Err(refusal) => bail!("cannot connect to {}: {}", place(&options), refusal.reason),
+    }
+    Ok(place(&options))
+}
+
+/// Makes `database` on the server that `options` lead to, unless it exists.
 ///
 /// # Errors
 ///
 /// When the server cannot be reached or refuses.
-pub(crate) async fn ensure(url: &str, database: &str) -> anyhow::Result<()> {
-    let options: PgConnectOptions = url.parse()?;
-    let mut connection = options.connect().await?;
+pub(crate) async fn ensure(options: PgConnectOptions, database: &str) -> anyhow::Result<()> {
+    let failed = || format!("cannot create the database {database}");
+    let mut connection = match open(&options).await {
+        Ok(connection) => connection,
+        Err(refusal) => bail!("{}: {}", failed(), refusal.reason),
+    };
     let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(database)
         .fetch_one(&mut connection)
-        .await?;
+        .await
+        .with_context(failed)?;
     if !exists {
         let quoted = database.replace('"', "\"\"");
         let made = sqlx::raw_sql(AssertSqlSafe(format!("create database \"{quoted}\""))).execute(&mut connection).await;
         match made {
             Err(error) if sql_state(&error).as_deref() != Some(DATABASE_EXISTS) => {
-                return Err(error).with_context(|| format!("cannot create the database {database}"));
+                bail!("{}: {}", failed(), reason(&error));
             }
             _ => {}
         }
@@ -35,9 +90,42 @@ pub(crate) async fn ensure(url: &str, database: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the server answered that it has no such database.
-pub(crate) fn is_missing(error: &sqlx::Error) -> bool {
-    sql_state(error).as_deref() == Some(NO_SUCH_DATABASE)
+/// `url`, with the request to change to `role` on connecting.
+pub(crate) fn changing_role(url: &str, role: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}options=-c%20role%3D{role}")
+}
+
+/// Reads a database URL.
+pub(crate) fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    let parsed = url.parse::<DatabaseUrl>().map_err(anyhow::Error::from).and_then(|url| Ok(url.options()?));
+    parsed.context("the database URL cannot be read")
+}
+
+/// Which database `options` mean, without the password.
+fn place(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("the database {database} at {}", socket.display()),
+        None => format!("the database {database} at {}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Why a connection failed.
+struct Refusal {
+    sql_state: Option<String>,
+    reason: String,
+}
+
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, Refusal> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(Refusal { sql_state: sql_state(&error), reason: reason(&error) }),
+        Err(_) => {
+            let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
+            Err(Refusal { sql_state: None, reason })
+        }
+    }
 }
 
 /// The SQLSTATE that the server answered with.
@@ -45,7 +133,7 @@ pub(crate) fn sql_state(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned)
 }
 
-/// Why a connection failed, in the words of whoever said no.
+/// What went wrong, in the words of whoever said no.
 pub(crate) fn reason(error: &sqlx::Error) -> String {
     if let Some(database) = error.as_database_error() {
         return database.message().to_owned();
@@ -55,35 +143,4 @@ pub(crate) fn reason(error: &sqlx::Error) -> String {
         deepest = source;
     }
     deepest.to_string()
-}
-
-/// Connects to the database at `url`, which no error repeats: it may hold a password.
-///
-/// # Errors
-///
-/// A sentence that says whether the URL, the server or the database is at fault.
-pub(crate) async fn connect(url: &str) -> anyhow::Result<PgConnection> {
-    let options = options(url)?;
-    match options.connect().await {
-        Ok(connection) => Ok(connection),
-        Err(error) => bail!("cannot connect to {}: {}", place(&options), reason(&error)),
-    }
-}
-
-/// Reads a database URL.
-pub(crate) fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
-    let known = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
-    match url.parse() {
-        Ok(options) if known => Ok(options),
-        _ => bail!("the database URL cannot be read; it looks like postgres://user:password@host:5432/database"),
-    }
-}
-
-/// Which database `options` mean, without the password.
-pub(crate) fn place(options: &PgConnectOptions) -> String {
-    let database = options.get_database().unwrap_or_else(|| options.get_username());
-    match options.get_socket() {
-        Some(socket) => format!("the database {database} at {}", socket.display()),
-        None => format!("the database {database} at {}:{}", options.get_host(), options.get_port()),
-    }
 }

@@ -10,4 +10,10 @@ mod mapping;
 mod message;
 pub mod migrate;
 mod resource;
-mod up;
+pub mod up;
+
+/// Says a line to the person at the terminal. One who has stopped listening (`orrery up | head`) is no error.
+pub(crate) fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,6 +1,6 @@
 //! dbmate itself works on the same folder and ledger, before `orrery migrate` and after it.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

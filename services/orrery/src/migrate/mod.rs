@@ -18,7 +18,7 @@ use clap::{Args, Subcommand};
 pub use self::apply::{Migrator, Patience};
 pub use self::file::{FileError, Migration, Section};
 pub use self::folder::Folder;
-use crate::{cluster, up};
+use crate::{cluster, say, up};
 
 /// What every `orrery migrate` command takes.
 #[derive(Debug, Args)]
@@ -70,19 +70,19 @@ enum Command {
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     if let Command::New { name } = &options.command {
         let folder = options.migrations.unwrap_or_else(|| PathBuf::from("migrations"));
-        println!("{}", new::write(&folder, name, chrono::Utc::now())?.display());
+        say(&new::write(&folder, name, chrono::Utc::now())?.display().to_string());
         return Ok(ExitCode::SUCCESS);
     }
     let migrator = options.migrator()?;
     match options.command {
         Command::Up => {
-            if migrator.up(|sentence| println!("{sentence}")).await? == 0 {
-                println!("Nothing to apply");
+            if migrator.up(say).await? == 0 {
+                say("Nothing to apply");
             }
         }
         Command::Down { steps } => {
             for _ in 0..steps {
-                migrator.down(|sentence| println!("{sentence}")).await?;
+                migrator.down(say).await?;
             }
         }
         Command::Status { exit_code } => {
@@ -120,12 +120,12 @@ impl Options {
 async fn print_status(migrator: &Migrator) -> anyhow::Result<usize> {
     let (migrations, unknown) = migrator.status().await?;
     for (migration, applied) in &migrations {
-        println!("[{}] {}", if *applied { 'X' } else { ' ' }, migration.file_name);
+        say(&format!("[{}] {}", if *applied { 'X' } else { ' ' }, migration.file_name));
     }
     for version in &unknown {
-        println!("[?] {version} is applied, but there is no such file");
+        say(&format!("[?] {version} is applied, but there is no such file"));
     }
     let applied = migrations.iter().filter(|(_, applied)| *applied).count();
-    println!("\nApplied: {applied}\nPending: {}", migrations.len() - applied);
+    say(&format!("\nApplied: {applied}\nPending: {}", migrations.len() - applied));
     Ok(migrations.len() - applied)
 }

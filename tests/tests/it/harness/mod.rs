@@ -2,6 +2,9 @@
 //!
 //! - [`TestDatabase::create`]: a migrated database of its own for each test, within milliseconds, on one server that all tests share.
 //! - [`Postgres::own`]: a server of its own, for tests that pause it, kill it or start it again.
+//! - [`CatalogServer::start`]: the catalog service in this process, and clients of it.
+//! - [`CatalogProcess::spawn`]: the catalog service as a process, which can be killed and started again.
+//! - [`program`]: the path of a built program.
 //!
 //! Servers end with the test process, however it ends, and take their files with them.
 
@@ -11,9 +14,13 @@
     reason = "a test stops at the first surprise, and not every test uses everything"
 )]
 
+mod catalog;
 mod database;
 mod postgres;
+mod programs;
 
+pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;
 pub(crate) use orrery::cluster::Role;
 pub(crate) use postgres::Postgres;
+pub(crate) use programs::program;

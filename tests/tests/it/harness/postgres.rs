@@ -49,9 +49,9 @@ impl Postgres {
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let options = ClusterOptions {
             data_dir: folder.keep(),
-            postgres_bin: None,
             settings: settings.collect(),
             ephemeral: true,
+            ..ClusterOptions::default()
         };
         let cluster = Cluster::start(options).await.unwrap();
         cluster.ensure_database(TEMPLATE).await.unwrap();
