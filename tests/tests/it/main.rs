@@ -8,3 +8,4 @@ mod label_selector;
 mod migrations;
 mod slices;
 mod timestamp;
+mod up;

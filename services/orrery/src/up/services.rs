@@ -1,0 +1,182 @@
+//! The three services of `orrery up`, as tasks of one process.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use futures::future::BoxFuture;
+use orrery_kit::config::{ListenConfig, ServiceConfig};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::Options;
+use crate::say;
+
+/// How long a service may take to call itself healthy.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
+const HEALTH_PAUSE: Duration = Duration::from_millis(50);
+
+type Run = fn(ServiceConfig, TcpListener, CancellationToken) -> BoxFuture<'static, anyhow::Result<()>>;
+
+/// One service.
+struct Slice {
+    /// The slice's name, which is also that of the flag with its address.
+    name: &'static str,
+    /// The gRPC service whose health stands for the process.
+    grpc: &'static str,
+    run: Run,
+}
+
+const SLICES: [Slice; 3] = [
+    Slice {
+        name: "catalog",
+        grpc: orrery_catalog::SERVICE_NAMES[0],
+        run: |config, listener, shutdown| Box::pin(orrery_catalog::run(config, listener, shutdown)),
+    },
+    Slice {
+        name: "orders",
+        grpc: orrery_orders::SERVICE_NAMES[0],
+        run: |config, listener, shutdown| Box::pin(orrery_orders::run(config, listener, shutdown)),
+    },
+    Slice {
+        name: "records",
+        grpc: orrery_records::SERVICE_NAMES[0],
+        run: |config, listener, shutdown| Box::pin(orrery_records::run(config, listener, shutdown)),
+    },
+];
+
+/// Takes the three addresses.
+///
+/// # Errors
+///
+/// A sentence that names the address and the flag.
+pub(super) async fn listen(options: &Options) -> anyhow::Result<[TcpListener; 3]> {
+    let [catalog, orders, records] = &SLICES;
+    Ok([
+        listen_on(catalog, options.catalog, options.insecure).await?,
+        listen_on(orders, options.orders, options.insecure).await?,
+        listen_on(records, options.records, options.insecure).await?,
+    ])
+}
+
+async fn listen_on(slice: &Slice, address: SocketAddr, insecure: bool) -> anyhow::Result<TcpListener> {
+    if let Err(error) = (ListenConfig { address, insecure }).check(address) {
+        bail!("--{}: {}", slice.name, error.problem);
+    }
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => bail!("{} cannot listen on {address}: {error}; choose another address with --{0}", slice.name),
+    }
+}
+
+/// The running services.
+pub(super) struct Services {
+    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
+    shutdown: CancellationToken,
+    addresses: [SocketAddr; 3],
+}
+
+impl Services {
+    /// Starts each service on its listener, with the database URL of its role.
+    pub(super) fn start(options: &Options, listeners: [TcpListener; 3], urls: &[String; 3]) -> anyhow::Result<Self> {
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let mut addresses = Vec::new();
+        for ((slice, listener), url) in SLICES.iter().zip(listeners).zip(urls) {
+            let address = listener.local_addr().context("a listener has no address")?;
+            addresses.push(address);
+            let mut config = ServiceConfig::for_database(url)?;
+            config.listen = ListenConfig { address, insecure: options.insecure };
+            config.limits = options.limits;
+            config.stream = options.stream;
+            config.server = options.server;
+            config.validate()?;
+            let service = (slice.run)(config, listener, shutdown.clone());
+            tasks.spawn(async move { (slice.name, service.await) });
+        }
+        let addresses = addresses.try_into().map_err(|_| anyhow!("there are three services"))?;
+        Ok(Self { tasks, shutdown, addresses })
+    }
+
+    /// Asks each service for its health, as a client would, and says so when it is well.
+    pub(super) async fn wait_until_healthy(&self) -> anyhow::Result<()> {
+        for (slice, address) in SLICES.iter().zip(&self.addresses) {
+            let answer = timeout(HEALTH_PATIENCE, until_healthy(slice.grpc, *address)).await;
+            if answer.is_err() {
+                bail!("{} did not become healthy within {} s; its log says why", slice.name, HEALTH_PATIENCE.as_secs());
+            }
+            say(&format!("{:8}is healthy on {address}", slice.name));
+        }
+        Ok(())
+    }
+
+    /// Three lines to type, and how to end.
+    pub(super) fn what_to_try(&self) -> String {
+        let address = reachable(self.addresses[0]);
+        let host = if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            format!("localhost:{}", address.port())
+        } else {
+            address.to_string()
+        };
+        let service = SLICES[0].grpc;
+        format!(
+            "\nTry, with grpcurl (https://github.com/fullstorydev/grpcurl):\n\
+             \x20 grpcurl -plaintext {host} list\n\
+             \x20 grpcurl -plaintext {host} describe {service}\n\
+             \x20 grpcurl -plaintext -d '{{\"product\": {{\"name\": \"Brass orrery\", \"labels\": {{\"season\": \"winter\"}}}}}}' {host} {service}/CreateProduct\n\
+             \nCtrl-C stops everything; what was written stays."
+        )
+    }
+
+    /// Waits for a service to end, which none does by itself unless it failed.
+    pub(super) async fn first_end(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
+            Some(Ok((name, Ok(())))) => anyhow!("{name} ended although nobody asked it to"),
+            Some(Err(error)) => anyhow!("a service failed: {error}"),
+            None => anyhow!("no service runs"),
+        }
+    }
+
+    /// Lets every service drain and waits for the last.
+    pub(super) async fn stop(&mut self) {
+        self.shutdown.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Ok((name, Err(error))) = ended {
+                say(&format!("{name} did not end well: {error:#}"));
+            }
+        }
+    }
+}
+
+async fn until_healthy(service: &str, address: SocketAddr) {
+    loop {
+        if is_healthy(service, address).await.unwrap_or(false) {
+            return;
+        }
+        tokio::time::sleep(HEALTH_PAUSE).await;
+    }
+}
+
+async fn is_healthy(service: &str, address: SocketAddr) -> anyhow::Result<bool> {
+    let channel = Endpoint::from_shared(format!("http://{}", reachable(address)))?.connect().await?;
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let answer = HealthClient::new(channel).check(request).await?;
+    Ok(answer.into_inner().status() == ServingStatus::Serving)
+}
+
+/// Where a client of this machine reaches what listens on `address`.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}

@@ -1,0 +1,130 @@
+//! The database of `orrery up`: a private cluster, or a server that exists.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use super::{DATABASE, Options};
+use crate::cluster::{Cluster, ClusterOptions, Role, Shutdown};
+use crate::migrate::{Folder, Migrator, Patience};
+use crate::{database, say};
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often a private server may fail before `up` gives up.
+const MOST_RESTARTS: u32 = 5;
+
+/// A migrated database and a URL for each service.
+pub(super) struct Storage {
+    cluster: Option<Cluster>,
+    urls: [String; 3],
+}
+
+impl Storage {
+    /// Starts or reaches the server, makes the database, migrates it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is in the way.
+    pub(super) async fn open(options: &Options) -> anyhow::Result<Self> {
+        let folder = Folder::choose(options.migrations.as_deref())?;
+        if let Some(url) = &options.database_url {
+            let place = database::ensure_reachable(url).await?;
+            say(&format!("Using {place}"));
+            migrate(url, folder).await?;
+            return Ok(Self { cluster: None, urls: urls_of_slices(url).await? });
+        }
+        let cluster = Cluster::start(ClusterOptions {
+            data_dir: options.data_dir.clone(),
+            postgres_bin: options.postgres_bin.clone(),
+            tell: Some(say),
+            ..ClusterOptions::default()
+        })
+        .await?;
+        say(&format!(
+            "Postgres {} runs on 127.0.0.1:{}; its files are in {}, its passwords in {}",
+            cluster.version(),
+            cluster.port(),
+            cluster.home().display(),
+            cluster.state_file().display(),
+        ));
+        cluster.ensure_database(DATABASE).await?;
+        migrate(&cluster.url(Role::Operator, DATABASE), folder).await?;
+        let urls = Role::SERVICES.map(|role| cluster.url(role, DATABASE));
+        Ok(Self { cluster: Some(cluster), urls })
+    }
+
+    /// The database URLs of catalog, orders and records.
+    pub(super) fn urls(&self) -> &[String; 3] {
+        &self.urls
+    }
+
+    /// Starts a private server again when it ends by itself; returns only when that is no use. Never returns for a server of somebody
+    /// else's.
+    pub(super) async fn keep_running(&self) -> anyhow::Error {
+        let Some(cluster) = &self.cluster else { return std::future::pending().await };
+        let mut restarts = 0;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if cluster.is_running() {
+                continue;
+            }
+            restarts += 1;
+            if restarts > MOST_RESTARTS {
+                return anyhow!(
+                    "Postgres ended {restarts} times; see {}",
+                    cluster.home().join("postgres.log").display()
+                );
+            }
+            say("Postgres has ended; starting it again");
+            if let Err(error) = cluster.restart().await {
+                return error;
+            }
+            say(&format!("Postgres runs again on 127.0.0.1:{}", cluster.port()));
+        }
+    }
+
+    /// Stops a private server.
+    pub(super) async fn close(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.stop(Shutdown::Fast).await;
+        }
+    }
+}
+
+async fn migrate(url: &str, folder: Folder) -> anyhow::Result<()> {
+    let count = folder.migrations.len();
+    if Migrator::new(url, folder, Patience::default()).up(say).await? == 0 {
+        say(&format!("The database is up to date ({count} migrations)"));
+    }
+    Ok(())
+}
+
+/// The URL of each slice's role: the given one, with the request to change to that role on connecting. A slice whose role cannot be had gets
+/// the given URL as it is.
+async fn urls_of_slices(url: &str) -> anyhow::Result<[String; 3]> {
+    let mut urls = Role::SERVICES.map(|_| url.to_owned());
+    for (role, chosen) in Role::SERVICES.into_iter().zip(&mut urls) {
+        let changing = database::changing_role(url, role.name());
+        let mut refusal = database::try_connect(&changing).await.err();
+        if refusal.is_some() && grant_to_myself(url, role).await.is_ok() {
+            refusal = database::try_connect(&changing).await.err();
+        }
+        match refusal {
+            None => *chosen = changing,
+            Some(reason) => say(&format!(
+                "The role {} cannot be used ({reason}); its service works as the role of the URL",
+                role.name()
+            )),
+        }
+    }
+    Ok(urls)
+}
+
+/// Makes the URL's role a member of `role`, which it may if it made that role.
+async fn grant_to_myself(url: &str, role: Role) -> anyhow::Result<()> {
+    let mut connection = database::connect(url).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("grant {} to current_user", role.name()))).execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
