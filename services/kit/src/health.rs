@@ -12,10 +12,18 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-/// Time between two probes.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// A probe that takes longer has failed.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How the database is watched.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    /// Time between two probes.
+    interval: Duration,
+    /// A probe that takes longer has failed.
+    timeout: Duration,
+}
+
+impl Pace {
+    pub(crate) const DEFAULT: Self = Self { interval: Duration::from_secs(1), timeout: Duration::from_secs(2) };
+}
 
 /// The health of a process, kept by a task of its own until [`stop`](Self::stop).
 pub(crate) struct Health {
@@ -27,7 +35,7 @@ pub(crate) struct Health {
 
 impl Health {
     /// Begins to probe. `probe` says whether the service can do its work: whether its database answers.
-    pub(crate) async fn start<P, F>(service_names: &[&str], probe: P) -> Self
+    pub(crate) async fn start<P, F>(service_names: &[&str], pace: Pace, probe: P) -> Self
     where
         P: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = bool> + Send + 'static,
@@ -36,7 +44,7 @@ impl Health {
         let names: Vec<String> = std::iter::once("").chain(service_names.iter().copied()).map(str::to_owned).collect();
         report(&reporter, &names, ServingStatus::NotServing).await;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(follow(reporter.clone(), names.clone(), probe, stop.clone()));
+        let task = tokio::spawn(follow(reporter.clone(), names.clone(), pace, probe, stop.clone()));
         Self { reporter, names, stop, task }
     }
 
@@ -56,14 +64,14 @@ impl Health {
     }
 }
 
-async fn follow<P, F>(reporter: HealthReporter, names: Vec<String>, probe: P, stop: CancellationToken)
+async fn follow<P, F>(reporter: HealthReporter, names: Vec<String>, pace: Pace, probe: P, stop: CancellationToken)
 where
     P: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = bool> + Send + 'static,
 {
-    let mut interval = tokio::time::interval(INTERVAL);
+    let mut interval = tokio::time::interval(pace.interval);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut serving = None;
+    let mut said = None;
     loop {
         let answers = tokio::select! {
             biased;
@@ -72,26 +80,85 @@ where
                 interval.tick().await;
                 // A probe that panics has found nothing good.
                 let probed = AssertUnwindSafe(async { probe().await }).catch_unwind();
-                matches!(tokio::time::timeout(PROBE_TIMEOUT, probed).await, Ok(Ok(true)))
+                matches!(tokio::time::timeout(pace.timeout, probed).await, Ok(Ok(true)))
             } => answers,
         };
-        // Reported on change only: a watcher is sent whatever is reported.
-        if serving == Some(answers) {
-            continue;
+        if said != Some(answers) {
+            if answers {
+                tracing::info!("the database answers; serving");
+            } else {
+                tracing::warn!("the database does not answer; not serving until it does");
+            }
         }
-        if answers {
-            tracing::info!("the database answers; serving");
-            report(&reporter, &names, ServingStatus::Serving).await;
-        } else {
-            tracing::warn!("the database does not answer; not serving until it does");
-            report(&reporter, &names, ServingStatus::NotServing).await;
+        // Reported on change only: a watcher is sent whatever is reported. NOT_SERVING was, at the start.
+        if answers != said.unwrap_or(false) {
+            let status = if answers { ServingStatus::Serving } else { ServingStatus::NotServing };
+            report(&reporter, &names, status).await;
         }
-        serving = Some(answers);
+        said = Some(answers);
     }
 }
 
 async fn report(reporter: &HealthReporter, names: &[String], status: ServingStatus) {
     for name in names {
         reporter.set_service_status(name, status).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::StreamExt as _;
+    use tonic::Request;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
+    use tonic_health::pb::health_server::Health as _;
+
+    use super::*;
+
+    /// Everything that a watcher is told while the probe is asked for the first, second, ... time, and then when health stops.
+    async fn told<F>(probe: impl Fn(usize) -> F + Send + Sync + 'static) -> Vec<i32>
+    where
+        F: Future<Output = bool> + Send + 'static,
+    {
+        let pace = Pace { interval: Duration::from_millis(200), timeout: Duration::from_millis(50) };
+        let count = Arc::new(AtomicUsize::new(0));
+        let asked = count.clone();
+        let health = Health::start(&["a.B"], pace, move || probe(count.fetch_add(1, Ordering::SeqCst))).await;
+        let service = HealthService::from_health_reporter(health.reporter.clone());
+        let request = Request::new(HealthCheckRequest { service: "a.B".to_owned() });
+        let watch = service.watch(request).await.unwrap().into_inner();
+        let watcher = tokio::spawn(watch.map(|said| said.unwrap().status).collect::<Vec<_>>());
+        // The watch ends when the last sender is gone.
+        drop(service);
+        while asked.load(Ordering::SeqCst) < 8 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        health.stop().await;
+        watcher.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn changes_are_told_once_each() {
+        let said = told(|n| std::future::ready([false, true, true, false, true][n.min(4)])).await;
+        assert_eq!(said, [NotServing, Serving, NotServing, Serving, NotServing].map(i32::from));
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_hangs_or_panics_has_failed() {
+        let said = told(|n| async move {
+            match n {
+                2 => std::future::pending().await,
+                4 => panic!("the probe panics"),
+                _ => true,
+            }
+        })
+        .await;
+        let changes = [NotServing, Serving, NotServing, Serving, NotServing, Serving, NotServing];
+        assert_eq!(said, changes.map(i32::from));
     }
 }

@@ -4,6 +4,8 @@
 mod body;
 mod call;
 mod normalise;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::future::poll_fn;

@@ -1,6 +1,11 @@
 //! A process that serves: what every service has beside its own RPCs (health, reflection, the layer around all calls), the
 //! transport's settings, and an end that takes a bounded time.
 
+#[cfg(test)]
+pub(crate) mod odd_service;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,7 +26,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::config::{DatabaseConfig, ServiceConfig, Span};
 use crate::drain::Drain;
 pub use crate::drain::Draining;
-use crate::health::Health;
+use crate::health::{Health, Pace};
 use crate::rpc_layer::RpcLayer;
 use crate::telemetry;
 
@@ -65,7 +70,7 @@ where
     let address = listener.local_addr().context("the listener has no address")?;
     config.listen.check(address)?;
 
-    let health = Health::start(service_names, probe).await;
+    let health = Health::start(service_names, Pace::DEFAULT, probe).await;
     let routes = with_reflection(routes.add_service(health.service()), service_names)?;
     let drain = Drain::default();
     let settings = &config.server;

@@ -55,6 +55,11 @@ fn no_message_holds_the_password() {
     assert_eq!(config.database.database_url.to_string(), "postgres://me@db.example:6432/shop");
     assert!(!format!("{config:?}").contains(SECRET), "{config:?}");
 
+    // The help shows what the environment holds.
+    let command = ServiceConfig::command(BINARY);
+    let url = command.get_arguments().find(|argument| argument.get_id() == "database_url").unwrap();
+    assert!(url.is_hide_env_values_set());
+
     for url in ["mysql://me:hunter2@x/y", "postgres://me:hunter2@host:port/y", "hunter2", "postgres://me@[hunter2]/x"] {
         let refused = ServiceConfig::for_database(url).unwrap_err();
         assert_eq!(refused.flag, "database-url");

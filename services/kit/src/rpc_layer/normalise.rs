@@ -1,6 +1,9 @@
 //! Statuses as the contract promises them: a documented reason in every one, and the code that fits. What tonic says by
 //! itself has neither.
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,0 +1,181 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::time::timeout;
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_types::StatusExt as _;
+
+use super::odd_service::{Process, read_to_end};
+use super::*;
+
+const SOON: Duration = Duration::from_secs(5);
+
+async fn health(process: &Process) -> HealthClient<tonic::transport::Channel> {
+    HealthClient::new(process.channel().await)
+}
+
+fn of(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest { service: service.to_owned() }
+}
+
+async fn next(watch: &mut tonic::Streaming<HealthCheckResponse>) -> ServingStatus {
+    timeout(SOON, watch.message()).await.unwrap().unwrap().unwrap().status()
+}
+
+/// Drains and says how long that took.
+async fn drain(process: Process) -> Duration {
+    let begun = Instant::now();
+    process.shutdown.cancel();
+    timeout(SOON, process.task).await.unwrap().unwrap().unwrap();
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn health_follows_the_database_both_ways() {
+    let process = Process::start().await;
+    let mut client = health(&process).await;
+    let mut watch = client.watch(of("")).await.unwrap().into_inner();
+    while next(&mut watch).await != ServingStatus::Serving {}
+    for (answers, status) in [(false, ServingStatus::NotServing), (true, ServingStatus::Serving)] {
+        process.database.store(answers, Ordering::SeqCst);
+        assert_eq!(next(&mut watch).await, status);
+        for name in ["", "orrery.catalog.v1.CatalogService", "test.Odd"] {
+            while client.check(of(name)).await.unwrap().into_inner().status() != status {}
+        }
+    }
+    let unknown = client.check(of("no.Such")).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    assert_eq!(unknown.get_details_error_info().unwrap().reason, "RESOURCE_NOT_FOUND");
+    drain(process).await;
+}
+
+#[tokio::test]
+async fn a_drain_tells_whoever_watches_first_and_does_not_wait_for_them() {
+    let process = Process::start().await;
+    let mut watch = health(&process).await.watch(of("")).await.unwrap().into_inner();
+    while next(&mut watch).await != ServingStatus::Serving {}
+    let reader = tokio::spawn(async move {
+        let said = next(&mut watch).await;
+        (said, watch.message().await.unwrap_err())
+    });
+    assert!(drain(process).await < Duration::from_secs(2));
+    let (said, status) = reader.await.unwrap();
+    assert_eq!(said, ServingStatus::NotServing);
+    assert_draining(&status);
+}
+
+fn assert_draining(status: &tonic::Status) {
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("DRAINING", "orrery"));
+    assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_call_that_listens_ends_a_drain_in_its_own_words() {
+    let process = Process::start().await;
+    let mut messages = process.call("Polite").await.unwrap();
+    assert!(messages.message().await.unwrap().is_some());
+    let reader = tokio::spawn(read_to_end(Ok(messages)));
+    assert!(drain(process).await < Duration::from_secs(2));
+    let (_, status) = reader.await.unwrap();
+    assert_eq!(status.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_listen_is_ended_at_the_bound() {
+    for method in ["Endless", "Hang"] {
+        let bound = Duration::from_millis(300);
+        let process = Process::with_drain_timeout(bound).await;
+        let channel = process.channel().await;
+        let path = format!("/test.Odd/{method}");
+        let reader = tokio::spawn(async move { read_to_end(odd_service::call(channel, &path, "").await).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let took = drain(process).await;
+        assert!(took >= bound && took < bound + CLOSING + Duration::from_secs(2), "{method}: {took:?}");
+        let (_, status) = timeout(SOON, reader).await.unwrap().unwrap();
+        assert_draining(&status);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_hold_the_process() {
+    let bound = Duration::from_millis(300);
+    let process = Process::with_drain_timeout(bound).await;
+    let unread = process.call("Flood").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(drain(process).await < bound + CLOSING + Duration::from_secs(2));
+    drop(unread);
+}
+
+#[tokio::test]
+async fn a_draining_process_takes_no_connections() {
+    let process = Process::start().await;
+    let mut messages = process.call("Polite").await.unwrap();
+    let address = process.address;
+    tokio::net::TcpStream::connect(address).await.unwrap();
+    drain(process).await;
+    tokio::net::TcpStream::connect(address).await.unwrap_err();
+    assert!(messages.message().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn reflection_lists_and_describes_in_both_versions() {
+    let process = Process::start().await;
+    // A name that no descriptor explains is not listed.
+    let expected = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "orrery.catalog.v1.CatalogService",
+    ];
+    macro_rules! check {
+        ($version:ident) => {{
+            use pb::server_reflection_request::MessageRequest;
+            use pb::server_reflection_response::MessageResponse;
+            use tonic_reflection::pb::$version as pb;
+            let mut client = pb::server_reflection_client::ServerReflectionClient::new(process.channel().await);
+            let mut questions = vec![MessageRequest::ListServices(String::new())];
+            questions.extend(expected.map(|name| MessageRequest::FileContainingSymbol(name.to_owned())));
+            let requests = questions
+                .into_iter()
+                .map(|question| pb::ServerReflectionRequest { host: String::new(), message_request: Some(question) });
+            let requests: Vec<_> = requests.collect();
+            let answers = client.server_reflection_info(tokio_stream::iter(requests)).await.unwrap().into_inner();
+            let answers: Vec<_> = answers.map(|answer| answer.unwrap().message_response.unwrap()).collect().await;
+            let MessageResponse::ListServicesResponse(list) = &answers[0] else { panic!("{:?}", answers[0]) };
+            let mut names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
+            names.sort_unstable();
+            assert_eq!(names, expected);
+            assert_eq!(answers.len(), 1 + expected.len());
+            for answer in &answers[1..] {
+                assert!(matches!(answer, MessageResponse::FileDescriptorResponse(_)), "{answer:?}");
+            }
+        }};
+    }
+    check!(v1);
+    check!(v1alpha);
+    drain(process).await;
+}
+
+#[tokio::test]
+async fn a_listener_that_other_machines_reach_is_refused_unless_said_aloud() {
+    let mut config = ServiceConfig::for_database("postgres://nobody@localhost/nothing").unwrap();
+    for insecure in [false, true] {
+        config.listen.insecure = insecure;
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        let served = serve(&config, listener, Routes::default(), &[], || std::future::ready(true), shutdown).await;
+        match served {
+            Ok(()) => assert!(insecure),
+            Err(refused) => assert!(!insecure && refused.to_string().contains("--insecure"), "{refused}"),
+        }
+    }
+}
