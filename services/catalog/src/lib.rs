@@ -40,13 +40,7 @@ pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: Cancell
     let service = CatalogServiceServer::new(rpc::Catalog::new(context))
         .max_decoding_message_size(config.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
-    let probe = {
-        let database = database.clone();
-        move || {
-            let database = database.clone();
-            async move { database.ping().await }
-        }
-    };
+    let probe = server::database_probe(&database);
     let served = server::serve(&config, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served

@@ -14,7 +14,6 @@ use anyhow::Context as _;
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_stream::StreamExt as _;
@@ -23,7 +22,8 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::config::{DatabaseConfig, ServiceConfig, Span};
+use crate::config::{ServiceConfig, Span};
+use crate::db::Database;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
 use crate::health::{Health, Pace};
@@ -146,20 +146,13 @@ where
     }
 }
 
-/// A probe for [`serve`]: whether the database answers, over a connection of its own that is opened on first use.
-///
-/// # Errors
-///
-/// When the URL is no Postgres URL.
-pub fn database_probe(config: &DatabaseConfig) -> anyhow::Result<impl Fn() -> ProbeFuture + Send + Sync + 'static> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(config.database_connect_timeout)
-        .connect_lazy_with(config.database_url.options()?);
-    Ok(move || -> ProbeFuture {
-        let pool = pool.clone();
-        Box::pin(async move { pool.acquire().await.is_ok() })
-    })
+/// A probe for [`serve`]: whether `database` answers.
+pub fn database_probe(database: &Database) -> impl Fn() -> ProbeFuture + Send + Sync + 'static {
+    let database = database.clone();
+    move || {
+        let database = database.clone();
+        Box::pin(async move { database.ping().await })
+    }
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

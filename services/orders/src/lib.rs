@@ -1,6 +1,7 @@
 //! The orders slice: order headers, line items, addresses and summaries.
 
 use orrery_kit::config::{Binary, ServiceConfig};
+use orrery_kit::db::Database;
 use orrery_kit::server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ pub const SERVICE_NAMES: [&str; 1] = ["orrery.orders.v1.OrdersService"];
 ///
 /// When the configuration cannot be used or the transport fails.
 pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let probe = server::database_probe(&config.database)?;
-    server::serve(&config, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await
+    let database = Database::new(&config.database, &config.limits)?;
+    let probe = server::database_probe(&database);
+    let served = server::serve(&config, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await;
+    database.close().await;
+    served
 }
