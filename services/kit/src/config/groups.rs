@@ -55,17 +55,11 @@ pub struct DatabaseConfig {
     #[arg(long, value_name = "CONNECTIONS", env = "DATABASE_POOL_MAX", default_value_t = 16)]
     pub database_pool_max: u32,
 
-    /// How long a call waits for a free connection before it fails with UNAVAILABLE.
+    /// How long a call waits for a connection, a free one or a new one, before it fails with UNAVAILABLE.
     ///
-    /// Shorter sheds load earlier; longer rides out short peaks.
+    /// Shorter sheds load earlier; longer rides out short peaks, and a database that is far away or wakes from sleep.
     #[arg(long, value_name = "DURATION", env = "DATABASE_ACQUIRE_TIMEOUT", default_value = "5s", value_parser = parse_duration)]
     pub database_acquire_timeout: Duration,
-
-    /// How long opening one connection may take.
-    ///
-    /// Raise it where the database is far away or wakes from sleep.
-    #[arg(long, value_name = "DURATION", env = "DATABASE_CONNECT_TIMEOUT", default_value = "5s", value_parser = parse_duration)]
-    pub database_connect_timeout: Duration,
 
     /// Age at which a connection is replaced by a new one.
     ///
@@ -244,7 +238,6 @@ impl DatabaseConfig {
             return Err(ConfigError::new("database-pool-min", problem));
         }
         not_zero("database-acquire-timeout", self.database_acquire_timeout)?;
-        not_zero("database-connect-timeout", self.database_connect_timeout)?;
         not_zero("database-max-lifetime", self.database_max_lifetime)?;
         not_zero("database-idle-timeout", self.database_idle_timeout)
     }
