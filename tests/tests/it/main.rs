@@ -4,6 +4,7 @@ mod dbmate;
 mod decimal;
 mod faults;
 mod harness;
+mod health;
 mod label_selector;
 mod migrations;
 mod slices;

@@ -26,6 +26,8 @@ use crate::error::Error;
 const READ_ATTEMPTS: u32 = 4;
 /// How long a probe may take before the database counts as gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long connections in use may take to come back when the pool closes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A pool of connections to one slice's database, and the limits that hold on all of them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -106,9 +108,12 @@ impl Database {
         matches!(tokio::time::timeout(PING_TIMEOUT, probe).await, Ok(Ok(())))
     }
 
-    /// Closes all connections, once those in use have come back.
+    /// Closes all connections. Those in use have a second to come back; a database that does not answer must not keep the process
+    /// from ending.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.pool.close()).await.is_err() {
+            tracing::warn!("connections to the database are still in use; leaving them");
+        }
     }
 
     /// Runs one reading statement on its own and returns its rows.
