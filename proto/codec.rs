@@ -114,12 +114,29 @@ fn malformed(description: &str) -> Status {
     Status::with_error_details(tonic::Code::InvalidArgument, format!("{field}: {why}"), details)
 }
 
-/// `CreateProductRequest.product: Product.name: invalid string value` names its fields as `Message.field`, outermost first.
+/// `Product.name: CreateProductRequest.product` names the fields as `Message.field`, innermost first.
 fn field_path(path: &str) -> String {
-    path.split(": ").filter_map(|step| step.split_once('.').map(|(_, field)| field)).collect::<Vec<_>>().join(".")
+    path.rsplit(": ").filter_map(|step| step.split_once('.').map(|(_, field)| field)).collect::<Vec<_>>().join(".")
 }
 
 /// A reason as it stands in `google.rpc.ErrorInfo`: the enum value's name without its prefix.
 pub fn reason_name(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches("ERROR_REASON_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::v1::CreateProductRequest;
+
+    #[test]
+    fn malformed_text_is_named_from_the_request_inwards() {
+        // product { name: "caf\xe9" }
+        let bytes: &[u8] = &[0x0a, 6, 0x12, 4, b'c', b'a', b'f', 0xe9];
+        let Err(error) = CreateProductRequest::decode(bytes) else { unreachable!("it is not UTF-8") };
+        let status = malformed(&error.to_string());
+        let fields: Vec<_> =
+            status.get_details_bad_request().into_iter().flat_map(|bad| bad.field_violations).collect();
+        assert_eq!(fields.iter().map(|violation| violation.field.as_str()).collect::<Vec<_>>(), ["product.name"]);
+    }
 }
