@@ -112,7 +112,10 @@ pub async fn create(
 ) -> Result<Encoded, Error> {
     let CreateRequest { message, field, request_id, deadline } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
-    let Incoming { tuple, uid, .. } = decode(resource, message.as_deref(), field, EmptyUid::Make)?;
+    let Incoming { tuple, uid, etag } = decode(resource, message.as_deref(), field, EmptyUid::Make)?;
+    if !etag.is_empty() {
+        return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
+    }
     let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
     // What the caller sent, without a uid that was made for it.
     let digest = format!("{:016x}", xxh3_64(message.as_deref().unwrap_or_default()));
