@@ -1,0 +1,43 @@
+"""The contract as Python: modules generated from proto/ each time, into a folder that goes when the tests end."""
+
+import pathlib
+import sys
+import tempfile
+
+import grpc_tools
+from grpc_tools import protoc
+
+PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
+
+_folder = tempfile.TemporaryDirectory(prefix="orrery-python-")
+
+
+def _generate() -> None:
+    sources = sorted(str(path) for path in PROTO.rglob("*.proto"))
+    if not sources:
+        raise RuntimeError(f"no .proto file in {PROTO}")
+    arguments = [
+        "protoc",
+        f"--proto_path={PROTO}",
+        f"--proto_path={pathlib.Path(grpc_tools.__file__).parent / '_proto'}",
+        f"--python_out={_folder.name}",
+        f"--grpc_python_out={_folder.name}",
+        *sources,
+    ]
+    if protoc.main(arguments) != 0:
+        raise RuntimeError("protoc refused the contract")
+    sys.path.insert(0, _folder.name)
+
+
+_generate()
+
+# The generated modules; tests take them from here.
+from orrery.catalog.v1 import catalog_service_pb2 as catalog  # noqa: E402
+from orrery.catalog.v1 import catalog_service_pb2_grpc as catalog_grpc  # noqa: E402
+from orrery.catalog.v1 import product_metric_pb2 as metric  # noqa: E402
+from orrery.catalog.v1 import product_pb2 as product  # noqa: E402
+from orrery.type.v1 import error_reason_pb2 as error_reason  # noqa: E402
+from orrery.type.v1 import status_pb2 as status  # noqa: E402
+from orrery.type.v1 import write_pb2 as write  # noqa: E402
+
+__all__ = ["PROTO", "catalog", "catalog_grpc", "error_reason", "metric", "product", "status", "write"]
