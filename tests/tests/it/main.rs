@@ -5,6 +5,7 @@ mod decimal;
 mod faults;
 mod harness;
 mod health;
+mod import;
 mod label_selector;
 mod migrations;
 mod slices;

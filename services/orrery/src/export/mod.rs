@@ -161,7 +161,7 @@ fn progress_bar() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
-    match ProgressStyle::with_template("{spinner} {human_pos} {elapsed} {per_sec}") {
+    match ProgressStyle::with_template("{spinner} {human_pos} {elapsed}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }

@@ -1,0 +1,341 @@
+//! `orrery import` and `orrery export` as programs, against a real catalog: a shop's products go in exactly, once, whatever is killed
+//! meanwhile, and come out as they went in.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase, program};
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    /// How many the summary has of something: of `3,561 created` 3561.
+    fn count(&self, what: &str) -> u64 {
+        let line = self.stdout.lines().find_map(|line| line.trim().strip_suffix(what));
+        let line = line.unwrap_or_else(|| panic!("no {what:?} in {self:?}"));
+        line.trim().replace(',', "").parse().unwrap()
+    }
+
+    fn counts(&self) -> [u64; 4] {
+        ["created", "updated", "unchanged", "rejected"].map(|what| self.count(what))
+    }
+}
+
+fn orrery(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program("orrery"));
+    command
+        .args(arguments)
+        .current_dir(repository(""))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+async fn run(arguments: &[&str]) -> Ended {
+    let child = orrery(arguments).spawn().unwrap();
+    ended(child).await
+}
+
+async fn ended(child: Child) -> Ended {
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+async fn count(pool: &PgPool, condition: &'static str) -> i64 {
+    let query = format!("select count(*) from catalog.product where {condition}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(pool).await.unwrap()
+}
+
+/// Every row of the table with its times, as text.
+async fn contents(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar("select product::text from catalog.product order by uid").fetch_all(pool).await.unwrap()
+}
+
+const RETAIL: &str = "--mapping=deploy/examples/online-retail.toml";
+
+/// Imports a file of invoice lines twice, exports it and imports the export: the numbers are right, and only the first time
+/// changes anything.
+async fn there_and_back(file: &str, records: u64, products: u64, named: i64) {
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let pool = database.pool(Role::Catalog).await;
+    let address = format!("--catalog={}", catalog.address());
+
+    let first = run(&["import", "products", file, RETAIL, &address]).await;
+    assert_eq!((first.code, first.counts()), (Some(0), [products, 0, 0, 0]), "{first:?}");
+    assert!(first.stdout.contains(&format!("{} records read", thousands(records))), "{first:?}");
+    assert_eq!((count(&pool, "true").await, count(&pool, "name is not null").await), (products as i64, named));
+    assert_eq!(count(&pool, "annotations ->> 'source/stock-code' is null").await, 0);
+    let stored = contents(&pool).await;
+
+    let again = run(&["import", "products", file, RETAIL, &address]).await;
+    assert_eq!((again.code, again.counts()), (Some(0), [0, 0, products, 0]), "{again:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let export = folder.path().join("x.jsonl.gz");
+    let output = format!("--output={}", export.display());
+    let exported = run(&["export", "products", &output, "--gzip", &address]).await;
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    let back = run(&["import", "products", export.to_str().unwrap(), &address]).await;
+    assert_eq!((back.code, back.counts()), (Some(0), [0, 0, products, 0]), "{back:?}");
+
+    assert_eq!(contents(&pool).await, stored, "update_ts included");
+}
+
+fn thousands(number: u64) -> String {
+    if number < 1_000 { number.to_string() } else { format!("{},{:03}", number / 1_000, number % 1_000) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_of_a_shop_goes_in_once_and_comes_out_whole() {
+    there_and_back("tests/data/online-retail-sample.csv", 201, 52, 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_shop_goes_in_once_and_comes_out_whole() {
+    let file = repository("../shared/data/online-retail-2010-12_2011-06.csv.gz");
+    if !file.exists() {
+        // Past the capture of the test's output, so that it is seen.
+        writeln!(std::io::stderr(), "NOT TESTED: {} is missing, so its numbers were not checked", file.display())
+            .unwrap();
+        return;
+    }
+    there_and_back(file.to_str().unwrap(), 245_903, 3_561, 3_456).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_costs_its_row_and_is_told_by_line() {
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let pool = database.pool(Role::Catalog).await;
+    let address = format!("--catalog={}", catalog.address());
+    let folder = tempfile::tempdir().unwrap();
+    let (file, rejects) = (folder.path().join("x.csv"), folder.path().join("rejects.jsonl"));
+    let mapping = folder.path().join("x.toml");
+    std::fs::write(&mapping, "[fields]\nuid = { column = \"uid\" }\nname = { column = \"name\" }\n").unwrap();
+    // The mapping refuses line 4, the service line 6. The name of the first row takes two lines.
+    std::fs::write(&file, b"uid,name\nprd_1,\"one\n1\"\nprd_2,\xff\nprd_3,three\nwrong,four\nprd_5,five\n").unwrap();
+    let arguments = [
+        "import",
+        "products",
+        file.to_str().unwrap(),
+        &format!("--mapping={}", mapping.display()),
+        &format!("--rejects={}", rejects.display()),
+        &address,
+    ];
+
+    let skipped = run(&arguments).await;
+    assert_eq!((skipped.code, skipped.counts()), (Some(3), [3, 0, 0, 2]), "{skipped:?}");
+    assert_eq!(count(&pool, "uid in ('prd_1', 'prd_3', 'prd_5')").await, 3);
+    let rejected: Vec<serde_json::Value> =
+        std::fs::read_to_string(&rejects).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut told: Vec<_> =
+        rejected.iter().map(|row| (row["line"].as_u64().unwrap(), row["field"].as_str().unwrap())).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(4, "name"), (6, "uid")]);
+    assert!(skipped.stderr.contains("name: is not UTF-8: line 4"), "{skipped:?}");
+    assert!(skipped.stderr.contains("uid: FIELD_INVALID: line 6"), "{skipped:?}");
+
+    let stopped = run(&[&arguments[..], &["--on-row-error=stop"]].concat()).await;
+    assert_eq!(stopped.code, Some(1), "{stopped:?}");
+    assert!(stopped.stderr.contains("orrery: the import ended early: line 4: name: is not UTF-8"), "{stopped:?}");
+
+    let checked =
+        run(&["import", "products", "tests/data/online-retail-sample.csv", RETAIL, "--validate-only", &address]).await;
+    assert_eq!((checked.code, checked.counts()), (Some(0), [52, 0, 0, 0]), "{checked:?}");
+    assert_eq!(count(&pool, "true").await, 3, "a check writes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shopify_export_can_be_selected_by_its_tags() {
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let address = format!("--catalog={}", catalog.address());
+    let file = "tests/data/shopify-products-sample.csv";
+    let imported =
+        run(&["import", "products", file, "--mapping=deploy/examples/shopify-products.toml", &address]).await;
+    assert_eq!((imported.code, imported.counts()), (Some(3), [5, 0, 0, 2]), "{imported:?}");
+
+    let uids = async |filter: &[&str]| {
+        let exported = run(&[&["export", "products", "--read-mask=uid", &address], filter].concat()).await;
+        assert_eq!(exported.code, Some(0), "{exported:?}");
+        exported.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(uids(&["--filter-label-selector=vendor=north-sons,tag/linen"]).await, [r#"{"uid":"prd_linen-shirt"}"#]);
+    assert_eq!(
+        uids(&["--filter-phase=draft", "--filter-phase=archived"]).await,
+        [r#"{"uid":"prd_old-lamp"}"#, r#"{"uid":"prd_winter-scarf"}"#]
+    );
+    assert_eq!(uids(&["--filter-name-contains=MUG"]).await, [r#"{"uid":"prd_enamel-mug"}"#]);
+    assert!(uids(&["--filter-created-before=2001-01-01T00:00:00Z"]).await.is_empty());
+
+    let wrong = run(&["export", "products", "--filter-label-selector=a=(", &address]).await;
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(1), ""), "{wrong:?}");
+    assert!(wrong.stderr.contains("label_selector"), "{wrong:?}");
+}
+
+/// Rows for standard input, from `begin` to before `end`.
+fn feed(stdin: &mut ChildStdin, begin: u32, end: u32) {
+    let rows: String = (begin..end).fold(String::new(), |text, row| text + &row_json(row));
+    stdin.write_all(rows.as_bytes()).unwrap();
+    stdin.flush().unwrap();
+}
+
+fn row_json(row: u32) -> String {
+    format!("{{\"uid\":\"prd_{row:06}\",\"name\":\"number {row}\"}}\n")
+}
+
+async fn until_stored(pool: &PgPool, rows: i64) {
+    let wait = async {
+        while count(pool, "true").await < rows {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
+}
+
+const STDIN: [&str; 4] = ["import", "products", "-", "--format=jsonl"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_outlives_the_service() {
+    let database = TestDatabase::create().await;
+    let mut catalog = CatalogProcess::spawn(&database).await;
+    let pool = database.pool(Role::Catalog).await;
+    let address = format!("--catalog={}", catalog.address());
+    let mut import = orrery(&[&STDIN[..], &[&address]].concat()).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = import.stdin.take().unwrap();
+    for round in 0..4 {
+        feed(&mut stdin, round * 10_000, (round + 1) * 10_000);
+        // What fills no chunk waits for more, so that rows are in flight or held back when the service dies.
+        until_stored(&pool, i64::from(round) * 10_000 + 4_000).await;
+        catalog.restart().await;
+    }
+    drop(stdin);
+    let import = ended(import).await;
+    assert_eq!(import.code, Some(0), "{import:?}");
+    assert!(import.stderr.contains("trying again"), "{import:?}");
+    assert_eq!(count(&pool, "true").await, 40_000);
+    let lost = if import.stdout.contains("as the connection broke") {
+        import.count("committed as the connection broke: created, updated or unchanged")
+    } else {
+        0
+    };
+    assert_eq!((import.count("created") + lost, import.count("rejected")), (40_000, 0), "{import:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_was_killed_goes_on_under_its_write_id() {
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let pool = database.pool(Role::Catalog).await;
+    let address = format!("--catalog={}", catalog.address());
+    let arguments = [&STDIN[..], &["--write-id=nightly", &address]].concat();
+    let mut import = orrery(&arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = import.stdin.take().unwrap();
+    feed(&mut stdin, 0, 10_000);
+    until_stored(&pool, 4_000).await;
+    import.kill().unwrap();
+    import.wait().unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.jsonl");
+    std::fs::write(&file, (0..20_000).fold(String::new(), |text, row| text + &row_json(row))).unwrap();
+    let arguments = ["import", "products", file.to_str().unwrap(), "--write-id=nightly", &address];
+    let resumed = run(&arguments).await;
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    let before = resumed.count("committed before under this write id");
+    assert!((4_000..20_000).contains(&before), "{resumed:?}");
+    assert_eq!(resumed.counts(), [20_000 - before, 0, 0, 0], "{resumed:?}");
+    assert_eq!(count(&pool, "true").await, 20_000);
+
+    let done = run(&arguments).await;
+    assert_eq!((done.code, done.count("committed before under this write id")), (Some(0), 20_000), "{done:?}");
+
+    std::fs::write(&file, row_json(0)).unwrap();
+    let other = run(&arguments).await;
+    assert_eq!(other.code, Some(1), "{other:?}");
+    assert!(other.stderr.contains("is not the file of that import"), "{other:?}");
+}
+
+async fn fill(pool: &PgPool, rows: i32) {
+    let query = "insert into catalog.product (uid, name) select 'prd_' || lpad(n::text, 6, '0'), repeat('n', 400) from generate_series(1, $1) n";
+    sqlx::query(query).bind(rows).execute(pool).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_outlives_the_service() {
+    const ROWS: i32 = 60_000;
+    let database = TestDatabase::create().await;
+    let pool = database.pool(Role::Catalog).await;
+    fill(&pool, ROWS).await;
+    let mut catalog = CatalogProcess::spawn(&database).await;
+    let address = format!("--catalog={}", catalog.address());
+    let mut export = orrery(&["export", "products", "--read-mask=uid,name", &address]).spawn().unwrap();
+    // The first line has come; nobody reads on, so that the stream stands still in the middle.
+    let mut stdout = BufReader::new(export.stdout.take().unwrap());
+    let mut text = String::new();
+    stdout.read_line(&mut text).unwrap();
+    catalog.restart().await;
+    let mut stderr = export.stderr.take().unwrap();
+    let text =
+        tokio::task::spawn_blocking(move || stdout.read_to_string(&mut text).map(|_| text)).await.unwrap().unwrap();
+    assert_eq!(export.wait().unwrap().code(), Some(0));
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(said.contains("trying again"), "the service was not missed: {said}");
+    let uids: Vec<&str> = text.lines().map(|line| &line[8..18]).collect();
+    let expected: Vec<String> = (1..=ROWS).map(|row| format!("prd_{row:06}")).collect();
+    assert!(uids == expected, "{} rows came, the first {:?}", uids.len(), &uids[..2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_not_whole_never_ends_well() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool(Role::Catalog).await;
+    fill(&pool, 60_000).await;
+    let catalog = CatalogProcess::spawn(&database).await;
+    let address = format!("--catalog={}", catalog.address());
+
+    let mut export = orrery(&["export", "products", &address]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(export.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let export = ended(export).await;
+    assert_eq!((export.code, export.stderr.as_str()), (Some(141), ""), "{export:?}");
+
+    let mut export = orrery(&["export", "products", "--patience=1", &address]).spawn().unwrap();
+    let mut stdout = BufReader::new(export.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    drop(catalog);
+    let read = tokio::task::spawn_blocking(move || stdout.lines().count()).await.unwrap();
+    let export = ended(export).await;
+    assert!(read < 59_999, "the service was not missed");
+    assert_eq!(export.code, Some(1), "{export:?}");
+    assert!(export.stderr.contains("the export ended early, after"), "{export:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.jsonl");
+    let output = format!("--output={}", file.display());
+    let nowhere = run(&["export", "products", &output, "--patience=1", &address]).await;
+    assert_eq!((nowhere.code, file.exists()), (Some(1), false), "{nowhere:?}");
+}
