@@ -135,6 +135,9 @@ pub enum Error {
     /// The database refused a result for its size.
     #[error("the database refused the result for its size")]
     ResultRefused(#[source] sqlx::Error),
+    /// A result was about to exceed the limit of so many bytes, and was cut off.
+    #[error("the result exceeds {0} bytes")]
+    ResultTooLarge(usize),
     /// A fault of the service itself.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -154,6 +157,17 @@ impl Error {
         Self::Internal(cause.into())
     }
 
+    /// Whether the connection was lost before the server could act: it was found dead, or the server is going away.
+    pub(crate) fn is_connection_loss(&self) -> bool {
+        match self {
+            Self::DatabaseUnavailable(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
+            Self::DatabaseUnavailable(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+            }
+            _ => false,
+        }
+    }
+
     /// Why, for programs.
     pub fn reason(&self) -> ErrorReason {
         match self {
@@ -169,7 +183,9 @@ impl Error {
             Self::OffsetConflict { .. } => ErrorReason::OffsetConflict,
             Self::WriteTakenOver => ErrorReason::WriteSessionTakenOver,
             Self::WriteMismatch(..) => ErrorReason::WriteSessionMismatch,
-            Self::RowTooLarge { .. } | Self::AnswerTooLarge(_) | Self::ResultRefused(_) => ErrorReason::RowTooLarge,
+            Self::RowTooLarge { .. } | Self::AnswerTooLarge(_) | Self::ResultTooLarge(_) | Self::ResultRefused(_) => {
+                ErrorReason::RowTooLarge
+            }
             Self::Overloaded => ErrorReason::Overloaded,
             Self::DatabaseUnavailable(_) => ErrorReason::DatabaseUnavailable,
             Self::Draining => ErrorReason::Draining,
@@ -196,9 +212,11 @@ impl Error {
             | Self::TransactionConflict(_) => Code::Aborted,
             Self::ReferenceMissing(_) => Code::FailedPrecondition,
             Self::OffsetGap { .. } => Code::OutOfRange,
-            Self::RowTooLarge { .. } | Self::AnswerTooLarge(_) | Self::ResultRefused(_) | Self::Overloaded => {
-                Code::ResourceExhausted
-            }
+            Self::RowTooLarge { .. }
+            | Self::AnswerTooLarge(_)
+            | Self::ResultTooLarge(_)
+            | Self::ResultRefused(_)
+            | Self::Overloaded => Code::ResourceExhausted,
             Self::DatabaseUnavailable(_) | Self::Draining => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,
@@ -292,6 +310,7 @@ impl From<Error> for Status {
             }
             Error::WriteTakenOver
             | Error::AnswerTooLarge(_)
+            | Error::ResultTooLarge(_)
             | Error::ResultRefused(_)
             | Error::Internal(_)
             | Error::Transport(_) => {}

@@ -98,11 +98,8 @@ pub(crate) fn changing_role(url: &str, role: &str) -> String {
 
 /// Reads a database URL.
 pub(crate) fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
-    let Ok(url) = url.parse::<DatabaseUrl>();
-    match url.options() {
-        Ok(options) => Ok(options),
-        Err(error) => bail!("the database URL is {}", error.problem),
-    }
+    let parsed = url.parse::<DatabaseUrl>().map_err(anyhow::Error::from).and_then(|url| Ok(url.options()?));
+    parsed.context("the database URL cannot be read")
 }
 
 /// Which database `options` mean, without the password.

@@ -52,28 +52,36 @@ impl Database {
         let mut lease = self.begin(request.deadline, timeout).await?;
         let statement = format!("copy ({}) to stdout (format binary)", request.select);
         let deadline = request.deadline;
+        let max_bytes = self.limits.max_result_bytes;
         let end = {
             let connection = lease.connection()?;
             let mut rows = within(deadline, async { Ok(connection.copy_out_raw(&statement).await?) }).await?;
-            let mut first = true;
-            loop {
-                let message = match within(deadline, async { Ok(rows.try_next().await?) }).await {
-                    Ok(Some(message)) => message,
-                    Ok(None) => break CopyEnd::Whole,
-                    Err(error) => return Ok(CopyEnd::Broken(error)),
-                };
-                // The server sends one row per message, the header before the first (manual, 55.2.6 and 55.7).
-                let row = if first { message.get(HEADER..).unwrap_or_default() } else { &message[..] };
-                first = false;
-                let Some((count, tuple)) = row.split_at_checked(2) else { continue };
-                if count == [0xff, 0xff] {
-                    continue; // the trailer
+            let read = async {
+                let mut bytes = 0;
+                let mut first = true;
+                while let Some(message) = rows.try_next().await? {
+                    // The server sends one row per message, the header before the first (manual, 55.2.6 and 55.7).
+                    let row = if first { message.get(HEADER..).unwrap_or_default() } else { &message[..] };
+                    first = false;
+                    let Some((count, tuple)) = row.split_at_checked(2) else { continue };
+                    if count == [0xff, 0xff] {
+                        continue; // the trailer
+                    }
+                    bytes += tuple.len();
+                    if bytes > max_bytes {
+                        return Err(Error::ResultTooLarge(max_bytes));
+                    }
+                    if on_row(tuple)?.is_break() {
+                        return Ok(CopyEnd::Stopped);
+                    }
                 }
-                if on_row(tuple)?.is_break() {
-                    return Ok(CopyEnd::Stopped);
-                }
-            }
+                Ok(CopyEnd::Whole)
+            };
+            within(deadline, read).await.unwrap_or_else(CopyEnd::Broken)
         };
+        if !matches!(end, CopyEnd::Whole) {
+            return Ok(end);
+        }
         within(deadline, async { Ok(lease.connection()?.execute("commit").await?) }).await?;
         lease.settle();
         Ok(end)

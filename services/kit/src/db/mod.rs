@@ -21,9 +21,6 @@ use crate::config::{DatabaseConfig, Limits};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// How often a read is tried again on another connection when the one it got turns out to be dead: after a restart of the
-/// server every idle connection of the pool is.
-const READ_ATTEMPTS: u32 = 4;
 /// How long a probe may take before the database counts as gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long connections in use may take to come back when the pool closes.
@@ -33,6 +30,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
+    /// One connection beside the pool: whether the database answers must not depend on how busy the pool is.
+    probe: PgPool,
     limits: Arc<Limits>,
 }
 
@@ -88,8 +87,13 @@ impl Database {
             .idle_timeout(config.database_idle_timeout)
             // A ping before every statement would cost a round trip each; a dead connection is found by using it.
             .test_before_acquire(false)
+            .connect_lazy_with(options.clone());
+        let probe = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(PING_TIMEOUT)
+            .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self { pool, limits: Arc::new(*limits) })
+        Ok(Self { pool, probe, limits: Arc::new(*limits) })
     }
 
     /// The limits that hold here.
@@ -100,18 +104,27 @@ impl Database {
     /// Whether the database answers, within two seconds.
     pub async fn ping(&self) -> bool {
         let probe = async {
-            let mut lease = self.lease(Deadline::none()).await?;
-            lease.connection()?.ping().await?;
-            lease.settle();
-            Ok::<_, Error>(())
+            // The connection may have died since the last time; the second one is new then.
+            for _ in 0..2 {
+                let mut lease = Lease { connection: Some(self.probe.acquire().await?), settled: false };
+                if lease.connection()?.ping().await.is_ok() {
+                    lease.settle();
+                    return Ok(true);
+                }
+            }
+            Ok::<_, Error>(false)
         };
-        matches!(tokio::time::timeout(PING_TIMEOUT, probe).await, Ok(Ok(())))
+        matches!(tokio::time::timeout(PING_TIMEOUT, Box::pin(probe)).await, Ok(Ok(true)))
     }
 
     /// Closes all connections. Those in use have a second to come back; a database that does not answer must not keep the process
     /// from ending.
     pub async fn close(&self) {
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.pool.close()).await.is_err() {
+        let close = async {
+            self.pool.close().await;
+            self.probe.close().await;
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
             tracing::warn!("connections to the database are still in use; leaving them");
         }
     }
@@ -131,10 +144,15 @@ impl Database {
                 Ok(rows)
             };
             match within(deadline, work).await {
-                Err(Error::DatabaseUnavailable(sqlx::Error::Io(_))) if attempt < READ_ATTEMPTS => attempt += 1,
+                Err(error) if error.is_connection_loss() && attempt < self.attempts() => attempt += 1,
                 outcome => return outcome,
             }
         }
+    }
+
+    /// How many connections may turn out to be dead before that is an error: after a restart of the server every idle one is.
+    fn attempts(&self) -> u32 {
+        self.pool.options().get_max_connections() + 1
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {

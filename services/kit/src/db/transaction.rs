@@ -102,7 +102,7 @@ impl Database {
             .await;
             match opened {
                 Ok(_) => return Ok(lease),
-                Err(Error::DatabaseUnavailable(sqlx::Error::Io(_))) if attempt < super::READ_ATTEMPTS => attempt += 1,
+                Err(error) if error.is_connection_loss() && attempt < self.attempts() => attempt += 1,
                 Err(error) => return Err(error),
             }
         }

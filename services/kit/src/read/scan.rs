@@ -210,13 +210,13 @@ impl Scan {
                 Some(1) => return Err(Error::DeadlineExceeded),
                 Some(rows) => cursor.window = Some((rows / 8).max(1)),
             },
-            Error::ResultRefused(_) if limit > 1 => cursor.limit = limit / 2,
-            Error::ResultRefused(_) => {
+            Error::ResultRefused(_) | Error::ResultTooLarge(_) if limit > 1 => cursor.limit = limit / 2,
+            Error::ResultRefused(_) | Error::ResultTooLarge(_) => {
                 let name = self.next_key(cursor, deadline).await.unwrap_or_default();
                 return Err(Error::RowTooLarge { resource: self.resource.description.message, name });
             }
             // A server that breaks the connection over a result that it finds too large looks like one that went away.
-            Error::DatabaseUnavailable(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) if *broken < BROKEN_ATTEMPTS => {
+            error if error.is_connection_loss() && *broken < BROKEN_ATTEMPTS => {
                 *broken += 1;
                 cursor.limit = (limit / 2).max(1);
             }

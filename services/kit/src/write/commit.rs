@@ -22,6 +22,8 @@ use crate::resource::{Reference, Resource};
 
 /// How often a commit that gave way to another transaction is tried.
 const ATTEMPTS: u32 = 6;
+/// How many whole rows are read at once for their etags: 32 of the largest that can be written stay within a result's limit.
+const LOCKED_AT_ONCE: usize = 32;
 /// How long the first pause between tries is; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -165,7 +167,7 @@ impl Writer {
         let selection = Selection::whole(self.resource);
         let table = self.resource.description.table;
         let mut errors = Vec::new();
-        for batch in demanding.chunks(self.statement_rows) {
+        for batch in demanding.chunks(LOCKED_AT_ONCE) {
             let uids = batch.iter().map(|(chunk, row)| first_text(chunk.key(row)));
             let select = Statement::new(
                 format!(

@@ -67,8 +67,8 @@ pub fn write(
     call: Call,
 ) -> impl Stream<Item = Result<WriteResponse, Status>> + Send + 'static {
     async_stream::try_stream! {
+        let first = call.next(&mut inbound).await?;
         let Call { deadline, draining, rows } = call;
-        let first = within(deadline, async { inbound.message().await.map_err(|status| Error::Transport(normalise(status))) }).await?;
         let Some(WriteRequest { message: Some(WriteMessage::Start(start)) }) = first else {
             Err(Error::invalid("start", "must be the first message"))?;
             return;
@@ -142,13 +142,6 @@ enum Event {
     Drain,
     /// The deadline passed.
     Late,
-}
-
-async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::select! {
-        done = work => done,
-        () = deadline.passed() => Err(Error::DeadlineExceeded),
-    }
 }
 
 async fn finished(commit: &mut Option<Commit>) -> Result<Committed, tokio::task::JoinError> {

@@ -99,8 +99,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 impl Options {
     fn migrator(&self) -> anyhow::Result<Migrator> {
         let url = match &self.database_url {
-            Some(url) if !url.is_empty() => url.clone(),
-            _ => match cluster::remembered_url(&self.data_dir, up::DATABASE)? {
+            Some(url) => url.clone(),
+            None => match cluster::remembered_url(&self.data_dir, up::DATABASE)? {
                 Some(url) => url,
                 None => bail!(
                     "which database? Name it with --database-url, or run `orrery up` first, which makes one in {}",

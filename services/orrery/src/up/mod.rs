@@ -7,7 +7,6 @@ mod storage;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -22,9 +21,6 @@ use crate::say;
 pub(crate) const DATA_DIR: &str = ".orrery";
 /// The database of the private cluster.
 pub(crate) const DATABASE: &str = "orrery";
-
-/// How long after a signal another one is taken for the same.
-const ECHO: Duration = Duration::from_millis(500);
 
 /// What `orrery up` takes.
 #[derive(Args, Debug)]
@@ -107,7 +103,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
             services.stop().await;
             storage.close().await;
         } => {}
-        () = signals.once_more() => {
+        () = signals.next() => {
             say("Stopped at once");
             // The database is ended by its watchdog.
             std::process::exit(130);
@@ -130,20 +126,6 @@ impl Signals {
     fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    /// A second request, by somebody who does not want to wait. What comes together with the first is its echo: wrappers send a
-    /// signal to the process and to its group.
-    async fn once_more(&mut self) {
-        let echoes = tokio::time::sleep(ECHO);
-        tokio::pin!(echoes);
-        loop {
-            tokio::select! {
-                () = &mut echoes => break,
-                () = self.next() => {}
-            }
-        }
-        self.next().await;
     }
 
     async fn next(&mut self) {
