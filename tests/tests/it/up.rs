@@ -206,10 +206,7 @@ async fn it_serves_from_nothing_and_again_from_what_it_left() {
     assert!(!up.said("Making a Postgres") && up.said("is up to date"), "{:#?}", up.said);
     assert_eq!(products(&data_dir).await, ["prd_kept"]);
     assert_eq!(fs::read(data_dir.join("cluster.json")).unwrap(), secrets);
-    // As wrappers do it, once to the process and once to its group.
-    kill(up.pid(), Signal::SIGINT).unwrap();
     assert_eq!(up.end(Signal::SIGINT).await.code(), Some(0));
-    assert!(!pid_file(&data_dir).exists(), "the server ended in order");
 }
 
 #[tokio::test]
@@ -276,7 +273,7 @@ async fn what_is_in_the_way_is_said_in_one_line() {
     let cases = [
         (vec![format!("--catalog={taken}")], format!("catalog cannot listen on {taken}: Address already in use")),
         (vec!["--records=0.0.0.0:0".into()], "--records: 0.0.0.0:0 can be reached from other machines".into()),
-        (vec!["--database-url=mysql://a:secret@b/c".into()], "the database URL is not of the form postgres://".into()),
+        (vec!["--database-url=mysql://a:secret@b/c".into()], "the database URL cannot be read".into()),
         (
             vec![format!("--database-url=postgres://a:secret@127.0.0.1:{unused}/c")],
             format!("cannot connect to the database c at 127.0.0.1:{unused}: Connection refused"),
