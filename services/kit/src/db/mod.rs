@@ -36,6 +36,7 @@ pub struct Database {
 }
 
 /// One statement with its parameters.
+#[derive(Clone)]
 pub struct Statement {
     /// The text, with `$1`, `$2`, ... for parameters. Never holds a value from outside.
     pub sql: Arc<str>,
@@ -139,7 +140,7 @@ impl Database {
         loop {
             let work = async {
                 let mut lease = self.lease(deadline).await?;
-                let rows = run(lease.connection()?, statement).await?;
+                let rows = run(lease.connection()?, statement.clone()).await?;
                 lease.settle();
                 Ok(rows)
             };
@@ -180,9 +181,8 @@ async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Erro
     }
 }
 
-async fn run(connection: &mut sqlx::PgConnection, statement: &Statement) -> Result<Vec<PgRow>, Error> {
-    let query = sqlx::query_with(AssertSqlSafe(Arc::clone(&statement.sql)), statement.arguments.clone())
-        .persistent(statement.keep_prepared);
+async fn run(connection: &mut sqlx::PgConnection, statement: Statement) -> Result<Vec<PgRow>, Error> {
+    let query = sqlx::query_with(AssertSqlSafe(statement.sql), statement.arguments).persistent(statement.keep_prepared);
     Ok(query.fetch_all(connection).await?)
 }
 

@@ -11,6 +11,11 @@ use super::{Database, Lease, Statement, run, within};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
+/// Signature, no flags, no extension (manual, COPY, "Binary Format").
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Where a row's column count would stand: -1.
+const COPY_TRAILER: &[u8] = &[0xff, 0xff];
+
 /// An open transaction, lent to the work that runs in it.
 pub struct Transaction<'c> {
     connection: &'c mut sqlx::PgConnection,
@@ -22,11 +27,36 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may.
-    pub async fn fetch(&mut self, statement: &Statement) -> Result<Vec<PgRow>, Error> {
-        if statement.rows > self.max_statement_rows {
-            return Err(Error::internal(format!("a statement over {} rows was about to be sent", statement.rows)));
-        }
+    pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
+        self.check_rows(statement.rows)?;
         run(self.connection, statement).await
+    }
+
+    /// Runs `copy ... from stdin (format binary)` with `rows` rows in their binary form.
+    ///
+    /// # Errors
+    /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::fetch`].
+    pub async fn copy_in(&mut self, sql: &str, rows: &[u8], count: usize) -> Result<(), Error> {
+        self.check_rows(count)?;
+        let mut copy = self.connection.copy_in_raw(sql).await?;
+        copy.send(COPY_HEADER).await?;
+        copy.send(rows).await?;
+        copy.send(COPY_TRAILER).await?;
+        match copy.finish().await {
+            Ok(_) => Ok(()),
+            // A row that was not there a moment ago was created by another transaction.
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                Err(Error::TransactionConflict(sqlx::Error::Database(error)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn check_rows(&self, rows: usize) -> Result<(), Error> {
+        if rows > self.max_statement_rows {
+            return Err(Error::internal(format!("a statement over {rows} rows was about to be sent")));
+        }
+        Ok(())
     }
 }
 

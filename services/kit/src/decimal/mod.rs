@@ -9,6 +9,7 @@
 //! them, so that arithmetic here and in SQL agree to the letter.
 
 mod arithmetic;
+mod numeric;
 #[cfg(test)]
 mod tests;
 

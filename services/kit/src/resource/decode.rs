@@ -110,7 +110,7 @@ impl Resource {
     }
 }
 
-fn put_prefixed(tuple: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn put_prefixed(tuple: &mut Vec<u8>, value: &[u8]) {
     tuple.put_i32(value.len() as i32);
     tuple.extend_from_slice(value);
 }
@@ -251,7 +251,7 @@ fn put_map(field: &Field, rule: MapRule, slot: Slot<'_>, tuple: &mut Vec<u8>) ->
 }
 
 /// Writes the length of the value that began at `at`.
-fn end_value(tuple: &mut [u8], at: usize) {
+pub(super) fn end_value(tuple: &mut [u8], at: usize) {
     let length = (tuple.len() - at - 4) as i32;
     tuple[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }

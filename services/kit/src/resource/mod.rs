@@ -8,10 +8,12 @@
 //! - [`select`]: read_mask to select list, tuple to message bytes
 //! - [`decode`]: message bytes to tuple, with every rule of every field
 //! - [`mask`]: paths of field masks
+//! - `new_row`: tuple to a row of `COPY`
 
 pub mod decode;
 mod document;
 pub mod mask;
+mod new_row;
 pub mod select;
 mod structure;
 mod wire;

@@ -178,7 +178,7 @@ impl Writer {
             )
             .bind(ArrayParameter::texts(uids))?;
             let mut stored = std::collections::HashMap::new();
-            for row in transaction.fetch(&select).await? {
+            for row in transaction.fetch(select).await? {
                 let mut tuple = Vec::new();
                 put_tuple(&row, selection.columns, &mut tuple)?;
                 let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
@@ -222,7 +222,7 @@ impl Writer {
             )
             .bind(ArrayParameter::texts(&targets))?;
             let mut found = HashSet::new();
-            for row in transaction.fetch(&select).await? {
+            for row in transaction.fetch(select).await? {
                 found.insert(row.try_get::<String, _>(0)?);
             }
             for (chunk, row) in batch {

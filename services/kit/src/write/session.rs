@@ -44,7 +44,7 @@ impl Session {
             .database
             .transaction(deadline, move |transaction| {
                 Box::pin(async move {
-                    transaction.fetch(&clearing(schema)).await?;
+                    transaction.fetch(clearing(schema)).await?;
                     let open = Statement::new(
                         format!(
                             "insert into {schema}.write_session as s (resource, write_id, parameters) \
@@ -57,7 +57,7 @@ impl Session {
                     .bind(resource)?
                     .bind(&write_id)?
                     .bind(&parameters)?;
-                    let rows = transaction.fetch(&open).await?;
+                    let rows = transaction.fetch(open).await?;
                     let row = rows.first().ok_or_else(|| Error::internal("no write session"))?;
                     if !row.try_get::<bool, _>(2)? {
                         return Err(Error::WriteMismatch("start.write_id", "parameters"));
@@ -87,7 +87,7 @@ impl Session {
         .bind(self.fence)?
         .bind(from)?
         .bind(from + hashes.len() as i64)?;
-        if transaction.fetch(&advance).await?.is_empty() {
+        if transaction.fetch(advance).await?.is_empty() {
             return Err(Error::WriteTakenOver);
         }
         let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect();
@@ -108,7 +108,7 @@ impl Session {
         .bind(from)?
         .bind(hashes.len() as i64)?
         .bind(bytes)?;
-        transaction.fetch(&remember).await?;
+        transaction.fetch(remember).await?;
         Ok(())
     }
 

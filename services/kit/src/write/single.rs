@@ -162,7 +162,7 @@ async fn made_before(
     .bind(request_id)?
     .bind(content)?
     .bind(uid)?;
-    if !transaction.fetch(&enter).await?.is_empty() {
+    if !transaction.fetch(enter).await?.is_empty() {
         return Ok(None);
     }
     let select = Statement::new(
@@ -174,7 +174,7 @@ async fn made_before(
     )
     .bind(&name)?
     .bind(request_id)?;
-    let rows = transaction.fetch(&select).await?;
+    let rows = transaction.fetch(select).await?;
     let row = rows.first().ok_or(Error::TransactionConflict(sqlx::Error::RowNotFound))?;
     if row.try_get::<String, _>(0)? != content {
         return Err(Error::WriteMismatch("request_id", "content"));
@@ -204,7 +204,7 @@ async fn stored(
     let table = resource.description.table;
     let select =
         Statement::new(format!("select {} from {table} as t where t.uid = $1{lock}", selection.sql), 1).bind(uid)?;
-    let rows = transaction.fetch(&select).await?;
+    let rows = transaction.fetch(select).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let mut tuple = Vec::new();
     put_tuple(row, selection.columns, &mut tuple)?;
@@ -283,7 +283,7 @@ pub async fn delete(
                 }
                 let table = resource.description.table;
                 let delete = Statement::new(format!("delete from {table} where uid = $1"), 1).bind(&uid)?;
-                transaction.fetch(&delete).await?;
+                transaction.fetch(delete).await?;
                 Ok(Ending::Commit(()))
             })
         })
@@ -322,7 +322,7 @@ impl Dependent {
                 BATCH,
             )
             .bind(uid)?;
-            let rows = transaction.fetch(&delete).await?;
+            let rows = transaction.fetch(delete).await?;
             let deleted: i64 = rows.first().ok_or_else(|| Error::internal("a delete returned no count"))?.try_get(0)?;
             if deleted < BATCH as i64 {
                 return Ok(());

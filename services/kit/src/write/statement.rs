@@ -1,9 +1,10 @@
-//! The SQL of a write, one statement for a batch of rows: rows that exist are updated where they differ, the others are created.
+//! The SQL of a write. Of a batch of rows those that exist are updated where they differ, the others are created: by `COPY`, which
+//! is the fastest way in. Two transactions that create the same row at once are told apart by the key's index: the second gives way and
+//! is tried again.
 //!
 //! What is stored may have been written by other programs. A jsonb value that no text or double holds exactly reads as a text;
 //! when that text comes back unchanged the stored value stays (`merged`), and a key that a mask does not reach is not touched.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use orrery_proto::r#type::v1::WriteMode;
@@ -17,12 +18,17 @@ use crate::resource::mask::{Reach, UpdateMask};
 use crate::resource::select::Columns;
 use crate::resource::{Field, Kind, Resource, TextRule, TimestampRule};
 
-/// A statement that writes rows of one resource in one way.
+/// How rows of one resource are written: a look at which exist, a `COPY` of those that do not, an update of those that do.
 #[derive(Clone, Debug)]
 pub struct WriteStatement {
     resource: &'static Resource,
     mode: WriteMode,
-    sql: Arc<str>,
+    /// Which of the keys exist, and what time it is.
+    probe: Arc<str>,
+    /// New rows, in the binary format.
+    copy: Arc<str>,
+    /// Rows that exist and differ; `None` if nothing of them may be changed.
+    update: Option<Arc<str>>,
     keep_prepared: bool,
 }
 
@@ -38,122 +44,127 @@ pub struct Written {
 }
 
 impl WriteStatement {
-    /// The statement for a mode (never `UNSPECIFIED`) and a mask.
+    /// The statements for a mode (never `UNSPECIFIED`) and a mask.
     pub fn new(resource: &'static Resource, mode: WriteMode, mask: &UpdateMask) -> Self {
-        let sql = sql(resource, mode, mask).into();
-        // Masks come from callers: only the texts without one are sure to come again.
-        Self { resource, mode, sql, keep_prepared: *mask == UpdateMask::Populated }
+        let names = resource.inputs().map(|field| field.name).collect::<Vec<_>>().join(", ");
+        Self {
+            resource,
+            mode,
+            probe: probe(resource).into(),
+            copy: format!("copy {} ({names}) from stdin (format binary)", resource.description.table).into(),
+            update: if mode == WriteMode::Create { None } else { update(resource, mask).map(Into::into) },
+            // Masks come from callers: only the texts without one are sure to come again.
+            keep_prepared: *mask == UpdateMask::Populated,
+        }
     }
 
-    /// Writes the rows of these input tuples, whose keys must differ.
+    /// Writes the rows of these input tuples, whose keys must differ and be in order.
     ///
     /// # Errors
     /// [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile; what the database says.
     pub async fn run(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]]) -> Result<Written, Error> {
-        let mut arrays: Vec<ArrayParameter> = self
-            .resource
-            .inputs()
-            .map(|field| ArrayParameter::with_capacity(field.element_type(), tuples.len() * 32))
-            .collect();
-        for tuple in tuples {
-            let mut rest = *tuple;
-            for array in &mut arrays {
-                let before = rest;
-                let mut columns = Columns::new(rest);
-                columns.next();
-                rest = columns.rest();
-                array.push_prefixed(&before[..before.len() - rest.len()]);
+        let keys = self.resource.inputs().take(self.resource.key_length());
+        let mut probe = Statement::new(Arc::clone(&self.probe), tuples.len());
+        for array in arrays(keys, tuples) {
+            probe = probe.bind(array)?;
+        }
+        let rows = transaction.fetch(probe).await?;
+        let row = rows.first().ok_or_else(|| Error::internal("a look at the keys returned nothing"))?;
+        let now: i64 = row.try_get(0)?;
+        let mut exists = vec![false; tuples.len()];
+        for ordinal in row.try_get::<Option<Vec<i64>>, _>(1)?.unwrap_or_default() {
+            if let Some(exists) = usize::try_from(ordinal - 1).ok().and_then(|at| exists.get_mut(at)) {
+                *exists = true;
             }
         }
-        let mut statement = Statement::new(Arc::clone(&self.sql), tuples.len());
+        let which = |wanted: bool| {
+            tuples.iter().zip(&exists).filter(move |(_, exists)| **exists == wanted).map(|(tuple, _)| *tuple)
+        };
+        let mut written = Written::default();
+        let refuses = match self.mode {
+            WriteMode::Create => Some(true),
+            WriteMode::Update => Some(false),
+            WriteMode::Upsert | WriteMode::Unspecified => None,
+        };
+        written.refused = (0..tuples.len()).filter(|&at| refuses == Some(exists[at])).collect();
+        if refuses != Some(false) {
+            let new: Vec<&[u8]> = which(false).collect();
+            written.created = self.create(transaction, &new, now).await?;
+        }
+        if refuses != Some(true) {
+            let existing: Vec<&[u8]> = which(true).collect();
+            written.updated = self.update(transaction, &existing).await?;
+        }
+        Ok(written)
+    }
+
+    async fn create(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]], now: i64) -> Result<usize, Error> {
+        if tuples.is_empty() {
+            return Ok(0);
+        }
+        let mut data = Vec::with_capacity(tuples.iter().map(|tuple| tuple.len() + 64).sum());
+        for tuple in tuples {
+            self.resource.put_new_row(tuple, now, &mut data);
+        }
+        transaction.copy_in(&self.copy, &data, tuples.len()).await?;
+        Ok(tuples.len())
+    }
+
+    async fn update(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]]) -> Result<usize, Error> {
+        let (Some(update), false) = (&self.update, tuples.is_empty()) else { return Ok(0) };
+        let mut statement = Statement::new(Arc::clone(update), tuples.len());
         statement.keep_prepared = self.keep_prepared;
-        for array in arrays {
+        for array in arrays(self.resource.inputs(), tuples) {
             statement = statement.bind(array)?;
         }
-        let rows = transaction.fetch(&statement).await?;
-        let row = rows.first().ok_or_else(|| Error::internal("a write returned no counts"))?;
-        let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
-        let (created, updated, stored) = (count(0)?, count(1)?, count(2)?);
-        if self.mode != WriteMode::Update && created + stored != tuples.len() {
-            // A row that was not there when the statement began was there when it was to be created.
-            return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
-        }
-        let refused: Option<Vec<i64>> = row.try_get(3)?;
-        let refused = refused.unwrap_or_default().into_iter().map(|ordinal| ordinal as usize - 1).collect();
-        Ok(Written { created, updated, refused })
+        let rows = transaction.fetch(statement).await?;
+        let row = rows.first().ok_or_else(|| Error::internal("an update returned no count"))?;
+        Ok(row.try_get::<i64, _>(0)? as usize)
     }
 }
 
-fn sql(resource: &Resource, mode: WriteMode, mask: &UpdateMask) -> String {
-    let table = resource.description.table;
-    let inputs: Vec<&Field> = resource.inputs().collect();
-    let names = inputs.iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
+/// The columns of tuples that begin with these fields, as array parameters.
+fn arrays<'a>(fields: impl Iterator<Item = &'a Field>, tuples: &[&[u8]]) -> Vec<ArrayParameter> {
+    let mut arrays: Vec<ArrayParameter> =
+        fields.map(|field| ArrayParameter::with_capacity(field.element_type(), tuples.len() * 32)).collect();
+    for tuple in tuples {
+        let mut rest = *tuple;
+        for array in &mut arrays {
+            let before = rest;
+            let mut columns = Columns::new(rest);
+            columns.next();
+            rest = columns.rest();
+            array.push_prefixed(&before[..before.len() - rest.len()]);
+        }
+    }
+    arrays
+}
+
+fn same_key(resource: &Resource) -> String {
+    resource.description.key.iter().map(|key| format!("t.{key} = i.{key}")).collect::<Vec<_>>().join(" and ")
+}
+
+/// `unnest($1::text[], ...) with ordinality as i (uid, ..., ordinal)`
+fn unnested<'a>(fields: impl Iterator<Item = &'a Field> + Clone) -> String {
     let parameters = (1..)
-        .zip(&inputs)
+        .zip(fields.clone())
         .map(|(number, field)| format!("${number}::{}", field.element_type().array_name()))
         .collect::<Vec<_>>()
         .join(", ");
-    let values = inputs
-        .iter()
-        .map(|field| match field.kind {
-            Kind::Decimal { .. } => format!("i.{0}::numeric as {0}", field.name),
-            _ => format!("i.{}", field.name),
-        })
-        .collect::<Vec<_>>()
-        .join(", ");
-    let same_key =
-        resource.description.key.iter().map(|key| format!("t.{key} = i.{key}")).collect::<Vec<_>>().join(" and ");
-    let first_key = resource.description.key.first().copied().unwrap_or_default();
-    let mut sql = format!(
-        "with input as materialized (\n    \
-           select {values}, i.ordinal, t.{first_key} is not null as stored\n      \
-             from unnest({parameters}) with ordinality as i ({names}, ordinal)\n      \
-             left join {table} as t on {same_key}\n)"
-    );
-    let updates = if mode == WriteMode::Create { None } else { update(resource, mask) };
-    if let Some(Update { assignments, differs }) = &updates {
-        let _ = write!(
-            sql,
-            ", updated as (\n    update {table} as t\n       set {assignments}\n      from input as i\n     \
-             where i.stored and {same_key}\n       and ({differs})\n    returning 1\n)"
-        );
-    }
-    if mode != WriteMode::Update {
-        let given = inputs.iter().map(|field| given(field)).collect::<Vec<_>>().join(", ");
-        let key = resource.description.key.join(", ");
-        let _ = write!(
-            sql,
-            ", created as (\n    insert into {table} ({names})\n    select {given}\n      from input as i\n     \
-             where not i.stored\n     order by i.ordinal\n    on conflict ({key}) do nothing\n    returning 1\n)"
-        );
-    }
-    let count = |present: bool, name: &str| {
-        if present { format!("(select count(*) from {name})") } else { "0::bigint".to_owned() }
-    };
-    let refused = match mode {
-        WriteMode::Create => "array_agg(ordinal) filter (where stored)",
-        WriteMode::Update => "array_agg(ordinal) filter (where not stored)",
-        WriteMode::Upsert | WriteMode::Unspecified => "null::bigint[]",
-    };
-    let _ = write!(
-        sql,
-        "\nselect {}, {}, count(*) filter (where stored), {refused} from input",
-        count(mode != WriteMode::Update, "created"),
-        count(updates.is_some(), "updated"),
-    );
-    sql
+    let names = fields.map(|field| field.name).collect::<Vec<_>>().join(", ");
+    format!("unnest({parameters}) with ordinality as i ({names}, ordinal)")
 }
 
-/// A field's value on a new row.
-fn given(field: &Field) -> String {
-    let name = field.name;
-    match field.kind {
-        Kind::Status { default_phase } => format!("{} || coalesce(i.{name}, '{{}}')", phase_object(default_phase)),
-        _ => match default(field) {
-            Some(default) => format!("coalesce(i.{name}, {default})"),
-            None => format!("i.{name}"),
-        },
-    }
+fn probe(resource: &Resource) -> String {
+    let keys = resource.inputs().take(resource.key_length());
+    format!(
+        "select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(i.ordinal)\n  \
+           from {}\n  \
+           join {} as t on {}",
+        unnested(keys.collect::<Vec<_>>().into_iter()),
+        resource.description.table,
+        same_key(resource)
+    )
 }
 
 /// What an unset field is stored as; `None` for null.
@@ -171,13 +182,8 @@ fn phase_object(phase: &str) -> String {
     format!("jsonb_build_object('phase', {}::text)", literal(phase))
 }
 
-/// The parts of an update.
-struct Update {
-    assignments: String,
-    differs: String,
-}
-
-fn update(resource: &Resource, mask: &UpdateMask) -> Option<Update> {
+/// Updates the rows that differ and counts them.
+fn update(resource: &Resource, mask: &UpdateMask) -> Option<String> {
     let mut assignments = Vec::new();
     let mut differences = Vec::new();
     let mut reach = |field: &Field, reach: Option<&Reach>| {
@@ -206,7 +212,20 @@ fn update(resource: &Resource, mask: &UpdateMask) -> Option<Update> {
     if let Some(newest) = resource.description.newest_by {
         differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
     }
-    Some(Update { assignments: assignments.join(",\n           "), differs })
+    Some(format!(
+        "with updated as (\n    \
+             update {} as t\n       \
+                set {}\n      \
+               from {}\n     \
+              where {}\n       \
+                and ({differs})\n    \
+             returning 1\n\
+         )\nselect count(*) from updated",
+        resource.description.table,
+        assignments.join(",\n           "),
+        unnested(resource.inputs().collect::<Vec<_>>().into_iter()),
+        same_key(resource)
+    ))
 }
 
 /// A field's value on an existing row, and the condition that it differs from the stored one. Without a reach the field is
@@ -234,7 +253,9 @@ fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String) {
             (value.clone(), differing(&value))
         }
         // The digits count, not the number: 1.50 is not 1.5.
-        (Kind::Decimal { .. }, _) => (format!("i.{name}"), format!("i.{name}::text is distinct from t.{name}::text")),
+        (Kind::Decimal { .. }, _) => {
+            (format!("i.{name}::numeric"), format!("i.{name} is distinct from t.{name}::text"))
+        }
         // An unset time of measurement is no change by itself.
         (Kind::Timestamp(_), _) => (
             format!("coalesce(i.{name}, now())"),
