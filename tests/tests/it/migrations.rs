@@ -165,7 +165,7 @@ async fn a_migration_that_must_wait_for_a_lock_lets_traffic_pass() {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let migration = tokio::spawn(async move { migrator.up(|sentence| told.send(sentence.to_owned()).unwrap()).await });
     // The migration has met the lock at least once.
-    let sentence = heard.recv().await.unwrap();
+    let sentence = tokio::time::timeout(Duration::from_secs(30), heard.recv()).await.unwrap().unwrap();
     assert!(sentence.contains("later.sql:2: canceling statement due to lock timeout"), "{sentence}");
     let mut reader = database.connect(Role::Catalog).await;
     let mut slowest = Duration::ZERO;

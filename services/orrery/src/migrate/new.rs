@@ -27,3 +27,27 @@ pub(super) fn write(folder: &Path, name: &str, now: DateTime<Utc>) -> anyhow::Re
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use chrono::TimeZone as _;
+
+    use super::super::Folder;
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_a_migration_and_none_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap();
+        let path = write(folder.path(), "Add order-summary", now).unwrap();
+        assert_eq!(path.file_name().unwrap(), "20260102030405_add_order_summary.sql");
+        assert_eq!(Folder::read(folder.path()).unwrap().migrations.len(), 1);
+        write(folder.path(), "add_order_summary", now).unwrap_err();
+        for name in ["", " ", "../up", "naïve", "a.b"] {
+            write(folder.path(), name, now).unwrap_err();
+        }
+        write(&folder.path().join("missing"), "add", now).unwrap_err();
+    }
+}
