@@ -7,6 +7,7 @@ mod harness;
 mod health;
 mod import;
 mod label_selector;
+mod loader;
 mod migrations;
 mod slices;
 mod timestamp;

@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use futures::Stream;
 use orrery_kit::context::Context;
+use orrery_kit::read::loader::Loader;
 use orrery_proto::catalog::v1::server::CatalogService;
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CreateProductRequest, DeleteProductRequest,
@@ -17,16 +18,20 @@ use orrery_proto::catalog::v1::{
 use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::store::product::{PRODUCT, PRODUCT_UID};
+
 /// The service.
 #[derive(Debug)]
 pub struct Catalog {
     context: Context,
+    products: Loader,
 }
 
 impl Catalog {
     /// The service on a database.
     pub fn new(context: Context) -> Self {
-        Self { context }
+        let products = Loader::new(context.database.clone(), &PRODUCT, PRODUCT_UID);
+        Self { context, products }
     }
 }
 
@@ -36,7 +41,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[tonic::async_trait]
 impl CatalogService for Catalog {
     async fn get_product(&self, request: Request<GetProductRequest>) -> Answer<Encoded> {
-        Ok(products::get(&self.context, request).await?)
+        Ok(products::get(&self.context, &self.products, request).await?)
     }
 
     async fn batch_get_products(&self, request: Request<BatchGetProductsRequest>) -> Answer<Encoded> {

@@ -3,6 +3,7 @@
 use orrery_kit::context::{Call, Context};
 use orrery_kit::error::Error;
 use orrery_kit::read::list::{self, ListRequest, PageToken};
+use orrery_kit::read::loader::Loader;
 use orrery_kit::read::order::Order;
 use orrery_kit::read::scan::Scan;
 use orrery_kit::read::{point, stream};
@@ -32,11 +33,19 @@ fn encoded(filter: Option<&ProductFilter>) -> Vec<u8> {
     filter.map(ProductFilter::encode_to_vec).unwrap_or_default()
 }
 
-pub(super) async fn get(context: &Context, request: Request<GetProductRequest>) -> Result<Response<Encoded>, Error> {
+pub(super) async fn get(
+    context: &Context,
+    products: &Loader,
+    request: Request<GetProductRequest>,
+) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request);
     let request = request.into_inner();
-    let selection = Selection::new(&PRODUCT, &mask(request.read_mask.as_ref())?);
-    let product = point::get(&context.database, &PRODUCT, &selection, PRODUCT_UID, &request.uid, call.deadline).await?;
+    let product = if request.read_mask.is_none() {
+        products.get(&request.uid, call.deadline).await?
+    } else {
+        let selection = Selection::new(&PRODUCT, &mask(request.read_mask.as_ref())?);
+        point::get(&context.database, &PRODUCT, &selection, PRODUCT_UID, &request.uid, call.deadline).await?
+    };
     Ok(call.answer(product))
 }
 

@@ -3,10 +3,11 @@
 //! - [`order`], [`filter`]: what is asked for, as SQL
 //! - [`scan`]: pages in key order, each a query of its own
 //! - [`list`] and [`stream`]: pages as answers, with tokens
-//! - [`point`]: by key
+//! - [`point`] and [`loader`]: by key
 
 pub mod filter;
 pub mod list;
+pub mod loader;
 pub mod order;
 pub mod point;
 pub mod scan;

@@ -1,0 +1,140 @@
+//! Point reads that share queries. While a query is under way the uids that are asked for meanwhile gather, and the next query
+//! takes them together: under load a round trip serves many callers, and a lone caller waits for nobody.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use orrery_proto::wire::Encoded;
+use tokio::sync::oneshot;
+
+use super::point::{get, put_tuple};
+use crate::db::array::ArrayParameter;
+use crate::db::{Database, Statement};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::resource::Resource;
+use crate::resource::select::{Columns, Selection};
+use crate::uid::UidKind;
+
+/// Queries under way at once.
+const MAX_RUNNING: usize = 2;
+/// Most uids of one query: as many of the largest rows that can be written stay within a result's limit.
+const MAX_BATCH: usize = 32;
+
+/// What a query said of a uid: its message, or that there is none; nothing if the query failed.
+type Answer = Option<Option<Bytes>>;
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    waiting: Vec<(String, oneshot::Sender<Answer>)>,
+}
+
+/// Reads whole resources of one kind by uid. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    database: Database,
+    resource: &'static Resource,
+    kind: UidKind,
+    selection: Arc<Selection>,
+    sql: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+impl Loader {
+    /// A loader of a resource whose key is its uid.
+    pub fn new(database: Database, resource: &'static Resource, kind: UidKind) -> Self {
+        let selection = Selection::whole(resource);
+        let table = resource.description.table;
+        let sql = format!("select {} from {table} as t where t.uid = any ($1)", selection.sql).into();
+        Self { database, resource, kind, selection: Arc::new(selection), sql, state: Arc::default() }
+    }
+
+    /// One resource.
+    ///
+    /// # Errors
+    /// As [`get`].
+    pub async fn get(&self, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
+        self.kind.check(uid).map_err(|why| Error::invalid("uid", why))?;
+        let answer = self.enqueue(uid);
+        let answer = tokio::select! {
+            answer = answer => answer.unwrap_or_default(),
+            () = deadline.passed() => return Err(Error::DeadlineExceeded),
+        };
+        match answer {
+            Some(Some(body)) => Ok(Encoded { body, tail: Bytes::new(), rows: 1 }),
+            Some(None) => Err(Error::NotFound { resource: self.resource.description.message, name: uid.to_owned() }),
+            // The shared query failed: an error of one's own tells why, and a row too large for company may come alone.
+            None => get(&self.database, self.resource, &self.selection, self.kind, uid, deadline).await,
+        }
+    }
+
+    fn enqueue(&self, uid: &str) -> oneshot::Receiver<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting.push((uid.to_owned(), sender));
+        if state.running < MAX_RUNNING {
+            state.running += 1;
+            let loader = self.clone();
+            tokio::spawn(async move { loader.run().await });
+        }
+        receiver
+    }
+
+    /// Queries until nobody waits.
+    async fn run(&self) {
+        let mut running = Running { state: &self.state, ended: false };
+        while let Some(batch) = running.next_batch() {
+            // The callers' deadlines differ; each stops waiting by itself, and the session's time limit bounds the query.
+            let found = self.query(batch.iter().map(|(uid, _)| uid.as_str())).await;
+            for (uid, sender) in batch {
+                // A caller who has gone does not mind.
+                let _ = sender.send(found.as_ref().map(|found| found.get(uid.as_bytes()).cloned()));
+            }
+        }
+    }
+
+    async fn query<'a>(&self, uids: impl Iterator<Item = &'a str>) -> Option<HashMap<Vec<u8>, Bytes>> {
+        let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids)).ok()?;
+        let rows = self.database.fetch(&statement, Deadline::none()).await.ok()?;
+        let mut found = HashMap::with_capacity(rows.len());
+        let mut tuple = Vec::with_capacity(512);
+        for row in &rows {
+            tuple.clear();
+            put_tuple(row, self.selection.columns, &mut tuple).ok()?;
+            let mut body = Vec::with_capacity(tuple.len() + 64);
+            self.selection.put_message(&tuple, &mut body);
+            found.insert(Columns::new(&tuple).next().flatten()?.to_vec(), body.into());
+        }
+        Some(found)
+    }
+}
+
+/// A task's place among those that run. It is given up in the same breath in which nobody is found waiting, so that whoever comes next
+/// starts another; or when the task panics.
+struct Running<'a> {
+    state: &'a Mutex<State>,
+    ended: bool,
+}
+
+impl Running<'_> {
+    fn next_batch(&mut self) -> Option<Vec<(String, oneshot::Sender<Answer>)>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = state.waiting.len().min(MAX_BATCH);
+        if count == 0 {
+            state.running -= 1;
+            self.ended = true;
+            return None;
+        }
+        Some(state.waiting.drain(..count).collect())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).running -= 1;
+        }
+    }
+}
