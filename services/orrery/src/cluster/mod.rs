@@ -26,6 +26,11 @@ use self::postmaster::{Postmaster, Start};
 use self::state::State;
 use crate::database;
 
+/// Where the private cluster lies unless told otherwise.
+pub(crate) const DATA_DIR: &str = ".orrery";
+/// The database of the private cluster.
+pub(crate) const DATABASE: &str = "orrery";
+
 /// How long a server may take to accept connections; after a crash it first replays its log.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 

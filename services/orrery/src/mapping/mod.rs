@@ -77,20 +77,23 @@ pub(crate) enum Cell {
     List(Vec<String>),
 }
 
+/// Why a transform refused a text. It does not repeat the text, so that refusals can be counted by it.
+pub(crate) type Problem = Cow<'static, str>;
+
 /// Why a record, or the row made of it, was refused.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Refusal {
     /// The field or column that is at fault; empty if it is the record as a whole.
     pub(crate) field: String,
     /// What is wrong, in words that do not depend on the record, so that refusals can be counted by them.
-    pub(crate) problem: Cow<'static, str>,
+    pub(crate) problem: Problem,
     /// What the record had there, shortened.
     pub(crate) value: String,
 }
 
 impl Refusal {
     /// A refusal of `value` in `field`.
-    pub(crate) fn new(field: impl Into<String>, problem: impl Into<Cow<'static, str>>, value: &str) -> Self {
+    pub(crate) fn new(field: impl Into<String>, problem: impl Into<Problem>, value: &str) -> Self {
         const SHOWN: usize = 80;
         let mut shown: String = value.chars().take(SHOWN).collect();
         if shown.len() < value.len() {

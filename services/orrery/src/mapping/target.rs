@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use chrono::{DateTime, Utc};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 
-use super::transform::{Problem, quoted};
+use super::Problem;
+use super::transform::quoted;
 
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 const STRUCT: &str = "google.protobuf.Struct";

@@ -10,7 +10,7 @@ use chrono::{
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use super::transform::Problem;
+use super::Problem;
 
 /// How a time is written, checked when the mapping is read.
 ///

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::Problem;
 use super::timestamp::TimestampFormat;
 
 /// One step from a column's text to a field's text. All but `default` leave empty text empty.
@@ -37,9 +38,6 @@ pub(crate) enum Transform {
     /// This text where there is none.
     Default(String),
 }
-
-/// Why a transform refused a text. It does not repeat the text, so that refusals can be counted by it.
-pub(crate) type Problem = Cow<'static, str>;
 
 impl Transform {
     /// Applies the transform.

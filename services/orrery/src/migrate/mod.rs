@@ -18,7 +18,7 @@ use clap::{Args, Subcommand};
 pub use self::apply::{Migrator, Patience};
 pub use self::file::{FileError, Migration, Section};
 pub use self::folder::Folder;
-use crate::{cluster, say, up};
+use crate::{cluster, say};
 
 /// What every `orrery migrate` command takes.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct Options {
     #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Where `orrery up` keeps its private cluster, which must be running.
-    #[arg(long, global = true, value_name = "DIR", default_value = up::DATA_DIR)]
+    #[arg(long, global = true, value_name = "DIR", default_value = cluster::DATA_DIR)]
     data_dir: PathBuf,
     /// The folder of migrations. Default: ./migrations where that is Orrery's own, else the files that were compiled in.
     #[arg(long, global = true, value_name = "DIR")]
@@ -100,7 +100,7 @@ impl Options {
     fn migrator(&self) -> anyhow::Result<Migrator> {
         let url = match &self.database_url {
             Some(url) => url.clone(),
-            None => match cluster::remembered_url(&self.data_dir, up::DATABASE)? {
+            None => match cluster::remembered_url(&self.data_dir, cluster::DATABASE)? {
                 Some(url) => url,
                 None => bail!(
                     "which database? Name it with --database-url, or run `orrery up` first, which makes one in {}",

@@ -15,12 +15,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::services::Services;
 use self::storage::Storage;
+use crate::cluster::DATA_DIR;
 use crate::say;
-
-/// Where the private cluster lies unless told otherwise.
-pub(crate) const DATA_DIR: &str = ".orrery";
-/// The database of the private cluster.
-pub(crate) const DATABASE: &str = "orrery";
 
 /// What `orrery up` takes.
 #[derive(Args, Debug)]

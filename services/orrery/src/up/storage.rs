@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use super::{DATABASE, Options};
-use crate::cluster::{Cluster, ClusterOptions, Role, Shutdown};
+use super::Options;
+use crate::cluster::{Cluster, ClusterOptions, DATABASE, Role, Shutdown};
 use crate::migrate::{Folder, Migrator, Patience};
 use crate::{database, say};
 
