@@ -174,6 +174,8 @@ fn with_reflection(routes: Routes, service_names: &[&str]) -> anyhow::Result<Rou
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            // The details of errors, so that a command-line client can print them.
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
         ];
         let mut builder = tonic_reflection::server::Builder::configure().include_reflection_service(false);
         for set in sets {

@@ -108,6 +108,11 @@ def test_what_is_described_is_the_contract(pool):
     assert len([name for name in described if name.startswith(SERVICE)]) == 12
 
 
+def test_the_details_of_errors_are_described(pool):
+    for name in ("ErrorInfo", "BadRequest", "ResourceInfo", "RetryInfo"):
+        assert pool.FindMessageTypeByName(f"google.rpc.{name}").fields
+
+
 def test_what_does_not_exist_is_not_found(pool):
     with pytest.raises(grpc.RpcError) as raised:
         pool.FindServiceByName("orrery.catalog.v1.PaintService")
