@@ -34,9 +34,9 @@ impl Bench {
         let settings = [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")];
         let options = ClusterOptions {
             data_dir: files.path().join("cluster"),
-            postgres_bin: None,
             settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             ephemeral: true,
+            ..ClusterOptions::default()
         };
         let cluster = Cluster::start(options).await?;
         cluster.ensure_database(DATABASE).await?;

@@ -1,5 +1,7 @@
 //! Point reads that share queries answer each caller with its own product.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use futures::future::join_all;
 use orrery_proto::catalog::v1::GetProductRequest;
 use sqlx::Connection as _;
