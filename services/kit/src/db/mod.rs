@@ -136,6 +136,8 @@ impl Database {
     /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first.
     pub async fn fetch(&self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
+        // The session's own limit says the same to a server that answers.
+        let deadline = Deadline::after(deadline.bound(self.limits.statement_timeout));
         let mut attempt = 1;
         loop {
             let work = async {

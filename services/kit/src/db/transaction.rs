@@ -85,8 +85,9 @@ impl Database {
         let database = self.clone();
         let task = tokio::spawn(async move {
             let bound = deadline.bound(database.limits.transaction_timeout);
-            let mut lease = database.begin(deadline, bound).await?;
+            // From here on, the wait for a connection included: a server that answers nothing ends nothing by itself.
             let whole = Deadline::after(bound);
+            let mut lease = database.begin(whole, bound).await?;
             let outcome = within(whole, async {
                 let mut transaction = Transaction {
                     connection: lease.connection()?,
