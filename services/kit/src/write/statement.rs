@@ -61,7 +61,8 @@ impl WriteStatement {
     /// Writes the rows of these input tuples, whose keys must differ and be in order.
     ///
     /// # Errors
-    /// [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile; what the database says.
+    /// [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile, deleted one, or made one what it was to
+    /// become; what the database says.
     pub async fn run(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]]) -> Result<Written, Error> {
         let keys = self.resource.inputs().take(self.resource.key_length());
         let mut probe = Statement::new(Arc::clone(&self.probe), tuples.len());
@@ -119,7 +120,13 @@ impl WriteStatement {
         }
         let rows = transaction.fetch(statement).await?;
         let row = rows.first().ok_or_else(|| Error::internal("an update returned no count"))?;
-        Ok(row.try_get::<i64, _>(0)? as usize)
+        let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
+        let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);
+        if stored != tuples.len() || updated != differing {
+            // A row that the look at the keys had found is gone, or is no longer what the update saw when it began.
+            return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
+        }
+        Ok(updated)
     }
 }
 
@@ -182,7 +189,8 @@ fn phase_object(phase: &str) -> String {
     format!("jsonb_build_object('phase', {}::text)", literal(phase))
 }
 
-/// Updates the rows that differ and counts them.
+/// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it began: a row that
+/// another transaction holds is looked at once more when that one has ended, and may be gone then.
 fn update(resource: &Resource, mask: &UpdateMask) -> Option<String> {
     let mut assignments = Vec::new();
     let mut differences = Vec::new();
@@ -212,19 +220,22 @@ fn update(resource: &Resource, mask: &UpdateMask) -> Option<String> {
     if let Some(newest) = resource.description.newest_by {
         differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
     }
+    let (table, same_key) = (resource.description.table, same_key(resource));
     Some(format!(
-        "with updated as (\n    \
-             update {} as t\n       \
+        "with stored as materialized (\n    \
+             select i.*, ({differs}) as differing\n      \
+               from {}\n      \
+               join {table} as t on {same_key}\n\
+         ), updated as (\n    \
+             update {table} as t\n       \
                 set {}\n      \
-               from {}\n     \
-              where {}\n       \
+               from stored as i\n     \
+              where i.differing and {same_key}\n       \
                 and ({differs})\n    \
              returning 1\n\
-         )\nselect count(*) from updated",
-        resource.description.table,
-        assignments.join(",\n           "),
+         )\nselect (select count(*) from updated), count(*), count(*) filter (where differing) from stored",
         unnested(resource.inputs().collect::<Vec<_>>().into_iter()),
-        same_key(resource)
+        assignments.join(",\n           "),
     ))
 }
 
