@@ -223,6 +223,11 @@ impl Resource {
         self.stored().filter(|field| !matches!(field.kind, Kind::Timestamp(TimestampRule::Updated)))
     }
 
+    /// The place of the field of that name in an input tuple.
+    pub fn input_position(&self, name: &str) -> Option<usize> {
+        self.inputs().position(|field| field.name == name)
+    }
+
     /// The fields that a caller may overwrite.
     pub fn mutable(&self) -> impl Iterator<Item = &Field> {
         self.stored().filter(|field| field.is_mutable())

@@ -3,18 +3,14 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use orrery_proto::r#type::v1::RowError;
 use rustc_hash::FxBuildHasher;
-use tonic::Code;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::{Error, Violation};
+use super::refusal::{Refusals, row_error};
+use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::EmptyUid;
 use crate::resource::select::Columns;
-
-/// Most characters of a row error's message.
-const MAX_MESSAGE: usize = 512;
 
 /// One row of a chunk that is ready to be written.
 #[derive(Debug)]
@@ -28,17 +24,19 @@ pub struct Row {
     key_end: usize,
 }
 
-/// A chunk that is ready to be written.
+/// A chunk that is ready to be written, or what is left of one whose first rows were written before.
 #[derive(Debug)]
 pub struct Chunk {
     /// The offset of its first row.
     pub first_offset: i64,
-    /// The rows that passed every check, each key once.
+    /// The offset of the message that it came in, which places in it count from.
+    pub message_offset: i64,
+    /// The rows that passed every check, each key once, in the order of their keys.
     pub rows: Vec<Row>,
     /// A hash of each row's content, whatever became of it.
     pub hashes: Vec<u64>,
     /// Why the others did not pass.
-    pub errors: Vec<RowError>,
+    pub refusals: Refusals,
     /// How many rows gave way to a later one of the same key.
     pub superseded: usize,
     tuples: Vec<u8>,
@@ -50,7 +48,7 @@ impl Chunk {
         let mut tuples = Vec::with_capacity(messages.iter().map(Bytes::len).sum::<usize>() * 5 / 4);
         let mut rows: Vec<Row> = Vec::with_capacity(messages.len());
         let mut hashes = Vec::with_capacity(messages.len());
-        let mut errors = Vec::new();
+        let mut refusals = Refusals::default();
         for (offset, message) in (first_offset..).zip(messages) {
             let start = tuples.len();
             match resource.decode(message, EmptyUid::Refuse, &mut tuples) {
@@ -62,14 +60,19 @@ impl Chunk {
                 }
                 Err(violations) => {
                     hashes.push(xxh3_64(message));
-                    errors.extend(violations.first().map(|violation| {
+                    refusals.push(|| {
+                        let violation = violations
+                            .first()
+                            .cloned()
+                            .unwrap_or_else(|| crate::error::Violation::new("", "breaks a rule"));
                         let invalid = Error::Invalid(vec![violation.clone()]);
-                        row_error(offset, &invalid, violation)
-                    }));
+                        row_error(offset, &invalid, &violation)
+                    });
                 }
             }
         }
-        let mut chunk = Self { first_offset, rows, hashes, errors, superseded: 0, tuples };
+        let message_offset = first_offset;
+        let mut chunk = Self { first_offset, message_offset, rows, hashes, refusals, superseded: 0, tuples };
         chunk.keep_last_of_each_key();
         chunk
     }
@@ -96,14 +99,22 @@ impl Chunk {
         self.rows.sort_by(|a, b| columns(tuples, a).cmp(columns(tuples, b)));
     }
 
+    /// How many rows were sent, whatever became of them.
+    pub fn sent_rows(&self) -> usize {
+        self.hashes.len()
+    }
+
     /// The offset after its last row.
     pub fn end_offset(&self) -> i64 {
         self.first_offset + self.hashes.len() as i64
     }
 
-    /// How much memory its rows take, in bytes.
+    /// How much memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        self.tuples.len() + self.rows.len() * size_of::<Row>()
+        self.tuples.len()
+            + self.rows.len() * size_of::<Row>()
+            + self.hashes.len() * size_of::<u64>()
+            + self.refusals.bytes()
     }
 
     /// A row's input tuple.
@@ -130,21 +141,4 @@ fn key_length(resource: &Resource, tuple: &[u8]) -> usize {
     let mut columns = Columns::new(tuple);
     columns.by_ref().take(resource.key_length()).for_each(drop);
     tuple.len() - columns.rest().len()
-}
-
-/// A row error as it is sent.
-pub fn row_error(offset: i64, error: &Error, violation: &Violation) -> RowError {
-    RowError {
-        offset,
-        code: i32::from(error.code()),
-        field: violation.field.chars().take(MAX_MESSAGE).collect(),
-        message: violation.description.chars().take(MAX_MESSAGE).collect(),
-        reason: error.reason().into(),
-    }
-}
-
-/// A row error that concerns the row as a whole.
-pub fn whole_row_error(offset: i64, error: &Error) -> RowError {
-    debug_assert!(error.code() != Code::Ok);
-    row_error(offset, error, &Violation::new("", error.to_string()))
 }

@@ -8,7 +8,8 @@ use orrery_proto::r#type::v1::{ReferenceCheck, RowError, RowErrorPolicy, WriteMo
 use orrery_proto::wire::WriteResponse;
 use sqlx::Row as _;
 
-use super::chunk::{Chunk, Row, row_error, whole_row_error};
+use super::chunk::{Chunk, Row};
+use super::refusal::{Refusals, row_error, whole_row_error};
 use super::session::Session;
 use super::statement::{WriteStatement, Written};
 use crate::context::Context;
@@ -44,6 +45,8 @@ pub struct Writer {
     pub validate_only: bool,
     /// Most rows in a statement.
     pub statement_rows: usize,
+    /// Most bytes of rows in a statement; one larger row stands alone.
+    pub statement_bytes: usize,
 }
 
 /// What became of a commit.
@@ -52,7 +55,24 @@ pub enum Outcome {
     /// It is committed; this is the acknowledgement.
     Committed(WriteResponse),
     /// Rows were refused, the policy is STOP, and nothing was written.
-    Refused(Vec<RowError>),
+    Refused(Refusals),
+}
+
+/// A row that the database's state refuses.
+struct RefusedRow<'r> {
+    offset: i64,
+    key: &'r [u8],
+    why: Why,
+}
+
+/// Why.
+enum Why {
+    /// The row demands an etag which is not the stored row's.
+    Etag,
+    /// What this column points at does not exist.
+    Reference(&'static str, String),
+    /// It exists and was to be created, or it does not and was to be updated.
+    Mode,
 }
 
 impl Writer {
@@ -103,70 +123,107 @@ impl Writer {
         if chunks.len() > 1 {
             rows.sort_by(|a, b| a.0.order_key(a.1).cmp(b.0.order_key(b.1)));
         }
-        let mut errors = self.changed_meanwhile(transaction, &rows).await?;
+        let mut refused = self.changed_meanwhile(transaction, &rows).await?;
         if self.references == ReferenceCheck::Reject {
             for reference in self.resource.description.references {
-                errors.extend(self.pointing_nowhere(transaction, &rows, reference).await?);
+                refused.extend(self.pointing_nowhere(transaction, &rows, reference).await?);
             }
         }
-        if !errors.is_empty() {
+        if !refused.is_empty() {
             if self.policy == RowErrorPolicy::Stop {
-                return Ok(Outcome::Refused(errors));
+                return Ok(Outcome::Refused(self.refusals(refused)));
             }
-            let refused: HashSet<i64> = errors.iter().map(|error| error.offset).collect();
-            rows.retain(|(_, row)| !refused.contains(&row.offset));
+            let offsets: HashSet<i64> = refused.iter().map(|refused| refused.offset).collect();
+            rows.retain(|(_, row)| !offsets.contains(&row.offset));
         }
         let mut ack = WriteResponse::default();
-        for batch in rows.chunks(self.statement_rows) {
+        for batch in self.batches(&rows) {
             let tuples: Vec<&[u8]> = batch.iter().map(|(chunk, row)| chunk.tuple(row)).collect();
-            let Written { created, updated, refused } = self.statement.run(transaction, &tuples).await?;
+            let Written { created, updated, refused: places } = self.statement.run(transaction, &tuples).await?;
             ack.created += created as i64;
             ack.updated += updated as i64;
-            ack.unchanged += (batch.len() - created - updated - refused.len()) as i64;
-            errors.extend(
-                refused
-                    .into_iter()
-                    .filter_map(|at| batch.get(at))
-                    .map(|(chunk, row)| whole_row_error(row.offset, &self.refused_by_mode(chunk.key(row)))),
-            );
+            ack.unchanged += (batch.len() - created - updated - places.len()) as i64;
+            refused.extend(places.into_iter().filter_map(|at| batch.get(at)).map(|(chunk, row)| RefusedRow {
+                offset: row.offset,
+                key: chunk.key(row),
+                why: Why::Mode,
+            }));
         }
-        if !errors.is_empty() && self.policy == RowErrorPolicy::Stop {
-            return Ok(Outcome::Refused(errors));
+        if !refused.is_empty() && self.policy == RowErrorPolicy::Stop {
+            return Ok(Outcome::Refused(self.refusals(refused)));
         }
-        errors.extend(chunks.iter().flat_map(|chunk| &chunk.errors).cloned());
-        errors.sort_by_key(|error| error.offset);
-        errors.dedup_by_key(|error| error.offset);
-        ack.rejected = errors.len() as i64;
-        ack.row_errors = errors;
+        let mut refusals = self.refusals(refused);
+        for chunk in chunks {
+            refusals.merge(&chunk.refusals);
+        }
+        ack.rejected = refusals.count() as i64;
+        ack.row_errors = refusals.into_errors();
         ack.superseded = chunks.iter().map(|chunk| chunk.superseded as i64).sum();
         ack.committed_offset = chunks.last().map_or(0, Chunk::end_offset);
         Ok(Outcome::Committed(ack))
     }
 
-    fn refused_by_mode(&self, key: &[u8]) -> Error {
-        let name = name(key);
-        let resource = self.resource.description.message;
-        if self.mode == WriteMode::Create {
-            Error::AlreadyExists { resource, name }
-        } else {
-            Error::NotFound { resource, name }
+    /// Cuts rows into what one statement takes.
+    fn batches<'a, 'r>(
+        &'a self,
+        mut rows: &'a [(&'r Chunk, &'r Row)],
+    ) -> impl Iterator<Item = &'a [(&'r Chunk, &'r Row)]> {
+        std::iter::from_fn(move || {
+            let mut bytes = 0;
+            let fits = |(chunk, row): &&(&Chunk, &Row)| {
+                bytes += chunk.tuple(row).len();
+                bytes <= self.statement_bytes
+            };
+            let most = rows.iter().take(self.statement_rows).take_while(fits).count().max(1).min(rows.len());
+            let (batch, rest) = rows.split_at(most);
+            rows = rest;
+            (!batch.is_empty()).then_some(batch)
+        })
+    }
+
+    /// What is said about refused rows: each once, the first by offset.
+    fn refusals(&self, mut refused: Vec<RefusedRow<'_>>) -> Refusals {
+        refused.sort_by_key(|refused| refused.offset);
+        refused.dedup_by_key(|refused| refused.offset);
+        let mut refusals = Refusals::default();
+        for refused in &refused {
+            refusals.push(|| self.row_error(refused));
+        }
+        refusals
+    }
+
+    fn row_error(&self, refused: &RefusedRow<'_>) -> RowError {
+        let (resource, name) = (self.resource.description.message, name(refused.key));
+        match &refused.why {
+            Why::Etag => {
+                let error = Error::EtagMismatch { resource, name };
+                row_error(refused.offset, &error, &Violation::new("etag", error.to_string()))
+            }
+            Why::Reference(column, target) => {
+                let violation = Violation::new(*column, format!("{target} does not exist"));
+                row_error(refused.offset, &Error::ReferenceMissing(violation.clone()), &violation)
+            }
+            Why::Mode if self.mode == WriteMode::Create => {
+                whole_row_error(refused.offset, &Error::AlreadyExists { resource, name })
+            }
+            Why::Mode => whole_row_error(refused.offset, &Error::NotFound { resource, name }),
         }
     }
 
     /// The rows that demand an etag which is not the stored row's. The stored rows are locked.
-    async fn changed_meanwhile(
+    async fn changed_meanwhile<'r>(
         &self,
         transaction: &mut Transaction<'_>,
-        rows: &[(&Chunk, &Row)],
-    ) -> Result<Vec<RowError>, Error> {
-        let demanding: Vec<&(&Chunk, &Row)> = rows.iter().filter(|(_, row)| !row.etag.is_empty()).collect();
+        rows: &[(&'r Chunk, &'r Row)],
+    ) -> Result<Vec<RefusedRow<'r>>, Error> {
+        let demanding: Vec<&(&'r Chunk, &'r Row)> = rows.iter().filter(|(_, row)| !row.etag.is_empty()).collect();
         let [key] = self.resource.description.key else { return Ok(Vec::new()) };
         if demanding.is_empty() {
             return Ok(Vec::new());
         }
         let selection = Selection::whole(self.resource);
         let table = self.resource.description.table;
-        let mut errors = Vec::new();
+        let mut refused = Vec::new();
         for batch in demanding.chunks(LOCKED_AT_ONCE) {
             let uids = batch.iter().map(|(chunk, row)| first_text(chunk.key(row)));
             let select = Statement::new(
@@ -187,28 +244,26 @@ impl Writer {
             for (chunk, row) in batch {
                 let uid = first_text(chunk.key(row));
                 if stored.get(uid.as_bytes()).is_none_or(|stored| *stored != row.etag) {
-                    let error =
-                        Error::EtagMismatch { resource: self.resource.description.message, name: uid.to_owned() };
-                    errors.push(row_error(row.offset, &error, &Violation::new("etag", error.to_string())));
+                    refused.push(RefusedRow { offset: row.offset, key: chunk.key(row), why: Why::Etag });
                 }
             }
         }
-        Ok(errors)
+        Ok(refused)
     }
 
     /// The rows whose reference has no target. The targets are locked, so that they stay until the commit.
-    async fn pointing_nowhere(
+    async fn pointing_nowhere<'r>(
         &self,
         transaction: &mut Transaction<'_>,
-        rows: &[(&Chunk, &Row)],
-        reference: &Reference,
-    ) -> Result<Vec<RowError>, Error> {
-        let column = self.resource.inputs().position(|field| field.name == reference.column).unwrap_or_default();
+        rows: &[(&'r Chunk, &'r Row)],
+        reference: &'static Reference,
+    ) -> Result<Vec<RefusedRow<'r>>, Error> {
+        let column = self.resource.input_position(reference.column).unwrap_or_default();
         let pointing = |chunk: &'_ Chunk, row: &'_ Row| -> Option<String> {
             let value = Columns::new(chunk.tuple(row)).nth(column).flatten()?;
             Some(String::from_utf8_lossy(value).into_owned())
         };
-        let mut errors = Vec::new();
+        let mut refused = Vec::new();
         for batch in rows.chunks(self.statement_rows) {
             let mut targets: Vec<String> = batch.iter().filter_map(|(chunk, row)| pointing(chunk, row)).collect();
             targets.sort_unstable();
@@ -227,11 +282,11 @@ impl Writer {
             }
             for (chunk, row) in batch {
                 let Some(target) = pointing(chunk, row).filter(|target| !found.contains(target)) else { continue };
-                let violation = Violation::new(reference.column, format!("{target} does not exist"));
-                errors.push(row_error(row.offset, &Error::ReferenceMissing(violation.clone()), &violation));
+                let why = Why::Reference(reference.column, target);
+                refused.push(RefusedRow { offset: row.offset, key: chunk.key(row), why });
             }
         }
-        Ok(errors)
+        Ok(refused)
     }
 }
 

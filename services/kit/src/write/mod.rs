@@ -4,12 +4,18 @@
 //! - [`chunk`]: a chunk's rows, decoded, checked and hashed
 //! - [`session`]: the ledger of named writes: how far they have come, and what was committed where
 //! - [`commit`]: chunks and ledger in one transaction
+//! - [`refusal`]: why rows are refused, counted and bounded
+//! - [`start`]: what holds for a whole stream
+//! - [`queue`]: what was received and is not committed yet
 //! - [`stream`]: the protocol of `WriteX`
 //! - [`single`]: create, update and delete
 
 pub mod chunk;
 pub mod commit;
+mod queue;
+pub mod refusal;
 pub mod session;
 pub mod single;
+mod start;
 pub mod statement;
 pub mod stream;

@@ -7,8 +7,8 @@ use prost_types::FieldMask;
 use sqlx::Row as _;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::start::check_id;
 use super::statement::WriteStatement;
-use super::stream::check_id;
 use crate::context::Context;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;

@@ -1,0 +1,223 @@
+//! What was received and is not committed yet, in the order in which it came. An error waits in its place as well: everything that came
+//! before it is committed and acknowledged first.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use orrery_proto::r#type::v1::RowErrorPolicy;
+use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest};
+
+use super::chunk::Chunk;
+use super::commit::Writer;
+use super::refusal::Refusals;
+use crate::context::Context;
+use crate::error::{Error, Violation};
+
+/// What waits.
+enum Waiting {
+    Chunk(Chunk),
+    Repeated(Repeated),
+    End(Error),
+}
+
+/// Rows that came before, to be compared with what was committed.
+pub(super) struct Repeated {
+    /// The offset of the first.
+    pub(super) offset: i64,
+    /// A hash of each one's content.
+    pub(super) hashes: Vec<u64>,
+}
+
+/// A chunk that ends the stream: the policy is STOP and rows of it were refused.
+pub(super) struct Refused {
+    /// Which, and why.
+    pub(super) refusals: Refusals,
+    message_offset: i64,
+}
+
+/// What is to be done next.
+pub(super) enum Next {
+    /// These chunks are to be committed together.
+    Commit(Vec<Chunk>),
+    /// These rows are to be compared.
+    Compare(Repeated),
+    /// The stream ends with refused rows.
+    Refuse(Refused),
+    /// The stream ends with an error.
+    End(Error),
+}
+
+/// The queue of one stream.
+pub(super) struct Queue {
+    writer: Arc<Writer>,
+    /// Whether rows that came before may come again.
+    resumable: bool,
+    /// Most rows that share a commit, and that wait.
+    max_rows: usize,
+    /// Most bytes that wait; one message more than that.
+    max_bytes: usize,
+    max_chunk_rows: usize,
+    /// Every row before it was received.
+    received: i64,
+    waiting: VecDeque<Waiting>,
+    rows: usize,
+    bytes: usize,
+    /// Chunks that share a commit are committed one by one after one of them was refused.
+    alone: bool,
+    /// Nothing that comes now is wanted: the stream ends with something that waits.
+    closed: bool,
+}
+
+impl Queue {
+    /// An empty queue of a stream that goes on from `received`.
+    pub(super) fn new(context: &Context, writer: Arc<Writer>, resumable: bool, received: i64) -> Self {
+        Self {
+            writer,
+            resumable,
+            max_rows: context.stream.write_batch_rows,
+            max_bytes: context.stream.write_batch_bytes,
+            max_chunk_rows: context.database.limits().max_statement_rows,
+            received,
+            waiting: VecDeque::new(),
+            rows: 0,
+            bytes: 0,
+            alone: false,
+            closed: false,
+        }
+    }
+
+    /// Whether another message may be received.
+    pub(super) fn has_room(&self) -> bool {
+        !self.closed && self.rows < self.max_rows && self.bytes < self.max_bytes
+    }
+
+    /// Takes a message in.
+    pub(super) fn receive(&mut self, request: WriteRequest) {
+        if let Err(error) = self.try_receive(request) {
+            self.end(error);
+        }
+    }
+
+    /// The stream ends with this error, after everything that was received before it.
+    pub(super) fn end(&mut self, error: Error) {
+        self.closed = true;
+        self.waiting.push_back(Waiting::End(error));
+    }
+
+    fn try_receive(&mut self, request: WriteRequest) -> Result<(), Error> {
+        let chunk = match request.message {
+            Some(WriteMessage::Chunk(chunk)) => chunk,
+            Some(WriteMessage::Start(_)) => return Err(Error::invalid("start", "was sent before")),
+            None => return Err(Error::invalid("chunk", "is required")),
+        };
+        let WriteChunk { offset, rows } = chunk;
+        let plural = self.writer.resource.plural;
+        let most = self.max_chunk_rows;
+        if rows.is_empty() {
+            return Err(Error::invalid(format!("chunk.{plural}"), "must hold at least one row"));
+        }
+        if rows.len() > most {
+            let why = format!("holds {} rows; a chunk is committed whole, and at most {most} can be", rows.len());
+            return Err(Error::invalid(format!("chunk.{plural}"), why));
+        }
+        if offset < 0 || offset > i64::MAX - most as i64 {
+            return Err(Error::invalid("chunk.offset", "must be the number of rows sent before"));
+        }
+        if offset > self.received || (offset < self.received && !self.resumable) {
+            return Err(Error::OffsetGap { expected: self.received });
+        }
+        let repeated = usize::try_from(self.received - offset).unwrap_or(usize::MAX).min(rows.len());
+        let (repeated, new) = rows.split_at(repeated);
+        if !repeated.is_empty() {
+            let hashes = Chunk::decode(self.writer.resource, offset, repeated).hashes;
+            self.rows += hashes.len();
+            self.bytes += hashes.len() * size_of::<u64>();
+            self.waiting.push_back(Waiting::Repeated(Repeated { offset, hashes }));
+        }
+        if !new.is_empty() {
+            let mut chunk = Chunk::decode(self.writer.resource, self.received, new);
+            chunk.message_offset = offset;
+            self.received = chunk.end_offset();
+            self.closed = self.refuses(&chunk);
+            self.rows += chunk.sent_rows();
+            self.bytes += chunk.bytes();
+            self.waiting.push_back(Waiting::Chunk(chunk));
+        }
+        Ok(())
+    }
+
+    fn refuses(&self, chunk: &Chunk) -> bool {
+        self.writer.policy == RowErrorPolicy::Stop && !chunk.refusals.is_empty()
+    }
+
+    /// Takes out what is to be done next. Chunks that wait share a commit: as many as fit a statement and have no key in common,
+    /// so that each is counted as if it had come alone.
+    pub(super) fn next(&mut self) -> Option<Next> {
+        let chunk = match self.waiting.pop_front()? {
+            Waiting::End(error) => return Some(Next::End(error)),
+            Waiting::Repeated(repeated) => {
+                self.rows -= repeated.hashes.len();
+                self.bytes -= repeated.hashes.len() * size_of::<u64>();
+                return Some(Next::Compare(repeated));
+            }
+            Waiting::Chunk(chunk) => self.taken(chunk),
+        };
+        if self.refuses(&chunk) {
+            return Some(Next::Refuse(Refused { refusals: chunk.refusals, message_offset: chunk.message_offset }));
+        }
+        let mut rows = chunk.sent_rows();
+        let mut chunks = vec![chunk];
+        let mut keys: HashSet<Vec<u8>> = HashSet::new();
+        while !self.alone
+            && let Some(Waiting::Chunk(next)) = self.waiting.front()
+            && rows + next.sent_rows() <= self.max_rows
+            && !self.refuses(next)
+        {
+            if keys.is_empty() {
+                keys.extend(chunks.iter().flat_map(|chunk| chunk.rows.iter().map(|row| chunk.key(row).to_vec())));
+            }
+            if next.rows.iter().any(|row| keys.contains(next.key(row))) {
+                break;
+            }
+            keys.extend(next.rows.iter().map(|row| next.key(row).to_vec()));
+            rows += next.sent_rows();
+            if let Some(Waiting::Chunk(next)) = self.waiting.pop_front() {
+                chunks.push(self.taken(next));
+            }
+        }
+        Some(Next::Commit(chunks))
+    }
+
+    fn taken(&mut self, chunk: Chunk) -> Chunk {
+        self.rows -= chunk.sent_rows();
+        self.bytes -= chunk.bytes();
+        chunk
+    }
+
+    /// What becomes of chunks of which the database refused a row: alone, the chunk ends the stream; in company, each is tried
+    /// by itself.
+    pub(super) fn put_back(&mut self, mut chunks: Vec<Chunk>, refusals: Refusals) -> Option<Refused> {
+        if chunks.len() <= 1 {
+            let message_offset = chunks.pop().map_or(0, |chunk| chunk.message_offset);
+            return Some(Refused { refusals, message_offset });
+        }
+        self.alone = true;
+        for chunk in chunks.into_iter().rev() {
+            self.rows += chunk.sent_rows();
+            self.bytes += chunk.bytes();
+            self.waiting.push_front(Waiting::Chunk(chunk));
+        }
+        None
+    }
+}
+
+impl Refused {
+    /// The error of the stream that ends here.
+    pub(super) fn error(&self, writer: &Writer) -> Error {
+        let first = self.refusals.first().cloned().unwrap_or_default();
+        let place = first.offset - self.message_offset;
+        let violation =
+            Violation::new(first.field, first.message).within(&format!("chunk.{}[{place}]", writer.resource.plural));
+        Error::RowRejected { offset: first.offset, violation }
+    }
+}
