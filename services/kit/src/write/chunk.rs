@@ -4,13 +4,17 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use rustc_hash::FxBuildHasher;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::refusal::{Refusals, row_error};
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::EmptyUid;
 use crate::resource::select::Columns;
+
+/// What stands in the ledger for a row that broke a rule. Such a row has no canonical form to hash, and nothing of it was stored; one
+/// that has been mended since has a hash, which differs.
+const REFUSED: u64 = 0;
 
 /// One row of a chunk that is ready to be written.
 #[derive(Debug)]
@@ -54,12 +58,12 @@ impl Chunk {
             match resource.decode(message, EmptyUid::Refuse, &mut tuples) {
                 Ok(decoded) => {
                     let tuple = &tuples[start..];
-                    hashes.push(xxh3_64(tuple));
+                    hashes.push(content_hash(tuple, &decoded.etag));
                     let key_end = start + key_length(resource, tuple);
                     rows.push(Row { offset, etag: decoded.etag, start, end: tuples.len(), key_end });
                 }
                 Err(violations) => {
-                    hashes.push(xxh3_64(message));
+                    hashes.push(REFUSED);
                     refusals.push(|| {
                         let violation = violations
                             .first()
@@ -141,4 +145,42 @@ fn key_length(resource: &Resource, tuple: &[u8]) -> usize {
     let mut columns = Columns::new(tuple);
     columns.by_ref().take(resource.key_length()).for_each(drop);
     tuple.len() - columns.rest().len()
+}
+
+/// A hash of what a row says. Unset fields at its end do not count: a row that was sent before a field was added to the contract, and
+/// comes again afterwards, is the same row.
+fn content_hash(tuple: &[u8], etag: &str) -> u64 {
+    let mut columns = Columns::new(tuple);
+    let mut end = 0;
+    while let Some(column) = columns.next() {
+        if column.is_some() {
+            end = tuple.len() - columns.rest().len();
+        }
+    }
+    let seed = if etag.is_empty() { 0 } else { xxh3_64(etag.as_bytes()) };
+    xxh3_64_with_seed(&tuple[..end], seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuple(columns: &[Option<&str>]) -> Vec<u8> {
+        let mut tuple = Vec::new();
+        for column in columns {
+            tuple.extend_from_slice(&column.map_or(-1, |text| text.len() as i32).to_be_bytes());
+            tuple.extend_from_slice(column.unwrap_or_default().as_bytes());
+        }
+        tuple
+    }
+
+    #[test]
+    fn a_field_that_is_added_later_does_not_change_a_rows_hash() {
+        let hash = |columns: &[Option<&str>]| content_hash(&tuple(columns), "");
+        assert_eq!(hash(&[Some("a"), None, Some("b")]), hash(&[Some("a"), None, Some("b"), None, None]));
+        assert_ne!(hash(&[Some("a"), None, Some("b")]), hash(&[Some("a"), Some("b")]));
+        assert_ne!(hash(&[Some("a")]), hash(&[Some("a"), Some("")]));
+        assert_ne!(hash(&[Some("a")]), content_hash(&tuple(&[Some("a")]), "etag"));
+        assert_ne!(hash(&[]), REFUSED);
+    }
 }
