@@ -5,6 +5,8 @@
 //! clients give nanoseconds. Other programs may store instants outside that range, and the two infinities: they read as
 //! the nearest instant of the range, while [`to_sql_literal`] keeps them exact, so that a cursor can stand on such a row.
 
+use std::time::SystemTime;
+
 /// 0001-01-01T00:00:00Z, in seconds since 1970.
 const FIRST_SECOND: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z, in seconds since 1970.
@@ -31,6 +33,14 @@ pub fn to_postgres(seconds: i64, nanos: i32) -> Result<i64, &'static str> {
         return Err("nanos must be between 0 and 999,999,999");
     }
     Ok((seconds - POSTGRES_EPOCH) * MICROS + i64::from(nanos / 1_000))
+}
+
+/// Microseconds since 2000-01-01T00:00:00Z by this machine's clock.
+#[must_use]
+pub fn now() -> i64 {
+    // A clock that stands before 1970 is taken for one that stands there.
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH * MICROS)
 }
 
 /// Seconds and nanoseconds of a `google.protobuf.Timestamp`, of microseconds since 2000-01-01T00:00:00Z.

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::EmptyUid;
 use crate::resource::select::Columns;
+use crate::timestamp;
 
 /// What stands in the ledger for a row that broke a rule. Such a row has no canonical form to hash, and nothing of it was stored; one
 /// that has been mended since has a hash, which differs.
@@ -41,7 +42,7 @@ pub struct Chunk {
     pub hashes: Vec<u64>,
     /// Why the others did not pass.
     pub refusals: Refusals,
-    /// How many rows gave way to a later one of the same key.
+    /// How many rows gave way to another one of the same key.
     pub superseded: usize,
     tuples: Vec<u8>,
 }
@@ -77,24 +78,35 @@ impl Chunk {
         }
         let message_offset = first_offset;
         let mut chunk = Self { first_offset, message_offset, rows, hashes, refusals, superseded: 0, tuples };
-        chunk.keep_last_of_each_key();
+        chunk.keep_one_of_each_key(resource);
         chunk
     }
 
-    fn keep_last_of_each_key(&mut self) {
+    /// Of the rows of one key the last one stays; where the resource keeps the newest, the last of the newest.
+    fn keep_one_of_each_key(&mut self, resource: &Resource) {
         // Rows that come in the order of their keys, as most do, repeat none.
         if self.rows.is_sorted_by(|a, b| self.order_key(a).lt(self.order_key(b))) {
             return;
         }
-        let mut last: HashMap<&[u8], i64, FxBuildHasher> =
+        let newest = resource.description.newest_by.and_then(|name| resource.input_position(name));
+        let now = timestamp::now();
+        let age = |tuple: &[u8]| -> i64 {
+            let Some(at) = newest else { return 0 };
+            let value = Columns::new(tuple).nth(at).flatten();
+            // Unset is now.
+            value.and_then(|value| value.try_into().ok()).map_or(now, i64::from_be_bytes)
+        };
+        let mut kept: HashMap<&[u8], (i64, i64), FxBuildHasher> =
             HashMap::with_capacity_and_hasher(self.rows.len(), FxBuildHasher);
         for row in &self.rows {
-            last.insert(&self.tuples[row.start..row.key_end], row.offset);
+            let this = (age(&self.tuples[row.start..row.end]), row.offset);
+            let best = kept.entry(&self.tuples[row.start..row.key_end]).or_insert(this);
+            *best = this.max(*best);
         }
         let before = self.rows.len();
-        if last.len() < before {
+        if kept.len() < before {
             let keep: Vec<bool> =
-                self.rows.iter().map(|row| last[&self.tuples[row.start..row.key_end]] == row.offset).collect();
+                self.rows.iter().map(|row| kept[&self.tuples[row.start..row.key_end]].1 == row.offset).collect();
             let mut keep = keep.into_iter();
             self.rows.retain(|_| keep.next().unwrap_or(true));
             self.superseded = before - self.rows.len();
