@@ -12,3 +12,4 @@ mod migrations;
 mod slices;
 mod timestamp;
 mod up;
+mod writes;

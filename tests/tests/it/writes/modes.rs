@@ -1,0 +1,132 @@
+//! What a mode, a mask and a dry run do to rows that exist and rows that do not.
+
+use orrery_proto::catalog::v1::Product;
+use orrery_proto::r#type::v1::{RowErrorPolicy, Status as Phase, WriteMode, WriteStart};
+use tonic::Code;
+
+use super::Fixture;
+use super::stream::{PRODUCTS, Totals, mask, named, product, write};
+
+fn skipping(mode: WriteMode) -> WriteStart {
+    WriteStart { mode: mode.into(), on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() }
+}
+
+fn codes(totals: &Totals) -> Vec<(i64, Code)> {
+    totals.errors.iter().map(|error| (error.offset, Code::from_i32(error.code))).collect()
+}
+
+fn full(uid: &str) -> Product {
+    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    Product {
+        status: Some(Phase { phase: "retired".to_owned(), details: None }),
+        labels: [text("season", "autumn"), text("colour", "red")].into(),
+        annotations: [text("source/code", "A1"), text("note", "\"quoted\"\n")].into(),
+        ..product(uid, "Full")
+    }
+}
+
+#[tokio::test]
+async fn each_mode_writes_its_rows_and_refuses_the_others() {
+    let fixture = Fixture::new().await;
+    let channel = || fixture.server.channel();
+    let (_, end) = write(channel(), PRODUCTS, WriteStart::default(), &[product("old", "before")]).await;
+    end.unwrap();
+
+    let rows = [product("old", "create"), product("new1", "create")];
+    let (totals, end) = write(channel(), PRODUCTS, skipping(WriteMode::Create), &rows).await;
+    end.unwrap();
+    assert_eq!((totals.counts(), codes(&totals)), ([1, 0, 0, 1, 0], vec![(0, Code::AlreadyExists)]));
+    assert!(totals.errors[0].message.contains("prd_old"), "{:?}", totals.errors);
+    assert_eq!(fixture.product("old", "name").await.unwrap(), "before");
+
+    let rows = [product("new2", "update"), product("old", "update"), product("new1", "create")];
+    let (totals, end) = write(channel(), PRODUCTS, skipping(WriteMode::Update), &rows).await;
+    end.unwrap();
+    assert_eq!((totals.counts(), codes(&totals)), ([0, 1, 1, 1, 0], vec![(0, Code::NotFound)]));
+    assert_eq!(fixture.product("old", "name").await.unwrap(), "update");
+
+    for mode in [WriteMode::Upsert, WriteMode::Unspecified] {
+        let uid = format!("new{}", mode as i32 + 5);
+        let rows = [product("old", &uid), product(&uid, "upsert"), product("new1", "create")];
+        let (totals, end) = write(channel(), PRODUCTS, skipping(mode), &rows).await;
+        end.unwrap();
+        assert_eq!(totals.counts(), [1, 1, 1, 0, 0]);
+    }
+    assert_eq!(fixture.count("catalog.product").await, 4);
+}
+
+#[tokio::test]
+async fn a_mask_says_what_is_overwritten_and_a_new_row_takes_everything() {
+    let fixture = Fixture::new().await;
+    let channel = || fixture.server.channel();
+    let masked = |paths: &[&str]| WriteStart { update_mask: Some(mask(paths)), ..WriteStart::default() };
+    let jsonb = "jsonb_build_array(name, status, labels, annotations)";
+    let whole = r#"["Full", {"phase": "retired"}, {"colour": "red", "season": "autumn"}, {"note": "\"quoted\"\n", "source/code": "A1"}]"#;
+
+    // Without a mask: what is set. (A full row set on a new one is stored as it is.)
+    let cases: &[(&str, Option<&[&str]>, Product, &str)] = &[
+        (
+            "unset",
+            None,
+            product("unset", "Renamed"),
+            r#"["Renamed", {"phase": "retired"}, {"colour": "red", "season": "autumn"}, {"note": "\"quoted\"\n", "source/code": "A1"}]"#,
+        ),
+        ("empty", Some(&[]), product("empty", ""), whole),
+        ("star", Some(&["*"]), product("star", ""), r#"[null, {"phase": "active"}, {}, {}]"#),
+        (
+            "paths",
+            Some(&["name", "labels"]),
+            Product { labels: [("a".to_owned(), "b".to_owned())].into(), ..full("paths") },
+            r#"["Full", {"phase": "retired"}, {"a": "b"}, {"note": "\"quoted\"\n", "source/code": "A1"}]"#,
+        ),
+        (
+            "keys",
+            Some(&["labels.season", "annotations.source/code", "status.phase"]),
+            Product { labels: [("season".to_owned(), "spring".to_owned())].into(), ..product("keys", "not this") },
+            r#"["Full", {"phase": "active"}, {"colour": "red", "season": "spring"}, {"note": "\"quoted\"\n"}]"#,
+        ),
+    ];
+    for (uid, paths, change, expected) in cases {
+        let start = paths.map_or_else(WriteStart::default, masked);
+        let (totals, end) = write(channel(), PRODUCTS, start.clone(), &[full(uid)]).await;
+        end.unwrap();
+        assert_eq!(totals.created, 1);
+        assert_eq!(fixture.product(uid, jsonb).await.unwrap(), whole, "a new row takes everything, whatever the mask");
+        let (totals, end) = write(channel(), PRODUCTS, start.clone(), std::slice::from_ref(change)).await;
+        end.unwrap();
+        let changes = i64::from(*expected != whole);
+        assert_eq!(totals.counts(), [0, changes, 1 - changes, 0, 0], "{uid}");
+        assert_eq!(&fixture.product(uid, jsonb).await.unwrap(), expected, "{uid}");
+        let (totals, end) = write(channel(), PRODUCTS, start, std::slice::from_ref(change)).await;
+        end.unwrap();
+        assert_eq!(totals.counts(), [0, 0, 1, 0, 0], "{uid}: the second time");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_as_if_and_keeps_nothing() {
+    let fixture = Fixture::new().await;
+    let channel = || fixture.server.channel();
+    let (_, end) = write(channel(), PRODUCTS, WriteStart::default(), &[product("a", "A"), product("b", "B")]).await;
+    end.unwrap();
+    let before = fixture.product("a", "xmin").await;
+
+    let start = WriteStart { validate_only: true, on_row_error: RowErrorPolicy::Skip.into(), ..named("dry") };
+    let rows = [
+        product("a", "changed"),
+        product("b", "B"),
+        product("c", "C"),
+        Product { etag: "stale".to_owned(), ..product("d", "D") },
+        product("bad uid", ""),
+    ];
+    for _ in 0..2 {
+        let (totals, end) = write(channel(), PRODUCTS, start.clone(), &rows).await;
+        end.unwrap();
+        assert_eq!((totals.committed_offset, totals.counts()), (5, [1, 1, 1, 2, 0]));
+        assert_eq!(codes(&totals), [(3, Code::Aborted), (4, Code::InvalidArgument)]);
+    }
+    assert_eq!(fixture.product("a", "xmin").await, before, "nothing was kept");
+    assert_eq!(fixture.count("catalog.product").await, 2);
+    assert_eq!(fixture.count("catalog.write_session").await, 0, "the write_id neither");
+    assert_eq!(fixture.count("catalog.write_commit").await, 0);
+}
