@@ -7,9 +7,12 @@
     reason = "a test stops at the first surprise, and not every test uses everything"
 )]
 
+mod exactly_once;
 mod input;
 mod metrics;
 mod modes;
+mod row_errors;
+mod sessions;
 pub(crate) mod stream;
 mod unchanged;
 
