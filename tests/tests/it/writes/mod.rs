@@ -10,7 +10,9 @@
 mod exactly_once;
 mod input;
 mod metrics;
+mod model;
 mod modes;
+mod properties;
 mod row_errors;
 mod sessions;
 pub(crate) mod stream;
