@@ -7,8 +7,13 @@
     reason = "a test stops at the first surprise, and not every test uses everything"
 )]
 
+mod backpressure;
+mod batching;
+mod contention;
+mod endings;
 mod exactly_once;
 mod input;
+mod kills;
 mod metrics;
 mod model;
 mod modes;
