@@ -12,6 +12,7 @@ use super::commit::Writer;
 use super::refusal::Refusals;
 use crate::context::Context;
 use crate::error::{Error, Violation};
+use crate::resource::select::Columns;
 
 /// What waits.
 enum Waiting {
@@ -166,20 +167,14 @@ impl Queue {
             return Some(Next::Refuse(Refused { refusals: chunk.refusals, message_offset: chunk.message_offset }));
         }
         let mut rows = chunk.sent_rows();
+        let mut keys = Keys::of(&chunk);
         let mut chunks = vec![chunk];
-        let mut keys: HashSet<Vec<u8>> = HashSet::new();
         while !self.alone
             && let Some(Waiting::Chunk(next)) = self.waiting.front()
             && rows + next.sent_rows() <= self.max_rows
             && !self.refuses(next)
+            && keys.add(&chunks, next)
         {
-            if keys.is_empty() {
-                keys.extend(chunks.iter().flat_map(|chunk| chunk.rows.iter().map(|row| chunk.key(row).to_vec())));
-            }
-            if next.rows.iter().any(|row| keys.contains(next.key(row))) {
-                break;
-            }
-            keys.extend(next.rows.iter().map(|row| next.key(row).to_vec()));
             rows += next.sent_rows();
             if let Some(Waiting::Chunk(next)) = self.waiting.pop_front() {
                 chunks.push(self.taken(next));
@@ -208,6 +203,45 @@ impl Queue {
             self.waiting.push_front(Waiting::Chunk(chunk));
         }
         None
+    }
+}
+
+/// The keys of the chunks that are to share a commit: as long as each chunk's keys lie beyond those before, which is how most come,
+/// only the last one, else all of them.
+enum Keys {
+    Ascending(Option<Vec<u8>>),
+    All(HashSet<Vec<u8>>),
+}
+
+impl Keys {
+    fn of(chunk: &Chunk) -> Self {
+        Self::Ascending(chunk.rows.last().map(|row| chunk.key(row).to_vec()))
+    }
+
+    /// Adds a chunk's keys, unless one of them is there.
+    fn add(&mut self, before: &[Chunk], next: &Chunk) -> bool {
+        let own = || next.rows.iter().map(|row| next.key(row).to_vec());
+        if let Self::Ascending(last) = self {
+            let beyond = match (last.as_deref(), next.rows.first()) {
+                (Some(last), Some(first)) => Columns::new(last).lt(next.order_key(first)),
+                _ => true,
+            };
+            if beyond {
+                if let Some(row) = next.rows.last() {
+                    *last = Some(next.key(row).to_vec());
+                }
+                return true;
+            }
+            let all = before.iter().flat_map(|chunk| chunk.rows.iter().map(|row| chunk.key(row).to_vec()));
+            *self = Self::All(all.collect());
+        }
+        match self {
+            Self::All(keys) if own().all(|key| !keys.contains(&key)) => {
+                keys.extend(own());
+                true
+            }
+            _ => false,
+        }
     }
 }
 
