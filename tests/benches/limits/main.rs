@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p orrery-tests` prints the table. Settings, by environment: `ORRERY_BENCH_ROWS` (products to stream, default 1,000,000),
 //! `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_SECONDS` (of point reads, default 5), `ORRERY_BENCH_RUNS`
-//! (repetitions, of which the median counts, default 3), `ORRERY_BENCH_ONLY` (some of `stream,get,upsert`). Everything runs on this machine: Postgres, the service and its client share the
+//! (repetitions, of which the median counts, default 3), `ORRERY_BENCH_ONLY` (some of `stream,depth,get,upsert`). Everything runs on this machine: Postgres, the service and its client share the
 //! cores, so that the client's work is in the service's figure.
 
 mod postgres;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+/// Pages of which the median counts, at either depth.
+const PAGES: usize = 200;
 /// Calls under way at once in the point reads.
 const CALLERS: usize = 32;
 
@@ -26,7 +28,7 @@ fn wanted(work: &str, runs: usize) -> usize {
     if only.is_empty() || only.split(',').any(|wanted| wanted == work) { runs } else { 0 }
 }
 
-/// Operations per second, the median of several runs.
+/// Measurements, of which the median counts.
 struct Rate(Vec<f64>);
 
 impl Rate {
@@ -70,6 +72,17 @@ async fn main() -> anyhow::Result<()> {
         eprintln!("stream, run {run}: {:.0}/s of {:.0}/s", stream.0[run - 1], copy_out.0[run - 1]);
     }
 
+    let mut depth = None;
+    if wanted("depth", 1) > 0 {
+        let behind = service.token_behind(rows / 10 * 9).await?;
+        let (mut first, mut deep) = (Rate(Vec::new()), Rate(Vec::new()));
+        for _ in 0..PAGES {
+            first.0.push(service.page("").await?.as_secs_f64());
+            deep.0.push(service.page(&behind).await?.as_secs_f64());
+        }
+        depth = Some((first.median() * 1e3, deep.median() * 1e3));
+    }
+
     let (mut pgbench, mut get) = (Rate(Vec::new()), Rate(Vec::new()));
     for run in 1..=wanted("get", runs) {
         pgbench.0.push(postgres.pgbench(CALLERS, seconds)?);
@@ -94,6 +107,13 @@ async fn main() -> anyhow::Result<()> {
     row(&format!("upsert {writes} new products"), "COPY FROM, same table", copy_in.median(), create.median());
     row("upsert them again, unchanged", "COPY FROM, same table", copy_in.median(), again.median());
     row(&format!("get one product, {CALLERS} callers"), "pgbench, prepared select", pgbench.median(), get.median());
+    if let Some((first, deep)) = depth {
+        println!(
+            "\npage of 200 behind {} products: {deep:.2} ms; the first: {first:.2} ms; ratio {:.2}",
+            rows / 10 * 9,
+            deep / first
+        );
+    }
     println!(
         "\npeak memory of the service: {} MiB after {rows} products streamed, {} MiB in all",
         stream_memory >> 20,

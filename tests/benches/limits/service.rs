@@ -18,6 +18,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::postgres::FIRST_WRITTEN;
 
+/// Rows in one message of a read whose depth is measured.
+const PAGE: i32 = 200;
 /// Rows in one message of a write.
 const CHUNK: usize = 2_000;
 
@@ -94,6 +96,34 @@ impl Service {
             count += page.products.len();
         }
         Ok((count, started.elapsed()))
+    }
+
+    /// The token behind the first `rows` products, or where the page that holds them ends.
+    pub(crate) async fn token_behind(&self, rows: usize) -> anyhow::Result<String> {
+        let request = StreamProductsRequest { page_size: PAGE, ..StreamProductsRequest::default() };
+        let mut stream = self.client().stream_products(request).await?.into_inner();
+        let mut count = 0;
+        while let Some(page) = stream.message().await? {
+            count += page.products.len();
+            if count >= rows {
+                return Ok(page.resume_token);
+            }
+        }
+        anyhow::bail!("there are only {count} products")
+    }
+
+    /// How long the page behind a token takes.
+    pub(crate) async fn page(&self, resume_token: &str) -> anyhow::Result<Duration> {
+        let request = StreamProductsRequest {
+            page_size: PAGE,
+            resume_token: resume_token.to_owned(),
+            ..StreamProductsRequest::default()
+        };
+        let started = Instant::now();
+        let mut stream = self.client().stream_products(request).await?.into_inner();
+        let page = stream.message().await?.context("no page")?;
+        anyhow::ensure!(!page.products.is_empty(), "an empty page");
+        Ok(started.elapsed())
     }
 
     /// Gets random products and returns the rate.
