@@ -110,6 +110,7 @@ pub async fn list(context: &Context, request: ListRequest) -> Result<Encoded, Er
         Ok(rows) => rows.min(MAX_PAGE_SIZE),
     };
     let mut cursor = token.open(context, &scan, "page_token", &page_token, deadline).await?;
+    cursor.ask_for(rows);
     let page = scan.page(&mut cursor, rows, deadline).await?;
     let tail = if page.end { Bytes::new() } else { token.seal(context, &cursor, deadline).await? };
     Ok(Encoded { rows: page.rows as u64, body: page.body.into(), tail })

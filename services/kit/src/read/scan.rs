@@ -73,6 +73,11 @@ impl Cursor {
     pub fn at(position: Option<Position>, windowed: bool) -> Self {
         Self { position, window: windowed.then_some(FIRST_WINDOW), limit: FIRST_LIMIT }
     }
+
+    /// Asks for so many rows at once, for a page that is the only one: there is no next one to learn from its rows' size.
+    pub fn ask_for(&mut self, rows: usize) {
+        self.limit = rows;
+    }
 }
 
 /// Rows as they stand in a page message.
