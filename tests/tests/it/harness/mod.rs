@@ -17,10 +17,14 @@
 mod catalog;
 mod database;
 mod postgres;
+mod products;
 mod programs;
+mod refusal;
 
 pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;
 pub(crate) use orrery::cluster::Role;
 pub(crate) use postgres::Postgres;
+pub(crate) use products::{product, run, seed, timestamp, uid, uids};
 pub(crate) use programs::program;
+pub(crate) use refusal::{assert_invalid, refusal};

@@ -1,0 +1,42 @@
+//! What a call was refused with.
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// A status taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The code.
+    pub(crate) code: Code,
+    /// `ErrorInfo.reason`, empty where there is none.
+    pub(crate) reason: String,
+    /// The fields that `BadRequest` names.
+    pub(crate) fields: Vec<String>,
+}
+
+/// Takes a status apart, and checks what holds for all: an ErrorInfo of the domain `orrery`, details below 4 KiB, and no word of
+/// the database's in any text.
+#[track_caller]
+pub(crate) fn refusal(status: &Status) -> Refusal {
+    let Some(info) = status.get_details_error_info() else { unreachable!("every error has a reason: {status:?}") };
+    assert_eq!(info.domain, "orrery", "{status:?}");
+    assert!(status.details().len() < 4096, "{} bytes of details", status.details().len());
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    let mut texts = vec![status.message().to_owned(), format!("{:?}", info.metadata)];
+    texts.extend(violations.iter().map(|violation| violation.description.clone()));
+    for text in texts {
+        for secret in ["select ", "insert ", "127.0.0.1", "_service", "password", "relation", "sqlx", "SQLSTATE"] {
+            assert!(!text.contains(secret), "{text:?} holds {secret:?}");
+        }
+    }
+    let fields = violations.into_iter().map(|violation| violation.field).collect();
+    Refusal { code: status.code(), reason: info.reason, fields }
+}
+
+/// Checks that a call was refused with INVALID_ARGUMENT, for `reason` and because of the one field `field`.
+#[track_caller]
+pub(crate) fn assert_invalid<T: std::fmt::Debug>(answer: Result<T, Status>, reason: &str, field: &str) {
+    let status = answer.unwrap_err();
+    let expected = Refusal { code: Code::InvalidArgument, reason: reason.to_owned(), fields: vec![field.to_owned()] };
+    assert_eq!(refusal(&status), expected, "{status:?}");
+}
