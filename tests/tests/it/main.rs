@@ -10,6 +10,7 @@ mod label_selector;
 mod lists;
 mod loader;
 mod migrations;
+mod plans;
 mod slices;
 mod streams;
 mod timestamp;

@@ -1,0 +1,249 @@
+//! What reads cost: the SQL that the service sent is taken from the server's log and explained.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use orrery_proto::catalog::v1::{ListProductsRequest, ProductFilter, StreamProductsRequest};
+use orrery_proto::r#type::v1::TimeRange;
+use prost_types::FieldMask;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use tokio_stream::StreamExt as _;
+
+use crate::harness::{CatalogServer, Postgres, Role, TestDatabase, run, seed, timestamp, uid};
+
+const ROWS: usize = 120_000;
+
+/// A server that logs every statement, with a catalog as it is right after it was loaded: neither vacuumed nor analyzed.
+async fn loaded() -> (TestDatabase, PgConnection, CatalogServer) {
+    let postgres = Postgres::own_with(&[
+        ("logging_collector", "on"),
+        ("log_statement", "all"),
+        ("log_line_prefix", "%u "),
+        ("autovacuum", "off"),
+    ])
+    .await;
+    let database = postgres.create_database().await;
+    let mut operator = database.connect(Role::Operator).await;
+    seed(&mut operator, ROWS).await;
+    let server = CatalogServer::start(&database).await;
+    (database, operator, server)
+}
+
+/// The selects that the service has copied out since this was called last.
+struct Log {
+    read: i64,
+}
+
+impl Log {
+    async fn new(connection: &mut PgConnection) -> Self {
+        let mut log = Self { read: 0 };
+        log.selects(connection).await;
+        log
+    }
+
+    async fn selects(&mut self, connection: &mut PgConnection) -> Vec<String> {
+        // The collector writes with a delay: a line of our own is waited for.
+        let mark = format!("mark {}", rand::random::<u64>());
+        run(connection, &format!("select '{mark}'")).await;
+        let text = loop {
+            let text: String = sqlx::query_scalar("select pg_read_file(pg_current_logfile(), $1, 100000000)")
+                .bind(self.read)
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            if text.contains(&mark) {
+                break text;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        self.read += text.len() as i64;
+        text.lines()
+            .filter_map(|line| {
+                line.strip_prefix("catalog_service LOG:  statement: copy (")?
+                    .strip_suffix(") to stdout (format binary)")
+            })
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// A plan as a tree, with what its execution cost.
+async fn explain(connection: &mut PgConnection, select: &str) -> Value {
+    let explain = format!("explain (analyze, buffers, timing off, format json) {select}");
+    let row = sqlx::query(AssertSqlSafe(explain)).fetch_one(connection).await.unwrap();
+    let plans: Value = serde_json::from_str(&row.try_get_unchecked::<String, _>(0).unwrap()).unwrap();
+    plans[0]["Plan"].clone()
+}
+
+/// All nodes of a plan.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let mut all = vec![plan];
+    for child in plan["Plans"].as_array().into_iter().flatten() {
+        all.extend(nodes(child));
+    }
+    all
+}
+
+fn node_types(plan: &Value) -> Vec<&str> {
+    nodes(plan).into_iter().filter_map(|node| node["Node Type"].as_str()).collect()
+}
+
+fn indexes(plan: &Value) -> Vec<&str> {
+    nodes(plan).into_iter().filter_map(|node| node["Index Name"].as_str()).collect()
+}
+
+/// How many pages of 8 KiB were looked at.
+fn pages(plan: &Value) -> u64 {
+    plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap()
+}
+
+async fn read_all(server: &CatalogServer, request: StreamProductsRequest) -> usize {
+    let pages = server.client().stream_products(request).await.unwrap().into_inner();
+    pages.map(|page| page.unwrap().products.len()).fold(0, |sum, rows| sum + rows).await
+}
+
+#[tokio::test]
+async fn a_page_at_depth_costs_what_the_first_one_costs() {
+    let (_database, mut operator, server) = loaded().await;
+    let mut log = Log::new(&mut operator).await;
+    for (mask, unit) in [(vec![], "whole"), (vec!["uid".to_owned()], "uid")] {
+        let request = StreamProductsRequest {
+            read_mask: Some(FieldMask { paths: mask }),
+            page_size: 1_000,
+            ..Default::default()
+        };
+        assert_eq!(read_all(&server, request).await, ROWS);
+        let selects = log.selects(&mut operator).await;
+        assert!(selects.len() >= ROWS / 1_000, "{} selects", selects.len());
+        assert!(selects.iter().all(|select| !select.contains("offset")), "{}", selects[1]);
+        let mut costs = Vec::new();
+        // Not the first, which asks for fewer rows, nor the last, which finds fewer.
+        for at in [1, 2, selects.len() / 2, selects.len() - 3] {
+            let plan = explain(&mut operator, &selects[at]).await;
+            assert!(!node_types(&plan).iter().any(|node| node.contains("Sort") || *node == "Seq Scan"), "{plan:#}");
+            assert_eq!(indexes(&plan), ["product_pkey"], "{plan:#}");
+            assert_eq!(plan["Actual Rows"], 1_001, "{}", selects[at]);
+            costs.push(pages(&plan));
+        }
+        let (least, most) = (*costs.iter().min().unwrap(), *costs.iter().max().unwrap());
+        assert!(most * 10 <= least * 12, "{unit}: pages of the table looked at: {costs:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_order_has_an_index_at_any_depth() {
+    let (_database, mut operator, server) = loaded().await;
+    let mut log = Log::new(&mut operator).await;
+    for (column, index) in
+        [("uid", "product_pkey"), ("create_ts", "product_create_ts_idx"), ("update_ts", "product_update_ts_idx")]
+    {
+        for direction in ["asc", "desc"] {
+            let mut request = ListProductsRequest {
+                order_by: format!("{column} {direction}"),
+                page_size: 1_000,
+                read_mask: Some(FieldMask { paths: vec!["uid".to_owned()] }),
+                ..Default::default()
+            };
+            for _ in 0..60 {
+                let page = server.client().list_products(request.clone()).await.unwrap().into_inner();
+                assert_eq!(page.products.len(), 1_000);
+                request.page_token = page.next_page_token;
+            }
+            let selects = log.selects(&mut operator).await;
+            let mut costs = Vec::new();
+            for select in [&selects[1], &selects[59]] {
+                let plan = explain(&mut operator, select).await;
+                assert!(!node_types(&plan).iter().any(|node| node.contains("Sort")), "{select}: {plan:#}");
+                assert_eq!(indexes(&plan), [index], "{plan:#}");
+                costs.push(pages(&plan));
+            }
+            assert!(costs[1] * 10 <= costs[0] * 12, "{column} {direction}: {costs:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn selectors_and_phases_use_their_indexes() {
+    let (_database, mut operator, server) = loaded().await;
+    run(&mut operator, "update catalog.product set labels = labels || '{\"rare\": \"yes\"}' where uid like '%77777'")
+        .await;
+    let rare = (1..=ROWS).filter(|number| number % 100_000 == 77_777).count();
+    let mut log = Log::new(&mut operator).await;
+    let filters = [
+        (ProductFilter { label_selector: "rare=yes".to_owned(), ..Default::default() }, rare, "product_labels_idx"),
+        (
+            ProductFilter { label_selector: "rare in (yes,no)".to_owned(), ..Default::default() },
+            rare,
+            "product_labels_idx",
+        ),
+        (ProductFilter { label_selector: "rare".to_owned(), ..Default::default() }, rare, "product_labels_idx"),
+        (ProductFilter { label_selector: "rare=no".to_owned(), ..Default::default() }, 0, "product_labels_idx"),
+        (
+            ProductFilter { label_selector: "rare=yes,!other".to_owned(), ..Default::default() },
+            rare,
+            "product_labels_idx",
+        ),
+        (ProductFilter { phases: vec!["retired".to_owned()], ..Default::default() }, 120, "product_phase_idx"),
+        (
+            ProductFilter { phases: vec!["gone".to_owned(), "retired".to_owned()], ..Default::default() },
+            120,
+            "product_phase_idx",
+        ),
+        (ProductFilter { uids: vec![uid(5), uid(70_000)], ..Default::default() }, 2, "product_pkey"),
+        (
+            ProductFilter {
+                created: Some(TimeRange { start: Some(timestamp(1_767_225_600)), end: Some(timestamp(1_767_225_601)) }),
+                ..Default::default()
+            },
+            9,
+            "product_create_ts_idx",
+        ),
+        (
+            ProductFilter {
+                updated: Some(TimeRange { start: Some(timestamp(1_767_225_600)), end: Some(timestamp(1_767_225_601)) }),
+                ..Default::default()
+            },
+            9,
+            "product_update_ts_idx",
+        ),
+    ];
+    // As the catalog is right after a load, and after its statistics were taken.
+    for analyzed in [false, true] {
+        if analyzed {
+            run(&mut operator, "analyze catalog.product").await;
+        }
+        for (filter, rows, index) in &filters {
+            if !analyzed && filter.label_selector.contains(" in ") {
+                // Without statistics Postgres takes every value of a set for a hundredth of the table.
+                continue;
+            }
+            let request = StreamProductsRequest { filter: Some(filter.clone()), ..Default::default() };
+            assert_eq!(read_all(&server, request).await, *rows, "{filter:?}");
+            for select in log.selects(&mut operator).await {
+                let plan = explain(&mut operator, &select).await;
+                assert_eq!(indexes(&plan), [*index], "analyzed: {analyzed}, {select}: {plan:#}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_just_loaded_is_not_read_as_a_whole_to_find_a_label() {
+    let (_database, mut operator, server) = loaded().await;
+    // Not enough for Postgres to merge it into the index by itself, unless the index says so.
+    run(&mut operator, "select gin_clean_pending_list('catalog.product_labels_idx')").await;
+    run(
+        &mut operator,
+        "insert into catalog.product (uid, labels) \
+         select 'prd_new' || n, jsonb_build_object('shard', (n % 100)::text, 'even', (n % 2 = 0)::text) \
+         from generate_series(1, 24000) n",
+    )
+    .await;
+    let mut log = Log::new(&mut operator).await;
+    let filter = ProductFilter { label_selector: "shard=none".to_owned(), ..Default::default() };
+    assert_eq!(read_all(&server, StreamProductsRequest { filter: Some(filter), ..Default::default() }).await, 0);
+    let selects = log.selects(&mut operator).await;
+    let plan = explain(&mut operator, &selects[0]).await;
+    // 128 pages of 8 KiB wait at most, and the search itself takes a few.
+    assert!(pages(&plan) < 150, "{} pages: {plan:#}", pages(&plan));
+}
