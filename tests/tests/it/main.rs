@@ -12,6 +12,7 @@ mod loader;
 mod migrations;
 mod plans;
 mod slices;
+mod sparse_filters;
 mod streams;
 mod timestamp;
 mod tokens;
