@@ -44,7 +44,8 @@ pub struct Scan {
     pub filter: Filter,
     /// In which order.
     pub order: Order,
-    /// A page is closed once it has this many bytes.
+    /// A page is closed before the row that would take it beyond this many bytes; only a row that is larger by itself makes a
+    /// larger page, alone.
     pub page_bytes: usize,
     /// A page is closed after this time, even empty.
     pub progress_interval: Duration,
@@ -97,8 +98,10 @@ pub struct Page {
 struct Fetched {
     /// How it ended; whole if nothing was left out.
     end: CopyEnd,
-    /// Whether rows came that the page had no room for.
+    /// Whether rows came that are not in the page.
     more: bool,
+    /// Whether that was because they are too large for it.
+    full: bool,
     /// The place of the last row that was kept.
     last: Option<Position>,
 }
@@ -160,7 +163,7 @@ impl Scan {
                     let fetched = self.fetch(cursor.position.as_ref(), end.as_ref(), limit, &mut page, deadline).await;
                     (end, fetched)
                 }
-                Err(error) => (None, Fetched { end: CopyEnd::Broken(error), more: false, last: None }),
+                Err(error) => (None, Fetched { end: CopyEnd::Broken(error), more: false, full: false, last: None }),
             };
             let kept = page.rows - before;
             if let Some(last) = fetched.last {
@@ -193,7 +196,7 @@ impl Scan {
                 let fitting = self.page_bytes * page.rows / page.body.len().max(1);
                 cursor.limit = fitting.clamp(1, cursor.limit.saturating_mul(GROWTH));
             }
-            let full = page.rows >= max_rows || page.body.len() >= self.page_bytes;
+            let full = fetched.full || page.rows >= max_rows || page.body.len() >= self.page_bytes;
             if page.end || full || cursor.window.is_none() || started.elapsed() >= self.progress_interval {
                 return Ok(page);
             }
@@ -251,17 +254,24 @@ impl Scan {
         );
         let mut scratch = Vec::new();
         let mut last = Vec::new();
-        let (mut kept, mut surplus, mut more) = (0, 0, false);
+        let (mut kept, mut surplus, mut more, mut full) = (0, 0, false, false);
         let outcome = self
             .database
             .copy_out(self.request(&select, deadline), |tuple| {
-                if more || kept == limit || (page.rows > 0 && page.body.len() >= self.page_bytes) {
+                if !more && kept < limit {
+                    let before = page.body.len();
+                    self.selection.put_row(tuple, &mut scratch, &mut page.body);
+                    full = page.rows > 0 && page.body.len() > self.page_bytes;
+                    if full {
+                        page.body.truncate(before);
+                    }
+                }
+                if more || kept == limit || full {
                     more = true;
                     surplus += tuple.len();
                     let enough = surplus > SURPLUS_PAGES * self.page_bytes;
                     return Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
                 }
-                self.selection.put_row(tuple, &mut scratch, &mut page.body);
                 if self.keep_keys {
                     page.keys
                         .push((Columns::new(tuple).next().flatten().unwrap_or_default().to_vec(), page.body.len()));
@@ -275,7 +285,7 @@ impl Scan {
             .await;
         let last = (kept > 0)
             .then(|| Columns::new(&last).take(order_columns).map(|value| value.unwrap_or_default().to_vec()).collect());
-        Fetched { end: outcome.unwrap_or_else(CopyEnd::Broken), more, last }
+        Fetched { end: outcome.unwrap_or_else(CopyEnd::Broken), more, full, last }
     }
 
     /// The place `rows` rows of the order after `position`, whether they pass the filter or not; `None` if there are fewer.
