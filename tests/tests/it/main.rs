@@ -12,6 +12,7 @@ mod loader;
 mod migrations;
 mod plans;
 mod slices;
+mod slow_readers;
 mod sparse_filters;
 mod streams;
 mod timestamp;
