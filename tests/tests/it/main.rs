@@ -11,6 +11,7 @@ mod lists;
 mod loader;
 mod migrations;
 mod plans;
+mod read_masks;
 mod slices;
 mod slow_readers;
 mod sparse_filters;
