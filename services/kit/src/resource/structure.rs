@@ -1,7 +1,7 @@
 //! `google.protobuf.Struct` and jsonb: one to the other, bytes to bytes.
 //!
-//! A Struct's numbers are doubles. A stored number that a double cannot hold is given out as a string of its digits, and so is what is
-//! nested deeper than protobuf's parsers go; neither is lost when it is written back as it was read.
+//! A Struct's numbers are doubles. A stored number that a double cannot hold is given out as a string of its digits, and an entry that
+//! nests deeper than protobuf's parsers go as its JSON text; neither is lost when it is written back as it was read.
 
 use super::document::{JsonValue, elements, entries, put_string};
 use super::wire::{Malformed, Reader, Value, put_bytes, put_number, put_varint};
@@ -25,29 +25,51 @@ const LIST_VALUES: u32 = 1;
 
 /// Appends one entry of `Struct.fields`.
 pub(super) fn put_entry(out: &mut Vec<u8>, key: &[u8], value: JsonValue<'_>) {
-    put_entry_at(out, key, value, 0);
+    put_pair(out, key, |body| match value {
+        JsonValue::Other(raw) if nesting(raw) > MAX_DEPTH_OUT => put_bytes(body, VALUE_STRING, raw),
+        value => put_value(body, value),
+    });
 }
 
-fn put_entry_at(out: &mut Vec<u8>, key: &[u8], value: JsonValue<'_>, depth: usize) {
+fn put_pair(out: &mut Vec<u8>, key: &[u8], put_value: impl FnOnce(&mut Vec<u8>)) {
     let mut entry = Vec::new();
     put_bytes(&mut entry, ENTRY_KEY, key);
     let mut body = Vec::new();
-    put_value(&mut body, value, depth);
+    put_value(&mut body);
     put_bytes(&mut entry, ENTRY_VALUE, &body);
     put_bytes(out, STRUCT_FIELDS, &entry);
 }
 
-fn put_value(out: &mut Vec<u8>, value: JsonValue<'_>, depth: usize) {
+/// How many objects and arrays stand around the innermost value.
+fn nesting(raw: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string) = (0_usize, 0, false);
+    let mut bytes = raw.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if in_string => drop(bytes.next()),
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn put_value(out: &mut Vec<u8>, value: JsonValue<'_>) {
     let raw = match value {
         JsonValue::String(text) => return put_bytes(out, VALUE_STRING, &text.text()),
         JsonValue::Other(raw) => raw,
     };
     match raw.first() {
-        Some(b'{' | b'[') if depth >= MAX_DEPTH_OUT => put_bytes(out, VALUE_STRING, raw),
         Some(b'{') => {
             let mut body = Vec::new();
             for (key, value) in entries(raw) {
-                put_entry_at(&mut body, &key.text(), value, depth + 1);
+                put_pair(&mut body, &key.text(), |body| put_value(body, value));
             }
             put_bytes(out, VALUE_STRUCT, &body);
         }
@@ -55,7 +77,7 @@ fn put_value(out: &mut Vec<u8>, value: JsonValue<'_>, depth: usize) {
             let mut body = Vec::new();
             for (_, value) in elements(raw) {
                 let mut element = Vec::new();
-                put_value(&mut element, value, depth + 1);
+                put_value(&mut element, value);
                 put_bytes(&mut body, LIST_VALUES, &element);
             }
             put_bytes(out, VALUE_LIST, &body);

@@ -328,15 +328,31 @@ fn kept_if_equal(name: &str, new: &str, exact: Exact) -> String {
 
 /// The new object, with the stored value of each key whose new value is what the stored one reads as.
 fn merged(name: &str, new: &str, exact: Exact) -> String {
-    let long = match exact {
-        Exact::All => "",
-        Exact::Numbers => " and length(s.value #>> '{}') > 15",
+    let as_text = "jsonb_typeof(s.value) <> 'string' and coalesce(s.value #>> '{}', 'null') = n.value #>> '{}'";
+    let same = match exact {
+        Exact::All => as_text.to_owned(),
+        Exact::Numbers => format!(
+            "{as_text} and length(s.value #>> '{{}}') > 15 \
+             or jsonb_typeof(s.value) in ('object', 'array') and jsonb_typeof(n.value) = jsonb_typeof(s.value) \
+             and {} = {}",
+            digits_as_numbers("n.value"),
+            digits_as_numbers("s.value")
+        ),
     };
     format!(
-        "(select coalesce(jsonb_object_agg(n.key, case when s.value = n.value or (jsonb_typeof(s.value) <> 'string'{long} \
-         and coalesce(s.value #>> '{{}}', 'null') = n.value #>> '{{}}') then s.value else n.value end), '{{}}') \
+        "(select coalesce(jsonb_object_agg(n.key, case when s.value = n.value or {same} then s.value else n.value end), '{{}}') \
          from jsonb_each({new}) as n cross join lateral (select t.{name} -> n.key) as s (value))"
     )
+}
+
+/// A document in which every text that is a long number has become that number. Two that differ only in this become equal, and
+/// so do numbers that differ only in zeros at their end.
+///
+/// In Postgres's print of a document a quote that is followed by digits and a quote begins a text, unless a backslash stands before
+/// it, and that text is a key if a colon follows. The length is bounded where Postgres's numbers are not yet.
+fn digits_as_numbers(document: &str) -> String {
+    const LONG_NUMBER: &str = r#"(?<!\\)"(?=[^"]{16})(-?(?:0|[1-9][0-9]{0,254})(?:\.[0-9]{1,255})?)"(?!:)"#;
+    format!("regexp_replace({document}::text, {}, {}, 'g')::jsonb", literal(LONG_NUMBER), literal(r"\1"))
 }
 
 /// The stored object with these keys taken from the new one, or away where the new one has none.
