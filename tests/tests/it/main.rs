@@ -3,6 +3,7 @@
 mod dbmate;
 mod decimal;
 mod faults;
+mod foreign_rows;
 mod harness;
 mod health;
 mod import;
