@@ -38,6 +38,8 @@ pub enum EmptyUid {
 pub struct Decoded {
     /// The etag that the stored row must have; empty if the caller does not care.
     pub etag: String,
+    /// Whether the uid was made here.
+    pub made_uid: bool,
 }
 
 /// Every occurrence of a field, as far as its kind wants them.
@@ -45,6 +47,17 @@ enum Slot<'a> {
     Unset,
     Bytes(Cow<'a, [u8]>),
     Entries(Vec<&'a [u8]>),
+}
+
+impl Slot<'_> {
+    /// Whether it is unset or set to an empty text, which is the same.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Unset => true,
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Entries(entries) => entries.is_empty(),
+        }
+    }
 }
 
 impl Resource {
@@ -66,7 +79,12 @@ impl Resource {
             let put = match (field.kind, slot) {
                 (Kind::Etag, slot) => take_etag(&slot, &mut decoded),
                 (Kind::Timestamp(TimestampRule::Updated), _) => Ok(()),
-                (Kind::Text(rule), slot) => put_text(field, rule, &slot, empty_uid, tuple),
+                (Kind::Text(TextRule::Uid(kind, true)), slot) if empty_uid == EmptyUid::Make && slot.is_empty() => {
+                    put_prefixed(tuple, kind.new_uid().as_bytes());
+                    decoded.made_uid = true;
+                    Ok(())
+                }
+                (Kind::Text(rule), slot) => put_text(field, rule, &slot, tuple),
                 (Kind::Decimal { integer_digits, fraction_digits }, slot) => {
                     put_decimal(field, integer_digits, fraction_digits, &slot, tuple)
                 }
@@ -137,20 +155,10 @@ fn take_etag(slot: &Slot<'_>, decoded: &mut Decoded) -> Result<(), Violation> {
     Ok(())
 }
 
-fn put_text(
-    field: &Field,
-    rule: TextRule,
-    slot: &Slot<'_>,
-    empty_uid: EmptyUid,
-    tuple: &mut Vec<u8>,
-) -> Result<(), Violation> {
+fn put_text(field: &Field, rule: TextRule, slot: &Slot<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
     let text = text_of(slot, field.name)?;
     let refuse = |why: String| Err(Violation::new(field.name, why));
     match rule {
-        TextRule::Uid(kind, true) if text.is_empty() && empty_uid == EmptyUid::Make => {
-            put_prefixed(tuple, kind.new_uid().as_bytes());
-            return Ok(());
-        }
         TextRule::Uid(..) | TextRule::Name(_) if text.is_empty() => return refuse("is required".to_owned()),
         TextRule::Uid(kind, _) => kind.check(text).or_else(refuse)?,
         TextRule::Name(max_bytes) if !is_name(text, max_bytes) => {

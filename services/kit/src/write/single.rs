@@ -14,7 +14,7 @@ use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
-use crate::resource::decode::EmptyUid;
+use crate::resource::decode::{Decoded, EmptyUid};
 use crate::resource::mask::{UpdateMask, update_mask};
 use crate::resource::select::{Columns, Selection, etag};
 use crate::resource::{Kind, Resource, TextRule};
@@ -68,7 +68,18 @@ pub struct DeleteRequest {
 struct Incoming {
     tuple: Vec<u8>,
     uid: String,
-    etag: String,
+    decoded: Decoded,
+}
+
+impl Incoming {
+    /// A hash of what the caller said, however it was encoded and without a uid that was made for it.
+    fn digest(&self) -> String {
+        let mut said = Columns::new(&self.tuple);
+        if self.decoded.made_uid {
+            said.next();
+        }
+        format!("{:016x}", xxh3_64(said.rest()))
+    }
 }
 
 fn decode(
@@ -84,7 +95,7 @@ fn decode(
     })?;
     let uid = Columns::new(&tuple).next().flatten().unwrap_or_default();
     let uid = String::from_utf8_lossy(uid).into_owned();
-    Ok(Incoming { tuple, uid, etag: decoded.etag })
+    Ok(Incoming { tuple, uid, decoded })
 }
 
 /// Runs `work` again when it gave way to another transaction.
@@ -112,13 +123,13 @@ pub async fn create(
 ) -> Result<Encoded, Error> {
     let CreateRequest { message, field, request_id, deadline } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
-    let Incoming { tuple, uid, etag } = decode(resource, message.as_deref(), field, EmptyUid::Make)?;
-    if !etag.is_empty() {
+    let incoming = decode(resource, message.as_deref(), field, EmptyUid::Make)?;
+    if !incoming.decoded.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
+    let digest = incoming.digest();
+    let Incoming { tuple, uid, .. } = incoming;
     let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
-    // What the caller sent, without a uid that was made for it.
-    let digest = format!("{:016x}", xxh3_64(message.as_deref().unwrap_or_default()));
     retried(deadline, || {
         let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
         let (schema, request_id, digest) = (context.schema, request_id.to_owned(), digest.clone());
@@ -224,7 +235,8 @@ pub async fn update(
 ) -> Result<Encoded, Error> {
     let UpdateRequest { message, field, mask, allow_missing, deadline } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
-    let Incoming { tuple, uid, etag } = decode(resource, message.as_deref(), field, EmptyUid::Refuse)?;
+    let Incoming { tuple, uid, decoded: Decoded { etag, .. } } =
+        decode(resource, message.as_deref(), field, EmptyUid::Refuse)?;
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
     let statement = WriteStatement::new(resource, mode, &mask);
     retried(deadline, || {
