@@ -13,6 +13,7 @@ mod loader;
 mod migrations;
 mod plans;
 mod read_masks;
+mod single_writes;
 mod slices;
 mod slow_readers;
 mod sparse_filters;
