@@ -37,10 +37,15 @@ async fn ten_thousand_messages_of_one_row_reach_the_database_in_thousands() {
             requests.send(chunk(offset, &products(offset..offset + 1))).await.unwrap();
         }
     });
-    let mut totals = Totals::default();
-    while let Some(answer) = answers.message().await.unwrap() {
-        totals.add(answer);
-    }
+    let receive = async {
+        let mut totals = Totals::default();
+        while let Some(answer) = answers.message().await.unwrap() {
+            totals.add(answer);
+        }
+        totals
+    };
+    // One commit each would take minutes.
+    let totals = tokio::time::timeout(Duration::from_secs(60), receive).await.expect("small chunks share commits");
     sender.await.unwrap();
     assert_eq!((totals.committed_offset, totals.counts()), (ROWS, [ROWS, 0, 0, 0, 0]));
     assert_eq!(fixture.count("catalog.product").await, ROWS);

@@ -61,6 +61,36 @@ async fn a_missing_product_is_refused_where_that_is_asked() {
 }
 
 #[tokio::test]
+async fn a_missing_product_costs_its_chunk_and_not_those_that_share_the_commit() {
+    let fixture = Fixture::new().await;
+    let channel = || fixture.server.channel();
+    write(channel(), PRODUCTS, WriteStart::default(), &[product("here", "")]).await.1.unwrap();
+    for (policy, committed) in [(RowErrorPolicy::Stop, 7), (RowErrorPolicy::Skip, 12)] {
+        let name = policy.as_str_name().to_lowercase();
+        let held = fixture.hold("catalog.product_metric").await;
+        let start = WriteStart {
+            reference_check: ReferenceCheck::Reject.into(),
+            on_row_error: policy.into(),
+            ..WriteStart::default()
+        };
+        let stream = WriteStream::open(channel(), METRICS, start).await.unwrap();
+        stream.send(0, &[metric("here", &name, "0")]).await;
+        fixture.until_blocked().await;
+        for offset in 1..12 {
+            let product = if offset == 7 { "gone" } else { "here" };
+            stream.send(offset, &[metric(product, &format!("{name}.{offset}"), "1")]).await;
+        }
+        held.rollback().await.unwrap();
+        let (totals, end) = stream.finish().await;
+        assert_eq!((totals.committed_offset, totals.rejected), (committed, 1));
+        assert_eq!((totals.errors[0].offset, totals.errors[0].reason()), (7, ErrorReason::ReferenceMissing));
+        assert_eq!(end.is_ok(), policy == RowErrorPolicy::Skip);
+        let written = format!("catalog.product_metric where name like '{name}%'");
+        assert_eq!(fixture.count(&written).await, committed - i64::from(end.is_ok()));
+    }
+}
+
+#[tokio::test]
 async fn the_latest_value_stays_whatever_the_order_in_which_values_come() {
     let fixture = Fixture::new().await;
     let channel = || fixture.server.channel();
