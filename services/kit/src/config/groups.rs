@@ -251,7 +251,8 @@ impl Limits {
     /// The first setting that cannot be used.
     pub fn validate(&self) -> Result<(), ConfigError> {
         at_least("max-query-rows", self.max_query_rows, 2)?;
-        at_least("max-statement-rows", self.max_statement_rows, 2)?;
+        // The ledger of writes and the deletion of what belongs to a row touch that many at once.
+        at_least("max-statement-rows", self.max_statement_rows, 1_000)?;
         at_least("max-result-bytes", self.max_result_bytes, 1024)?;
         timeout("transaction-timeout", self.transaction_timeout)?;
         timeout("statement-timeout", self.statement_timeout)

@@ -76,7 +76,7 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
         (&["--database-pool-min=0", "--database-pool-max=0"], "database-pool-max"),
         (&["--database-acquire-timeout=0s"], "database-acquire-timeout"),
         (&["--page-bytes=2MiB", "--max-result-bytes=1MiB"], "page-bytes"),
-        (&["--write-batch-rows=500", "--max-statement-rows=499"], "write-batch-rows"),
+        (&["--write-batch-rows=5000", "--max-statement-rows=4999"], "write-batch-rows"),
         (&["--statement-timeout=0s"], "statement-timeout"),
         (&["--transaction-timeout=600h"], "transaction-timeout"),
         (&["--max-message-bytes=3GiB"], "max-message-bytes"),

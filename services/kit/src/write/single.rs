@@ -322,7 +322,7 @@ pub struct Dependent {
 impl Dependent {
     /// Deletes an owner's rows, a bounded number at a time.
     async fn delete(&self, transaction: &mut Transaction<'_>, uid: &str) -> Result<(), Error> {
-        const BATCH: usize = 10_000;
+        const BATCH: usize = 1_000;
         let (table, owner) = (self.table, self.owner);
         loop {
             let delete = Statement::new(

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use orrery_proto::catalog::v1::Product;
+use orrery_proto::catalog::v1::{DeleteProductRequest, Product};
 use orrery_proto::r#type::v1::{RowErrorPolicy, WriteStart};
 
 use super::Fixture;
-use super::stream::{PRODUCTS, Totals, WriteStream, chunk, named, product, products, write};
+use super::stream::{METRICS, PRODUCTS, Totals, WriteStream, chunk, metric, named, product, products, violated, write};
 
 const ROWS: i64 = 10_000;
 
@@ -136,4 +136,33 @@ async fn chunks_with_a_key_in_common_do_not_share_a_commit() {
     end.unwrap();
     assert_eq!(totals.counts(), [2, 15, 14, 0, 0]);
     assert_eq!(fixture.product("common", "name").await.unwrap(), "version 15");
+}
+
+/// The lowest limit that the configuration takes: everything that a write touches besides its rows fits it too.
+#[tokio::test]
+async fn the_lowest_limit_of_rows_per_statement_is_kept() {
+    let fixture = Fixture::with(|config| {
+        config.limits.max_statement_rows = 1_000;
+        config.stream.write_batch_rows = 1_000;
+    })
+    .await;
+    let channel = || fixture.server.channel();
+    for write_id in ["low", "low", "lower"] {
+        let (mut stream, offset) = WriteStream::resume(channel(), PRODUCTS, named(write_id)).await.unwrap();
+        stream.send(offset, &products(offset..offset + 1_000)).await;
+        stream.acknowledged(offset + 1_000).await.unwrap();
+        stream.send(0, &products(0..1_000)).await;
+        stream.acknowledged(offset + 1_000).await.unwrap();
+    }
+    let stream = WriteStream::open(channel(), PRODUCTS, WriteStart::default()).await.unwrap();
+    stream.send(0, &products(0..1_001)).await;
+    let (_, status) = stream.ended().await;
+    assert_eq!(violated(&status), "chunk.products");
+    let metrics: Vec<_> = (0..2_500).map(|number| metric("0000000", &format!("m{number}"), "1")).collect();
+    for chunk in metrics.chunks(1_000) {
+        write(channel(), METRICS, WriteStart::default(), chunk).await.1.unwrap();
+    }
+    let delete = DeleteProductRequest { uid: "prd_0000000".to_owned(), ..DeleteProductRequest::default() };
+    fixture.server.client().delete_product(delete).await.unwrap();
+    assert_eq!(fixture.count("catalog.product_metric").await, 0);
 }
