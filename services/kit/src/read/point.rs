@@ -113,7 +113,7 @@ pub async fn batch_get(
     Ok(Encoded { body: body.into(), tail: tail.into(), rows })
 }
 
-/// Which of these uids have no row.
+/// Which of these uids have no row, in their order.
 ///
 /// # Errors
 /// What the database says.
@@ -126,7 +126,8 @@ pub async fn missing(
     let table = resource.description.table;
     let statement = Statement::new(
         format!(
-            "select u.uid from unnest($1::text[]) as u (uid) where not exists (select from {table} as t where t.uid = u.uid)"
+            "select u.uid from unnest($1::text[]) with ordinality as u (uid, ordinal) \
+             where not exists (select from {table} as t where t.uid = u.uid) order by u.ordinal"
         ),
         uids.len(),
     )
