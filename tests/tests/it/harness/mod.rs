@@ -25,6 +25,6 @@ pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;
 pub(crate) use orrery::cluster::Role;
 pub(crate) use postgres::Postgres;
-pub(crate) use products::{product, run, seed, timestamp, uid, uids};
+pub(crate) use products::{metric, product, run, seed, timestamp, uid, uids};
 pub(crate) use programs::program;
 pub(crate) use refusal::{assert_invalid, refusal};
