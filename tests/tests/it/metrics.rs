@@ -13,6 +13,9 @@ use tonic::Status;
 
 use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, metric, refusal, run, timestamp};
 
+/// Whether a filter lets a metric pass.
+type Passes = fn(&ProductMetric) -> bool;
+
 /// Products `prd_a` and `prd_b`.
 async fn start() -> (TestDatabase, CatalogServer) {
     let database = TestDatabase::create().await;
@@ -189,7 +192,6 @@ async fn metrics_are_filtered() {
     let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let range =
         |start: Option<i64>, end: Option<i64>| Some(TimeRange { start: start.map(timestamp), end: end.map(timestamp) });
-    type Passes = fn(&ProductMetric) -> bool;
     let cases: [(ProductMetricFilter, Passes); 6] = [
         (ProductMetricFilter::default(), |_| true),
         (

@@ -125,11 +125,11 @@ async fn ten_thousand_uids_are_answered_in_the_order_asked() {
     // Whichever way the planner joins.
     for (setting, others) in [("enable_hashjoin", "enable_nestloop"), ("enable_mergejoin", "enable_hashjoin"), ("", "")]
     {
-        let mut settings = format!("alter role catalog_service in database {} reset all;", database.name());
+        let role = format!("alter role catalog_service in database {}", database.name());
+        run(&mut operator, &format!("{role} reset all")).await;
         for setting in [setting, others].into_iter().filter(|setting| !setting.is_empty()) {
-            settings += &format!("alter role catalog_service in database {} set {setting} = off;", database.name());
+            run(&mut operator, &format!("{role} set {setting} = off")).await;
         }
-        run(&mut operator, &settings).await;
         let server = CatalogServer::start(&database).await;
         let (answers, error) = check(&server, vec![asked.clone()]).await;
         assert!(error.is_none(), "{error:?}");
