@@ -21,6 +21,8 @@ use crate::config::{DatabaseConfig, Limits};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
+/// How often the server looks whether the connection that it works for is still there.
+const CONNECTION_CHECK: Duration = Duration::from_millis(500);
 /// How long a probe may take before the database counts as gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long connections in use may take to come back when the pool closes.
@@ -74,12 +76,12 @@ impl Database {
     /// The URL is not one of Postgres.
     pub fn new(config: &DatabaseConfig, limits: &Limits) -> Result<Self, sqlx::Error> {
         // The session's own limit stands for every statement that sets no tighter one.
-        let options: PgConnectOptions = config
-            .database_url
-            .expose()
-            .parse::<PgConnectOptions>()?
-            .application_name("orrery")
-            .options([("statement_timeout", limits.statement_timeout.as_millis().to_string())]);
+        let options: PgConnectOptions =
+            config.database_url.expose().parse::<PgConnectOptions>()?.application_name("orrery").options([
+                ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
+                // A statement whose connection was closed, because its caller left, ends.
+                ("client_connection_check_interval", CONNECTION_CHECK.as_millis().to_string()),
+            ]);
         let pool = PgPoolOptions::new()
             .min_connections(config.database_pool_min)
             .max_connections(config.database_pool_max)

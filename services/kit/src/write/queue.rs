@@ -9,7 +9,7 @@ use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest};
 
 use super::chunk::Chunk;
 use super::commit::Writer;
-use super::refusal::Refusals;
+use super::refusal::{MAX_ROW_ERRORS, Refusals};
 use crate::context::Context;
 use crate::error::{Error, Violation};
 use crate::resource::select::Columns;
@@ -167,15 +167,19 @@ impl Queue {
             return Some(Next::Refuse(Refused { refusals: chunk.refusals, message_offset: chunk.message_offset }));
         }
         let mut rows = chunk.sent_rows();
+        // Together they fit one answer.
+        let mut refused = chunk.refusals.count();
         let mut keys = Keys::of(&chunk);
         let mut chunks = vec![chunk];
         while !self.alone
             && let Some(Waiting::Chunk(next)) = self.waiting.front()
             && rows + next.sent_rows() <= self.max_rows
             && !self.refuses(next)
+            && refused + next.refusals.count() <= MAX_ROW_ERRORS
             && keys.add(&chunks, next)
         {
             rows += next.sent_rows();
+            refused += next.refusals.count();
             if let Some(Waiting::Chunk(next)) = self.waiting.pop_front() {
                 chunks.push(self.taken(next));
             }
