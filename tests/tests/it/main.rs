@@ -4,6 +4,7 @@ mod cancellation;
 mod dbmate;
 mod decimal;
 mod faults;
+mod filters;
 mod foreign_rows;
 mod harness;
 mod health;
