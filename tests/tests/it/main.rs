@@ -1,5 +1,7 @@
 //! End-to-end tests: a file per behaviour, all against real servers. What they share is in [`harness`].
 
+mod arbitrary_input;
+mod bad_input;
 mod cancellation;
 mod dbmate;
 mod decimal;

@@ -19,6 +19,7 @@ mod database;
 mod postgres;
 mod products;
 mod programs;
+pub(crate) mod raw;
 mod refusal;
 
 pub(crate) use catalog::{CatalogProcess, CatalogServer};

@@ -1,0 +1,338 @@
+//! What breaks a rule is INVALID_ARGUMENT with the field named, on single writes and on chunked ones, and writes nothing; what just
+//! keeps the rule is taken.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
+use orrery_proto::catalog::v1::{
+    CreateProductRequest, GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
+};
+use orrery_proto::r#type::v1::{Status, WriteStart};
+use prost::Message as _;
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Timestamp, Value};
+use sqlx::query_scalar;
+use tonic::Code;
+
+use crate::harness::raw::{call, methods};
+use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, product, refusal};
+
+fn with_labels(labels: &[(&str, &str)]) -> Product {
+    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Product { labels, ..product("prd_a") }
+}
+
+fn with_annotations(annotations: impl IntoIterator<Item = (String, String)>) -> Product {
+    Product { annotations: annotations.into_iter().collect(), ..product("prd_a") }
+}
+
+fn with_status(phase: &str, details: Option<Struct>) -> Product {
+    Product { status: Some(Status { phase: phase.to_owned(), details }), ..product("prd_a") }
+}
+
+fn with_detail(key: &str, kind: Kind) -> Product {
+    with_status("", Some(Struct { fields: [(key.to_owned(), Value { kind: Some(kind) })].into() }))
+}
+
+fn with_time(seconds: i64, nanos: i32) -> Product {
+    Product { create_ts: Some(Timestamp { seconds, nanos }), ..product("prd_a") }
+}
+
+fn nested(levels: usize) -> Kind {
+    (0..levels)
+        .fold(Kind::NullValue(0), |inner, _| Kind::ListValue(ListValue { values: vec![Value { kind: Some(inner) }] }))
+}
+
+/// Products that break one rule each, and the field that does.
+fn broken() -> Vec<(Product, &'static str)> {
+    let text = |text: &str| Kind::StringValue(text.to_owned());
+    let mut cases = vec![
+        (Product { name: "n".repeat(2_049), ..product("prd_a") }, "name"),
+        (Product { name: "a\0b".to_owned(), ..product("prd_a") }, "name"),
+        (with_status(&"p".repeat(64), None), "status.phase"),
+        (with_status("a\nb", None), "status.phase"),
+        (with_status("a\0", None), "status.phase"),
+        (with_detail("a\0", text("x")), "status.details"),
+        (with_detail("a", text("x\0")), "status.details"),
+        (with_detail("a", Kind::NumberValue(f64::NAN)), "status.details"),
+        (with_detail("a", Kind::NumberValue(f64::INFINITY)), "status.details"),
+        (with_detail("a", Kind::NumberValue(f64::NEG_INFINITY)), "status.details"),
+        (with_detail("a", nested(29)), "status.details"),
+        (with_detail("a", text(&"x".repeat(256 * 1024))), "status.details"),
+        (with_status("active", with_detail("phase", text("x")).status.unwrap().details), "status.details"),
+        (with_annotations([("a".to_owned(), "x\0".to_owned())]), "annotations.a"),
+        (with_annotations([("a".to_owned(), "x".repeat(256 * 1024 + 1))]), "annotations.a"),
+        (with_annotations((0..2).map(|at| (format!("a{at}"), "x".repeat(128 * 1024)))), "annotations"),
+        (with_annotations((0..257).map(|at| (format!("a{at}"), String::new()))), "annotations"),
+        (with_labels(&[("a", &"x".repeat(1_025))]), "labels.a"),
+        (with_labels(&[("a", "\0")]), "labels.a"),
+        (
+            Product { labels: (0..65).map(|at| (format!("a{at}"), String::new())).collect(), ..product("prd_a") },
+            "labels",
+        ),
+        (with_time(-62_135_596_801, 999_999_999), "create_ts"),
+        (with_time(253_402_300_800, 0), "create_ts"),
+        (with_time(i64::MAX, 0), "create_ts"),
+        (with_time(i64::MIN, 0), "create_ts"),
+        (with_time(0, -1), "create_ts"),
+        (with_time(0, 1_000_000_000), "create_ts"),
+        (with_time(0, i32::MIN), "create_ts"),
+    ];
+    let long_prefix = format!("{}/a", "p".repeat(254));
+    for key in
+        ["", "a b", "-a", "a-", "a/b/c", "/a", "a/", "É", "a\0", "a\n", "Example.com/a", &"k".repeat(64), &long_prefix]
+    {
+        cases.push((with_labels(&[(key, "x")]), "labels"));
+        cases.push((with_annotations([(key.to_owned(), "x".to_owned())]), "annotations"));
+    }
+    let longest = format!("prd_{}", "x".repeat(125));
+    for uid in ["a", "prd", "prd_", "ord_a", "PRD_a", "prd_a b", "prd_a/b", "prd_é", "prd_\0", " prd_a", &longest] {
+        cases.push((Product { uid: uid.to_owned(), ..product("prd_a") }, "uid"));
+    }
+    cases
+}
+
+/// Products that just keep every rule.
+fn kept() -> Vec<Product> {
+    let text = |text: &str| Kind::StringValue(text.to_owned());
+    let longest_key =
+        format!("{}/{}", ["p".repeat(63), "q".repeat(63), "r".repeat(63), "s".repeat(61)].join("."), "k".repeat(63));
+    vec![
+        Product { name: "n".repeat(2_048), ..product("prd_a") },
+        Product { name: "\u{1}\u{7f}\u{feff}😀\u{202e}\r\n\t".to_owned(), ..product("prd_a") },
+        Product { name: "'; drop table catalog.product; -- \\ \" $1".to_owned(), ..product("prd_a") },
+        with_status(&"p".repeat(63), None),
+        with_status("It's \\ sold \"out\"!", None),
+        with_detail("a", nested(28)),
+        with_detail("", text("x")),
+        with_detail("a.b\\c\"d\u{1}", text("\u{1}\\\"\n😀")),
+        with_detail("a", Kind::NumberValue(f64::MAX)),
+        with_detail("a", Kind::NumberValue(f64::MIN_POSITIVE)),
+        with_detail("a", text(&"x".repeat(255 * 1024))),
+        with_labels(&[("a", &"x".repeat(1_024)), ("b", ""), ("c", "\u{1}\\\"'😀")]),
+        with_labels(&[(&longest_key, "x"), ("A.b_c-1", "x"), ("0", "x")]),
+        Product { labels: (0..64).map(|at| (format!("a{at}"), "x".repeat(900))).collect(), ..product("prd_a") },
+        with_annotations([("a".to_owned(), "x".repeat(256 * 1024 - 1))]),
+        with_annotations((0..256).map(|at| (format!("a{at}"), "\u{1}\\\"\n😀".to_owned()))),
+        with_time(-62_135_596_800, 0),
+        with_time(253_402_300_799, 999_999_999),
+        with_time(0, 0),
+        product(&format!("prd_{}", "x".repeat(124))),
+        product("prd_A.b-C_9"),
+    ]
+}
+
+async fn chunk(server: &CatalogServer, products: Vec<Product>) -> (Vec<WriteProductsResponse>, Option<tonic::Status>) {
+    let requests = [Message::Start(WriteStart::default()), Message::Chunk(Chunk { offset: 0, products })]
+        .map(|message| WriteProductsRequest { message: Some(message) });
+    let mut answers = server.client().write_products(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    let mut seen = Vec::new();
+    loop {
+        match answers.message().await {
+            Ok(Some(answer)) => seen.push(answer),
+            Ok(None) => return (seen, None),
+            Err(status) => return (seen, Some(status)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_a_rule_is_refused_by_its_field() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start(&database).await;
+    for (broken, field) in broken() {
+        let full = format!("product.{field}");
+        let request = CreateProductRequest { product: Some(broken.clone()), request_id: String::new() };
+        assert_invalid(server.client().create_product(request).await, "FIELD_INVALID", &full);
+        let request = UpdateProductRequest { product: Some(broken.clone()), update_mask: None, allow_missing: true };
+        assert_invalid(server.client().update_product(request).await, "FIELD_INVALID", &full);
+
+        // In a chunk it costs the chunk, and its place is told.
+        let (answers, status) = chunk(&server, vec![product("prd_good"), broken.clone(), product("prd_also")]).await;
+        assert_invalid::<()>(Err(status.unwrap()), "ROW_REJECTED", &format!("chunk.products[1].{field}"));
+        let [answer] = &answers[..] else { unreachable!("{answers:?}") };
+        let [error] = &answer.row_errors[..] else { unreachable!("{answers:?}") };
+        assert_eq!((error.offset, error.code, error.field.as_str()), (1, 3, field));
+        assert!(!error.message.is_empty() && error.message.chars().count() <= 512);
+    }
+    // A chunked write makes no uids.
+    let (_, status) = chunk(&server, vec![product("")]).await;
+    assert_invalid::<()>(Err(status.unwrap()), "ROW_REJECTED", "chunk.products[0].uid");
+    let mut operator = database.connect(Role::Operator).await;
+    let count: i64 = query_scalar("select count(*) from catalog.product").fetch_one(&mut operator).await.unwrap();
+    assert_eq!(count, 0, "nothing was written");
+}
+
+#[tokio::test]
+async fn what_keeps_every_rule_is_stored_and_read_back() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start(&database).await;
+    for kept in kept() {
+        let (answers, status) = chunk(&server, vec![kept.clone()]).await;
+        assert!(status.is_none(), "{status:?}");
+        assert_eq!((answers[0].committed_offset, answers[0].rejected), (1, 0));
+        let get = GetProductRequest { uid: kept.uid.clone(), read_mask: None };
+        let written = server.client().get_product(get.clone()).await.unwrap().into_inner();
+        let mut expected = kept.clone();
+        expected.status.get_or_insert_default();
+        if expected.status.as_ref().is_some_and(|status| status.phase.is_empty()) {
+            expected.status.as_mut().unwrap().phase = written.status.clone().unwrap().phase;
+        }
+        expected.create_ts = written.create_ts;
+        if let Some(sent) = kept.create_ts {
+            // To the microsecond, as Postgres keeps it; and kept ever after, so that it shows on the first write alone.
+            let first = CreateProductRequest {
+                product: Some(Product { uid: String::new(), ..kept.clone() }),
+                ..Default::default()
+            };
+            let created = server.client().create_product(first).await.unwrap().into_inner();
+            let nanos = sent.nanos / 1_000 * 1_000;
+            assert_eq!(created.create_ts, Some(Timestamp { seconds: sent.seconds, nanos }));
+        }
+        (expected.update_ts, expected.etag) = (written.update_ts, written.etag.clone());
+        // A status's details that are not in the row are let be by a write without a mask.
+        if kept.status.as_ref().is_some_and(|status| status.details.is_none()) {
+            expected.status.as_mut().unwrap().details = written.status.clone().unwrap().details;
+        }
+        assert_eq!(written, expected);
+        // The single write takes it as well, and sees no difference.
+        let request = UpdateProductRequest { product: Some(kept), update_mask: None, allow_missing: false };
+        assert_eq!(server.client().update_product(request).await.unwrap().into_inner(), written);
+    }
+}
+
+#[tokio::test]
+async fn several_mistakes_are_all_told() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start(&database).await;
+    let product = Product {
+        uid: "x".to_owned(),
+        name: "\0".to_owned(),
+        labels: HashMap::from([("a b".to_owned(), String::new())]),
+        create_ts: Some(Timestamp { seconds: 0, nanos: -1 }),
+        ..Product::default()
+    };
+    let request = CreateProductRequest { product: Some(product), request_id: String::new() };
+    let refused = refusal(&server.client().create_product(request).await.unwrap_err());
+    assert_eq!(refused.fields, ["product.uid", "product.name", "product.labels", "product.create_ts"]);
+}
+
+/// A length-delimited field.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+    out.extend_from_slice(bytes);
+    out
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf_8_is_told_by_its_field() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start(&database).await;
+    let channel = server.channel();
+    let path = |method: &str| format!("/orrery.catalog.v1.CatalogService/{method}");
+    let bad = b"a\xff";
+    let uid = field(1, b"prd_a");
+    // The product's fields by number: name 2, status 3 (phase 1), labels 4 (key 1, value 2).
+    let products = [
+        (field(1, bad), "uid"),
+        ([uid.clone(), field(2, bad)].concat(), "name"),
+        ([uid.clone(), field(3, &field(1, bad))].concat(), "status.phase"),
+        ([uid.clone(), field(4, &[field(1, b"a"), field(2, bad)].concat())].concat(), "labels.a"),
+        ([uid.clone(), field(4, &[field(1, bad), field(2, b"a")].concat())].concat(), "labels"),
+        ([uid.clone(), field(8, bad)].concat(), "etag"),
+    ];
+    for (product, name) in products {
+        let refused = call(&channel, &path("CreateProduct"), vec![field(1, &product).into()]).await.unwrap_err();
+        let refused = refusal(&refused);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "MESSAGE_MALFORMED"));
+        let outer = name.split('.').next().unwrap();
+        assert!(
+            refused.fields.iter().any(|field| field.starts_with(&format!("product.{outer}"))),
+            "{refused:?}, {name}"
+        );
+        let write = vec![field(1, b"").into(), field(2, &field(2, &product)).into()];
+        let refused = call(&channel, &path("WriteProducts"), write).await.map(drop);
+        assert_invalid(refused, "ROW_REJECTED", &format!("chunk.products[0].{name}"));
+    }
+    let refused = call(&channel, &path("GetProduct"), vec![field(1, bad).into()]).await.unwrap_err();
+    let refused = refusal(&refused);
+    assert_eq!((refused.code, refused.fields.as_slice()), (Code::InvalidArgument, &["uid".to_owned()][..]));
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_the_callers_mistake() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start_with(&database, |config| config.stream.max_message_bytes = 1024 * 1024).await;
+    let large = Bytes::from(vec![0; 1024 * 1024 + 1]);
+    for method in methods() {
+        let refused = call(&server.channel(), &method.path, vec![large.clone()]).await.unwrap_err();
+        let refused = refusal(&refused);
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (Code::InvalidArgument, "MESSAGE_MALFORMED"),
+            "{}",
+            method.name
+        );
+    }
+    // A row within the limit of messages may still be too large to be a row.
+    let server = CatalogServer::start(&database).await;
+    let row = field(2, &field(2, &[field(1, b"prd_a"), field(200, &vec![b'x'; 1024 * 1024])].concat()));
+    let write = vec![field(1, b"").into(), row.into()];
+    let path = "/orrery.catalog.v1.CatalogService/WriteProducts";
+    assert_invalid(call(&server.channel(), path, write).await.map(drop), "ROW_REJECTED", "chunk.products[0]");
+}
+
+#[tokio::test]
+async fn no_message_and_too_many_are_the_callers_mistake() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start(&database).await;
+    for method in methods().into_iter().filter(|method| !method.streams_in) {
+        let refused = refusal(&call(&server.channel(), &method.path, vec![]).await.unwrap_err());
+        assert_eq!(refused.code, Code::InvalidArgument, "{}", method.name);
+    }
+    let start = WriteProductsRequest { message: Some(Message::Start(WriteStart::default())) }.encode_to_vec();
+    let empty = WriteProductsRequest { message: None }.encode_to_vec();
+    let chunk = |products: Vec<Product>, offset: i64| {
+        WriteProductsRequest { message: Some(Message::Chunk(Chunk { offset, products })) }.encode_to_vec()
+    };
+    let path = "/orrery.catalog.v1.CatalogService/WriteProducts";
+    let send = |messages: Vec<Vec<u8>>| {
+        let channel = server.channel();
+        async move { call(&channel, path, messages.into_iter().map(Bytes::from).collect()).await }
+    };
+    assert_invalid(send(vec![]).await, "FIELD_INVALID", "start");
+    assert_invalid(send(vec![empty.clone()]).await, "FIELD_INVALID", "start");
+    assert_invalid(send(vec![chunk(vec![product("prd_a")], 0)]).await, "FIELD_INVALID", "start");
+    assert_invalid(send(vec![start.clone(), start.clone()]).await, "FIELD_INVALID", "start");
+    assert_invalid(send(vec![start.clone(), empty]).await, "FIELD_INVALID", "chunk");
+    assert_invalid(send(vec![start.clone(), chunk(vec![], 0)]).await, "FIELD_INVALID", "chunk.products");
+    assert_invalid(send(vec![start.clone(), chunk(vec![product("prd_a")], -1)]).await, "FIELD_INVALID", "chunk.offset");
+    assert_invalid(
+        send(vec![start.clone(), chunk(vec![product("prd_a")], i64::MAX)]).await,
+        "FIELD_INVALID",
+        "chunk.offset",
+    );
+    let gap = refusal(&send(vec![start, chunk(vec![product("prd_a")], 1)]).await.unwrap_err());
+    assert_eq!((gap.code, gap.reason.as_str()), (Code::OutOfRange, "OFFSET_GAP"));
+    for (start, field) in [
+        (WriteStart { mode: 99, ..Default::default() }, "start.mode"),
+        (WriteStart { on_row_error: -1, ..Default::default() }, "start.on_row_error"),
+        (WriteStart { reference_check: i32::MAX, ..Default::default() }, "start.reference_check"),
+        (WriteStart { write_id: "with space".to_owned(), ..Default::default() }, "start.write_id"),
+        (WriteStart { write_id: "x".repeat(129), ..Default::default() }, "start.write_id"),
+        (
+            WriteStart {
+                update_mask: Some(prost_types::FieldMask { paths: vec!["nope".to_owned()] }),
+                ..Default::default()
+            },
+            "start.update_mask",
+        ),
+    ] {
+        let start = WriteProductsRequest { message: Some(Message::Start(start)) }.encode_to_vec();
+        assert_invalid(send(vec![start]).await, "FIELD_INVALID", field);
+    }
+}

@@ -1,0 +1,96 @@
+//! Calls with bytes in place of messages, for what no generated client would send.
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use orrery_proto::FILE_DESCRIPTOR_SET;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+/// A method of the catalog service.
+#[derive(Debug, Clone)]
+pub(crate) struct Method {
+    /// `/orrery.catalog.v1.CatalogService/GetProduct`
+    pub(crate) path: String,
+    /// `GetProduct`
+    pub(crate) name: String,
+    /// The full name of the message that it takes, with a point before it.
+    pub(crate) input: String,
+    /// Whether it takes a stream.
+    pub(crate) streams_in: bool,
+}
+
+/// The descriptors of the contract.
+pub(crate) fn descriptors() -> FileDescriptorSet {
+    FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap()
+}
+
+/// Every method of the catalog service.
+pub(crate) fn methods() -> Vec<Method> {
+    let service = orrery_catalog::SERVICE_NAMES[0];
+    let (package, name) = service.rsplit_once('.').unwrap();
+    let set = descriptors();
+    let services = set.file.iter().filter(|file| file.package() == package).flat_map(|file| &file.service);
+    let methods = services.filter(|found| found.name() == name).flat_map(|found| &found.method);
+    methods
+        .map(|method| Method {
+            path: format!("/{service}/{}", method.name()),
+            name: method.name().to_owned(),
+            input: method.input_type().to_owned(),
+            streams_in: method.client_streaming(),
+        })
+        .collect()
+}
+
+/// Sends these messages, whatever they are, and returns what comes back: all messages, or the error that ends them.
+pub(crate) async fn call(channel: &Channel, path: &str, messages: Vec<Bytes>) -> Result<Vec<Bytes>, Status> {
+    let mut client = tonic::client::Grpc::new(channel.clone()).max_encoding_message_size(usize::MAX);
+    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    let path: PathAndQuery = path.parse().unwrap();
+    let request = Request::new(tokio_stream::iter(messages));
+    let mut answers = client.streaming(request, path, BytesCodec).await?.into_inner();
+    let mut all = Vec::new();
+    while let Some(answer) = answers.message().await? {
+        all.push(answer);
+    }
+    Ok(all)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct BytesCodec;
+
+impl Codec for BytesCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
