@@ -8,6 +8,7 @@ pub mod sql;
 mod transaction;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -35,6 +36,8 @@ pub struct Database {
     /// One connection beside the pool: whether the database answers must not depend on how busy the pool is.
     probe: PgPool,
     limits: Arc<Limits>,
+    /// How many wait for a connection.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// One statement with its parameters.
@@ -96,7 +99,7 @@ impl Database {
             .acquire_timeout(PING_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self { pool, probe, limits: Arc::new(*limits) })
+        Ok(Self { pool, probe, limits: Arc::new(*limits), waiting: Arc::default() })
     }
 
     /// The limits that hold here.
@@ -170,10 +173,41 @@ impl Database {
     async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
         let connection = match self.pool.try_acquire() {
             Some(idle) => idle,
-            // Boxed: waiting, and perhaps connecting, is a large future and rarely needed.
-            None => within(deadline, Box::pin(async { Ok(self.pool.acquire().await?) })).await?,
+            None => self.wait_for_connection(deadline).await?,
         };
         Ok(Lease { connection: Some(connection), settled: false })
+    }
+
+    /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.
+    async fn wait_for_connection(&self, deadline: Deadline) -> Result<PoolConnection<Postgres>, Error> {
+        let _counted = Counted::new(&self.waiting);
+        // Boxed: waiting, and perhaps connecting, is a large future and rarely needed.
+        let acquired = within(deadline.shortly_before(), Box::pin(async { Ok(self.pool.acquire().await?) })).await;
+        match acquired {
+            Err(Error::DeadlineExceeded) => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
+            acquired => acquired,
+        }
+    }
+
+    /// Whether somebody waits for a connection at this moment.
+    pub(crate) fn lacks_connections(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// One more in a count, as long as it exists.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -22,8 +22,18 @@ const MAX_RUNNING: usize = 2;
 /// Most uids of one query: as many of the largest rows that can be written stay within a result's limit.
 const MAX_BATCH: usize = 32;
 
-/// What a query said of a uid: its message, or that there is none; nothing if the query failed.
-type Answer = Option<Option<Bytes>>;
+/// What a query said of a uid.
+#[derive(Clone, Debug)]
+enum Answer {
+    /// Its message.
+    Found(Bytes),
+    /// That there is none.
+    Missing,
+    /// Nothing: the query failed. A row too large for company may come alone, and an error of one's own tells why.
+    Failed,
+    /// Nothing, and no other query would: there is no database.
+    Unavailable,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -57,16 +67,27 @@ impl Loader {
     /// As [`get`].
     pub async fn get(&self, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
         self.kind.check(uid).map_err(|why| Error::invalid("uid", why))?;
-        let answer = self.enqueue(uid);
-        let answer = tokio::select! {
-            answer = answer => answer.unwrap_or_default(),
-            () = deadline.passed() => return Err(Error::DeadlineExceeded),
+        let mut answer = self.enqueue(uid);
+        let mut early = false;
+        let answer = loop {
+            tokio::select! {
+                answer = &mut answer => break answer.unwrap_or(Answer::Failed),
+                () = deadline.shortly_before().passed(), if !early => {
+                    if self.database.lacks_connections() {
+                        break Answer::Unavailable;
+                    }
+                    early = true;
+                }
+                () = deadline.passed() => return Err(Error::DeadlineExceeded),
+            }
         };
         match answer {
-            Some(Some(body)) => Ok(Encoded { body, tail: Bytes::new(), rows: 1 }),
-            Some(None) => Err(Error::NotFound { resource: self.resource.description.message, name: uid.to_owned() }),
-            // The shared query failed: an error of one's own tells why, and a row too large for company may come alone.
-            None => get(&self.database, self.resource, &self.selection, self.kind, uid, deadline).await,
+            Answer::Found(body) => Ok(Encoded { body, tail: Bytes::new(), rows: 1 }),
+            Answer::Missing => {
+                Err(Error::NotFound { resource: self.resource.description.message, name: uid.to_owned() })
+            }
+            Answer::Failed => get(&self.database, self.resource, &self.selection, self.kind, uid, deadline).await,
+            Answer::Unavailable => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
         }
     }
 
@@ -90,24 +111,29 @@ impl Loader {
             let found = self.query(batch.iter().map(|(uid, _)| uid.as_str())).await;
             for (uid, sender) in batch {
                 // A caller who has gone does not mind.
-                let _ = sender.send(found.as_ref().map(|found| found.get(uid.as_bytes()).cloned()));
+                let _ = sender.send(match &found {
+                    Ok(found) => found.get(uid.as_bytes()).cloned().map_or(Answer::Missing, Answer::Found),
+                    Err(Error::DatabaseUnavailable(_)) => Answer::Unavailable,
+                    Err(_) => Answer::Failed,
+                });
             }
         }
     }
 
-    async fn query<'a>(&self, uids: impl Iterator<Item = &'a str>) -> Option<HashMap<Vec<u8>, Bytes>> {
-        let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids)).ok()?;
-        let rows = self.database.fetch(&statement, Deadline::none()).await.ok()?;
+    async fn query<'a>(&self, uids: impl Iterator<Item = &'a str>) -> Result<HashMap<Vec<u8>, Bytes>, Error> {
+        let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids))?;
+        let rows = self.database.fetch(&statement, Deadline::none()).await?;
         let mut found = HashMap::with_capacity(rows.len());
         let mut tuple = Vec::with_capacity(512);
         for row in &rows {
             tuple.clear();
-            put_tuple(row, self.selection.columns, &mut tuple).ok()?;
+            put_tuple(row, self.selection.columns, &mut tuple)?;
             let mut body = Vec::with_capacity(tuple.len() + 64);
             self.selection.put_message(&tuple, &mut body);
-            found.insert(Columns::new(&tuple).next().flatten()?.to_vec(), body.into());
+            let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
+            found.insert(uid, body.into());
         }
-        Some(found)
+        Ok(found)
     }
 }
 
