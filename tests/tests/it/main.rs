@@ -16,6 +16,7 @@ mod lists;
 mod loader;
 mod metrics;
 mod migrations;
+mod outages;
 mod plans;
 mod point_reads;
 mod read_masks;
