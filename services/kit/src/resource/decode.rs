@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use bytes::BufMut as _;
 
 use super::document::put_string;
+use super::mask::{Reach, UpdateMask};
 use super::structure::{put_object, read_entries, sort_and_keep_last};
 use super::wire::{Malformed, Reader, Value};
 use super::{Field, Kind, MapRule, Resource, TextRule, TimestampRule};
@@ -42,6 +43,28 @@ pub struct Decoded {
     pub made_uid: bool,
 }
 
+/// Which part of a field is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part<'a> {
+    All,
+    /// These keys of a jsonb object.
+    Keys(&'a [String]),
+    /// All of a status but its phase.
+    Details,
+    Nothing,
+}
+
+impl Part<'_> {
+    fn reaches(self, key: &[u8]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Keys(keys) => keys.iter().any(|reached| reached.as_bytes() == key),
+            Self::Details => key != b"phase",
+            Self::Nothing => false,
+        }
+    }
+}
+
 /// Every occurrence of a field, as far as its kind wants them.
 enum Slot<'a> {
     Unset,
@@ -61,11 +84,18 @@ impl Slot<'_> {
 }
 
 impl Resource {
-    /// Appends the input tuple of an encoded message to `tuple`.
+    /// Appends the input tuple of an encoded message to `tuple`. With an `update` only what it reaches is looked at: what else the
+    /// message holds may have been read from rows that other programs wrote, and is null.
     ///
     /// # Errors
     /// Every broken rule; `tuple` is then as it was.
-    pub fn decode(&self, message: &[u8], empty_uid: EmptyUid, tuple: &mut Vec<u8>) -> Result<Decoded, Vec<Violation>> {
+    pub fn decode(
+        &self,
+        message: &[u8],
+        empty_uid: EmptyUid,
+        update: Option<&UpdateMask>,
+        tuple: &mut Vec<u8>,
+    ) -> Result<Decoded, Vec<Violation>> {
         let start = tuple.len();
         if message.len() > MAX_ROW_BYTES {
             return Err(vec![Violation::new("", format!("is larger than {MAX_ROW_BYTES} bytes"))]);
@@ -75,10 +105,15 @@ impl Resource {
             .map_err(|Malformed| vec![Violation::new("", format!("the bytes are no {}", self.description.message))])?;
         let mut violations = Vec::new();
         let mut decoded = Decoded::default();
-        for (field, slot) in self.fields.iter().zip(slots) {
+        for (at, (field, slot)) in self.fields.iter().zip(slots).enumerate() {
+            let part = self.part(at, update);
             let put = match (field.kind, slot) {
                 (Kind::Etag, slot) => take_etag(&slot, &mut decoded),
                 (Kind::Timestamp(TimestampRule::Updated), _) => Ok(()),
+                _ if part == Part::Nothing => {
+                    tuple.put_i32(NULL);
+                    Ok(())
+                }
                 (Kind::Text(TextRule::Uid(kind, true)), slot) if empty_uid == EmptyUid::Make && slot.is_empty() => {
                     put_prefixed(tuple, kind.new_uid().as_bytes());
                     decoded.made_uid = true;
@@ -93,8 +128,8 @@ impl Resource {
                     Ok(())
                 }
                 (Kind::Timestamp(_), slot) => put_timestamp(field, &slot, tuple),
-                (Kind::Map(rule), slot) => put_map(field, rule, slot, tuple),
-                (Kind::Status { .. }, slot) => put_status(field, &slot, tuple),
+                (Kind::Map(rule), slot) => put_map(field, rule, slot, part, tuple),
+                (Kind::Status { .. }, slot) => put_status(field, &slot, part, tuple),
             };
             if let Err(violation) = put {
                 violations.push(violation);
@@ -105,6 +140,21 @@ impl Resource {
         }
         tuple.truncate(start);
         Err(violations)
+    }
+
+    /// Which part of a field is looked at.
+    fn part<'a>(&self, at: usize, update: Option<&'a UpdateMask>) -> Part<'a> {
+        let Some(UpdateMask::Paths(paths)) = update else { return Part::All };
+        let field = &self.fields[at];
+        if field.key || self.description.newest_by == Some(field.name) {
+            return Part::All;
+        }
+        match paths.iter().find(|reached| reached.field == at).map(|reached| &reached.reach) {
+            None => Part::Nothing,
+            Some(Reach::Keys(keys)) => Part::Keys(keys),
+            Some(Reach::Details { phase: false }) => Part::Details,
+            Some(Reach::Whole | Reach::Details { phase: true }) => Part::All,
+        }
     }
 
     fn slots<'a>(&self, message: &'a [u8]) -> Result<Vec<Slot<'a>>, Malformed> {
@@ -218,12 +268,12 @@ fn put_timestamp(field: &Field, slot: &Slot<'_>, tuple: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-fn put_map(field: &Field, rule: MapRule, slot: Slot<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+fn put_map(field: &Field, rule: MapRule, slot: Slot<'_>, part: Part<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
     let Slot::Entries(raw) = slot else { return Err(Violation::new(field.name, "is no map")) };
     let mut entries = Vec::with_capacity(raw.len());
     let mut bytes = 0;
     for entry in raw {
-        let (key, value) = map_entry(field, entry)?;
+        let Some((key, value)) = map_entry(field, entry, part)? else { continue };
         bytes += key.len() + value.len();
         if value.len() > rule.max_value_bytes {
             return Err(Violation::new(
@@ -264,7 +314,8 @@ pub(super) fn end_value(tuple: &mut [u8], at: usize) {
     tuple[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }
 
-fn map_entry<'a>(field: &Field, entry: &'a [u8]) -> Result<(&'a str, &'a str), Violation> {
+/// The key and value of an entry, unless it is not looked at.
+fn map_entry<'a>(field: &Field, entry: &'a [u8], part: Part<'_>) -> Result<Option<(&'a str, &'a str)>, Violation> {
     let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");
     let mut reader = Reader::new(entry);
     while let Some(part) =
@@ -276,22 +327,25 @@ fn map_entry<'a>(field: &Field, entry: &'a [u8]) -> Result<(&'a str, &'a str), V
             _ => {}
         }
     }
+    if !part.reaches(key) {
+        return Ok(None);
+    }
     let key = text(key, || field.name.to_owned())?;
     label::check_key(key).map_err(|why| {
         Violation::new(field.name, format!("key {:?} {why}", key.chars().take(80).collect::<String>()))
     })?;
-    Ok((key, text(value, || format!("{}.{key}", field.name))?))
+    Ok(Some((key, text(value, || format!("{}.{key}", field.name))?)))
 }
 
-fn put_status(field: &Field, slot: &Slot<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+fn put_status(field: &Field, slot: &Slot<'_>, part: Part<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
     let refuse = |part: &str, why: &str| Violation::new(format!("{}{part}", field.name), why);
     let malformed = |Malformed| refuse("", "is no orrery.type.v1.Status");
     let Slot::Bytes(bytes) = slot else { return Err(malformed(Malformed)) };
     let (mut phase, mut details) = (&b""[..], Cow::Borrowed(&b""[..]));
     let mut reader = Reader::new(bytes);
-    while let Some(part) = reader.next().map_err(malformed)? {
-        match part {
-            (1, Value::Bytes(bytes)) => phase = bytes,
+    while let Some(piece) = reader.next().map_err(malformed)? {
+        match piece {
+            (1, Value::Bytes(bytes)) if part.reaches(b"phase") => phase = bytes,
             (2, Value::Bytes(bytes)) if details.is_empty() => details = Cow::Borrowed(bytes),
             (2, Value::Bytes(bytes)) => details.to_mut().extend_from_slice(bytes),
             _ => {}
@@ -305,6 +359,7 @@ fn put_status(field: &Field, slot: &Slot<'_>, tuple: &mut Vec<u8>) -> Result<(),
         return Err(refuse(".details", "holds more than 262144 bytes"));
     }
     let mut entries = read_entries(&details).map_err(|error| refuse(".details", error.description()))?;
+    entries.retain(|(key, _)| part.reaches(key.as_bytes()));
     if !phase.is_empty() {
         if entries.iter().any(|(key, _)| key == "phase") {
             return Err(refuse(".details", "must not hold the key phase: the phase is a field of its own"));

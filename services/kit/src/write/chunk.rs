@@ -10,6 +10,7 @@ use super::refusal::{Refusals, row_error};
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::EmptyUid;
+use crate::resource::mask::UpdateMask;
 use crate::resource::select::Columns;
 use crate::timestamp;
 
@@ -48,15 +49,15 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Decodes and checks the rows of a chunk.
-    pub fn decode(resource: &Resource, first_offset: i64, messages: &[Bytes]) -> Self {
+    /// Decodes and checks the rows of a chunk; with an `update` as far as it reaches.
+    pub fn decode(resource: &Resource, update: Option<&UpdateMask>, first_offset: i64, messages: &[Bytes]) -> Self {
         let mut tuples = Vec::with_capacity(messages.iter().map(Bytes::len).sum::<usize>() * 5 / 4);
         let mut rows: Vec<Row> = Vec::with_capacity(messages.len());
         let mut hashes = Vec::with_capacity(messages.len());
         let mut refusals = Refusals::default();
         for (offset, message) in (first_offset..).zip(messages) {
             let start = tuples.len();
-            match resource.decode(message, EmptyUid::Refuse, &mut tuples) {
+            match resource.decode(message, EmptyUid::Refuse, update, &mut tuples) {
                 Ok(decoded) => {
                     let tuple = &tuples[start..];
                     hashes.push(content_hash(tuple, &decoded.etag));

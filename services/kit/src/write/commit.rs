@@ -18,6 +18,7 @@ use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
+use crate::resource::mask::UpdateMask;
 use crate::resource::select::{Columns, Selection, etag};
 use crate::resource::{Reference, Resource};
 
@@ -35,6 +36,8 @@ pub struct Writer {
     pub resource: &'static Resource,
     /// Never `UNSPECIFIED`.
     pub mode: WriteMode,
+    /// What is overwritten, if rows are only updated: a row that is created takes all its fields.
+    pub update: Option<UpdateMask>,
     /// The statement.
     pub statement: WriteStatement,
     /// What a refused row does to its chunk.

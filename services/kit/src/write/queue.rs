@@ -130,13 +130,13 @@ impl Queue {
         let repeated = usize::try_from(self.received - offset).unwrap_or(usize::MAX).min(rows.len());
         let (repeated, new) = rows.split_at(repeated);
         if !repeated.is_empty() {
-            let hashes = Chunk::decode(self.writer.resource, offset, repeated).hashes;
+            let hashes = Chunk::decode(self.writer.resource, self.writer.update.as_ref(), offset, repeated).hashes;
             self.rows += hashes.len();
             self.bytes += hashes.len() * size_of::<u64>();
             self.waiting.push_back(Waiting::Repeated(Repeated { offset, hashes }));
         }
         if !new.is_empty() {
-            let mut chunk = Chunk::decode(self.writer.resource, self.received, new);
+            let mut chunk = Chunk::decode(self.writer.resource, self.writer.update.as_ref(), self.received, new);
             chunk.message_offset = offset;
             self.received = chunk.end_offset();
             self.closed = self.refuses(&chunk);

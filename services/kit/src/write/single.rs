@@ -87,10 +87,11 @@ fn decode(
     message: Option<&[u8]>,
     field: &'static str,
     empty_uid: EmptyUid,
+    update: Option<&UpdateMask>,
 ) -> Result<Incoming, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
     let mut tuple = Vec::new();
-    let decoded = resource.decode(message, empty_uid, &mut tuple).map_err(|violations| {
+    let decoded = resource.decode(message, empty_uid, update, &mut tuple).map_err(|violations| {
         Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
     })?;
     let uid = Columns::new(&tuple).next().flatten().unwrap_or_default();
@@ -123,7 +124,7 @@ pub async fn create(
 ) -> Result<Encoded, Error> {
     let CreateRequest { message, field, request_id, deadline } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
-    let incoming = decode(resource, message.as_deref(), field, EmptyUid::Make)?;
+    let incoming = decode(resource, message.as_deref(), field, EmptyUid::Make, None)?;
     if !incoming.decoded.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
@@ -236,7 +237,7 @@ pub async fn update(
     let UpdateRequest { message, field, mask, allow_missing, deadline } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     let Incoming { tuple, uid, decoded: Decoded { etag, .. } } =
-        decode(resource, message.as_deref(), field, EmptyUid::Refuse)?;
+        decode(resource, message.as_deref(), field, EmptyUid::Refuse, (!allow_missing).then_some(&mask))?;
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
     let statement = WriteStatement::new(resource, mode, &mask);
     retried(deadline, || {

@@ -41,6 +41,7 @@ pub(super) fn writer(context: &Context, resource: &'static Resource, start: &Wri
                 resource,
                 mode,
                 statement: WriteStatement::new(resource, mode, &mask),
+                update: (mode == WriteMode::Update).then_some(mask),
                 policy: if policy == RowErrorPolicy::Unspecified { RowErrorPolicy::Stop } else { policy },
                 references: if references == ReferenceCheck::Unspecified { ReferenceCheck::Accept } else { references },
                 validate_only: start.validate_only,
