@@ -10,7 +10,7 @@ use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, GetProductRequest, ListProductsRequest, Product, StreamProductsRequest,
     UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
 };
-use orrery_proto::r#type::v1::{Status, WriteStart};
+use orrery_proto::r#type::v1::{Status, WriteMode, WriteStart};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -118,7 +118,10 @@ async fn write(
     products: Vec<Product>,
     update_mask: Option<FieldMask>,
 ) -> WriteProductsResponse {
-    let start = WriteStart { update_mask, ..Default::default() };
+    write_with(server, WriteStart { update_mask, ..Default::default() }, products).await
+}
+
+async fn write_with(server: &CatalogServer, start: WriteStart, products: Vec<Product>) -> WriteProductsResponse {
     let requests = [Message::Start(start), Message::Chunk(Chunk { offset: 0, products })]
         .map(|message| WriteProductsRequest { message: Some(message) });
     let answers = server.client().write_products(tokio_stream::iter(requests)).await.unwrap().into_inner();
@@ -330,6 +333,59 @@ async fn one_key_is_written_and_every_other_stays_byte_for_byte() {
                 let answer = write(&server, vec![new(&copy)], mask(&[path])).await;
                 assert_eq!((answer.unchanged, answer.updated), (1, 0), "{path} {before:?}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_product_with_keys_that_no_rule_allows_is_read_changed_in_one_key_and_sent_back() {
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    let server = CatalogServer::start(&database).await;
+    let large = format!(r#"{{"a b": "{}", "": 1, "ok": "yes", "season": 1.10}}"#, "x".repeat(2_000));
+    let odd = [ODD_KEYS[0], &large];
+    let status = format!(r#"{{"phase": "{}", "note": 1.10, "list": [1.10]}}"#, "p".repeat(100));
+    for (number, odd) in odd.into_iter().enumerate() {
+        let uid = format!("prd_{number}");
+        insert(&mut operator, &uid, &status, odd, odd).await;
+        run(&mut operator, &format!("update catalog.product set name = repeat('n', 3000) where uid = '{uid}'")).await;
+        let mut read = get(&server, &uid).await;
+        assert!(read.name.len() == 3_000 && read.labels.contains_key("a b"));
+        read.labels.insert("season".to_owned(), "winter".to_owned());
+        let details = read.status.as_mut().unwrap().details.as_mut().unwrap();
+        details.fields.insert("note".to_owned(), Value { kind: Some(Kind::StringValue("new".to_owned())) });
+        let before = stored(&mut operator, &uid).await;
+        let written = update(&server, read.clone(), mask(&["labels.season", "status.details.note"])).await;
+        assert_eq!((&written.labels, &written.status), (&read.labels, &read.status));
+        let expected: (String, String) = query_as(
+            "select ($1::text::jsonb || '{\"note\": \"new\"}')::text, ($2::text::jsonb || '{\"season\": \"winter\"}')::text",
+        )
+        .bind(before.0)
+        .bind(before.1)
+        .fetch_one(&mut operator)
+        .await
+        .unwrap();
+        let after = stored(&mut operator, &uid).await;
+        assert_eq!(((after.0, after.1), after.2), (expected, before.2));
+
+        // And by the chunked write that only updates.
+        read.labels.insert("season".to_owned(), "spring".to_owned());
+        read.etag.clear();
+        let start = WriteStart {
+            mode: WriteMode::Update.into(),
+            update_mask: mask(&["labels.season"]),
+            ..WriteStart::default()
+        };
+        let answer = write_with(&server, start, vec![read.clone()]).await;
+        assert_eq!((answer.updated, answer.rejected), (1, 0), "{answer:?}");
+        assert_eq!(get(&server, &uid).await.labels, read.labels);
+
+        // What the mask names follows the rules.
+        for path in ["labels", "name", "status.phase", "status"] {
+            let request =
+                UpdateProductRequest { product: Some(read.clone()), update_mask: mask(&[path]), allow_missing: false };
+            let refused = server.client().update_product(request).await.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{path}");
         }
     }
 }
