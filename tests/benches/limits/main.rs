@@ -61,13 +61,16 @@ async fn main() -> anyhow::Result<()> {
     let service = service::Service::start(&postgres.catalog_url()).await.context("the service did not start")?;
     eprintln!("{rows} products, {} bytes each as COPY sends them", postgres.row_bytes().await?);
 
-    let (mut copy_out, mut stream) = (Rate(Vec::new()), Rate(Vec::new()));
+    let (mut copy_out, mut stream, mut undecoded) = (Rate(Vec::new()), Rate(Vec::new()), Rate(Vec::new()));
     let mut stream_memory = 0;
     for run in 1..=wanted("stream", runs) {
         copy_out.0.push(per_second(rows, postgres.copy_out()?));
         let (count, took) = service.stream_all().await?;
         anyhow::ensure!(count == rows, "{count} of {rows} products came");
         stream.0.push(per_second(rows, took));
+        let (count, took) = service.stream_undecoded().await?;
+        anyhow::ensure!(count == rows, "{count} of {rows} products came");
+        undecoded.0.push(per_second(rows, took));
         stream_memory = service.peak_memory()?;
         eprintln!("stream, run {run}: {:.0}/s of {:.0}/s", stream.0[run - 1], copy_out.0[run - 1]);
     }
@@ -104,6 +107,7 @@ async fn main() -> anyhow::Result<()> {
 
     println!("\n| work | limit | limit reaches | Orrery reaches | ratio |\n| --- | --- | --- | --- | --- |");
     row("stream all products", "COPY TO STDOUT (FORMAT binary)", copy_out.median(), stream.median());
+    row("the same, rows not decoded by the client", "COPY, the same", copy_out.median(), undecoded.median());
     row(&format!("upsert {writes} new products"), "COPY FROM, same table", copy_in.median(), create.median());
     row("upsert them again, unchanged", "COPY FROM, same table", copy_in.median(), again.median());
     row(&format!("get one product, {CALLERS} callers"), "pgbench, prepared select", pgbench.median(), get.median());

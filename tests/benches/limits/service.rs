@@ -30,6 +30,13 @@ pub(crate) enum Expect {
     Unchanged,
 }
 
+/// A `StreamProductsResponse` whose products stay bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct UndecodedPage {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    products: Vec<bytes::Bytes>,
+}
+
 /// A running `orrery-catalog`.
 pub(crate) struct Service {
     process: Child,
@@ -91,6 +98,23 @@ impl Service {
     pub(crate) async fn stream_all(&self) -> anyhow::Result<(usize, Duration)> {
         let started = Instant::now();
         let mut stream = self.client().stream_products(StreamProductsRequest::default()).await?.into_inner();
+        let mut count = 0;
+        while let Some(page) = stream.message().await? {
+            count += page.products.len();
+        }
+        Ok((count, started.elapsed()))
+    }
+
+    /// Streams all products and counts them without decoding any: what the service delivers, whatever its client does with it.
+    pub(crate) async fn stream_undecoded(&self) -> anyhow::Result<(usize, Duration)> {
+        let started = Instant::now();
+        let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(64 << 20);
+        client.ready().await?;
+        let path =
+            tonic::codegen::http::uri::PathAndQuery::from_static("/orrery.catalog.v1.CatalogService/StreamProducts");
+        let request = tonic::Request::new(StreamProductsRequest::default());
+        let codec = tonic_prost::ProstCodec::<StreamProductsRequest, UndecodedPage>::default();
+        let mut stream = client.server_streaming(request, path, codec).await?.into_inner();
         let mut count = 0;
         while let Some(page) = stream.message().await? {
             count += page.products.len();

@@ -123,7 +123,7 @@ pub struct StreamConfig {
     /// Most rows that one statement of a chunked write takes.
     ///
     /// More amortises the round trip to a database that is far away; fewer holds row locks for shorter.
-    #[arg(long, value_name = "ROWS", env = "ORRERY_WRITE_BATCH_ROWS", default_value_t = 4096)]
+    #[arg(long, value_name = "ROWS", env = "ORRERY_WRITE_BATCH_ROWS", default_value_t = 8192)]
     pub write_batch_rows: usize,
 
     /// Most bytes of rows that one statement of a chunked write takes.
