@@ -13,6 +13,8 @@ use crate::error::Error;
 
 /// Signature, no flags, no extension (manual, COPY, "Binary Format").
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// How many bytes are sent at once.
+const COPY_PIECE: usize = 256 * 1024;
 /// Where a row's column count would stand: -1.
 const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 
@@ -32,16 +34,29 @@ impl Transaction<'_> {
         run(self.connection, statement).await
     }
 
-    /// Runs `copy ... from stdin (format binary)` with `rows` rows in their binary form.
+    /// Runs `copy ... from stdin (format binary)` with `count` rows, which `put_next` appends one by one in their binary form.
+    /// They are sent in pieces, so that the server works on the first while the next are made.
     ///
     /// # Errors
     /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::fetch`].
-    pub async fn copy_in(&mut self, sql: &str, rows: &[u8], count: usize) -> Result<(), Error> {
+    pub async fn copy_in(
+        &mut self,
+        sql: &str,
+        count: usize,
+        mut put_next: impl FnMut(&mut Vec<u8>) + Send,
+    ) -> Result<(), Error> {
         self.check_rows(count)?;
         let mut copy = self.connection.copy_in_raw(sql).await?;
-        copy.send(COPY_HEADER).await?;
-        copy.send(rows).await?;
-        copy.send(COPY_TRAILER).await?;
+        let mut piece = COPY_HEADER.to_vec();
+        for _ in 0..count {
+            put_next(&mut piece);
+            if piece.len() >= COPY_PIECE {
+                copy.send(piece.as_slice()).await?;
+                piece.clear();
+            }
+        }
+        piece.extend_from_slice(COPY_TRAILER);
+        copy.send(piece.as_slice()).await?;
         match copy.finish().await {
             Ok(_) => Ok(()),
             // A row that was not there a moment ago was created by another transaction.

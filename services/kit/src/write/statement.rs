@@ -103,11 +103,13 @@ impl WriteStatement {
         if tuples.is_empty() {
             return Ok(0);
         }
-        let mut data = Vec::with_capacity(tuples.iter().map(|tuple| tuple.len() + 64).sum());
-        for tuple in tuples {
-            self.resource.put_new_row(tuple, now, &mut data);
-        }
-        transaction.copy_in(&self.copy, &data, tuples.len()).await?;
+        let mut next = tuples.iter();
+        let put_next = |out: &mut Vec<u8>| {
+            if let Some(tuple) = next.next() {
+                self.resource.put_new_row(tuple, now, out);
+            }
+        };
+        transaction.copy_in(&self.copy, tuples.len(), put_next).await?;
         Ok(tuples.len())
     }
 
