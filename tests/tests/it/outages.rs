@@ -127,6 +127,28 @@ async fn without_its_database_every_method_says_so_and_then_serves_again() {
 }
 
 #[tokio::test]
+async fn the_first_call_after_a_restart_of_the_database_succeeds() {
+    let postgres = Postgres::own().await;
+    let database = postgres.create_database().await;
+    seed(&mut database.connect(Role::Operator).await, 100).await;
+    let server = CatalogServer::start(&database).await;
+    let asked = ["GetProduct", "CheckProducts", "ListProducts", "UpdateProduct"];
+    for (path, messages) in calls().into_iter().filter(|(path, _)| asked.iter().any(|name| path.ends_with(name))) {
+        // Several connections lie idle; all are dead afterwards.
+        let lists = (0..12).map(|_| {
+            let mut client = server.client();
+            async move { client.list_products(ListProductsRequest::default()).await }
+        });
+        futures::future::join_all(lists).await.into_iter().for_each(|answer| drop(answer.unwrap()));
+        postgres.kill().await;
+        postgres.restart().await;
+        if let Err(status) = call(&server.channel(), &path, messages).await {
+            unreachable!("{path} after a restart: {status:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_waits_for_a_database_that_is_gone_is_told_within_the_deadline() {
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await;
