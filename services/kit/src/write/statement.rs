@@ -278,6 +278,11 @@ fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String) {
             let value = format!("coalesce(i.{name}, t.{name})");
             (value.clone(), differing(&value))
         }
+        // Unset is null, or the empty text that another program stored: it reads the same.
+        (Kind::Text(TextRule::Free { nullable: true, .. }), Some(_)) => {
+            let value = format!("coalesce(i.{name}, case t.{name} when '' then '' end)");
+            (value.clone(), differing(&value))
+        }
         (Kind::Text(_) | Kind::Etag, Some(_)) => {
             let value = default(field).map_or(format!("i.{name}"), |default| format!("coalesce(i.{name}, {default})"));
             (value.clone(), differing(&value))
