@@ -154,6 +154,12 @@ async fn who_waits_for_a_database_that_is_gone_is_told_within_the_deadline() {
     let database = postgres.create_database().await;
     let server = CatalogServer::start(&database).await;
     let mut client = server.client();
+    // A password that is not valid any more is no matter of the caller's.
+    let mut operator = postgres.connect().await;
+    run(&mut operator, "alter role catalog_service password 'another one'").await;
+    run(&mut operator, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'catalog_service'")
+        .await;
+    assert_unavailable(&client.list_products(ListProductsRequest::default()).await.unwrap_err());
     postgres.stop().await;
     // Shorter than the time that a call would wait for a connection.
     let timeout = Duration::from_secs(1);
