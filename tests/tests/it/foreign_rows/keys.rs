@@ -1,0 +1,201 @@
+//! One key is changed, and every other stays.
+
+use orrery_proto::catalog::v1::{Product, UpdateProductRequest};
+use orrery_proto::r#type::v1::{Status, WriteMode, WriteStart};
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+use sqlx::{PgConnection, query_as};
+
+use super::{NO_OBJECTS, ODD_KEYS, catalog, get, insert, mask, stored, update, write, write_with};
+use crate::harness::{CatalogServer, Role, TestDatabase, run};
+
+/// Sets one key by SQL, as the contract says that a write does: in the object, or in a new one where there is none.
+async fn set_by_sql(connection: &mut PgConnection, uid: &str, column: &str, key: &str, value: &str) {
+    run(
+        connection,
+        &format!(
+            "update catalog.product set update_ts = now(), {column} = \
+             case jsonb_typeof({column}) when 'object' then {column} else '{{}}' end \
+             || jsonb_build_object('{key}', '{value}'::text) where uid = '{uid}'"
+        ),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn one_key_is_written_and_every_other_stays_byte_for_byte() {
+    let (_database, mut operator, server, mut uids) = catalog().await;
+    for (number, odd) in NO_OBJECTS.iter().chain(ODD_KEYS).enumerate() {
+        let uid = format!("prd_odd{number}");
+        insert(&mut operator, &uid, odd, odd, odd).await;
+        uids.push(uid);
+    }
+    let new = |uid: &str| {
+        let details =
+            Struct { fields: [("k".to_owned(), Value { kind: Some(Kind::StringValue("new".to_owned())) })].into() };
+        Product {
+            uid: uid.to_owned(),
+            status: Some(Status { phase: "new".to_owned(), details: Some(details) }),
+            labels: [("season".to_owned(), "new".to_owned())].into(),
+            annotations: [("x/y".to_owned(), "new".to_owned())].into(),
+            ..Product::default()
+        }
+    };
+    // Path, column, key.
+    let parts = [
+        ("labels.season", "labels", "season"),
+        ("annotations.x/y", "annotations", "x/y"),
+        ("status.phase", "status", "phase"),
+        ("status.details.k", "status", "k"),
+    ];
+    for (path, column, key) in parts {
+        for bulk in [false, true] {
+            for uid in &uids {
+                run(&mut operator, &format!("delete from catalog.product where uid = '{uid}-copy'")).await;
+                run(
+                    &mut operator,
+                    &format!("insert into catalog.product select '{uid}-copy', name, status, labels, annotations from catalog.product where uid = '{uid}'"),
+                )
+                .await;
+                let copy = format!("{uid}-copy");
+                let before = stored(&mut operator, &copy).await;
+                if bulk {
+                    let answer = write(&server, vec![new(&copy)], mask(&[path])).await;
+                    assert_eq!(answer.updated, 1);
+                } else {
+                    update(&server, new(&copy), mask(&[path])).await;
+                }
+                let after = stored(&mut operator, &copy).await;
+                set_by_sql(&mut operator, uid, column, key, "new").await;
+                let expected = stored(&mut operator, uid).await;
+                assert_eq!(
+                    (&after.0, &after.1, &after.2),
+                    (&expected.0, &expected.1, &expected.2),
+                    "{path} {before:?}"
+                );
+                // And back, for the next turn.
+                run(
+                    &mut operator,
+                    &format!(
+                        "update catalog.product set status = '{}', labels = '{}', annotations = '{}' where uid = '{uid}'",
+                        before.0.replace('\'', "''"),
+                        before.1.replace('\'', "''"),
+                        before.2.replace('\'', "''"),
+                    ),
+                )
+                .await;
+                // The same again changes nothing.
+                let answer = write(&server, vec![new(&copy)], mask(&[path])).await;
+                assert_eq!((answer.unchanged, answer.updated), (1, 0), "{path} {before:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_product_with_keys_that_no_rule_allows_is_read_changed_in_one_key_and_sent_back() {
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    let server = CatalogServer::start(&database).await;
+    let large = format!(r#"{{"a b": "{}", "": 1, "ok": "yes", "season": 1.10}}"#, "x".repeat(2_000));
+    let odd = [ODD_KEYS[0], &large];
+    let status = format!(r#"{{"phase": "{}", "note": 1.10, "list": [1.10]}}"#, "p".repeat(100));
+    for (number, odd) in odd.into_iter().enumerate() {
+        let uid = format!("prd_{number}");
+        insert(&mut operator, &uid, &status, odd, odd).await;
+        run(&mut operator, &format!("update catalog.product set name = repeat('n', 3000) where uid = '{uid}'")).await;
+        let mut read = get(&server, &uid).await;
+        assert!(read.name.len() == 3_000 && read.labels.contains_key("a b"));
+        read.labels.insert("season".to_owned(), "winter".to_owned());
+        let details = read.status.as_mut().unwrap().details.as_mut().unwrap();
+        details.fields.insert("note".to_owned(), Value { kind: Some(Kind::StringValue("new".to_owned())) });
+        let before = stored(&mut operator, &uid).await;
+        let written = update(&server, read.clone(), mask(&["labels.season", "status.details.note"])).await;
+        assert_eq!((&written.labels, &written.status), (&read.labels, &read.status));
+        let expected: (String, String) = query_as(
+            "select ($1::text::jsonb || '{\"note\": \"new\"}')::text, ($2::text::jsonb || '{\"season\": \"winter\"}')::text",
+        )
+        .bind(before.0)
+        .bind(before.1)
+        .fetch_one(&mut operator)
+        .await
+        .unwrap();
+        let after = stored(&mut operator, &uid).await;
+        assert_eq!(((after.0, after.1), after.2), (expected, before.2));
+
+        // And by the chunked write that only updates.
+        read.labels.insert("season".to_owned(), "spring".to_owned());
+        read.etag.clear();
+        let start = WriteStart {
+            mode: WriteMode::Update.into(),
+            update_mask: mask(&["labels.season"]),
+            ..WriteStart::default()
+        };
+        let answer = write_with(&server, start, vec![read.clone()]).await;
+        assert_eq!((answer.updated, answer.rejected), (1, 0), "{answer:?}");
+        assert_eq!(get(&server, &uid).await.labels, read.labels);
+
+        // What the mask names follows the rules.
+        for path in ["labels", "name", "status.phase", "status"] {
+            let request =
+                UpdateProductRequest { product: Some(read.clone()), update_mask: mask(&[path]), allow_missing: false };
+            let refused = server.client().update_product(request).await.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_taken_away_and_every_other_stays_byte_for_byte() {
+    let (_database, mut operator, server, uids) = catalog().await;
+    for uid in &uids {
+        run(
+            &mut operator,
+            &format!(
+                "update catalog.product set labels = labels || '{{\"gone\": {{\"x\": 1.10}}}}', \
+                 annotations = annotations || '{{\"gone\": 1.10}}', status = status || '{{\"gone\": [1.10]}}' where uid = '{uid}'"
+            ),
+        )
+        .await;
+        let before = stored(&mut operator, uid).await;
+        let product = Product { uid: uid.clone(), ..Product::default() };
+        update(&server, product, mask(&["labels.gone", "annotations.gone", "status.details.gone"])).await;
+        let after = stored(&mut operator, uid).await;
+        let expected: (String, String, String) = query_as(
+            "select ($1::text::jsonb - 'gone')::text, ($2::text::jsonb - 'gone')::text, ($3::text::jsonb - 'gone')::text",
+        )
+        .bind(before.0)
+        .bind(before.1)
+        .bind(before.2)
+        .fetch_one(&mut operator)
+        .await
+        .unwrap();
+        assert_eq!((after.0, after.1, after.2), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_value_replaces_a_foreign_one_and_its_neighbours_stay() {
+    let (_database, mut operator, server, uids) = catalog().await;
+    for uid in &uids {
+        let before = stored(&mut operator, uid).await;
+        let mut read = get(&server, uid).await;
+        read.etag.clear();
+        read.labels.insert("season".to_owned(), "winter".to_owned());
+        let details = read.status.get_or_insert_default().details.get_or_insert_default();
+        details.fields.insert("season".to_owned(), Value { kind: Some(Kind::StringValue("winter".to_owned())) });
+        update(&server, read, None).await;
+        let after = stored(&mut operator, uid).await;
+        let (status, labels): (String, String) = query_as(
+            "select ($1::text::jsonb || '{\"season\": \"winter\"}')::text, ($2::text::jsonb || '{\"season\": \"winter\"}')::text",
+        )
+        .bind(&before.0)
+        .bind(&before.1)
+        .fetch_one(&mut operator)
+        .await
+        .unwrap();
+        assert_eq!(after.0, status);
+        assert_eq!(after.1, labels);
+        assert_eq!(after.2, before.2);
+    }
+}

@@ -1,0 +1,142 @@
+//! Rows that other programs wrote, with whatever jsonb can hold: readable everywhere, and what a write does not mean to change
+//! stays byte for byte.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod keys;
+mod random;
+mod reading;
+
+use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
+use orrery_proto::catalog::v1::{
+    GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
+};
+use orrery_proto::r#type::v1::WriteStart;
+use prost_types::FieldMask;
+use sqlx::{PgConnection, query, query_as};
+use tokio_stream::StreamExt as _;
+
+use crate::harness::{CatalogServer, Role, TestDatabase, run};
+
+/// What labels and annotations may hold: names, and JSON that stays what it is.
+const MAPS: &[&str] = &[
+    "{}",
+    r#"{"season": "summer"}"#,
+    r#"{"n": 1, "f": 1.10, "g": 1.1, "big": 12345678901234567890, "tiny": 0.000000000000000000012345, "neg": -7.00}"#,
+    r#"{"null": null, "yes": true, "no": false, "text": "null", "number": "1.10"}"#,
+    r#"{"list": [1, "two", null, {"three": [3.0]}], "object": {"a": {"b": {"c": 1.50}}}, "empty": {}, "none": []}"#,
+    r#"{"quote": "\"", "backslash": "\\", "lines": "a\nb\r\n\tc", "control": "\u0001\u001f", "smile": "😀é", "slash": "/"}"#,
+    r#"{"json": "{\"a\": 1}", "list": "[1]"}"#,
+];
+
+/// Keys that the contract's grammar does not know; read they are, written back whole they are not.
+const ODD_KEYS: &[&str] =
+    &[r#"{"": "empty", " ": 1, "a b": "c", "é": true, "\"": "q", "a/b/c": {"x": 1}, "ok": "yes"}"#];
+
+/// What is there although it is no object: it has no entries.
+const NO_OBJECTS: &[&str] = &["null", "[]", r#"["season"]"#, r#""season""#, "5", "true", r#"[{"phase": "x"}]"#];
+
+const STATUSES: &[&str] = &[
+    "{}",
+    r#"{"phase": "active"}"#,
+    r#"{"phase": ""}"#,
+    r#"{"phase": null, "note": "n"}"#,
+    r#"{"phase": 5}"#,
+    r#"{"phase": {"deep": "x"}, "other": 1}"#,
+    r#"{"phase": "Sold out!", "n": 1, "f": 1.10, "big": 12345678901234567890, "tiny": 0.000000000000000000012345}"#,
+    r#"{"phase": "active", "nested": {"big": 12345678901234567890, "f": 2.50, "list": [12345678901234567890, 1.10, "1.10"]}}"#,
+    r#"{"phase": "active", "digits": "12345678901234567890", "both": ["12345678901234567890", 12345678901234567890]}"#,
+    r#"{"phase": "active", "null": null, "yes": true, "list": [], "object": {}, "": "empty", "a.b": {"": null}}"#,
+    r#"{"phase": "active", "quote": "\" \\ \n \u0001 😀", "details": {"phase": "inner"}}"#,
+];
+
+fn deep(levels: usize) -> String {
+    format!(r#"{{"phase": "active", "deep": {}1.10{}}}"#, "[".repeat(levels), "]".repeat(levels))
+}
+
+/// Every value of every column at least once, as rows: status, labels, annotations.
+fn documents() -> Vec<(String, String, String)> {
+    let statuses: Vec<String> =
+        STATUSES.iter().map(|&text| text.to_owned()).chain([deep(10), deep(28), deep(29), deep(60)]).collect();
+    (0..statuses.len().max(MAPS.len()))
+        .map(|row| {
+            let map = |shift: usize| MAPS[(row + shift) % MAPS.len()].to_owned();
+            (statuses[row % statuses.len()].clone(), map(0), map(3))
+        })
+        .collect()
+}
+
+async fn insert(connection: &mut PgConnection, uid: &str, status: &str, labels: &str, annotations: &str) {
+    query(
+        "insert into catalog.product (uid, status, labels, annotations, update_ts) \
+         values ($1, $2::text::jsonb, $3::text::jsonb, $4::text::jsonb, '2026-01-01 00:00:00+00')",
+    )
+    .bind(uid)
+    .bind(status)
+    .bind(labels)
+    .bind(annotations)
+    .execute(connection)
+    .await
+    .unwrap();
+}
+
+/// A row as Postgres prints it: status, labels, annotations, and the rest in one.
+async fn stored(connection: &mut PgConnection, uid: &str) -> (String, String, String, String) {
+    query_as(
+        "select status::text, labels::text, annotations::text, \
+                concat_ws('|', coalesce(name, 'null'), create_ts, update_ts) from catalog.product where uid = $1",
+    )
+    .bind(uid)
+    .fetch_one(connection)
+    .await
+    .unwrap()
+}
+
+async fn get(server: &CatalogServer, uid: &str) -> Product {
+    let request = GetProductRequest { uid: uid.to_owned(), read_mask: None };
+    server.client().get_product(request).await.unwrap().into_inner()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as a request holds it")]
+fn mask(paths: &[&str]) -> Option<FieldMask> {
+    Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
+}
+
+async fn update(server: &CatalogServer, product: Product, update_mask: Option<FieldMask>) -> Product {
+    let request = UpdateProductRequest { product: Some(product), update_mask, allow_missing: false };
+    server.client().update_product(request).await.unwrap().into_inner()
+}
+
+/// One chunk, written; the sums of what was answered.
+async fn write(
+    server: &CatalogServer,
+    products: Vec<Product>,
+    update_mask: Option<FieldMask>,
+) -> WriteProductsResponse {
+    write_with(server, WriteStart { update_mask, ..Default::default() }, products).await
+}
+
+async fn write_with(server: &CatalogServer, start: WriteStart, products: Vec<Product>) -> WriteProductsResponse {
+    let requests = [Message::Start(start), Message::Chunk(Chunk { offset: 0, products })]
+        .map(|message| WriteProductsRequest { message: Some(message) });
+    let answers = server.client().write_products(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    let answers: Vec<WriteProductsResponse> = answers.map(Result::unwrap).collect().await;
+    assert_eq!(answers.len(), 1);
+    answers.into_iter().next().unwrap()
+}
+
+/// A catalog of [`documents`], their uids, and what Postgres prints of them.
+async fn catalog() -> (TestDatabase, PgConnection, CatalogServer, Vec<String>) {
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    let mut uids = Vec::new();
+    for (number, (status, labels, annotations)) in documents().iter().enumerate() {
+        let uid = format!("prd_{number:03}");
+        insert(&mut operator, &uid, status, labels, annotations).await;
+        uids.push(uid);
+    }
+    // Not null, which is how we store it; it reads the same.
+    run(&mut operator, "update catalog.product set name = '' where uid like '%5'").await;
+    let server = CatalogServer::start(&database).await;
+    (database, operator, server, uids)
+}
