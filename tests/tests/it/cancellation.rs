@@ -12,6 +12,16 @@ use crate::harness::{CatalogServer, Role, TestDatabase};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_query_of_a_caller_who_gave_up_ends() {
+    // A read of some fields has a query of its own.
+    a_query_ends_behind_its_caller(Some(prost_types::FieldMask { paths: vec!["name".to_owned()] })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_callers_share_ends_too() {
+    a_query_ends_behind_its_caller(None).await;
+}
+
+async fn a_query_ends_behind_its_caller(read_mask: Option<prost_types::FieldMask>) {
     let database = TestDatabase::create().await;
     let server = CatalogServer::start(&database).await;
     let mut operator = database.connect(Role::Operator).await;
@@ -19,7 +29,6 @@ async fn the_query_of_a_caller_who_gave_up_ends() {
     let mut lock = holder.begin().await.unwrap();
     sqlx::raw_sql("lock table catalog.product in access exclusive mode").execute(&mut *lock).await.unwrap();
 
-    let read_mask = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
     let mut request = Request::new(GetProductRequest { uid: "prd_a".to_owned(), read_mask });
     request.set_timeout(Duration::from_millis(500));
     let mut client = server.client();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use orrery_proto::wire::Encoded;
@@ -19,6 +20,9 @@ use crate::uid::UidKind;
 
 /// Queries under way at once.
 const MAX_RUNNING: usize = 2;
+/// How long a query may take. One that hangs, on a connection that died without a word, holds up all who wait behind it; after this
+/// time its callers read on their own.
+const MAX_TIME: Duration = Duration::from_secs(3);
 /// Most uids of one query: as many of the largest rows that can be written stay within a result's limit.
 const MAX_BATCH: usize = 32;
 
@@ -107,7 +111,7 @@ impl Loader {
     async fn run(&self) {
         let mut running = Running { state: &self.state, ended: false };
         while let Some(batch) = running.next_batch() {
-            // The callers' deadlines differ; each stops waiting by itself, and the session's time limit bounds the query.
+            // The callers' deadlines differ, and each stops waiting by itself.
             let found = self.query(batch.iter().map(|(uid, _)| uid.as_str())).await;
             for (uid, sender) in batch {
                 // A caller who has gone does not mind.
@@ -122,7 +126,7 @@ impl Loader {
 
     async fn query<'a>(&self, uids: impl Iterator<Item = &'a str>) -> Result<HashMap<Vec<u8>, Bytes>, Error> {
         let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids))?;
-        let rows = self.database.fetch(&statement, Deadline::none()).await?;
+        let rows = self.database.fetch(&statement, Deadline::after(MAX_TIME)).await?;
         let mut found = HashMap::with_capacity(rows.len());
         let mut tuple = Vec::with_capacity(512);
         for row in &rows {
@@ -147,6 +151,8 @@ struct Running<'a> {
 impl Running<'_> {
     fn next_batch(&mut self) -> Option<Vec<(String, oneshot::Sender<Answer>)>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever has given up needs no answer.
+        state.waiting.retain(|(_, sender)| !sender.is_closed());
         let count = state.waiting.len().min(MAX_BATCH);
         if count == 0 {
             state.running -= 1;
