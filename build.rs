@@ -85,11 +85,11 @@ fn wire_forms(set: &FileDescriptorSet) -> Result<BTreeMap<String, &'static str>,
                     check(&output, |message| is_page(message, "resume_token"))?;
                     forms.insert(output.0, "Encoded");
                 }
-                "List" => {
+                "List" | "Lookup" => {
                     check(&output, |message| is_page(message, "next_page_token"))?;
                     forms.insert(output.0, "Encoded");
                 }
-                "Get" | "BatchGet" => {
+                "Get" | "BatchGet" | "Claim" => {
                     forms.insert(output.0, "Encoded");
                 }
                 // A method that returns the resource itself.

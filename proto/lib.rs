@@ -30,3 +30,18 @@ pub mod catalog {
         }
     }
 }
+
+/// `orrery.orders`: orders with their lines, addresses and summaries.
+pub mod orders {
+    /// `orrery.orders.v1`: messages and [`orders_service_client`](v1::orders_service_client).
+    #[allow(missing_docs, clippy::pedantic, reason = "generated; the manual is the .proto file")]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/client/orrery.orders.v1.rs"));
+
+        /// The service to implement, with rows in wire form.
+        pub mod server {
+            include!(concat!(env!("OUT_DIR"), "/server/orrery.orders.v1.rs"));
+            pub use orders_service_server::*;
+        }
+    }
+}
