@@ -1,22 +1,13 @@
-//! The one error of a service and the one place where it becomes a `google.rpc.Status`.
+//! The one error of a service; `status` is the one place where it becomes a `google.rpc.Status`.
 //!
 //! Callers branch on [`ErrorReason`], never on text. What the driver said is for the log: no SQL, host or password reaches a client.
 
-use std::collections::HashMap;
-use std::time::Duration;
+mod status;
 
-use orrery_proto::codec::{ERROR_DOMAIN, reason_name};
 use orrery_proto::r#type::v1::ErrorReason;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// How long a caller is asked to wait where nothing better is known.
-pub const RETRY_DELAY: Duration = Duration::from_millis(500);
-
-/// How many field violations one status carries; details stay under 4 KiB.
-const MAX_VIOLATIONS: usize = 8;
-/// How long a text that a caller sent may be when it is quoted back.
-const MAX_QUOTED: usize = 200;
+pub use self::status::RETRY_DELAY;
 
 /// A field of a request and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +68,26 @@ pub enum Error {
         /// Its key.
         name: String,
     },
+    /// The revision sent is not the stored row's.
+    #[error("{resource} {name} has another revision: it has changed")]
+    RevisionMismatch {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+    },
+    /// The resource's phase does not allow what was asked.
+    #[error("{resource} {name}: {}", status::phases(.from, .to))]
+    PhaseForbids {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+        /// The phase that it is in.
+        from: String,
+        /// The phase that it was to move to.
+        to: String,
+    },
     /// What a field points at does not exist.
     #[error("{}: {}", .0.field, .0.description)]
     ReferenceMissing(Violation),
@@ -123,6 +134,15 @@ pub enum Error {
     /// The database cannot be reached or has no connection to spare.
     #[error("the database is unavailable")]
     DatabaseUnavailable(#[source] sqlx::Error),
+    /// Another service, which this one needs for the call, cannot be reached or does not answer in time.
+    #[error("the {service} service is unavailable")]
+    DependencyUnavailable {
+        /// The service's name, for people.
+        service: &'static str,
+        /// What was wrong, for the log.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The process is shutting down.
     #[error("the service is shutting down")]
     Draining,
@@ -177,6 +197,8 @@ impl Error {
             Self::NotFound { .. } => ErrorReason::ResourceNotFound,
             Self::AlreadyExists { .. } => ErrorReason::ResourceExists,
             Self::EtagMismatch { .. } => ErrorReason::EtagMismatch,
+            Self::RevisionMismatch { .. } => ErrorReason::RevisionMismatch,
+            Self::PhaseForbids { .. } => ErrorReason::PhaseForbids,
             Self::ReferenceMissing(_) => ErrorReason::ReferenceMissing,
             Self::RowRejected { .. } => ErrorReason::RowRejected,
             Self::OffsetGap { .. } => ErrorReason::OffsetGap,
@@ -188,6 +210,7 @@ impl Error {
             }
             Self::Overloaded => ErrorReason::Overloaded,
             Self::DatabaseUnavailable(_) => ErrorReason::DatabaseUnavailable,
+            Self::DependencyUnavailable { .. } => ErrorReason::DependencyUnavailable,
             Self::Draining => ErrorReason::Draining,
             Self::DeadlineExceeded => ErrorReason::DeadlineExceeded,
             Self::TransactionConflict(_) => ErrorReason::TransactionConflict,
@@ -207,17 +230,18 @@ impl Error {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::EtagMismatch { .. }
+            | Self::RevisionMismatch { .. }
             | Self::OffsetConflict { .. }
             | Self::WriteTakenOver
             | Self::TransactionConflict(_) => Code::Aborted,
-            Self::ReferenceMissing(_) => Code::FailedPrecondition,
+            Self::ReferenceMissing(_) | Self::PhaseForbids { .. } => Code::FailedPrecondition,
             Self::OffsetGap { .. } => Code::OutOfRange,
             Self::RowTooLarge { .. }
             | Self::AnswerTooLarge(_)
             | Self::ResultTooLarge(_)
             | Self::ResultRefused(_)
             | Self::Overloaded => Code::ResourceExhausted,
-            Self::DatabaseUnavailable(_) | Self::Draining => Code::Unavailable,
+            Self::DatabaseUnavailable(_) | Self::DependencyUnavailable { .. } | Self::Draining => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,
             Self::Transport(status) => status.code(),
@@ -258,116 +282,5 @@ impl From<sqlx::Error> for Error {
             "22021" | "22P05" => Self::invalid("", "the text holds characters that the database cannot store"),
             _ => Self::internal(error),
         }
-    }
-}
-
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        if let Error::Transport(status) = error {
-            return status;
-        }
-        if let Error::Internal(cause) = &error {
-            tracing::error!(error = cause.as_ref(), "internal error");
-        }
-        let code = error.code();
-        let text = error.to_string();
-        let mut metadata = HashMap::new();
-        let mut details = ErrorDetails::new();
-        match &error {
-            Error::Invalid(violations) => {
-                for violation in violations.iter().take(MAX_VIOLATIONS) {
-                    details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
-                }
-            }
-            Error::TokenInvalid(field) | Error::TokenMismatch(field) | Error::WriteMismatch(field, _) => {
-                details.add_bad_request_violation(*field, &text);
-            }
-            Error::ReferenceMissing(violation) => {
-                details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
-            }
-            Error::RowRejected { offset, violation } => {
-                metadata.insert("offset".to_owned(), offset.to_string());
-                details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
-            }
-            Error::OffsetGap { expected } => {
-                metadata.insert("expected_offset".to_owned(), expected.to_string());
-            }
-            Error::OffsetConflict { offset } => {
-                metadata.insert("offset".to_owned(), offset.to_string());
-            }
-            Error::NotFound { resource, name }
-            | Error::AlreadyExists { resource, name }
-            | Error::EtagMismatch { resource, name }
-            | Error::RowTooLarge { resource, name } => {
-                details.set_resource_info(*resource, shortened(name), "", &text);
-            }
-            Error::Overloaded
-            | Error::DatabaseUnavailable(_)
-            | Error::Draining
-            | Error::DeadlineExceeded
-            | Error::TransactionConflict(_) => {
-                details.set_retry_info(Some(RETRY_DELAY));
-            }
-            Error::WriteTakenOver
-            | Error::AnswerTooLarge(_)
-            | Error::ResultTooLarge(_)
-            | Error::ResultRefused(_)
-            | Error::Internal(_)
-            | Error::Transport(_) => {}
-        }
-        if let Error::DatabaseUnavailable(cause) | Error::TransactionConflict(cause) | Error::ResultRefused(cause) =
-            &error
-        {
-            tracing::warn!(error = %cause, "the database failed a request");
-        }
-        details.set_error_info(reason_name(error.reason()), ERROR_DOMAIN, metadata);
-        let message = match &error {
-            Error::Invalid(violations) => violations.first().map_or(text, |first| {
-                if first.field.is_empty() {
-                    shortened(&first.description)
-                } else {
-                    format!("{}: {}", shortened(&first.field), shortened(&first.description))
-                }
-            }),
-            _ => shortened(&text),
-        };
-        Status::with_error_details(code, message, details)
-    }
-}
-
-/// A text cut to what fits a status, at a character's boundary.
-fn shortened(text: &str) -> String {
-    if text.len() <= MAX_QUOTED {
-        return text.to_owned();
-    }
-    let mut end = MAX_QUOTED;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}...", &text[..end])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn details_stay_small_however_long_the_input() {
-        let violations =
-            (0..1_000).map(|at| Violation::new(format!("f{at}{}", "x".repeat(900)), "é".repeat(900))).collect();
-        let status = Status::from(Error::Invalid(violations));
-        assert_eq!(status.code(), Code::InvalidArgument);
-        assert!(status.details().len() < 4 * 1024, "{}", status.details().len());
-        assert!(status.get_details_bad_request().is_some_and(|bad| bad.field_violations.len() == MAX_VIOLATIONS));
-    }
-
-    #[test]
-    fn a_fault_of_the_database_says_when_to_come_again_and_nothing_else() {
-        let status = Status::from(Error::from(sqlx::Error::Io(std::io::Error::other("host db.example refused"))));
-        assert_eq!(status.code(), Code::Unavailable);
-        assert!(!status.message().contains("db.example"));
-        assert!(status.get_details_retry_info().is_some());
-        let info = status.get_details_error_info().expect("ErrorInfo");
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("DATABASE_UNAVAILABLE", "orrery"));
     }
 }

@@ -1,0 +1,172 @@
+//! An [`Error`] as a `google.rpc.Status`: code, text and details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use orrery_proto::codec::{ERROR_DOMAIN, reason_name};
+use tonic::Status;
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::Error;
+
+/// How long a caller is asked to wait where nothing better is known.
+pub const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// How many field violations one status carries; details stay under 4 KiB.
+const MAX_VIOLATIONS: usize = 8;
+/// How long a text that a caller sent may be when it is quoted back.
+const MAX_QUOTED: usize = 200;
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        if let Error::Transport(status) = error {
+            return status;
+        }
+        if let Error::Internal(cause) = &error {
+            tracing::error!(error = cause.as_ref(), "internal error");
+        }
+        let code = error.code();
+        let text = error.to_string();
+        let mut metadata = HashMap::new();
+        let mut details = ErrorDetails::new();
+        match &error {
+            Error::Invalid(violations) => {
+                for violation in violations.iter().take(MAX_VIOLATIONS) {
+                    details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
+                }
+            }
+            Error::TokenInvalid(field) | Error::TokenMismatch(field) | Error::WriteMismatch(field, _) => {
+                details.add_bad_request_violation(*field, &text);
+            }
+            Error::ReferenceMissing(violation) => {
+                details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
+            }
+            Error::RowRejected { offset, violation } => {
+                metadata.insert("offset".to_owned(), offset.to_string());
+                details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
+            }
+            Error::OffsetGap { expected } => {
+                metadata.insert("expected_offset".to_owned(), expected.to_string());
+            }
+            Error::OffsetConflict { offset } => {
+                metadata.insert("offset".to_owned(), offset.to_string());
+            }
+            Error::NotFound { resource, name }
+            | Error::AlreadyExists { resource, name }
+            | Error::EtagMismatch { resource, name }
+            | Error::RevisionMismatch { resource, name }
+            | Error::RowTooLarge { resource, name } => {
+                details.set_resource_info(*resource, shortened(name), "", &text);
+            }
+            Error::PhaseForbids { name, from, to, .. } => {
+                details.add_precondition_failure_violation("PHASE", shortened(name), phases(from, to));
+            }
+            Error::Overloaded
+            | Error::DatabaseUnavailable(_)
+            | Error::DependencyUnavailable { .. }
+            | Error::Draining
+            | Error::DeadlineExceeded
+            | Error::TransactionConflict(_) => {
+                details.set_retry_info(Some(RETRY_DELAY));
+            }
+            Error::WriteTakenOver
+            | Error::AnswerTooLarge(_)
+            | Error::ResultTooLarge(_)
+            | Error::ResultRefused(_)
+            | Error::Internal(_)
+            | Error::Transport(_) => {}
+        }
+        if let Error::DatabaseUnavailable(cause) | Error::TransactionConflict(cause) | Error::ResultRefused(cause) =
+            &error
+        {
+            tracing::warn!(error = %cause, "the database failed a request");
+        }
+        if let Error::DependencyUnavailable { service, cause } = &error {
+            tracing::warn!(service, error = cause.as_ref(), "another service failed a request");
+        }
+        details.set_error_info(reason_name(error.reason()), ERROR_DOMAIN, metadata);
+        let message = match &error {
+            Error::Invalid(violations) => violations.first().map_or(text, |first| {
+                if first.field.is_empty() {
+                    shortened(&first.description)
+                } else {
+                    format!("{}: {}", shortened(&first.field), shortened(&first.description))
+                }
+            }),
+            _ => shortened(&text),
+        };
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// Two phases and that the one does not lead to the other.
+pub(super) fn phases(from: &str, to: &str) -> String {
+    let (from, to) = (shortened(from), shortened(to));
+    if from == to { format!("is {from} already") } else { format!("is {from}, which does not become {to}") }
+}
+
+/// A text cut to what fits a status, at a character's boundary.
+fn shortened(text: &str) -> String {
+    if text.len() <= MAX_QUOTED {
+        return text.to_owned();
+    }
+    let mut end = MAX_QUOTED;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}...", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::super::Violation;
+    use super::*;
+
+    #[test]
+    fn details_stay_small_however_long_the_input() {
+        let violations =
+            (0..1_000).map(|at| Violation::new(format!("f{at}{}", "x".repeat(900)), "é".repeat(900))).collect();
+        let status = Status::from(Error::Invalid(violations));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.details().len() < 4 * 1024, "{}", status.details().len());
+        assert!(status.get_details_bad_request().is_some_and(|bad| bad.field_violations.len() == MAX_VIOLATIONS));
+    }
+
+    #[test]
+    fn a_fault_of_the_database_says_when_to_come_again_and_nothing_else() {
+        let status = Status::from(Error::from(sqlx::Error::Io(std::io::Error::other("host db.example refused"))));
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(!status.message().contains("db.example"));
+        assert!(status.get_details_retry_info().is_some());
+        let info = status.get_details_error_info().expect("ErrorInfo");
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("DATABASE_UNAVAILABLE", "orrery"));
+    }
+    #[test]
+    fn a_forbidden_move_names_both_phases() {
+        let error = |from: &str, to: &str| {
+            let (from, to) = (from.to_owned(), to.to_owned());
+            Status::from(Error::PhaseForbids { resource: "a.v1.B", name: "b_1".to_owned(), from, to })
+        };
+        let status = error("draft", "closed");
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(status.get_details_error_info().expect("ErrorInfo").reason, "PHASE_FORBIDS");
+        let violations = status.get_details_precondition_failure().expect("PreconditionFailure").violations;
+        let [violation] = violations.as_slice() else { unreachable!("{violations:?}") };
+        assert_eq!((violation.r#type.as_str(), violation.subject.as_str()), ("PHASE", "b_1"));
+        assert_eq!(violation.description, "is draft, which does not become closed");
+        let long = error(&"x".repeat(5_000), &"y".repeat(5_000));
+        assert!(long.details().len() < 4 * 1024, "{}", long.details().len());
+    }
+
+    #[test]
+    fn another_service_is_named_and_not_where_it_is() {
+        let cause = "connect to 10.0.0.1:50051 refused".into();
+        let status = Status::from(Error::DependencyUnavailable { service: "catalog", cause });
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.message(), "the catalog service is unavailable");
+        assert!(status.get_details_retry_info().is_some());
+        assert_eq!(status.get_details_error_info().expect("ErrorInfo").reason, "DEPENDENCY_UNAVAILABLE");
+    }
+}
