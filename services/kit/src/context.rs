@@ -1,5 +1,7 @@
 //! What handlers need: of the process ([`Context`]) and of the call ([`Call`]).
 
+use std::sync::Arc;
+
 use orrery_proto::wire::Encoded;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -9,6 +11,7 @@ use crate::deadline::Deadline;
 use crate::drain::Draining;
 use crate::error::Error;
 use crate::read::tokens::TokenKeys;
+use crate::references::ForeignReferences;
 use crate::rpc_layer::{RpcRows, normalise};
 
 /// Database, token keys and stream settings of a service; cheap to clone.
@@ -22,12 +25,20 @@ pub struct Context {
     pub tokens: TokenKeys,
     /// Sizes and intervals of streams.
     pub stream: StreamConfig,
+    /// What knows whether rows of another slice exist; `None` if no row of this one points there.
+    pub foreign: Option<Arc<dyn ForeignReferences>>,
 }
 
 impl Context {
     /// A context of the slice `schema`.
     pub fn new(database: Database, schema: &'static str, stream: StreamConfig) -> Self {
-        Self { tokens: TokenKeys::new(database.clone(), schema), database, schema, stream }
+        Self { tokens: TokenKeys::new(database.clone(), schema), database, schema, stream, foreign: None }
+    }
+
+    /// The same, with what knows whether rows of another slice exist.
+    #[must_use]
+    pub fn with_foreign(self, foreign: Arc<dyn ForeignReferences>) -> Self {
+        Self { foreign: Some(foreign), ..self }
     }
 }
 
