@@ -37,7 +37,7 @@ create table orders.order_address (
     kind         text   collate "C" not null,
     name         text,
     company      text,
-    lines        text[] not null default '{}',
+    lines        jsonb not null default '[]',
     city         text,
     region       text,
     postal_code  text,

@@ -16,9 +16,6 @@ pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
 pub static PRODUCT: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "products"));
 
 static DESCRIPTION: Description = Description {
-    message: "orrery.catalog.v1.Product",
-    table: "catalog.product",
-    key: &["uid"],
     rules: &[
         ("uid", Rule::Uid(PRODUCT_UID)),
         ("name", Rule::Text(2_048)),
@@ -29,8 +26,7 @@ static DESCRIPTION: Description = Description {
         ("update_ts", Rule::UpdatedAt),
         ("etag", Rule::Etag),
     ],
-    references: &[],
-    newest_by: None,
+    ..Description::new("orrery.catalog.v1.Product", "catalog.product")
 };
 
 /// By what else than its uid a list of products can be ordered; each has an index.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{Description, Reference, Resource, Rule};
+use orrery_kit::resource::{Description, Reference, Resource, Rule, Target};
 use orrery_proto::catalog::v1::ProductMetricFilter;
 
 use super::product::PRODUCT_UID;
@@ -13,8 +13,6 @@ use super::product::PRODUCT_UID;
 pub static PRODUCT_METRIC: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "product_metrics"));
 
 static DESCRIPTION: Description = Description {
-    message: "orrery.catalog.v1.ProductMetric",
-    table: "catalog.product_metric",
     key: &["product_uid", "name"],
     rules: &[
         ("product_uid", Rule::UidOf(PRODUCT_UID)),
@@ -23,8 +21,12 @@ static DESCRIPTION: Description = Description {
         ("unit", Rule::TextNotNull(32)),
         ("as_of_ts", Rule::MeasuredAt),
     ],
-    references: &[Reference { column: "product_uid", table: "catalog.product", target: "uid" }],
+    references: &[Reference {
+        column: "product_uid",
+        target: Target::Table { table: "catalog.product", column: "uid" },
+    }],
     newest_by: Some("as_of_ts"),
+    ..Description::new("orrery.catalog.v1.ProductMetric", "catalog.product_metric")
 };
 
 /// What a filter means.

@@ -15,7 +15,8 @@ const MAX_PATHS: usize = 256;
 pub enum Reach {
     /// All of it.
     Whole,
-    /// These keys of a jsonb object. Of a status, `phase` is one key and every detail is another.
+    /// These keys of a jsonb object, or columns of a part that is there once. Of a status, `phase` is one key and every detail is
+    /// another.
     Keys(Vec<String>),
     /// Every key of a status but its phase, and the phase too if `phase` is set.
     Details {
@@ -107,6 +108,16 @@ fn reached(
                 Some(key) if key != "phase" => Reach::Keys(vec![key]),
                 _ => return Err(refuse("names no part of a status; there are phase, details and details.KEY")),
             },
+            (Kind::Part(nth), Some(column)) if resource.parts[nth].single => {
+                let child = resource.parts[nth].resource;
+                let Some(field) = child.fields.iter().skip(1).find(|field| field.name == column) else {
+                    let known: Vec<&str> = child.fields.iter().skip(1).map(|field| field.name).collect();
+                    return Err(refuse(&format!("names no field of {name}; there are {}", known.join(", "))));
+                };
+                permitted(field).map_err(refuse)?;
+                Reach::Keys(vec![field.name.to_owned()])
+            }
+            (Kind::Part(_), Some(_)) => return Err(refuse(&format!("goes into {name}, which is reached as a whole"))),
             (_, Some(_)) => return Err(refuse("goes into a field that has no parts")),
         };
         match found.iter_mut().find(|reached| reached.field == field) {

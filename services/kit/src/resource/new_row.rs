@@ -6,7 +6,7 @@ use bytes::BufMut as _;
 use super::decode::{end_value, put_prefixed};
 use super::document::put_string;
 use super::select::Columns;
-use super::{Kind, Resource, TextRule};
+use super::{Kind, Resource, TextRule, TimestampRule};
 use crate::decimal::Decimal;
 
 const NULL: i32 = -1;
@@ -19,19 +19,23 @@ impl Resource {
         out.put_i16(self.inputs().count() as i16);
         for (field, value) in self.inputs().zip(Columns::new(tuple)) {
             match (field.kind, value) {
-                (Kind::Decimal { .. }, Some(text)) => {
-                    let text = std::str::from_utf8(text).unwrap_or_default();
+                (Kind::Decimal { .. }, value) => {
+                    let text = std::str::from_utf8(value.unwrap_or(b"0")).unwrap_or_default();
                     let at = out.len();
                     out.put_i32(0);
                     Decimal::put_numeric(text, out);
                     end_value(out, at);
                 }
-                (Kind::Status { default_phase }, value) => put_status(value, default_phase, out),
+                (Kind::Status { default_phase, .. }, value) => put_status(value, default_phase, out),
                 (_, Some(value)) => put_prefixed(out, value),
+                (Kind::Timestamp(TimestampRule::Free), None) => out.put_i32(NULL),
                 (Kind::Timestamp(_), None) => put_prefixed(out, &now.to_be_bytes()),
                 (Kind::Map(_), None) => put_prefixed(out, b"\x01{}"),
                 (Kind::Text(TextRule::Free { nullable: false, .. }), None) => put_prefixed(out, b""),
-                (Kind::Text(_) | Kind::Decimal { .. } | Kind::Etag, None) => out.put_i32(NULL),
+                (Kind::TextList { .. }, None) => put_prefixed(out, b"\x01[]"),
+                (Kind::Text(_) | Kind::Integer(_) | Kind::Revision | Kind::Etag | Kind::Part(_), None) => {
+                    out.put_i32(NULL);
+                }
             }
         }
     }

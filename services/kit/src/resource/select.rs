@@ -3,7 +3,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::document::{JsonValue, entries};
+use super::document::{JsonValue, elements, entries};
 use super::mask::{Reach, Reached};
 use super::structure;
 use super::wire::{put_bytes, put_header, put_number, varint_length};
@@ -37,6 +37,8 @@ enum Output {
     /// Not asked for; selected because the key is needed, or for the etag.
     Nothing,
     Text(u32),
+    Integer(u32),
+    TextList(u32),
     Timestamp(u32),
     Map(u32),
     Status(u32),
@@ -53,7 +55,7 @@ impl Selection {
         let mut outputs = Vec::new();
         let mut parts = Vec::new();
         for (at, field) in resource.fields.iter().enumerate() {
-            if matches!(field.kind, Kind::Etag) {
+            if matches!(field.kind, Kind::Etag | Kind::Part(_)) {
                 continue;
             }
             let reached = mask.iter().find(|reached| reached.field == at);
@@ -61,8 +63,10 @@ impl Selection {
                 continue;
             }
             let output = match (reached, field.kind) {
-                (None, _) | (_, Kind::Etag) => Output::Nothing,
+                (None, _) | (_, Kind::Etag | Kind::Part(_)) => Output::Nothing,
                 (_, Kind::Text(_) | Kind::Decimal { .. }) => Output::Text(field.number),
+                (_, Kind::Integer(_) | Kind::Revision) => Output::Integer(field.number),
+                (_, Kind::TextList { .. }) => Output::TextList(field.number),
                 (_, Kind::Timestamp(_)) => Output::Timestamp(field.number),
                 (_, Kind::Map(_)) => Output::Map(field.number),
                 (_, Kind::Status { .. }) => Output::Status(field.number),
@@ -120,6 +124,8 @@ impl Selection {
                 Output::Nothing => {}
                 Output::Text(_) if value.is_empty() => {}
                 Output::Text(number) => put_bytes(out, number, value),
+                Output::Integer(number) => put_integer(out, number, value),
+                Output::TextList(number) => put_texts(out, number, value.get(JSONB_VERSION..).unwrap_or_default()),
                 Output::Timestamp(number) => put_timestamp(out, number, value),
                 Output::Map(number) => put_map(out, number, value.get(JSONB_VERSION..).unwrap_or_default()),
                 Output::Status(number) => put_status(out, number, value.get(JSONB_VERSION..).unwrap_or_default()),
@@ -210,6 +216,27 @@ impl<'a> Iterator for Columns<'a> {
         let (value, rest) = rest.split_at_checked(length)?;
         self.rest = rest;
         Some(Some(value))
+    }
+}
+
+/// An integer or bigint as a varint: sign-extended to 64 bits (protobuf.dev, "Encoding").
+fn put_integer(out: &mut Vec<u8>, number: u32, value: &[u8]) {
+    let value = match *value {
+        [a, b, c, d] => i64::from(i32::from_be_bytes([a, b, c, d])),
+        _ => value.try_into().map_or(0, i64::from_be_bytes),
+    };
+    if value != 0 {
+        put_number(out, number, value.cast_unsigned());
+    }
+}
+
+/// A jsonb array as a repeated text; an element that is no string is given as its JSON text.
+fn put_texts(out: &mut Vec<u8>, number: u32, json: &[u8]) {
+    for (_, value) in elements(json) {
+        match value {
+            JsonValue::String(text) => put_bytes(out, number, &text.text()),
+            JsonValue::Other(raw) => put_bytes(out, number, raw),
+        }
     }
 }
 

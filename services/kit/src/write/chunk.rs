@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::refusal::{Refusals, row_error};
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::decode::EmptyUid;
+use crate::resource::decode::{EmptyUid, Precondition};
 use crate::resource::mask::UpdateMask;
 use crate::resource::select::Columns;
 use crate::timestamp;
@@ -23,8 +23,8 @@ const REFUSED: u64 = 0;
 pub struct Row {
     /// Its offset in the write.
     pub offset: i64,
-    /// The etag that the stored row must have; empty if any will do.
-    pub etag: String,
+    /// What the stored row must be like.
+    pub precondition: Precondition,
     start: usize,
     end: usize,
     key_end: usize,
@@ -60,9 +60,9 @@ impl Chunk {
             match resource.decode(message, EmptyUid::Refuse, update, &mut tuples) {
                 Ok(decoded) => {
                     let tuple = &tuples[start..];
-                    hashes.push(content_hash(tuple, &decoded.etag));
+                    hashes.push(content_hash(tuple, &decoded.precondition));
                     let key_end = start + key_length(resource, tuple);
-                    rows.push(Row { offset, etag: decoded.etag, start, end: tuples.len(), key_end });
+                    rows.push(Row { offset, precondition: decoded.precondition, start, end: tuples.len(), key_end });
                 }
                 Err(violations) => {
                     hashes.push(REFUSED);
@@ -162,7 +162,7 @@ fn key_length(resource: &Resource, tuple: &[u8]) -> usize {
 
 /// A hash of what a row says. Unset fields at its end do not count: a row that was sent before a field was added to the contract, and
 /// comes again afterwards, is the same row.
-fn content_hash(tuple: &[u8], etag: &str) -> u64 {
+fn content_hash(tuple: &[u8], precondition: &Precondition) -> u64 {
     let mut columns = Columns::new(tuple);
     let mut end = 0;
     while let Some(column) = columns.next() {
@@ -170,8 +170,9 @@ fn content_hash(tuple: &[u8], etag: &str) -> u64 {
             end = tuple.len() - columns.rest().len();
         }
     }
+    let Precondition { etag, revision } = precondition;
     let seed = if etag.is_empty() { 0 } else { xxh3_64(etag.as_bytes()) };
-    xxh3_64_with_seed(&tuple[..end], seed)
+    xxh3_64_with_seed(&tuple[..end], seed.wrapping_add(u64::from(revision.unsigned_abs())))
 }
 
 #[cfg(test)]
@@ -189,11 +190,14 @@ mod tests {
 
     #[test]
     fn a_field_that_is_added_later_does_not_change_a_rows_hash() {
-        let hash = |columns: &[Option<&str>]| content_hash(&tuple(columns), "");
+        let hash = |columns: &[Option<&str>]| content_hash(&tuple(columns), &Precondition::default());
         assert_eq!(hash(&[Some("a"), None, Some("b")]), hash(&[Some("a"), None, Some("b"), None, None]));
         assert_ne!(hash(&[Some("a"), None, Some("b")]), hash(&[Some("a"), Some("b")]));
         assert_ne!(hash(&[Some("a")]), hash(&[Some("a"), Some("")]));
-        assert_ne!(hash(&[Some("a")]), content_hash(&tuple(&[Some("a")]), "etag"));
+        for (etag, revision) in [("etag", 0), ("", 1)] {
+            let precondition = Precondition { etag: etag.to_owned(), revision };
+            assert_ne!(hash(&[Some("a")]), content_hash(&tuple(&[Some("a")]), &precondition));
+        }
         assert_ne!(hash(&[]), REFUSED);
     }
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
 use crate::resource::mask::UpdateMask;
 use crate::resource::select::{Columns, Selection, etag};
-use crate::resource::{Reference, Resource};
+use crate::resource::{Reference, Resource, Target};
 
 /// How often a commit that gave way to another transaction is tried.
 const ATTEMPTS: u32 = 6;
@@ -128,8 +128,10 @@ impl Writer {
         }
         let mut refused = self.changed_meanwhile(transaction, &rows).await?;
         if self.references == ReferenceCheck::Reject {
-            for reference in self.resource.description.references {
-                refused.extend(self.pointing_nowhere(transaction, &rows, reference).await?);
+            for Reference { column, target } in self.resource.description.references {
+                if let Target::Table { table, column: key } = *target {
+                    refused.extend(self.pointing_nowhere(transaction, &rows, column, table, key).await?);
+                }
             }
         }
         if !refused.is_empty() {
@@ -219,7 +221,8 @@ impl Writer {
         transaction: &mut Transaction<'_>,
         rows: &[(&'r Chunk, &'r Row)],
     ) -> Result<Vec<RefusedRow<'r>>, Error> {
-        let demanding: Vec<&(&'r Chunk, &'r Row)> = rows.iter().filter(|(_, row)| !row.etag.is_empty()).collect();
+        let demanding: Vec<&(&'r Chunk, &'r Row)> =
+            rows.iter().filter(|(_, row)| !row.precondition.is_none()).collect();
         let [key] = self.resource.description.key else { return Ok(Vec::new()) };
         if demanding.is_empty() {
             return Ok(Vec::new());
@@ -246,7 +249,7 @@ impl Writer {
             }
             for (chunk, row) in batch {
                 let uid = first_text(chunk.key(row));
-                if stored.get(uid.as_bytes()).is_none_or(|stored| *stored != row.etag) {
+                if stored.get(uid.as_bytes()).is_none_or(|stored| *stored != row.precondition.etag) {
                     refused.push(RefusedRow { offset: row.offset, key: chunk.key(row), why: Why::Etag });
                 }
             }
@@ -259,11 +262,13 @@ impl Writer {
         &self,
         transaction: &mut Transaction<'_>,
         rows: &[(&'r Chunk, &'r Row)],
-        reference: &'static Reference,
+        column: &'static str,
+        table: &'static str,
+        key: &'static str,
     ) -> Result<Vec<RefusedRow<'r>>, Error> {
-        let column = self.resource.input_position(reference.column).unwrap_or_default();
+        let position = self.resource.input_position(column).unwrap_or_default();
         let pointing = |chunk: &'_ Chunk, row: &'_ Row| -> Option<String> {
-            let value = Columns::new(chunk.tuple(row)).nth(column).flatten()?;
+            let value = Columns::new(chunk.tuple(row)).nth(position).flatten()?;
             Some(String::from_utf8_lossy(value).into_owned())
         };
         let mut refused = Vec::new();
@@ -272,10 +277,7 @@ impl Writer {
             targets.sort_unstable();
             targets.dedup();
             let select = Statement::new(
-                format!(
-                    "select t.{0} from {1} as t where t.{0} = any($1) order by t.{0} for key share",
-                    reference.target, reference.table
-                ),
+                format!("select t.{key} from {table} as t where t.{key} = any($1) order by t.{key} for key share"),
                 targets.len(),
             )
             .bind(ArrayParameter::texts(&targets))?;
@@ -285,7 +287,7 @@ impl Writer {
             }
             for (chunk, row) in batch {
                 let Some(target) = pointing(chunk, row).filter(|target| !found.contains(target)) else { continue };
-                let why = Why::Reference(reference.column, target);
+                let why = Why::Reference(column, target);
                 refused.push(RefusedRow { offset: row.offset, key: chunk.key(row), why });
             }
         }

@@ -14,7 +14,7 @@ use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
-use crate::resource::decode::{Decoded, EmptyUid};
+use crate::resource::decode::{Decoded, EmptyUid, Precondition};
 use crate::resource::mask::{UpdateMask, update_mask};
 use crate::resource::select::{Columns, Selection, etag};
 use crate::resource::{Kind, Resource, TextRule};
@@ -125,7 +125,7 @@ pub async fn create(
     let CreateRequest { message, field, request_id, deadline } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let incoming = decode(resource, message.as_deref(), field, EmptyUid::Make, None)?;
-    if !incoming.decoded.etag.is_empty() {
+    if !incoming.decoded.precondition.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
     let digest = incoming.digest();
@@ -236,7 +236,7 @@ pub async fn update(
 ) -> Result<Encoded, Error> {
     let UpdateRequest { message, field, mask, allow_missing, deadline } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
-    let Incoming { tuple, uid, decoded: Decoded { etag, .. } } =
+    let Incoming { tuple, uid, decoded: Decoded { precondition: Precondition { etag, .. }, .. } } =
         decode(resource, message.as_deref(), field, EmptyUid::Refuse, (!allow_missing).then_some(&mask))?;
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
     let statement = WriteStatement::new(resource, mode, &mask);

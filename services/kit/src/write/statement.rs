@@ -180,10 +180,13 @@ fn probe(resource: &Resource) -> String {
 fn default(field: &Field) -> Option<String> {
     match field.kind {
         Kind::Text(TextRule::Free { nullable: false, .. }) => Some("''".to_owned()),
-        Kind::Timestamp(_) => Some("now()".to_owned()),
+        Kind::Timestamp(TimestampRule::Created | TimestampRule::Updated | TimestampRule::Measured) => {
+            Some("now()".to_owned())
+        }
         Kind::Map(_) => Some("'{}'".to_owned()),
-        Kind::Status { default_phase } => Some(phase_object(default_phase)),
-        Kind::Text(_) | Kind::Decimal { .. } | Kind::Etag => None,
+        Kind::TextList { .. } => Some("'[]'".to_owned()),
+        Kind::Status { default_phase, .. } => Some(phase_object(default_phase)),
+        _ => None,
     }
 }
 
@@ -261,7 +264,7 @@ fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String) {
             let value = kept_if_equal(name, &format!("coalesce(i.{name}, '{{}}')"), Exact::All);
             (value.clone(), differing(&value))
         }
-        (Kind::Status { default_phase }, reach) => {
+        (Kind::Status { default_phase, .. }, reach) => {
             let value = new_status(name, default_phase, reach);
             (value.clone(), differing(&value))
         }
@@ -269,12 +272,15 @@ fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String) {
         (Kind::Decimal { .. }, _) => {
             (format!("i.{name}::numeric"), format!("i.{name} is distinct from t.{name}::text"))
         }
+        (Kind::Integer(_) | Kind::Revision | Kind::Part(_), _) => {
+            (format!("i.{name}"), format!("i.{name} is distinct from t.{name}"))
+        }
         // An unset time of measurement is no change by itself.
-        (Kind::Timestamp(_), _) => (
+        (Kind::Timestamp(TimestampRule::Created | TimestampRule::Updated | TimestampRule::Measured), _) => (
             format!("coalesce(i.{name}, now())"),
             format!("i.{name} is not null and i.{name} is distinct from t.{name}"),
         ),
-        (Kind::Text(_) | Kind::Etag, None) => {
+        (Kind::Text(_) | Kind::Timestamp(TimestampRule::Free) | Kind::TextList { .. } | Kind::Etag, None) => {
             let value = format!("coalesce(i.{name}, t.{name})");
             (value.clone(), differing(&value))
         }
@@ -283,7 +289,7 @@ fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String) {
             let value = format!("coalesce(i.{name}, case t.{name} when '' then '' end)");
             (value.clone(), differing(&value))
         }
-        (Kind::Text(_) | Kind::Etag, Some(_)) => {
+        (Kind::Text(_) | Kind::Timestamp(TimestampRule::Free) | Kind::TextList { .. } | Kind::Etag, Some(_)) => {
             let value = default(field).map_or(format!("i.{name}"), |default| format!("coalesce(i.{name}, {default})"));
             (value.clone(), differing(&value))
         }
