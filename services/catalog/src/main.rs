@@ -1,7 +1,7 @@
 //! `orrery-catalog`: the catalog slice as a process.
 
 use orrery_catalog::{BINARY, run};
-use orrery_kit::config::ServiceConfig;
+use orrery_kit::config::{Configuration as _, ServiceConfig};
 use orrery_kit::server::run_until_signal;
 
 #[tokio::main]

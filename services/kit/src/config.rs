@@ -3,6 +3,7 @@
 
 mod database_url;
 mod groups;
+mod service_address;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 pub use self::database_url::DatabaseUrl;
 pub use self::groups::{DatabaseConfig, Limits, ListenConfig, LogFormat, ServerConfig, StreamConfig, TelemetryConfig};
+pub use self::service_address::ServiceAddress;
 pub use self::units::{ByteSize, Span, parse_bytes, parse_duration};
 
 /// What a service needs to know to run, in groups that can also be used one by one (each is [`clap::Args`]).
@@ -68,33 +70,44 @@ pub struct Binary {
 }
 
 #[derive(Parser)]
-struct CommandLine {
+struct CommandLine<C: Args> {
     #[command(flatten)]
-    service: ServiceConfig,
+    config: C,
 }
 
-impl ServiceConfig {
+/// The whole configuration of a service: what every service has, and perhaps settings of its own.
+pub trait Configuration: Args {
+    /// What every service has.
+    fn service(&self) -> &ServiceConfig;
+
+    /// Checks what no single setting can be checked for alone.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot be used.
+    fn validate(&self) -> Result<(), ConfigError>;
+
     /// All defaults, whatever the environment says, for a database at `url`; the address is a free port on loopback. For tests
     /// and for processes that hold several services.
     ///
     /// # Errors
     ///
     /// When `url` is no Postgres URL.
-    pub fn for_database(url: &str) -> Result<Self, ConfigError> {
-        let command = CommandLine::command().mut_args(|argument| argument.env(None::<&str>));
+    fn for_database(url: &str) -> Result<Self, ConfigError> {
+        let command = CommandLine::<Self>::command().mut_args(|argument| argument.env(None::<&str>));
         let matches = command
             .try_get_matches_from(["orrery", &format!("--database-url={url}")])
             .map_err(|error| ConfigError::new("database-url", error.kind().to_string()))?;
-        let config = CommandLine::from_arg_matches(&matches)
+        let config = CommandLine::<Self>::from_arg_matches(&matches)
             .map_err(|error| ConfigError::new("database-url", error.kind().to_string()))?
-            .service;
+            .config;
         config.validate()?;
         Ok(config)
     }
 
     /// The command line of `binary`, with its own default for `--listen`.
-    pub fn command(binary: Binary) -> clap::Command {
-        CommandLine::command()
+    fn command(binary: Binary) -> clap::Command {
+        CommandLine::<Self>::command()
             .name(binary.name)
             .bin_name(binary.name)
             .version(env!("CARGO_PKG_VERSION"))
@@ -107,28 +120,29 @@ impl ServiceConfig {
     /// # Errors
     ///
     /// A clap error to print: a flag that cannot be read, a setting that [`validate`](Self::validate) refuses, or the help.
-    pub fn from_arguments<T: Into<OsString> + Clone>(
+    fn from_arguments<T: Into<OsString> + Clone>(
         binary: Binary,
         arguments: impl IntoIterator<Item = T>,
     ) -> Result<Self, clap::Error> {
         let mut command = Self::command(binary);
         let matches = command.try_get_matches_from_mut(arguments)?;
-        let config = CommandLine::from_arg_matches(&matches)?.service;
+        let config = CommandLine::<Self>::from_arg_matches(&matches)?.config;
         config.validate().map_err(|error| command.error(clap::error::ErrorKind::ValueValidation, error))?;
         Ok(config)
     }
 
     /// [`from_arguments`](Self::from_arguments) of this process; prints the help or the error and exits where there is one.
-    pub fn from_command_line(binary: Binary) -> Self {
+    fn from_command_line(binary: Binary) -> Self {
         Self::from_arguments(binary, std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
+}
 
-    /// Checks what no single setting can be checked for alone.
-    ///
-    /// # Errors
-    ///
-    /// The first setting that cannot be used.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+impl Configuration for ServiceConfig {
+    fn service(&self) -> &ServiceConfig {
+        self
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
         self.listen.check(self.listen.address)?;
         self.database.validate()?;
         self.limits.validate()?;

@@ -22,7 +22,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::config::{ServiceConfig, Span};
+use crate::config::{Configuration, ServiceConfig, Span};
 use crate::db::Database;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
@@ -122,16 +122,17 @@ where
 /// # Errors
 ///
 /// When the address cannot be listened on, `run` fails, or a second signal came.
-pub async fn run_until_signal<R, F>(config: ServiceConfig, run: R) -> anyhow::Result<()>
+pub async fn run_until_signal<C, R, F>(config: C, run: R) -> anyhow::Result<()>
 where
-    R: FnOnce(ServiceConfig, TcpListener, CancellationToken) -> F,
+    C: Configuration,
+    R: FnOnce(C, TcpListener, CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
-    telemetry::init(&config.telemetry)?;
+    telemetry::init(&config.service().telemetry)?;
     config.validate()?;
     // Before anything else, so that no signal is lost.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let address = config.listen.address;
+    let address = config.service().listen.address;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let shutdown = CancellationToken::new();
     let mut running = std::pin::pin!(run(config, listener, shutdown.clone()));

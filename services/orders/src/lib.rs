@@ -1,6 +1,9 @@
 //! The orders slice: order headers, line items, addresses and summaries.
 
-use orrery_kit::config::{Binary, ServiceConfig};
+pub mod catalog;
+pub mod config;
+
+use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::db::Database;
 use orrery_kit::server;
 use tokio::net::TcpListener;
@@ -22,10 +25,16 @@ pub const SERVICE_NAMES: [&str; 1] = ["orrery.orders.v1.OrdersService"];
 /// # Errors
 ///
 /// When the configuration cannot be used or the transport fails.
-pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let database = Database::new(&config.database, &config.limits)?;
+pub async fn run(
+    config: config::OrdersConfig,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    config.validate()?;
+    let service = &config.service;
+    let database = Database::new(&service.database, &service.limits)?;
     let probe = server::database_probe(&database);
-    let served = server::serve(&config, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await;
+    let served = server::serve(service, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served
 }

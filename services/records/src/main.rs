@@ -1,6 +1,6 @@
 //! `orrery-records`: the records slice as a process.
 
-use orrery_kit::config::ServiceConfig;
+use orrery_kit::config::{Configuration as _, ServiceConfig};
 use orrery_kit::server::run_until_signal;
 use orrery_records::{BINARY, run};
 

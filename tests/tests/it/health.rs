@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use orrery_kit::config::ServiceConfig;
+use orrery_kit::config::{Configuration as _, ServiceConfig};
 use orrery_proto::catalog::v1::GetProductRequest;
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use tokio::net::TcpListener;

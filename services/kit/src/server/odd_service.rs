@@ -29,7 +29,7 @@ use tonic::{Code, Status, Streaming};
 use tower::{Service, service_fn};
 
 use super::{Draining, serve};
-use crate::config::ServiceConfig;
+use crate::config::{Configuration as _, ServiceConfig};
 use crate::rpc_layer::RpcRows;
 
 type Messages = BoxStream<'static, Result<String, Status>>;

@@ -1,6 +1,5 @@
 //! Orrery's streams from the caller's side, once for every resource: rows are bytes here, a resource is the path of a method.
 
-mod address;
 mod fault;
 mod patience;
 mod read;
@@ -10,8 +9,8 @@ mod window;
 mod wire;
 mod write;
 
-pub(crate) use address::ServiceAddress;
 pub(crate) use fault::describe;
+pub(crate) use orrery_kit::config::ServiceAddress;
 pub(crate) use read::{Pages, Query};
 pub(crate) use window::Chunk;
 pub(crate) use write::{Event, Tally, WriteFault, WriteOptions, write};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use futures::future::BoxFuture;
-use orrery_kit::config::{ListenConfig, ServiceConfig};
+use orrery_kit::config::{Configuration as _, ListenConfig, ServiceAddress, ServiceConfig};
+use orrery_orders::config::OrdersConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -22,7 +23,16 @@ use crate::say;
 const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
 const HEALTH_PAUSE: Duration = Duration::from_millis(50);
 
-type Run = fn(ServiceConfig, TcpListener, CancellationToken) -> BoxFuture<'static, anyhow::Result<()>>;
+type Run = fn(Start) -> BoxFuture<'static, anyhow::Result<()>>;
+
+/// What a service starts with.
+struct Start {
+    config: ServiceConfig,
+    listener: TcpListener,
+    /// Where the catalog is, for those who ask it.
+    catalog: ServiceAddress,
+    shutdown: CancellationToken,
+}
 
 /// One service.
 struct Slice {
@@ -37,17 +47,23 @@ const SLICES: [Slice; 3] = [
     Slice {
         name: "catalog",
         grpc: orrery_catalog::SERVICE_NAMES[0],
-        run: |config, listener, shutdown| Box::pin(orrery_catalog::run(config, listener, shutdown)),
+        run: |start| Box::pin(orrery_catalog::run(start.config, start.listener, start.shutdown)),
     },
     Slice {
         name: "orders",
         grpc: orrery_orders::SERVICE_NAMES[0],
-        run: |config, listener, shutdown| Box::pin(orrery_orders::run(config, listener, shutdown)),
+        run: |start| {
+            Box::pin(async move {
+                let mut config = OrdersConfig::with_service(start.config)?;
+                config.catalog.address = start.catalog;
+                orrery_orders::run(config, start.listener, start.shutdown).await
+            })
+        },
     },
     Slice {
         name: "records",
         grpc: orrery_records::SERVICE_NAMES[0],
-        run: |config, listener, shutdown| Box::pin(orrery_records::run(config, listener, shutdown)),
+        run: |start| Box::pin(orrery_records::run(start.config, start.listener, start.shutdown)),
     },
 ];
 
@@ -88,6 +104,8 @@ impl Services {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let mut addresses = Vec::new();
+        let catalog = reachable(listeners[0].local_addr().context("a listener has no address")?);
+        let catalog: ServiceAddress = catalog.to_string().parse().map_err(|error: String| anyhow!(error))?;
         for ((slice, listener), url) in SLICES.iter().zip(listeners).zip(urls) {
             let address = listener.local_addr().context("a listener has no address")?;
             addresses.push(address);
@@ -97,7 +115,8 @@ impl Services {
             config.stream = options.stream;
             config.server = options.server;
             config.validate()?;
-            let service = (slice.run)(config, listener, shutdown.clone());
+            let start = Start { config, listener, catalog: catalog.clone(), shutdown: shutdown.clone() };
+            let service = (slice.run)(start);
             tasks.spawn(async move { (slice.name, service.await) });
         }
         let addresses = addresses.try_into().map_err(|_| anyhow!("there are three services"))?;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use orrery::cluster::Role;
-use orrery_kit::config::ServiceConfig;
+use orrery_kit::config::{Configuration as _, ServiceConfig};
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

@@ -1,4 +1,4 @@
-//! Where a service listens.
+//! Where a service is reached.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,13 @@ use tonic::transport::{Endpoint, Uri};
 
 /// The address of a service: `localhost:50051` or `http://localhost:50051`.
 #[derive(Clone, Debug)]
-pub(crate) struct ServiceAddress {
+pub struct ServiceAddress {
     endpoint: Endpoint,
 }
 
 impl ServiceAddress {
     /// Where to connect.
-    pub(crate) fn endpoint(&self) -> Endpoint {
+    pub fn endpoint(&self) -> Endpoint {
         self.endpoint.clone()
     }
 }
@@ -35,7 +35,7 @@ impl FromStr for ServiceAddress {
         let uri: Uri = uri.parse().map_err(|error| format!("{error}; an address is written as localhost:50051"))?;
         match uri.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err("this command does not speak TLS; use http://".into()),
+            Some("https") => return Err("TLS is not spoken here; use http://".into()),
             _ => return Err("an address begins with http:// or with the host".into()),
         }
         if uri.port_u16().is_none() {
