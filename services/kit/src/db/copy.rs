@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use sqlx::Executor as _;
 
-use super::{Database, within};
+use super::{Database, Lease, within};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -36,54 +36,124 @@ pub enum CopyEnd {
     Broken(Error),
 }
 
-impl Database {
+/// What several results can be read from, one after the other, each seeing the same rows: a [`Snapshot`], or a
+/// [`Transaction`](super::Transaction) that holds the locks which keep them as they are.
+pub trait CopySource: Send {
     /// Runs a select and gives each row to `on_row` as a tuple: for every column a 4-byte length (-1 for null) and the
-    /// value in Postgres's binary format. When `on_row` breaks, the rest is not read and the connection is closed, which
-    /// ends the statement.
+    /// value in Postgres's binary format. After any other end than [`CopyEnd::Whole`] nothing more can be read from this source:
+    /// its connection is closed, which ends the statement.
+    ///
+    /// # Errors
+    /// Only those that come before the first row could; later ones end the result with [`CopyEnd::Broken`].
+    fn copy_out(
+        &mut self,
+        select: &str,
+        on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
+    ) -> impl Future<Output = Result<CopyEnd, Error>> + Send;
+}
+
+/// The database as it stood at one moment, read by several statements. Holds a connection; one that is dropped without
+/// [`Snapshot::close`] closes it.
+pub struct Snapshot {
+    lease: Lease,
+    deadline: Deadline,
+    max_result_bytes: usize,
+}
+
+impl Database {
+    /// Opens a snapshot for statements that take the server at most `timeout` each, and all together at most
+    /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout).
+    ///
+    /// # Errors
+    /// What the database says; [`Error::DeadlineExceeded`].
+    pub async fn snapshot(&self, timeout: Duration, deadline: Deadline) -> Result<Snapshot, Error> {
+        let whole = deadline.bound(self.limits.transaction_timeout);
+        let deadline = Deadline::after(whole);
+        let lease = self.begin("begin isolation level repeatable read read only", deadline, timeout.min(whole)).await?;
+        Ok(Snapshot { lease, deadline, max_result_bytes: self.limits.max_result_bytes })
+    }
+
+    /// Runs one select on its own; as [`CopySource::copy_out`].
     ///
     /// # Errors
     /// Only those that come before the first row could; later ones end the result with [`CopyEnd::Broken`].
     pub async fn copy_out(
         &self,
         request: CopyRequest<'_>,
+        on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
+    ) -> Result<CopyEnd, Error> {
+        let CopyRequest { select, timeout, deadline } = request;
+        let timeout = deadline.bound(timeout.min(self.limits.statement_timeout));
+        let lease = self.begin("begin", deadline, timeout).await?;
+        let mut alone = Snapshot { lease, deadline, max_result_bytes: self.limits.max_result_bytes };
+        let end = alone.copy_out(select, on_row).await?;
+        if matches!(end, CopyEnd::Whole) {
+            alone.close().await?;
+        }
+        Ok(end)
+    }
+}
+
+impl Snapshot {
+    /// Gives the connection back.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] after a result that was not read to its end; what the database says.
+    pub async fn close(mut self) -> Result<(), Error> {
+        within(self.deadline, async { Ok(self.lease.connection()?.execute("commit").await?) }).await?;
+        self.lease.settle();
+        Ok(())
+    }
+}
+
+impl CopySource for Snapshot {
+    async fn copy_out(
+        &mut self,
+        select: &str,
+        on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
+    ) -> Result<CopyEnd, Error> {
+        self.lease.copy_out(select, self.max_result_bytes, self.deadline, on_row).await
+    }
+}
+
+impl Lease {
+    /// As [`CopySource::copy_out`]. Until the result was read to its end the connection is of no use for anything else.
+    pub(super) async fn copy_out(
+        &mut self,
+        select: &str,
+        max_bytes: usize,
+        deadline: Deadline,
         mut on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
-        let timeout = request.deadline.bound(request.timeout.min(self.limits.statement_timeout));
-        let mut lease = self.begin(request.deadline, timeout).await?;
-        let statement = format!("copy ({}) to stdout (format binary)", request.select);
-        let deadline = request.deadline;
-        let max_bytes = self.limits.max_result_bytes;
-        let end = {
-            let connection = lease.connection()?;
-            let mut rows = within(deadline, async { Ok(connection.copy_out_raw(&statement).await?) }).await?;
-            let read = async {
-                let mut bytes = 0;
-                let mut first = true;
-                while let Some(message) = rows.try_next().await? {
-                    // The server sends one row per message, the header before the first (manual, 55.2.6 and 55.7).
-                    let row = if first { message.get(HEADER..).unwrap_or_default() } else { &message[..] };
-                    first = false;
-                    let Some((count, tuple)) = row.split_at_checked(2) else { continue };
-                    if count == [0xff, 0xff] {
-                        continue; // the trailer
-                    }
-                    bytes += tuple.len();
-                    if bytes > max_bytes {
-                        return Err(Error::ResultTooLarge(max_bytes));
-                    }
-                    if on_row(tuple)?.is_break() {
-                        return Ok(CopyEnd::Stopped);
-                    }
+        let statement = format!("copy ({select}) to stdout (format binary)");
+        let connection = self.connection_for_result()?;
+        let mut rows = within(deadline, async { Ok(connection.copy_out_raw(&statement).await?) }).await?;
+        let read = async {
+            let mut bytes = 0;
+            let mut first = true;
+            while let Some(message) = rows.try_next().await? {
+                // The server sends one row per message, the header before the first (manual, 55.2.6 and 55.7).
+                let row = if first { message.get(HEADER..).unwrap_or_default() } else { &message[..] };
+                first = false;
+                let Some((count, tuple)) = row.split_at_checked(2) else { continue };
+                if count == [0xff, 0xff] {
+                    continue; // the trailer
                 }
-                Ok(CopyEnd::Whole)
-            };
-            within(deadline, read).await.unwrap_or_else(CopyEnd::Broken)
+                bytes += tuple.len();
+                if bytes > max_bytes {
+                    return Err(Error::ResultTooLarge(max_bytes));
+                }
+                if on_row(tuple)?.is_break() {
+                    return Ok(CopyEnd::Stopped);
+                }
+            }
+            Ok(CopyEnd::Whole)
         };
-        if !matches!(end, CopyEnd::Whole) {
-            return Ok(end);
+        let end = within(deadline, read).await.unwrap_or_else(CopyEnd::Broken);
+        drop(rows);
+        if matches!(end, CopyEnd::Whole) {
+            self.result_was_read();
         }
-        within(deadline, async { Ok(lease.connection()?.execute("commit").await?) }).await?;
-        lease.settle();
         Ok(end)
     }
 }

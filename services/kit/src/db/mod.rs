@@ -15,7 +15,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres};
 
-pub use copy::{CopyEnd, CopyRequest};
+pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
 pub use transaction::{Ending, Transaction};
 
 use crate::config::{DatabaseConfig, Limits};
@@ -112,7 +112,7 @@ impl Database {
         let probe = async {
             // The connection may have died since the last time; the second one is new then.
             for _ in 0..2 {
-                let mut lease = Lease { connection: Some(self.probe.acquire().await?), settled: false };
+                let mut lease = Lease::new(self.probe.acquire().await?);
                 if lease.connection()?.ping().await.is_ok() {
                     lease.settle();
                     return Ok(true);
@@ -175,7 +175,7 @@ impl Database {
             Some(idle) => idle,
             None => self.wait_for_connection(deadline).await?,
         };
-        Ok(Lease { connection: Some(connection), settled: false })
+        Ok(Lease::new(connection))
     }
 
     /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.
@@ -229,14 +229,33 @@ async fn run(connection: &mut sqlx::PgConnection, statement: Statement) -> Resul
 struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     settled: bool,
+    /// Whether a result is being read: what is still to come of it would be taken for the answer to the next statement.
+    half_read: bool,
 }
 
 impl Lease {
+    fn new(connection: PoolConnection<Postgres>) -> Self {
+        Self { connection: Some(connection), settled: false, half_read: false }
+    }
+
     fn connection(&mut self) -> Result<&mut sqlx::PgConnection, Error> {
         match &mut self.connection {
+            Some(_) if self.half_read => Err(Error::internal("a result was not read to its end")),
             Some(connection) => Ok(connection),
             None => Err(Error::internal("the connection was given back")),
         }
+    }
+
+    /// The connection, for a result that is read row by row.
+    fn connection_for_result(&mut self) -> Result<&mut sqlx::PgConnection, Error> {
+        self.connection()?;
+        self.half_read = true;
+        self.connection.as_deref_mut().ok_or_else(|| Error::internal("the connection was given back"))
+    }
+
+    /// Says that the result was read to its end.
+    fn result_was_read(&mut self) {
+        self.half_read = false;
     }
 
     /// Says that the connection is idle and outside a transaction.

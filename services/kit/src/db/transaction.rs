@@ -1,13 +1,15 @@
 //! Transactions that a caller cannot leave half way: the work runs in a task of its own, so that a call which goes away drops
 //! only its interest in the outcome.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::{Database, Lease, Statement, run, within};
+use super::{CopyEnd, CopySource, Database, Lease, Statement, run, within};
+use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -20,8 +22,8 @@ const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 
 /// An open transaction, lent to the work that runs in it.
 pub struct Transaction<'c> {
-    connection: &'c mut sqlx::PgConnection,
-    max_statement_rows: usize,
+    lease: &'c mut Lease,
+    limits: &'c Limits,
 }
 
 impl Transaction<'_> {
@@ -31,7 +33,7 @@ impl Transaction<'_> {
     /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
-        run(self.connection, statement).await
+        run(self.lease.connection()?, statement).await
     }
 
     /// Runs `copy ... from stdin (format binary)` with `count` rows, which `put_next` appends one by one in their binary form.
@@ -46,7 +48,7 @@ impl Transaction<'_> {
         mut put_next: impl FnMut(&mut Vec<u8>) + Send,
     ) -> Result<(), Error> {
         self.check_rows(count)?;
-        let mut copy = self.connection.copy_in_raw(sql).await?;
+        let mut copy = self.lease.connection()?.copy_in_raw(sql).await?;
         let mut piece = COPY_HEADER.to_vec();
         for _ in 0..count {
             put_next(&mut piece);
@@ -68,10 +70,21 @@ impl Transaction<'_> {
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {
-        if rows > self.max_statement_rows {
+        if rows > self.limits.max_statement_rows {
             return Err(Error::internal(format!("a statement over {rows} rows was about to be sent")));
         }
         Ok(())
+    }
+}
+
+impl CopySource for Transaction<'_> {
+    async fn copy_out(
+        &mut self,
+        select: &str,
+        on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
+    ) -> Result<CopyEnd, Error> {
+        // The transaction's own deadline holds for all that runs in it.
+        self.lease.copy_out(select, self.limits.max_result_bytes, Deadline::none(), on_row).await
     }
 }
 
@@ -102,12 +115,9 @@ impl Database {
             let bound = deadline.bound(database.limits.transaction_timeout);
             // From here on, the wait for a connection included: a server that answers nothing ends nothing by itself.
             let whole = Deadline::after(bound);
-            let mut lease = database.begin(whole, bound).await?;
+            let mut lease = database.begin("begin", whole, bound).await?;
             let outcome = within(whole, async {
-                let mut transaction = Transaction {
-                    connection: lease.connection()?,
-                    max_statement_rows: database.limits.max_statement_rows,
-                };
+                let mut transaction = Transaction { lease: &mut lease, limits: &database.limits };
                 work(&mut transaction).await
             })
             .await;
@@ -129,13 +139,13 @@ impl Database {
         task.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
     }
 
-    /// Takes a connection and opens a transaction with the server's time limits set inside it, in one round trip. Statements with
+    /// Takes a connection and opens a transaction by `begin`, with the server's time limits set inside it, in one round trip. Statements with
     /// array parameters keep one plan, however long the arrays: for a long one the planner would rather read a whole table.
     /// Nothing has happened yet, so that a connection which turns out to be dead is replaced.
-    pub(super) async fn begin(&self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+    pub(super) async fn begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let milliseconds = bound.as_millis().max(1);
         let begin = format!(
-            "begin; set local statement_timeout = {milliseconds}; \
+            "{begin}; set local statement_timeout = {milliseconds}; \
              set local idle_in_transaction_session_timeout = {milliseconds}; \
              set local plan_cache_mode = force_generic_plan"
         );
