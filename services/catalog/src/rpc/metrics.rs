@@ -3,14 +3,14 @@
 use orrery_kit::context::{Call, Context};
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::read::list::PageToken;
 use orrery_kit::read::order::Order;
 use orrery_kit::read::scan::Scan;
-use orrery_kit::read::stream;
-use orrery_kit::resource::mask::read_mask;
+use orrery_kit::read::stream::{self, StreamRequest};
+use orrery_kit::resource::mask::{Reached, read_mask};
 use orrery_proto::catalog::v1::{GetProductMetricsRequest, ProductMetricFilter, StreamProductMetricsRequest};
 use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
 use prost::Message as _;
+use prost_types::FieldMask;
 use tonic::{Request, Response, Streaming};
 
 use super::Answers;
@@ -20,6 +20,10 @@ use crate::store::product_metric::{PRODUCT_METRIC, filter};
 /// Most metrics of one product that are returned at once.
 const MAX_METRICS: usize = 10_000;
 
+fn mask(mask: Option<&FieldMask>) -> Result<Vec<Reached>, Error> {
+    read_mask(&PRODUCT_METRIC, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))
+}
+
 pub(super) async fn get(
     context: &Context,
     request: Request<GetProductMetricsRequest>,
@@ -27,8 +31,7 @@ pub(super) async fn get(
     let call = Call::of(&request);
     let request = request.into_inner();
     PRODUCT_UID.check(&request.product_uid).map_err(|why| Error::invalid("product_uid", why))?;
-    let mask = read_mask(&PRODUCT_METRIC, request.read_mask.as_ref(), "read_mask")
-        .map_err(|violation| Error::Invalid(vec![violation]))?;
+    let mask = mask(request.read_mask.as_ref())?;
     let filter = Filter::default().uids("product_uid", "product_uid", PRODUCT_UID, &[request.product_uid]);
     let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter.checked()?, Order::KEY);
     let all = scan.whole(MAX_METRICS, context.stream.max_message_bytes, call.deadline).await?;
@@ -41,18 +44,16 @@ pub(super) async fn stream(
 ) -> Result<Response<Answers<Encoded>>, Error> {
     let call = Call::of(&request);
     let request = request.into_inner();
-    let mask = read_mask(&PRODUCT_METRIC, request.read_mask.as_ref(), "read_mask")
-        .map_err(|violation| Error::Invalid(vec![violation]))?;
-    let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter(request.filter.as_ref())?, Order::KEY);
-    let encoded = request.filter.as_ref().map(ProductMetricFilter::encode_to_vec).unwrap_or_default();
-    let stream = stream::StreamRequest {
-        token: PageToken::new("StreamProductMetrics", &encoded, &scan),
-        scan,
+    let stream = StreamRequest {
+        method: "StreamProductMetrics",
+        mask: mask(request.read_mask.as_ref())?,
+        filter: filter(request.filter.as_ref())?,
+        encoded_filter: request.filter.as_ref().map(ProductMetricFilter::encode_to_vec).unwrap_or_default(),
         resume_token: request.resume_token,
         page_size: request.page_size,
         call,
     };
-    Ok(Response::new(Box::pin(stream::stream(context, stream).await?)))
+    Ok(Response::new(Box::pin(stream::stream(context, &PRODUCT_METRIC, stream).await?)))
 }
 
 pub(super) fn write(context: &Context, request: Request<Streaming<WriteRequest>>) -> Response<Answers<WriteResponse>> {

@@ -2,11 +2,11 @@
 
 use orrery_kit::context::{Call, Context};
 use orrery_kit::error::Error;
-use orrery_kit::read::list::{self, ListRequest, PageToken};
+use orrery_kit::read::list::{self, ListRequest};
 use orrery_kit::read::loader::Loader;
 use orrery_kit::read::order::Order;
-use orrery_kit::read::scan::Scan;
-use orrery_kit::read::{point, stream};
+use orrery_kit::read::point;
+use orrery_kit::read::stream::{self, StreamRequest};
 use orrery_kit::resource::mask::{Reached, read_mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::write::single::{self, CreateRequest, DeleteRequest, UpdateRequest};
@@ -109,16 +109,17 @@ pub(super) async fn list(context: &Context, request: Request<ListProductsRequest
     let request = request.into_inner();
     let order = Order::parse(&PRODUCT, ORDER_COLUMNS, &request.order_by)
         .map_err(|violation| Error::Invalid(vec![violation]))?;
-    let mask = mask(request.read_mask.as_ref())?;
-    let scan = Scan::new(context, &PRODUCT, &mask, filter(request.filter.as_ref())?, order);
     let list = ListRequest {
-        token: PageToken::new("ListProducts", &encoded(request.filter.as_ref()), &scan),
-        scan,
+        method: "ListProducts",
+        mask: mask(request.read_mask.as_ref())?,
+        filter: filter(request.filter.as_ref())?,
+        encoded_filter: encoded(request.filter.as_ref()),
+        order,
         page_token: request.page_token,
         page_size: request.page_size,
         deadline: call.deadline,
     };
-    Ok(call.answer(list::list(context, list).await?))
+    Ok(call.answer(list::list(context, &PRODUCT, list).await?))
 }
 
 pub(super) async fn stream(
@@ -127,16 +128,16 @@ pub(super) async fn stream(
 ) -> Result<Response<Answers<Encoded>>, Error> {
     let call = Call::of(&request);
     let request = request.into_inner();
-    let mask = mask(request.read_mask.as_ref())?;
-    let scan = Scan::new(context, &PRODUCT, &mask, filter(request.filter.as_ref())?, Order::KEY);
-    let stream = stream::StreamRequest {
-        token: PageToken::new("StreamProducts", &encoded(request.filter.as_ref()), &scan),
-        scan,
+    let stream = StreamRequest {
+        method: "StreamProducts",
+        mask: mask(request.read_mask.as_ref())?,
+        filter: filter(request.filter.as_ref())?,
+        encoded_filter: encoded(request.filter.as_ref()),
         resume_token: request.resume_token,
         page_size: request.page_size,
         call,
     };
-    Ok(Response::new(Box::pin(stream::stream(context, stream).await?)))
+    Ok(Response::new(Box::pin(stream::stream(context, &PRODUCT, stream).await?)))
 }
 
 pub(super) fn write(context: &Context, request: Request<Streaming<WriteRequest>>) -> Response<Answers<WriteResponse>> {

@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use orrery_proto::wire::Encoded;
 
-use super::order::Position;
+use super::filter::Filter;
+use super::order::{Order, Position};
 use super::scan::{Cursor, Scan};
 use crate::context::Context;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::page_token::{Scope, TokenError, open, seal};
+use crate::resource::Resource;
+use crate::resource::mask::Reached;
 
 /// Rows of a page whose size the caller leaves to the service.
 const DEFAULT_PAGE_SIZE: usize = 50;
@@ -86,10 +89,16 @@ impl PageToken {
 /// One page of a list.
 #[derive(Debug)]
 pub struct ListRequest {
-    /// What is read.
-    pub scan: Scan,
-    /// What its tokens are bound to.
-    pub token: PageToken,
+    /// The method's name, for its tokens.
+    pub method: &'static str,
+    /// What is wanted of each row.
+    pub mask: Vec<Reached>,
+    /// Which rows are wanted.
+    pub filter: Filter,
+    /// The filter's message, encoded; tokens are bound to it.
+    pub encoded_filter: Vec<u8>,
+    /// In which order.
+    pub order: Order,
     /// The token to go on from; empty for the beginning.
     pub page_token: String,
     /// Most rows; 0 for the default.
@@ -102,8 +111,10 @@ pub struct ListRequest {
 ///
 /// # Errors
 /// [`Error::Invalid`] for a negative page size; what [`PageToken::open`] and [`Scan::page`] say.
-pub async fn list(context: &Context, request: ListRequest) -> Result<Encoded, Error> {
-    let ListRequest { scan, token, page_token, page_size, deadline } = request;
+pub async fn list(context: &Context, resource: &'static Resource, request: ListRequest) -> Result<Encoded, Error> {
+    let ListRequest { method, mask, filter, encoded_filter, order, page_token, page_size, deadline } = request;
+    let scan = Scan::new(context, resource, &mask, filter, order);
+    let token = PageToken::new(method, &encoded_filter, &scan);
     let rows = match usize::try_from(page_size) {
         Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
         Ok(0) => DEFAULT_PAGE_SIZE,

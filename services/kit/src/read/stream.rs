@@ -9,11 +9,15 @@ use futures::Stream;
 use orrery_proto::wire::Encoded;
 use tonic::Status;
 
+use super::filter::Filter;
 use super::list::PageToken;
+use super::order::Order;
 use super::scan::{Cursor, Page, Scan};
 use crate::context::{Call, Context};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::resource::Resource;
+use crate::resource::mask::Reached;
 
 /// Most rows in one message.
 const MAX_PAGE_ROWS: usize = 10_000;
@@ -21,10 +25,14 @@ const MAX_PAGE_ROWS: usize = 10_000;
 /// A streamed read.
 #[derive(Debug)]
 pub struct StreamRequest {
-    /// What is read.
-    pub scan: Scan,
-    /// What its tokens are bound to.
-    pub token: PageToken,
+    /// The method's name, for its tokens.
+    pub method: &'static str,
+    /// What is wanted of each row.
+    pub mask: Vec<Reached>,
+    /// Which rows are wanted.
+    pub filter: Filter,
+    /// The filter's message, encoded; tokens are bound to it.
+    pub encoded_filter: Vec<u8>,
     /// The token to go on from; empty for the beginning.
     pub resume_token: String,
     /// Most rows in a message; 0 for as many as fit.
@@ -33,15 +41,18 @@ pub struct StreamRequest {
     pub call: Call,
 }
 
-/// Starts a stream. A wrong argument is an error at once; later ones end the stream.
+/// Starts a stream in the resource's own order. A wrong argument is an error at once; later ones end the stream.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a negative page size, and what [`PageToken::open`] says.
 pub async fn stream(
     context: &Context,
+    resource: &'static Resource,
     request: StreamRequest,
 ) -> Result<impl Stream<Item = Result<Encoded, Status>> + Send + 'static, Error> {
-    let StreamRequest { scan, token, resume_token, page_size, call } = request;
+    let StreamRequest { method, mask, filter, encoded_filter, resume_token, page_size, call } = request;
+    let scan = Scan::new(context, resource, &mask, filter, Order::KEY);
+    let token = PageToken::new(method, &encoded_filter, &scan);
     let deadline = call.deadline;
     let rows = match usize::try_from(page_size) {
         Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
