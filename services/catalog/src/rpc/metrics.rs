@@ -6,11 +6,10 @@ use orrery_kit::read::filter::Filter;
 use orrery_kit::read::order::Order;
 use orrery_kit::read::scan::Scan;
 use orrery_kit::read::stream::{self, StreamRequest};
-use orrery_kit::resource::mask::{Reached, read_mask};
+use orrery_kit::read::view::{View, mask};
 use orrery_proto::catalog::v1::{GetProductMetricsRequest, ProductMetricFilter, StreamProductMetricsRequest};
 use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
 use prost::Message as _;
-use prost_types::FieldMask;
 use tonic::{Request, Response, Streaming};
 
 use super::Answers;
@@ -20,10 +19,6 @@ use crate::store::product_metric::{PRODUCT_METRIC, filter};
 /// Most metrics of one product that are returned at once.
 const MAX_METRICS: usize = 10_000;
 
-fn mask(mask: Option<&FieldMask>) -> Result<Vec<Reached>, Error> {
-    read_mask(&PRODUCT_METRIC, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))
-}
-
 pub(super) async fn get(
     context: &Context,
     request: Request<GetProductMetricsRequest>,
@@ -31,9 +26,9 @@ pub(super) async fn get(
     let call = Call::of(&request);
     let request = request.into_inner();
     PRODUCT_UID.check(&request.product_uid).map_err(|why| Error::invalid("product_uid", why))?;
-    let mask = mask(request.read_mask.as_ref())?;
+    let mask = mask(&PRODUCT_METRIC, request.read_mask.as_ref(), View::Full)?;
     let filter = Filter::default().uids("product_uid", "product_uid", PRODUCT_UID, &[request.product_uid]);
-    let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter.checked()?, Order::KEY);
+    let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter.checked()?, Order::NATURAL);
     let all = scan.whole(MAX_METRICS, context.stream.max_message_bytes, call.deadline).await?;
     Ok(call.answer(Encoded { rows: all.rows as u64, body: all.body.into(), ..Encoded::default() }))
 }
@@ -46,7 +41,7 @@ pub(super) async fn stream(
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamProductMetrics",
-        mask: mask(request.read_mask.as_ref())?,
+        mask: mask(&PRODUCT_METRIC, request.read_mask.as_ref(), View::Full)?,
         filter: filter(request.filter.as_ref())?,
         encoded_filter: request.filter.as_ref().map(ProductMetricFilter::encode_to_vec).unwrap_or_default(),
         resume_token: request.resume_token,

@@ -7,7 +7,7 @@ use orrery_kit::read::loader::Loader;
 use orrery_kit::read::order::Order;
 use orrery_kit::read::point;
 use orrery_kit::read::stream::{self, StreamRequest};
-use orrery_kit::resource::mask::{Reached, read_mask};
+use orrery_kit::read::view::{View, mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::write::single::{self, CreateRequest, DeleteRequest, UpdateRequest};
 use orrery_proto::catalog::v1::{
@@ -16,7 +16,6 @@ use orrery_proto::catalog::v1::{
 };
 use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
 use prost::Message as _;
-use prost_types::FieldMask;
 use tonic::{Request, Response, Streaming};
 
 use super::Answers;
@@ -24,10 +23,6 @@ use crate::store::product::{DEPENDENTS, ORDER_COLUMNS, PRODUCT, PRODUCT_UID, fil
 
 /// Most uids of one check.
 const MAX_CHECKED: usize = 10_000;
-
-fn mask(mask: Option<&FieldMask>) -> Result<Vec<Reached>, Error> {
-    read_mask(&PRODUCT, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))
-}
 
 fn encoded(filter: Option<&ProductFilter>) -> Vec<u8> {
     filter.map(ProductFilter::encode_to_vec).unwrap_or_default()
@@ -43,7 +38,7 @@ pub(super) async fn get(
     let product = if request.read_mask.is_none() {
         products.get(&request.uid, call.deadline).await?
     } else {
-        let selection = Selection::new(&PRODUCT, &mask(request.read_mask.as_ref())?);
+        let selection = Selection::new(&PRODUCT, &mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?);
         point::get(&context.database, &PRODUCT, &selection, PRODUCT_UID, &request.uid, call.deadline).await?
     };
     Ok(call.answer(product))
@@ -55,7 +50,7 @@ pub(super) async fn batch_get(
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request);
     let request = request.into_inner();
-    let mask = mask(request.read_mask.as_ref())?;
+    let mask = mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?;
     let products = point::batch_get(context, &PRODUCT, &mask, PRODUCT_UID, &request.uids, call.deadline).await?;
     Ok(call.answer(products))
 }
@@ -111,7 +106,7 @@ pub(super) async fn list(context: &Context, request: Request<ListProductsRequest
         .map_err(|violation| Error::Invalid(vec![violation]))?;
     let list = ListRequest {
         method: "ListProducts",
-        mask: mask(request.read_mask.as_ref())?,
+        mask: mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?,
         filter: filter(request.filter.as_ref())?,
         encoded_filter: encoded(request.filter.as_ref()),
         order,
@@ -130,7 +125,7 @@ pub(super) async fn stream(
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamProducts",
-        mask: mask(request.read_mask.as_ref())?,
+        mask: mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?,
         filter: filter(request.filter.as_ref())?,
         encoded_filter: encoded(request.filter.as_ref()),
         resume_token: request.resume_token,

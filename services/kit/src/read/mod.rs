@@ -1,6 +1,6 @@
 //! Reading: one resource or many, by key or page by page, the same way for every resource.
 //!
-//! - [`order`], [`filter`]: what is asked for, as SQL
+//! - [`order`], [`filter`], [`view`]: what is asked for
 //! - [`scan`]: pages in key order, each a query of its own
 //! - [`list`] and [`stream`]: pages as answers, with tokens
 //! - [`point`] and [`loader`]: by key
@@ -13,3 +13,4 @@ pub mod point;
 pub mod scan;
 pub mod stream;
 pub mod tokens;
+pub mod view;

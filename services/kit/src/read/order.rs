@@ -1,11 +1,12 @@
-//! The order of a paged read, and a place in it. Every order ends in the key, so that it is total and a place is unique.
+//! The order of a paged read, and a place in it. Every order ends in columns that are unique together, so that it is total and a
+//! place is one row's.
 
 use crate::db::sql::literal;
 use crate::error::Violation;
 use crate::resource::{Kind, Resource};
 use crate::timestamp;
 
-/// An order: an optional leading timestamp column, then the key, all in one direction.
+/// An order: the resource's natural one, or a timestamp column and then the key; all in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     leading: Option<&'static str>,
@@ -16,16 +17,16 @@ pub struct Order {
 pub type Position = Vec<Vec<u8>>;
 
 impl Order {
-    /// By the key, ascending.
-    pub const KEY: Self = Self { leading: None, descending: false };
+    /// The resource's natural order, ascending: by the key where its description names no other.
+    pub const NATURAL: Self = Self { leading: None, descending: false };
 
-    /// Reads `order_by`: a column, optionally followed by `asc` or `desc`. Empty means by the key.
+    /// Reads `order_by`: a column, optionally followed by `asc` or `desc`. Empty means the natural order.
     ///
     /// # Errors
     /// Anything else; the violation is for `order_by`.
     pub fn parse(resource: &Resource, columns: &[&'static str], text: &str) -> Result<Self, Violation> {
         let refuse = || {
-            let key = resource.description.key.first().copied().unwrap_or_default();
+            let key = resource.natural_order().first().copied().unwrap_or_default();
             let known = columns.join(", ");
             Violation::new(
                 "order_by",
@@ -33,7 +34,7 @@ impl Order {
             )
         };
         let mut words = text.split_ascii_whitespace();
-        let Some(column) = words.next() else { return Ok(Self::KEY) };
+        let Some(column) = words.next() else { return Ok(Self::NATURAL) };
         let descending = match words.next() {
             None | Some("asc") => false,
             Some("desc") => true,
@@ -42,7 +43,7 @@ impl Order {
         if words.next().is_some() {
             return Err(refuse());
         }
-        if resource.description.key == [column] {
+        if resource.natural_order() == [column] {
             return Ok(Self { leading: None, descending });
         }
         let leading = columns.iter().copied().find(|&known| known == column).ok_or_else(refuse)?;
@@ -56,7 +57,10 @@ impl Order {
 
     /// The order's columns.
     pub fn columns(self, resource: &Resource) -> Vec<&'static str> {
-        self.leading.into_iter().chain(resource.description.key.iter().copied()).collect()
+        match self.leading {
+            None => resource.natural_order().to_vec(),
+            Some(leading) => std::iter::once(leading).chain(resource.description.key.iter().copied()).collect(),
+        }
     }
 
     /// `t.create_ts, t.uid`
@@ -91,9 +95,17 @@ impl Order {
         for (column, value) in columns.into_iter().zip(position) {
             literals.push(match resource.field(column)?.kind {
                 Kind::Timestamp(_) => timestamp::to_sql_literal(i64::from_be_bytes(value.as_slice().try_into().ok()?)),
+                Kind::Integer(_) | Kind::Revision => integer(value)?.to_string(),
                 _ => literal(std::str::from_utf8(value).ok()?),
             });
         }
         Some(literals.join(", "))
+    }
+}
+
+fn integer(value: &[u8]) -> Option<i64> {
+    match value.len() {
+        4 => Some(i32::from_be_bytes(value.try_into().ok()?).into()),
+        _ => Some(i64::from_be_bytes(value.try_into().ok()?)),
     }
 }

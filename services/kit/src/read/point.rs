@@ -87,7 +87,7 @@ pub async fn batch_get(
         return Err(Error::invalid("uids", format!("must hold 1 to {MAX_BATCH} uids, not {}", uids.len())));
     }
     let filter = Filter::default().uids("uids", "uid", kind, uids).checked()?;
-    let mut scan = Scan::new(context, resource, mask, filter, Order::KEY);
+    let mut scan = Scan::new(context, resource, mask, filter, Order::NATURAL);
     scan.keep_keys = true;
     let page = scan.whole(MAX_BATCH, context.stream.max_message_bytes, deadline).await?;
     let bytes = page.body.len();

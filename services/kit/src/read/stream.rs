@@ -51,7 +51,7 @@ pub async fn stream(
     request: StreamRequest,
 ) -> Result<impl Stream<Item = Result<Encoded, Status>> + Send + 'static, Error> {
     let StreamRequest { method, mask, filter, encoded_filter, resume_token, page_size, call } = request;
-    let scan = Scan::new(context, resource, &mask, filter, Order::KEY);
+    let scan = Scan::new(context, resource, &mask, filter, Order::NATURAL);
     let token = PageToken::new(method, &encoded_filter, &scan);
     let deadline = call.deadline;
     let rows = match usize::try_from(page_size) {

@@ -17,7 +17,7 @@ const ROWS_FIELD: u32 = 1;
 const JSONB_VERSION: usize = 1;
 
 /// What to select and how to write it as a message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Selection {
     /// The select list, to be followed by columns of the reader's own.
     pub sql: String,
@@ -29,6 +29,19 @@ pub struct Selection {
     /// How many columns make the etag.
     stored: usize,
     whole: bool,
+    /// The parts that are asked for, in the order of their fields.
+    pub parts: Vec<SelectedPart>,
+}
+
+/// A part of a resource that is asked for: rows of another table.
+#[derive(Clone, Debug)]
+pub struct SelectedPart {
+    /// The field of the owner's message that holds them.
+    pub number: u32,
+    /// What they are.
+    pub resource: &'static Resource,
+    /// What is wanted of each. Their owner's uid is always selected, first, and never put into their message.
+    pub selection: Selection,
 }
 
 /// What becomes of one column.
@@ -53,7 +66,7 @@ impl Selection {
         });
         let mut columns = Vec::new();
         let mut outputs = Vec::new();
-        let mut parts = Vec::new();
+        let mut reached_parts = Vec::new();
         for (at, field) in resource.fields.iter().enumerate() {
             if matches!(field.kind, Kind::Etag | Kind::Part(_)) {
                 continue;
@@ -76,7 +89,7 @@ impl Selection {
                 Some(part) if etag.is_some() => {
                     columns.push(whole(field.name, field.kind));
                     outputs.push(Output::Nothing);
-                    parts.push((part, output));
+                    reached_parts.push((part, output));
                 }
                 Some(part) => {
                     columns.push(part);
@@ -89,7 +102,7 @@ impl Selection {
             }
         }
         let stored = columns.len();
-        for (part, output) in parts {
+        for (part, output) in reached_parts {
             columns.push(part);
             outputs.push(output);
         }
@@ -100,6 +113,7 @@ impl Selection {
             etag,
             stored,
             whole: mask.len() == resource.fields.len() && mask.iter().all(|reached| reached.reach == Reach::Whole),
+            parts: mask.iter().filter_map(|reached| SelectedPart::new(resource, reached)).collect(),
         }
     }
 
@@ -140,9 +154,14 @@ impl Selection {
 
     /// Appends a tuple as one row of a page message.
     pub fn put_row(&self, tuple: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        self.put_field(ROWS_FIELD, tuple, scratch, out);
+    }
+
+    /// Appends a tuple as a field that holds its message.
+    pub fn put_field(&self, number: u32, tuple: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         scratch.clear();
         self.put_message(tuple, scratch);
-        put_bytes(out, ROWS_FIELD, scratch);
+        put_bytes(out, number, scratch);
     }
 
     /// The part of a tuple behind this list: the columns that the reader selected after it.
@@ -151,6 +170,32 @@ impl Selection {
         columns.by_ref().take(self.columns).for_each(drop);
         columns.rest
     }
+}
+
+impl SelectedPart {
+    fn new(owner: &Resource, reached: &Reached) -> Option<Self> {
+        let Kind::Part(nth) = owner.fields[reached.field].kind else { return None };
+        let part = &owner.parts[nth];
+        let wanted = |name: &str| match &reached.reach {
+            Reach::Keys(columns) => columns.iter().any(|column| column == name),
+            Reach::Whole | Reach::Details { .. } => true,
+        };
+        // The first field names the owner.
+        let fields = part.resource.fields.iter().enumerate().skip(1).filter(|(_, field)| wanted(field.name));
+        let mask: Vec<Reached> = fields.map(|(field, _)| Reached { field, reach: Reach::Whole }).collect();
+        Some(Self { number: part.number, resource: part.resource, selection: Selection::new(part.resource, &mask) })
+    }
+}
+
+/// Appends a message that stands in pieces as one row of a page message.
+pub fn put_row_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
+    put_header(out, ROWS_FIELD, pieces.clone().map(<[u8]>::len).sum());
+    pieces.for_each(|piece| out.extend_from_slice(piece));
+}
+
+/// How many bytes a message of so many takes as a row of a page message.
+pub fn row_length(message: usize) -> usize {
+    1 + varint_length(message as u64) + message
 }
 
 /// A column as it stands. The table's alias is `t`.

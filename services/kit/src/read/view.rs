@@ -1,0 +1,31 @@
+//! How much of a resource is returned: what a mask says, or, where there is none, a view.
+
+use prost_types::FieldMask;
+
+use crate::error::Error;
+use crate::resource::mask::{Reached, read_mask};
+use crate::resource::{Kind, Resource};
+
+/// How much of a resource is returned where no mask says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// Every field but the parts of which there are many.
+    Basic,
+    /// Everything.
+    Full,
+}
+
+/// What a `read_mask` asks for; a view's fields if it is unset or empty.
+///
+/// # Errors
+/// [`Error::Invalid`] for `read_mask`: a path that names no field.
+pub fn mask(resource: &Resource, mask: Option<&FieldMask>, view: View) -> Result<Vec<Reached>, Error> {
+    let mut reached = read_mask(resource, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
+    if view == View::Basic && mask.is_none_or(|mask| mask.paths.is_empty()) {
+        reached.retain(|reached| match resource.fields[reached.field].kind {
+            Kind::Part(nth) => resource.parts[nth].single,
+            _ => true,
+        });
+    }
+    Ok(reached)
+}
