@@ -4,7 +4,9 @@
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value,
+};
 
 /// A resource that can be imported and exported.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +23,8 @@ pub(crate) struct Resource {
     pub(crate) stream_method: &'static str,
     /// The field that identifies one.
     pub(crate) key: &'static str,
-    /// Top-level fields that a writer must not set: a mapping may not name them, and JSON that comes with them, as an
-    /// export does, is taken without them.
+    /// Paths of fields that a writer must not set: a mapping may not name them, and JSON that comes with them, as an
+    /// export does, is taken without them. Preconditions are among them: an export of yesterday is none.
     pub(crate) output_only: &'static [&'static str],
 }
 
@@ -37,6 +39,28 @@ pub(crate) static PRODUCTS: Resource = Resource {
     output_only: &["update_ts", "etag"],
 };
 
+/// `orrery.orders.v1.Order`.
+pub(crate) static ORDERS: Resource = Resource {
+    plural: "orders",
+    singular: "order",
+    message: "orrery.orders.v1.Order",
+    write_method: "/orrery.orders.v1.OrdersService/WriteOrders",
+    stream_method: "/orrery.orders.v1.OrdersService/StreamOrders",
+    key: "uid",
+    output_only: &[
+        "revision",
+        "update_ts",
+        "etag",
+        "line_items.update_ts",
+        "summary.line_count",
+        "summary.quantity",
+        "summary.subtotal",
+        "summary.discount",
+        "summary.tax",
+        "summary.total",
+    ],
+};
+
 impl Resource {
     /// The descriptor of the resource's message.
     pub(crate) fn descriptor(&self) -> anyhow::Result<MessageDescriptor> {
@@ -44,6 +68,60 @@ impl Resource {
             .get_message_by_name(self.message)
             .with_context(|| format!("the contract has no message {}", self.message))
     }
+
+    /// A request of the paged read for everything that there is of every row: where the resource has views it names the full one.
+    pub(crate) fn stream_request(&self) -> anyhow::Result<DynamicMessage> {
+        let mut request = DynamicMessage::new(method(self.stream_method)?.input());
+        if let Some(view) = request.descriptor().get_field_by_name("view")
+            && let Kind::Enum(views) = view.kind()
+            && let Some(full) = views.values().find(|value| value.name().ends_with("_VIEW_FULL"))
+        {
+            request.set_field(&view, Value::EnumNumber(full.number()));
+        }
+        Ok(request)
+    }
+
+    /// Whether a path names a field that a writer must not set, or a part of one.
+    pub(crate) fn is_output_only(&self, path: &str) -> bool {
+        self.output_only
+            .iter()
+            .any(|field| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    }
+
+    /// Takes the fields that a writer must not set out of a row.
+    pub(crate) fn clear_output_only(&self, row: &mut DynamicMessage) {
+        for path in self.output_only {
+            clear(row, path);
+        }
+    }
+}
+
+/// Clears the field of a path, in each element where lists are on the way.
+fn clear(message: &mut DynamicMessage, path: &str) {
+    let Some((name, rest)) = path.split_once('.') else { return message.clear_field_by_name(path) };
+    if !message.has_field_by_name(name) {
+        return;
+    }
+    match message.get_field_by_name_mut(name) {
+        Some(Value::Message(inner)) => clear(inner, rest),
+        Some(Value::List(elements)) => {
+            for element in elements {
+                if let Value::Message(inner) = element {
+                    clear(inner, rest);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The method of a path such as `/orrery.catalog.v1.CatalogService/StreamProducts`.
+fn method(path: &str) -> anyhow::Result<MethodDescriptor> {
+    let (service, name) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    contract()?
+        .get_service_by_name(service)
+        .and_then(|service| service.methods().find(|method| method.name() == name))
+        .with_context(|| format!("the contract has no method {path}"))
 }
 
 /// The descriptors of the contract, decoded once.
@@ -56,46 +134,103 @@ pub(crate) fn contract() -> anyhow::Result<&'static DescriptorPool> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-    use prost_reflect::{FieldDescriptor, MethodDescriptor};
+    use orrery_proto::orders::v1::{LineItem, Order, OrderView, StreamOrdersRequest, Summary};
+    use prost_reflect::FieldDescriptor;
+    use prost_types::Timestamp;
 
     use super::*;
 
-    fn method(path: &str) -> MethodDescriptor {
-        let (service, name) = path.trim_start_matches('/').split_once('/').unwrap();
-        contract().unwrap().get_service_by_name(service).unwrap().methods().find(|m| m.name() == name).unwrap()
-    }
-
     fn shape(message: &MessageDescriptor) -> Vec<(u32, String)> {
         message.fields().map(|field: FieldDescriptor| (field.number(), field.name().to_owned())).collect()
+    }
+
+    fn message_of(field: &str, message: &MessageDescriptor) -> String {
+        message.get_field_by_name(field).unwrap().kind().as_message().unwrap().full_name().to_owned()
     }
 
     // The clients of both streams speak in the shapes that every resource shares (see `crate::client::wire`): a resource
     // whose messages have other numbers would be written wrong without an error.
     #[test]
     fn streams_have_the_shapes_that_the_clients_speak() {
-        for resource in [PRODUCTS] {
+        for resource in [PRODUCTS, ORDERS] {
             let plural = resource.plural.to_owned();
-            let write = method(resource.write_method);
+            let write = method(resource.write_method).unwrap();
             assert!(write.is_client_streaming() && write.is_server_streaming());
             assert_eq!(shape(&write.input()), [(1, "start".into()), (2, "chunk".into())]);
             let chunk = write.input().child_messages().find(|message| message.name() == "Chunk").unwrap();
             assert_eq!(shape(&chunk), [(1, "offset".into()), (2, plural.clone())]);
             assert_eq!(write.output().get_field(7).unwrap().name(), "superseded");
 
-            let stream = method(resource.stream_method);
+            let stream = method(resource.stream_method).unwrap();
             assert!(!stream.is_client_streaming() && stream.is_server_streaming());
+            let request = resource.stream_request().unwrap();
             assert_eq!(
-                shape(&stream.input()),
-                [(1, "filter".into()), (2, "read_mask".into()), (3, "resume_token".into()), (4, "page_size".into())]
+                message_of("filter", &stream.input()).rsplit_once('.').unwrap().1.to_lowercase(),
+                format!("{}filter", resource.singular)
             );
+            assert_eq!(message_of("read_mask", &stream.input()), "google.protobuf.FieldMask");
+            assert_eq!(stream.input().get_field_by_name("resume_token").unwrap().kind(), Kind::String);
+            let views = if resource.plural == ORDERS.plural { 1 } else { 0 };
+            assert_eq!(request.fields().count(), views);
             assert_eq!(shape(&stream.output()), [(1, plural), (2, "resume_token".into())]);
             let row = stream.output().get_field(1).unwrap().kind().as_message().unwrap().clone();
             assert_eq!(row, resource.descriptor().unwrap());
-            for field in resource.output_only.iter().chain([&resource.key]) {
-                assert!(row.get_field_by_name(field).is_some(), "{field}");
+            assert!(row.get_field_by_name(resource.key).is_some());
+            for path in resource.output_only {
+                let (field, inner) = path.split_once('.').map_or((*path, None), |(field, inner)| (field, Some(inner)));
+                let field = row.get_field_by_name(field).unwrap_or_else(|| panic!("{path}"));
+                if let Some(inner) = inner {
+                    assert!(field.kind().as_message().unwrap().get_field_by_name(inner).is_some(), "{path}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn orders_are_asked_for_as_a_whole() {
+        let request = ORDERS.stream_request().unwrap();
+        let request: StreamOrdersRequest = request.transcode_to().unwrap();
+        assert_eq!(request, StreamOrdersRequest { view: OrderView::Full.into(), ..StreamOrdersRequest::default() });
+    }
+
+    #[test]
+    fn what_a_writer_must_not_set_is_taken_out_wherever_it_stands() {
+        let line = |update_ts| LineItem { uid: "oli_1".into(), quantity: 2, update_ts, ..LineItem::default() };
+        let order = Order {
+            uid: "ord_1".into(),
+            revision: 3,
+            etag: "x".into(),
+            update_ts: Some(Timestamp::default()),
+            line_items: vec![line(Some(Timestamp::default())), line(None)],
+            summary: Some(Summary {
+                line_count: 2,
+                quantity: 4,
+                subtotal: "1".into(),
+                discount: "2".into(),
+                tax: "3".into(),
+                shipping: "4.00".into(),
+                total: "5".into(),
+                ..Summary::default()
+            }),
+            ..Order::default()
+        };
+        let mut row = DynamicMessage::new(ORDERS.descriptor().unwrap());
+        row.transcode_from(&order).unwrap();
+        ORDERS.clear_output_only(&mut row);
+        let left = Order {
+            uid: "ord_1".into(),
+            line_items: vec![line(None), line(None)],
+            summary: Some(Summary { shipping: "4.00".into(), ..Summary::default() }),
+            ..Order::default()
+        };
+        assert_eq!(row.transcode_to::<Order>().unwrap(), left);
+
+        let mut bare = DynamicMessage::new(ORDERS.descriptor().unwrap());
+        ORDERS.clear_output_only(&mut bare);
+        assert_eq!(bare.fields().count(), 0, "what was not there is not there");
+        assert!(ORDERS.is_output_only("summary.total") && !ORDERS.is_output_only("summary.shipping"));
+        assert!(ORDERS.is_output_only("etag") && !ORDERS.is_output_only("etags") && !ORDERS.is_output_only("summary"));
     }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use prost_types::FieldMask;
+use prost_reflect::{DynamicMessage, Value};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::patience::Patience;
-use super::wire::{Page, PageRequest};
+use super::wire::Page;
 use super::{ServiceAddress, connect, fault};
 
 /// What to read.
@@ -19,10 +19,8 @@ pub(crate) struct Query {
     pub(crate) address: ServiceAddress,
     /// The path of the method.
     pub(crate) method: &'static str,
-    /// The resource's filter, encoded; none means all.
-    pub(crate) filter: Option<Bytes>,
-    /// Which fields; none means all.
-    pub(crate) read_mask: Option<FieldMask>,
+    /// What the method is asked; the token is put into it.
+    pub(crate) request: DynamicMessage,
     /// How long to go on without progress.
     pub(crate) patience: Duration,
 }
@@ -70,12 +68,9 @@ impl Pages {
         }
         let mut service = connect(&self.query.address).await?;
         service.ready().await.map_err(|error| fault::unreachable(&self.query.address, &error))?;
-        let request = PageRequest {
-            filter: self.query.filter.clone(),
-            read_mask: self.query.read_mask.clone(),
-            resume_token: self.token.clone(),
-        };
-        let codec = ProstCodec::<PageRequest, Page>::default();
+        let mut request = self.query.request.clone();
+        request.set_field_by_name("resume_token", Value::String(self.token.clone()));
+        let codec = ProstCodec::<DynamicMessage, Page>::default();
         let path = PathAndQuery::from_static(self.query.method);
         let stream = service.server_streaming(Request::new(request), path, codec).await?.into_inner();
         self.stream.insert(stream).message().await

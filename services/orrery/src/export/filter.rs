@@ -2,13 +2,14 @@
 
 use clap::Args;
 use orrery_proto::catalog::v1::ProductFilter;
+use orrery_proto::orders::v1::OrderFilter;
 use orrery_proto::r#type::v1::TimeRange;
 use prost_types::Timestamp;
 
-/// `orrery.catalog.v1.ProductFilter`, an option for each field. Every condition that is given must hold.
+/// The conditions that every resource has.
 #[derive(Debug, Default, Args)]
 #[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
-pub(crate) struct ProductFilterOptions {
+struct CommonFilterOptions {
     /// Only those whose labels fit, as "env=prod,tier in (a,b),!legacy".
     #[arg(long, value_name = "SELECTOR")]
     filter_label_selector: Option<String>,
@@ -18,9 +19,6 @@ pub(crate) struct ProductFilterOptions {
     /// Only this one; may be given several times.
     #[arg(long, value_name = "UID")]
     filter_uid: Vec<String>,
-    /// Only those whose name contains this, in any letter case.
-    #[arg(long, value_name = "TEXT")]
-    filter_name_contains: Option<String>,
     /// Only those created at this time or later, as "2026-05-01T00:00:00Z".
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     filter_created_from: Option<Timestamp>,
@@ -35,18 +33,69 @@ pub(crate) struct ProductFilterOptions {
     filter_updated_before: Option<Timestamp>,
 }
 
+/// `orrery.catalog.v1.ProductFilter`, an option for each field. Every condition that is given must hold.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ProductFilterOptions {
+    #[command(flatten)]
+    common: CommonFilterOptions,
+    /// Only those whose name contains this, in any letter case.
+    #[arg(long, value_name = "TEXT")]
+    filter_name_contains: Option<String>,
+}
+
 impl ProductFilterOptions {
-    /// The filter; none if nothing was asked for.
-    pub(crate) fn into_message(self) -> Option<ProductFilter> {
-        let filter = ProductFilter {
-            label_selector: self.filter_label_selector.unwrap_or_default(),
-            phases: self.filter_phase,
-            uids: self.filter_uid,
-            created: range(self.filter_created_from, self.filter_created_before),
-            updated: range(self.filter_updated_from, self.filter_updated_before),
+    /// The filter.
+    pub(crate) fn into_message(self) -> ProductFilter {
+        let common = self.common;
+        ProductFilter {
+            label_selector: common.filter_label_selector.unwrap_or_default(),
+            phases: common.filter_phase,
+            uids: common.filter_uid,
+            created: range(common.filter_created_from, common.filter_created_before),
+            updated: range(common.filter_updated_from, common.filter_updated_before),
             name_contains: self.filter_name_contains.unwrap_or_default(),
-        };
-        (filter != ProductFilter::default()).then_some(filter)
+        }
+    }
+}
+
+/// `orrery.orders.v1.OrderFilter`, an option for each field. Every condition that is given must hold.
+#[derive(Debug, Default, Args)]
+#[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
+pub(crate) struct OrderFilterOptions {
+    #[command(flatten)]
+    common: CommonFilterOptions,
+    /// Only those of this customer.
+    #[arg(long, value_name = "ID")]
+    filter_customer_id: Option<String>,
+    /// Only those in this currency.
+    #[arg(long, value_name = "CODE")]
+    filter_currency_code: Option<String>,
+    /// Only those that contain this product.
+    #[arg(long, value_name = "UID")]
+    filter_product_uid: Option<String>,
+    /// Only those due for provisioning at this time or later.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    filter_provision_timer_from: Option<Timestamp>,
+    /// Only those due for provisioning before this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    filter_provision_timer_before: Option<Timestamp>,
+}
+
+impl OrderFilterOptions {
+    /// The filter.
+    pub(crate) fn into_message(self) -> OrderFilter {
+        let common = self.common;
+        OrderFilter {
+            label_selector: common.filter_label_selector.unwrap_or_default(),
+            phases: common.filter_phase,
+            uids: common.filter_uid,
+            created: range(common.filter_created_from, common.filter_created_before),
+            updated: range(common.filter_updated_from, common.filter_updated_before),
+            customer_id: self.filter_customer_id.unwrap_or_default(),
+            provision_timer: range(self.filter_provision_timer_from, self.filter_provision_timer_before),
+            currency_code: self.filter_currency_code.unwrap_or_default(),
+            product_uid: self.filter_product_uid.unwrap_or_default(),
+        }
     }
 }
 

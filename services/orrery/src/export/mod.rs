@@ -12,16 +12,15 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use prost::Message as _;
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _, Value};
 use prost_types::FieldMask;
 use tokio::sync::mpsc;
 
-use self::filter::ProductFilterOptions;
+use self::filter::{OrderFilterOptions, ProductFilterOptions};
 use self::output::Output;
 use crate::client::{Pages, Query, ServiceAddress, describe};
 use crate::message::write_json;
-use crate::resource::{PRODUCTS, Resource};
+use crate::resource::{ORDERS, PRODUCTS, Resource};
 
 /// The exit code where the reader of standard output went away, as the shell has it for SIGPIPE.
 const PIPE_CLOSED: u8 = 141;
@@ -49,6 +48,17 @@ enum ResourceOptions {
         #[arg(long, value_name = "ADDR", default_value = "localhost:50051")]
         catalog: ServiceAddress,
     },
+    /// Exports orders, by uid, with their lines, addresses and sums, as JSONL.
+    #[command(after_help = EXIT_CODES)]
+    Orders {
+        #[command(flatten)]
+        export: ExportOptions,
+        #[command(flatten)]
+        filter: OrderFilterOptions,
+        /// Where the orders service listens.
+        #[arg(long, value_name = "ADDR", default_value = "localhost:50052")]
+        orders: ServiceAddress,
+    },
 }
 
 /// What holds for every resource.
@@ -72,8 +82,10 @@ struct ExportOptions {
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     match options.resource {
         ResourceOptions::Products { export, filter, catalog } => {
-            let filter = filter.into_message();
-            export_resource(PRODUCTS, catalog, export, filter.map(|filter| filter.encode_to_vec().into())).await
+            export_resource(PRODUCTS, catalog, export, filter.into_message()).await
+        }
+        ResourceOptions::Orders { export, filter, orders } => {
+            export_resource(ORDERS, orders, export, filter.into_message()).await
         }
     }
 }
@@ -82,13 +94,19 @@ async fn export_resource(
     resource: Resource,
     address: ServiceAddress,
     options: ExportOptions,
-    filter: Option<Bytes>,
+    filter: impl prost::Message,
 ) -> anyhow::Result<ExitCode> {
     let message = resource.descriptor()?;
     let output = Output::create(&options.output, options.gzip)?;
-    let read_mask = (!options.read_mask.is_empty()).then_some(FieldMask { paths: options.read_mask });
+    let mut request = resource.stream_request()?;
+    if filter.encoded_len() > 0 {
+        set(&mut request, "filter", &filter)?;
+    }
+    if !options.read_mask.is_empty() {
+        set(&mut request, "read_mask", &FieldMask { paths: options.read_mask })?;
+    }
     let patience = Duration::from_secs(options.patience);
-    let mut pages = Pages::new(Query { address, method: resource.stream_method, filter, read_mask, patience });
+    let mut pages = Pages::new(Query { address, method: resource.stream_method, request, patience });
     let bar = progress_bar();
     let begin = Instant::now();
 
@@ -130,6 +148,14 @@ async fn export_resource(
             eprintln!("{rows} {} exported in {seconds:.1} s, {rate:.0}/s", resource.plural);
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Sets a field of a request to a message.
+fn set(request: &mut DynamicMessage, field: &str, message: &impl prost::Message) -> anyhow::Result<()> {
+    match request.get_field_by_name_mut(field) {
+        Some(Value::Message(value)) => value.transcode_from(message).context("a request cannot be made"),
+        _ => anyhow::bail!("{} has no message {field}", request.descriptor().full_name()),
     }
 }
 

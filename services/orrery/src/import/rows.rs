@@ -168,9 +168,7 @@ fn next_values(
 
 fn plain_row(resource: &Resource, message: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Refusal> {
     let mut row = from_json(message, json)?;
-    for field in resource.output_only {
-        row.clear_field_by_name(field);
-    }
+    resource.clear_output_only(&mut row);
     if row.has_field_by_name(resource.key) { Ok(row) } else { Err(Refusal::new(resource.key, "is empty", "")) }
 }
 

@@ -144,7 +144,7 @@ fn plan_rule(
     columns: &mut Vec<Column>,
 ) -> Result<PlannedRule, String> {
     let target = Target::resolve(message, path)?;
-    if resource.output_only.contains(&target.top().name()) {
+    if resource.is_output_only(path) {
         return Err("is output only: the service sets it".into());
     }
     let constant_only = rule.column.is_none();

@@ -97,12 +97,6 @@ impl Target {
         Ok(target)
     }
 
-    /// The name of the top-level field that the path begins with.
-    pub(crate) fn top(&self) -> &FieldDescriptor {
-        let (Leaf::Field(field) | Leaf::Key(field, _) | Leaf::Keys(field, _) | Leaf::StructKey(field, _)) = &self.leaf;
-        self.steps.first().unwrap_or(field)
-    }
-
     /// Whether the path ends in `*`.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.leaf, Leaf::Keys(..))

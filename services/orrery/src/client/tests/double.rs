@@ -20,7 +20,7 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, StreamingService
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::client::wire::{Page, PageRequest};
+use crate::client::wire::Page;
 
 /// A row that the double refuses.
 pub(super) const BAD: &[u8] = b"bad";
@@ -153,6 +153,13 @@ fn count(chunk: &WriteChunk, committed_offset: i64) -> WriteResponse {
         row_errors,
         ..WriteResponse::default()
     }
+}
+
+/// What the double looks at in a request of a paged read, where `StreamProductsRequest` has it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct PageRequest {
+    #[prost(string, tag = "3")]
+    resume_token: String,
 }
 
 struct ReadHandler(Double);

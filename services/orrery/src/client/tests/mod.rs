@@ -15,6 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use self::double::{BAD, Double, breaking_wire};
 use super::*;
+use crate::resource::PRODUCTS;
 
 fn rows(count: usize) -> Vec<Bytes> {
     (0..count)
@@ -171,8 +172,7 @@ async fn a_read_goes_on_wherever_its_connection_broke() {
         let mut pages = Pages::new(Query {
             address: format!("127.0.0.1:{wire}").parse().unwrap(),
             method: "/double/Read",
-            filter: None,
-            read_mask: None,
+            request: PRODUCTS.stream_request().unwrap(),
             patience: Duration::from_secs(20),
         });
         let (mut read, mut breaks) = (Vec::new(), 0);
