@@ -23,9 +23,9 @@ pub enum Command {
     /// Moves a database's schema: dbmate's file format and ledger, so that dbmate itself works on the same folder.
     Migrate(migrate::Options),
     /// Writes the rows of a file through a service: CSV by a mapping, or JSONL.
-    Import(import::Options),
+    Import(Box<import::Options>),
     /// Writes a service's rows as JSONL, which import takes back.
-    Export(export::Options),
+    Export(Box<export::Options>),
 }
 
 /// Does what the command line says; the exit code is the process's. An error is for a person to read, whole in one line.
@@ -33,7 +33,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(options) => up::run(*options).await,
         Command::Migrate(options) => migrate::run(options).await,
-        Command::Import(options) => import::run(options).await,
-        Command::Export(options) => export::run(options).await,
+        Command::Import(options) => import::run(*options).await,
+        Command::Export(options) => export::run(*options).await,
     }
 }

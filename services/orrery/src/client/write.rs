@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orrery_proto::r#type::v1::{RowError, RowErrorPolicy, WriteMode, WriteStart};
+use orrery_proto::r#type::v1::{ReferenceCheck, RowError, RowErrorPolicy, WriteMode, WriteStart};
 use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest, WriteResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,6 +27,8 @@ pub(crate) struct WriteOptions {
     pub(crate) write_id: String,
     /// What a refused row does.
     pub(crate) on_row_error: RowErrorPolicy,
+    /// Whether what a row points at must exist.
+    pub(crate) reference_check: ReferenceCheck,
     /// Whether everything is checked and nothing kept.
     pub(crate) validate_only: bool,
     /// How long to go on without progress.
@@ -170,6 +172,7 @@ impl Writer<'_> {
             write_id: if validate_only { String::new() } else { self.options.write_id.clone() },
             mode: WriteMode::Upsert.into(),
             on_row_error: self.options.on_row_error.into(),
+            reference_check: self.options.reference_check.into(),
             validate_only,
             ..WriteStart::default()
         }

@@ -60,7 +60,6 @@ impl ProductFilterOptions {
 
 /// `orrery.orders.v1.OrderFilter`, an option for each field. Every condition that is given must hold.
 #[derive(Debug, Default, Args)]
-#[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
 pub(crate) struct OrderFilterOptions {
     #[command(flatten)]
     common: CommonFilterOptions,

@@ -10,7 +10,7 @@ use crate::mapping::Refusal;
 
 /// The most rows in a chunk.
 const MOST_ROWS: usize = 2_000;
-/// The most bytes in a chunk of more than one row; below 1 MiB with what the message adds.
+/// The most bytes in a chunk of more than one row; below 1 MiB with what the message adds. A row may be larger and goes alone.
 const MOST_BYTES: usize = 900 * 1024;
 
 /// What the reading thread shares while it reads.
@@ -76,4 +76,50 @@ pub(crate) fn produce(
 
 fn fits(chunk: &Chunk, row: &Row) -> bool {
     chunk.rows.is_empty() || (chunk.rows.len() < MOST_ROWS && chunk.bytes + row.bytes.len() <= MOST_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use super::super::input::Input;
+    use super::*;
+    use crate::mapping::Mapping;
+    use crate::resource::PRODUCTS;
+
+    /// How many rows the chunks have that a file of products becomes whose names have so many bytes.
+    fn chunks(names: &[usize]) -> Vec<usize> {
+        let text = names
+            .iter()
+            .enumerate()
+            .fold("id,name\n".to_owned(), |text, (row, bytes)| text + &format!("{row},{}\n", "x".repeat(*bytes)));
+        let mapping = "[fields]\nuid = { column = \"id\" }\nname = { column = \"name\" }";
+        let mapping = Mapping::parse(Path::new("m.toml"), mapping).unwrap();
+        let input = Input::new("x.csv".into(), Box::new(Cursor::new(text)), None).unwrap();
+        let rows = Rows::open(&PRODUCTS, Path::new("x.csv"), input, None, Some(&mapping)).unwrap();
+        let (sender, mut receiver) = mpsc::channel(names.len() + 1);
+        let (refused, _) = mpsc::channel(1);
+        produce(rows, true, &Progress::default(), &sender, &refused).unwrap();
+        drop(sender);
+        let mut counts = Vec::new();
+        let mut offset = 0;
+        while let Some(chunk) = receiver.blocking_recv() {
+            assert_eq!((chunk.offset, chunk.lines.len()), (offset, chunk.rows.len()));
+            assert!(chunk.rows.len() == 1 || chunk.bytes <= MOST_BYTES);
+            offset = chunk.end();
+            counts.push(chunk.rows.len());
+        }
+        counts
+    }
+
+    #[test]
+    fn chunks_are_bounded_by_rows_and_by_bytes() {
+        assert_eq!(chunks(&vec![5; 4_001]), [2_000, 2_000, 1]);
+        assert_eq!(chunks(&[400 * 1024; 5]), [2, 2, 1]);
+        // A row that is larger than a chunk should be is one, and nothing is sent with it.
+        assert_eq!(chunks(&[10, 3 * 1024 * 1024, 10, 10]), [1, 1, 2]);
+    }
 }

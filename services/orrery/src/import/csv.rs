@@ -66,16 +66,19 @@ impl CsvSource {
         let Some((line, fields)) = self.next_fields()? else { return Ok(Next::End) };
         record.line = line;
         if fields != self.header_length {
+            record.cells.clear();
             let problem = format!("has another number of fields than the header, which has {}", self.header_length);
             return Ok(Next::Refused(Refusal::new("", problem, &fields.to_string())));
         }
         record.cells.resize(self.places.len(), Cell::Text(String::new()));
+        let mut refusal = None;
         for (column, place) in self.places.iter().enumerate() {
             let bytes = place.map_or(&[][..], |place| self.field(place));
-            let Ok(text) = std::str::from_utf8(bytes) else {
+            let text = std::str::from_utf8(bytes).unwrap_or_else(|_| {
                 let shown = String::from_utf8_lossy(bytes);
-                return Ok(Next::Refused(Refusal::new(self.names[column].clone(), "is not UTF-8", &shown)));
-            };
+                refusal.get_or_insert_with(|| Refusal::new(self.names[column].clone(), "is not UTF-8", &shown));
+                ""
+            });
             match &mut record.cells[column] {
                 Cell::Text(cell) => {
                     cell.clear();
@@ -84,7 +87,7 @@ impl CsvSource {
                 cell @ Cell::List(_) => *cell = Cell::Text(text.to_owned()),
             }
         }
-        Ok(Next::Record)
+        Ok(refusal.map_or(Next::Record, Next::Refused))
     }
 
     fn field(&self, place: usize) -> &[u8] {

@@ -6,8 +6,11 @@ use anyhow::Context as _;
 use serde_json::Value as Json;
 
 use super::input::Input;
-use super::record::{Next, RECORD_LIMIT, Record};
+use super::record::{Next, Record};
 use crate::mapping::{Cell, Column, Refusal};
+
+/// How many bytes one line may have. An order of 100,000 lines, as an export writes it, has some 35 million.
+const LINE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Reads JSON values line by line; empty lines are passed over.
 pub(crate) struct JsonLines {
@@ -30,7 +33,7 @@ impl JsonLines {
                 .input
                 .reader
                 .by_ref()
-                .take(RECORD_LIMIT as u64 + 1)
+                .take(LINE_LIMIT as u64 + 1)
                 .read_until(b'\n', &mut self.bytes)
                 .with_context(|| format!("{name} cannot be read after line {}", self.line))?;
             if read == 0 {
@@ -38,10 +41,10 @@ impl JsonLines {
             }
             self.line += 1;
             anyhow::ensure!(
-                self.bytes.len() <= RECORD_LIMIT,
+                self.bytes.len() <= LINE_LIMIT,
                 "{name}: line {} has more than {} MiB",
                 self.line,
-                RECORD_LIMIT / 1024 / 1024
+                LINE_LIMIT / 1024 / 1024
             );
             if self.bytes.trim_ascii().is_empty() {
                 continue;

@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use orrery_proto::codec::reason_name;
-use orrery_proto::r#type::v1::{ErrorReason, RowError, RowErrorPolicy};
+use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowError, RowErrorPolicy};
 use tokio::sync::{mpsc, oneshot};
 
 use self::chunks::{Progress, produce};
@@ -32,7 +32,7 @@ use self::rows::Rows;
 use self::summary::{Summary, grouped};
 use crate::client::{Event, ServiceAddress, WriteFault, WriteOptions, describe, write};
 use crate::mapping::{Format, Mapping, Refusal};
-use crate::resource::{PRODUCTS, Resource};
+use crate::resource::{ORDERS, PRODUCTS, Resource};
 
 /// The exit code of an import of which rows were rejected and the rest went in.
 const SOME_REJECTED: u8 = 3;
@@ -60,6 +60,23 @@ enum ResourceOptions {
         #[arg(long, value_name = "ADDR", default_value = "localhost:50051")]
         catalog: ServiceAddress,
     },
+    /// Imports orders, each with its lines and addresses.
+    ///
+    /// Orders that exist are updated in what the file says of them, others are created; orders equal to what is stored are not written.
+    /// The lines of an order are taken as a whole: those that are stored and not in the file are removed. An order of which a record is
+    /// rejected is rejected as a whole.
+    #[command(after_help = EXIT_CODES)]
+    Orders {
+        #[command(flatten)]
+        import: ImportOptions,
+        /// Whether the products that lines name must exist: "accept" takes orders of any, whose products may be imported later;
+        /// "reject" refuses an order of which a product is missing, and needs the catalog service.
+        #[arg(long, value_name = "POLICY", default_value = "accept")]
+        reference_check: OnMissing,
+        /// Where the orders service listens.
+        #[arg(long, value_name = "ADDR", default_value = "localhost:50052")]
+        orders: ServiceAddress,
+    },
 }
 
 /// What holds for every resource.
@@ -67,7 +84,7 @@ enum ResourceOptions {
 struct ImportOptions {
     /// The file: CSV or JSONL, plain or gzip; "-" is standard input.
     file: PathBuf,
-    /// Which column becomes which field. deploy/examples/ has two that explain themselves. JSONL as `orrery export` writes
+    /// Which column becomes which field. deploy/examples/ has some that explain themselves. JSONL as `orrery export` writes
     /// it needs none; its output-only fields are passed over.
     #[arg(long, value_name = "TOML")]
     mapping: Option<PathBuf>,
@@ -100,6 +117,12 @@ enum OnRowError {
     Stop,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum OnMissing {
+    Accept,
+    Reject,
+}
+
 fn parse_write_id(text: &str) -> Result<String, String> {
     if (1..=128).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
         Ok(text.to_owned())
@@ -111,7 +134,16 @@ fn parse_write_id(text: &str) -> Result<String, String> {
 /// Runs `orrery import`.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     match options.resource {
-        ResourceOptions::Products { import, catalog } => import_resource(PRODUCTS, catalog, import).await,
+        ResourceOptions::Products { import, catalog } => {
+            import_resource(PRODUCTS, catalog, import, ReferenceCheck::Unspecified).await
+        }
+        ResourceOptions::Orders { import, reference_check, orders } => {
+            let reference_check = match reference_check {
+                OnMissing::Accept => ReferenceCheck::Accept,
+                OnMissing::Reject => ReferenceCheck::Reject,
+            };
+            import_resource(ORDERS, orders, import, reference_check).await
+        }
     }
 }
 
@@ -119,6 +151,7 @@ async fn import_resource(
     resource: Resource,
     address: ServiceAddress,
     options: ImportOptions,
+    reference_check: ReferenceCheck,
 ) -> anyhow::Result<ExitCode> {
     let mapping = options.mapping.as_deref().map(Mapping::load).transpose()?;
     let input = Input::open(&options.file)?;
@@ -141,6 +174,7 @@ async fn import_resource(
             OnRowError::Skip => RowErrorPolicy::Skip,
             OnRowError::Stop => RowErrorPolicy::Stop,
         },
+        reference_check,
         validate_only: options.validate_only,
         patience: Duration::from_secs(options.patience),
     };

@@ -2,7 +2,7 @@
 
 use crate::mapping::{Cell, Refusal};
 
-/// How many bytes one record may have. A quote that is never closed would otherwise draw the rest of the file into memory.
+/// How many bytes one record of a CSV file may have. A quote that is never closed would otherwise draw the rest of the file into memory.
 pub(crate) const RECORD_LIMIT: usize = 16 * 1024 * 1024;
 
 /// A record's values in the columns that the mapping reads.
@@ -19,7 +19,8 @@ pub(crate) struct Record {
 pub(crate) enum Next {
     /// The record was filled.
     Record,
-    /// There was a record, on the record's line, that cannot be read. The next one can.
+    /// There was a record, on the record's line, that cannot be read. The next one can. Its cells are those that could be read, or
+    /// there are none.
     Refused(Refusal),
     /// There are no more.
     End,

@@ -2,23 +2,22 @@
 //! alone, so that an offset names the same row in every run.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_reflect::MessageDescriptor;
 use serde_json::Value as Json;
 
 use super::csv::CsvSource;
 use super::input::{Input, extension, format_of};
 use super::jsonl::{JsonLines, JsonlSource};
 use super::record::{Next, Record};
-use crate::mapping::{Assigned, Format, Groups, Mapping, Plan, Refusal};
+use crate::mapping::{Format, Groups, Mapping, Plan, Refusal, Values};
 use crate::message::from_json;
 use crate::resource::Resource;
 
-/// How many bytes one row may have: with a margin what a gRPC server takes in a message if nothing is said.
-const ROW_LIMIT: usize = 3 * 1024 * 1024;
+/// How many bytes one row may have: with a margin what a service takes in a message if it is not configured otherwise.
+const ROW_LIMIT: usize = 15 * 1024 * 1024;
 
 /// A row that is ready to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +42,6 @@ pub(crate) struct Rows {
     reader: Reader,
     resource: Resource,
     message: MessageDescriptor,
-    /// What a grouped file gave so far.
-    groups: Groups,
     /// How many records were read.
     pub(crate) records: u64,
 }
@@ -52,16 +49,15 @@ pub(crate) struct Rows {
 enum Reader {
     /// JSON that is shaped as the message is.
     Plain(JsonLines),
-    Mapped {
-        source: Source,
-        plan: Arc<Plan>,
-        record: Record,
-    },
-    /// The groups of a file that was read to its end.
-    Grouped {
-        plan: Arc<Plan>,
-        rows: std::vec::IntoIter<(u64, Vec<Assigned>)>,
-    },
+    Mapped(Box<Mapped>),
+}
+
+/// Records that become rows by a mapping.
+struct Mapped {
+    source: Source,
+    plan: Plan,
+    record: Record,
+    groups: Groups,
 }
 
 enum Source {
@@ -116,10 +112,10 @@ impl Rows {
                         Source::Jsonl(JsonlSource::new(input, plan.columns()))
                     }
                 };
-                Reader::Mapped { source, plan: Arc::new(plan), record: Record::default() }
+                Reader::Mapped(Box::new(Mapped { source, plan, record: Record::default(), groups: Groups::default() }))
             }
         };
-        Ok(Self { reader, resource: *resource, message: resource.descriptor()?, groups: Groups::default(), records: 0 })
+        Ok(Self { reader, resource: *resource, message: resource.descriptor()?, records: 0 })
     }
 
     /// The next row or refusal; none at the end. An error is a file that cannot be read on.
@@ -131,50 +127,69 @@ impl Rows {
                 let row = json.and_then(|json| plain_row(&self.resource, &self.message, &json));
                 Ok(Some(item(line, row)))
             }
-            Reader::Mapped { source, plan, record } if !plan.is_grouped() => {
-                let Some(values) = next_values(source, plan, record)? else { return Ok(None) };
+            Reader::Mapped(mapped) if mapped.plan.is_grouped() => mapped.next_group(&mut self.records),
+            Reader::Mapped(mapped) => {
+                let Some(values) = mapped.next_values()? else { return Ok(None) };
                 self.records += 1;
-                Ok(Some(item(record.line, values.map(|values| plan.build(values)))))
+                Ok(Some(item(mapped.record.line, values.map(|values| mapped.plan.build(values)))))
             }
-            Reader::Mapped { source, plan, record } => {
-                while let Some(values) = next_values(source, plan, record)? {
-                    self.records += 1;
-                    match values {
-                        Ok(values) => self.groups.add(plan, record.line, values),
-                        Err(refusal) => return Ok(Some(Item::Refused(record.line, refusal))),
-                    }
-                }
-                self.reader =
-                    Reader::Grouped { plan: Arc::clone(plan), rows: std::mem::take(&mut self.groups).into_rows() };
-                self.next()
-            }
-            Reader::Grouped { plan, rows } => Ok(rows.next().map(|(line, values)| item(line, Ok(plan.build(values))))),
         }
     }
 }
 
-/// What the next record gives; none at the end.
-fn next_values(
-    source: &mut Source,
-    plan: &Plan,
-    record: &mut Record,
-) -> anyhow::Result<Option<Result<Vec<Assigned>, Refusal>>> {
-    Ok(match source.next(record)? {
-        Next::End => None,
-        Next::Record => Some(plan.evaluate(&record.cells)),
-        Next::Refused(refusal) => Some(Err(refusal)),
-    })
+impl Mapped {
+    /// What the next record gives; none at the end.
+    fn next_values(&mut self) -> anyhow::Result<Option<Result<Values, Refusal>>> {
+        Ok(match self.source.next(&mut self.record)? {
+            Next::End => None,
+            Next::Record => Some(self.plan.evaluate(&self.record.cells)),
+            Next::Refused(refusal) => Some(Err(refusal)),
+        })
+    }
+
+    /// The next row that a group makes, or the next refusal; none at the end. Counts the records that it reads.
+    fn next_group(&mut self, records: &mut u64) -> anyhow::Result<Option<Item>> {
+        loop {
+            if let Some(group) = self.groups.next_whole(self.plan.is_consecutive()) {
+                return Ok(Some(item(group.line, group.values.map(|values| self.plan.build(values)))));
+            }
+            if self.groups.are_done() {
+                return Ok(None);
+            }
+            let Some(values) = self.next_values()? else {
+                self.groups.end();
+                continue;
+            };
+            *records += 1;
+            let line = self.record.line;
+            match values {
+                Ok(values) => self.groups.add(&self.plan, line, values)?,
+                Err(refusal) => {
+                    // A row that lacks a part is worse than none.
+                    if self.plan.needs_every_record()
+                        && let Some((path, key)) = self.plan.group_of(&self.record.cells)
+                    {
+                        self.groups.refuse(line, path, &key)?;
+                    }
+                    return Ok(Some(Item::Refused(line, refusal)));
+                }
+            }
+        }
+    }
 }
 
-fn plain_row(resource: &Resource, message: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Refusal> {
+fn plain_row(resource: &Resource, message: &MessageDescriptor, json: &Json) -> Result<Vec<u8>, Refusal> {
     let mut row = from_json(message, json)?;
     resource.clear_output_only(&mut row);
-    if row.has_field_by_name(resource.key) { Ok(row) } else { Err(Refusal::new(resource.key, "is empty", "")) }
+    if row.has_field_by_name(resource.key) {
+        Ok(row.encode_to_vec())
+    } else {
+        Err(Refusal::new(resource.key, "is empty", ""))
+    }
 }
 
-fn item(line: u64, row: Result<DynamicMessage, Refusal>) -> Item {
-    let row = row.and_then(|row| {
-        let bytes = row.encode_to_vec();
+fn item(line: u64, row: Result<Vec<u8>, Refusal>) -> Item {
+    let row = row.and_then(|bytes| {
         if bytes.len() > ROW_LIMIT {
             let problem = format!("the row has more than {} MiB", ROW_LIMIT / 1024 / 1024);
             return Err(Refusal::new("", problem, &format!("{} bytes", bytes.len())));

@@ -16,7 +16,30 @@ pub(crate) struct Mapping {
     pub(crate) file: PathBuf,
     pub(crate) source: Source,
     pub(crate) group: Option<Group>,
-    pub(crate) fields: BTreeMap<String, Rule>,
+    pub(crate) fields: Fields,
+    /// `[[name]]`, by name, as they were written: which names there are depends on the resource.
+    lists: BTreeMap<String, toml::Value>,
+}
+
+/// The rules of each path, in the order in which they were written.
+pub(crate) type Fields = BTreeMap<String, Vec<Rule>>;
+
+/// One `[[name]]`: how elements of a list come about.
+#[derive(Clone, Debug)]
+pub(crate) struct Element {
+    pub(crate) each: Each,
+    pub(crate) fields: Fields,
+}
+
+/// What one element of a list is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Each {
+    /// A record: a row has one element of each of its records.
+    #[default]
+    Record,
+    /// All records of the row together.
+    Row,
 }
 
 /// How the records are written.
@@ -42,6 +65,8 @@ pub(crate) struct Source {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Group {
     pub(crate) by: String,
+    #[serde(default)]
+    pub(crate) consecutive: bool,
 }
 
 /// What one field is made of.
@@ -89,20 +114,58 @@ impl Mapping {
         })?;
         let source = section(file, "source", document.remove("source"))?.unwrap_or_default();
         let group = section(file, "group", document.remove("group"))?;
-        let rules: BTreeMap<String, toml::Value> = section(file, "fields", document.remove("fields"))?
-            .with_context(|| format!("{}: the section [fields] is missing", file.display()))?;
-        if let Some(unknown) = document.keys().next() {
-            anyhow::bail!("{}: unknown section `{unknown}`, expected `source`, `group` or `fields`", file.display());
-        }
-        let fields = rules
-            .into_iter()
-            .map(|(path, rule)| {
-                let rule = section(file, &format!("fields.{path:?}"), Some(rule))?;
-                Ok((path, rule.context("a rule was given")?))
-            })
-            .collect::<anyhow::Result<_>>()?;
-        Ok(Self { file: file.to_owned(), source, group, fields })
+        let fields = document.remove("fields");
+        let fields = fields.with_context(|| format!("{}: the section [fields] is missing", file.display()))?;
+        let fields = rules(file, "fields", fields)?;
+        Ok(Self { file: file.to_owned(), source, group, fields, lists: document.into_iter().collect() })
     }
+
+    /// The names of the sections besides `source`, `group` and `fields`.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = &str> {
+        self.lists.keys().map(String::as_str)
+    }
+
+    /// The elements of a list, each with how it is called in messages.
+    pub(crate) fn elements(&self, list: &str) -> anyhow::Result<Vec<(String, Element)>> {
+        let file = &self.file;
+        let elements = match self.lists.get(list) {
+            None => return Ok(Vec::new()),
+            Some(toml::Value::Array(elements)) if elements.iter().all(toml::Value::is_table) => elements,
+            Some(_) => anyhow::bail!("{}: {list}: a list has a section in double brackets: [[{list}]]", file.display()),
+        };
+        let mut read = Vec::new();
+        for (place, element) in elements.iter().enumerate() {
+            let name = format!("{list}.{}", place + 1);
+            let mut element = element.as_table().cloned().unwrap_or_default();
+            let each = section(file, &format!("{name}.each"), element.remove("each"))?.unwrap_or_default();
+            let fields = element.remove("fields");
+            let fields = fields.with_context(|| format!("{}: {name}: [{list}.fields] is missing", file.display()))?;
+            if let Some(unknown) = element.keys().next() {
+                anyhow::bail!("{}: {name}: unknown setting `{unknown}`, expected `each` or `fields`", file.display());
+            }
+            let fields = rules(file, &format!("{name}.fields"), fields)?;
+            read.push((name, Element { each, fields }));
+        }
+        Ok(read)
+    }
+}
+
+/// Reads rules: one for a path, or a list of them.
+fn rules(file: &Path, key: &str, value: toml::Value) -> anyhow::Result<Fields> {
+    let rules: BTreeMap<String, toml::Value> = section(file, key, Some(value))?.unwrap_or_default();
+    let mut read = Fields::new();
+    for (path, rule) in rules {
+        let key = format!("{key}.{path:?}");
+        let several = match rule {
+            toml::Value::Array(several) if several.is_empty() => anyhow::bail!("{}: {key}: is empty", file.display()),
+            toml::Value::Array(several) => several,
+            one => vec![one],
+        };
+        let several =
+            several.into_iter().map(|rule| section(file, &key, Some(rule))).collect::<anyhow::Result<Vec<_>>>()?;
+        read.insert(path, several.into_iter().flatten().collect());
+    }
+    Ok(read)
 }
 
 fn section<T: DeserializeOwned>(file: &Path, key: &str, value: Option<toml::Value>) -> anyhow::Result<Option<T>> {
@@ -110,7 +173,7 @@ fn section<T: DeserializeOwned>(file: &Path, key: &str, value: Option<toml::Valu
     T::deserialize(value).map(Some).map_err(|error: toml::de::Error| {
         let message =
             error.message().replace("unknown field", "unknown setting").replace("unknown variant", "unknown name");
-        let hint = if message.starts_with("unknown setting") && key.starts_with("fields.") {
+        let hint = if message.starts_with("unknown setting") && key.contains("fields.") {
             "; a path of several parts stands in quotes, as \"status.phase\""
         } else {
             ""

@@ -8,6 +8,7 @@
 //!
 //! [group]                       # Optional. Without it each record is one row.
 //! by = "uid"                    # All records in which this field comes out the same are one row, wherever they stand.
+//! consecutive = true            # They stand together. Default false.
 //!
 //! [fields]                      # Path in the resource = rule.
 //! uid = { column = "StockCode", transforms = ["trim", "slug"], prefix = "prd_" }
@@ -17,12 +18,35 @@
 //! "labels.tag/*" = { column = "Tags", split = ",", transforms = ["trim", "slug"], value = "true" }
 //! ```
 //!
+//! A row that has lists of parts gets them from sections of their names. Each makes one element of the list: of each record, so that a
+//! row that stands on many lines has as many elements, or of the row as a whole.
+//!
+//! ```toml
+//! [[line_items]]
+//! each = "record"               # One element of each record (the default), or of each "row".
+//!
+//! [line_items.fields]           # Path in the element = rule.
+//! sku = { column = "StockCode" }
+//! quantity = { column = "Quantity" }
+//!
+//! [[addresses]]
+//! each = "row"
+//!
+//! [addresses.fields]
+//! kind = { value = "billing" }
+//! lines = [{ column = "Address1" }, { column = "Address2" }]
+//!
+//! [[addresses]]                 # Another element of the same list.
+//! ```
+//!
+//! An element to which no column gives anything is left out. Elements of records come in the order of the file, behind those of the row.
+//!
 //! # Paths
 //!
 //! A path names a field of the resource as the contract does: `name`, `status.phase`, `create_ts`. After a map (`labels`, `annotations`)
 //! and after `status.details` the rest of the path is the key, dots and slashes included: `annotations.source/stock-code`. TOML
 //! wants a path of several parts in quotes. A path under a map that ends in `*` makes one key of each part of a split text.
-//! The key field (`uid`) must be there; fields that are output only must not.
+//! The key field (`uid`) must be there; fields that are output only must not. A list of parts is no path, it has its section.
 //!
 //! # Rules
 //!
@@ -36,6 +60,9 @@
 //! | `value` | Without `column`: a constant. On a path that ends in `*`: what each key is set to; default is the part as it stood. |
 //! | `split` | On a path that ends in `*`: what separates the parts. A JSON list is split already. Empty parts are dropped. |
 //!
+//! A path may have a list of rules. A field that is a list of texts gets an element of each, a path that ends in `*` the keys of each, and
+//! any other field takes the first that gives something: `"status.phase" = [{ column = "Cancelled", ... }, { column = "Paid", ... }]`.
+//!
 //! Text that comes out empty leaves its field unset. What a text becomes depends on the field: RFC 3339 for a time, digits for a
 //! number, `true` or `false`, the name of an enum's value.
 //!
@@ -46,23 +73,31 @@
 //! "Europe/London" } }` (strftime, or "rfc3339"; the zone where the text has no offset; a time that comes twice when clocks go back is the
 //! first of the two, one that clocks going forward skip is read as if they had not), `{ strip-prefix = "#" }`, `{ strip-suffix = ".0" }`,
 //! `{ trim-characters = "-" }`, `{ truncate = 63 }` (characters), `{ map = { "C*" = "returned", "*" = "fulfilled" } }`
-//! (exact text first, then the longest pattern), `{ default = "draft" }` (where there is no text).
+//! (exact text first, then the longest pattern; "" is nothing), `{ default = "draft" }` (where there is no text).
 //!
 //! # Records that cannot be mapped
 //!
 //! A record whose key is empty, or of which a text cannot become what its rule says, is refused as a whole: nothing of it goes into
-//! a group. Memory holds one record, or with `[group]` the mapped values (nothing else) of each group.
+//! a group. Where each record makes an element its group is refused too, since a row that lacks a part is a wrong one; a record that
+//! does not say which group it is of is refused alone.
+//!
+//! Memory holds one record, or with `[group]` what all groups will be: their mapped values, and the encoded elements of their records,
+//! which together are about as large as the columns that are read. With `consecutive` it holds one group and the keys of those
+//! before; a group that goes on after another has begun ends the import.
 
 mod document;
+mod fields;
 mod group;
 mod plan;
+mod rule;
 mod target;
 mod timestamp;
 mod transform;
 
 pub(crate) use document::{Format, Mapping};
 pub(crate) use group::Groups;
-pub(crate) use plan::{Assigned, Column, Plan};
+pub(crate) use plan::{Plan, Values};
+pub(crate) use rule::Column;
 pub(crate) use target::{read_scalar, value_of};
 
 use std::borrow::Cow;

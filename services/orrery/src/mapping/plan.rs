@@ -1,55 +1,53 @@
 //! A mapping made ready for one resource: paths resolved, settings checked, columns numbered.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use anyhow::Context as _;
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 
-use super::document::{Mapping, Pick, Rule};
-use super::target::{Scalar, Target};
-use super::transform::Transform;
+use super::document::{Each, Mapping};
+use super::fields::PlannedFields;
+use super::rule::{Assigned, Column, Place, PlannedRule};
+use super::target::Scalar;
+use super::transform::quoted;
 use super::{Cell, Refusal};
 use crate::resource::Resource;
-
-/// A column that a mapping reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Column {
-    pub(crate) name: String,
-    /// Whether a CSV file may lack it.
-    pub(crate) optional: bool,
-}
 
 /// A mapping made ready. Reads cells in the order of [`columns`](Self::columns).
 #[derive(Debug)]
 pub(crate) struct Plan {
-    message: MessageDescriptor,
+    row: PlannedFields,
+    elements: Vec<PlannedElement>,
     columns: Vec<Column>,
-    rules: Vec<PlannedRule>,
-    /// The rule of the resource's key.
-    key: usize,
-    /// The rule that groups are made by.
-    group: Option<usize>,
+    /// The rules of the resource's key.
+    key: Range<usize>,
+    group: Option<PlannedGroup>,
 }
 
 #[derive(Debug)]
-struct PlannedRule {
-    path: String,
-    target: Target,
-    /// None: a constant.
-    column: Option<usize>,
-    transforms: Vec<Transform>,
-    prefix: String,
-    pick: Pick,
-    value: Option<String>,
-    split: Option<String>,
+struct PlannedGroup {
+    /// The rules that groups are made by.
+    by: Range<usize>,
+    consecutive: bool,
 }
 
-/// What one rule made of one record, or of all records of a group so far.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Assigned {
-    Nothing,
-    One(Scalar),
-    /// The keys that an open path makes.
-    Keys(Vec<(String, Scalar)>),
+/// How elements of a list come about.
+#[derive(Debug)]
+struct PlannedElement {
+    list: FieldDescriptor,
+    each: Each,
+    fields: PlannedFields,
+}
+
+/// What a record gave, or all records of a group so far.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    /// By rule: those of the row, then those of the elements of which a row has one.
+    assigned: Vec<Assigned>,
+    /// The elements of the records, encoded as fields of the row: there may be as many as the file has records, and nothing is smaller.
+    elements: Vec<u8>,
 }
 
 impl Plan {
@@ -58,24 +56,35 @@ impl Plan {
         let file = mapping.file.display();
         let message = resource.descriptor()?;
         let mut columns: Vec<Column> = Vec::new();
-        let mut rules = Vec::new();
-        for (path, rule) in &mapping.fields {
-            let planned = plan_rule(path, rule, &message, resource, mapping.group.is_some(), &mut columns)
-                .map_err(|problem| anyhow::anyhow!("{file}: fields.{path:?}: {problem}"))?;
-            rules.push(planned);
-        }
-        let find = |path: &str| rules.iter().position(|rule| rule.path == path);
-        let Some(key) = find(resource.key) else {
+        let no_pick = mapping.group.is_none().then_some("without [group]");
+        let place = Place { resource, message: &message, before: "", no_pick };
+        let row = PlannedFields::new(&mapping.fields, &place, "fields", &mut columns).context(file.to_string())?;
+        let Some(key) = row.find_single(resource.key) else {
             anyhow::bail!("{file}: fields.{} is missing: every {} needs one", resource.key, resource.singular);
         };
         let group = match &mapping.group {
             None => None,
-            Some(group) => match find(&group.by) {
-                Some(rule) if !rules[rule].target.is_open() => Some(rule),
-                _ => anyhow::bail!("{file}: group.by: {:?} is no path of [fields] that has one value", group.by),
+            Some(group) => match row.find_single(&group.by) {
+                Some(by) => Some(PlannedGroup { by, consecutive: group.consecutive }),
+                None => anyhow::bail!("{file}: group.by: {:?} is no path of [fields] that has one value", group.by),
             },
         };
-        Ok(Self { message, columns, rules, key, group })
+        let mut elements = Vec::new();
+        for name in mapping.lists() {
+            let (list, inner) = find_list(&message, name).map_err(|problem| anyhow::anyhow!("{file}: {problem}"))?;
+            for (section, element) in mapping.elements(name)? {
+                let no_pick = match element.each {
+                    Each::Record => Some("for an element that one record makes"),
+                    Each::Row => no_pick,
+                };
+                let place = Place { resource, message: &inner, before: &format!("{name}."), no_pick };
+                let section = format!("{section}.fields");
+                let fields =
+                    PlannedFields::new(&element.fields, &place, &section, &mut columns).context(file.to_string())?;
+                elements.push(PlannedElement { list: list.clone(), each: element.each, fields });
+            }
+        }
+        Ok(Self { row, elements, columns, key, group })
     }
 
     /// The columns to read, each once.
@@ -88,190 +97,131 @@ impl Plan {
         self.group.is_some()
     }
 
-    /// What a record gives, rule by rule.
-    pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Vec<Assigned>, Refusal> {
-        let values = self.rules.iter().map(|rule| rule.evaluate(cells)).collect::<Result<Vec<_>, _>>()?;
-        for required in [Some(self.key), self.group].into_iter().flatten() {
-            if values[required] == Assigned::Nothing {
-                return Err(Refusal::new(self.rules[required].path.clone(), "is empty", ""));
+    /// Whether the records of a group stand together.
+    pub(crate) fn is_consecutive(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.consecutive)
+    }
+
+    /// Whether a row without one of its records would lack a part of it.
+    pub(crate) fn needs_every_record(&self) -> bool {
+        self.elements.iter().any(|element| element.each == Each::Record)
+    }
+
+    /// What a record gives.
+    pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Values, Refusal> {
+        let mut values = Values::default();
+        self.row.evaluate(cells, &mut values.assigned)?;
+        for required in [Some(&self.key), self.group.as_ref().map(|group| &group.by)].into_iter().flatten() {
+            if text_of(&values.assigned[required.clone()]).is_none() {
+                return Err(Refusal::new(self.row.rules[required.start].path.clone(), "is empty", ""));
+            }
+        }
+        let mut assigned = Vec::new();
+        for element in &self.elements {
+            match element.each {
+                Each::Row => element.fields.evaluate(cells, &mut values.assigned)?,
+                Each::Record => {
+                    element.fields.evaluate(cells, &mut assigned)?;
+                    element.encode(&mut assigned, &mut values.elements);
+                }
             }
         }
         Ok(values)
     }
 
     /// What tells a record's group from the others.
-    pub(crate) fn group_key(&self, values: &[Assigned]) -> String {
-        match self.group.map(|rule| &values[rule]) {
-            Some(Assigned::One(Scalar::Text(text))) => text.clone(),
-            Some(other) => format!("{other:?}"),
-            None => String::new(),
-        }
+    pub(crate) fn group_key(&self, values: &Values) -> String {
+        self.group.as_ref().and_then(|group| text_of(&values.assigned[group.by.clone()])).unwrap_or_default()
+    }
+
+    /// The path that groups are made by, and what tells the group of a record that was refused from the others; none if that cannot be
+    /// read either.
+    pub(crate) fn group_of(&self, cells: &[Cell]) -> Option<(&str, String)> {
+        let rules = &self.row.rules[self.group.as_ref()?.by.clone()];
+        // Of a record that could not be read at all there are no cells.
+        let values: Vec<Assigned> = match cells {
+            [] => return None,
+            cells => rules.iter().map(|rule| rule.evaluate(cells)).collect::<Result<_, _>>().ok()?,
+        };
+        Some((&rules.first()?.path, text_of(&values)?))
     }
 
     /// Takes a later record's values into those of its group.
-    pub(crate) fn merge(&self, group: &mut [Assigned], record: Vec<Assigned>) {
-        for ((rule, kept), new) in self.rules.iter().zip(group).zip(record) {
+    pub(crate) fn merge(&self, group: &mut Values, record: Values) {
+        for ((rule, kept), new) in self.rules_of_rows().zip(&mut group.assigned).zip(record.assigned) {
             if rule.takes(kept, &new) {
                 *kept = new;
             }
         }
+        group.elements.extend(record.elements);
     }
 
-    /// The row that the values make.
-    pub(crate) fn build(&self, values: Vec<Assigned>) -> DynamicMessage {
-        let mut message = DynamicMessage::new(self.message.clone());
-        for (rule, value) in self.rules.iter().zip(values) {
-            match value {
-                Assigned::Nothing => {}
-                Assigned::One(scalar) => rule.target.assign(&mut message, "", scalar),
-                Assigned::Keys(keys) => {
-                    for (key, scalar) in keys {
-                        rule.target.assign(&mut message, &key, scalar);
-                    }
-                }
+    /// The row that the values make, encoded.
+    pub(crate) fn build(&self, values: Values) -> Vec<u8> {
+        let mut assigned = values.assigned.into_iter();
+        let mut row = self.row.build(assigned.by_ref().take(self.row.rules.len()));
+        for PlannedElement { list, fields, .. } in self.elements_of_rows() {
+            let values: Vec<Assigned> = assigned.by_ref().take(fields.rules.len()).collect();
+            if fields.have_content(&values)
+                && let Value::List(elements) = row.get_field_mut(list)
+            {
+                elements.push(Value::Message(fields.build(values)));
             }
         }
-        message
+        let mut bytes = row.encode_to_vec();
+        bytes.extend(values.elements);
+        bytes
+    }
+
+    fn elements_of_rows(&self) -> impl Iterator<Item = &PlannedElement> {
+        self.elements.iter().filter(|element| element.each == Each::Row)
+    }
+
+    /// The rules by which [`Values::assigned`] goes.
+    fn rules_of_rows(&self) -> impl Iterator<Item = &PlannedRule> {
+        self.row.rules.iter().chain(self.elements_of_rows().flat_map(|element| &element.fields.rules))
     }
 }
 
-fn plan_rule(
-    path: &str,
-    rule: &Rule,
-    message: &MessageDescriptor,
-    resource: &Resource,
-    grouped: bool,
-    columns: &mut Vec<Column>,
-) -> Result<PlannedRule, String> {
-    let target = Target::resolve(message, path)?;
-    if resource.is_output_only(path) {
-        return Err("is output only: the service sets it".into());
-    }
-    let constant_only = rule.column.is_none();
-    match (&rule.column, &rule.value) {
-        (None, None) => return Err("needs `column` or `value`".into()),
-        (Some(_), Some(_)) if !target.is_open() => {
-            return Err("has both `column` and `value`; only a path that ends in `*` takes both".into());
+impl PlannedElement {
+    /// Appends the element that the values make to a row that is being encoded: none if no column gave anything. Leaves no values.
+    fn encode(&self, values: &mut Vec<Assigned>, row: &mut Vec<u8>) {
+        if self.fields.have_content(values) {
+            let element = self.fields.build(values.drain(..));
+            encode_key(self.list.number(), WireType::LengthDelimited, row);
+            encode_varint(element.encoded_len() as u64, row);
+            // A vector has room for everything.
+            let _always = element.encode(row);
         }
-        (None, Some(_)) if target.is_open() => return Err("a path that ends in `*` needs `column`".into()),
-        _ => {}
+        values.clear();
     }
-    let unused = [
-        ("optional", rule.optional && constant_only),
-        ("transforms", !rule.transforms.is_empty() && constant_only),
-        ("prefix", !rule.prefix.is_empty() && constant_only),
-    ];
-    if let Some((setting, _)) = unused.iter().find(|(_, unused)| *unused) {
-        return Err(format!("`{setting}` has no use without `column`"));
+}
+
+/// The first value of several rules for one path, as text.
+fn text_of(values: &[Assigned]) -> Option<String> {
+    match values.iter().find(|value| **value != Assigned::Nothing)? {
+        Assigned::One(Scalar::Text(text)) => Some(text.clone()),
+        other => Some(format!("{other:?}")),
     }
-    if rule.split.is_some() && !target.is_open() {
-        return Err("`split` is for a path that ends in `*`, as \"labels.tag/*\"".into());
+}
+
+/// A list of a message, and the message that its elements are.
+fn find_list(message: &MessageDescriptor, name: &str) -> Result<(FieldDescriptor, MessageDescriptor), String> {
+    let list = |field: FieldDescriptor| match field.kind() {
+        Kind::Message(inner) if field.is_list() => Some((field, inner)),
+        _ => None,
+    };
+    if let Some(found) = message.get_field_by_name(name).and_then(list) {
+        return Ok(found);
     }
-    if rule.split.as_deref() == Some("") {
-        return Err("`split` is empty".into());
-    }
-    if rule.pick.is_some() && !grouped {
-        return Err("`pick` has no use without [group]".into());
-    }
-    let pick = rule.pick.unwrap_or_default();
-    if matches!(pick, Pick::Earliest | Pick::Latest) && !target.is_time() {
-        return Err("`pick`: only times have an earliest and a latest".into());
-    }
-    for transform in &rule.transforms {
-        transform.check().map_err(|problem| format!("transforms: {problem}"))?;
-    }
-    if let (true, Some(value)) = (constant_only, &rule.value) {
-        target.read(value).map_err(|problem| format!("`value` {value:?} {problem}"))?;
-    }
-    let column = rule.column.as_ref().map(|name| {
-        if let Some(place) = columns.iter().position(|column| column.name == *name) {
-            columns[place].optional &= rule.optional;
-            return place;
-        }
-        columns.push(Column { name: name.clone(), optional: rule.optional });
-        columns.len() - 1
-    });
-    Ok(PlannedRule {
-        path: path.to_owned(),
-        target,
-        column,
-        transforms: rule.transforms.clone(),
-        prefix: rule.prefix.clone(),
-        pick,
-        value: rule.value.clone(),
-        split: rule.split.clone(),
+    let lists: Vec<String> = message.fields().filter_map(list).map(|(field, _)| field.name().to_owned()).collect();
+    Err(if lists.is_empty() {
+        format!("unknown section `{name}`, expected `source`, `group` or `fields`")
+    } else {
+        let lists = quoted(lists);
+        format!(
+            "unknown section `{name}`, expected `source`, `group`, `fields` or a list of {}: {lists}",
+            message.name()
+        )
     })
-}
-
-impl PlannedRule {
-    fn evaluate(&self, cells: &[Cell]) -> Result<Assigned, Refusal> {
-        let Some(column) = self.column else {
-            return self.scalar(self.value.as_deref().unwrap_or_default(), "");
-        };
-        let cell = &cells[column];
-        if self.target.is_open() {
-            return self.keys(cell);
-        }
-        let Cell::Text(text) = cell else {
-            return Err(Refusal::new(self.path.clone(), "is a list, which only a path that ends in `*` takes", ""));
-        };
-        self.scalar(&self.transformed(text)?, text)
-    }
-
-    fn scalar(&self, text: &str, written: &str) -> Result<Assigned, Refusal> {
-        if text.is_empty() {
-            return Ok(Assigned::Nothing);
-        }
-        match self.target.read(text) {
-            Ok(scalar) => Ok(Assigned::One(scalar)),
-            Err(problem) => Err(Refusal::new(self.path.clone(), problem, written)),
-        }
-    }
-
-    fn keys(&self, cell: &Cell) -> Result<Assigned, Refusal> {
-        let parts: Vec<&str> = match (cell, &self.split) {
-            (Cell::List(parts), _) => parts.iter().map(String::as_str).collect(),
-            (Cell::Text(text), Some(separator)) => text.split(separator.as_str()).collect(),
-            (Cell::Text(text), None) => vec![text],
-        };
-        let mut keys = Vec::new();
-        for part in parts {
-            let key = self.transformed(part)?;
-            if key.is_empty() {
-                continue;
-            }
-            if let Assigned::One(scalar) = self.scalar(self.value.as_deref().unwrap_or(part.trim()), part)? {
-                keys.push((key.into_owned(), scalar));
-            }
-        }
-        Ok(if keys.is_empty() { Assigned::Nothing } else { Assigned::Keys(keys) })
-    }
-
-    fn transformed<'a>(&'a self, written: &'a str) -> Result<Cow<'a, str>, Refusal> {
-        let mut text = Cow::Borrowed(written);
-        for transform in &self.transforms {
-            text = transform.apply(text).map_err(|problem| Refusal::new(self.path.clone(), problem, written))?;
-        }
-        if !self.prefix.is_empty() && !text.is_empty() {
-            text.to_mut().insert_str(0, &self.prefix);
-        }
-        Ok(text)
-    }
-
-    fn takes(&self, kept: &Assigned, new: &Assigned) -> bool {
-        use std::cmp::Ordering::{Greater, Less};
-        let wanted = match self.pick {
-            Pick::First => return false,
-            Pick::Last => return true,
-            Pick::FirstNonEmpty => return *kept == Assigned::Nothing,
-            Pick::LastNonEmpty => return *new != Assigned::Nothing,
-            Pick::Earliest => Less,
-            Pick::Latest => Greater,
-        };
-        match (kept, new) {
-            (Assigned::Nothing, new) => *new != Assigned::Nothing,
-            (Assigned::One(kept), Assigned::One(new)) => new.compare_times(kept) == Some(wanted),
-            _ => false,
-        }
-    }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Target {
 #[derive(Clone, Debug)]
 enum Leaf {
     Field(FieldDescriptor),
+    /// One more element of a list.
+    Element(FieldDescriptor),
     /// A key of a map.
     Key(FieldDescriptor, String),
     /// Several keys of a map, each beginning like this.
@@ -71,7 +73,13 @@ impl Target {
             };
         }
         if field.is_list() {
-            return Err(format!("`{name}` is a list, which a column cannot become"));
+            return match (field.kind(), rest) {
+                (Kind::Message(_), _) => {
+                    Err(format!("`{name}` is a list of several fields: it has a section [[{name}]]"))
+                }
+                (_, Some(_)) => Err(format!("`{name}` has no fields of its own")),
+                (_, None) => leaf(Leaf::Element(field)),
+            };
         }
         let inner = match field.kind() {
             Kind::Message(inner) if inner.full_name() == STRUCT => {
@@ -102,6 +110,11 @@ impl Target {
         matches!(self.leaf, Leaf::Keys(..))
     }
 
+    /// Whether there is one value at most, however many rules there are.
+    pub(crate) fn is_single(&self) -> bool {
+        !matches!(self.leaf, Leaf::Keys(..) | Leaf::Element(_))
+    }
+
     /// Whether the field is a time.
     pub(crate) fn is_time(&self) -> bool {
         matches!(&self.leaf, Leaf::Field(field) if is_timestamp(&field.kind()))
@@ -110,7 +123,7 @@ impl Target {
     /// Reads a text that is not empty as the field's kind.
     pub(crate) fn read(&self, text: &str) -> Result<Scalar, Problem> {
         match &self.leaf {
-            Leaf::Field(field) => read_scalar(&field.kind(), text),
+            Leaf::Field(field) | Leaf::Element(field) => read_scalar(&field.kind(), text),
             Leaf::StructKey(..) => Ok(Scalar::Text(text.to_owned())),
             Leaf::Key(field, _) | Leaf::Keys(field, _) => match field.kind() {
                 Kind::Message(entry) => read_scalar(&entry.map_entry_value_field().kind(), text),
@@ -128,6 +141,11 @@ impl Target {
         }
         match &self.leaf {
             Leaf::Field(field) => holder.set_field(field, value_of(&field.kind(), scalar)),
+            Leaf::Element(field) => {
+                if let Value::List(elements) = holder.get_field_mut(field) {
+                    elements.push(value_of(&field.kind(), scalar));
+                }
+            }
             Leaf::Key(field, name) => insert(holder, field, name.clone(), scalar),
             Leaf::Keys(field, beginning) => insert(holder, field, format!("{beginning}{key}"), scalar),
             Leaf::StructKey(field, name) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orrery_proto::codec::reason_name;
-use orrery_proto::r#type::v1::{ErrorReason, RowErrorPolicy};
+use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowErrorPolicy};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -52,6 +52,7 @@ fn options(port: u16) -> WriteOptions {
         method: "/double/Write",
         write_id: "w".into(),
         on_row_error: RowErrorPolicy::Skip,
+        reference_check: ReferenceCheck::Unspecified,
         validate_only: false,
         patience: Duration::from_secs(20),
     }

@@ -1,14 +1,19 @@
 //! The mappings of `deploy/examples` on the files that they are for.
 
+use orrery_kit::decimal::Decimal;
+use orrery_proto::orders::v1::{Address, LineItem};
+
 use super::*;
+use crate::resource::ORDERS;
 
 #[test]
 fn the_sample_of_a_shop_gives_its_products() {
-    let outcome = read_file(
+    let outcome: Outcome<Product> = read_file(
+        &PRODUCTS,
         &repository("tests/data/online-retail-sample.csv"),
         &repository("deploy/examples/online-retail.toml"),
     );
-    assert_eq!((outcome.records, outcome.products.len(), outcome.named()), (201, 52, 50));
+    assert_eq!((outcome.records, outcome.rows.len(), outcome.named()), (201, 52, 50));
     assert_eq!(outcome.refused, []);
     for (uid, code, name) in [
         ("prd_99001", "99001", ""),
@@ -29,30 +34,25 @@ fn the_sample_of_a_shop_gives_its_products() {
 
 #[test]
 fn the_real_shop_gives_exactly_its_products() {
-    let path = repository("../shared/data/online-retail-2010-12_2011-06.csv.gz");
-    if !path.exists() {
-        // Past the capture of the test's output, so that it is seen.
-        writeln!(std::io::stderr(), "NOT TESTED: {} is missing, so its numbers were not checked", path.display())
-            .unwrap();
-        return;
-    }
-    let outcome = read_file(&path, &repository("deploy/examples/online-retail.toml"));
-    assert_eq!((outcome.records, outcome.products.len(), outcome.named()), (245_903, 3_561, 3_456));
+    let Some(path) = shared_file("online-retail-2010-12_2011-06.csv.gz") else { return };
+    let outcome: Outcome<Product> = read_file(&PRODUCTS, &path, &repository("deploy/examples/online-retail.toml"));
+    assert_eq!((outcome.records, outcome.rows.len(), outcome.named()), (245_903, 3_561, 3_456));
     assert_eq!(outcome.refused, []);
     let first = outcome.product("prd_85123a");
     assert_eq!(first.name, "WHITE HANGING HEART T-LIGHT HOLDER");
     assert_eq!(sorted(&first.annotations), [("source/stock-code", "85123A")].into());
-    assert_eq!(outcome.products[0].1, *first);
-    assert!(outcome.products.windows(2).all(|pair| pair[0].0 < pair[1].0), "rows come in the order of the file");
+    assert_eq!(outcome.rows[0].1, *first);
+    assert!(outcome.rows.windows(2).all(|pair| pair[0].0 < pair[1].0), "rows come in the order of the file");
 }
 
 #[test]
 fn a_shopify_export_gives_its_products() {
-    let outcome = read_file(
+    let outcome: Outcome<Product> = read_file(
+        &PRODUCTS,
         &repository("tests/data/shopify-products-sample.csv"),
         &repository("deploy/examples/shopify-products.toml"),
     );
-    let uids: Vec<&str> = outcome.products.iter().map(|(_, product)| product.uid.as_str()).collect();
+    let uids: Vec<&str> = outcome.rows.iter().map(|(_, product)| product.uid.as_str()).collect();
     assert_eq!(uids, ["prd_linen-shirt", "prd_enamel-mug", "prd_winter-scarf", "prd_old-lamp", "prd_gift-card"]);
     assert_eq!(
         outcome.refused,
@@ -92,4 +92,187 @@ fn a_shopify_export_gives_its_products() {
     assert_eq!(lamp.status.as_ref().unwrap().phase, "archived");
     assert_eq!(sorted(&lamp.labels), [("source", "shopify")].into());
     assert_eq!(outcome.product("prd_winter-scarf").status.as_ref().unwrap().phase, "draft");
+}
+
+/// Lines, the sum of what they come to, and the sum of their quantities.
+fn sums(outcome: &Outcome<Order>) -> (usize, String, i64) {
+    let lines = || outcome.rows.iter().flat_map(|(_, order)| &order.line_items);
+    let total = lines().fold(Decimal::zero(), |total, line| {
+        let price: Decimal = line.unit_price.parse().unwrap();
+        let quantity: Decimal = line.quantity.to_string().parse().unwrap();
+        total.checked_add(&price.checked_mul(&quantity).unwrap()).unwrap()
+    });
+    (lines().count(), total.to_string(), lines().map(|line| i64::from(line.quantity)).sum())
+}
+
+fn phase(order: &Order) -> &str {
+    &order.status.as_ref().unwrap().phase
+}
+
+fn retail_line(code: &str, slug: &str, name: &str, quantity: i32, price: &str) -> LineItem {
+    LineItem {
+        product_uid: format!("prd_{slug}"),
+        sku: code.into(),
+        name: name.into(),
+        quantity,
+        unit_price: price.into(),
+        ..LineItem::default()
+    }
+}
+
+fn retail(path: &Path) -> Outcome<Order> {
+    let outcome: Outcome<Order> = read_file(&ORDERS, path, &repository("deploy/examples/online-retail-orders.toml"));
+    assert_eq!(outcome.refused, []);
+    for (line, order) in &outcome.rows {
+        assert_eq!(order.currency_code, "GBP", "line {line}");
+        assert_eq!(phase(order), if order.uid.starts_with("ord_c") { "returned" } else { "fulfilled" }, "line {line}");
+        assert!(order.create_ts.is_some() && !order.customer_id.contains('.') && order.addresses.is_empty());
+        assert!(order.line_items.iter().all(|line| line.uid.is_empty() && line.line_number == 0));
+    }
+    outcome
+}
+
+#[test]
+fn the_sample_of_a_shop_gives_its_orders() {
+    let outcome = retail(&repository("tests/data/online-retail-sample.csv"));
+    assert_eq!((outcome.records, outcome.rows.len()), (201, 50));
+    assert_eq!(sums(&outcome), (201, "14261.461".into(), 1_586));
+
+    let order = outcome.order("ord_c700301");
+    assert_eq!((phase(order), order.customer_id.as_str()), ("returned", "18101"));
+    assert_eq!(order.line_items, [retail_line("31000A", "31000a", "RED RETROSPOT STYLE BIRDHOUSE", -1, "13.73")]);
+    // British summer time had begun two days before.
+    assert_eq!(order.create_ts.unwrap().seconds, 1_301_389_200);
+    assert_eq!(outcome.order("ord_700101").create_ts.unwrap().seconds, 1_301_098_140);
+    assert_eq!(sorted(&outcome.order("ord_700313").annotations), [("source/country", "France")].into());
+    assert_eq!(outcome.order("ord_700308").line_items, [retail_line("M", "m", "Manual", 1, "0.001")]);
+    assert_eq!(
+        outcome.order("ord_700307").line_items,
+        [
+            retail_line("POST", "post", "POSTAGE", 1, "18.00"),
+            retail_line("BANK CHARGES", "bank-charges", "Bank Charges", 1, "15.00"),
+            retail_line("gift_0009_40", "gift-0009-40", "Gift voucher £40.00", 1, "33.33"),
+        ]
+    );
+    let twice = &outcome.order("ord_700309").line_items;
+    assert_eq!((twice.len(), &twice[0]), (2, &twice[1]), "the same line twice is two lines");
+    // Lines of two minutes: the first one counts.
+    assert_eq!(outcome.order("ord_700310").create_ts.unwrap().seconds, 1_301_390_040);
+    assert_eq!(outcome.order("ord_700303").customer_id, "");
+    assert_eq!(outcome.order("ord_700304").line_items[1], retail_line("99002", "99002", "", 5, "0.0"));
+}
+
+#[test]
+fn the_real_shop_gives_exactly_its_orders() {
+    let Some(path) = shared_file("online-retail-2010-12_2011-06.csv.gz") else { return };
+    let outcome = retail(&path);
+    assert_eq!((outcome.records, outcome.rows.len()), (245_903, 12_795));
+    assert_eq!(sums(&outcome), (245_903, "4397950.761".into(), 2_292_167));
+    assert!(outcome.rows.windows(2).all(|pair| pair[0].0 < pair[1].0), "orders come in the order of the file");
+    let products: std::collections::BTreeSet<&str> =
+        outcome.rows.iter().flat_map(|(_, order)| &order.line_items).map(|line| line.product_uid.as_str()).collect();
+    assert_eq!(products.len(), 3_561, "as many as the same file has products");
+}
+
+#[test]
+fn a_shopify_export_gives_its_orders() {
+    let outcome: Outcome<Order> = read_file(
+        &ORDERS,
+        &repository("tests/data/shopify-orders-sample.csv"),
+        &repository("deploy/examples/shopify-orders.toml"),
+    );
+    let phases: Vec<(&str, &str)> = outcome.rows.iter().map(|(_, order)| (order.uid.as_str(), phase(order))).collect();
+    assert_eq!(
+        phases,
+        [
+            ("ord_1001", "fulfilled"),
+            ("ord_1002", "draft"),
+            ("ord_1003-b", "cancelled"),
+            ("ord_1004", "returned"),
+            ("ord_1006", "provisioning"),
+            ("ord_1007", "confirmed"),
+        ]
+    );
+    assert_eq!(
+        outcome.refused,
+        [
+            (11, "line_items.quantity: is no whole number of 32 bits: \"one\"".to_owned()),
+            (10, "uid: has a record that was rejected: \"ord_1005\"".to_owned()),
+        ]
+    );
+
+    let order = outcome.order("ord_1001");
+    assert_eq!((order.customer_id.as_str(), order.currency_code.as_str()), ("ada@example.com", "GBP"));
+    assert_eq!(order.create_ts.unwrap().seconds, 1_714_572_000);
+    let line = |sku: &str, name: &str, quantity, unit_price: &str, discount: &str| LineItem {
+        sku: sku.into(),
+        name: name.into(),
+        quantity,
+        unit_price: unit_price.into(),
+        discount: discount.into(),
+        ..LineItem::default()
+    };
+    assert_eq!(
+        order.line_items,
+        [
+            line("LS-S", "Linen Shirt - S", 2, "49.00", "9.80"),
+            line("MUG-N", "Enamel Mug, \"North\"", 1, "12.00", "0.00"),
+            line("", "Gift Card", 4, "11.00", "0.00"),
+        ]
+    );
+    let billing = Address {
+        kind: "billing".into(),
+        name: "Ada Lovelace".into(),
+        company: "Analytical Engines, Ltd".into(),
+        lines: vec!["12 St James's Square".into(), "Flat \"B\", 2nd floor".into()],
+        city: "London".into(),
+        postal_code: "SW1Y 4LB".into(),
+        country_code: "GB".into(),
+        phone: "+44 20 7946 0000".into(),
+        ..Address::default()
+    };
+    let shipping = Address {
+        kind: "shipping".into(),
+        name: "Charles Babbage".into(),
+        lines: vec!["12 St James's Square".into()],
+        ..billing.clone()
+    };
+    assert_eq!(order.addresses, [billing, shipping]);
+    assert_eq!(order.summary.as_ref().unwrap().shipping, "4.95");
+    assert_eq!(
+        sorted(&order.labels),
+        [
+            ("source", "shopify"),
+            ("financial-status", "paid"),
+            ("fulfillment-status", "fulfilled"),
+            ("tag/wholesale", "true"),
+            ("tag/first-order", "true"),
+        ]
+        .into()
+    );
+    assert_eq!(
+        sorted(&order.annotations),
+        [
+            ("source/name", "#1001"),
+            ("source/id", "5501"),
+            ("source/subtotal", "144.20"),
+            ("source/discount-code", "SPRING"),
+            ("source/discount-amount", "9.80"),
+            ("source/taxes", "24.86"),
+            ("source/total", "149.15"),
+            ("source/shipping-method", "Standard"),
+            ("source/notes", "Leave it\nwith the \"porter\""),
+        ]
+        .into()
+    );
+
+    let unshipped = &outcome.order("ord_1002").addresses;
+    assert_eq!(unshipped.len(), 1);
+    assert_eq!(
+        (unshipped[0].kind.as_str(), unshipped[0].postal_code.as_str(), unshipped[0].phone.as_str()),
+        ("billing", "02139", "+16175550100")
+    );
+    assert_eq!(outcome.order("ord_1002").line_items[0].unit_price, "0.001");
+    assert_eq!(outcome.order("ord_1003-b").addresses[1].country_code, "DE");
+    assert_eq!(outcome.order("ord_1006").line_items.len(), 1, "a record without an item makes no line");
 }

@@ -28,7 +28,7 @@ fn a_byte_order_mark_and_gzip_change_nothing() {
     let (one, other) = text.as_bytes().split_at(9);
     assert_eq!(read_bytes("x.csv", [gzip(one), gzip(other)].concat(), PLAIN).unwrap(), plain);
     let json = "\u{feff}{\"id\":1,\"name\":\"£1 \u{feff}sign\"}\n";
-    assert_eq!(read("x.jsonl", json, PLAIN).products[0].1, plain.products[0].1);
+    assert_eq!(read("x.jsonl", json, PLAIN).rows[0].1, plain.rows[0].1);
 }
 
 #[test]
@@ -107,15 +107,15 @@ fn a_quote_that_is_left_open_does_not_draw_the_file_into_memory() {
     let text = format!("id,name\n1,one\n2,\"{}", "line\n".repeat(4 * 1024 * 1024));
     let error = fault("x.csv", &text, PLAIN);
     assert_eq!(error, "x.csv: the record that begins on line 3 has more than 16 MiB; is a quote left open?");
-    let error = fault("x.jsonl", &format!("{{\"id\":\"{}\"}}", "x".repeat(17 * 1024 * 1024)), PLAIN);
-    assert_eq!(error, "x.jsonl: line 1 has more than 16 MiB");
+    let error = fault("x.jsonl", &format!("{{\"id\":\"{}\"}}", "x".repeat(65 * 1024 * 1024)), PLAIN);
+    assert_eq!(error, "x.jsonl: line 1 has more than 64 MiB");
 }
 
 #[test]
 fn a_row_that_no_message_can_carry_is_refused() {
-    let outcome = read("x.csv", &format!("id,name\n1,{}\n2,two\n", "x".repeat(4_000_000)), PLAIN);
+    let outcome = read("x.csv", &format!("id,name\n1,{}\n2,two\n", "x".repeat(15 * 1024 * 1024)), PLAIN);
     assert_eq!(outcome.lines(), [(3, "two")]);
-    assert!(outcome.refused[0].1.starts_with("the row has more than 3 MiB"), "{:?}", outcome.refused);
+    assert!(outcome.refused[0].1.starts_with("the row has more than 15 MiB"), "{:?}", outcome.refused);
 }
 
 #[test]
@@ -175,7 +175,7 @@ proptest! {
         }
         let csv = read("x.csv", &csv, &mapping);
         let mut json = read("x.jsonl", &json, &mapping);
-        for line in json.products.iter_mut().map(|(line, _)| line).chain(json.refused.iter_mut().map(|(line, _)| line)) {
+        for line in json.rows.iter_mut().map(|(line, _)| line).chain(json.refused.iter_mut().map(|(line, _)| line)) {
             *line = lines[*line as usize - 1];
         }
         prop_assert_eq!(csv, json);

@@ -1,68 +1,96 @@
-//! From files to products: what every kind of file and mapping gives.
+//! From files to rows: what every kind of file and mapping gives.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod examples;
 mod files;
 mod mappings;
+mod orders;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use orrery_proto::catalog::v1::Product;
-use prost::Message as _;
+use orrery_proto::orders::v1::Order;
+use prost::Message;
 
 use super::input::Input;
 use super::rows::{Item, Rows};
 use crate::mapping::Mapping;
-use crate::resource::PRODUCTS;
+use crate::resource::{PRODUCTS, Resource};
 
-/// What a file gave: products and refusals, each with its line.
-#[derive(Debug, Default, PartialEq)]
-struct Outcome {
-    products: Vec<(u64, Product)>,
+/// What a file gave: rows and refusals, each with its line.
+#[derive(Debug, PartialEq)]
+struct Outcome<M> {
+    rows: Vec<(u64, M)>,
     refused: Vec<(u64, String)>,
     records: u64,
 }
 
-impl Outcome {
+impl<M> Default for Outcome<M> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), refused: Vec::new(), records: 0 }
+    }
+}
+
+impl Outcome<Product> {
     fn named(&self) -> usize {
-        self.products.iter().filter(|(_, product)| !product.name.is_empty()).count()
+        self.rows.iter().filter(|(_, product)| !product.name.is_empty()).count()
     }
 
     fn product(&self, uid: &str) -> &Product {
-        &self.products.iter().find(|(_, product)| product.uid == uid).unwrap_or_else(|| panic!("{uid}")).1
+        &self.rows.iter().find(|(_, product)| product.uid == uid).unwrap_or_else(|| panic!("{uid}")).1
     }
 
     fn lines(&self) -> Vec<(u64, &str)> {
-        self.products.iter().map(|(line, product)| (*line, product.name.as_str())).collect()
+        self.rows.iter().map(|(line, product)| (*line, product.name.as_str())).collect()
+    }
+}
+
+impl Outcome<Order> {
+    fn order(&self, uid: &str) -> &Order {
+        &self.rows.iter().find(|(_, order)| order.uid == uid).unwrap_or_else(|| panic!("{uid}")).1
+    }
+
+    /// The orders' uids, each with the line on which it begins.
+    fn uids(&self) -> Vec<(u64, &str)> {
+        self.rows.iter().map(|(line, order)| (*line, order.uid.as_str())).collect()
     }
 }
 
 const PLAIN: &str = "[fields]\nuid = { column = \"id\", prefix = \"prd_\" }\nname = { column = \"name\" }";
 
-/// Reads `text` as a file of this name by a mapping; without one if it is empty.
-fn read_bytes(name: &str, bytes: Vec<u8>, mapping: &str) -> anyhow::Result<Outcome> {
+/// Reads `bytes` as a file of this name by a mapping; without one if it is empty.
+fn read_as<M: Message + Default>(
+    resource: &Resource,
+    name: &str,
+    bytes: Vec<u8>,
+    mapping: &str,
+) -> anyhow::Result<Outcome<M>> {
     let mapping = if mapping.is_empty() { None } else { Some(Mapping::parse(Path::new("mapping.toml"), mapping)?) };
     let input = Input::new(name.to_owned(), Box::new(Cursor::new(bytes)), None)?;
-    drain(Rows::open(&PRODUCTS, Path::new(name), input, None, mapping.as_ref())?)
+    drain(Rows::open(resource, Path::new(name), input, None, mapping.as_ref())?)
 }
 
-fn read(name: &str, text: &str, mapping: &str) -> Outcome {
+fn read_bytes(name: &str, bytes: Vec<u8>, mapping: &str) -> anyhow::Result<Outcome<Product>> {
+    read_as(&PRODUCTS, name, bytes, mapping)
+}
+
+fn read(name: &str, text: &str, mapping: &str) -> Outcome<Product> {
     read_bytes(name, text.as_bytes().to_vec(), mapping).unwrap()
 }
 
-fn read_file(path: &Path, mapping: &Path) -> Outcome {
+fn read_file<M: Message + Default>(resource: &Resource, path: &Path, mapping: &Path) -> Outcome<M> {
     let mapping = Mapping::load(mapping).unwrap();
-    drain(Rows::open(&PRODUCTS, path, Input::open(path).unwrap(), None, Some(&mapping)).unwrap()).unwrap()
+    drain(Rows::open(resource, path, Input::open(path).unwrap(), None, Some(&mapping)).unwrap()).unwrap()
 }
 
-fn drain(mut rows: Rows) -> anyhow::Result<Outcome> {
+fn drain<M: Message + Default>(mut rows: Rows) -> anyhow::Result<Outcome<M>> {
     let mut outcome = Outcome::default();
     while let Some(item) = rows.next()? {
         match item {
-            Item::Row(row) => outcome.products.push((row.line, Product::decode(row.bytes).unwrap())),
+            Item::Row(row) => outcome.rows.push((row.line, M::decode(row.bytes).unwrap())),
             Item::Refused(line, refusal) => outcome.refused.push((line, refusal.to_string())),
         }
     }
@@ -71,7 +99,22 @@ fn drain(mut rows: Rows) -> anyhow::Result<Outcome> {
 }
 
 fn fault(name: &str, text: &str, mapping: &str) -> String {
-    format!("{:#}", read_bytes(name, text.as_bytes().to_vec(), mapping).unwrap_err())
+    fault_of(&PRODUCTS, name, text, mapping)
+}
+
+fn fault_of(resource: &Resource, name: &str, text: &str, mapping: &str) -> String {
+    format!("{:#}", read_as::<Order>(resource, name, text.as_bytes().to_vec(), mapping).unwrap_err())
+}
+
+/// A file that is not in the repository. Where it is missing that is said aloud, and there is none.
+fn shared_file(name: &str) -> Option<PathBuf> {
+    let path = repository("../shared/data").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    // Past the capture of the test's output, so that it is seen.
+    writeln!(std::io::stderr(), "NOT TESTED: {} is missing, so its numbers were not checked", path.display()).unwrap();
+    None
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

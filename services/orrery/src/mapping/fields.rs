@@ -1,0 +1,79 @@
+//! The rules of one message: of a row, or of an element of a list in it.
+
+use std::ops::Range;
+
+use anyhow::Context as _;
+use prost_reflect::{DynamicMessage, MessageDescriptor};
+
+use super::document::Fields;
+use super::rule::{Assigned, Column, Place, PlannedRule};
+use super::{Cell, Refusal};
+
+/// Rules made ready, those of one path beside each other.
+#[derive(Debug)]
+pub(crate) struct PlannedFields {
+    message: MessageDescriptor,
+    pub(crate) rules: Vec<PlannedRule>,
+}
+
+impl PlannedFields {
+    /// Makes rules ready; `section` is how what they stand in is called in messages.
+    pub(crate) fn new(
+        fields: &Fields,
+        place: &Place<'_>,
+        section: &str,
+        columns: &mut Vec<Column>,
+    ) -> anyhow::Result<Self> {
+        let mut planned = Vec::new();
+        for (path, rules) in fields {
+            for rule in rules {
+                let rule = PlannedRule::new(path, rule, place, columns).map_err(anyhow::Error::msg);
+                planned.push(rule.with_context(|| format!("{section}.{path:?}"))?);
+            }
+        }
+        Ok(Self { message: place.message.clone(), rules: planned })
+    }
+
+    /// The rules of a path that can have one value only; none if there are none.
+    pub(crate) fn find_single(&self, path: &str) -> Option<Range<usize>> {
+        let begin = self.rules.iter().position(|rule| rule.path == path && rule.target.is_single())?;
+        let count = self.rules[begin..].iter().take_while(|rule| rule.path == path).count();
+        Some(begin..begin + count)
+    }
+
+    /// Appends what a record gives, rule by rule.
+    pub(crate) fn evaluate(&self, cells: &[Cell], values: &mut Vec<Assigned>) -> Result<(), Refusal> {
+        for rule in &self.rules {
+            values.push(rule.evaluate(cells)?);
+        }
+        Ok(())
+    }
+
+    /// Whether any column gave something.
+    pub(crate) fn have_content(&self, values: &[Assigned]) -> bool {
+        self.rules.iter().zip(values).any(|(rule, value)| !rule.is_constant() && *value != Assigned::Nothing)
+    }
+
+    /// The message that the values make, one of each rule. Of several rules for a path that can have one value the first that gave
+    /// something counts.
+    pub(crate) fn build(&self, values: impl IntoIterator<Item = Assigned>) -> DynamicMessage {
+        let mut message = DynamicMessage::new(self.message.clone());
+        let mut filled = None;
+        for (rule, value) in self.rules.iter().zip(values) {
+            if rule.target.is_single() && filled == Some(&rule.path) {
+                continue;
+            }
+            match value {
+                Assigned::Nothing => continue,
+                Assigned::One(scalar) => rule.target.assign(&mut message, "", scalar),
+                Assigned::Keys(keys) => {
+                    for (key, scalar) in keys {
+                        rule.target.assign(&mut message, &key, scalar);
+                    }
+                }
+            }
+            filled = Some(&rule.path);
+        }
+        message
+    }
+}

@@ -1,0 +1,201 @@
+//! One rule of a mapping, made ready: how a record's cells become a value of one field.
+
+use std::borrow::Cow;
+
+use prost_reflect::MessageDescriptor;
+
+use super::document::{Pick, Rule};
+use super::target::{Scalar, Target};
+use super::transform::Transform;
+use super::{Cell, Refusal};
+use crate::resource::Resource;
+
+/// A column that a mapping reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// Whether a CSV file may lack it.
+    pub(crate) optional: bool,
+}
+
+/// What one rule made of one record, or of all records of a group so far.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Assigned {
+    Nothing,
+    One(Scalar),
+    /// The keys that an open path makes.
+    Keys(Vec<(String, Scalar)>),
+}
+
+/// A rule whose path is resolved and whose column has a number.
+#[derive(Debug)]
+pub(crate) struct PlannedRule {
+    /// The path from the row's message on.
+    pub(crate) path: String,
+    pub(crate) target: Target,
+    /// None: a constant.
+    column: Option<usize>,
+    transforms: Vec<Transform>,
+    prefix: String,
+    pick: Pick,
+    value: Option<String>,
+    split: Option<String>,
+}
+
+/// Where a rule stands.
+pub(crate) struct Place<'a> {
+    pub(crate) resource: &'a Resource,
+    /// The message that the path begins in.
+    pub(crate) message: &'a MessageDescriptor,
+    /// What goes before the path: nothing, or the name of a list and a dot.
+    pub(crate) before: &'a str,
+    /// Why `pick` has no use there, if it has none.
+    pub(crate) no_pick: Option<&'static str>,
+}
+
+impl PlannedRule {
+    /// Makes a rule ready; an error says what is wrong with it. Columns that nothing read before are added to `columns`.
+    pub(crate) fn new(path: &str, rule: &Rule, place: &Place<'_>, columns: &mut Vec<Column>) -> Result<Self, String> {
+        let target = Target::resolve(place.message, path)?;
+        let path = format!("{}{path}", place.before);
+        if place.resource.is_output_only(&path) {
+            return Err("is output only: the service sets it".into());
+        }
+        check_settings(rule, &target, place)?;
+        let column = rule.column.as_ref().map(|name| {
+            if let Some(place) = columns.iter().position(|column| column.name == *name) {
+                columns[place].optional &= rule.optional;
+                return place;
+            }
+            columns.push(Column { name: name.clone(), optional: rule.optional });
+            columns.len() - 1
+        });
+        Ok(Self {
+            path,
+            target,
+            column,
+            transforms: rule.transforms.clone(),
+            prefix: rule.prefix.clone(),
+            pick: rule.pick.unwrap_or_default(),
+            value: rule.value.clone(),
+            split: rule.split.clone(),
+        })
+    }
+
+    /// Whether what it gives is the same whatever the record.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.column.is_none()
+    }
+
+    /// What a record gives.
+    pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Assigned, Refusal> {
+        let Some(column) = self.column else {
+            return self.scalar(self.value.as_deref().unwrap_or_default(), "");
+        };
+        let cell = &cells[column];
+        if self.target.is_open() {
+            return self.keys(cell);
+        }
+        let Cell::Text(text) = cell else {
+            return Err(Refusal::new(self.path.clone(), "is a list, which only a path that ends in `*` takes", ""));
+        };
+        self.scalar(&self.transformed(text)?, text)
+    }
+
+    fn scalar(&self, text: &str, written: &str) -> Result<Assigned, Refusal> {
+        if text.is_empty() {
+            return Ok(Assigned::Nothing);
+        }
+        match self.target.read(text) {
+            Ok(scalar) => Ok(Assigned::One(scalar)),
+            Err(problem) => Err(Refusal::new(self.path.clone(), problem, written)),
+        }
+    }
+
+    fn keys(&self, cell: &Cell) -> Result<Assigned, Refusal> {
+        let parts: Vec<&str> = match (cell, &self.split) {
+            (Cell::List(parts), _) => parts.iter().map(String::as_str).collect(),
+            (Cell::Text(text), Some(separator)) => text.split(separator.as_str()).collect(),
+            (Cell::Text(text), None) => vec![text],
+        };
+        let mut keys = Vec::new();
+        for part in parts {
+            let key = self.transformed(part)?;
+            if key.is_empty() {
+                continue;
+            }
+            if let Assigned::One(scalar) = self.scalar(self.value.as_deref().unwrap_or(part.trim()), part)? {
+                keys.push((key.into_owned(), scalar));
+            }
+        }
+        Ok(if keys.is_empty() { Assigned::Nothing } else { Assigned::Keys(keys) })
+    }
+
+    fn transformed<'a>(&'a self, written: &'a str) -> Result<Cow<'a, str>, Refusal> {
+        let mut text = Cow::Borrowed(written);
+        for transform in &self.transforms {
+            text = transform.apply(text).map_err(|problem| Refusal::new(self.path.clone(), problem, written))?;
+        }
+        if !self.prefix.is_empty() && !text.is_empty() {
+            text.to_mut().insert_str(0, &self.prefix);
+        }
+        Ok(text)
+    }
+
+    /// Whether a later record's value is taken instead of the one that is kept.
+    pub(crate) fn takes(&self, kept: &Assigned, new: &Assigned) -> bool {
+        use std::cmp::Ordering::{Greater, Less};
+        let wanted = match self.pick {
+            Pick::First => return false,
+            Pick::Last => return true,
+            Pick::FirstNonEmpty => return *kept == Assigned::Nothing,
+            Pick::LastNonEmpty => return *new != Assigned::Nothing,
+            Pick::Earliest => Less,
+            Pick::Latest => Greater,
+        };
+        match (kept, new) {
+            (Assigned::Nothing, new) => *new != Assigned::Nothing,
+            (Assigned::One(kept), Assigned::One(new)) => new.compare_times(kept) == Some(wanted),
+            _ => false,
+        }
+    }
+}
+
+fn check_settings(rule: &Rule, target: &Target, place: &Place<'_>) -> Result<(), String> {
+    let constant_only = rule.column.is_none();
+    match (&rule.column, &rule.value) {
+        (None, None) => return Err("needs `column` or `value`".into()),
+        (Some(_), Some(_)) if !target.is_open() => {
+            return Err("has both `column` and `value`; only a path that ends in `*` takes both".into());
+        }
+        (None, Some(_)) if target.is_open() => return Err("a path that ends in `*` needs `column`".into()),
+        _ => {}
+    }
+    let unused = [
+        ("optional", rule.optional && constant_only),
+        ("transforms", !rule.transforms.is_empty() && constant_only),
+        ("prefix", !rule.prefix.is_empty() && constant_only),
+    ];
+    if let Some((setting, _)) = unused.iter().find(|(_, unused)| *unused) {
+        return Err(format!("`{setting}` has no use without `column`"));
+    }
+    if rule.split.is_some() && !target.is_open() {
+        return Err("`split` is for a path that ends in `*`, as \"labels.tag/*\"".into());
+    }
+    if rule.split.as_deref() == Some("") {
+        return Err("`split` is empty".into());
+    }
+    if let (Some(_), Some(why)) = (rule.pick, place.no_pick) {
+        return Err(format!("`pick` has no use {why}"));
+    }
+    if matches!(rule.pick, Some(Pick::Earliest | Pick::Latest)) && !target.is_time() {
+        return Err("`pick`: only times have an earliest and a latest".into());
+    }
+    for transform in &rule.transforms {
+        transform.check().map_err(|problem| format!("transforms: {problem}"))?;
+    }
+    if let (true, Some(value)) = (constant_only, &rule.value) {
+        target.read(value).map_err(|problem| format!("`value` {value:?} {problem}"))?;
+    }
+    Ok(())
+}
