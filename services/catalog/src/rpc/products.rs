@@ -2,6 +2,7 @@
 
 use orrery_kit::context::{Call, Context};
 use orrery_kit::error::Error;
+use orrery_kit::read::check;
 use orrery_kit::read::list::{self, ListRequest};
 use orrery_kit::read::loader::Loader;
 use orrery_kit::read::order::Order;
@@ -20,9 +21,6 @@ use tonic::{Request, Response, Streaming};
 
 use super::Answers;
 use crate::store::product::{DEPENDENTS, ORDER_COLUMNS, PRODUCT, PRODUCT_UID, filter};
-
-/// Most uids of one check.
-const MAX_CHECKED: usize = 10_000;
 
 fn encoded(filter: Option<&ProductFilter>) -> Vec<u8> {
     filter.map(ProductFilter::encode_to_vec).unwrap_or_default()
@@ -145,16 +143,15 @@ pub(super) fn check(
     request: Request<Streaming<CheckProductsRequest>>,
 ) -> Response<Answers<CheckProductsResponse>> {
     let call = Call::of(&request);
-    let mut requests = request.into_inner();
-    let database = context.database.clone();
-    Response::new(Box::pin(async_stream::try_stream! {
-        while let Some(request) = call.next(&mut requests).await? {
-            point::check_uids(PRODUCT_UID, &request.uids, MAX_CHECKED)?;
-            let mut seen = std::collections::HashSet::with_capacity(request.uids.len());
-            let uids: Vec<String> = request.uids.into_iter().filter(|uid| seen.insert(uid.clone())).collect();
-            let missing_uids = point::missing(&database, &PRODUCT, &uids, call.deadline).await?;
-            call.rows.add(uids.len() as u64);
-            yield CheckProductsResponse { checked: uids.len() as i64, missing_uids };
-        }
-    }))
+    let answer = |checked, missing_uids| CheckProductsResponse { checked, missing_uids };
+    let requests = request.into_inner();
+    Response::new(Box::pin(check::check(
+        context,
+        &PRODUCT,
+        PRODUCT_UID,
+        call,
+        requests,
+        |request| request.uids,
+        answer,
+    )))
 }

@@ -6,6 +6,7 @@ use orrery_proto::r#type::v1::TimeRange;
 use crate::db::sql::{literal, literal_array};
 use crate::error::{Error, Violation};
 use crate::label_selector::LabelSelector;
+use crate::resource::Resource;
 use crate::timestamp;
 use crate::uid::UidKind;
 
@@ -113,6 +114,53 @@ impl Filter {
             }
         }
         self.when(format!("t.{column} = any({})", literal_array(uids)))
+    }
+
+    /// A text that a column equals, of at most `max_bytes` bytes. Empty: no condition.
+    #[must_use]
+    pub fn text(self, field: &str, column: &str, max_bytes: usize, text: &str) -> Self {
+        if text.is_empty() {
+            return self;
+        }
+        if text.len() > max_bytes || text.contains('\0') {
+            return self.refuse(field, format!("must be at most {max_bytes} bytes, without NUL"));
+        }
+        self.when(format!("t.{column} = {}", literal(text)))
+    }
+
+    /// A code of so many of A-Z that a column equals. Empty: no condition.
+    #[must_use]
+    pub fn code(self, field: &str, column: &str, letters: usize, code: &str) -> Self {
+        if code.is_empty() {
+            return self;
+        }
+        if code.len() != letters || !code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return self.refuse(field, format!("must be {letters} letters A-Z"));
+        }
+        self.when(format!("t.{column} = {}", literal(code)))
+    }
+
+    /// Rows to which at least one row of a part belongs whose column holds this uid. Empty: no condition.
+    #[must_use]
+    pub fn uid_in_part(self, field: &str, part: &Resource, column: &str, kind: UidKind, uid: &str) -> Self {
+        if uid.is_empty() {
+            return self;
+        }
+        if let Err(why) = kind.check(uid) {
+            return self.refuse(field, why);
+        }
+        let (table, owner) = (part.description.table, part.description.key[0]);
+        self.when(format!(
+            "exists (select from {table} as p where p.{owner} = t.uid and p.{column} = {})",
+            literal(uid)
+        ))
+    }
+
+    /// Rows whose column holds what one of these selects brings. Each may be served by an index of its own, as conditions joined by `or`
+    /// seldom are. Texts from outside stand in them as [literals](crate::db::sql::literal).
+    #[must_use]
+    pub fn among(self, column: &str, selects: &[String]) -> Self {
+        self.when(format!("t.{column} in ({})", selects.join(" union ")))
     }
 
     /// A range of time in a column. Unset: no condition.

@@ -4,7 +4,9 @@
 //! - [`scan`]: pages in key order, each a query of its own
 //! - [`list`] and [`stream`]: pages as answers, with tokens
 //! - [`point`] and [`loader`]: by key
+//! - [`mod@check`]: whether keys exist
 
+pub mod check;
 pub mod filter;
 pub mod list;
 pub mod loader;

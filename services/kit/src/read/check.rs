@@ -1,0 +1,43 @@
+//! `CheckX`: which of some uids do not exist. Other services ask it before they point at rows of this one.
+
+use std::collections::HashSet;
+
+use futures::Stream;
+use tonic::{Status, Streaming};
+
+use super::point::{check_uids, missing};
+use crate::context::{Call, Context};
+use crate::resource::Resource;
+use crate::uid::UidKind;
+
+/// Most uids of one request.
+const MAX_CHECKED: usize = 10_000;
+
+/// Answers each request with what `answer` makes of how many different uids were looked for and of those that do not exist, without repeats,
+/// in the order of the request.
+pub fn check<Q, A>(
+    context: &Context,
+    resource: &'static Resource,
+    kind: UidKind,
+    call: Call,
+    mut requests: Streaming<Q>,
+    uids_of: fn(Q) -> Vec<String>,
+    answer: fn(i64, Vec<String>) -> A,
+) -> impl Stream<Item = Result<A, Status>> + Send + 'static
+where
+    Q: Send + 'static,
+    A: Send + 'static,
+{
+    let database = context.database.clone();
+    async_stream::try_stream! {
+        while let Some(request) = call.next(&mut requests).await? {
+            let uids = uids_of(request);
+            check_uids(kind, &uids, MAX_CHECKED)?;
+            let mut seen = HashSet::with_capacity(uids.len());
+            let uids: Vec<String> = uids.into_iter().filter(|uid| seen.insert(uid.clone())).collect();
+            let missing_uids = missing(&database, resource, &uids, call.deadline).await?;
+            call.rows.add(uids.len() as u64);
+            yield answer(uids.len() as i64, missing_uids);
+        }
+    }
+}
