@@ -226,12 +226,13 @@ impl Resource {
 
     /// Computes what is derived, to find sums that cannot be kept.
     fn check_sums(&self, tuple: &[u8], violations: &mut Vec<Violation>) {
-        for derived in &self.parts {
+        for (nth, derived) in self.parts.iter().enumerate() {
             let Some(derivation) = derived.derivation else { continue };
             let source = self.parts.iter().position(|part| part.name == derivation.source());
-            if let Some(rows) = source.and_then(|source| part::said(self, source, tuple)) {
-                violations.extend(derivation.sum(&mut part::children(rows)).err());
-            }
+            let Some(rows) = source.and_then(|source| part::said(self, source, tuple)) else { continue };
+            let said = part::said(self, nth, tuple).and_then(|said| part::children(said).next());
+            let sums = derivation.sum(&mut part::children(rows));
+            violations.extend(sums.and_then(|sums| derivation.complete(&sums, said, None)).err());
         }
     }
 

@@ -31,6 +31,8 @@ pub struct PartDescription {
     pub field: &'static str,
     /// What the children are. The first column of their key is the owner's uid.
     pub resource: &'static LazyLock<Resource>,
+    /// Whether a child that is stored already is replaced as a whole; else what is left out of it stays.
+    pub replaced: bool,
     /// How the part is computed from others, if it is.
     pub derivation: Option<&'static dyn Derivation>,
 }
@@ -66,6 +68,8 @@ pub struct Part {
     pub resource: &'static Resource,
     /// Whether there is at most one.
     pub single: bool,
+    /// Whether stored children are replaced as a whole.
+    pub replaced: bool,
     /// How the part is computed, if it is.
     pub derivation: Option<&'static dyn Derivation>,
     /// Of which kind the children's uids are, if they have any of their own.
@@ -92,8 +96,8 @@ impl Part {
         let is_number = |kind: Kind| matches!(kind, Kind::Integer(IntegerRule { zero_is_null: true, .. }));
         let numbered = uids.is_some() && after_owner.next().is_some_and(is_number);
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
-        let derivation = description.derivation;
-        Ok(Self { name: description.field, number, resource, single, derivation, uids, numbered })
+        let PartDescription { field: name, replaced, derivation, .. } = *description;
+        Ok(Self { name, number, resource, single, replaced, derivation, uids, numbered })
     }
 
     /// The children's column that names their owner.

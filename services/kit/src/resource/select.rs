@@ -7,7 +7,7 @@ use super::document::{JsonValue, elements, entries};
 use super::mask::{Reach, Reached};
 use super::structure;
 use super::wire::{put_bytes, put_header, put_number, varint_length};
-use super::{Kind, Resource};
+use super::{Field, Kind, Resource};
 use crate::db::sql::literal;
 use crate::timestamp;
 
@@ -196,6 +196,11 @@ pub fn put_row_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone, out: &mut 
 /// How many bytes a message of so many takes as a row of a page message.
 pub fn row_length(message: usize) -> usize {
     1 + varint_length(message as u64) + message
+}
+
+/// A stored field as it stands in a tuple. The table's alias is `t`.
+pub(crate) fn column(field: &Field) -> String {
+    whole(field.name, field.kind)
 }
 
 /// A column as it stands. The table's alias is `t`.

@@ -1,6 +1,7 @@
 //! Writing: chunk by chunk or one by one, the same way for every resource.
 //!
-//! - [`statement`]: the SQL of a write, from the resource, the mode and the update_mask
+//! - [`statement`]: the write of a batch, from the resource, the mode and the update_mask
+//! - `rows`, `children`, `assignment`: its SQL: rows of one table, rows that belong to others, one column
 //! - [`chunk`]: a chunk's rows, decoded, checked and hashed
 //! - [`session`]: the ledger of named writes: how far they have come, and what was committed where
 //! - [`commit`]: chunks and ledger in one transaction
@@ -10,10 +11,13 @@
 //! - [`stream`]: the protocol of `WriteX`
 //! - [`single`]: create, update and delete
 
+mod assignment;
+mod children;
 pub mod chunk;
 pub mod commit;
 mod queue;
 pub mod refusal;
+mod rows;
 pub mod session;
 pub mod single;
 mod start;

@@ -1,0 +1,397 @@
+//! The write of parts, under the lock of their owners. Children of new rows go in by `COPY`. Of existing rows the stored children's keys are
+//! read first: then it is known which of the children sent are new, which may differ, and which are there and were not sent.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use sqlx::Row as _;
+
+use super::rows::{ARRAY_ROWS, Returning, RowStatements, arrays, same_key, unnested};
+use crate::db::array::{ArrayParameter, ElementType};
+use crate::db::{Statement, Transaction};
+use crate::error::Error;
+use crate::read::point::put_tuple;
+use crate::resource::mask::{Reach, Reached, UpdateMask};
+use crate::resource::part::{Derivation, Part, children, said};
+use crate::resource::select::{Columns, column};
+use crate::resource::{Kind, Resource, TimestampRule};
+
+/// Which rows' children are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reaching {
+    /// None: a mask names other fields.
+    Nothing,
+    /// Those that say something of the part.
+    Said,
+    /// All: a mask names the part. A row that says nothing of it has no children.
+    Named,
+}
+
+/// The statements for one part of a resource.
+#[derive(Clone, Debug)]
+pub(super) struct PartStatements {
+    owner: &'static Resource,
+    nth: usize,
+    reaching: Reaching,
+    /// The part that this one is computed from, and how it is reached.
+    source: Option<(usize, Reaching)>,
+    rows: RowStatements,
+    /// The keys of some owners' children, page by page.
+    keys: Arc<str>,
+    /// Some owners' children as input tuples, page by page.
+    stored: Arc<str>,
+    delete: Arc<str>,
+}
+
+/// Children as whole input tuples, one after the other.
+#[derive(Default)]
+struct Rows {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Each one's owner, by its place.
+    owners: Vec<usize>,
+}
+
+impl Rows {
+    /// Adds an owner's children.
+    fn extend(&mut self, part: &Part, owner: usize, key: &[u8], said: &[u8]) {
+        part.rows(key, said, &mut self.bytes, &mut self.ends);
+        self.owners.resize(self.ends.len(), owner);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut start = 0;
+        self.owners.iter().zip(&self.ends).map(move |(&owner, &end)| {
+            let tuple = &self.bytes[start..end];
+            start = end;
+            (owner, tuple)
+        })
+    }
+}
+
+impl PartStatements {
+    /// The statements for a part of a resource and a mask of the resource.
+    pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
+        let part = &owner.parts[nth];
+        let reaching = |nth: usize| match mask {
+            UpdateMask::Populated => Reaching::Said,
+            UpdateMask::Paths(paths) => {
+                let named = |path: &Reached| matches!(owner.fields[path.field].kind, Kind::Part(part) if part == nth);
+                if paths.iter().any(named) { Reaching::Named } else { Reaching::Nothing }
+            }
+        };
+        let source = part.derivation.and_then(|derivation| {
+            owner
+                .parts
+                .iter()
+                .position(|part| part.name == derivation.source())
+                .map(|source| (source, reaching(source)))
+        });
+        let all = || UpdateMask::Paths(columns_of_their_own(part.resource));
+        let whole = part.replaced || part.derivation.is_some() || reaching(nth) == Reaching::Named;
+        let child_mask = if whole { all() } else { UpdateMask::Populated };
+        let mut rows = RowStatements::new(part.resource, Some(&child_mask), Returning::Places);
+        rows.keep_prepared();
+        let table = part.resource.description.table;
+        let keys: Vec<String> = part.resource.description.key.iter().map(|key| format!("t.{key}")).collect();
+        let keys = keys.join(", ");
+        let page = |list: &str| {
+            let places: Vec<String> = (0..part.resource.key_length()).map(|at| format!("${}", at + 2)).collect();
+            format!(
+                "select {list} from {table} as t where t.{} = any ($1) and ({keys}) > ({}) order by {keys} limit ${}",
+                part.owner(),
+                places.join(", "),
+                part.resource.key_length() + 2
+            )
+        };
+        let inputs: Vec<String> = part.resource.inputs().map(column).collect();
+        let key_fields: Vec<_> = part.resource.inputs().take(part.resource.key_length()).collect();
+        let delete = format!(
+            "delete from {table} as t using {} where {}",
+            unnested(key_fields.into_iter(), false),
+            same_key(part.resource)
+        );
+        Self {
+            owner,
+            nth,
+            reaching: reaching(nth),
+            source,
+            rows,
+            keys: page(&keys).into(),
+            stored: page(&inputs.join(", ")).into(),
+            delete: delete.into(),
+        }
+    }
+
+    fn part(&self) -> &'static Part {
+        &self.owner.parts[self.nth]
+    }
+
+    /// Creates the children of new rows.
+    ///
+    /// # Errors
+    /// As [`RowStatements::copy`].
+    pub(super) async fn create(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owners: &[&[u8]],
+        now: i64,
+    ) -> Result<(), Error> {
+        let part = self.part();
+        let mut rows = Rows::default();
+        for (place, tuple) in owners.iter().enumerate() {
+            let own = said(self.owner, self.nth, tuple);
+            match part.derivation {
+                Some(derivation) => {
+                    let source = self.source.and_then(|(source, _)| said(self.owner, source, tuple));
+                    let sums = sum(derivation, source.unwrap_or_default())?;
+                    rows.extend(part, place, first_column(tuple), &derived(derivation, &sums, own, None)?);
+                }
+                None => rows.extend(part, place, first_column(tuple), own.unwrap_or_default()),
+            }
+        }
+        let tuples: Vec<&[u8]> = rows.iter().map(|(_, tuple)| tuple).collect();
+        if tuples.is_empty() { Ok(()) } else { self.rows.copy(transaction, &tuples, now).await }
+    }
+
+    /// Makes the children of existing rows what was said of them, and notes the owners of those that changed.
+    ///
+    /// # Errors
+    /// As [`RowStatements::update`].
+    pub(super) async fn replace(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owners: &[&[u8]],
+        now: i64,
+        touched: &mut [bool],
+    ) -> Result<(), Error> {
+        let (rows, mut stored) = match self.part().derivation {
+            Some(derivation) => self.derive(transaction, derivation, owners).await?,
+            None => self.said(transaction, owners).await?,
+        };
+        let key_length = self.part().resource.key_length();
+        let (mut new, mut existing) = (Vec::new(), Vec::new());
+        for (owner, tuple) in rows.iter() {
+            if stored.remove(prefix(tuple, key_length)) {
+                existing.push((owner, tuple));
+            } else {
+                touched[owner] = true;
+                new.push(tuple);
+            }
+        }
+        // What is left was not sent.
+        if !stored.is_empty() {
+            let places: HashMap<&[u8], usize> =
+                owners.iter().enumerate().map(|(place, tuple)| (first_column(tuple), place)).collect();
+            let absent: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
+            for key in &absent {
+                if let Some(&owner) = places.get(prefix(key, 1)) {
+                    touched[owner] = true;
+                }
+            }
+            self.delete(transaction, &absent).await?;
+        }
+        if !new.is_empty() {
+            self.rows.copy(transaction, &new, now).await?;
+        }
+        let tuples: Vec<&[u8]> = existing.iter().map(|(_, tuple)| *tuple).collect();
+        self.rows.update(transaction, &tuples, &[], |place| touched[existing[place].0] = true).await?;
+        Ok(())
+    }
+
+    /// The children that were sent, and the keys of those that are stored, of the rows that the part is replaced of.
+    async fn said(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owners: &[&[u8]],
+    ) -> Result<(Rows, HashSet<Vec<u8>>), Error> {
+        let mut rows = Rows::default();
+        let mut replaced = Vec::new();
+        for (place, tuple) in owners.iter().enumerate() {
+            let said = match self.reaching {
+                Reaching::Nothing => continue,
+                Reaching::Said => match said(self.owner, self.nth, tuple) {
+                    Some(said) => said,
+                    None => continue,
+                },
+                Reaching::Named => said(self.owner, self.nth, tuple).unwrap_or_default(),
+            };
+            rows.extend(self.part(), place, first_column(tuple), said);
+            replaced.push(first_column(tuple));
+        }
+        let key_length = self.part().resource.key_length();
+        let mut stored = HashSet::new();
+        self.read(transaction, &self.keys, key_length, &replaced, |key| {
+            stored.insert(key.to_vec());
+        })
+        .await?;
+        Ok((rows, stored))
+    }
+
+    /// The children that follow from what was sent and what is stored, and the keys of those that are stored.
+    async fn derive(
+        &self,
+        transaction: &mut Transaction<'_>,
+        derivation: &dyn Derivation,
+        owners: &[&[u8]],
+    ) -> Result<(Rows, HashSet<Vec<u8>>), Error> {
+        let reached = |reaching: Reaching, said: Option<&[u8]>| match reaching {
+            Reaching::Nothing => false,
+            Reaching::Said => said.is_some(),
+            Reaching::Named => true,
+        };
+        let source_of = |tuple| self.source.map(|(source, reaching)| (reaching, said(self.owner, source, tuple)));
+        let concerned: Vec<(usize, &[u8])> = owners
+            .iter()
+            .enumerate()
+            .filter(|(_, tuple)| {
+                reached(self.reaching, said(self.owner, self.nth, tuple))
+                    || source_of(tuple).is_some_and(|(reaching, said)| reached(reaching, said))
+            })
+            .map(|(place, tuple)| (place, *tuple))
+            .collect();
+        let keys: Vec<&[u8]> = concerned.iter().map(|(_, tuple)| first_column(tuple)).collect();
+        let part = self.part();
+        let mut stored: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+        let columns = part.resource.inputs().count();
+        self.read(transaction, &self.stored, columns, &keys, |tuple| {
+            let owner = first_column(tuple);
+            stored.insert(owner.to_vec(), tuple[owner.len()..].to_vec());
+        })
+        .await?;
+        let mut rows = Rows::default();
+        for (place, tuple) in concerned {
+            let key = first_column(tuple);
+            let before = stored.get(key).map(Vec::as_slice);
+            let source = source_of(tuple).filter(|(reaching, said)| reached(*reaching, *said));
+            let sums = match (source, before) {
+                (Some((_, said)), _) => sum(derivation, said.unwrap_or_default())?,
+                (None, Some(before)) => before.to_vec(),
+                (None, None) => self.sum_of_stored(transaction, derivation, key).await?,
+            };
+            // A field that a mask names and the row leaves out is cleared, not kept.
+            let kept = if self.reaching == Reaching::Named { None } else { before };
+            let own = said(self.owner, self.nth, tuple).filter(|_| self.reaching != Reaching::Nothing);
+            rows.extend(part, place, key, &derived(derivation, &sums, own, kept)?);
+        }
+        Ok((rows, stored.into_keys().collect()))
+    }
+
+    /// The sums over the source's stored rows: another program made the owner, and no sums.
+    async fn sum_of_stored(
+        &self,
+        transaction: &mut Transaction<'_>,
+        derivation: &dyn Derivation,
+        owner: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let Some((source, _)) = self.source else { return Err(Error::internal("a derived part without a source")) };
+        let source = Self::new(self.owner, source, &UpdateMask::Populated);
+        let columns = source.part().resource.inputs().count();
+        let mut rows = Vec::new();
+        source
+            .read(transaction, &source.stored, columns, &[owner], |tuple| {
+                rows.push(tuple[first_column(tuple).len()..].to_vec());
+            })
+            .await?;
+        derivation.sum(&mut rows.iter().map(Vec::as_slice)).map_err(|violation| Error::Invalid(vec![violation]))
+    }
+
+    /// Reads rows of some owners, which begin with their key, page by page.
+    async fn read(
+        &self,
+        transaction: &mut Transaction<'_>,
+        sql: &Arc<str>,
+        columns: usize,
+        owners: &[&[u8]],
+        mut on_row: impl FnMut(&[u8]) + Send,
+    ) -> Result<(), Error> {
+        let key_length = self.part().resource.key_length();
+        for batch in owners.chunks(ARRAY_ROWS) {
+            let mut last = vec![String::new(); key_length];
+            loop {
+                let most = transaction.max_statement_rows();
+                let mut uids = ArrayParameter::with_capacity(ElementType::Text, batch.len() * 32);
+                for owner in batch {
+                    uids.push_prefixed(owner);
+                }
+                let mut page = Statement::new(Arc::clone(sql), most).bind(uids)?;
+                for text in &last {
+                    page = page.bind(text.clone())?;
+                }
+                let rows = transaction.fetch(page.bind(most as i64)?).await?;
+                let mut tuple = Vec::new();
+                for row in &rows {
+                    tuple.clear();
+                    put_tuple(row, columns, &mut tuple)?;
+                    on_row(&tuple);
+                }
+                match rows.last() {
+                    Some(row) if rows.len() == most => {
+                        for (at, text) in last.iter_mut().enumerate() {
+                            *text = row.try_get(at)?;
+                        }
+                    }
+                    _ => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
+        let resource = self.part().resource;
+        for batch in keys.chunks(ARRAY_ROWS) {
+            let mut delete = Statement::new(Arc::clone(&self.delete), batch.len());
+            for array in arrays(resource.inputs().take(resource.key_length()), batch) {
+                delete = delete.bind(array)?;
+            }
+            transaction.fetch(delete).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Every column of a child that may change, the computed ones too.
+fn columns_of_their_own(resource: &Resource) -> Vec<Reached> {
+    let fixed = |kind| {
+        matches!(
+            kind,
+            Kind::Etag
+                | Kind::Revision
+                | Kind::Part(_)
+                | Kind::Timestamp(TimestampRule::Created | TimestampRule::Updated)
+        )
+    };
+    let own = |at: &usize| !resource.fields[*at].key && !fixed(resource.fields[*at].kind);
+    (0..resource.fields.len()).filter(own).map(|field| Reached { field, reach: Reach::Whole }).collect()
+}
+
+fn sum(derivation: &dyn Derivation, rows: &[u8]) -> Result<Vec<u8>, Error> {
+    derivation.sum(&mut children(rows)).map_err(|violation| Error::Invalid(vec![violation]))
+}
+
+/// The one child of a derived part, as a part's value.
+fn derived(
+    derivation: &dyn Derivation,
+    sums: &[u8],
+    said: Option<&[u8]>,
+    stored: Option<&[u8]>,
+) -> Result<Vec<u8>, Error> {
+    let said = said.and_then(|said| children(said).next());
+    let child = derivation.complete(sums, said, stored).map_err(|violation| Error::Invalid(vec![violation]))?;
+    let mut value = (child.len() as i32).to_be_bytes().to_vec();
+    value.extend_from_slice(&child);
+    Ok(value)
+}
+
+/// A tuple's first column, with its length.
+fn first_column(tuple: &[u8]) -> &[u8] {
+    prefix(tuple, 1)
+}
+
+/// A tuple's first columns, with their lengths.
+fn prefix(tuple: &[u8], columns: usize) -> &[u8] {
+    let mut rest = Columns::new(tuple);
+    rest.by_ref().take(columns).for_each(drop);
+    &tuple[..tuple.len() - rest.rest().len()]
+}

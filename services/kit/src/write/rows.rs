@@ -1,0 +1,220 @@
+//! Rows of one table: new ones go in by `COPY`, which is the fastest way; existing ones are updated where they differ.
+
+use std::sync::Arc;
+
+use sqlx::Row as _;
+
+use super::assignment::new_value;
+use crate::db::array::{ArrayParameter, ElementType};
+use crate::db::{Statement, Transaction};
+use crate::error::Error;
+use crate::resource::mask::{Reach, UpdateMask};
+use crate::resource::select::Columns;
+use crate::resource::{Field, Kind, Resource, TimestampRule};
+
+/// Most rows whose columns travel as array parameters of one statement.
+pub(super) const ARRAY_ROWS: usize = 8_192;
+
+/// What an update tells of the rows that it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Returning {
+    /// How many they were.
+    Count,
+    /// Which they were.
+    Places,
+}
+
+/// The statements for rows of one table.
+#[derive(Clone, Debug)]
+pub(super) struct RowStatements {
+    resource: &'static Resource,
+    copy: Arc<str>,
+    /// `None` if nothing of an existing row may be changed.
+    update: Option<Arc<str>>,
+    returning: Returning,
+    /// Whether the text is sure to come again. Masks come from callers.
+    keep_prepared: bool,
+}
+
+impl RowStatements {
+    /// The statements for a mask; without one existing rows are left as they are.
+    pub(super) fn new(resource: &'static Resource, mask: Option<&UpdateMask>, returning: Returning) -> Self {
+        let names = resource.inputs().map(|field| field.name).collect::<Vec<_>>().join(", ");
+        Self {
+            resource,
+            copy: format!("copy {} ({names}) from stdin (format binary)", resource.description.table).into(),
+            update: mask.and_then(|mask| update(resource, mask, returning)).map(Into::into),
+            returning,
+            keep_prepared: mask.is_none_or(|mask| *mask == UpdateMask::Populated),
+        }
+    }
+
+    /// Says that the text is sure to come again.
+    pub(super) fn keep_prepared(&mut self) {
+        self.keep_prepared = true;
+    }
+
+    /// Creates the rows of these input tuples. `now` is in microseconds since 2000-01-01 UTC.
+    ///
+    /// # Errors
+    /// [`Error::TransactionConflict`] if one of them exists.
+    pub(super) async fn copy(
+        &self,
+        transaction: &mut Transaction<'_>,
+        tuples: &[&[u8]],
+        now: i64,
+    ) -> Result<(), Error> {
+        for batch in tuples.chunks(transaction.max_statement_rows()) {
+            let mut next = batch.iter();
+            let put_next = |out: &mut Vec<u8>| {
+                if let Some(tuple) = next.next() {
+                    self.resource.put_new_row(tuple, now, out);
+                }
+            };
+            transaction.copy_in(&self.copy, batch.len(), put_next).await?;
+        }
+        Ok(())
+    }
+
+    /// Updates those of the rows of these input tuples that differ, or whose parts were touched: `touched` has an entry for each tuple if the
+    /// resource has parts, and is empty else. `changed` is told the places of those that were changed, if they are returned at all. The
+    /// result is how many they are.
+    ///
+    /// # Errors
+    /// [`Error::TransactionConflict`] if one of them does not exist any more, or another transaction changed it meanwhile.
+    pub(super) async fn update(
+        &self,
+        transaction: &mut Transaction<'_>,
+        tuples: &[&[u8]],
+        touched: &[bool],
+        mut changed: impl FnMut(usize) + Send,
+    ) -> Result<usize, Error> {
+        let Some(update) = &self.update else { return Ok(0) };
+        let mut total = 0;
+        for (start, batch) in (0..).step_by(ARRAY_ROWS).zip(tuples.chunks(ARRAY_ROWS)) {
+            let mut statement = Statement::new(Arc::clone(update), batch.len());
+            statement.keep_prepared = self.keep_prepared;
+            for array in arrays(self.resource.inputs(), batch) {
+                statement = statement.bind(array)?;
+            }
+            if !self.resource.parts.is_empty() {
+                let mut array = ArrayParameter::with_capacity(ElementType::Integer, batch.len() * 8);
+                for place in start..start + batch.len() {
+                    array.push(&i32::from(touched.get(place) == Some(&true)).to_be_bytes());
+                }
+                statement = statement.bind(array)?;
+            }
+            let rows = transaction.fetch(statement).await?;
+            let row = rows.first().ok_or_else(|| Error::internal("an update returned no count"))?;
+            let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
+            let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);
+            if stored != batch.len() || updated != differing {
+                // A row that had been found is gone, or is no longer what the update saw when it began.
+                return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
+            }
+            if self.returning == Returning::Places {
+                for ordinal in row.try_get::<Option<Vec<i64>>, _>(3)?.unwrap_or_default() {
+                    changed(start + ordinal as usize - 1);
+                }
+            }
+            total += updated;
+        }
+        Ok(total)
+    }
+}
+
+/// The columns of tuples that begin with these fields, as array parameters.
+pub(super) fn arrays<'a>(fields: impl Iterator<Item = &'a Field>, tuples: &[&[u8]]) -> Vec<ArrayParameter> {
+    let mut arrays: Vec<ArrayParameter> =
+        fields.map(|field| ArrayParameter::with_capacity(field.element_type(), tuples.len() * 32)).collect();
+    for tuple in tuples {
+        let mut rest = *tuple;
+        for array in &mut arrays {
+            let before = rest;
+            let mut columns = Columns::new(rest);
+            columns.next();
+            rest = columns.rest();
+            array.push_prefixed(&before[..before.len() - rest.len()]);
+        }
+    }
+    arrays
+}
+
+/// `t.order_uid = i.order_uid and t.uid = i.uid`
+pub(super) fn same_key(resource: &Resource) -> String {
+    resource.description.key.iter().map(|key| format!("t.{key} = i.{key}")).collect::<Vec<_>>().join(" and ")
+}
+
+/// `unnest($1::text[], ...) with ordinality as i (uid, ..., ordinal)`; with an integer column `touched` before the last if `touched`.
+pub(super) fn unnested<'a>(fields: impl Iterator<Item = &'a Field>, touched: bool) -> String {
+    let mut columns: Vec<(&str, ElementType)> = fields.map(|field| (field.name, field.element_type())).collect();
+    if touched {
+        columns.push(("touched", ElementType::Integer));
+    }
+    let parameters = (1..)
+        .zip(&columns)
+        .map(|(number, (_, element))| format!("${number}::{}", element.array_name()))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let names = columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    format!("unnest({parameters}) with ordinality as i ({names}, ordinal)")
+}
+
+/// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it began: a row that
+/// another transaction holds is looked at once more when that one has ended, and may be gone then.
+fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
+    let mut assignments = Vec::new();
+    let mut differences = Vec::new();
+    let mut reach = |field: &Field, reach: Option<&Reach>| {
+        if !matches!(field.kind, Kind::Part(_)) {
+            let (value, differs) = new_value(field, reach);
+            assignments.push(format!("{} = {value}", field.name));
+            differences.push(differs);
+        }
+    };
+    match mask {
+        UpdateMask::Populated => resource.mutable().for_each(|field| reach(field, None)),
+        UpdateMask::Paths(paths) => {
+            for path in paths {
+                reach(&resource.fields[path.field], Some(&path.reach));
+            }
+        }
+    }
+    let has_parts = !resource.parts.is_empty();
+    if has_parts {
+        differences.push("i.touched <> 0".to_owned());
+    }
+    if differences.is_empty() {
+        return None;
+    }
+    assignments.extend(resource.stored().filter_map(|field| match field.kind {
+        Kind::Timestamp(TimestampRule::Updated) => Some(format!("{} = now()", field.name)),
+        Kind::Revision => Some(format!("{0} = t.{0} + 1", field.name)),
+        _ => None,
+    }));
+    let mut differs = differences.join("\n        or ");
+    if let Some(newest) = resource.description.newest_by {
+        differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
+    }
+    let (table, same_key) = (resource.description.table, same_key(resource));
+    let places = match returning {
+        Returning::Count => "",
+        Returning::Places => ", (select array_agg(ordinal) from updated)",
+    };
+    Some(format!(
+        "with stored as materialized (\n    \
+             select i.*, ({differs}) as differing\n      \
+               from {}\n      \
+               join {table} as t on {same_key}\n\
+         ), updated as (\n    \
+             update {table} as t\n       \
+                set {}\n      \
+               from stored as i\n     \
+              where i.differing and {same_key}\n       \
+                and ({differs})\n    \
+             returning i.ordinal\n\
+         )\nselect (select count(*) from updated), count(*), count(*) filter (where differing){places} from stored",
+        unnested(resource.inputs(), has_parts),
+        assignments.join(",\n           "),
+    ))
+}
