@@ -29,7 +29,7 @@ pub struct Transaction<'c> {
 impl Transaction<'_> {
     /// The most rows that one statement may touch.
     pub fn max_statement_rows(&self) -> usize {
-        self.max_statement_rows
+        self.limits.max_statement_rows
     }
 
     /// Runs one statement and returns its rows.

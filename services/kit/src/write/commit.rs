@@ -9,6 +9,7 @@ use orrery_proto::wire::WriteResponse;
 use sqlx::Row as _;
 
 use super::chunk::{Chunk, Row};
+use super::references::{Pointless, pointing_nowhere};
 use super::refusal::{Refusals, row_error, whole_row_error};
 use super::session::Session;
 use super::statement::{WriteStatement, Written};
@@ -18,6 +19,7 @@ use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
+use crate::resource::decode::Precondition;
 use crate::resource::mask::UpdateMask;
 use crate::resource::select::{Columns, Selection, etag};
 use crate::resource::{Reference, Resource, Target};
@@ -72,8 +74,10 @@ struct RefusedRow<'r> {
 enum Why {
     /// The row demands an etag which is not the stored row's.
     Etag,
-    /// What this column points at does not exist.
-    Reference(&'static str, String),
+    /// The row demands a revision which is not the stored row's.
+    Revision,
+    /// What the field at this path points at does not exist.
+    Reference(String, String),
     /// It exists and was to be created, or it does not and was to be updated.
     Mode,
 }
@@ -91,9 +95,11 @@ impl Writer {
         chunks: &Arc<Vec<Chunk>>,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
+        let elsewhere = Arc::new(self.pointing_elsewhere(context, chunks, deadline).await?);
         let mut pause = PAUSE;
         for attempt in 1.. {
             let (writer, session, chunks) = (Arc::clone(self), session.cloned(), Arc::clone(chunks));
+            let elsewhere = Arc::clone(&elsewhere);
             let outcome = context
                 .database
                 .transaction(deadline, move |transaction| {
@@ -102,7 +108,7 @@ impl Writer {
                             let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
                             session.advance(transaction, first.first_offset, &hashes).await?;
                         }
-                        let outcome = writer.write(transaction, &chunks).await?;
+                        let outcome = writer.write(transaction, &chunks, &elsewhere).await?;
                         let undone = writer.validate_only || matches!(outcome, Outcome::Refused(_));
                         Ok(if undone { Ending::RollBack(outcome) } else { Ending::Commit(outcome) })
                     })
@@ -119,14 +125,40 @@ impl Writer {
         Err(Error::internal("a commit was not tried"))
     }
 
-    async fn write(&self, transaction: &mut Transaction<'_>, chunks: &[Chunk]) -> Result<Outcome, Error> {
-        let mut rows: Vec<(&Chunk, &Row)> =
-            chunks.iter().flat_map(|chunk| chunk.rows.iter().map(move |row| (chunk, row))).collect();
+    /// The rows that point at nothing in another slice, by their place among all rows of the chunks.
+    async fn pointing_elsewhere(
+        &self,
+        context: &Context,
+        chunks: &[Chunk],
+        deadline: Deadline,
+    ) -> Result<Vec<Pointless>, Error> {
+        if self.references != ReferenceCheck::Reject {
+            return Ok(Vec::new());
+        }
+        let tuples: Vec<&[u8]> = rows_of(chunks).map(|(chunk, row)| chunk.tuple(row)).collect();
+        pointing_nowhere(context, self.resource, &tuples, deadline).await
+    }
+
+    async fn write(
+        &self,
+        transaction: &mut Transaction<'_>,
+        chunks: &[Chunk],
+        elsewhere: &[Pointless],
+    ) -> Result<Outcome, Error> {
+        let mut rows: Vec<(&Chunk, &Row)> = rows_of(chunks).collect();
+        let mut refused: Vec<RefusedRow<'_>> = elsewhere
+            .iter()
+            .filter_map(|pointless| {
+                let (chunk, row) = *rows.get(pointless.row)?;
+                let why = Why::Reference(pointless.path.clone(), pointless.target.clone());
+                Some(RefusedRow { offset: row.offset, key: chunk.key(row), why })
+            })
+            .collect();
         // All writers lock rows in the same order. Each chunk is sorted already.
         if chunks.len() > 1 {
             rows.sort_by(|a, b| a.0.order_key(a.1).cmp(b.0.order_key(b.1)));
         }
-        let mut refused = self.changed_meanwhile(transaction, &rows).await?;
+        refused.extend(self.changed_meanwhile(transaction, &rows).await?);
         if self.references == ReferenceCheck::Reject {
             for Reference { column, target } in self.resource.description.references {
                 if let Target::Table { table, column: key } = *target {
@@ -204,8 +236,12 @@ impl Writer {
                 let error = Error::EtagMismatch { resource, name };
                 row_error(refused.offset, &error, &Violation::new("etag", error.to_string()))
             }
-            Why::Reference(column, target) => {
-                let violation = Violation::new(*column, format!("{target} does not exist"));
+            Why::Revision => {
+                let error = Error::RevisionMismatch { resource, name };
+                row_error(refused.offset, &error, &Violation::new("revision", error.to_string()))
+            }
+            Why::Reference(path, target) => {
+                let violation = Violation::new(path, format!("{target} does not exist"));
                 row_error(refused.offset, &Error::ReferenceMissing(violation.clone()), &violation)
             }
             Why::Mode if self.mode == WriteMode::Create => {
@@ -215,7 +251,7 @@ impl Writer {
         }
     }
 
-    /// The rows that demand an etag which is not the stored row's. The stored rows are locked.
+    /// The rows that demand an etag or a revision which is not the stored row's. The stored rows are locked.
     async fn changed_meanwhile<'r>(
         &self,
         transaction: &mut Transaction<'_>,
@@ -229,12 +265,13 @@ impl Writer {
         }
         let selection = Selection::whole(self.resource);
         let table = self.resource.description.table;
+        let revision = self.resource.revision().map_or("0".to_owned(), |field| format!("t.{}", field.name));
         let mut refused = Vec::new();
         for batch in demanding.chunks(LOCKED_AT_ONCE) {
             let uids = batch.iter().map(|(chunk, row)| first_text(chunk.key(row)));
             let select = Statement::new(
                 format!(
-                    "select {} from {table} as t where t.{key} = any($1) order by t.{key} for update",
+                    "select {}, {revision} from {table} as t where t.{key} = any($1) order by t.{key} for update",
                     selection.sql
                 ),
                 batch.len(),
@@ -245,13 +282,19 @@ impl Writer {
                 let mut tuple = Vec::new();
                 put_tuple(&row, selection.columns, &mut tuple)?;
                 let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
-                stored.insert(uid, etag(&tuple));
+                stored.insert(uid, (etag(&tuple), row.try_get::<i32, _>(selection.columns)?));
             }
             for (chunk, row) in batch {
-                let uid = first_text(chunk.key(row));
-                if stored.get(uid.as_bytes()).is_none_or(|stored| *stored != row.precondition.etag) {
-                    refused.push(RefusedRow { offset: row.offset, key: chunk.key(row), why: Why::Etag });
-                }
+                let Precondition { etag, revision } = &row.precondition;
+                let stored = stored.get(first_text(chunk.key(row)).as_bytes());
+                let why = if !etag.is_empty() && stored.is_none_or(|(stored, _)| stored != etag) {
+                    Why::Etag
+                } else if *revision != 0 && stored.is_none_or(|(_, stored)| stored != revision) {
+                    Why::Revision
+                } else {
+                    continue;
+                };
+                refused.push(RefusedRow { offset: row.offset, key: chunk.key(row), why });
             }
         }
         Ok(refused)
@@ -287,12 +330,16 @@ impl Writer {
             }
             for (chunk, row) in batch {
                 let Some(target) = pointing(chunk, row).filter(|target| !found.contains(target)) else { continue };
-                let why = Why::Reference(column, target);
+                let why = Why::Reference(column.to_owned(), target);
                 refused.push(RefusedRow { offset: row.offset, key: chunk.key(row), why });
             }
         }
         Ok(refused)
     }
+}
+
+fn rows_of(chunks: &[Chunk]) -> impl Iterator<Item = (&Chunk, &Row)> {
+    chunks.iter().flat_map(|chunk| chunk.rows.iter().map(move |row| (chunk, row)))
 }
 
 fn first_text(key: &[u8]) -> &str {

@@ -4,6 +4,7 @@
 //! - `rows`, `children`, `assignment`: its SQL: rows of one table, rows that belong to others, one column
 //! - [`chunk`]: a chunk's rows, decoded, checked and hashed
 //! - [`session`]: the ledger of named writes: how far they have come, and what was committed where
+//! - `references`: what rows point at in another slice
 //! - [`commit`]: chunks and ledger in one transaction
 //! - [`refusal`]: why rows are refused, counted and bounded
 //! - [`start`]: what holds for a whole stream
@@ -16,6 +17,7 @@ mod children;
 pub mod chunk;
 pub mod commit;
 mod queue;
+mod references;
 pub mod refusal;
 mod rows;
 pub mod session;
