@@ -4,63 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Stdio};
 use std::time::Duration;
 
 use sqlx::PgPool;
 
-use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase, program};
-
-/// What a program said and how it ended.
-#[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ended {
-    /// How many the summary has of something: of `3,561 created` 3561.
-    fn count(&self, what: &str) -> u64 {
-        let line = self.stdout.lines().find_map(|line| line.trim().strip_suffix(what));
-        let line = line.unwrap_or_else(|| panic!("no {what:?} in {self:?}"));
-        line.trim().replace(',', "").parse().unwrap()
-    }
-
-    fn counts(&self) -> [u64; 4] {
-        ["created", "updated", "unchanged", "rejected"].map(|what| self.count(what))
-    }
-}
-
-fn orrery(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program("orrery"));
-    command
-        .args(arguments)
-        .current_dir(repository(""))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-async fn run(arguments: &[&str]) -> Ended {
-    let child = orrery(arguments).spawn().unwrap();
-    ended(child).await
-}
-
-async fn ended(child: Child) -> Ended {
-    let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
+use crate::harness::operator::{ended, orrery, retail_file, run, thousands};
+use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase};
 
 async fn count(pool: &PgPool, condition: &'static str) -> i64 {
     let query = format!("select count(*) from catalog.product where {condition}");
@@ -103,10 +53,6 @@ async fn there_and_back(file: &str, records: u64, products: u64, named: i64) {
     assert_eq!(contents(&pool).await, stored, "update_ts included");
 }
 
-fn thousands(number: u64) -> String {
-    if number < 1_000 { number.to_string() } else { format!("{},{:03}", number / 1_000, number % 1_000) }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_of_a_shop_goes_in_once_and_comes_out_whole() {
     there_and_back("tests/data/online-retail-sample.csv", 201, 52, 50).await;
@@ -114,13 +60,7 @@ async fn a_sample_of_a_shop_goes_in_once_and_comes_out_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_shop_goes_in_once_and_comes_out_whole() {
-    let file = repository("../shared/data/online-retail-2010-12_2011-06.csv.gz");
-    if !file.exists() {
-        // Past the capture of the test's output, so that it is seen.
-        writeln!(std::io::stderr(), "NOT TESTED: {} is missing, so its numbers were not checked", file.display())
-            .unwrap();
-        return;
-    }
+    let Some(file) = retail_file() else { return };
     there_and_back(file.to_str().unwrap(), 245_903, 3_561, 3_456).await;
 }
 

@@ -4,7 +4,7 @@
 //! - [`Postgres::own`]: a server of its own, for tests that pause it, kill it or start it again.
 //! - [`CatalogServer::start`]: the catalog service in this process, and clients of it.
 //! - [`CatalogProcess::spawn`]: the catalog service as a process, which can be killed and started again.
-//! - [`program`]: the path of a built program.
+//! - [`program`]: the path of a built program; [`operator::run`]: `orrery` run to its end.
 //!
 //! Servers end with the test process, however it ends, and take their files with them.
 
@@ -16,6 +16,7 @@
 
 mod catalog;
 mod database;
+pub(crate) mod operator;
 mod postgres;
 mod products;
 mod programs;
