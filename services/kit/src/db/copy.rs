@@ -2,12 +2,14 @@
 //! and row by row, so that a result is never held as a whole.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use sqlx::Executor as _;
 
 use super::{Database, Lease, within};
+use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -39,6 +41,9 @@ pub enum CopyEnd {
 /// What several results can be read from, one after the other, each seeing the same rows: a [`Snapshot`], or a
 /// [`Transaction`](super::Transaction) that holds the locks which keep them as they are.
 pub trait CopySource: Send {
+    /// The limits that hold here.
+    fn limits(&self) -> &Limits;
+
     /// Runs a select and gives each row to `on_row` as a tuple: for every column a 4-byte length (-1 for null) and the
     /// value in Postgres's binary format. After any other end than [`CopyEnd::Whole`] nothing more can be read from this source:
     /// its connection is closed, which ends the statement.
@@ -57,7 +62,7 @@ pub trait CopySource: Send {
 pub struct Snapshot {
     lease: Lease,
     deadline: Deadline,
-    max_result_bytes: usize,
+    limits: Arc<Limits>,
 }
 
 impl Database {
@@ -70,7 +75,7 @@ impl Database {
         let whole = deadline.bound(self.limits.transaction_timeout);
         let deadline = Deadline::after(whole);
         let lease = self.begin("begin isolation level repeatable read read only", deadline, timeout.min(whole)).await?;
-        Ok(Snapshot { lease, deadline, max_result_bytes: self.limits.max_result_bytes })
+        Ok(Snapshot { lease, deadline, limits: Arc::clone(&self.limits) })
     }
 
     /// Runs one select on its own; as [`CopySource::copy_out`].
@@ -85,7 +90,7 @@ impl Database {
         let CopyRequest { select, timeout, deadline } = request;
         let timeout = deadline.bound(timeout.min(self.limits.statement_timeout));
         let lease = self.begin("begin", deadline, timeout).await?;
-        let mut alone = Snapshot { lease, deadline, max_result_bytes: self.limits.max_result_bytes };
+        let mut alone = Snapshot { lease, deadline, limits: Arc::clone(&self.limits) };
         let end = alone.copy_out(select, on_row).await?;
         if matches!(end, CopyEnd::Whole) {
             alone.close().await?;
@@ -104,15 +109,26 @@ impl Snapshot {
         self.lease.settle();
         Ok(())
     }
+
+    /// Gives the connection back if it is good for anything; what was read stands in any case.
+    pub async fn leave(self) {
+        if let Err(error) = self.close().await {
+            tracing::debug!(%error, "a snapshot's connection was closed");
+        }
+    }
 }
 
 impl CopySource for Snapshot {
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     async fn copy_out(
         &mut self,
         select: &str,
         on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
-        self.lease.copy_out(select, self.max_result_bytes, self.deadline, on_row).await
+        self.lease.copy_out(select, self.limits.max_result_bytes, self.deadline, on_row).await
     }
 }
 

@@ -83,6 +83,10 @@ impl Transaction<'_> {
 }
 
 impl CopySource for Transaction<'_> {
+    fn limits(&self) -> &Limits {
+        self.limits
+    }
+
     async fn copy_out(
         &mut self,
         select: &str,

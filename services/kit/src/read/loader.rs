@@ -9,7 +9,7 @@ use bytes::Bytes;
 use orrery_proto::wire::Encoded;
 use tokio::sync::oneshot;
 
-use super::point::{get, put_tuple};
+use super::point::{get, put_tuple, with_parts};
 use crate::db::array::ArrayParameter;
 use crate::db::{Database, Statement};
 use crate::deadline::Deadline;
@@ -112,11 +112,16 @@ impl Loader {
         let mut running = Running { state: &self.state, ended: false };
         while let Some(batch) = running.next_batch() {
             // The callers' deadlines differ, and each stops waiting by itself.
-            let found = self.query(batch.iter().map(|(uid, _)| uid.as_str())).await;
+            let uids: Vec<&str> = batch.iter().map(|(uid, _)| uid.as_str()).collect();
+            let found = self.query(&uids).await;
             for (uid, sender) in batch {
                 // A caller who has gone does not mind.
                 let _ = sender.send(match &found {
-                    Ok(found) => found.get(uid.as_bytes()).cloned().map_or(Answer::Missing, Answer::Found),
+                    Ok(found) => match found.get(uid.as_bytes()) {
+                        Some(Some(message)) => Answer::Found(message.clone()),
+                        Some(None) => Answer::Failed,
+                        None => Answer::Missing,
+                    },
                     Err(Error::DatabaseUnavailable(_)) => Answer::Unavailable,
                     Err(_) => Answer::Failed,
                 });
@@ -124,9 +129,14 @@ impl Loader {
         }
     }
 
-    async fn query<'a>(&self, uids: impl Iterator<Item = &'a str>) -> Result<HashMap<Vec<u8>, Bytes>, Error> {
+    /// The rows of some uids as messages; those that are too large for company come without.
+    async fn query(&self, uids: &[&str]) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
+        let deadline = Deadline::after(MAX_TIME);
+        if !self.selection.parts.is_empty() {
+            return with_parts(&self.database, self.resource, &self.selection, uids, MAX_TIME, deadline).await;
+        }
         let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids))?;
-        let rows = self.database.fetch(&statement, Deadline::after(MAX_TIME)).await?;
+        let rows = self.database.fetch(&statement, deadline).await?;
         let mut found = HashMap::with_capacity(rows.len());
         let mut tuple = Vec::with_capacity(512);
         for row in &rows {
@@ -135,7 +145,7 @@ impl Loader {
             let mut body = Vec::with_capacity(tuple.len() + 64);
             self.selection.put_message(&tuple, &mut body);
             let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
-            found.insert(uid, body.into());
+            found.insert(uid, Some(body.into()));
         }
         Ok(found)
     }

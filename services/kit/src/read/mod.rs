@@ -1,16 +1,20 @@
 //! Reading: one resource or many, by key or page by page, the same way for every resource.
 //!
 //! - [`order`], [`filter`], [`view`]: what is asked for
-//! - [`scan`]: pages in key order, each a query of its own
+//! - [`scan`]: pages in order, each a query of its own
+//! - `parts`: what belongs to rows and stands in other tables
 //! - [`list`] and [`stream`]: pages as answers, with tokens
 //! - [`point`] and [`loader`]: by key
 //! - [`mod@check`]: whether keys exist
 
 pub mod check;
+mod fetch;
 pub mod filter;
+mod gathering;
 pub mod list;
 pub mod loader;
 pub mod order;
+mod parts;
 pub mod point;
 pub mod scan;
 pub mod stream;

@@ -1,6 +1,8 @@
 //! Reading by key: one row, or the rows of some uids.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use orrery_proto::wire::Encoded;
@@ -8,20 +10,25 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row as _, ValueRef as _};
 
 use super::filter::Filter;
+use super::gathering::Room;
 use super::order::Order;
+use super::parts::{self, Outcome, Owners, Parts};
 use super::scan::Scan;
 use crate::context::Context;
 use crate::db::array::ArrayParameter;
-use crate::db::{Database, Statement};
+use crate::db::sql::literal_array;
+use crate::db::{CopyEnd, CopySource as _, Database, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::mask::Reached;
-use crate::resource::select::Selection;
+use crate::resource::select::{Selection, etag};
 use crate::uid::UidKind;
 
 /// Most uids of one batch.
 const MAX_BATCH: usize = 1_000;
+/// How many bytes rows may have together with what belongs to them, beyond the first one.
+const ROOM: usize = 4 * 1024 * 1024;
 
 /// Appends a row as a tuple; its first `columns` columns.
 pub(crate) fn put_tuple(row: &PgRow, columns: usize, tuple: &mut Vec<u8>) -> Result<(), Error> {
@@ -51,14 +58,20 @@ pub async fn get(
     deadline: Deadline,
 ) -> Result<Encoded, Error> {
     kind.check(uid).map_err(|why| Error::invalid("uid", why))?;
+    let missing = || Error::NotFound { resource: resource.description.message, name: uid.to_owned() };
+    if !selection.parts.is_empty() {
+        let timeout = database.limits().statement_timeout;
+        let mut found = with_parts(database, resource, selection, &[uid], timeout, deadline).await?;
+        let body = found.remove(uid.as_bytes()).flatten().ok_or_else(missing)?;
+        return Ok(Encoded { body, tail: Bytes::new(), rows: 1 });
+    }
     let table = resource.description.table;
     let mut statement =
         Statement::new(format!("select {} from {table} as t where t.uid = $1", selection.sql), 1).bind(uid)?;
     // Masks come from callers: only the text that selects everything is sure to come again.
     statement.keep_prepared = selection.is_whole();
     let rows = database.fetch(&statement, deadline).await?;
-    let row =
-        rows.first().ok_or_else(|| Error::NotFound { resource: resource.description.message, name: uid.to_owned() })?;
+    let row = rows.first().ok_or_else(missing)?;
     Ok(Encoded { body: message(row, selection)?, tail: Bytes::new(), rows: 1 })
 }
 
@@ -69,6 +82,88 @@ pub(crate) fn message(row: &PgRow, selection: &Selection) -> Result<Bytes, Error
     let mut body = Vec::with_capacity(tuple.len() + 64);
     selection.put_message(&tuple, &mut body);
     Ok(body.into())
+}
+
+/// The rows of some uids as messages, with what belongs to them, as they stood at one moment. Those for which there was no room beside
+/// others are there without a message; there is room for a lone one.
+pub(super) async fn with_parts(
+    database: &Database,
+    resource: &'static Resource,
+    selection: &Selection,
+    uids: &[&str],
+    timeout: Duration,
+    deadline: Deadline,
+) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
+    let table = resource.description.table;
+    let whose = literal_array(uids);
+    let select = format!("select {} from {table} as t where t.uid = any({whose}) order by t.uid", selection.sql);
+    let mut snapshot = database.snapshot(timeout, deadline).await?;
+    let mut owners = Owners::default();
+    let end = snapshot.copy_out(&select, |tuple| {
+        owners.push(selection, tuple);
+        Ok(ControlFlow::Continue(()))
+    });
+    match (end.await?, uids) {
+        (CopyEnd::Broken(Error::ResultTooLarge(_) | Error::ResultRefused(_)), [uid]) => {
+            return Err(Error::RowTooLarge { resource: resource.description.message, name: (*uid).to_owned() });
+        }
+        (CopyEnd::Broken(error), _) => return Err(error),
+        (CopyEnd::Whole | CopyEnd::Stopped, _) => {}
+    }
+    let room = Room { bytes: ROOM, first_anyway: true, surplus: ROOM };
+    let mut found = HashMap::with_capacity(owners.len());
+    let (read, taken) = match parts::read(&mut snapshot, resource, &selection.parts, &owners, room).await? {
+        Outcome::Read(parts) => {
+            snapshot.leave().await;
+            let taken = parts.taken();
+            (Some(parts), taken)
+        }
+        Outcome::Fewer(_) => (None, 0),
+    };
+    for owner in 0..owners.len() {
+        let message = read.as_ref().filter(|_| owner < taken).map(|parts| joined(&owners, parts, owner).into());
+        found.insert(owners.uid(owner).to_vec(), message);
+    }
+    Ok(found)
+}
+
+/// A row's message with what belongs to it.
+fn joined(owners: &Owners, parts: &Parts, owner: usize) -> Vec<u8> {
+    let pieces = parts.of(owner);
+    let length = owners.message(owner).len() + pieces.clone().map(<[u8]>::len).sum::<usize>();
+    let mut message = Vec::with_capacity(length);
+    message.extend_from_slice(owners.message(owner));
+    pieces.for_each(|piece| message.extend_from_slice(piece));
+    message
+}
+
+/// A row as a message with all that belongs to it, and its etag, as a transaction sees them. `lock` is appended to the select: a lock
+/// on the row keeps what belongs to it as well.
+///
+/// # Errors
+/// [`Error::RowTooLarge`]; what the database says.
+pub async fn stored(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    uid: &str,
+    lock: &str,
+) -> Result<Option<(Vec<u8>, String)>, Error> {
+    let selection = Selection::whole(resource);
+    let table = resource.description.table;
+    let select =
+        Statement::new(format!("select {} from {table} as t where t.uid = $1{lock}", selection.sql), 1).bind(uid)?;
+    let rows = transaction.fetch(select).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let mut tuple = Vec::new();
+    put_tuple(row, selection.columns, &mut tuple)?;
+    let etag = etag(&tuple);
+    let mut owners = Owners::default();
+    owners.push(&selection, &tuple);
+    let room = Room { bytes: ROOM, first_anyway: true, surplus: ROOM };
+    match parts::read(transaction, resource, &selection.parts, &owners, room).await? {
+        Outcome::Read(parts) => Ok(Some((joined(&owners, &parts, 0), etag))),
+        Outcome::Fewer(_) => Err(Error::internal("a lone row had no room")),
+    }
 }
 
 /// The rows of some uids, in their order, as field 1 of the answer, and the uids without a row as field 2.

@@ -8,6 +8,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use super::fetch::Fetched;
 use super::filter::Filter;
 use super::order::{Order, Position};
 use crate::context::Context;
@@ -22,8 +23,6 @@ use crate::resource::select::{Columns, Selection};
 const FIRST_LIMIT: usize = 500;
 /// How much faster than before a page may grow.
 const GROWTH: usize = 4;
-/// How many page sizes of surplus are read and let go before the result is cut off, which costs the connection.
-const SURPLUS_PAGES: usize = 4;
 /// Rows of the first window.
 const FIRST_WINDOW: usize = 20_000;
 /// Windows grow while they take less than this, and shrink above four times of it.
@@ -94,18 +93,6 @@ pub struct Page {
     pub keys: Vec<(Vec<u8>, usize)>,
 }
 
-/// What one query brought.
-struct Fetched {
-    /// How it ended; whole if nothing was left out.
-    end: CopyEnd,
-    /// Whether rows came that are not in the page.
-    more: bool,
-    /// Whether that was because they are too large for it.
-    full: bool,
-    /// The place of the last row that was kept.
-    last: Option<Position>,
-}
-
 impl Scan {
     /// A read of what passes `filter`, in `order`, as far as `mask` wants it.
     pub fn new(context: &Context, resource: &'static Resource, mask: &[Reached], filter: Filter, order: Order) -> Self {
@@ -163,8 +150,15 @@ impl Scan {
                     let fetched = self.fetch(cursor.position.as_ref(), end.as_ref(), limit, &mut page, deadline).await;
                     (end, fetched)
                 }
-                Err(error) => (None, Fetched { end: CopyEnd::Broken(error), more: false, full: false, last: None }),
+                Err(error) => (None, Fetched::broken(error)),
             };
+            if let Some(rows) = fetched.fewer {
+                cursor.limit = rows;
+                if started.elapsed() >= self.progress_interval && page.rows > 0 {
+                    return Ok(page);
+                }
+                continue;
+            }
             let kept = page.rows - before;
             if let Some(last) = fetched.last {
                 cursor.position = Some(last);
@@ -233,61 +227,6 @@ impl Scan {
         Ok(())
     }
 
-    async fn fetch(
-        &self,
-        after: Option<&Position>,
-        up_to: Option<&Position>,
-        limit: usize,
-        page: &mut Page,
-        deadline: Deadline,
-    ) -> Fetched {
-        let order_columns = self.order.columns(self.resource).len();
-        // One row beyond the limit tells whether there is more.
-        let select = format!(
-            "select {}, {} from {} as t where {} order by {} limit {}",
-            self.selection.sql,
-            self.order.column_list(self.resource),
-            self.resource.description.table,
-            self.conditions(after, up_to),
-            self.order.order_by(self.resource),
-            limit + 1
-        );
-        let mut scratch = Vec::new();
-        let mut last = Vec::new();
-        let (mut kept, mut surplus, mut more, mut full) = (0, 0, false, false);
-        let outcome = self
-            .database
-            .copy_out(self.request(&select, deadline), |tuple| {
-                if !more && kept < limit {
-                    let before = page.body.len();
-                    self.selection.put_row(tuple, &mut scratch, &mut page.body);
-                    full = page.rows > 0 && page.body.len() > self.page_bytes;
-                    if full {
-                        page.body.truncate(before);
-                    }
-                }
-                if more || kept == limit || full {
-                    more = true;
-                    surplus += tuple.len();
-                    let enough = surplus > SURPLUS_PAGES * self.page_bytes;
-                    return Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
-                }
-                if self.keep_keys {
-                    page.keys
-                        .push((Columns::new(tuple).next().flatten().unwrap_or_default().to_vec(), page.body.len()));
-                }
-                page.rows += 1;
-                kept += 1;
-                last.clear();
-                last.extend_from_slice(self.selection.rest(tuple));
-                Ok(ControlFlow::Continue(()))
-            })
-            .await;
-        let last = (kept > 0)
-            .then(|| Columns::new(&last).take(order_columns).map(|value| value.unwrap_or_default().to_vec()).collect());
-        Fetched { end: outcome.unwrap_or_else(CopyEnd::Broken), more, full, last }
-    }
-
     /// The place `rows` rows of the order after `position`, whether they pass the filter or not; `None` if there are fewer.
     async fn window_end(
         &self,
@@ -335,14 +274,14 @@ impl Scan {
         }
     }
 
-    fn conditions(&self, after: Option<&Position>, up_to: Option<&Position>) -> String {
+    pub(super) fn conditions(&self, after: Option<&Position>, up_to: Option<&Position>) -> String {
         let mut conditions = vec![self.filter.sql()];
         conditions.extend(after.and_then(|position| self.order.after(self.resource, position)));
         conditions.extend(up_to.and_then(|position| self.order.up_to(self.resource, position)));
         conditions.join(" and ")
     }
 
-    fn request<'a>(&self, select: &'a str, deadline: Deadline) -> CopyRequest<'a> {
+    pub(super) fn request<'a>(&self, select: &'a str, deadline: Deadline) -> CopyRequest<'a> {
         CopyRequest { select, timeout: self.progress_interval, deadline }
     }
 }

@@ -1,0 +1,178 @@
+//! One query of a scan, or one per part where rows have parts: rows on their way into a page.
+
+use std::iter::once;
+use std::ops::ControlFlow;
+
+use super::gathering::Room;
+use super::order::Position;
+use super::parts::{Outcome, Owners, read};
+use super::scan::{Page, Scan};
+use crate::db::{CopyEnd, CopySource as _};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::resource::select::{Columns, put_row_of};
+
+/// How many page sizes of surplus are read and let go before the result is cut off, which costs the connection.
+const SURPLUS_PAGES: usize = 4;
+
+/// What a query brought.
+pub(super) struct Fetched {
+    /// How it ended; whole if nothing was left out.
+    pub(super) end: CopyEnd,
+    /// Whether rows came that are not in the page.
+    pub(super) more: bool,
+    /// Whether that was because they are too large for it.
+    pub(super) full: bool,
+    /// The place of the last row that was kept.
+    pub(super) last: Option<Position>,
+    /// Of how many rows it may be had, if it was too much and nothing was kept for that.
+    pub(super) fewer: Option<usize>,
+}
+
+impl Fetched {
+    fn nothing(end: CopyEnd) -> Self {
+        Self { end, more: false, full: false, last: None, fewer: None }
+    }
+
+    /// Nothing but an error.
+    pub(super) fn broken(error: Error) -> Self {
+        Self::nothing(CopyEnd::Broken(error))
+    }
+
+    fn fewer(rows: usize) -> Self {
+        Self { fewer: Some(rows), ..Self::nothing(CopyEnd::Stopped) }
+    }
+}
+
+impl Scan {
+    /// Adds at most `limit` rows to the page.
+    pub(super) async fn fetch(
+        &self,
+        after: Option<&Position>,
+        up_to: Option<&Position>,
+        limit: usize,
+        page: &mut Page,
+        deadline: Deadline,
+    ) -> Fetched {
+        // One row beyond the limit tells whether there is more.
+        let select = format!(
+            "select {}, {} from {} as t where {} order by {} limit {}",
+            self.selection.sql,
+            self.order.column_list(self.resource),
+            self.resource.description.table,
+            self.conditions(after, up_to),
+            self.order.order_by(self.resource),
+            limit + 1
+        );
+        if self.selection.parts.is_empty() {
+            self.fetch_rows(&select, limit, page, deadline).await
+        } else {
+            self.fetch_rows_with_parts(&select, limit, page, deadline).await
+        }
+    }
+
+    async fn fetch_rows(&self, select: &str, limit: usize, page: &mut Page, deadline: Deadline) -> Fetched {
+        let mut scratch = Vec::new();
+        let mut last = Vec::new();
+        let (mut kept, mut surplus, mut more, mut full) = (0, 0, false, false);
+        let outcome = self
+            .database
+            .copy_out(self.request(select, deadline), |tuple| {
+                if !more && kept < limit {
+                    let before = page.body.len();
+                    self.selection.put_row(tuple, &mut scratch, &mut page.body);
+                    full = page.rows > 0 && page.body.len() > self.page_bytes;
+                    if full {
+                        page.body.truncate(before);
+                    }
+                }
+                if more || kept == limit || full {
+                    more = true;
+                    surplus += tuple.len();
+                    let enough = surplus > SURPLUS_PAGES * self.page_bytes;
+                    return Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+                }
+                self.count(page, Columns::new(tuple).next().flatten().unwrap_or_default());
+                kept += 1;
+                last.clear();
+                last.extend_from_slice(self.selection.rest(tuple));
+                Ok(ControlFlow::Continue(()))
+            })
+            .await;
+        let last = (kept > 0).then(|| self.place(&last));
+        Fetched { end: outcome.unwrap_or_else(CopyEnd::Broken), more, full, last, fewer: None }
+    }
+
+    /// Rows and what belongs to them, as they stood at one moment: all of it or nothing.
+    async fn fetch_rows_with_parts(&self, select: &str, limit: usize, page: &mut Page, deadline: Deadline) -> Fetched {
+        let mut snapshot = match self.database.snapshot(self.progress_interval, deadline).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Fetched::broken(error),
+        };
+        let surplus_bytes = SURPLUS_PAGES * self.page_bytes;
+        let mut owners = Owners::default();
+        let (mut seen, mut surplus, mut full) = (0, 0, false);
+        let outcome = snapshot
+            .copy_out(select, |tuple| {
+                seen += 1;
+                if seen <= limit && !full {
+                    owners.push(&self.selection, tuple);
+                    let bytes = page.body.len() + owners.bytes();
+                    full = page.rows + owners.len() > 1 && bytes > self.page_bytes;
+                    if !full {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    owners.pop();
+                }
+                surplus += tuple.len();
+                // Nothing comes after the row beyond the limit.
+                let enough = surplus > surplus_bytes && seen <= limit;
+                Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })
+            .await;
+        match outcome {
+            Ok(CopyEnd::Whole) => {}
+            Ok(CopyEnd::Stopped) if owners.len() > 0 => return Fetched::fewer(owners.len()),
+            Ok(end) => return Fetched { more: seen > 0, full, ..Fetched::nothing(end) },
+            Err(error) => return Fetched::broken(error),
+        }
+        let room = Room {
+            bytes: self.page_bytes.saturating_sub(page.body.len()),
+            first_anyway: page.rows == 0,
+            surplus: surplus_bytes,
+        };
+        let parts = match read(&mut snapshot, self.resource, &self.selection.parts, &owners, room).await {
+            Ok(Outcome::Read(parts)) => parts,
+            Ok(Outcome::Fewer(rows)) => return Fetched::fewer(rows),
+            Err(error) => return Fetched::broken(error),
+        };
+        snapshot.leave().await;
+        let mut kept = 0;
+        for owner in 0..parts.taken() {
+            let before = page.body.len();
+            put_row_of(once(owners.message(owner)).chain(parts.of(owner)), &mut page.body);
+            if page.rows > 0 && page.body.len() > self.page_bytes {
+                page.body.truncate(before);
+                break;
+            }
+            self.count(page, owners.uid(owner));
+            kept += 1;
+        }
+        let last = (kept > 0).then(|| self.place(owners.rest(kept - 1)));
+        Fetched { end: CopyEnd::Whole, more: seen > kept, full: full || kept < owners.len(), last, fewer: None }
+    }
+
+    /// Counts the row that was just put into a page.
+    fn count(&self, page: &mut Page, key: &[u8]) {
+        if self.keep_keys {
+            page.keys.push((key.to_vec(), page.body.len()));
+        }
+        page.rows += 1;
+    }
+
+    /// The place of a row, from what was selected behind its own columns.
+    fn place(&self, rest: &[u8]) -> Position {
+        let columns = self.order.columns(self.resource).len();
+        Columns::new(rest).take(columns).map(|value| value.unwrap_or_default().to_vec()).collect()
+    }
+}
