@@ -9,8 +9,10 @@ use orrery_kit::read::order::Order;
 use orrery_kit::read::point;
 use orrery_kit::read::stream::{self, StreamRequest};
 use orrery_kit::read::view::{View, mask};
+use orrery_kit::resource::decode::Precondition;
 use orrery_kit::resource::select::Selection;
-use orrery_kit::write::single::{self, CreateRequest, DeleteRequest, UpdateRequest};
+use orrery_kit::write::delete::{self, DeleteRequest};
+use orrery_kit::write::single::{self, CreateRequest, UpdateRequest};
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CreateProductRequest, DeleteProductRequest,
     GetProductRequest, ListProductsRequest, Product, ProductFilter, StreamProductsRequest, UpdateProductRequest,
@@ -63,6 +65,7 @@ pub(super) async fn create(
         message: request.product.as_ref().map(Product::encode_to_vec),
         field: "product",
         request_id: &request.request_id,
+        references: 0,
         deadline: call.deadline,
     };
     Ok(call.answer(single::create(context, &PRODUCT, create).await?))
@@ -79,6 +82,7 @@ pub(super) async fn update(
         field: "product",
         mask: request.update_mask.as_ref(),
         allow_missing: request.allow_missing,
+        references: 0,
         deadline: call.deadline,
     };
     Ok(call.answer(single::update(context, &PRODUCT, update).await?))
@@ -89,11 +93,11 @@ pub(super) async fn delete(context: &Context, request: Request<DeleteProductRequ
     let request = request.into_inner();
     let delete = DeleteRequest {
         uid: request.uid,
-        etag: request.etag,
+        precondition: Precondition { etag: request.etag, revision: 0 },
         allow_missing: request.allow_missing,
         deadline: call.deadline,
     };
-    single::delete(context, &PRODUCT, delete, DEPENDENTS).await?;
+    delete::delete(context, &PRODUCT, delete, DEPENDENTS).await?;
     Ok(Response::new(()))
 }
 

@@ -6,7 +6,7 @@ use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::{Description, Resource, Rule};
 use orrery_kit::uid::UidKind;
-use orrery_kit::write::single::Dependent;
+use orrery_kit::write::delete::Dependent;
 use orrery_proto::catalog::v1::ProductFilter;
 
 /// Uids of products.

@@ -40,6 +40,15 @@ pub(super) fn entries(json: &[u8]) -> Items<'_> {
     Items { rest: json.strip_prefix(b"{").unwrap_or_default(), keyed: true }
 }
 
+/// The phase in a status as it stands in a tuple; `None` if it names none.
+pub(crate) fn phase(jsonb: &[u8]) -> Option<String> {
+    let (_version, json) = jsonb.split_first()?;
+    entries(json).find_map(|(key, value)| match value {
+        JsonValue::String(text) if *key.text() == *b"phase" => Some(String::from_utf8_lossy(&text.text()).into_owned()),
+        _ => None,
+    })
+}
+
 /// The elements of the array that `json` is; of anything else, none.
 pub(super) fn elements(json: &[u8]) -> Items<'_> {
     let json = json.trim_ascii();

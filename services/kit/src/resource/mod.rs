@@ -16,7 +16,7 @@
 
 pub mod decode;
 mod description;
-mod document;
+pub(crate) mod document;
 mod field;
 pub mod mask;
 mod new_row;

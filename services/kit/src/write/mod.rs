@@ -10,12 +10,15 @@
 //! - [`start`]: what holds for a whole stream
 //! - [`queue`]: what was received and is not committed yet
 //! - [`stream`]: the protocol of `WriteX`
-//! - [`single`]: create, update and delete
+//! - [`single`] and [`delete`]: one resource
+//! - [`locked`]: one stored row and what is demanded of it
 
 mod assignment;
 mod children;
 pub mod chunk;
 pub mod commit;
+pub mod delete;
+pub mod locked;
 mod queue;
 mod references;
 pub mod refusal;

@@ -1,24 +1,26 @@
-//! Create, update and delete of one resource. They use the statements of the chunked write with a batch of one row, and read
+//! Create and update of one resource. They use the statements of the chunked write with a batch of one row, and read
 //! back within the transaction what they return.
 
-use orrery_proto::r#type::v1::WriteMode;
+use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 use orrery_proto::wire::Encoded;
 use prost_types::FieldMask;
 use sqlx::Row as _;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::locked::Locked;
+use super::references::{Pointless, pointing_nowhere};
 use super::start::check_id;
 use super::statement::WriteStatement;
 use crate::context::Context;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
-use crate::read::point::put_tuple;
-use crate::resource::decode::{Decoded, EmptyUid, Precondition};
-use crate::resource::mask::{UpdateMask, update_mask};
-use crate::resource::select::{Columns, Selection, etag};
-use crate::resource::{Kind, Resource, TextRule};
-use crate::uid::UidKind;
+use crate::read::point::message;
+use crate::resource::decode::{Decoded, EmptyUid};
+use crate::resource::document::phase;
+use crate::resource::mask::{Reach, UpdateMask, update_mask};
+use crate::resource::select::{Columns, Selection};
+use crate::resource::{Kind, Resource};
 
 /// How often a write that gave way to another transaction is tried.
 const ATTEMPTS: u32 = 4;
@@ -32,6 +34,8 @@ pub struct CreateRequest<'a> {
     pub field: &'static str,
     /// Makes a retry safe; may be empty.
     pub request_id: &'a str,
+    /// Whether what it points at must exist; by default it must.
+    pub references: i32,
     /// Until when.
     pub deadline: Deadline,
 }
@@ -47,19 +51,8 @@ pub struct UpdateRequest<'a> {
     pub mask: Option<&'a FieldMask>,
     /// Whether a missing one is created.
     pub allow_missing: bool,
-    /// Until when.
-    pub deadline: Deadline,
-}
-
-/// A delete.
-#[derive(Clone, Debug)]
-pub struct DeleteRequest {
-    /// Which.
-    pub uid: String,
-    /// The etag that it must have; empty if any will do.
-    pub etag: String,
-    /// Whether a missing one is no error.
-    pub allow_missing: bool,
+    /// Whether what it points at must exist; by default it must.
+    pub references: i32,
     /// Until when.
     pub deadline: Deadline,
 }
@@ -100,7 +93,7 @@ fn decode(
 }
 
 /// Runs `work` again when it gave way to another transaction.
-async fn retried<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
+pub(super) async fn retried<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -122,14 +115,20 @@ pub async fn create(
     resource: &'static Resource,
     request: CreateRequest<'_>,
 ) -> Result<Encoded, Error> {
-    let CreateRequest { message, field, request_id, deadline } = request;
+    let CreateRequest { message, field, request_id, deadline, .. } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let incoming = decode(resource, message.as_deref(), field, EmptyUid::Make, None)?;
     if !incoming.decoded.precondition.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
+    if incoming.decoded.precondition.revision != 0 {
+        return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
+    }
     let digest = incoming.digest();
     let Incoming { tuple, uid, .. } = incoming;
+    let phase = phase_asked_for(resource, &tuple, &UpdateMask::Populated);
+    check_phase(resource, &uid, phase.as_deref(), None)?;
+    check_references(context, resource, field, request.references, &tuple, deadline).await?;
     let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
     retried(deadline, || {
         let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
@@ -199,30 +198,67 @@ async fn read_back(
     resource: &'static Resource,
     uid: &str,
 ) -> Result<Encoded, Error> {
-    match stored(transaction, resource, uid, "").await? {
-        Some((body, _)) => Ok(Encoded { body: body.into(), rows: 1, ..Encoded::default() }),
-        None => Err(Error::NotFound { resource: resource.description.message, name: uid.to_owned() }),
-    }
-}
-
-/// A row as a message, and its etag. `lock` is appended to the select.
-async fn stored(
-    transaction: &mut Transaction<'_>,
-    resource: &'static Resource,
-    uid: &str,
-    lock: &str,
-) -> Result<Option<(Vec<u8>, String)>, Error> {
     let selection = Selection::whole(resource);
     let table = resource.description.table;
-    let select =
-        Statement::new(format!("select {} from {table} as t where t.uid = $1{lock}", selection.sql), 1).bind(uid)?;
+    let select = Statement::new(format!("select {} from {table} as t where t.uid = $1", selection.sql), 1).bind(uid)?;
     let rows = transaction.fetch(select).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let mut tuple = Vec::new();
-    put_tuple(row, selection.columns, &mut tuple)?;
-    let mut body = Vec::new();
-    selection.put_message(&tuple, &mut body);
-    Ok(Some((body, etag(&tuple))))
+    let missing = || Error::NotFound { resource: resource.description.message, name: uid.to_owned() };
+    let body = message(rows.first().ok_or_else(missing)?, &selection)?;
+    Ok(Encoded { body, rows: 1, ..Encoded::default() })
+}
+
+/// Checks that what the resource points at in another slice exists.
+async fn check_references(
+    context: &Context,
+    resource: &'static Resource,
+    field: &str,
+    check: i32,
+    tuple: &[u8],
+    deadline: Deadline,
+) -> Result<(), Error> {
+    match ReferenceCheck::try_from(check) {
+        Err(_) => return Err(Error::invalid("reference_check", "is no ReferenceCheck")),
+        Ok(ReferenceCheck::Accept) => return Ok(()),
+        Ok(ReferenceCheck::Reject | ReferenceCheck::Unspecified) => {}
+    }
+    let pointless = pointing_nowhere(context, resource, &[tuple], deadline).await?;
+    pointless.into_iter().next().map_or(Ok(()), |Pointless { path, target, .. }| {
+        let violation = Violation::new(format!("{field}.{path}"), format!("{target} does not exist"));
+        Err(Error::ReferenceMissing(violation))
+    })
+}
+
+/// The phase that a write of a resource with a lifecycle would give to the stored row; `None` if it leaves it.
+fn phase_asked_for(resource: &Resource, tuple: &[u8], mask: &UpdateMask) -> Option<String> {
+    let lifecycle = resource.lifecycle()?;
+    let field = resource.fields.iter().position(|field| matches!(field.kind, Kind::Status { .. }))?;
+    let said = resource
+        .input_position(resource.fields[field].name)
+        .and_then(|place| Columns::new(tuple).nth(place).flatten())
+        .and_then(phase);
+    let cleared = match mask {
+        UpdateMask::Populated => false,
+        UpdateMask::Paths(paths) => {
+            let reach = paths.iter().find(|path| path.field == field).map(|path| &path.reach)?;
+            match reach {
+                Reach::Whole => true,
+                Reach::Details { phase } => *phase,
+                Reach::Keys(keys) => keys.iter().any(|key| key == "phase"),
+            }
+        }
+    };
+    said.or_else(|| cleared.then(|| lifecycle.initial.to_owned()))
+}
+
+/// Refuses a single write that would move a resource along its lifecycle, or create it elsewhere than at the beginning.
+fn check_phase(resource: &Resource, uid: &str, asked: Option<&str>, stored: Option<&str>) -> Result<(), Error> {
+    let (Some(lifecycle), Some(asked)) = (resource.lifecycle(), asked) else { return Ok(()) };
+    let present = stored.unwrap_or(lifecycle.initial);
+    if asked == present {
+        return Ok(());
+    }
+    let (name, from, to) = (uid.to_owned(), present.to_owned(), asked.to_owned());
+    Err(Error::PhaseForbids { resource: resource.description.message, name, from, to })
 }
 
 /// Changes one resource and returns it.
@@ -234,23 +270,32 @@ pub async fn update(
     resource: &'static Resource,
     request: UpdateRequest<'_>,
 ) -> Result<Encoded, Error> {
-    let UpdateRequest { message, field, mask, allow_missing, deadline } = request;
+    let UpdateRequest { message, field, mask, allow_missing, references, deadline } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
-    let Incoming { tuple, uid, decoded: Decoded { precondition: Precondition { etag, .. }, .. } } =
+    let Incoming { tuple, uid, decoded: Decoded { precondition, .. } } =
         decode(resource, message.as_deref(), field, EmptyUid::Refuse, (!allow_missing).then_some(&mask))?;
+    check_references(context, resource, field, references, &tuple, deadline).await?;
+    let phase = phase_asked_for(resource, &tuple, &mask);
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
     let statement = WriteStatement::new(resource, mode, &mask);
     retried(deadline, || {
-        let (statement, tuple, uid, etag) = (statement.clone(), tuple.clone(), uid.clone(), etag.clone());
+        let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
+        let (precondition, phase) = (precondition.clone(), phase.clone());
         context.database.transaction(deadline, move |transaction| {
             Box::pin(async move {
-                if !etag.is_empty() {
-                    match stored(transaction, resource, &uid, " for update").await? {
-                        Some((_, stored)) if stored == etag => {}
+                if !precondition.is_none() || phase.is_some() {
+                    match Locked::of(transaction, resource, &uid).await? {
+                        Some(stored) => {
+                            stored.check(resource, &uid, &precondition)?;
+                            check_phase(resource, &uid, phase.as_deref(), Some(&stored.phase))?;
+                        }
                         None if !allow_missing => {
                             return Err(Error::NotFound { resource: resource.description.message, name: uid });
                         }
-                        _ => return Err(Error::EtagMismatch { resource: resource.description.message, name: uid }),
+                        None => {
+                            Locked::default().check(resource, &uid, &precondition)?;
+                            check_phase(resource, &uid, phase.as_deref(), None)?;
+                        }
                     }
                 }
                 let written = statement.run(transaction, &[&tuple]).await?;
@@ -262,84 +307,4 @@ pub async fn update(
         })
     })
     .await
-}
-
-/// Deletes one resource, after what the service says must go with it.
-///
-/// # Errors
-/// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::EtagMismatch`].
-pub async fn delete(
-    context: &Context,
-    resource: &'static Resource,
-    request: DeleteRequest,
-    dependents: &'static [Dependent],
-) -> Result<(), Error> {
-    let kind = own_kind(resource).ok_or_else(|| Error::internal("the resource has no uid"))?;
-    kind.check(&request.uid).map_err(|why| Error::invalid("uid", why))?;
-    if request.etag.contains('\0') {
-        return Err(Error::Invalid(vec![Violation::new("etag", "must not hold NUL characters")]));
-    }
-    let deadline = request.deadline;
-    retried(deadline, || {
-        let DeleteRequest { uid, etag, allow_missing, .. } = request.clone();
-        context.database.transaction(deadline, move |transaction| {
-            Box::pin(async move {
-                let Some((_, stored)) = stored(transaction, resource, &uid, " for update").await? else {
-                    let missing = Error::NotFound { resource: resource.description.message, name: uid };
-                    return if allow_missing { Ok(Ending::RollBack(())) } else { Err(missing) };
-                };
-                if !etag.is_empty() && stored != etag {
-                    return Err(Error::EtagMismatch { resource: resource.description.message, name: uid });
-                }
-                for dependent in dependents {
-                    dependent.delete(transaction, &uid).await?;
-                }
-                let table = resource.description.table;
-                let delete = Statement::new(format!("delete from {table} where uid = $1"), 1).bind(&uid)?;
-                transaction.fetch(delete).await?;
-                Ok(Ending::Commit(()))
-            })
-        })
-    })
-    .await
-}
-
-fn own_kind(resource: &Resource) -> Option<UidKind> {
-    resource.fields.iter().find_map(|field| match field.kind {
-        Kind::Text(TextRule::Uid(kind, true)) => Some(kind),
-        _ => None,
-    })
-}
-
-/// Rows of another table of the slice that go when the resource they belong to goes.
-#[derive(Debug)]
-pub struct Dependent {
-    /// The table.
-    pub table: &'static str,
-    /// Its column that names the owner, the first of its key.
-    pub owner: &'static str,
-}
-
-impl Dependent {
-    /// Deletes an owner's rows, a bounded number at a time.
-    async fn delete(&self, transaction: &mut Transaction<'_>, uid: &str) -> Result<(), Error> {
-        const BATCH: usize = 1_000;
-        let (table, owner) = (self.table, self.owner);
-        loop {
-            let delete = Statement::new(
-                format!(
-                    "with gone as (delete from {table} where ctid = any (array(\
-                     select ctid from {table} where {owner} = $1 limit {BATCH} for update)) returning 1) \
-                     select count(*) from gone"
-                ),
-                BATCH,
-            )
-            .bind(uid)?;
-            let rows = transaction.fetch(delete).await?;
-            let deleted: i64 = rows.first().ok_or_else(|| Error::internal("a delete returned no count"))?.try_get(0)?;
-            if deleted < BATCH as i64 {
-                return Ok(());
-            }
-        }
-    }
 }
