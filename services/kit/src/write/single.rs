@@ -15,11 +15,11 @@ use crate::context::Context;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
-use crate::read::point::message;
+use crate::read::point::stored;
 use crate::resource::decode::{Decoded, EmptyUid};
 use crate::resource::document::phase;
 use crate::resource::mask::{Reach, UpdateMask, update_mask};
-use crate::resource::select::{Columns, Selection};
+use crate::resource::select::Columns;
 use crate::resource::{Kind, Resource};
 
 /// How often a write that gave way to another transaction is tried.
@@ -198,13 +198,10 @@ async fn read_back(
     resource: &'static Resource,
     uid: &str,
 ) -> Result<Encoded, Error> {
-    let selection = Selection::whole(resource);
-    let table = resource.description.table;
-    let select = Statement::new(format!("select {} from {table} as t where t.uid = $1", selection.sql), 1).bind(uid)?;
-    let rows = transaction.fetch(select).await?;
-    let missing = || Error::NotFound { resource: resource.description.message, name: uid.to_owned() };
-    let body = message(rows.first().ok_or_else(missing)?, &selection)?;
-    Ok(Encoded { body, rows: 1, ..Encoded::default() })
+    match stored(transaction, resource, uid, "").await? {
+        Some((body, _)) => Ok(Encoded { body: body.into(), rows: 1, ..Encoded::default() }),
+        None => Err(Error::NotFound { resource: resource.description.message, name: uid.to_owned() }),
+    }
 }
 
 /// Checks that what the resource points at in another slice exists.
