@@ -166,7 +166,7 @@ impl<'a> Gathering<'a> {
             return;
         }
         if in_order && self.used > room.bytes {
-            self.give_up();
+            self.given_up = true;
         } else if self.used > room.bytes + room.surplus {
             self.fewer = Some(uids.len() / 2);
         }
@@ -177,12 +177,6 @@ impl<'a> Gathering<'a> {
         self.owner == 0 && self.reading.room.first_anyway && self.reading.in_order
     }
 
-    /// Gives up this owner and those after it.
-    fn give_up(&mut self) {
-        self.given_up = true;
-        self.children.bytes.truncate(self.children.ends.last().copied().unwrap_or_default());
-    }
-
     /// Gives up the owner whose rows were coming, because not all of them came.
     pub(super) fn give_up_from_here(&mut self) {
         if self.given_up || self.fewer.is_some() {
@@ -191,7 +185,7 @@ impl<'a> Gathering<'a> {
         } else if self.owner == 0 {
             self.fewer = Some(1);
         } else {
-            self.give_up();
+            self.given_up = true;
         }
     }
 
@@ -209,3 +203,6 @@ impl<'a> Gathering<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,3 +109,67 @@ fn integer(value: &[u8]) -> Option<i64> {
         _ => Some(i64::from_be_bytes(value.try_into().ok()?)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Description, Field, IntegerRule, TextRule, TimestampRule};
+
+    static DESCRIPTION: Description = Description {
+        key: &["owner", "uid"],
+        natural_order: &["owner", "number", "uid"],
+        ..Description::new("test.Line", "test.line")
+    };
+
+    fn resource() -> Resource {
+        let text = Kind::Text(TextRule::Free { max_bytes: 100, nullable: true });
+        let integer = Kind::Integer(IntegerRule { min: 1, max: 9, big: false, zero_is_null: true });
+        let field = |name, number, kind| Field { name, number, kind, key: number < 3, computed: false };
+        Resource {
+            description: &DESCRIPTION,
+            fields: vec![
+                field("owner", 1, text),
+                field("uid", 2, text),
+                field("number", 3, integer),
+                field("sum", 4, integer),
+                field("create_ts", 5, Kind::Timestamp(TimestampRule::Created)),
+            ],
+            parts: Vec::new(),
+            plural: "lines",
+        }
+    }
+
+    fn place(number: &[u8]) -> Position {
+        vec![b"o'1".to_vec(), number.to_vec(), b"l".to_vec()]
+    }
+
+    #[test]
+    fn the_natural_order_is_the_descriptions() {
+        let (order, resource) = (Order::NATURAL, resource());
+        assert_eq!(order.order_by(&resource), "t.owner, t.number, t.uid");
+        for (number, literal) in
+            [(&(-7_i32).to_be_bytes()[..], "-7"), (&(1_i64 << 40).to_be_bytes()[..], "1099511627776")]
+        {
+            let after = format!("(t.owner, t.number, t.uid) > ('o''1', {literal}, 'l')");
+            assert_eq!(order.after(&resource, &place(number)), Some(after));
+        }
+        let up_to = "(t.owner, t.number, t.uid) <= ('o''1', 5, 'l')".to_owned();
+        assert_eq!(order.up_to(&resource, &place(&5_i32.to_be_bytes())), Some(up_to));
+    }
+
+    #[test]
+    fn another_order_ends_in_the_key() {
+        let resource = resource();
+        let order = Order::parse(&resource, &["create_ts"], "create_ts desc").expect("an order");
+        assert_eq!(order.order_by(&resource), "t.create_ts desc, t.owner desc, t.uid desc");
+    }
+
+    #[test]
+    fn what_is_no_place_is_none() {
+        let resource = resource();
+        for number in [&b""[..], b"abc", b"abcdefghi"] {
+            assert_eq!(Order::NATURAL.after(&resource, &place(number)), None);
+        }
+        assert_eq!(Order::NATURAL.after(&resource, &place(&[0; 4])[..2].to_vec()), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! Which rows of a part are kept.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::resource::select::Selection;
+use crate::resource::{Description, Field, Kind, Resource, TextRule};
+
+static CHILD: LazyLock<Resource> = LazyLock::new(|| {
+    static DESCRIPTION: Description =
+        Description { key: &["owner", "name"], ..Description::new("test.Child", "test.child") };
+    let text = Kind::Text(TextRule::Free { max_bytes: 100, nullable: true });
+    let field = |name, number, key| Field { name, number, kind: text, key, computed: false };
+    Resource {
+        description: &DESCRIPTION,
+        fields: vec![field("owner", 1, true), field("name", 2, true)],
+        parts: Vec::new(),
+        plural: "children",
+    }
+});
+
+/// Sizes of an owner and of its children's names.
+type Owner = (usize, Vec<usize>);
+
+fn part() -> SelectedPart {
+    SelectedPart { number: 5, resource: &CHILD, selection: Selection::whole(&CHILD) }
+}
+
+fn tuple(values: &[&str]) -> Vec<u8> {
+    let values = values.iter().map(|value| [&(value.len() as i32).to_be_bytes()[..], value.as_bytes()].concat());
+    values.collect::<Vec<_>>().concat()
+}
+
+fn uid(rank: usize) -> String {
+    format!("owner{rank:03}")
+}
+
+fn reading(owners: &[Owner], room: Room, in_order: bool) -> Reading {
+    Reading {
+        message: "test.Owner",
+        uids: (0..owners.len()).map(uid).collect(),
+        sizes: owners.iter().map(|(size, _)| *size).collect(),
+        in_order,
+        room,
+        first_bytes: 0,
+    }
+}
+
+/// The rows of all owners, in order, with their places behind them.
+fn rows(owners: &[Owner]) -> Vec<Vec<u8>> {
+    let of = |(rank, (_, children)): (usize, &Owner)| {
+        let row = move |&size: &usize| tuple(&[&uid(rank), &"x".repeat(size), &uid(rank), "place"]);
+        children.iter().map(row).collect::<Vec<_>>()
+    };
+    owners.iter().enumerate().flat_map(of).collect()
+}
+
+/// What one owner's children are within its message.
+fn fields(rank: usize, owner: &Owner) -> Vec<u8> {
+    let (part, mut out) = (part(), Vec::new());
+    for &size in &owner.1 {
+        let tuple = tuple(&[&uid(rank), &"x".repeat(size)]);
+        part.selection.put_field(part.number, &tuple, &mut Vec::new(), &mut out);
+    }
+    out
+}
+
+/// How many owners fit, the first one perhaps however large it is.
+fn fitting(owners: &[Owner], room: Room) -> usize {
+    let mut used = 0;
+    for (rank, owner) in owners.iter().enumerate() {
+        used += owner.0 + fields(rank, owner).len();
+        if used > room.bytes && !(rank == 0 && room.first_anyway) {
+            return rank;
+        }
+    }
+    owners.len()
+}
+
+fn owners(least: usize) -> impl Strategy<Value = Vec<Owner>> {
+    proptest::collection::vec((1..40_usize, proptest::collection::vec(1..40_usize, 0..5)), least..7)
+}
+
+proptest! {
+    #[test]
+    fn the_first_owners_that_fit_are_taken_whole(
+        owners in owners(1), extra in 0..400_usize, first_anyway: bool, surplus in 0..200_usize
+    ) {
+        let bytes = owners.iter().map(|owner| owner.0).sum::<usize>() + extra;
+        let room = Room { bytes, first_anyway, surplus };
+        let (reading, part) = (reading(&owners, room, true), part());
+        let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+        let taken = fitting(&owners, room);
+        let mut broken = false;
+        for row in rows(&owners) {
+            if gathering.take(&row).unwrap().is_break() {
+                broken = true;
+                break;
+            }
+        }
+        // What is let go by begins with the row that was too much, which may be in the middle of its owner.
+        let past: usize = rows(&owners[taken..]).iter().map(Vec::len).sum();
+        prop_assert!(!broken || past > surplus);
+        let (children, _) = gathering.finish().unwrap();
+        prop_assert_eq!(children.owners(), taken);
+        for (rank, owner) in owners[..taken].iter().enumerate() {
+            prop_assert_eq!(children.of(rank), &fields(rank, owner)[..]);
+        }
+    }
+
+    #[test]
+    fn owners_in_another_order_are_taken_all_or_not_at_all(owners in owners(2), bytes in 0..400_usize, surplus in 0..200_usize) {
+        let room = Room { bytes, first_anyway: true, surplus };
+        let (reading, part) = (reading(&owners, room, false), part());
+        let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+        for row in rows(&owners) {
+            if gathering.take(&row).unwrap().is_break() {
+                break;
+            }
+        }
+        let all: usize = owners.iter().enumerate().map(|(rank, owner)| owner.0 + fields(rank, owner).len()).sum();
+        match gathering.finish() {
+            Ok((children, _)) => prop_assert_eq!(children.owners(), owners.len()),
+            Err(fewer) => {
+                prop_assert!(all > bytes + surplus);
+                prop_assert_eq!(fewer, owners.len() / 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_owner_whose_rows_may_be_incomplete_is_given_up() {
+    let owners = [(10, vec![5, 5]), (10, vec![5]), (10, vec![])];
+    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0 };
+    let (reading, part) = (reading(&owners, room, true), part());
+    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    for row in rows(&owners) {
+        assert!(gathering.take(&row).unwrap().is_continue());
+    }
+    gathering.give_up_from_here();
+    let (children, _) = gathering.finish().unwrap();
+    assert_eq!(children.owners(), 1);
+    assert_eq!(children.of(0), &fields(0, &owners[0])[..]);
+}
+
+#[test]
+fn the_first_owner_is_tried_alone_if_its_rows_may_be_incomplete() {
+    let owners = [(10, vec![5, 5]), (10, vec![])];
+    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0 };
+    let (reading, part) = (reading(&owners, room, true), part());
+    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    for row in rows(&owners) {
+        assert!(gathering.take(&row).unwrap().is_continue());
+    }
+    gathering.give_up_from_here();
+    assert_eq!(gathering.finish(), Err(1));
+}
+
+#[test]
+fn in_another_order_no_owner_may_be_large() {
+    let owners = [(10, vec![40, 40]), (10, vec![])];
+    let room = Room { bytes: 50, first_anyway: true, surplus: 10 };
+    let (reading, part) = (reading(&owners, room, false), part());
+    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    assert!(gathering.take(&rows(&owners)[0]).unwrap().is_break());
+    assert_eq!(gathering.finish(), Err(1));
+}
+
+#[test]
+fn an_owner_beyond_the_limit_of_a_result_is_named() {
+    let owners = [(10, vec![40, 40])];
+    let room = Room { bytes: 1, first_anyway: true, surplus: 0 };
+    let (reading, part) = (reading(&owners, room, true), part());
+    let rows = rows(&owners);
+    let mut gathering = Gathering::new(&reading, &part, rows.concat().len() - 1);
+    assert!(gathering.take(&rows[0]).unwrap().is_continue());
+    let refused = gathering.take(&rows[1]).unwrap_err();
+    assert!(matches!(refused, Error::RowTooLarge { resource: "test.Owner", ref name } if *name == uid(0)));
+}
+
+#[test]
+fn a_lone_owner_knows_where_its_last_row_stands() {
+    let owners = [(10, vec![1, 2])];
+    let room = Room { bytes: 1, first_anyway: true, surplus: 0 };
+    let (reading, part) = (reading(&owners, room, true), part());
+    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    for row in rows(&owners) {
+        assert!(gathering.take(&row).unwrap().is_continue());
+    }
+    assert_eq!(gathering.place(), [uid(0).into_bytes(), b"place".to_vec()]);
+    assert_eq!(gathering.seen(), 2);
+}
+
+#[test]
+fn a_row_of_nobody_is_a_fault() {
+    let owners = [(10, vec![1]), (10, vec![1])];
+    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0 };
+    let (reading, part) = (reading(&owners, room, true), part());
+    let mut rows = rows(&owners);
+    rows.reverse();
+    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    assert!(gathering.take(&rows[0]).unwrap().is_continue());
+    assert!(matches!(gathering.take(&rows[1]), Err(Error::Internal(_))));
+}
