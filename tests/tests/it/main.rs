@@ -16,6 +16,7 @@ mod lists;
 mod loader;
 mod metrics;
 mod migrations;
+mod orders;
 mod outages;
 mod plans;
 mod point_reads;

@@ -12,16 +12,13 @@ use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
+use tonic::transport::Channel;
 
+use super::serving::{LARGEST_MESSAGE, channel, until_healthy};
 use super::{TestDatabase, program};
 
-const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
-/// What the clients of tests accept: larger than any page.
-const LARGEST_MESSAGE: usize = 64 << 20;
+/// The service's name, as health knows it.
+const NAME: &str = orrery_catalog::SERVICE_NAMES[0];
 
 /// `orrery_catalog::run` on a free port, as the catalog's own role. Dropping it ends it at once.
 pub(crate) struct CatalogServer {
@@ -47,7 +44,7 @@ impl CatalogServer {
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(orrery_catalog::run(config, listener, shutdown.clone()));
         let server = Self { address, channel: channel(address), shutdown, task };
-        until_healthy(&server.channel).await;
+        until_healthy(&server.channel, NAME).await;
         server
     }
 
@@ -108,7 +105,7 @@ impl CatalogProcess {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let child = run(address, &url, &arguments, &log);
         let process = Self { child, address, url, arguments, log };
-        until_healthy(&channel(address)).await;
+        until_healthy(&channel(address), NAME).await;
         process
     }
 
@@ -137,7 +134,7 @@ impl CatalogProcess {
     pub(crate) async fn restart(&mut self) {
         self.kill();
         self.child = run(self.address, &self.url, &self.arguments, &self.log);
-        until_healthy(&channel(self.address)).await;
+        until_healthy(&channel(self.address), NAME).await;
     }
 
     /// The most memory that it had resident so far, in bytes. Linux only.
@@ -172,27 +169,8 @@ fn run(address: SocketAddr, url: &str, arguments: &[String], log: &PathBuf) -> C
         .unwrap()
 }
 
-/// A connection that is opened when it is first used.
-fn channel(address: SocketAddr) -> Channel {
-    Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
-}
-
 fn client(channel: Channel) -> CatalogServiceClient<Channel> {
     CatalogServiceClient::new(channel)
         .max_decoding_message_size(LARGEST_MESSAGE)
         .max_encoding_message_size(LARGEST_MESSAGE)
-}
-
-async fn until_healthy(channel: &Channel) {
-    let wait = async {
-        loop {
-            let request = HealthCheckRequest { service: orrery_catalog::SERVICE_NAMES[0].to_owned() };
-            let answer = HealthClient::new(channel.clone()).check(request).await;
-            if answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(HEALTH_PATIENCE, wait).await.expect("the catalog service becomes healthy");
 }

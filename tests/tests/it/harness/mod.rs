@@ -3,6 +3,7 @@
 //! - [`TestDatabase::create`]: a migrated database of its own for each test, within milliseconds, on one server that all tests share.
 //! - [`Postgres::own`]: a server of its own, for tests that pause it, kill it or start it again.
 //! - [`CatalogServer::start`]: the catalog service in this process, and clients of it.
+//! - [`OrdersServer::start`]: the orders service in this process, and clients of it.
 //! - [`CatalogProcess::spawn`]: the catalog service as a process, which can be killed and started again.
 //! - [`program`]: the path of a built program; [`operator::run`]: `orrery` run to its end.
 //!
@@ -17,14 +18,17 @@
 mod catalog;
 mod database;
 pub(crate) mod operator;
+mod orders;
 mod postgres;
 mod products;
 mod programs;
 pub(crate) mod raw;
 mod refusal;
+mod serving;
 
 pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;
+pub(crate) use orders::{OrdersServer, line, order, order_uid, status};
 pub(crate) use orrery::cluster::Role;
 pub(crate) use postgres::Postgres;
 pub(crate) use products::{metric, product, run, seed, timestamp, uid, uids};

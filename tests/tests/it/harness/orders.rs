@@ -1,0 +1,113 @@
+//! The orders service for tests, in this process, and orders for it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use orrery::cluster::Role;
+use orrery_kit::config::Configuration as _;
+use orrery_orders::config::OrdersConfig;
+use orrery_proto::orders::v1::orders_service_client::OrdersServiceClient;
+use orrery_proto::orders::v1::{LineItem, Order};
+use orrery_proto::r#type::v1::Status;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use super::TestDatabase;
+use super::serving::{LARGEST_MESSAGE, channel, until_healthy};
+
+/// `orrery_orders::run` on a free port, as the slice's own role. Dropping it ends it at once.
+pub(crate) struct OrdersServer {
+    address: SocketAddr,
+    channel: Channel,
+    shutdown: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl OrdersServer {
+    /// Serves `database` with the default configuration, without a catalog, and waits until it is healthy.
+    pub(crate) async fn start(database: &TestDatabase) -> Self {
+        Self::start_with(database, |_| ()).await
+    }
+
+    /// As [`start`](Self::start), with settings changed by `change`.
+    pub(crate) async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut OrdersConfig)) -> Self {
+        let mut config = OrdersConfig::for_database(&database.url(Role::Orders)).unwrap();
+        config.service.server.drain_timeout = Duration::from_secs(2);
+        // Nobody listens there.
+        config.catalog.address = "127.0.0.1:1".parse().unwrap();
+        change(&mut config);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(orrery_orders::run(config, listener, shutdown.clone()));
+        let server = Self { address, channel: channel(address), shutdown, task };
+        until_healthy(&server.channel, orrery_orders::SERVICE_NAMES[0]).await;
+        server
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A connection to it, shared by all who ask.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A client on the shared connection.
+    pub(crate) fn client(&self) -> OrdersServiceClient<Channel> {
+        client(self.channel())
+    }
+
+    /// A client on a connection of its own.
+    pub(crate) fn separate_client(&self) -> OrdersServiceClient<Channel> {
+        client(channel(self.address))
+    }
+
+    /// Asks it to drain, and returns what `run` returned.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        (&mut self.task).await.unwrap()
+    }
+}
+
+impl Drop for OrdersServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn client(channel: Channel) -> OrdersServiceClient<Channel> {
+    OrdersServiceClient::new(channel)
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE)
+}
+
+/// The uid of order number `number`; uids sort as their numbers do.
+pub(crate) fn order_uid(number: usize) -> String {
+    format!("ord_{number:07}")
+}
+
+/// A draft with one line that names no product: 2 of 1.50.
+pub(crate) fn order(uid: &str) -> Order {
+    Order {
+        uid: uid.to_owned(),
+        customer_id: "17850".to_owned(),
+        currency_code: "GBP".to_owned(),
+        line_items: vec![line("85123A", 2, "1.50")],
+        ..Order::default()
+    }
+}
+
+/// A line that names no product.
+pub(crate) fn line(sku: &str, quantity: i32, unit_price: &str) -> LineItem {
+    LineItem { sku: sku.to_owned(), quantity, unit_price: unit_price.to_owned(), ..LineItem::default() }
+}
+
+/// A status of that phase and nothing else.
+pub(crate) fn status(phase: &str) -> Status {
+    Status { phase: phase.to_owned(), details: None }
+}

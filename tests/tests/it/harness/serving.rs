@@ -1,0 +1,33 @@
+//! Connections to services under test.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
+/// What the clients of tests accept: larger than any page.
+pub(crate) const LARGEST_MESSAGE: usize = 64 << 20;
+
+/// A connection that is opened when it is first used.
+pub(crate) fn channel(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
+}
+
+/// Waits until the service of that name is healthy.
+pub(crate) async fn until_healthy(channel: &Channel, service: &str) {
+    let wait = async {
+        loop {
+            let request = HealthCheckRequest { service: service.to_owned() };
+            let answer = HealthClient::new(channel.clone()).check(request).await;
+            if answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(HEALTH_PATIENCE, wait).await.expect("the service becomes healthy");
+}
