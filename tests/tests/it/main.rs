@@ -11,6 +11,7 @@ mod foreign_rows;
 mod harness;
 mod health;
 mod import;
+mod import_orders;
 mod label_selector;
 mod lists;
 mod loader;

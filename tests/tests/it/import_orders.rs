@@ -1,0 +1,270 @@
+//! `orrery import orders` and `orrery export orders` as programs, against a real orders service: a shop's orders go in exactly, once,
+//! and come out as they went in.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use sqlx::PgPool;
+
+use crate::harness::operator::{retail_file, run, thousands};
+use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase};
+
+const RETAIL: &str = "--mapping=deploy/examples/online-retail-orders.toml";
+
+/// What a file of invoice lines comes to.
+struct Expected {
+    orders: u64,
+    returned: i64,
+    lines: u64,
+    total: &'static str,
+    quantity: i64,
+}
+
+/// Every row of every table with its times, as text.
+async fn contents(pool: &PgPool) -> Vec<String> {
+    let query = "
+        select order_header::text       from orders.order_header    union all
+        select order_line_item::text    from orders.order_line_item union all
+        select order_address::text      from orders.order_address   union all
+        select order_summary::text      from orders.order_summary   order by 1";
+    sqlx::query_scalar(query).fetch_all(pool).await.unwrap()
+}
+
+async fn is_stored(pool: &PgPool, expected: &Expected) {
+    let headers: (i64, i64) = sqlx::query_as(
+        "select count(*), count(*) filter (where status ->> 'phase' = 'returned') from orders.order_header",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(headers, (expected.orders as i64, expected.returned));
+    let lines: (i64, String, i64) =
+        sqlx::query_as("select count(*), sum(quantity * unit_price)::text, sum(quantity) from orders.order_line_item")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    assert_eq!(lines, (expected.lines as i64, expected.total.to_owned(), expected.quantity));
+    let sums: (i64, i64, String, i64) = sqlx::query_as(
+        "select count(*), sum(line_count)::bigint, sum(total)::text, sum(quantity)::bigint from orders.order_summary",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    let orders = expected.orders as i64;
+    assert_eq!(sums, (orders, expected.lines as i64, expected.total.to_owned(), expected.quantity));
+    // What is numbered is numbered in the order of the file, without gaps.
+    let gaps: i64 = sqlx::query_scalar(
+        "select count(*) from (select max(line_number) as last, count(*) as lines from orders.order_line_item group by order_uid) as o
+          where last <> lines",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(gaps, 0);
+}
+
+/// An export's lines without what a service sets anew.
+fn kept(file: &Path) -> Vec<serde_json::Value> {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.retain(|name, _| name != "update_ts" && name != "etag");
+                fields.values_mut().for_each(strip);
+            }
+            serde_json::Value::Array(values) => values.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut lines: Vec<serde_json::Value> =
+        std::fs::read_to_string(file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.iter_mut().for_each(strip);
+    lines
+}
+
+/// Imports a file of invoice lines twice, exports it and imports the export: the numbers are right, and only the first time
+/// changes anything. The export makes the same orders in an empty database.
+async fn there_and_back(file: &str, expected: Expected) {
+    let database = TestDatabase::create().await;
+    let server = OrdersServer::start(&database).await;
+    let pool = database.pool(Role::Orders).await;
+    let address = format!("--orders={}", server.address());
+
+    let first = run(&["import", "orders", file, RETAIL, &address]).await;
+    assert_eq!((first.code, first.counts()), (Some(0), [expected.orders, 0, 0, 0]), "{first:?}");
+    assert!(first.stdout.contains(&format!("{} records read", thousands(expected.lines))), "{first:?}");
+    is_stored(&pool, &expected).await;
+    let stored = contents(&pool).await;
+
+    let again = run(&["import", "orders", file, RETAIL, &address]).await;
+    assert_eq!((again.code, again.counts()), (Some(0), [0, 0, expected.orders, 0]), "{again:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let export = folder.path().join("x.jsonl");
+    let export_to = async |path: &Path, address: &str| {
+        let exported = run(&["export", "orders", &format!("--output={}", path.display()), address]).await;
+        assert_eq!(exported.code, Some(0), "{exported:?}");
+    };
+    export_to(&export, &address).await;
+    let back = run(&["import", "orders", export.to_str().unwrap(), &address]).await;
+    assert_eq!((back.code, back.counts()), (Some(0), [0, 0, expected.orders, 0]), "{back:?}");
+    assert_eq!(contents(&pool).await, stored, "update_ts included");
+
+    let elsewhere = TestDatabase::create().await;
+    let server = OrdersServer::start(&elsewhere).await;
+    let address = format!("--orders={}", server.address());
+    let copied = run(&["import", "orders", export.to_str().unwrap(), &address]).await;
+    assert_eq!((copied.code, copied.counts()), (Some(0), [expected.orders, 0, 0, 0]), "{copied:?}");
+    is_stored(&elsewhere.pool(Role::Orders).await, &expected).await;
+    let copy = folder.path().join("y.jsonl");
+    export_to(&copy, &address).await;
+    assert_eq!(kept(&copy), kept(&export));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_of_a_shop_goes_in_once_and_comes_out_whole() {
+    let expected = Expected { orders: 50, returned: 2, lines: 201, total: "14261.461", quantity: 1_586 };
+    there_and_back("tests/data/online-retail-sample.csv", expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_shop_goes_in_once_and_comes_out_whole() {
+    let Some(file) = retail_file() else { return };
+    let expected =
+        Expected { orders: 12_795, returned: 2_006, lines: 245_903, total: "4397950.761", quantity: 2_292_167 };
+    there_and_back(file.to_str().unwrap(), expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shopify_export_goes_in_with_its_addresses_and_sums() {
+    let database = TestDatabase::create().await;
+    let server = OrdersServer::start(&database).await;
+    let pool = database.pool(Role::Orders).await;
+    let address = format!("--orders={}", server.address());
+    let import = [
+        "import",
+        "orders",
+        "tests/data/shopify-orders-sample.csv",
+        "--mapping=deploy/examples/shopify-orders.toml",
+        &address,
+    ];
+    let imported = run(&import).await;
+    assert_eq!((imported.code, imported.counts()), (Some(3), [6, 0, 0, 2]), "{imported:?}");
+    assert!(imported.stderr.contains("line_items.quantity: is no whole number of 32 bits: line 11"), "{imported:?}");
+
+    // 98.00 + 12.00 + 44.00, 9.80 off, and 4.95 for the shipment.
+    let sums: (i32, String, String, String, String) = sqlx::query_as(
+        "select line_count, subtotal::text, discount::text, shipping::text, total::text from orders.order_summary where order_uid = 'ord_1001'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(sums, (3, "154.00".into(), "9.80".into(), "4.95".into(), "149.15".into()));
+    let price: String =
+        sqlx::query_scalar("select unit_price::text from orders.order_line_item where order_uid = 'ord_1002'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(price, "0.001");
+    let addresses: Vec<(String, String, String)> = sqlx::query_as(
+        "select order_uid, kind, country_code from orders.order_address where country_code is not null order by 1, 2",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let addresses: Vec<_> =
+        addresses.iter().map(|(uid, kind, country)| (uid.as_str(), kind.as_str(), country.as_str())).collect();
+    assert_eq!(
+        addresses,
+        [
+            ("ord_1001", "billing", "GB"),
+            ("ord_1001", "shipping", "GB"),
+            ("ord_1002", "billing", "US"),
+            ("ord_1003-b", "billing", "DE"),
+            ("ord_1003-b", "shipping", "DE"),
+            ("ord_1004", "billing", "US"),
+            ("ord_1004", "shipping", "US"),
+        ]
+    );
+
+    let again = run(&import).await;
+    assert_eq!((again.code, again.counts()), (Some(3), [0, 0, 6, 2]), "{again:?}");
+    let uids = async |filter: &[&str]| {
+        let exported = run(&[&["export", "orders", "--read-mask=uid", &address], filter].concat()).await;
+        assert_eq!(exported.code, Some(0), "{exported:?}");
+        exported.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(uids(&["--filter-label-selector=tag/wholesale"]).await, [r#"{"uid":"ord_1001"}"#]);
+    assert_eq!(
+        uids(&["--filter-phase=cancelled", "--filter-phase=returned"]).await,
+        [r#"{"uid":"ord_1003-b"}"#, r#"{"uid":"ord_1004"}"#]
+    );
+    assert_eq!(uids(&["--filter-customer-id=grace@example.com", "--filter-currency-code=USD"]).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_of_missing_products_are_rejected_if_that_is_asked_for() {
+    const SAMPLE: &str = "tests/data/online-retail-sample.csv";
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let at = catalog.address().to_string().parse().unwrap();
+    let server = OrdersServer::start_with(&database, |config| config.catalog.address = at).await;
+    let address = format!("--orders={}", server.address());
+    let strict = ["import", "orders", SAMPLE, RETAIL, "--reference-check=reject", &address];
+
+    let none = run(&strict).await;
+    assert_eq!((none.code, none.counts()), (Some(3), [0, 0, 0, 50]), "{none:?}");
+    assert!(none.stderr.contains("product_uid"), "{none:?}");
+
+    let products = [
+        "import",
+        "products",
+        SAMPLE,
+        "--mapping=deploy/examples/online-retail.toml",
+        &format!("--catalog={}", catalog.address()),
+    ];
+    assert_eq!(run(&products).await.code, Some(0));
+    let all = run(&strict).await;
+    assert_eq!(
+        (all.code, all.counts()),
+        (Some(0), [50, 0, 0, 0]),
+        "the products of the same file are the same: {all:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_many_lines_goes_there_and_back() {
+    const LINES: u64 = 30_000;
+    let database = TestDatabase::create().await;
+    let server = OrdersServer::start(&database).await;
+    let pool = database.pool(Role::Orders).await;
+    let address = format!("--orders={}", server.address());
+    let folder = tempfile::tempdir().unwrap();
+    let (file, export) = (folder.path().join("x.csv"), folder.path().join("x.jsonl"));
+    let mut text = String::from("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n");
+    for line in 0..LINES {
+        // Other orders' lines stand between them.
+        writeln!(text, "1,{line},SOMETHING TO HANG ON A WALL,1,2011-03-29 10:00:00,0.01,7.0,France").unwrap();
+        if line % 1_000 == 0 {
+            writeln!(text, "{},{line},SOMETHING ELSE,1,2011-03-29 10:00:00,0.01,7.0,France", line + 2).unwrap();
+        }
+    }
+    std::fs::write(&file, text).unwrap();
+    let import = ["import", "orders", file.to_str().unwrap(), RETAIL, "--write-id=large", &address];
+    let imported = run(&import).await;
+    assert_eq!((imported.code, imported.counts()), (Some(0), [31, 0, 0, 0]), "{imported:?}");
+    let stored: (i32, String) =
+        sqlx::query_as("select line_count, total::text from orders.order_summary where order_uid = 'ord_1'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(stored, (LINES as i32, "300.00".into()));
+
+    let resumed = run(&import).await;
+    assert_eq!((resumed.code, resumed.count("committed before under this write id")), (Some(0), 31), "{resumed:?}");
+    let exported = run(&["export", "orders", &format!("--output={}", export.display()), &address]).await;
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    let back = run(&["import", "orders", export.to_str().unwrap(), &address]).await;
+    assert_eq!((back.code, back.counts()), (Some(0), [0, 0, 31, 0]), "{back:?}");
+}
