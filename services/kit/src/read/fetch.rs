@@ -141,7 +141,8 @@ impl Scan {
             first_anyway: page.rows == 0,
             surplus: surplus_bytes,
         };
-        let parts = match read(&mut snapshot, self.resource, &self.selection.parts, &owners, room).await {
+        let adjacent = self.filter.is_empty() && self.order.is_by_key(self.resource);
+        let parts = match read(&mut snapshot, self.resource, &self.selection.parts, &owners, adjacent, room).await {
             Ok(Outcome::Read(parts)) => parts,
             Ok(Outcome::Fewer(rows)) => return Fetched::fewer(rows),
             Err(error) => return Fetched::broken(error),

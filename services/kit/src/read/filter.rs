@@ -33,6 +33,11 @@ impl Filter {
         if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" and ") }
     }
 
+    /// Whether there is no condition.
+    pub fn is_empty(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
     /// Whether there is a condition and no index serves any.
     pub fn is_unindexed(&self) -> bool {
         self.unindexed && self.conditions.len() == 1

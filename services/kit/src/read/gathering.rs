@@ -125,14 +125,15 @@ impl<'a> Gathering<'a> {
 
     fn keep(&mut self, tuple: &[u8]) -> Result<(), Error> {
         let uid = Columns::new(tuple).next().flatten().unwrap_or_default();
-        while self.reading.uids[self.owner].as_bytes() != uid {
-            if self.owner + 1 == self.reading.uids.len() {
-                return Err(Error::internal("a row came that belongs to none of the owners, or came too late"));
-            }
+        while self.owner + 1 < self.reading.uids.len() && self.reading.uids[self.owner].as_bytes() < uid {
             self.next_owner();
             if self.given_up {
                 return Ok(());
             }
+        }
+        if self.reading.uids[self.owner].as_bytes() != uid {
+            // Its owner is none of these, or does not exist.
+            return Ok(());
         }
         let before = self.children.bytes.len();
         let (number, selection) = (self.part.number, &self.part.selection);

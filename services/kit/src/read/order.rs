@@ -63,6 +63,11 @@ impl Order {
         }
     }
 
+    /// Whether it is the key's.
+    pub fn is_by_key(self, resource: &Resource) -> bool {
+        self.columns(resource) == resource.description.key
+    }
+
     /// `t.create_ts, t.uid`
     pub fn column_list(self, resource: &Resource) -> String {
         self.columns(resource).iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ")

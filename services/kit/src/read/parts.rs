@@ -111,7 +111,8 @@ impl Parts {
     }
 }
 
-/// Reads what belongs to `owners`, rows of `resource`.
+/// Reads what belongs to `owners`, rows of `resource`. If they are `adjacent`, all rows from the first uid to the last, their parts are
+/// adjacent too.
 ///
 /// # Errors
 /// [`Error::RowTooLarge`] if what belongs to the first owner exceeds the limit of a result; what the database says. The source is of no
@@ -121,6 +122,7 @@ pub(super) async fn read(
     resource: &'static Resource,
     parts: &[SelectedPart],
     owners: &Owners,
+    adjacent: bool,
     room: Room,
 ) -> Result<Outcome, Error> {
     let mut by_uid: Vec<usize> = (0..owners.len()).collect();
@@ -145,7 +147,7 @@ pub(super) async fn read(
             break;
         }
         let is_last = nth + 1 == parts.len();
-        match reading.read_part(source, part, is_last).await {
+        match reading.read_part(source, part, adjacent, is_last).await {
             Ok(Gathered::All(children)) => read.push(children),
             Ok(Gathered::TooMuch(fewer)) => return Ok(Outcome::Fewer(fewer)),
             // The server took too long; less is done sooner. If it was the caller's own deadline, the next query says so.
@@ -171,13 +173,14 @@ impl Reading {
         &mut self,
         source: &mut impl CopySource,
         part: &SelectedPart,
+        adjacent: bool,
         is_last: bool,
     ) -> Result<Gathered, Error> {
         let limit = MAX_ROWS.min(source.limits().max_query_rows);
         let mut gathering = Gathering::new(self, part, source.limits().max_result_bytes);
         let mut position: Option<Position> = None;
         let end = loop {
-            let select = select(part, &self.uids, position.as_ref(), limit);
+            let select = select(part, &self.uids, adjacent, position.as_ref(), limit);
             let before = gathering.seen();
             let end = source.copy_out(&select, |tuple| gathering.take(tuple)).await?;
             if gathering.seen() - before < limit {
@@ -215,11 +218,13 @@ impl Reading {
 }
 
 /// The rows of a part that belong to owners, at most `limit`. Of a lone owner they may come in pages, each after a place.
-fn select(part: &SelectedPart, uids: &[String], after: Option<&Position>, limit: usize) -> String {
+fn select(part: &SelectedPart, uids: &[String], adjacent: bool, after: Option<&Position>, limit: usize) -> String {
     let (child, order) = (part.resource, Order::NATURAL);
     let owner = child.description.key[0];
     let (whose, place) = match uids {
         [uid] => (format!("= {}", literal(uid)), format!(", {}", order.column_list(child))),
+        // A range is read in one go; many uids are looked for one by one.
+        [first, .., last] if adjacent => (format!("between {} and {}", literal(first), literal(last)), String::new()),
         uids => (format!("= any({})", literal_array(uids)), String::new()),
     };
     let after = after.and_then(|position| order.after(child, position)).map(|after| format!(" and {after}"));

@@ -197,13 +197,17 @@ fn a_lone_owner_knows_where_its_last_row_stands() {
 }
 
 #[test]
-fn a_row_of_nobody_is_a_fault() {
-    let owners = [(10, vec![1]), (10, vec![1])];
+fn rows_of_others_are_passed_over() {
+    let owners = [(10, vec![1]), (10, vec![1, 2])];
     let room = Room { bytes: 1_000, first_anyway: true, surplus: 0 };
     let (reading, part) = (reading(&owners, room, true), part());
-    let mut rows = rows(&owners);
-    rows.reverse();
     let mut gathering = Gathering::new(&reading, &part, usize::MAX);
-    assert!(gathering.take(&rows[0]).unwrap().is_continue());
-    assert!(matches!(gathering.take(&rows[1]), Err(Error::Internal(_))));
+    let rows = rows(&owners);
+    for row in [tuple(&["owner", "x"]), rows[0].clone(), tuple(&["owner000x", "x"]), rows[1].clone(), rows[2].clone()] {
+        assert!(gathering.take(&row).unwrap().is_continue());
+    }
+    assert!(gathering.take(&tuple(&["owner002", "x"])).unwrap().is_continue());
+    let (children, _) = gathering.finish().unwrap();
+    assert_eq!(children.owners(), 2);
+    assert_eq!([children.of(0), children.of(1)], [fields(0, &owners[0]), fields(1, &owners[1])]);
 }
