@@ -88,6 +88,20 @@ pub enum Error {
         /// The phase that it was to move to.
         to: String,
     },
+    /// The resource's phase does not allow a field to be set.
+    #[error("{resource} {name} is {phase}: {field} is set only where it is {}", allowed.join(", "))]
+    PhaseForbidsField {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+        /// The phase that it is in.
+        phase: String,
+        /// The field that was to be set.
+        field: &'static str,
+        /// The phases that allow it.
+        allowed: &'static [&'static str],
+    },
     /// What a field points at does not exist.
     #[error("{}: {}", .0.field, .0.description)]
     ReferenceMissing(Violation),
@@ -198,7 +212,7 @@ impl Error {
             Self::AlreadyExists { .. } => ErrorReason::ResourceExists,
             Self::EtagMismatch { .. } => ErrorReason::EtagMismatch,
             Self::RevisionMismatch { .. } => ErrorReason::RevisionMismatch,
-            Self::PhaseForbids { .. } => ErrorReason::PhaseForbids,
+            Self::PhaseForbids { .. } | Self::PhaseForbidsField { .. } => ErrorReason::PhaseForbids,
             Self::ReferenceMissing(_) => ErrorReason::ReferenceMissing,
             Self::RowRejected { .. } => ErrorReason::RowRejected,
             Self::OffsetGap { .. } => ErrorReason::OffsetGap,
@@ -234,7 +248,9 @@ impl Error {
             | Self::OffsetConflict { .. }
             | Self::WriteTakenOver
             | Self::TransactionConflict(_) => Code::Aborted,
-            Self::ReferenceMissing(_) | Self::PhaseForbids { .. } => Code::FailedPrecondition,
+            Self::ReferenceMissing(_) | Self::PhaseForbids { .. } | Self::PhaseForbidsField { .. } => {
+                Code::FailedPrecondition
+            }
             Self::OffsetGap { .. } => Code::OutOfRange,
             Self::RowTooLarge { .. }
             | Self::AnswerTooLarge(_)

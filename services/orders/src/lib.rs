@@ -1,11 +1,24 @@
 //! The orders slice: order headers, line items, addresses and summaries.
+//!
+//! - [`config`] and [`catalog`]: its settings, and the service that it asks
+//! - [`store`]: what the slice's resources are, and what is asked of them
+//! - [`lifecycle`] and [`summary`]: the rules of orders
+//! - [`rpc`]: the service, one file per group of methods
 
 pub mod catalog;
 pub mod config;
+pub mod lifecycle;
+pub mod rpc;
+pub mod store;
+pub mod summary;
+
+use std::sync::Arc;
 
 use orrery_kit::config::{Binary, Configuration as _};
+use orrery_kit::context::Context;
 use orrery_kit::db::Database;
 use orrery_kit::server;
+use orrery_proto::orders::v1::server::OrdersServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -20,6 +33,9 @@ pub const BINARY: Binary = Binary {
 /// The gRPC services of this process, as health names them.
 pub const SERVICE_NAMES: [&str; 1] = ["orrery.orders.v1.OrdersService"];
 
+/// The slice's schema.
+const SCHEMA: &str = "orders";
+
 /// Serves the slice on `listener` until `shutdown` is cancelled and the drain is over.
 ///
 /// # Errors
@@ -31,10 +47,16 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     config.validate()?;
-    let service = &config.service;
-    let database = Database::new(&service.database, &service.limits)?;
+    store::check();
+    let settings = &config.service;
+    let database = Database::new(&settings.database, &settings.limits)?;
+    let catalog = Arc::new(catalog::Catalog::new(&config.catalog));
+    let context = Context::new(database.clone(), SCHEMA, settings.stream).with_foreign(catalog);
+    let service = OrdersServiceServer::new(rpc::Orders::new(context))
+        .max_decoding_message_size(settings.stream.max_message_bytes)
+        .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
-    let served = server::serve(service, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await;
+    let served = server::serve(settings, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served
 }

@@ -61,6 +61,11 @@ impl From<Error> for Status {
             Error::PhaseForbids { name, from, to, .. } => {
                 details.add_precondition_failure_violation("PHASE", shortened(name), phases(from, to));
             }
+            Error::PhaseForbidsField { name, phase, field, allowed, .. } => {
+                let description =
+                    format!("is {}: {field} is set only where it is {}", shortened(phase), allowed.join(", "));
+                details.add_precondition_failure_violation("PHASE", shortened(name), description);
+            }
             Error::Overloaded
             | Error::DatabaseUnavailable(_)
             | Error::DependencyUnavailable { .. }
@@ -102,7 +107,11 @@ impl From<Error> for Status {
 /// Two phases and that the one does not lead to the other.
 pub(super) fn phases(from: &str, to: &str) -> String {
     let (from, to) = (shortened(from), shortened(to));
-    if from == to { format!("is {from} already") } else { format!("is {from}, which does not become {to}") }
+    match from.as_str() {
+        "" => format!("has no phase, and so does not become {to}"),
+        _ if from == to => format!("is {from} already"),
+        _ => format!("is {from}, which does not become {to}"),
+    }
 }
 
 /// A text cut to what fits a status, at a character's boundary.

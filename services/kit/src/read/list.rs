@@ -9,7 +9,7 @@ use super::scan::{Cursor, Scan};
 use crate::context::Context;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::page_token::{Scope, TokenError, open, seal};
+use crate::page_token::Scope;
 use crate::resource::Resource;
 use crate::resource::mask::Reached;
 
@@ -17,8 +17,6 @@ use crate::resource::mask::Reached;
 const DEFAULT_PAGE_SIZE: usize = 50;
 /// Most rows of a page.
 const MAX_PAGE_SIZE: usize = 1_000;
-/// The field of a page message that holds its token.
-const TOKEN_FIELD: u8 = 2;
 /// Marks, at the head of a sealed position, a scan that goes by windows.
 const WINDOWED: &[u8] = b"w";
 /// Marks any other scan.
@@ -51,11 +49,7 @@ impl PageToken {
         if token.is_empty() {
             return Ok(Cursor::start(&scan.filter));
         }
-        let key = context.tokens.get(deadline).await?;
-        let mut parts = open(key, &self.scope, token).map_err(|error| match error {
-            TokenError::OtherRequest => Error::TokenMismatch(field),
-            TokenError::Invalid | TokenError::OtherVersion => Error::TokenInvalid(field),
-        })?;
+        let mut parts = context.tokens.open(&self.scope, field, token, deadline).await?;
         if parts.is_empty() {
             return Err(Error::TokenInvalid(field));
         }
@@ -75,14 +69,9 @@ impl PageToken {
     /// # Errors
     /// What the database says when the key is read.
     pub async fn seal(&self, context: &Context, cursor: &Cursor, deadline: Deadline) -> Result<Bytes, Error> {
-        let key = context.tokens.get(deadline).await?;
         let mut parts = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }];
         parts.extend(cursor.position.iter().flatten().map(Vec::as_slice));
-        let token = seal(key, &self.scope, &parts);
-        let mut field = vec![TOKEN_FIELD << 3 | 2];
-        prost::encoding::encode_varint(token.len() as u64, &mut field);
-        field.extend_from_slice(token.as_bytes());
-        Ok(field.into())
+        context.tokens.seal(&self.scope, &parts, deadline).await
     }
 }
 

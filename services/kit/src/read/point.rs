@@ -1,6 +1,7 @@
 //! Reading by key: one row, or the rows of some uids.
 
 use std::collections::HashMap;
+use std::iter::once;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::mask::Reached;
-use crate::resource::select::{Selection, etag};
+use crate::resource::select::{Selection, etag, put_row_of};
 use crate::uid::UidKind;
 
 /// Most uids of one batch.
@@ -164,6 +165,47 @@ pub async fn stored(
         Outcome::Read(parts) => Ok(Some((joined(&owners, &parts, 0), etag))),
         Outcome::Fewer(_) => Err(Error::internal("a lone row had no room")),
     }
+}
+
+/// The rows of some uids as field 1 of an answer, by uid, with what belongs to them, as a transaction sees them.
+///
+/// # Errors
+/// [`Error::AnswerTooLarge`] if they exceed `max_bytes`; what the database says.
+pub async fn within(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    selection: &Selection,
+    uids: &[String],
+    max_bytes: usize,
+) -> Result<Encoded, Error> {
+    let table = resource.description.table;
+    let whose = literal_array(uids);
+    let select = format!("select {} from {table} as t where t.uid = any({whose}) order by t.uid", selection.sql);
+    let mut owners = Owners::default();
+    let end = transaction.copy_out(&select, |tuple| {
+        owners.push(selection, tuple);
+        Ok(ControlFlow::Continue(()))
+    });
+    match end.await? {
+        CopyEnd::Broken(Error::ResultTooLarge(_) | Error::ResultRefused(_)) => {
+            return Err(Error::AnswerTooLarge(max_bytes));
+        }
+        CopyEnd::Broken(error) => return Err(error),
+        CopyEnd::Whole | CopyEnd::Stopped => {}
+    }
+    let room = Room { bytes: max_bytes, first_anyway: false, surplus: 0 };
+    let parts = match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
+        Outcome::Read(parts) if parts.taken() == owners.len() => parts,
+        _ => return Err(Error::AnswerTooLarge(max_bytes)),
+    };
+    let mut body = Vec::with_capacity(owners.bytes());
+    for owner in 0..owners.len() {
+        put_row_of(once(owners.message(owner)).chain(parts.of(owner)), &mut body);
+    }
+    if body.len() > max_bytes {
+        return Err(Error::AnswerTooLarge(max_bytes));
+    }
+    Ok(Encoded { rows: owners.len() as u64, body: body.into(), tail: Bytes::new() })
 }
 
 /// The rows of some uids, in their order, as field 1 of the answer, and the uids without a row as field 2.

@@ -54,11 +54,7 @@ pub async fn stream(
     let scan = Scan::new(context, resource, &mask, filter, Order::NATURAL);
     let token = PageToken::new(method, &encoded_filter, &scan);
     let deadline = call.deadline;
-    let rows = match usize::try_from(page_size) {
-        Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
-        Ok(0) => MAX_PAGE_ROWS,
-        Ok(rows) => rows.min(MAX_PAGE_ROWS),
-    };
+    let rows = page_rows(page_size)?;
     let mut cursor = token.open(context, &scan, "resume_token", &resume_token, deadline).await?;
     let context = context.clone();
     let scan = Arc::new(scan);
@@ -89,6 +85,18 @@ pub async fn stream(
             }
         }
     })
+}
+
+/// Most rows in a message of a stream.
+///
+/// # Errors
+/// [`Error::Invalid`] for a negative `page_size`.
+pub fn page_rows(page_size: i32) -> Result<usize, Error> {
+    match usize::try_from(page_size) {
+        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
+        Ok(0) => Ok(MAX_PAGE_ROWS),
+        Ok(rows) => Ok(rows.min(MAX_PAGE_ROWS)),
+    }
 }
 
 type Reading = tokio::task::JoinHandle<Result<(Page, Cursor), Error>>;

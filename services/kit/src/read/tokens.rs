@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sqlx::Row as _;
 use tokio::sync::OnceCell;
 
 use crate::db::{Database, Statement};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::page_token::TokenKey;
+use crate::page_token::{Scope, TokenError, TokenKey, open, seal};
+
+/// The field of a page message that holds its token.
+const TOKEN_FIELD: u8 = 2;
 
 /// Gives the slice's token key, reading it from the database once. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,11 +29,40 @@ impl TokenKeys {
         Self { database, schema, key: Arc::default() }
     }
 
+    /// The position that a token stands for.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`] or [`Error::TokenMismatch`] for `field`; what the database says when the key is read.
+    pub async fn open(
+        &self,
+        scope: &Scope,
+        field: &'static str,
+        token: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        open(self.get(deadline).await?, scope, token).map_err(|error| match error {
+            TokenError::OtherRequest => Error::TokenMismatch(field),
+            TokenError::Invalid | TokenError::OtherVersion => Error::TokenInvalid(field),
+        })
+    }
+
+    /// The token of a position, as the field of a page message.
+    ///
+    /// # Errors
+    /// What the database says when the key is read.
+    pub async fn seal(&self, scope: &Scope, position: &[&[u8]], deadline: Deadline) -> Result<Bytes, Error> {
+        let token = seal(self.get(deadline).await?, scope, position);
+        let mut field = vec![TOKEN_FIELD << 3 | 2];
+        prost::encoding::encode_varint(token.len() as u64, &mut field);
+        field.extend_from_slice(token.as_bytes());
+        Ok(field.into())
+    }
+
     /// The key.
     ///
     /// # Errors
     /// What the database says, the first time.
-    pub async fn get(&self, deadline: Deadline) -> Result<&TokenKey, Error> {
+    async fn get(&self, deadline: Deadline) -> Result<&TokenKey, Error> {
         self.key
             .get_or_try_init(|| async {
                 let table = format!("{}.token_key", self.schema);

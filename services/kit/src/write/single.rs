@@ -93,7 +93,10 @@ fn decode(
 }
 
 /// Runs `work` again when it gave way to another transaction.
-pub(super) async fn retried<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
+///
+/// # Errors
+/// What `work` said last.
+pub async fn retried<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -193,7 +196,11 @@ async fn made_before(
     Ok(Some(row.try_get(1)?))
 }
 
-async fn read_back(
+/// A row that was just written, as a message with all that belongs to it.
+///
+/// # Errors
+/// [`Error::NotFound`]; what the database says.
+pub async fn read_back(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
     uid: &str,

@@ -75,7 +75,8 @@ impl Groups {
         match place.checked_sub(self.given).and_then(|place| self.waiting.get_mut(place)) {
             Some(group) => Ok((group, place == next)),
             None => anyhow::bail!(
-                "line {line}: the records of {key} do not stand together; without `consecutive` in [group] they may stand anywhere"
+                "line {line}: the records of {key} do not stand together, and it was sent without this one; import the file again without \
+                 `consecutive` in [group]"
             ),
         }
     }

@@ -83,7 +83,8 @@
 //!
 //! Memory holds one record, or with `[group]` what all groups will be: their mapped values, and the encoded elements of their records,
 //! which together are about as large as the columns that are read. With `consecutive` it holds one group and the keys of those
-//! before; a group that goes on after another has begun ends the import.
+//! before; a group that goes on after another has begun ends the import, although it was sent without
+//! what comes then.
 
 mod document;
 mod fields;

@@ -115,8 +115,7 @@ fn consecutive_records_make_the_same_orders_while_they_are_read() {
 fn records_that_should_be_consecutive_and_are_not_end_the_import() {
     let text = format!("{HEADER}1,ann,a,1,,\n2,,b,2,,\n1,,c,3,,\n");
     assert_eq!(read(&text, MAPPING).rows.len(), 2);
-    let expected =
-        "line 4: the records of ord_1 do not stand together; without `consecutive` in [group] they may stand anywhere";
+    let expected = "line 4: the records of ord_1 do not stand together, and it was sent without this one; import the file again without `consecutive` in [group]";
     assert_eq!(fault_of(&ORDERS, "x.csv", &text, &consecutive()), expected);
     // A record that is refused is part of its order too.
     assert_eq!(fault_of(&ORDERS, "x.csv", &text.replace("c,3", "c,x"), &consecutive()), expected);

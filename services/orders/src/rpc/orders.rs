@@ -1,0 +1,143 @@
+//! The methods on whole orders.
+
+use orrery_kit::context::{Call, Context};
+use orrery_kit::error::Error;
+use orrery_kit::read::list::{self, ListRequest};
+use orrery_kit::read::order::Order;
+use orrery_kit::read::stream::{self, StreamRequest};
+use orrery_kit::read::view::{View, mask};
+use orrery_kit::read::{check, point};
+use orrery_kit::resource::decode::Precondition;
+use orrery_kit::resource::select::Selection;
+use orrery_kit::write::delete::{self, DeleteRequest};
+use orrery_kit::write::single::{self, CreateRequest, UpdateRequest};
+use orrery_proto::orders::v1::{
+    self as v1, BatchGetOrdersRequest, CheckOrdersRequest, CheckOrdersResponse, CreateOrderRequest, DeleteOrderRequest,
+    GetOrderRequest, ListOrdersRequest, OrderFilter, StreamOrdersRequest, UpdateOrderRequest,
+};
+use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use prost::Message as _;
+use tonic::{Request, Response, Streaming};
+
+use super::{Answers, view};
+use crate::store::order::{ORDER, ORDER_COLUMNS, ORDER_UID, filter};
+
+fn encoded(filter: Option<&OrderFilter>) -> Vec<u8> {
+    filter.map(OrderFilter::encode_to_vec).unwrap_or_default()
+}
+
+pub(super) async fn get(context: &Context, request: Request<GetOrderRequest>) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Full)?)?;
+    let selection = Selection::new(&ORDER, &mask);
+    let order = point::get(&context.database, &ORDER, &selection, ORDER_UID, &request.uid, call.deadline).await?;
+    Ok(call.answer(order))
+}
+
+pub(super) async fn batch_get(
+    context: &Context,
+    request: Request<BatchGetOrdersRequest>,
+) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Full)?)?;
+    Ok(call.answer(point::batch_get(context, &ORDER, &mask, ORDER_UID, &request.uids, call.deadline).await?))
+}
+
+pub(super) async fn create(
+    context: &Context,
+    request: Request<CreateOrderRequest>,
+) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let create = CreateRequest {
+        message: request.order.as_ref().map(v1::Order::encode_to_vec),
+        field: "order",
+        request_id: &request.request_id,
+        references: request.reference_check,
+        deadline: call.deadline,
+    };
+    Ok(call.answer(single::create(context, &ORDER, create).await?))
+}
+
+pub(super) async fn update(
+    context: &Context,
+    request: Request<UpdateOrderRequest>,
+) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let update = UpdateRequest {
+        message: request.order.as_ref().map(v1::Order::encode_to_vec),
+        field: "order",
+        mask: request.update_mask.as_ref(),
+        allow_missing: request.allow_missing,
+        references: request.reference_check,
+        deadline: call.deadline,
+    };
+    Ok(call.answer(single::update(context, &ORDER, update).await?))
+}
+
+pub(super) async fn delete(context: &Context, request: Request<DeleteOrderRequest>) -> Result<Response<()>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let delete = DeleteRequest {
+        uid: request.uid,
+        precondition: Precondition { etag: request.etag, revision: request.revision },
+        allow_missing: request.allow_missing,
+        deadline: call.deadline,
+    };
+    delete::delete(context, &ORDER, delete, &[]).await?;
+    Ok(Response::new(()))
+}
+
+pub(super) async fn list(context: &Context, request: Request<ListOrdersRequest>) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let order =
+        Order::parse(&ORDER, ORDER_COLUMNS, &request.order_by).map_err(|violation| Error::Invalid(vec![violation]))?;
+    let list = ListRequest {
+        method: "ListOrders",
+        mask: mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?,
+        filter: filter(request.filter.as_ref())?,
+        encoded_filter: encoded(request.filter.as_ref()),
+        order,
+        page_token: request.page_token,
+        page_size: request.page_size,
+        deadline: call.deadline,
+    };
+    Ok(call.answer(list::list(context, &ORDER, list).await?))
+}
+
+pub(super) async fn stream(
+    context: &Context,
+    request: Request<StreamOrdersRequest>,
+) -> Result<Response<Answers<Encoded>>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let stream = StreamRequest {
+        method: "StreamOrders",
+        mask: mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?,
+        filter: filter(request.filter.as_ref())?,
+        encoded_filter: encoded(request.filter.as_ref()),
+        resume_token: request.resume_token,
+        page_size: request.page_size,
+        call,
+    };
+    Ok(Response::new(Box::pin(stream::stream(context, &ORDER, stream).await?)))
+}
+
+pub(super) fn write(context: &Context, request: Request<Streaming<WriteRequest>>) -> Response<Answers<WriteResponse>> {
+    let call = Call::of(&request);
+    Response::new(Box::pin(orrery_kit::write::stream::write(context.clone(), &ORDER, request.into_inner(), call)))
+}
+
+pub(super) fn check(
+    context: &Context,
+    request: Request<Streaming<CheckOrdersRequest>>,
+) -> Response<Answers<CheckOrdersResponse>> {
+    let call = Call::of(&request);
+    let answer = |checked, missing_uids| CheckOrdersResponse { checked, missing_uids };
+    let requests = request.into_inner();
+    Response::new(Box::pin(check::check(context, &ORDER, ORDER_UID, call, requests, |request| request.uids, answer)))
+}

@@ -1,0 +1,196 @@
+//! The stream of what was sold.
+
+use std::time::Instant;
+
+use chrono::{Datelike as _, NaiveDate};
+use orrery_kit::context::{Call, Context};
+use orrery_kit::deadline::Deadline;
+use orrery_kit::error::Error;
+use orrery_kit::page_token::Scope;
+use orrery_kit::read::stream::page_rows;
+use orrery_proto::orders::v1::{ProductSales, StreamProductSalesRequest};
+use orrery_proto::wire::Encoded;
+use prost::Message as _;
+use tonic::{Request, Response};
+
+use super::Answers;
+use crate::lifecycle::SOLD_PHASES;
+use crate::store::product_sales::{Cursor, Period, Position, Step, knows_time_zone, orders_in, step};
+
+/// Most days from the first to the last one.
+const MAX_DAYS: i64 = 3_660;
+/// Most bytes of a time zone's name.
+const MAX_ZONE_BYTES: usize = 64;
+/// The time zone of those who name none.
+const UTC: &str = "UTC";
+/// Marks, at the head of a sealed position, a walk by windows.
+const WINDOWED: &[u8] = b"w";
+/// Marks any other walk.
+const PLAIN: &[u8] = b"p";
+
+pub(super) async fn stream(
+    context: &Context,
+    request: Request<StreamProductSalesRequest>,
+) -> Result<Response<Answers<Encoded>>, Error> {
+    let call = Call::of(&request);
+    let request = request.into_inner();
+    let max_rows = page_rows(request.page_size)?;
+    let period = period(context, &request, call.deadline).await?;
+    let asked = StreamProductSalesRequest { resume_token: String::new(), page_size: 0, ..request.clone() };
+    let scope = Scope::new("StreamProductSales", &asked.encode_to_vec(), "");
+    let mut cursor = open(context, &scope, &request.resume_token, call.deadline).await?;
+    let context = context.clone();
+    Ok(Response::new(Box::pin(async_stream::try_stream! {
+        let interval = context.stream.progress_interval;
+        let mut silent_since = Instant::now();
+        loop {
+            let mut reading = tokio::spawn(read(context.clone(), period.clone(), cursor.clone(), call.deadline));
+            // A stretch may take long, or many may bring nothing; meanwhile the caller hears where the stream is.
+            let (Step { rows, end }, passed) = loop {
+                let left = interval.saturating_sub(silent_since.elapsed());
+                if let Ok(read) = tokio::time::timeout(left, &mut reading).await {
+                    break read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
+                }
+                yield page(&context, &scope, &[], &cursor, call.deadline).await?;
+                silent_since = Instant::now();
+            };
+            let mut rest = rows.as_slice();
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(fitting(rest, max_rows, context.stream.page_bytes));
+                rest = later;
+                let mut reached = passed.clone();
+                if !rest.is_empty() {
+                    reached.position = now.last().map(Position::of);
+                }
+                call.rows.add(now.len() as u64);
+                yield page(&context, &scope, now, &reached, call.deadline).await?;
+                silent_since = Instant::now();
+            }
+            if end {
+                return;
+            }
+            if call.draining.has_begun() {
+                Err(Error::Draining)?;
+            }
+            cursor = passed;
+        }
+    })))
+}
+
+/// Reads the next stretch in a task of its own: a caller that leaves ends nothing half way.
+async fn read(
+    context: Context,
+    period: Period,
+    mut cursor: Cursor,
+    deadline: Deadline,
+) -> Result<(Step, Cursor), Error> {
+    if deadline.expired() {
+        return Err(Error::DeadlineExceeded);
+    }
+    let step = step(&context.database, context.stream, &period, &mut cursor, deadline).await?;
+    Ok((step, cursor))
+}
+
+/// How many rows make a message: at least one.
+fn fitting(rows: &[ProductSales], max_rows: usize, max_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&ProductSales| {
+        bytes += row.encoded_len() + 4;
+        bytes <= max_bytes
+    };
+    rows.iter().take(max_rows).take_while(fits).count().max(1)
+}
+
+async fn page(
+    context: &Context,
+    scope: &Scope,
+    rows: &[ProductSales],
+    cursor: &Cursor,
+    deadline: Deadline,
+) -> Result<Encoded, Error> {
+    let mut body = Vec::new();
+    for row in rows {
+        prost::encoding::message::encode(1, row, &mut body);
+    }
+    let mut parts: Vec<&[u8]> = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }];
+    if let Some(Position { product_uid, rest }) = &cursor.position {
+        parts.push(product_uid.as_bytes());
+        parts.extend(rest.iter().flat_map(|(day, currency)| [day.as_bytes(), currency.as_bytes()]));
+    }
+    let tail = context.tokens.seal(scope, &parts, deadline).await?;
+    Ok(Encoded { rows: rows.len() as u64, body: body.into(), tail })
+}
+
+/// The cursor that a token stands for; an empty token stands for the beginning.
+async fn open(context: &Context, scope: &Scope, token: &str, deadline: Deadline) -> Result<Cursor, Error> {
+    const FIELD: &str = "resume_token";
+    if token.is_empty() {
+        return Ok(Cursor::at(None, false));
+    }
+    let parts = context.tokens.open(scope, FIELD, token, deadline).await?;
+    let texts: Result<Vec<String>, _> = parts.into_iter().map(String::from_utf8).collect();
+    let texts = texts.map_err(|_| Error::TokenInvalid(FIELD))?;
+    let (windowed, position) = match texts.as_slice() {
+        [mode] => (mode, None),
+        [mode, product_uid] => (mode, Some(Position { product_uid: product_uid.clone(), rest: None })),
+        [mode, product_uid, day, currency] => {
+            (mode, Some(Position { product_uid: product_uid.clone(), rest: Some((day.clone(), currency.clone())) }))
+        }
+        _ => return Err(Error::TokenInvalid(FIELD)),
+    };
+    Ok(Cursor::at(position, windowed.as_bytes() == WINDOWED))
+}
+
+/// What is asked for.
+async fn period(context: &Context, request: &StreamProductSalesRequest, deadline: Deadline) -> Result<Period, Error> {
+    let (from, to) = (day("day_from", &request.day_from)?, day("day_to", &request.day_to)?);
+    if to < from {
+        return Err(Error::invalid("day_to", "lies before day_from"));
+    }
+    if (to - from).num_days() > MAX_DAYS {
+        return Err(Error::invalid("day_to", format!("lies more than {MAX_DAYS} days after day_from")));
+    }
+    let time_zone = if request.time_zone.is_empty() { UTC } else { request.time_zone.as_str() };
+    let named = time_zone.len() <= MAX_ZONE_BYTES && !time_zone.contains('\0');
+    if !named || (time_zone != UTC && !knows_time_zone(&context.database, time_zone, deadline).await?) {
+        let why = "must be the name of a time zone in the IANA database, such as \"Europe/London\"";
+        return Err(Error::invalid("time_zone", why));
+    }
+    let sold: Vec<String> = SOLD_PHASES.iter().map(|&phase| phase.to_owned()).collect();
+    let orders = orders_in(if request.phases.is_empty() { &sold } else { &request.phases })?;
+    Ok(Period { from, to, time_zone: time_zone.to_owned(), orders })
+}
+
+/// A day as "2011-06-09", of the years 1 to 9999.
+fn day(field: &'static str, text: &str) -> Result<NaiveDate, Error> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .ok()
+        .filter(|day| day.to_string() == text && day.year() >= 1)
+        .ok_or_else(|| Error::invalid(field, "must be a day such as \"2011-06-09\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_written_one_way() {
+        for text in ["2011-06-09", "2012-02-29", "0001-01-01", "9999-12-31"] {
+            assert!(day("day_from", text).is_ok_and(|day| day.to_string() == text), "{text}");
+        }
+        for text in
+            ["", "2011-6-9", "2011-02-29", "2011-06-09 ", "+2011-06-09", "0000-01-01", "20110609", "12011-06-09"]
+        {
+            assert!(day("day_from", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_message_has_as_many_rows_as_fit_and_never_none() {
+        let rows = vec![ProductSales { product_uid: "x".repeat(96), ..ProductSales::default() }; 10];
+        assert_eq!(fitting(&rows, 3, 10_000), 3);
+        assert_eq!(fitting(&rows, 100, 10_000), 10);
+        assert_eq!(fitting(&rows, 100, 300), 2);
+        assert_eq!(fitting(&rows, 100, 1), 1);
+    }
+}

@@ -1,0 +1,69 @@
+//! Orders: `orders.order_header`, and what belongs to each.
+
+use std::sync::LazyLock;
+
+use orrery_kit::error::Error;
+use orrery_kit::read::filter::Filter;
+use orrery_kit::resource::part::PartDescription;
+use orrery_kit::resource::{Description, Resource, Rule};
+use orrery_kit::uid::UidKind;
+use orrery_proto::orders::v1::OrderFilter;
+
+use super::address::ADDRESS;
+use super::line_item::{LINE_ITEM, PRODUCT_UID};
+use super::summary::SUMMARY;
+use crate::lifecycle::LIFECYCLE;
+use crate::summary::OrderSums;
+
+/// Uids of orders.
+pub const ORDER_UID: UidKind = UidKind { prefix: "ord_" };
+
+/// Most bytes of a customer id.
+pub const MAX_CUSTOMER_ID_BYTES: usize = 256;
+
+/// `orrery.orders.v1.Order` in `orders.order_header` and the tables of its parts.
+pub static ORDER: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "orders"));
+
+static DESCRIPTION: Description = Description {
+    rules: &[
+        ("uid", Rule::Uid(ORDER_UID)),
+        ("customer_id", Rule::Text(MAX_CUSTOMER_ID_BYTES)),
+        ("currency_code", Rule::Code(3)),
+        ("revision", Rule::Revision),
+        ("status", Rule::Lifecycle(&LIFECYCLE)),
+        ("labels", Rule::Labels),
+        ("annotations", Rule::Annotations),
+        ("provision_timer_ts", Rule::Timestamp),
+        ("create_ts", Rule::CreatedAt),
+        ("update_ts", Rule::UpdatedAt),
+        ("etag", Rule::Etag),
+    ],
+    parts: &[
+        PartDescription { field: "line_items", resource: &LINE_ITEM, replaced: false, derivation: None },
+        PartDescription { field: "addresses", resource: &ADDRESS, replaced: true, derivation: None },
+        PartDescription { field: "summary", resource: &SUMMARY, replaced: false, derivation: Some(&OrderSums) },
+    ],
+    ..Description::new("orrery.orders.v1.Order", "orders.order_header")
+};
+
+/// By what else than its uid a list of orders can be ordered; each has an index.
+pub const ORDER_COLUMNS: &[&str] = &["create_ts", "update_ts"];
+
+/// What a filter means.
+///
+/// # Errors
+/// [`Error::Invalid`] with every broken rule, below `filter`.
+pub fn filter(filter: Option<&OrderFilter>) -> Result<Filter, Error> {
+    let Some(filter) = filter else { return Ok(Filter::default()) };
+    Filter::default()
+        .label_selector("filter.label_selector", "labels", &filter.label_selector)
+        .phases("filter.phases", "status", &filter.phases)
+        .uids("filter.uids", "uid", ORDER_UID, &filter.uids)
+        .time_range("filter.created", "create_ts", filter.created.as_ref())
+        .time_range("filter.updated", "update_ts", filter.updated.as_ref())
+        .text("filter.customer_id", "customer_id", MAX_CUSTOMER_ID_BYTES, &filter.customer_id)
+        .time_range("filter.provision_timer", "provision_timer_ts", filter.provision_timer.as_ref())
+        .code("filter.currency_code", "currency_code", 3, &filter.currency_code)
+        .uid_in_part("filter.product_uid", &LINE_ITEM, "product_uid", PRODUCT_UID, &filter.product_uid)
+        .checked()
+}

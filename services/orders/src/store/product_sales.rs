@@ -1,0 +1,305 @@
+//! What was sold, per product, day and currency: one grouped query over lines and orders for a stretch of products.
+//!
+//! A period of which little is sold is left to the planner, which may begin with the orders of those days. When that takes too long, or
+//! brings too much, the products are walked in windows of so many lines each; a product with more lines than that is a window by itself.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use orrery_kit::config::StreamConfig;
+use orrery_kit::db::sql::literal;
+use orrery_kit::db::{CopyEnd, CopyRequest, Database};
+use orrery_kit::deadline::Deadline;
+use orrery_kit::error::Error;
+use orrery_kit::read::filter::Filter;
+use orrery_kit::resource::select::Columns;
+use orrery_proto::orders::v1::ProductSales;
+
+/// Lines of the first window.
+const FIRST_WINDOW: usize = 20_000;
+/// Lines of the largest window.
+const LARGEST_WINDOW: usize = 1_000_000;
+/// Windows grow while they take less than this, and shrink above four times of it.
+const WINDOW_TIME: Duration = Duration::from_millis(250);
+/// Most rows of one query: they are in memory together.
+const MAX_ROWS: usize = 20_000;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Period {
+    /// The first day.
+    pub from: NaiveDate,
+    /// The last day.
+    pub to: NaiveDate,
+    /// The name of a time zone that Postgres knows.
+    pub time_zone: String,
+    /// Which orders count: conditions on `t`, the header.
+    pub orders: String,
+}
+
+/// The last row that was passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its product.
+    pub product_uid: String,
+    /// Its day and currency; `None` when all of the product was passed.
+    pub rest: Option<(String, String)>,
+}
+
+/// Where a walk is.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    /// The last row that was passed; `None` at the beginning.
+    pub position: Option<Position>,
+    /// How many lines the next window has; `None` while the planner is left to itself.
+    pub window: Option<usize>,
+    /// How many rows to ask for.
+    limit: usize,
+}
+
+/// What one step brought.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// The rows, in order.
+    pub rows: Vec<ProductSales>,
+    /// Whether there is nothing after them.
+    pub end: bool,
+}
+
+impl Cursor {
+    /// A walk that goes on after a position.
+    pub fn at(position: Option<Position>, windowed: bool) -> Self {
+        Self { position, window: windowed.then_some(FIRST_WINDOW), limit: MAX_ROWS }
+    }
+
+    /// What a query that brought nothing teaches: take less at once, or give up.
+    fn learn_from(&mut self, error: Error, deadline: Deadline) -> Result<(), Error> {
+        match (error, self.window) {
+            (Error::DeadlineExceeded, None) if !deadline.expired() => self.window = Some(FIRST_WINDOW),
+            (Error::DeadlineExceeded, Some(lines)) if !deadline.expired() && lines > 1 => {
+                self.window = Some((lines / 8).max(1));
+            }
+            (Error::ResultTooLarge(_) | Error::ResultRefused(_), _) if self.limit > 1 => self.limit /= 2,
+            (error, _) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl Position {
+    /// That of a row.
+    pub fn of(row: &ProductSales) -> Self {
+        Self { product_uid: row.product_uid.clone(), rest: Some((row.day.clone(), row.currency_code.clone())) }
+    }
+}
+
+/// Reads the next stretch; the cursor moves behind it.
+///
+/// # Errors
+/// [`Error::DeadlineExceeded`] when the caller's deadline passes or a single product takes longer than a statement may; what the
+/// database says.
+pub async fn step(
+    database: &Database,
+    stream: StreamConfig,
+    period: &Period,
+    cursor: &mut Cursor,
+    deadline: Deadline,
+) -> Result<Step, Error> {
+    let limit = cursor.limit.min(database.limits().max_query_rows);
+    let started = Instant::now();
+    let read = async {
+        // The end of the window: all lines of the products up to this one, which is included.
+        let (end, timeout) = match cursor.window {
+            None => (None, stream.progress_interval),
+            Some(lines) => (window_end(database, cursor, lines, deadline).await?, database.limits().statement_timeout),
+        };
+        let sales = Sales { period, after: cursor.position.as_ref(), up_to: end.as_deref(), limit };
+        Ok((sales.read(database, timeout, deadline).await?, end))
+    };
+    let (rows, end) = match read.await {
+        Ok(read) => read,
+        Err(error) => {
+            cursor.learn_from(error, deadline)?;
+            return Ok(Step::default());
+        }
+    };
+    let took = started.elapsed();
+    if rows.len() == limit {
+        cursor.position = rows.last().map(Position::of);
+        cursor.window = match cursor.window {
+            Some(lines) => Some((lines / 2).max(1)),
+            None => (took > WINDOW_TIME * 4).then_some(FIRST_WINDOW),
+        };
+        return Ok(Step { rows, end: false });
+    }
+    let Some(product_uid) = end else {
+        cursor.position = rows.last().map(Position::of).or(cursor.position.take());
+        return Ok(Step { rows, end: true });
+    };
+    cursor.position = Some(Position { product_uid, rest: None });
+    cursor.window = cursor.window.map(|lines| next_window(lines, took));
+    Ok(Step { rows, end: false })
+}
+
+fn next_window(lines: usize, took: Duration) -> usize {
+    if took < WINDOW_TIME {
+        lines.saturating_mul(2).min(LARGEST_WINDOW)
+    } else if took > WINDOW_TIME * 4 {
+        (lines / 2).max(1)
+    } else {
+        lines
+    }
+}
+
+/// The product of the line that is `lines` lines after the cursor, by product; `None` if there are fewer.
+async fn window_end(
+    database: &Database,
+    cursor: &Cursor,
+    lines: usize,
+    deadline: Deadline,
+) -> Result<Option<String>, Error> {
+    let after = cursor.position.as_ref().map_or("l.product_uid is not null".to_owned(), after);
+    let select = format!(
+        "select l.product_uid from orders.order_line_item as l where {after} \
+         order by l.product_uid, l.order_uid offset {} limit 1",
+        lines - 1
+    );
+    let mut found = None;
+    let timeout = database.limits().statement_timeout;
+    let end = database
+        .copy_out(CopyRequest { select: &select, timeout, deadline }, |tuple| {
+            found = Columns::new(tuple).next().flatten().map(text);
+            Ok(ControlFlow::Continue(()))
+        })
+        .await?;
+    match end {
+        CopyEnd::Broken(error) => Err(error),
+        CopyEnd::Whole | CopyEnd::Stopped => Ok(found),
+    }
+}
+
+/// Lines of products that are not all passed.
+fn after(position: &Position) -> String {
+    let sign = if position.rest.is_some() { ">=" } else { ">" };
+    format!("l.product_uid {sign} {}", literal(&position.product_uid))
+}
+
+/// One grouped query.
+struct Sales<'a> {
+    period: &'a Period,
+    after: Option<&'a Position>,
+    up_to: Option<&'a str>,
+    limit: usize,
+}
+
+impl Sales<'_> {
+    fn sql(&self) -> String {
+        let Period { from, to, time_zone, orders } = self.period;
+        let zone = literal(time_zone);
+        let day = format!("(t.create_ts at time zone {zone})::date");
+        let midnight = |date: &NaiveDate| format!("(date '{date}')::timestamp at time zone {zone}");
+        let mut lines = vec![self.after.map_or("l.product_uid is not null".to_owned(), after)];
+        if let Some(product_uid) = self.up_to {
+            lines.push(format!("l.product_uid <= {}", literal(product_uid)));
+        }
+        if let Some(Position { product_uid, rest: Some((day_passed, currency)) }) = self.after {
+            lines.push(format!(
+                "(l.product_uid, {day}, t.currency_code) > ({}, date {}, {})",
+                literal(product_uid),
+                literal(day_passed),
+                literal(currency)
+            ));
+        }
+        // The range is for the index and a day too wide on either side: where a clock is put back at midnight, the day says more.
+        format!(
+            "select s.product_uid, to_char(s.day, 'YYYY-MM-DD'), s.currency_code, s.orders, s.units, s.gross::text
+  from (select l.product_uid, {day} as day, t.currency_code,
+               count(distinct l.order_uid) as orders, sum(l.quantity) as units, sum(l.quantity * l.unit_price) as gross
+          from orders.order_line_item as l
+          join orders.order_header as t on t.uid = l.order_uid
+         where {}
+           and t.create_ts >= {} - interval '1 day'
+           and t.create_ts <  {} + interval '2 days'
+           and {day} between date '{from}' and date '{to}'
+           and {orders}
+         group by 1, 2, 3
+         order by 1, 2, 3
+         limit {}) as s
+ order by s.product_uid, s.day, s.currency_code",
+            lines.join(" and "),
+            midnight(from),
+            midnight(to),
+            self.limit
+        )
+    }
+
+    async fn read(
+        &self,
+        database: &Database,
+        timeout: Duration,
+        deadline: Deadline,
+    ) -> Result<Vec<ProductSales>, Error> {
+        let mut rows = Vec::new();
+        let select = self.sql();
+        let end = database
+            .copy_out(CopyRequest { select: &select, timeout, deadline }, |tuple| {
+                rows.push(sales(tuple));
+                Ok(ControlFlow::Continue(()))
+            })
+            .await?;
+        match end {
+            CopyEnd::Broken(error) => Err(error),
+            CopyEnd::Whole | CopyEnd::Stopped => Ok(rows),
+        }
+    }
+}
+
+fn sales(tuple: &[u8]) -> ProductSales {
+    let mut columns = Columns::new(tuple).map(Option::unwrap_or_default);
+    let mut next = || columns.next().unwrap_or_default();
+    ProductSales {
+        product_uid: text(next()),
+        day: text(next()),
+        currency_code: text(next()),
+        orders: integer(next()),
+        units: integer(next()),
+        gross: text(next()),
+    }
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
+}
+
+fn integer(value: &[u8]) -> i64 {
+    value.try_into().map_or(0, i64::from_be_bytes)
+}
+
+/// Whether the database knows a time zone of this name.
+///
+/// # Errors
+/// What the database says.
+pub async fn knows_time_zone(database: &Database, name: &str, deadline: Deadline) -> Result<bool, Error> {
+    let select = format!("select from pg_catalog.pg_timezone_names as z where z.name = {}", literal(name));
+    let mut known = false;
+    let timeout = database.limits().statement_timeout;
+    let end = database
+        .copy_out(CopyRequest { select: &select, timeout, deadline }, |_| {
+            known = true;
+            Ok(ControlFlow::Continue(()))
+        })
+        .await?;
+    match end {
+        CopyEnd::Broken(error) => Err(error),
+        CopyEnd::Whole | CopyEnd::Stopped => Ok(known),
+    }
+}
+
+/// Conditions on the orders that count.
+///
+/// # Errors
+/// [`Error::Invalid`] for `phases`.
+pub fn orders_in(phases: &[String]) -> Result<String, Error> {
+    Ok(Filter::default().phases("phases", "status", phases).checked()?.sql())
+}

@@ -1,0 +1,25 @@
+//! Sums of orders: `orders.order_summary`. How they are computed is in [`crate::summary`].
+
+use std::sync::LazyLock;
+
+use orrery_kit::resource::{Description, Resource, Rule};
+
+use super::order::ORDER_UID;
+
+/// `orrery.orders.v1.Summary` in `orders.order_summary`.
+pub static SUMMARY: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "summaries"));
+
+static DESCRIPTION: Description = Description {
+    key: &["order_uid"],
+    rules: &[
+        ("order_uid", Rule::UidOf(ORDER_UID)),
+        ("line_count", Rule::ComputedInteger),
+        ("quantity", Rule::ComputedBigInteger),
+        ("subtotal", Rule::ComputedDecimal),
+        ("discount", Rule::ComputedDecimal),
+        ("tax", Rule::ComputedDecimal),
+        ("shipping", Rule::KeptAmount),
+        ("total", Rule::ComputedDecimal),
+    ],
+    ..Description::new("orrery.orders.v1.Summary", "orders.order_summary")
+};
