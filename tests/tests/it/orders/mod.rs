@@ -2,4 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+pub(crate) mod fixture;
 mod lifecycle;
+mod races;
+mod single_writes;
+mod writes;

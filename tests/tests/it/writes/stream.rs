@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const PRODUCTS: &str = "/orrery.catalog.v1.CatalogService/WriteProducts";
 pub(crate) const METRICS: &str = "/orrery.catalog.v1.CatalogService/WriteProductMetrics";
 
+/// The chunked write of orders.
+pub(crate) const ORDERS: &str = "/orrery.orders.v1.OrdersService/WriteOrders";
+
 /// An open write.
 pub(crate) struct WriteStream {
     requests: mpsc::Sender<WriteRequest>,
