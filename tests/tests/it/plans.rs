@@ -5,96 +5,21 @@
 use orrery_proto::catalog::v1::{ListProductsRequest, ProductFilter, StreamProductsRequest};
 use orrery_proto::r#type::v1::TimeRange;
 use prost_types::FieldMask;
-use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::PgConnection;
 use tokio_stream::StreamExt as _;
 
-use crate::harness::{CatalogServer, Postgres, Role, TestDatabase, run, seed, timestamp, uid};
+use crate::harness::plan::{Log, explain, indexes, node_types, pages};
+use crate::harness::{CatalogServer, Role, TestDatabase, run, seed, timestamp, uid};
 
 const ROWS: usize = 120_000;
 
 /// A server that logs every statement, with a catalog as it is right after it was loaded: neither vacuumed nor analyzed.
 async fn loaded() -> (TestDatabase, PgConnection, CatalogServer) {
-    let postgres = Postgres::own_with(&[
-        ("logging_collector", "on"),
-        ("log_statement", "all"),
-        ("log_line_prefix", "%u "),
-        ("autovacuum", "off"),
-    ])
-    .await;
-    let database = postgres.create_database().await;
+    let database = Log::server().await.create_database().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, ROWS).await;
     let server = CatalogServer::start(&database).await;
     (database, operator, server)
-}
-
-/// The selects that the service has copied out since this was called last.
-struct Log {
-    read: i64,
-}
-
-impl Log {
-    async fn new(connection: &mut PgConnection) -> Self {
-        let mut log = Self { read: 0 };
-        log.selects(connection).await;
-        log
-    }
-
-    async fn selects(&mut self, connection: &mut PgConnection) -> Vec<String> {
-        // The collector writes with a delay: a line of our own is waited for.
-        let mark = format!("mark {}", rand::random::<u64>());
-        run(connection, &format!("select '{mark}'")).await;
-        let text = loop {
-            let text: String = sqlx::query_scalar("select pg_read_file(pg_current_logfile(), $1, 100000000)")
-                .bind(self.read)
-                .fetch_one(&mut *connection)
-                .await
-                .unwrap();
-            if text.contains(&mark) {
-                break text;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        };
-        self.read += text.len() as i64;
-        text.lines()
-            .filter_map(|line| {
-                line.strip_prefix("catalog_service LOG:  statement: copy (")?
-                    .strip_suffix(") to stdout (format binary)")
-            })
-            .map(str::to_owned)
-            .collect()
-    }
-}
-
-/// A plan as a tree, with what its execution cost.
-async fn explain(connection: &mut PgConnection, select: &str) -> Value {
-    let explain = format!("explain (analyze, buffers, timing off, format json) {select}");
-    let row = sqlx::query(AssertSqlSafe(explain)).fetch_one(connection).await.unwrap();
-    let plans: Value = serde_json::from_str(&row.try_get_unchecked::<String, _>(0).unwrap()).unwrap();
-    plans[0]["Plan"].clone()
-}
-
-/// All nodes of a plan.
-fn nodes(plan: &Value) -> Vec<&Value> {
-    let mut all = vec![plan];
-    for child in plan["Plans"].as_array().into_iter().flatten() {
-        all.extend(nodes(child));
-    }
-    all
-}
-
-fn node_types(plan: &Value) -> Vec<&str> {
-    nodes(plan).into_iter().filter_map(|node| node["Node Type"].as_str()).collect()
-}
-
-fn indexes(plan: &Value) -> Vec<&str> {
-    nodes(plan).into_iter().filter_map(|node| node["Index Name"].as_str()).collect()
-}
-
-/// How many pages of 8 KiB were looked at.
-fn pages(plan: &Value) -> u64 {
-    plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap()
 }
 
 async fn read_all(server: &CatalogServer, request: StreamProductsRequest) -> usize {
@@ -105,7 +30,7 @@ async fn read_all(server: &CatalogServer, request: StreamProductsRequest) -> usi
 #[tokio::test]
 async fn a_page_at_depth_costs_what_the_first_one_costs() {
     let (_database, mut operator, server) = loaded().await;
-    let mut log = Log::new(&mut operator).await;
+    let mut log = Log::new(&mut operator, Role::Catalog).await;
     for (mask, unit) in [(vec![], "whole"), (vec!["uid".to_owned()], "uid")] {
         let request = StreamProductsRequest {
             read_mask: Some(FieldMask { paths: mask }),
@@ -133,7 +58,7 @@ async fn a_page_at_depth_costs_what_the_first_one_costs() {
 #[tokio::test]
 async fn every_order_has_an_index_at_any_depth() {
     let (_database, mut operator, server) = loaded().await;
-    let mut log = Log::new(&mut operator).await;
+    let mut log = Log::new(&mut operator, Role::Catalog).await;
     for (column, index) in
         [("uid", "product_pkey"), ("create_ts", "product_create_ts_idx"), ("update_ts", "product_update_ts_idx")]
     {
@@ -168,7 +93,7 @@ async fn selectors_and_phases_use_their_indexes() {
     run(&mut operator, "update catalog.product set labels = labels || '{\"rare\": \"yes\"}' where uid like '%77777'")
         .await;
     let rare = (1..=ROWS).filter(|number| number % 100_000 == 77_777).count();
-    let mut log = Log::new(&mut operator).await;
+    let mut log = Log::new(&mut operator, Role::Catalog).await;
     let filters = [
         (ProductFilter { label_selector: "rare=yes".to_owned(), ..Default::default() }, rare, "product_labels_idx"),
         (
@@ -239,7 +164,7 @@ async fn what_was_just_loaded_is_not_read_as_a_whole_to_find_a_label() {
          from generate_series(1, 24000) n",
     )
     .await;
-    let mut log = Log::new(&mut operator).await;
+    let mut log = Log::new(&mut operator, Role::Catalog).await;
     let filter = ProductFilter { label_selector: "shard=none".to_owned(), ..Default::default() };
     assert_eq!(read_all(&server, StreamProductsRequest { filter: Some(filter), ..Default::default() }).await, 0);
     let selects = log.selects(&mut operator).await;

@@ -1,9 +1,7 @@
 //! The catalog service for tests: in this process, or as a process that can be killed.
 
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use orrery::cluster::Role;
@@ -14,8 +12,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use super::TestDatabase;
+use super::process::ServiceProcess;
 use super::serving::{LARGEST_MESSAGE, channel, until_healthy};
-use super::{TestDatabase, program};
 
 /// The service's name, as health knows it.
 const NAME: &str = orrery_catalog::SERVICE_NAMES[0];
@@ -81,14 +80,8 @@ impl Drop for CatalogServer {
     }
 }
 
-/// The program `orrery-catalog` on a port of its own. Dropping it kills it; its log is printed if the test failed.
-pub(crate) struct CatalogProcess {
-    child: Child,
-    address: SocketAddr,
-    url: String,
-    arguments: Vec<String>,
-    log: PathBuf,
-}
+/// The program `orrery-catalog`.
+pub(crate) struct CatalogProcess(ServiceProcess);
 
 impl CatalogProcess {
     /// Runs it on `database`, as the catalog's own role, and waits until it is healthy.
@@ -98,75 +91,27 @@ impl CatalogProcess {
 
     /// As [`spawn`](Self::spawn), with more flags.
     pub(crate) async fn spawn_with(database: &TestDatabase, arguments: &[&str]) -> Self {
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
-        let log = tempfile::Builder::new().prefix("orrery-catalog-").suffix(".log").tempfile().unwrap();
-        let log = log.into_temp_path().keep().unwrap();
-        let url = database.url(Role::Catalog);
-        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let child = run(address, &url, &arguments, &log);
-        let process = Self { child, address, url, arguments, log };
-        until_healthy(&channel(address), NAME).await;
-        process
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The process's number.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        Self(ServiceProcess::spawn("orrery-catalog", NAME, database.url(Role::Catalog), arguments).await)
     }
 
     /// A client on a connection of its own.
     pub(crate) fn client(&self) -> CatalogServiceClient<Channel> {
-        client(channel(self.address))
-    }
-
-    /// Kills it with SIGKILL and waits until it is gone.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Runs it again at the same address, killing it first if it still runs, and waits until it is healthy.
-    pub(crate) async fn restart(&mut self) {
-        self.kill();
-        self.child = run(self.address, &self.url, &self.arguments, &self.log);
-        until_healthy(&channel(self.address), NAME).await;
-    }
-
-    /// The most memory that it had resident so far, in bytes. Linux only.
-    pub(crate) fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        client(channel(self.address()))
     }
 }
 
-impl Drop for CatalogProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("orrery-catalog logged:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
-        }
-        let _ = std::fs::remove_file(&self.log);
+impl Deref for CatalogProcess {
+    type Target = ServiceProcess;
+
+    fn deref(&self) -> &ServiceProcess {
+        &self.0
     }
 }
 
-fn run(address: SocketAddr, url: &str, arguments: &[String], log: &PathBuf) -> Child {
-    let log = File::options().append(true).open(log).unwrap();
-    Command::new(program("orrery-catalog"))
-        .arg(format!("--listen={address}"))
-        .args(arguments)
-        .env("DATABASE_URL", url)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+impl DerefMut for CatalogProcess {
+    fn deref_mut(&mut self) -> &mut ServiceProcess {
+        &mut self.0
+    }
 }
 
 fn client(channel: Channel) -> CatalogServiceClient<Channel> {

@@ -4,7 +4,7 @@
 //! - [`Postgres::own`]: a server of its own, for tests that pause it, kill it or start it again.
 //! - [`CatalogServer::start`]: the catalog service in this process, and clients of it.
 //! - [`OrdersServer::start`]: the orders service in this process, and clients of it.
-//! - [`CatalogProcess::spawn`]: the catalog service as a process, which can be killed and started again.
+//! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`]: services as processes, which can be killed and started again.
 //! - [`program`]: the path of a built program; [`operator::run`]: `orrery` run to its end.
 //!
 //! Servers end with the test process, however it ends, and take their files with them.
@@ -19,7 +19,9 @@ mod catalog;
 mod database;
 pub(crate) mod operator;
 mod orders;
+pub(crate) mod plan;
 mod postgres;
+mod process;
 mod products;
 mod programs;
 pub(crate) mod raw;
@@ -28,7 +30,7 @@ mod serving;
 
 pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;
-pub(crate) use orders::{OrdersServer, line, order, order_uid, status};
+pub(crate) use orders::{OrdersProcess, OrdersServer, line, order, order_uid, status};
 pub(crate) use orrery::cluster::Role;
 pub(crate) use postgres::Postgres;
 pub(crate) use products::{metric, product, run, seed, timestamp, uid, uids};

@@ -1,6 +1,7 @@
-//! The orders service for tests, in this process, and orders for it.
+//! The orders service for tests, in this process or as a process, and orders for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::time::Duration;
 
 use orrery::cluster::Role;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use super::TestDatabase;
+use super::process::ServiceProcess;
 use super::serving::{LARGEST_MESSAGE, channel, until_healthy};
 
 /// `orrery_orders::run` on a free port, as the slice's own role. Dropping it ends it at once.
@@ -77,6 +79,30 @@ impl OrdersServer {
 impl Drop for OrdersServer {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// The program `orrery-orders`, which finds no catalog.
+pub(crate) struct OrdersProcess(ServiceProcess);
+
+impl OrdersProcess {
+    /// Runs it on `database`, as the slice's own role, and waits until it is healthy.
+    pub(crate) async fn spawn(database: &TestDatabase) -> Self {
+        let (url, name) = (database.url(Role::Orders), orrery_orders::SERVICE_NAMES[0]);
+        Self(ServiceProcess::spawn("orrery-orders", name, url, &["--catalog=127.0.0.1:1"]).await)
+    }
+
+    /// A client on a connection of its own.
+    pub(crate) fn client(&self) -> OrdersServiceClient<Channel> {
+        client(channel(self.address()))
+    }
+}
+
+impl Deref for OrdersProcess {
+    type Target = ServiceProcess;
+
+    fn deref(&self) -> &ServiceProcess {
+        &self.0
     }
 }
 

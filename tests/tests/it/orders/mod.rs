@@ -5,7 +5,12 @@
 mod claims;
 pub(crate) mod fixture;
 mod lifecycle;
+mod pages;
+mod plans;
 mod races;
+mod reads;
+mod seed;
 mod single_writes;
+mod snapshots;
 mod timer;
 mod writes;

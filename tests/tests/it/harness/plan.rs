@@ -1,0 +1,88 @@
+//! What reads cost: the SQL that a service sent is taken from the server's log and explained.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::{Postgres, Role, run};
+
+/// The selects that a service has copied out since this was asked last.
+pub(crate) struct Log {
+    read: i64,
+    role: Role,
+}
+
+impl Log {
+    /// A server that logs every statement, and whose tables are neither vacuumed nor analyzed by themselves.
+    pub(crate) async fn server() -> Postgres {
+        Postgres::own_with(&[
+            ("logging_collector", "on"),
+            ("log_statement", "all"),
+            ("log_line_prefix", "%u "),
+            ("autovacuum", "off"),
+        ])
+        .await
+    }
+
+    /// What the service that connects as `role` sends from now on, to the server of `connection`.
+    pub(crate) async fn new(connection: &mut PgConnection, role: Role) -> Self {
+        let mut log = Self { read: 0, role };
+        log.selects(connection).await;
+        log
+    }
+
+    /// What was sent since this was asked last.
+    pub(crate) async fn selects(&mut self, connection: &mut PgConnection) -> Vec<String> {
+        // The collector writes with a delay: a line of our own is waited for.
+        let mark = format!("mark {}", rand::random::<u64>());
+        run(connection, &format!("select '{mark}'")).await;
+        let text = loop {
+            let text: String = sqlx::query_scalar("select pg_read_file(pg_current_logfile(), $1, 100000000)")
+                .bind(self.read)
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            if text.contains(&mark) {
+                break text;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        self.read += text.len() as i64;
+        let sent = format!("{} LOG:  statement: copy (", self.role.name());
+        text.lines()
+            .filter_map(|line| line.strip_prefix(&sent)?.strip_suffix(") to stdout (format binary)"))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// A plan as a tree, with what its execution cost.
+pub(crate) async fn explain(connection: &mut PgConnection, select: &str) -> Value {
+    let explain = format!("explain (analyze, buffers, timing off, format json) {select}");
+    let row = sqlx::query(AssertSqlSafe(explain)).fetch_one(connection).await.unwrap();
+    let plans: Value = serde_json::from_str(&row.try_get_unchecked::<String, _>(0).unwrap()).unwrap();
+    plans[0]["Plan"].clone()
+}
+
+/// All nodes of a plan.
+pub(crate) fn nodes(plan: &Value) -> Vec<&Value> {
+    let mut all = vec![plan];
+    for child in plan["Plans"].as_array().into_iter().flatten() {
+        all.extend(nodes(child));
+    }
+    all
+}
+
+/// What its nodes do.
+pub(crate) fn node_types(plan: &Value) -> Vec<&str> {
+    nodes(plan).into_iter().filter_map(|node| node["Node Type"].as_str()).collect()
+}
+
+/// The indexes that it uses.
+pub(crate) fn indexes(plan: &Value) -> Vec<&str> {
+    nodes(plan).into_iter().filter_map(|node| node["Index Name"].as_str()).collect()
+}
+
+/// How many pages of 8 KiB were looked at.
+pub(crate) fn pages(plan: &Value) -> u64 {
+    plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap()
+}

@@ -1,0 +1,90 @@
+//! Services as processes, which can be killed and started again.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tokio::net::TcpListener;
+
+use super::program;
+use super::serving::{channel, until_healthy};
+
+/// A service's program on a port of its own. Dropping it kills it; its log is printed if the test failed.
+pub(crate) struct ServiceProcess {
+    program: &'static str,
+    name: &'static str,
+    child: Child,
+    address: SocketAddr,
+    url: String,
+    arguments: Vec<String>,
+    log: PathBuf,
+}
+
+impl ServiceProcess {
+    /// Runs `program` on the database of `url`, and waits until the service `name` is healthy.
+    pub(crate) async fn spawn(program: &'static str, name: &'static str, url: String, arguments: &[&str]) -> Self {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
+        let log = tempfile::Builder::new().prefix(program).suffix(".log").tempfile().unwrap();
+        let log = log.into_temp_path().keep().unwrap();
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let child = run(program, address, &url, &arguments, &log);
+        let process = Self { program, name, child, address, url, arguments, log };
+        until_healthy(&channel(address), name).await;
+        process
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process's number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Runs it again at the same address, killing it first if it still runs, and waits until it is healthy.
+    pub(crate) async fn restart(&mut self) {
+        self.kill();
+        self.child = run(self.program, self.address, &self.url, &self.arguments, &self.log);
+        until_healthy(&channel(self.address), self.name).await;
+    }
+
+    /// The most memory that it had resident so far, in bytes. Linux only.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for ServiceProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{} logged:\n{}", self.program, std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
+        let _ = std::fs::remove_file(&self.log);
+    }
+}
+
+fn run(name: &str, address: SocketAddr, url: &str, arguments: &[String], log: &PathBuf) -> Child {
+    let log = File::options().append(true).open(log).unwrap();
+    Command::new(program(name))
+        .arg(format!("--listen={address}"))
+        .args(arguments)
+        .env("DATABASE_URL", url)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
