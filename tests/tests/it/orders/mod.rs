@@ -5,10 +5,12 @@
 mod claims;
 pub(crate) mod fixture;
 mod lifecycle;
+mod lookup;
 mod pages;
 mod plans;
 mod races;
 mod reads;
+mod references;
 mod seed;
 mod single_writes;
 mod snapshots;

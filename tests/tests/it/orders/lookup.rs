@@ -1,0 +1,255 @@
+//! What a support person finds by what they type.
+
+use orrery_proto::orders::v1::lookup_orders_request::{Annotation, By};
+use orrery_proto::orders::v1::{LookupOrdersRequest, OrderView};
+use prost_types::FieldMask;
+
+use super::fixture::Fixture;
+use crate::harness::assert_invalid;
+
+/// Puts an order into the tables, past the service: its customer, the sku of its line and its annotations.
+async fn put(fixture: &Fixture, uid: &str, customer: &str, sku: &str, annotations: &str) {
+    sqlx::query(
+        "with h as (insert into orders.order_header (uid, customer_id, currency_code, annotations) \
+                    values ($1, $2, 'GBP', $4::jsonb)) \
+         insert into orders.order_line_item (order_uid, uid, line_number, sku) values ($1, 'oli_1', 1, $3)",
+    )
+    .bind(uid)
+    .bind(customer)
+    .bind(sku)
+    .bind(annotations)
+    .execute(&fixture.pool)
+    .await
+    .unwrap();
+}
+
+fn by(by: By) -> LookupOrdersRequest {
+    LookupOrdersRequest { by: Some(by), ..LookupOrdersRequest::default() }
+}
+
+async fn found(fixture: &Fixture, what: By) -> Vec<String> {
+    let answer = fixture.server.client().lookup_orders(by(what)).await.unwrap().into_inner();
+    assert_eq!(answer.next_page_token, "");
+    answer.orders.into_iter().map(|order| order.uid).collect()
+}
+
+async fn annotated(fixture: &Fixture, key: &str, value: &str) -> Vec<String> {
+    found(fixture, By::Annotation(Annotation { key: key.to_owned(), value: value.to_owned() })).await
+}
+
+async fn typed(fixture: &Fixture, text: &str) -> Vec<String> {
+    found(fixture, By::Text(text.to_owned())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_finds_its_orders_and_no_other() {
+    let fixture = Fixture::new().await;
+    put(&fixture, "ord_1", "17850", "85123A", r#"{"source/country": "France"}"#).await;
+    put(&fixture, "ord_12", "17851", "85123", r#"{"source/country": "Greece"}"#).await;
+    put(&fixture, "ord_2", "85123A", "17850", r#"{"other": "France"}"#).await;
+    assert_eq!(found(&fixture, By::CustomerId("17850".to_owned())).await, ["ord_1"]);
+    assert_eq!(found(&fixture, By::Sku("17850".to_owned())).await, ["ord_2"]);
+    assert_eq!(annotated(&fixture, "source/country", "France").await, ["ord_1"]);
+    assert_eq!(found(&fixture, By::UidPrefix("ord_1".to_owned())).await, ["ord_1", "ord_12"]);
+    assert_eq!(found(&fixture, By::UidPrefix("ord_12".to_owned())).await, ["ord_12"]);
+    assert_eq!(found(&fixture, By::UidPrefix("ord_3".to_owned())).await, Vec::<String>::new());
+    // A text means all that it may mean.
+    assert_eq!(typed(&fixture, "17850").await, ["ord_1", "ord_2"]);
+    assert_eq!(typed(&fixture, "source/country=Greece").await, ["ord_12"]);
+    assert_eq!(typed(&fixture, "ord_1").await, ["ord_1", "ord_12"]);
+    assert_eq!(typed(&fixture, " ord_12\n").await, ["ord_12"]);
+    assert_eq!(typed(&fixture, "1785").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_no_text_is_found_by_what_it_reads_as() {
+    let fixture = Fixture::new().await;
+    let stored = [
+        "5",
+        "5.0",
+        "\"5\"",
+        "true",
+        "\"true\"",
+        "null",
+        "\"null\"",
+        "{\"a\": [1, 2]}",
+        "[]",
+        "1e3",
+        "\"\"",
+        "-0.50",
+        "123456789012345678901234567890",
+        "\"007\"",
+        "7",
+    ];
+    for (at, value) in stored.iter().enumerate() {
+        put(&fixture, &format!("ord_{at:02}"), "x", "x", &format!("{{\"k\": {value}, \"z\": 1}}")).await;
+    }
+    let expect = async |value: &str, numbers: &[usize]| {
+        let uids: Vec<String> = numbers.iter().map(|at| format!("ord_{at:02}")).collect();
+        assert_eq!(annotated(&fixture, "k", value).await, uids, "{value}");
+        assert_eq!(typed(&fixture, &format!("k={value}")).await, uids, "k={value}");
+    };
+    expect("5", &[0, 2]).await;
+    // As numbers they are equal, as texts they are not.
+    expect("5.0", &[1]).await;
+    expect("5.00", &[]).await;
+    expect("true", &[3, 4]).await;
+    expect("null", &[5, 6]).await;
+    expect("{\"a\": [1, 2]}", &[7]).await;
+    // Postgres prints documents in one way; another way of writing them is another text.
+    expect("{\"a\":[1,2]}", &[]).await;
+    expect("[]", &[8]).await;
+    expect("1000", &[9]).await;
+    expect("1e3", &[]).await;
+    expect("-0.50", &[11]).await;
+    expect("123456789012345678901234567890", &[12]).await;
+    expect("007", &[13]).await;
+    expect("7", &[14]).await;
+    assert_eq!(typed(&fixture, "k=").await, ["ord_10"]);
+    // What the database could not even read is not there.
+    for value in ["1e999999", "[\"\\u0000\"]", "\"5", "{"] {
+        expect(value, &[]).await;
+    }
+    // What every order reads as, it is found by.
+    for (at, _) in stored.iter().enumerate() {
+        let read = fixture.get(&format!("{at:02}")).await.annotations["k"].clone();
+        assert!(typed(&fixture, &format!("k={read}")).await.contains(&format!("ord_{at:02}")), "{read}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_character_has_a_meaning_of_its_own() {
+    let fixture = Fixture::new().await;
+    let texts =
+        ["%", "_", "\\", "'", "\"", "''; drop table orders.order_header; --", ".*", "a\\'b", "é%", "$1", "{}", "??"];
+    put(&fixture, "ord_other", "abc", "abc", r#"{"abc": "abc"}"#).await;
+    for (at, text) in texts.iter().enumerate() {
+        let annotations = serde_json::json!({*text: text}).to_string();
+        put(&fixture, &format!("ord_{at:02}"), text, text, &annotations).await;
+    }
+    for (at, text) in texts.iter().enumerate() {
+        let own = [format!("ord_{at:02}")];
+        assert_eq!(found(&fixture, By::CustomerId((*text).to_owned())).await, own, "{text}");
+        assert_eq!(found(&fixture, By::Sku((*text).to_owned())).await, own, "{text}");
+        assert_eq!(annotated(&fixture, text, text).await, own, "{text}");
+        assert_eq!(typed(&fixture, text).await, own, "{text}");
+        assert_eq!(typed(&fixture, &format!("{text}={text}")).await, own, "{text}");
+    }
+    // In a uid `_` stands for itself.
+    put(&fixture, "ord_a_c", "x", "x", "{}").await;
+    put(&fixture, "ord_abc", "x", "x", "{}").await;
+    assert_eq!(found(&fixture, By::UidPrefix("ord_a_".to_owned())).await, ["ord_a_c"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_programs_stored_in_place_of_annotations_does_no_harm() {
+    let fixture = Fixture::new().await;
+    for (at, annotations) in ["[\"k\"]", "\"k\"", "null", "5", "[{\"k\": \"v\"}]"].iter().enumerate() {
+        put(&fixture, &format!("ord_{at}"), "x", "x", annotations).await;
+    }
+    put(&fixture, "ord_9", "x", "x", r#"{"k": "v"}"#).await;
+    assert_eq!(annotated(&fixture, "k", "v").await, ["ord_9"]);
+    assert_eq!(annotated(&fixture, "k", "null").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_page_by_page_and_shows_as_much_as_asked_for() {
+    let fixture = Fixture::new().await;
+    for number in 0..7 {
+        put(&fixture, &format!("ord_{number}"), "17850", "17850", "{}").await;
+    }
+    put(&fixture, "ord_8", "x", "x", "{}").await;
+    let mut client = fixture.server.client();
+    let mut request = LookupOrdersRequest { page_size: 3, ..by(By::Text("17850".to_owned())) };
+    let mut uids = Vec::new();
+    loop {
+        let page = client.lookup_orders(request.clone()).await.unwrap().into_inner();
+        assert!(page.orders.len() <= 3);
+        // BASIC: the lines stay away.
+        assert!(page.orders.iter().all(|order| order.line_items.is_empty() && order.customer_id == "17850"));
+        uids.extend(page.orders.into_iter().map(|order| order.uid));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(uids, (0..7).map(|number| format!("ord_{number}")).collect::<Vec<_>>());
+    // A token belongs to what was looked for, and to nothing else.
+    let other = LookupOrdersRequest { by: Some(By::CustomerId("17850".to_owned())), ..request.clone() };
+    assert_invalid(client.lookup_orders(other).await, "TOKEN_MISMATCH", "page_token");
+    let mut full =
+        LookupOrdersRequest { view: OrderView::Full.into(), page_size: 1, ..by(By::Text("17850".to_owned())) };
+    let page = client.lookup_orders(full.clone()).await.unwrap().into_inner();
+    assert_eq!(page.orders[0].line_items.len(), 1);
+    full.read_mask = Some(FieldMask { paths: vec!["uid".to_owned(), "customer_id".to_owned()] });
+    full.page_token = page.next_page_token;
+    let masked = client.lookup_orders(full).await.unwrap().into_inner().orders.remove(0);
+    assert_eq!((masked.uid.as_str(), masked.customer_id.as_str(), masked.line_items.len()), ("ord_1", "17850", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_arguments_are_named() {
+    let fixture = Fixture::new().await;
+    let mut client = fixture.server.client();
+    let annotation =
+        |key: &str, value: &str| By::Annotation(Annotation { key: key.to_owned(), value: value.to_owned() });
+    for (what, field) in [
+        (By::Text(String::new()), "text"),
+        (By::Text("x".repeat(1_025)), "text"),
+        (By::Text("a\0b".to_owned()), "text"),
+        (By::CustomerId(String::new()), "customer_id"),
+        (By::CustomerId("x".repeat(257)), "customer_id"),
+        (By::Sku(String::new()), "sku"),
+        (By::Sku("x".repeat(257)), "sku"),
+        (annotation("", "v"), "annotation.key"),
+        (annotation("k", ""), "annotation.value"),
+        (annotation("k", &"v".repeat(1_025)), "annotation.value"),
+        (annotation("k\0", "v"), "annotation.key"),
+        (By::UidPrefix("ord_".to_owned()), "uid_prefix"),
+        (By::UidPrefix("prd_1".to_owned()), "uid_prefix"),
+        (By::UidPrefix("ord_%".to_owned()), "uid_prefix"),
+    ] {
+        assert_invalid(client.lookup_orders(by(what)).await, "FIELD_INVALID", field);
+    }
+    assert_invalid(client.lookup_orders(LookupOrdersRequest::default()).await, "FIELD_INVALID", "by");
+    let negative = LookupOrdersRequest { page_size: -1, ..by(By::Text("x".to_owned())) };
+    assert_invalid(client.lookup_orders(negative).await, "FIELD_INVALID", "page_size");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_meaning_is_served_by_an_index() {
+    let fixture = Fixture::new().await;
+    fixture
+        .run(
+            "insert into orders.order_header (uid, customer_id, currency_code, annotations) \
+             select 'ord_' || lpad(n::text, 7, '0'), 'c' || n, 'GBP', jsonb_build_object('source/number', n) \
+               from generate_series(1, 30000) n; \
+             insert into orders.order_line_item (order_uid, uid, line_number, sku) \
+             select 'ord_' || lpad(n::text, 7, '0'), 'oli_1', 1, 's' || n from generate_series(1, 30000) n; \
+             analyze orders.order_header, orders.order_line_item",
+        )
+        .await;
+    let sequential = "coalesce(sum(seq_tup_read), 0) from pg_stat_user_tables where schemaname = 'orders'";
+    let before = fixture.text(&format!("select {sequential}")).await;
+    for text in ["c17", "s17", "ord_0000017", "source/number=17"] {
+        assert_eq!(typed(&fixture, text).await, ["ord_0000017"], "{text}");
+    }
+    // Sessions report what they did when they end.
+    let Fixture { server, pool, database: _database } = fixture;
+    server.stop().await.unwrap();
+    let counted = format!(
+        "select (select {sequential})::text, (select sum(idx_scan) from pg_stat_user_indexes \
+         where schemaname = 'orders' and indexrelname = 'order_header_annotations_idx')::text"
+    );
+    let patience = std::time::Instant::now();
+    loop {
+        let (after, used): (String, String) =
+            sqlx::query_as(sqlx::AssertSqlSafe(counted.clone())).fetch_one(&pool).await.unwrap();
+        assert_eq!(before, after, "a table was read as a whole");
+        if used != "0" {
+            return;
+        }
+        assert!(patience.elapsed().as_secs() < 20, "the index on annotations was not used");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
