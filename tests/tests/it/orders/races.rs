@@ -1,6 +1,6 @@
 //! Writers that race on one order: no change is lost, and none is half there.
 
-use orrery_proto::orders::v1::{GetOrderRequest, Order, UpdateOrderRequest};
+use orrery_proto::orders::v1::{GetOrderRequest, LineItem, Order, UpdateOrderRequest};
 use tonic::Code;
 
 use super::fixture::{Fixture, bare};
@@ -56,9 +56,10 @@ async fn writers_without_a_revision_leave_one_whole_order_and_count_every_change
         async move {
             let mut updated = 0;
             for round in 0..EACH {
-                // As many lines as the writer's number says, all of one sku.
+                // As many lines as the writer's number says, all of one sku, each with a uid that no other line has: only the order's lock keeps the writers apart.
                 let sku = format!("w{writer}r{round}");
-                let line_items = vec![line(&sku, 1, "1"); writer + 1];
+                let own = |nth| LineItem { uid: format!("oli_{sku}n{nth}"), ..line(&sku, 1, "1") };
+                let line_items = (0..=writer).map(own).collect();
                 let written = fixture.write(&[Order { line_items, ..bare("1") }]).await;
                 updated += written.totals.updated;
                 assert_eq!(written.totals.created + written.totals.updated, 1);
