@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use orrery_kit::decimal::Decimal;
 use orrery_kit::error::Violation;
 use orrery_kit::resource::part::Derivation;
-use orrery_kit::resource::select::Columns;
+use orrery_kit::resource::tuple::Columns;
 use orrery_kit::resource::{AMOUNT_DIGITS, Resource};
 
 use crate::store::line_item::LINE_ITEM;

@@ -10,7 +10,8 @@ use super::scan::{Page, Scan};
 use crate::db::{CopyEnd, CopySource as _};
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::resource::select::{Columns, put_row_of};
+use crate::resource::select::put_row_of;
+use crate::resource::tuple::Columns;
 
 /// How many page sizes of surplus are read and let go before the result is cut off, which costs the connection.
 const SURPLUS_PAGES: usize = 4;

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use super::order::{Order, Position};
 use crate::error::Error;
-use crate::resource::select::{Columns, SelectedPart};
+use crate::resource::select::SelectedPart;
+use crate::resource::tuple::Columns;
 
 /// How much may be read.
 #[derive(Clone, Copy, Debug)]

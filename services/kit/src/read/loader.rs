@@ -15,7 +15,8 @@ use crate::db::{Database, Statement};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::select::{Columns, Selection};
+use crate::resource::select::Selection;
+use crate::resource::tuple::Columns;
 use crate::uid::UidKind;
 
 /// Queries under way at once.

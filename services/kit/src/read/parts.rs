@@ -11,7 +11,8 @@ use crate::db::sql::{literal, literal_array};
 use crate::db::{CopyEnd, CopySource};
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::select::{Columns, SelectedPart, Selection, row_length};
+use crate::resource::select::{SelectedPart, Selection, row_length};
+use crate::resource::tuple::Columns;
 
 /// Most rows of one query. What belongs to one owner may be more, and comes in pages then.
 const MAX_ROWS: usize = 20_000;

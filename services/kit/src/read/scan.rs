@@ -17,7 +17,8 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::mask::Reached;
-use crate::resource::select::{Columns, Selection};
+use crate::resource::select::Selection;
+use crate::resource::tuple::Columns;
 
 /// How many rows the first page asks for, when nothing is known of their size.
 const FIRST_LIMIT: usize = 500;

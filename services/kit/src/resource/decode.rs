@@ -9,7 +9,8 @@ use bytes::BufMut as _;
 
 use super::mask::{Reach, UpdateMask};
 use super::part::MAX_CHILDREN;
-use super::select::Columns;
+use super::slot::{Portion, Slot};
+use super::tuple::{NULL, end_value, first_text, put_prefixed};
 use super::value::{
     integer_of, put_decimal, put_integer, put_map, put_status, put_text, put_text_list, put_timestamp, text_of,
 };
@@ -21,7 +22,6 @@ use crate::error::Violation;
 pub const MAX_ROW_BYTES: usize = 1024 * 1024;
 /// After how many broken rules a row's other ones are not looked for.
 const MAX_VIOLATIONS: usize = 32;
-pub(super) const NULL: i32 = -1;
 
 /// What becomes of a uid that is left empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,48 +57,6 @@ impl Precondition {
     }
 }
 
-/// Which part of a field is looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part<'a> {
-    All,
-    /// These keys of a jsonb object.
-    Keys(&'a [String]),
-    /// All of a status but its phase.
-    Details,
-    Nothing,
-}
-
-impl Part<'_> {
-    pub(super) fn reaches(self, key: &[u8]) -> bool {
-        match self {
-            Self::All => true,
-            Self::Keys(keys) => keys.iter().any(|reached| reached.as_bytes() == key),
-            Self::Details => key != b"phase",
-            Self::Nothing => false,
-        }
-    }
-}
-
-/// Every occurrence of a field, as far as its kind wants them.
-pub(super) enum Slot<'a> {
-    Unset,
-    Number(u64),
-    Bytes(Cow<'a, [u8]>),
-    Entries(Vec<&'a [u8]>),
-}
-
-impl Slot<'_> {
-    /// Whether it is unset or set to an empty text, which is the same.
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Unset => true,
-            Self::Number(number) => *number == 0,
-            Self::Bytes(bytes) => bytes.is_empty(),
-            Self::Entries(entries) => entries.is_empty(),
-        }
-    }
-}
-
 impl Resource {
     /// Appends the input tuple of an encoded message to `tuple`. With an `update` only what it reaches is looked at: what else the
     /// message holds may have been read from rows that other programs wrote, and is null.
@@ -131,7 +89,7 @@ impl Resource {
                     }
                 }
                 (Kind::Timestamp(TimestampRule::Updated), _) => Ok(()),
-                _ if part == Part::Nothing => {
+                _ if part == Portion::Nothing => {
                     tuple.put_i32(NULL);
                     Ok(())
                 }
@@ -218,7 +176,7 @@ impl Resource {
                     tuple.put_i32(NULL);
                     Ok(())
                 }
-                _ => put_value(field, slot, Part::All, false, tuple),
+                _ => put_value(field, slot, Portion::All, false, tuple),
             };
             violations.extend(put.err());
         }
@@ -236,18 +194,18 @@ impl Resource {
         }
     }
 
-    /// Which part of a field is looked at.
-    fn part<'a>(&self, at: usize, update: Option<&'a UpdateMask>) -> Part<'a> {
-        let Some(UpdateMask::Paths(paths)) = update else { return Part::All };
+    /// Which portion of a field is looked at.
+    fn part<'a>(&self, at: usize, update: Option<&'a UpdateMask>) -> Portion<'a> {
+        let Some(UpdateMask::Paths(paths)) = update else { return Portion::All };
         let field = &self.fields[at];
         if field.key || self.description.newest_by == Some(field.name) {
-            return Part::All;
+            return Portion::All;
         }
         match paths.iter().find(|reached| reached.field == at).map(|reached| &reached.reach) {
-            None => Part::Nothing,
-            Some(Reach::Keys(keys)) => Part::Keys(keys),
-            Some(Reach::Details { phase: false }) => Part::Details,
-            Some(Reach::Whole | Reach::Details { phase: true }) => Part::All,
+            None => Portion::Nothing,
+            Some(Reach::Keys(keys)) => Portion::Keys(keys),
+            Some(Reach::Details { phase: false }) => Portion::Details,
+            Some(Reach::Whole | Reach::Details { phase: true }) => Portion::All,
         }
     }
 
@@ -298,7 +256,13 @@ impl Resource {
 }
 
 /// Appends a field's value. `kept` if the row may be stored already, and what is left out stays.
-fn put_value(field: &Field, slot: Slot<'_>, part: Part<'_>, kept: bool, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+fn put_value(
+    field: &Field,
+    slot: Slot<'_>,
+    part: Portion<'_>,
+    kept: bool,
+    tuple: &mut Vec<u8>,
+) -> Result<(), Violation> {
     match (field.kind, slot) {
         _ if field.computed => {
             tuple.put_i32(NULL);
@@ -319,20 +283,4 @@ fn put_value(field: &Field, slot: Slot<'_>, part: Part<'_>, kept: bool, tuple: &
         (Kind::Status { lifecycle, .. }, slot) => put_status(field, lifecycle, &slot, part, tuple),
         (Kind::TextList { max_items, max_bytes }, slot) => put_text_list(field, max_items, max_bytes, &slot, tuple),
     }
-}
-
-/// The text of a tuple's first column.
-fn first_text(tuple: &[u8]) -> &str {
-    std::str::from_utf8(Columns::new(tuple).next().flatten().unwrap_or_default()).unwrap_or_default()
-}
-
-pub(super) fn put_prefixed(tuple: &mut Vec<u8>, value: &[u8]) {
-    tuple.put_i32(value.len() as i32);
-    tuple.extend_from_slice(value);
-}
-
-/// Writes the length of the value that began at `at`.
-pub(super) fn end_value(tuple: &mut [u8], at: usize) {
-    let length = (tuple.len() - at - 4) as i32;
-    tuple[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }

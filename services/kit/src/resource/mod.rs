@@ -22,7 +22,9 @@ pub mod mask;
 mod new_row;
 pub mod part;
 pub mod select;
+mod slot;
 mod structure;
+pub mod tuple;
 mod value;
 mod wire;
 

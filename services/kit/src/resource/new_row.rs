@@ -3,13 +3,11 @@
 
 use bytes::BufMut as _;
 
-use super::decode::{end_value, put_prefixed};
 use super::document::put_string;
-use super::select::Columns;
+use super::tuple::{Columns, NULL, end_value, put_prefixed};
 use super::{Kind, Resource, TextRule, TimestampRule};
 use crate::decimal::Decimal;
 
-const NULL: i32 = -1;
 const JSONB_VERSION: u8 = 1;
 
 impl Resource {

@@ -15,8 +15,7 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use ulid::Ulid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::decode::put_prefixed;
-use super::select::Columns;
+use super::tuple::{Columns, put_prefixed};
 use super::{IntegerRule, Kind, Resource, TextRule};
 use crate::error::Violation;
 use crate::uid::UidKind;

@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::document::{JsonValue, elements, entries};
 use super::mask::{Reach, Reached};
 use super::structure;
+use super::tuple::Columns;
 use super::wire::{put_bytes, put_header, put_number, varint_length};
 use super::{Field, Kind, Resource};
 use crate::db::sql::literal;
@@ -148,7 +149,7 @@ impl Selection {
         if let Some(number) = self.etag {
             let mut stored = Columns::new(tuple);
             stored.by_ref().take(self.stored).for_each(drop);
-            put_bytes(out, number, etag(&tuple[..tuple.len() - stored.rest.len()]).as_bytes());
+            put_bytes(out, number, etag(&tuple[..tuple.len() - stored.rest().len()]).as_bytes());
         }
     }
 
@@ -168,7 +169,7 @@ impl Selection {
     pub fn rest<'a>(&self, tuple: &'a [u8]) -> &'a [u8] {
         let mut columns = Columns::new(tuple);
         columns.by_ref().take(self.columns).for_each(drop);
-        columns.rest
+        columns.rest()
     }
 }
 
@@ -232,41 +233,6 @@ fn part(name: &str, kind: Kind, reach: &Reach) -> Option<String> {
 /// The etag of a tuple of all stored columns.
 pub fn etag(tuple: &[u8]) -> String {
     format!("{:016x}", xxh3_64(tuple))
-}
-
-/// The columns of a tuple, one by one; a null is `None`.
-pub struct Columns<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Columns<'a> {
-    /// The columns of a tuple.
-    #[inline]
-    pub fn new(tuple: &'a [u8]) -> Self {
-        Self { rest: tuple }
-    }
-
-    /// What is left of the tuple.
-    #[inline]
-    pub fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-}
-
-impl<'a> Iterator for Columns<'a> {
-    type Item = Option<&'a [u8]>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
-        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-            self.rest = rest;
-            return Some(None);
-        };
-        let (value, rest) = rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(Some(value))
-    }
 }
 
 /// An integer or bigint as a varint: sign-extended to 64 bits (protobuf.dev, "Encoding").

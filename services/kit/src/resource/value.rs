@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use bytes::BufMut as _;
 
-use super::decode::{NULL, Part, Slot, end_value, put_prefixed};
 use super::document::put_string;
+use super::slot::{Portion, Slot};
 use super::structure::{put_object, read_entries, sort_and_keep_last};
+use super::tuple::{NULL, end_value, put_prefixed};
 use super::wire::{Malformed, Reader, Value};
 use super::{EmptyDecimal, Field, IntegerRule, MapRule, TextRule};
 use crate::decimal::Decimal;
@@ -191,7 +192,7 @@ pub(super) fn put_map(
     field: &Field,
     rule: MapRule,
     slot: Slot<'_>,
-    part: Part<'_>,
+    part: Portion<'_>,
     tuple: &mut Vec<u8>,
 ) -> Result<(), Violation> {
     let Slot::Entries(raw) = slot else { return Err(Violation::new(field.name, "is no map")) };
@@ -234,7 +235,7 @@ pub(super) fn put_map(
 }
 
 /// The key and value of an entry, unless it is not looked at.
-fn map_entry<'a>(field: &Field, entry: &'a [u8], part: Part<'_>) -> Result<Option<(&'a str, &'a str)>, Violation> {
+fn map_entry<'a>(field: &Field, entry: &'a [u8], part: Portion<'_>) -> Result<Option<(&'a str, &'a str)>, Violation> {
     let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");
     let mut reader = Reader::new(entry);
     while let Some(part) =
@@ -260,7 +261,7 @@ pub(super) fn put_status(
     field: &Field,
     lifecycle: Option<&Lifecycle>,
     slot: &Slot<'_>,
-    part: Part<'_>,
+    part: Portion<'_>,
     tuple: &mut Vec<u8>,
 ) -> Result<(), Violation> {
     let refuse = |part: &str, why: &str| Violation::new(format!("{}{part}", field.name), why);

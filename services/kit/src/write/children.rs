@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::read::point::put_tuple;
 use crate::resource::mask::{Reach, Reached, UpdateMask};
 use crate::resource::part::{Derivation, Part, children, said};
-use crate::resource::select::{Columns, column};
+use crate::resource::select::column;
+use crate::resource::tuple::Columns;
 use crate::resource::{Kind, Resource, TimestampRule};
 
 /// Which rows' children are replaced.

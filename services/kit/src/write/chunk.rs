@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::{EmptyUid, Precondition};
 use crate::resource::mask::UpdateMask;
-use crate::resource::select::Columns;
+use crate::resource::tuple::Columns;
 use crate::timestamp;
 
 /// What stands in the ledger for a row that broke a rule. Such a row has no canonical form to hash, and nothing of it was stored; one

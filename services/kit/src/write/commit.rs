@@ -21,7 +21,8 @@ use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
 use crate::resource::decode::Precondition;
 use crate::resource::mask::UpdateMask;
-use crate::resource::select::{Columns, Selection, etag};
+use crate::resource::select::{Selection, etag};
+use crate::resource::tuple::Columns;
 use crate::resource::{Reference, Resource, Target};
 
 /// How often a commit that gave way to another transaction is tried.

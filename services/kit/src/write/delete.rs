@@ -2,8 +2,8 @@
 
 use sqlx::Row as _;
 
+use super::attempts::retried;
 use super::locked::Locked;
-use super::single::retried;
 use crate::context::Context;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;

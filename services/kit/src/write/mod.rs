@@ -11,9 +11,12 @@
 //! - [`queue`]: what was received and is not committed yet
 //! - [`stream`]: the protocol of `WriteX`
 //! - [`single`] and [`delete`]: one resource
+//! - [`transition`]: a move along a lifecycle
 //! - [`locked`]: one stored row and what is demanded of it
+//! - [`attempts`]: tries of a transaction that may have to give way
 
 mod assignment;
+pub mod attempts;
 mod children;
 pub mod chunk;
 pub mod commit;
@@ -28,3 +31,4 @@ pub mod single;
 mod start;
 pub mod statement;
 pub mod stream;
+pub mod transition;

@@ -12,7 +12,7 @@ use super::commit::Writer;
 use super::refusal::{MAX_ROW_ERRORS, Refusals};
 use crate::context::Context;
 use crate::error::{Error, Violation};
-use crate::resource::select::Columns;
+use crate::resource::tuple::Columns;
 
 /// What waits.
 enum Waiting {

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::part::{children, said};
-use crate::resource::select::Columns;
+use crate::resource::tuple::Columns;
 use crate::resource::{Resource, Target};
 
 /// A row that points at something that does not exist.

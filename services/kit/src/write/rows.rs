@@ -9,7 +9,7 @@ use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
 use crate::resource::mask::{Reach, UpdateMask};
-use crate::resource::select::Columns;
+use crate::resource::tuple::Columns;
 use crate::resource::{Field, Kind, Resource, TimestampRule};
 
 /// Most rows whose columns travel as array parameters of one statement.

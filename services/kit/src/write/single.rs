@@ -7,7 +7,8 @@ use prost_types::FieldMask;
 use sqlx::Row as _;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::locked::Locked;
+use super::attempts::retried;
+use super::locked::{Locked, read_back};
 use super::references::{Pointless, pointing_nowhere};
 use super::start::check_id;
 use super::statement::WriteStatement;
@@ -15,15 +16,11 @@ use crate::context::Context;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
-use crate::read::point::stored;
 use crate::resource::decode::{Decoded, EmptyUid};
 use crate::resource::document::phase;
 use crate::resource::mask::{Reach, UpdateMask, update_mask};
-use crate::resource::select::Columns;
+use crate::resource::tuple::Columns;
 use crate::resource::{Kind, Resource};
-
-/// How often a write that gave way to another transaction is tried.
-const ATTEMPTS: u32 = 4;
 
 /// A create.
 #[derive(Debug)]
@@ -90,23 +87,6 @@ fn decode(
     let uid = Columns::new(&tuple).next().flatten().unwrap_or_default();
     let uid = String::from_utf8_lossy(uid).into_owned();
     Ok(Incoming { tuple, uid, decoded })
-}
-
-/// Runs `work` again when it gave way to another transaction.
-///
-/// # Errors
-/// What `work` said last.
-pub async fn retried<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    for _ in 1..ATTEMPTS {
-        match work().await {
-            Err(Error::TransactionConflict(_)) if !deadline.expired() => {}
-            outcome => return outcome,
-        }
-    }
-    work().await
 }
 
 /// Creates one resource and returns it.
@@ -194,21 +174,6 @@ async fn made_before(
         return Err(Error::WriteMismatch("request_id", "content"));
     }
     Ok(Some(row.try_get(1)?))
-}
-
-/// A row that was just written, as a message with all that belongs to it.
-///
-/// # Errors
-/// [`Error::NotFound`]; what the database says.
-pub async fn read_back(
-    transaction: &mut Transaction<'_>,
-    resource: &'static Resource,
-    uid: &str,
-) -> Result<Encoded, Error> {
-    match stored(transaction, resource, uid, "").await? {
-        Some((body, _)) => Ok(Encoded { body: body.into(), rows: 1, ..Encoded::default() }),
-        None => Err(Error::NotFound { resource: resource.description.message, name: uid.to_owned() }),
-    }
 }
 
 /// Checks that what the resource points at in another slice exists.

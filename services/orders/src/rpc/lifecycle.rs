@@ -3,12 +3,13 @@
 use orrery_kit::context::{Call, Context};
 use orrery_kit::db::{Ending, Statement, Transaction};
 use orrery_kit::error::Error;
-use orrery_kit::lifecycle::{self, BoundColumn, Transition, check_revision, check_uid, lock};
 use orrery_kit::read::point;
 use orrery_kit::read::view::{View, mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::timestamp;
-use orrery_kit::write::single::{read_back, retried};
+use orrery_kit::write::attempts::retried;
+use orrery_kit::write::locked::read_back;
+use orrery_kit::write::transition::{self, BoundColumn, Transition, check_revision, check_uid, lock};
 use orrery_proto::orders::v1::{ClaimDueOrdersRequest, SetProvisionTimerRequest, TransitionOrderRequest};
 use orrery_proto::wire::Encoded;
 use prost_types::Duration;
@@ -37,7 +38,7 @@ pub(super) async fn transition(
     let call = Call::of(&request);
     let TransitionOrderRequest { uid, to_phase, reason, revision } = request.into_inner();
     let transition = Transition { uid, to_phase, reason, revision, deadline: call.deadline };
-    Ok(call.answer(lifecycle::transition(context, &ORDER, BOUND, transition).await?))
+    Ok(call.answer(transition::transition(context, &ORDER, BOUND, transition).await?))
 }
 
 pub(super) async fn set_timer(

@@ -20,7 +20,8 @@ use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
 use super::{Answers, view};
-use crate::store::order::{ORDER, ORDER_COLUMNS, ORDER_UID, filter};
+use crate::store::order::{ORDER, ORDER_COLUMNS, filter};
+use crate::store::uids::ORDER_UID;
 
 fn encoded(filter: Option<&OrderFilter>) -> Vec<u8> {
     filter.map(OrderFilter::encode_to_vec).unwrap_or_default()

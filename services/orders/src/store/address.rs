@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::resource::{Description, Resource, Rule};
 
-use super::order::ORDER_UID;
+use super::uids::ORDER_UID;
 
 /// `orrery.orders.v1.Address` in `orders.order_address`.
 pub static ADDRESS: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "addresses"));

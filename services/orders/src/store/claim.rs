@@ -3,7 +3,7 @@
 use orrery_kit::db::Statement;
 use orrery_kit::db::sql::literal;
 use orrery_kit::error::Error;
-use orrery_kit::lifecycle::{moved, touched};
+use orrery_kit::write::transition::{moved, touched};
 
 use super::order::ORDER;
 use crate::lifecycle::{CONFIRMED, PROVISIONING};

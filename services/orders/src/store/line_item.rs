@@ -5,16 +5,9 @@ use std::sync::LazyLock;
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::{Description, Reference, Resource, Rule, Target};
-use orrery_kit::uid::UidKind;
 use orrery_proto::orders::v1::LineItemFilter;
 
-use super::order::ORDER_UID;
-
-/// Uids of lines.
-pub const LINE_ITEM_UID: UidKind = UidKind { prefix: "oli_" };
-
-/// Uids of products, which Catalog keeps.
-pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
+use super::uids::{LINE_ITEM_UID, ORDER_UID, PRODUCT_UID};
 
 /// Most bytes of a sku.
 pub const MAX_SKU_BYTES: usize = 256;

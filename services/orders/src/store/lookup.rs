@@ -7,7 +7,8 @@ use orrery_proto::orders::v1::lookup_orders_request::{Annotation, By};
 use serde_json::Value;
 
 use super::line_item::MAX_SKU_BYTES;
-use super::order::{MAX_CUSTOMER_ID_BYTES, ORDER_UID};
+use super::order::MAX_CUSTOMER_ID_BYTES;
+use super::uids::ORDER_UID;
 
 /// Most bytes of what is typed, and of an annotation's key and value.
 const MAX_TEXT_BYTES: usize = 1_024;

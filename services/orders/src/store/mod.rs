@@ -8,6 +8,7 @@ pub mod order;
 pub mod product_sales;
 pub mod summary;
 pub mod timer;
+pub mod uids;
 
 use std::sync::LazyLock;
 

@@ -6,17 +6,14 @@ use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::part::PartDescription;
 use orrery_kit::resource::{Description, Resource, Rule};
-use orrery_kit::uid::UidKind;
 use orrery_proto::orders::v1::OrderFilter;
 
 use super::address::ADDRESS;
-use super::line_item::{LINE_ITEM, PRODUCT_UID};
+use super::line_item::LINE_ITEM;
 use super::summary::SUMMARY;
+use super::uids::{ORDER_UID, PRODUCT_UID};
 use crate::lifecycle::LIFECYCLE;
 use crate::summary::OrderSums;
-
-/// Uids of orders.
-pub const ORDER_UID: UidKind = UidKind { prefix: "ord_" };
 
 /// Most bytes of a customer id.
 pub const MAX_CUSTOMER_ID_BYTES: usize = 256;

@@ -13,7 +13,7 @@ use orrery_kit::db::{CopyEnd, CopyRequest, Database};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::select::Columns;
+use orrery_kit::resource::tuple::Columns;
 use orrery_proto::orders::v1::ProductSales;
 
 /// Lines of the first window.

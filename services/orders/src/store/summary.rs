@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::resource::{Description, Resource, Rule};
 
-use super::order::ORDER_UID;
+use super::uids::ORDER_UID;
 
 /// `orrery.orders.v1.Summary` in `orders.order_summary`.
 pub static SUMMARY: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "summaries"));

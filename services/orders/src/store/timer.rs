@@ -2,8 +2,8 @@
 
 use orrery_kit::db::Statement;
 use orrery_kit::error::Error;
-use orrery_kit::lifecycle::touched;
 use orrery_kit::timestamp;
+use orrery_kit::write::transition::touched;
 
 use super::order::ORDER;
 

@@ -69,12 +69,13 @@ async fn every_change_of_a_part_is_one_of_the_order() {
     let mut wanted = whole();
     fixture.write(&[wanted.clone()]).await.expect_counts([1, 0, 0, 0, 0]);
     let mut revision = 1;
-    let changes: [fn(&mut Order); 6] = [
+    let changes: [fn(&mut Order); 7] = [
         |order| order.line_items[0].quantity = 5,
         |order| order.line_items.push(line("D", 1, "1")),
         |order| drop(order.line_items.remove(1)),
         |order| order.addresses[0].city = "London".to_owned(),
         |order| drop(order.addresses.pop()),
+        |order| order.addresses.push(Address { kind: "billing".to_owned(), ..Address::default() }),
         |order| order.summary = Some(Summary { shipping: "0".to_owned(), ..Summary::default() }),
     ];
     for change in changes {

@@ -1,0 +1,45 @@
+//! What a message says of one field, and how much of that is looked at.
+
+use std::borrow::Cow;
+
+/// Which portion of a field is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Portion<'a> {
+    All,
+    /// These keys of a jsonb object.
+    Keys(&'a [String]),
+    /// All of a status but its phase.
+    Details,
+    Nothing,
+}
+
+impl Portion<'_> {
+    pub(super) fn reaches(self, key: &[u8]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Keys(keys) => keys.iter().any(|reached| reached.as_bytes() == key),
+            Self::Details => key != b"phase",
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// Every occurrence of a field, as far as its kind wants them.
+pub(super) enum Slot<'a> {
+    Unset,
+    Number(u64),
+    Bytes(Cow<'a, [u8]>),
+    Entries(Vec<&'a [u8]>),
+}
+
+impl Slot<'_> {
+    /// Whether it is unset or set to an empty text, which is the same.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Unset => true,
+            Self::Number(number) => *number == 0,
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Entries(entries) => entries.is_empty(),
+        }
+    }
+}
