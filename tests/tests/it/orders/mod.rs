@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod claims;
+mod filters;
 pub(crate) mod fixture;
 mod lifecycle;
 mod lookup;
@@ -11,6 +12,8 @@ mod plans;
 mod races;
 mod reads;
 mod references;
+mod sales;
+mod sales_streams;
 mod seed;
 mod single_writes;
 mod snapshots;
