@@ -5,12 +5,15 @@ use sqlx::Row as _;
 use super::attempts::retried;
 use super::locked::Locked;
 use crate::context::Context;
-use crate::db::{Ending, Statement, Transaction};
+use crate::db::{CopySource as _, Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::resource::decode::Precondition;
 use crate::resource::{Kind, Resource, TextRule};
 use crate::uid::UidKind;
+
+/// Most rows that one statement deletes.
+const MAX_BATCH: usize = 5_000;
 
 /// A delete.
 #[derive(Clone, Debug)]
@@ -89,21 +92,21 @@ pub struct Dependent {
 impl Dependent {
     /// Deletes an owner's rows, a bounded number at a time.
     async fn delete(&self, transaction: &mut Transaction<'_>, uid: &str) -> Result<(), Error> {
-        const BATCH: usize = 5_000;
+        let batch = MAX_BATCH.min(transaction.limits().max_statement_rows);
         let (table, owner) = (self.table, self.owner);
         loop {
             let delete = Statement::new(
                 format!(
                     "with gone as (delete from {table} where ctid = any (array(\
-                     select ctid from {table} where {owner} = $1 limit {BATCH} for update)) returning 1) \
+                     select ctid from {table} where {owner} = $1 limit {batch} for update)) returning 1) \
                      select count(*) from gone"
                 ),
-                BATCH,
+                batch,
             )
             .bind(uid)?;
             let rows = transaction.fetch(delete).await?;
             let deleted: i64 = rows.first().ok_or_else(|| Error::internal("a delete returned no count"))?.try_get(0)?;
-            if deleted < BATCH as i64 {
+            if deleted < batch as i64 {
                 return Ok(());
             }
         }
