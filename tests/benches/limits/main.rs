@@ -2,36 +2,50 @@
 //! move little from machine to machine, seconds do.
 //!
 //! `cargo bench -p orrery-tests` prints the table. Settings, by environment: `ORRERY_BENCH_ROWS` (products to stream, default 1,000,000),
-//! `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_SECONDS` (of point reads, default 5), `ORRERY_BENCH_RUNS`
-//! (repetitions, of which the median counts, default 3), `ORRERY_BENCH_ONLY` (some of `stream,depth,get,upsert`). Everything runs on this machine: Postgres, the service and its client share the
-//! cores, so that the client's work is in the service's figure.
+//! `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_DUE` (orders to claim, default 100,000),
+//! `ORRERY_BENCH_SECONDS` (of point reads, default 5), `ORRERY_BENCH_RUNS` (repetitions, of which the median counts, default 3),
+//! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,upsert` for products and `orders-write,orders-stream,orders-claim`). Everything runs on
+//! this machine: Postgres, the service and its client share the cores, so that the client's work is in the service's figure.
 
+mod orders;
 mod postgres;
-mod service;
+mod process;
+mod products;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// Pages of which the median counts, at either depth.
-const PAGES: usize = 200;
-/// Calls under way at once in the point reads.
-const CALLERS: usize = 32;
+/// The settings that more than one kind of work needs.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    runs: usize,
+    seconds: usize,
+}
 
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.replace('_', "").parse().ok()).unwrap_or(default)
 }
 
-/// How often a kind of work is measured: not at all if others are asked for.
-fn wanted(work: &str, runs: usize) -> usize {
+/// Whether a kind of work is to be measured.
+fn wanted(work: &str) -> bool {
     let only = std::env::var("ORRERY_BENCH_ONLY").unwrap_or_default();
-    if only.is_empty() || only.split(',').any(|wanted| wanted == work) { runs } else { 0 }
+    only.is_empty() || only.split(',').any(|wanted| wanted == work)
 }
 
 /// Measurements, of which the median counts.
+#[derive(Default)]
 struct Rate(Vec<f64>);
 
 impl Rate {
+    fn add(&mut self, count: usize, took: Duration) {
+        self.0.push(per_second(count, took));
+    }
+
+    fn last(&self) -> f64 {
+        self.0.last().copied().unwrap_or_default()
+    }
+
     fn median(&self) -> f64 {
         let mut rates = self.0.clone();
         rates.sort_by(f64::total_cmp);
@@ -43,85 +57,42 @@ fn per_second(count: usize, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
 }
 
-fn row(work: &str, limit: &str, limit_rate: f64, rate: f64) {
-    if limit_rate == 0.0 {
-        return;
+/// What is printed in the end.
+#[derive(Default)]
+struct Report {
+    rows: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Report {
+    fn row(&mut self, work: &str, limit: &str, limit_rate: &Rate, rate: &Rate) {
+        let (limit_rate, rate) = (limit_rate.median(), rate.median());
+        self.rows.push(format!("| {work} | {limit} | {limit_rate:.0}/s | {rate:.0}/s | {:.2} |", rate / limit_rate));
     }
-    println!("| {work} | {limit} | {limit_rate:.0}/s | {rate:.0}/s | {:.2} |", rate / limit_rate);
+
+    fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    fn memory(&mut self, service: &str, work: &str, bytes: usize) {
+        self.note(format!("peak memory of {service}, {work}: {} MiB", bytes >> 20));
+    }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let rows = setting("ORRERY_BENCH_ROWS", 1_000_000);
-    let writes = setting("ORRERY_BENCH_WRITES", 200_000);
-    let runs = setting("ORRERY_BENCH_RUNS", 3);
-    let seconds = setting("ORRERY_BENCH_SECONDS", 5);
-
-    let postgres = postgres::Bench::start(rows).await.context("Postgres did not start")?;
-    let service = service::Service::start(&postgres.catalog_url()).await.context("the service did not start")?;
-    eprintln!("{rows} products, {} bytes each as COPY sends them", postgres.row_bytes().await?);
-
-    let (mut copy_out, mut stream, mut undecoded) = (Rate(Vec::new()), Rate(Vec::new()), Rate(Vec::new()));
-    let mut stream_memory = 0;
-    for run in 1..=wanted("stream", runs) {
-        copy_out.0.push(per_second(rows, postgres.copy_out()?));
-        let (count, took) = service.stream_all().await?;
-        anyhow::ensure!(count == rows, "{count} of {rows} products came");
-        stream.0.push(per_second(rows, took));
-        let (count, took) = service.stream_undecoded().await?;
-        anyhow::ensure!(count == rows, "{count} of {rows} products came");
-        undecoded.0.push(per_second(rows, took));
-        stream_memory = service.peak_memory()?;
-        eprintln!("stream, run {run}: {:.0}/s of {:.0}/s", stream.0[run - 1], copy_out.0[run - 1]);
-    }
-
-    let mut depth = None;
-    if wanted("depth", 1) > 0 {
-        let behind = service.token_behind(rows / 10 * 9).await?;
-        let (mut first, mut deep) = (Rate(Vec::new()), Rate(Vec::new()));
-        for _ in 0..PAGES {
-            first.0.push(service.page("").await?.as_secs_f64());
-            deep.0.push(service.page(&behind).await?.as_secs_f64());
-        }
-        depth = Some((first.median() * 1e3, deep.median() * 1e3));
-    }
-
-    let (mut pgbench, mut get) = (Rate(Vec::new()), Rate(Vec::new()));
-    for run in 1..=wanted("get", runs) {
-        pgbench.0.push(postgres.pgbench(CALLERS, seconds)?);
-        get.0.push(service.get(rows, CALLERS, Duration::from_secs(seconds as u64)).await?);
-        eprintln!("get, run {run}: {:.0}/s of {:.0}/s", get.0[run - 1], pgbench.0[run - 1]);
-    }
-
-    let (mut copy_in, mut create, mut again) = (Rate(Vec::new()), Rate(Vec::new()), Rate(Vec::new()));
-    for run in 1..=wanted("upsert", runs) {
-        postgres.settle().await?;
-        copy_in.0.push(per_second(writes, postgres.copy_in(writes)?));
-        postgres.remove_written().await?;
-        postgres.settle().await?;
-        create.0.push(per_second(writes, service.upsert(writes, service::Expect::Created).await?));
-        again.0.push(per_second(writes, service.upsert(writes, service::Expect::Unchanged).await?));
-        postgres.remove_written().await?;
-        eprintln!("upsert, run {run}: {:.0}/s of {:.0}/s", create.0[run - 1], copy_in.0[run - 1]);
-    }
-
+    let settings = Settings { runs: setting("ORRERY_BENCH_RUNS", 3), seconds: setting("ORRERY_BENCH_SECONDS", 5) };
+    let postgres = postgres::Postgres::start().await.context("Postgres did not start")?;
+    let mut report = Report::default();
+    products::measure(&postgres, settings, &mut report).await?;
+    orders::measure(&postgres, settings, &mut report).await?;
     println!("\n| work | limit | limit reaches | Orrery reaches | ratio |\n| --- | --- | --- | --- | --- |");
-    row("stream all products", "COPY TO STDOUT (FORMAT binary)", copy_out.median(), stream.median());
-    row("the same, rows not decoded by the client", "COPY, the same", copy_out.median(), undecoded.median());
-    row(&format!("upsert {writes} new products"), "COPY FROM, same table", copy_in.median(), create.median());
-    row("upsert them again, unchanged", "COPY FROM, same table", copy_in.median(), again.median());
-    row(&format!("get one product, {CALLERS} callers"), "pgbench, prepared select", pgbench.median(), get.median());
-    if let Some((first, deep)) = depth {
-        println!(
-            "\npage of 200 behind {} products: {deep:.2} ms; the first: {first:.2} ms; ratio {:.2}",
-            rows / 10 * 9,
-            deep / first
-        );
+    for row in &report.rows {
+        println!("{row}");
     }
-    println!(
-        "\npeak memory of the service: {} MiB after {rows} products streamed, {} MiB in all",
-        stream_memory >> 20,
-        service.peak_memory()? >> 20
-    );
+    println!();
+    for note in &report.notes {
+        println!("{note}");
+    }
     Ok(())
 }

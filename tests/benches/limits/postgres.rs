@@ -1,7 +1,6 @@
 //! The yardstick: Postgres with its own programs.
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,23 +11,23 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 const DATABASE: &str = "bench";
 
-/// A private server with products in it.
-pub(crate) struct Bench {
+/// A private server, migrated and empty.
+pub(crate) struct Postgres {
     cluster: Cluster,
     files: tempfile::TempDir,
 }
 
-/// The columns of a product as the tests make it; `n` is its number.
-const PRODUCT: &str = "'prd_' || lpad(n::text, 26, '0'), 'Product number ' || n, '{\"phase\": \"active\"}'::jsonb, \
-     jsonb_build_object('env', 'prod', 'tier', chr(97 + (n % 5)::int), 'season', 'winter'), \
-     jsonb_build_object('source/stock-code', 'SKU-' || n, 'source/supplier', 'supplier-' || n % 100)";
+/// What pgbench said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pgbench {
+    /// Transactions in a second, without the time to connect.
+    pub(crate) rate: f64,
+    /// How many there were.
+    pub(crate) transactions: f64,
+}
 
-/// Written products have numbers from here.
-pub(crate) const FIRST_WRITTEN: usize = 1_000_000_000;
-
-impl Bench {
-    /// A migrated server with `rows` products.
-    pub(crate) async fn start(rows: usize) -> anyhow::Result<Self> {
+impl Postgres {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let files = tempfile::tempdir()?;
         std::fs::set_permissions(files.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
         let settings = [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")];
@@ -40,83 +39,32 @@ impl Bench {
         };
         let cluster = Cluster::start(options).await?;
         cluster.ensure_database(DATABASE).await?;
-        let bench = Self { cluster, files };
-        let url = bench.url();
-        Migrator::new(&url, Folder::compiled_in()?, Patience::default()).up(|_| ()).await?;
-        bench
-            .execute(&format!(
-                "insert into catalog.product (uid, name, status, labels, annotations) \
-                 select {PRODUCT} from generate_series(1, {rows}) as n"
-            ))
-            .await?;
-        bench.execute("vacuum (analyze, freeze) catalog.product").await?;
-        bench.execute("checkpoint").await?;
-        Ok(bench)
+        let postgres = Self { cluster, files };
+        Migrator::new(&postgres.url(Role::Operator), Folder::compiled_in()?, Patience::default()).up(|_| ()).await?;
+        Ok(postgres)
     }
 
-    fn url(&self) -> String {
-        self.cluster.url(Role::Operator, DATABASE)
+    pub(crate) fn url(&self, role: Role) -> String {
+        self.cluster.url(role, DATABASE)
     }
 
-    pub(crate) fn catalog_url(&self) -> String {
-        self.cluster.url(Role::Catalog, DATABASE)
+    /// A file for whatever is copied in or out.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
     }
 
-    async fn execute(&self, sql: &str) -> anyhow::Result<()> {
-        let mut connection = PgConnection::connect(&self.url()).await?;
+    pub(crate) async fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        let mut connection = PgConnection::connect(&self.url(Role::Operator)).await?;
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await?;
         Ok(connection.close().await?)
     }
 
-    /// How many bytes `COPY` sends for a product, on average.
-    pub(crate) async fn row_bytes(&self) -> anyhow::Result<i64> {
-        let mut connection = PgConnection::connect(&self.url()).await?;
-        let row = sqlx::query(
-            "select (avg(length(uid) + length(name) + length(status::text) + length(labels::text) \
-             + length(annotations::text)) + 16 + 7 * 4 + 3 + 2)::bigint from catalog.product",
-        )
-        .fetch_one(&mut connection)
-        .await?;
+    /// The only value of a select, a bigint.
+    pub(crate) async fn number(&self, select: &str) -> anyhow::Result<i64> {
+        let mut connection = PgConnection::connect(&self.url(Role::Operator)).await?;
+        let row = sqlx::query(AssertSqlSafe(select.to_owned())).fetch_one(&mut connection).await?;
+        connection.close().await?;
         Ok(row.try_get(0)?)
-    }
-
-    fn psql(&self, command: &str) -> anyhow::Result<Duration> {
-        let started = Instant::now();
-        let status = Command::new("psql")
-            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--command", command, &self.url()])
-            .stdout(Stdio::null())
-            .status()
-            .context("psql is not installed")?;
-        anyhow::ensure!(status.success(), "psql failed");
-        Ok(started.elapsed())
-    }
-
-    /// Copies all products out.
-    pub(crate) fn copy_out(&self) -> anyhow::Result<Duration> {
-        self.psql("copy (select * from catalog.product order by uid) to stdout (format binary)")
-    }
-
-    /// Copies `count` new products in.
-    pub(crate) fn copy_in(&self, count: usize) -> anyhow::Result<Duration> {
-        let path = self.files.path().join("products.tsv");
-        let mut file = std::io::BufWriter::new(std::fs::File::create(&path)?);
-        for n in FIRST_WRITTEN..FIRST_WRITTEN + count {
-            writeln!(
-                file,
-                "prd_{n:026}\tProduct number {n}\t{{\"phase\": \"active\"}}\t{{\"env\": \"prod\", \"tier\": \"{}\", \"season\": \"winter\"}}\t\
-                 {{\"source/stock-code\": \"SKU-{n}\", \"source/supplier\": \"supplier-{}\"}}",
-                (b'a' + (n % 5) as u8) as char,
-                n % 100
-            )?;
-        }
-        file.flush()?;
-        self.psql(&format!("\\copy catalog.product (uid, name, status, labels, annotations) from '{}'", path.display()))
-    }
-
-    /// Takes what was written away.
-    pub(crate) async fn remove_written(&self) -> anyhow::Result<()> {
-        self.execute(&format!("delete from catalog.product where uid >= 'prd_{FIRST_WRITTEN:026}'")).await?;
-        self.execute("vacuum (analyze) catalog.product").await
     }
 
     /// Writes out what is pending, so that nobody pays for another's work.
@@ -124,34 +72,40 @@ impl Bench {
         self.execute("checkpoint").await
     }
 
-    /// Selects random products by uid, prepared, and returns the rate.
-    pub(crate) fn pgbench(&self, clients: usize, seconds: usize) -> anyhow::Result<f64> {
-        let script: PathBuf = self.files.path().join("select.sql");
-        std::fs::write(
-            &script,
-            "\\set n random(1, 1000000)\nselect * from catalog.product where uid = 'prd_' || lpad(:n::text, 26, '0');\n",
-        )?;
-        let clients = clients.to_string();
-        let seconds = seconds.to_string();
-        let output = Command::new("pgbench")
-            .args([
-                "--no-vacuum",
-                "--protocol=prepared",
-                "--jobs=2",
-                "--client",
-                &clients,
-                "--time",
-                &seconds,
-                "--file",
-            ])
-            .arg(&script)
-            .arg(self.url())
-            .stderr(Stdio::null())
-            .output()
-            .context("pgbench is not installed")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let line = text.lines().find(|line| line.starts_with("tps")).context("pgbench said nothing")?;
-        let rate = line.split_whitespace().nth(2).context("pgbench said something else")?;
-        Ok(rate.parse()?)
+    /// Runs commands one after the other and returns how long that took; what they print is read and thrown away.
+    pub(crate) fn psql(&self, commands: &[String]) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        let status = Command::new("psql")
+            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
+            .args(commands.iter().flat_map(|command| ["--command", command]))
+            .arg(self.url(Role::Operator))
+            .stdout(Stdio::null())
+            .status()
+            .context("psql is not installed")?;
+        anyhow::ensure!(status.success(), "psql failed");
+        Ok(started.elapsed())
     }
+
+    /// Runs a script by so many clients, prepared; `end` says when it ends.
+    pub(crate) fn pgbench(&self, script: &str, clients: usize, end: [&str; 2]) -> anyhow::Result<Pgbench> {
+        let path = self.file("pgbench.sql");
+        std::fs::write(&path, script)?;
+        let output = pgbench(&path, clients).args(end).arg(self.url(Role::Operator)).output();
+        let text = String::from_utf8_lossy(&output.context("pgbench is not installed")?.stdout).into_owned();
+        let number = |line: &str, word: usize| -> anyhow::Result<f64> {
+            let line = text.lines().find(|found| found.starts_with(line)).context("pgbench said nothing")?;
+            let word = line.split_whitespace().nth(word).context("pgbench said something else")?;
+            Ok(word.split('/').next().unwrap_or_default().parse()?)
+        };
+        Ok(Pgbench { rate: number("tps", 2)?, transactions: number("number of transactions actually processed", 5)? })
+    }
+}
+
+fn pgbench(script: &Path, clients: usize) -> Command {
+    let mut command = Command::new("pgbench");
+    command
+        .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--client", &clients.to_string(), "--file"])
+        .arg(script)
+        .stderr(Stdio::null());
+    command
 }

@@ -12,13 +12,14 @@ mod summary;
 mod tests;
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use orrery_proto::codec::reason_name;
@@ -28,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::chunks::{Progress, produce};
 use self::input::Input;
 use self::rejects::Rejects;
-use self::rows::Rows;
+use self::rows::{Item, Rows};
 use self::summary::{Summary, grouped};
 use crate::client::{Event, ServiceAddress, WriteFault, WriteOptions, describe, write};
 use crate::mapping::{Format, Mapping, Refusal};
@@ -145,6 +146,24 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
             import_resource(ORDERS, orders, import, reference_check).await
         }
     }
+}
+
+/// The orders that a file becomes by a mapping, in the order of the file, each an encoded `orrery.orders.v1.Order`: what `orrery import
+/// orders` sends.
+///
+/// # Errors
+/// A file or mapping that cannot be read; the first record that gives no order.
+pub fn encoded_orders(file: &Path, mapping: &Path) -> anyhow::Result<Vec<Bytes>> {
+    let mapping = Mapping::load(mapping)?;
+    let mut rows = Rows::open(&ORDERS, file, Input::open(file)?, None, Some(&mapping))?;
+    let mut orders = Vec::new();
+    while let Some(item) = rows.next()? {
+        match item {
+            Item::Row(row) => orders.push(row.bytes),
+            Item::Refused(line, refusal) => anyhow::bail!("line {line}: {refusal}"),
+        }
+    }
+    Ok(orders)
 }
 
 async fn import_resource(

@@ -1,8 +1,5 @@
 //! The catalog service as a process of its own, driven by its generated client.
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,13 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
-use orrery_proto::catalog::v1::{
-    GetProductRequest, ListProductsRequest, Product, StreamProductsRequest, WriteProductsRequest,
-};
+use orrery_proto::catalog::v1::{GetProductRequest, Product, StreamProductsRequest, WriteProductsRequest};
 use orrery_proto::r#type::v1::{Status, WriteStart};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-use crate::postgres::FIRST_WRITTEN;
+use super::FIRST_WRITTEN;
+use crate::process::Process;
 
 /// Rows in one message of a read whose depth is measured.
 const PAGE: i32 = 200;
@@ -25,7 +21,7 @@ const CHUNK: usize = 2_000;
 
 /// What every written row is to count as.
 #[derive(Clone, Copy)]
-pub(crate) enum Expect {
+pub(super) enum Expect {
     Created,
     Unchanged,
 }
@@ -38,64 +34,26 @@ struct UndecodedPage {
 }
 
 /// A running `orrery-catalog`.
-pub(crate) struct Service {
-    process: Child,
-    channel: Channel,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+pub(super) struct Service {
+    process: Process,
 }
 
 impl Service {
-    /// Builds the program as this one was built, and starts it.
-    pub(crate) async fn start(database_url: &str) -> anyhow::Result<Self> {
-        let folder = std::env::current_exe()?.ancestors().nth(2).context("no target folder")?.to_owned();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let built = Command::new(std::env::var_os("CARGO").context("run me by cargo bench")?)
-            .args(["build", "--quiet", "--release", "--package", "orrery-catalog", "--target-dir"])
-            .arg(folder.parent().context("no target folder")?)
-            .current_dir(root)
-            .status()?;
-        anyhow::ensure!(built.success(), "orrery-catalog does not build");
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let process = Command::new(folder.join("orrery-catalog"))
-            .args(["--listen", &address.to_string(), "--log", "warn"])
-            .env("DATABASE_URL", database_url)
-            .stdout(Stdio::inherit())
-            .spawn()?;
-        let channel = Endpoint::from_shared(format!("http://{address}"))?
-            .tcp_nodelay(true)
-            .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(8 << 20)
-            .connect_lazy();
-        let service = Self { process, channel };
-        for _ in 0..200 {
-            if service.client().list_products(ListProductsRequest::default()).await.is_ok() {
-                return Ok(service);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        anyhow::bail!("orrery-catalog does not answer")
+    pub(super) async fn start(database_url: &str) -> anyhow::Result<Self> {
+        Ok(Self { process: Process::start("orrery-catalog", database_url).await? })
     }
 
     fn client(&self) -> CatalogServiceClient<Channel> {
-        CatalogServiceClient::new(self.channel.clone()).max_decoding_message_size(64 << 20)
+        CatalogServiceClient::new(self.process.channel()).max_decoding_message_size(64 << 20)
     }
 
     /// The most memory the process has held, in bytes.
-    pub(crate) fn peak_memory(&self) -> anyhow::Result<usize> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM")?;
-        let kib: usize = line.split_whitespace().nth(1).context("no VmHWM")?.parse()?;
-        Ok(kib << 10)
+    pub(super) fn peak_memory(&self) -> anyhow::Result<usize> {
+        self.process.peak_memory()
     }
 
     /// Streams and decodes all products.
-    pub(crate) async fn stream_all(&self) -> anyhow::Result<(usize, Duration)> {
+    pub(super) async fn stream_all(&self) -> anyhow::Result<(usize, Duration)> {
         let started = Instant::now();
         let mut stream = self.client().stream_products(StreamProductsRequest::default()).await?.into_inner();
         let mut count = 0;
@@ -106,9 +64,9 @@ impl Service {
     }
 
     /// Streams all products and counts them without decoding any: what the service delivers, whatever its client does with it.
-    pub(crate) async fn stream_undecoded(&self) -> anyhow::Result<(usize, Duration)> {
+    pub(super) async fn stream_undecoded(&self) -> anyhow::Result<(usize, Duration)> {
         let started = Instant::now();
-        let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(64 << 20);
+        let mut client = tonic::client::Grpc::new(self.process.channel()).max_decoding_message_size(64 << 20);
         client.ready().await?;
         let path =
             tonic::codegen::http::uri::PathAndQuery::from_static("/orrery.catalog.v1.CatalogService/StreamProducts");
@@ -123,7 +81,7 @@ impl Service {
     }
 
     /// The token behind the first `rows` products, or where the page that holds them ends.
-    pub(crate) async fn token_behind(&self, rows: usize) -> anyhow::Result<String> {
+    pub(super) async fn token_behind(&self, rows: usize) -> anyhow::Result<String> {
         let request = StreamProductsRequest { page_size: PAGE, ..StreamProductsRequest::default() };
         let mut stream = self.client().stream_products(request).await?.into_inner();
         let mut count = 0;
@@ -137,7 +95,7 @@ impl Service {
     }
 
     /// How long the page behind a token takes.
-    pub(crate) async fn page(&self, resume_token: &str) -> anyhow::Result<Duration> {
+    pub(super) async fn page(&self, resume_token: &str) -> anyhow::Result<Duration> {
         let request = StreamProductsRequest {
             page_size: PAGE,
             resume_token: resume_token.to_owned(),
@@ -151,7 +109,7 @@ impl Service {
     }
 
     /// Gets random products and returns the rate.
-    pub(crate) async fn get(&self, rows: usize, callers: usize, time: Duration) -> anyhow::Result<f64> {
+    pub(super) async fn get(&self, rows: usize, callers: usize, time: Duration) -> anyhow::Result<f64> {
         let done = Arc::new(AtomicUsize::new(0));
         let started = Instant::now();
         let mut tasks = Vec::new();
@@ -174,7 +132,7 @@ impl Service {
     }
 
     /// Writes `count` products in chunks.
-    pub(crate) async fn upsert(&self, count: usize, expect: Expect) -> anyhow::Result<Duration> {
+    pub(super) async fn upsert(&self, count: usize, expect: Expect) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let write_id = format!("bench-{}", rand::random::<u64>());
         let start =
