@@ -1,5 +1,9 @@
 //! An order's sums: computed from its lines wherever they change, exactly, and never by the database, whose numbers have no limits.
 
+mod sum;
+#[cfg(test)]
+mod tests;
+
 use std::sync::LazyLock;
 
 use orrery_kit::decimal::Decimal;
@@ -8,6 +12,7 @@ use orrery_kit::resource::part::Derivation;
 use orrery_kit::resource::tuple::Columns;
 use orrery_kit::resource::{AMOUNT_DIGITS, Resource};
 
+use self::sum::Sum;
 use crate::store::line_item::LINE_ITEM;
 use crate::store::summary::SUMMARY;
 
@@ -38,37 +43,37 @@ fn position(resource: &Resource, name: &str) -> usize {
     resource.input_position(name).map_or(usize::MAX, |place| place - 1)
 }
 
-/// What is summed up, in the order of the summary's columns.
-#[derive(Debug)]
-struct Sums {
-    line_count: i32,
-    quantity: i64,
-    subtotal: Decimal,
-    discount: Decimal,
-    tax: Decimal,
-}
-
-impl Sums {
-    fn of(rows: &mut dyn Iterator<Item = &[u8]>) -> Result<Self, Violation> {
-        let zero = Decimal::zero;
-        let mut sums = Self { line_count: 0, quantity: 0, subtotal: zero(), discount: zero(), tax: zero() };
-        for row in rows {
-            let quantity = integer(column(row, LINE.quantity));
-            sums.line_count += 1;
-            sums.quantity += i64::from(quantity);
-            let unit_price = decimal("unit_price", column(row, LINE.unit_price))?;
-            let price = Decimal::from(i64::from(quantity))
-                .checked_mul(&unit_price)
-                .map_err(|error| Violation::new("line_items", error.to_string()))?;
-            add("subtotal", &mut sums.subtotal, &price)?;
-            add("discount", &mut sums.discount, &decimal("discount", column(row, LINE.discount))?)?;
-            add("tax", &mut sums.tax, &decimal("tax", column(row, LINE.tax))?)?;
+/// The tuple of what is summed up.
+fn sums(rows: &mut dyn Iterator<Item = &[u8]>) -> Result<Vec<u8>, Violation> {
+    let (mut line_count, mut quantity) = (0_i32, 0_i64);
+    let mut totals = [("subtotal", Sum::default()), ("discount", Sum::default()), ("tax", Sum::default())];
+    for row in rows {
+        let pieces = integer(column(row, LINE.quantity));
+        line_count += 1;
+        quantity += i64::from(pieces);
+        let summands = [(LINE.unit_price, pieces), (LINE.discount, 1), (LINE.tax, 1)];
+        for ((name, total), (place, times)) in totals.iter_mut().zip(summands) {
+            if let Some(amount) = column(row, place) {
+                let text = std::str::from_utf8(amount).unwrap_or_default();
+                total.add(text, times).map_err(|error| {
+                    let why = format!("an amount of {text} cannot be summed up: {error}");
+                    Violation::new(format!("summary.{name}"), why)
+                })?;
+            }
         }
-        for (name, sum) in [("subtotal", &sums.subtotal), ("discount", &sums.discount), ("tax", &sums.tax)] {
-            check(name, sum)?;
-        }
-        Ok(sums)
     }
+    let mut tuple = Vec::with_capacity(96);
+    put(&mut tuple, Some(&line_count.to_be_bytes()));
+    put(&mut tuple, Some(&quantity.to_be_bytes()));
+    for (name, total) in totals {
+        let total = total.total().map_err(|error| Violation::new(format!("summary.{name}"), error.to_string()))?;
+        check(name, &total)?;
+        put(&mut tuple, Some(total.to_string().as_bytes()));
+    }
+    // The shipping is the caller's, and so the total is not known yet.
+    put(&mut tuple, None);
+    put(&mut tuple, None);
+    Ok(tuple)
 }
 
 impl Derivation for OrderSums {
@@ -77,17 +82,7 @@ impl Derivation for OrderSums {
     }
 
     fn sum(&self, rows: &mut dyn Iterator<Item = &[u8]>) -> Result<Vec<u8>, Violation> {
-        let sums = Sums::of(rows)?;
-        let mut tuple = Vec::with_capacity(96);
-        put(&mut tuple, Some(&sums.line_count.to_be_bytes()));
-        put(&mut tuple, Some(&sums.quantity.to_be_bytes()));
-        for sum in [&sums.subtotal, &sums.discount, &sums.tax] {
-            put(&mut tuple, Some(sum.to_string().as_bytes()));
-        }
-        // The shipping is the caller's, and so the total is not known yet.
-        put(&mut tuple, None);
-        put(&mut tuple, None);
-        Ok(tuple)
+        sums(rows)
     }
 
     fn complete(&self, sums: &[u8], said: Option<&[u8]>, stored: Option<&[u8]>) -> Result<Vec<u8>, Violation> {
@@ -124,7 +119,8 @@ fn integer(value: Option<&[u8]>) -> i32 {
 fn decimal(name: &str, value: Option<&[u8]>) -> Result<Decimal, Violation> {
     let Some(bytes) = value else { return Ok(Decimal::zero()) };
     let text = String::from_utf8_lossy(bytes);
-    text.parse().map_err(|error| Violation::new("line_items", format!("{name} {text} cannot be summed up: {error}")))
+    let refuse = |error| Violation::new(format!("summary.{name}"), format!("{text} cannot be summed up: {error}"));
+    text.parse().map_err(refuse)
 }
 
 fn add(name: &str, sum: &mut Decimal, summand: &Decimal) -> Result<(), Violation> {
@@ -134,7 +130,7 @@ fn add(name: &str, sum: &mut Decimal, summand: &Decimal) -> Result<(), Violation
 
 /// Whether a sum can be kept: it has no more digits before the point than an amount may have.
 fn check(name: &str, sum: &Decimal) -> Result<(), Violation> {
-    Decimal::check(sum.to_string().trim_start_matches('-'), AMOUNT_DIGITS.0, usize::MAX)
+    Decimal::check(&sum.to_string(), AMOUNT_DIGITS.0, usize::MAX)
         .map_err(|error| Violation::new(format!("summary.{name}"), error.to_string()))
 }
 

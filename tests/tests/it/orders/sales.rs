@@ -69,26 +69,41 @@ pub(super) async fn put(fixture: &Fixture, sales: &[Sale]) {
     }
 }
 
+/// What was sold of one product on one day in one currency.
+#[derive(Default)]
+struct Sold {
+    orders: BTreeSet<usize>,
+    units: i64,
+    gross: Option<Decimal>,
+}
+
 /// What the service must say.
 pub(super) fn expected(sales: &[Sale], zone: &str, from: &str, to: &str, phases: &[&str]) -> Vec<ProductSales> {
     let zone: Tz = zone.parse().unwrap();
-    let mut sums: BTreeMap<(String, String, String), (BTreeSet<usize>, i64, Decimal)> = BTreeMap::new();
+    let mut sums: BTreeMap<(String, String, String), Sold> = BTreeMap::new();
     for sale in sales.iter().filter(|sale| phases.contains(&sale.phase)) {
         let day = sale.at.with_timezone(&zone).date_naive().to_string();
         if day.as_str() < from || day.as_str() > to {
             continue;
         }
         let key = (format!("prd_{}", sale.product), day, sale.currency.to_owned());
-        let (orders, units, gross) = sums.entry(key).or_insert_with(|| (BTreeSet::new(), 0, Decimal::zero()));
+        let sold = sums.entry(key).or_default();
         let price: Decimal = sale.price.parse().unwrap();
-        orders.insert(sale.order);
-        *units += i64::from(sale.quantity);
-        *gross = gross.checked_add(&Decimal::from(i64::from(sale.quantity)).checked_mul(&price).unwrap()).unwrap();
+        let amount = Decimal::from(i64::from(sale.quantity)).checked_mul(&price).unwrap();
+        sold.orders.insert(sale.order);
+        sold.units += i64::from(sale.quantity);
+        sold.gross = Some(sold.gross.take().map_or(Ok(amount.clone()), |gross| gross.checked_add(&amount)).unwrap());
     }
-    let row = |((product_uid, day, currency_code), (orders, units, gross)): (_, (BTreeSet<usize>, i64, Decimal))| {
-        ProductSales { product_uid, day, currency_code, orders: orders.len() as i64, units, gross: gross.to_string() }
-    };
-    sums.into_iter().map(row).collect()
+    sums.into_iter()
+        .map(|((product_uid, day, currency_code), sold)| ProductSales {
+            product_uid,
+            day,
+            currency_code,
+            orders: sold.orders.len() as i64,
+            units: sold.units,
+            gross: sold.gross.unwrap().to_string(),
+        })
+        .collect()
 }
 
 pub(super) fn request(from: &str, to: &str, zone: &str) -> StreamProductSalesRequest {
