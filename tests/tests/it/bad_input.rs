@@ -10,119 +10,56 @@ use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
 use orrery_proto::catalog::v1::{
     CreateProductRequest, GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
 };
-use orrery_proto::r#type::v1::{Status, WriteStart};
+use orrery_proto::r#type::v1::WriteStart;
 use prost::Message as _;
-use prost_types::value::Kind;
-use prost_types::{ListValue, Struct, Timestamp, Value};
+use prost_types::Timestamp;
 use sqlx::query_scalar;
 use tonic::Code;
 
 use crate::harness::raw::{call, methods};
-use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, product, refusal};
+use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, product, refusal, values};
 
-fn with_labels(labels: &[(&str, &str)]) -> Product {
-    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Product { labels, ..product("prd_a") }
-}
-
-fn with_annotations(annotations: impl IntoIterator<Item = (String, String)>) -> Product {
-    Product { annotations: annotations.into_iter().collect(), ..product("prd_a") }
-}
-
-fn with_status(phase: &str, details: Option<Struct>) -> Product {
-    Product { status: Some(Status { phase: phase.to_owned(), details }), ..product("prd_a") }
-}
-
-fn with_detail(key: &str, kind: Kind) -> Product {
-    with_status("", Some(Struct { fields: [(key.to_owned(), Value { kind: Some(kind) })].into() }))
-}
-
-fn with_time(seconds: i64, nanos: i32) -> Product {
-    Product { create_ts: Some(Timestamp { seconds, nanos }), ..product("prd_a") }
-}
-
-fn nested(levels: usize) -> Kind {
-    (0..levels)
-        .fold(Kind::NullValue(0), |inner, _| Kind::ListValue(ListValue { values: vec![Value { kind: Some(inner) }] }))
+/// A path below a field of the product.
+fn below(field: &str, key: Option<&str>) -> String {
+    key.map_or(field.to_owned(), |key| format!("{field}.{key}"))
 }
 
 /// Products that break one rule each, and the field that does.
-fn broken() -> Vec<(Product, &'static str)> {
-    let text = |text: &str| Kind::StringValue(text.to_owned());
+fn broken() -> Vec<(Product, String)> {
+    let a = || product("prd_a");
     let mut cases = vec![
-        (Product { name: "n".repeat(2_049), ..product("prd_a") }, "name"),
-        (Product { name: "a\0b".to_owned(), ..product("prd_a") }, "name"),
-        (with_status(&"p".repeat(64), None), "status.phase"),
-        (with_status("a\nb", None), "status.phase"),
-        (with_status("a\0", None), "status.phase"),
-        (with_detail("a\0", text("x")), "status.details"),
-        (with_detail("a", text("x\0")), "status.details"),
-        (with_detail("a", Kind::NumberValue(f64::NAN)), "status.details"),
-        (with_detail("a", Kind::NumberValue(f64::INFINITY)), "status.details"),
-        (with_detail("a", Kind::NumberValue(f64::NEG_INFINITY)), "status.details"),
-        (with_detail("a", nested(29)), "status.details"),
-        (with_detail("a", text(&"x".repeat(256 * 1024))), "status.details"),
-        (with_status("active", with_detail("phase", text("x")).status.unwrap().details), "status.details"),
-        (with_annotations([("a".to_owned(), "x\0".to_owned())]), "annotations.a"),
-        (with_annotations([("a".to_owned(), "x".repeat(256 * 1024 + 1))]), "annotations.a"),
-        (with_annotations((0..2).map(|at| (format!("a{at}"), "x".repeat(128 * 1024)))), "annotations"),
-        (with_annotations((0..257).map(|at| (format!("a{at}"), String::new()))), "annotations"),
-        (with_labels(&[("a", &"x".repeat(1_025))]), "labels.a"),
-        (with_labels(&[("a", "\0")]), "labels.a"),
-        (
-            Product { labels: (0..65).map(|at| (format!("a{at}"), String::new())).collect(), ..product("prd_a") },
-            "labels",
-        ),
-        (with_time(-62_135_596_801, 999_999_999), "create_ts"),
-        (with_time(253_402_300_800, 0), "create_ts"),
-        (with_time(i64::MAX, 0), "create_ts"),
-        (with_time(i64::MIN, 0), "create_ts"),
-        (with_time(0, -1), "create_ts"),
-        (with_time(0, 1_000_000_000), "create_ts"),
-        (with_time(0, i32::MIN), "create_ts"),
+        (Product { name: "n".repeat(2_049), ..a() }, "name".to_owned()),
+        (Product { name: "a\0b".to_owned(), ..a() }, "name".to_owned()),
     ];
-    let long_prefix = format!("{}/a", "p".repeat(254));
-    for key in
-        ["", "a b", "-a", "a-", "a/b/c", "/a", "a/", "É", "a\0", "a\n", "Example.com/a", &"k".repeat(64), &long_prefix]
-    {
-        cases.push((with_labels(&[(key, "x")]), "labels"));
-        cases.push((with_annotations([(key.to_owned(), "x".to_owned())]), "annotations"));
-    }
-    let longest = format!("prd_{}", "x".repeat(125));
-    for uid in ["a", "prd", "prd_", "ord_a", "PRD_a", "prd_a b", "prd_a/b", "prd_é", "prd_\0", " prd_a", &longest] {
-        cases.push((Product { uid: uid.to_owned(), ..product("prd_a") }, "uid"));
-    }
+    let statuses = values::broken_statuses().into_iter();
+    cases.extend(
+        statuses.map(|(status, field)| (Product { status: Some(status), ..a() }, below("status", Some(field)))),
+    );
+    let labels = values::broken_labels().into_iter();
+    cases.extend(labels.map(|(labels, key)| (Product { labels, ..a() }, below("labels", key))));
+    let annotations = values::broken_annotations().into_iter();
+    cases.extend(annotations.map(|(annotations, key)| (Product { annotations, ..a() }, below("annotations", key))));
+    let times = values::broken_times().into_iter();
+    cases.extend(times.map(|time| (Product { create_ts: Some(time), ..a() }, "create_ts".to_owned())));
+    cases.extend(values::broken_uids("prd_").into_iter().map(|uid| (Product { uid, ..a() }, "uid".to_owned())));
     cases
 }
 
 /// Products that just keep every rule.
 fn kept() -> Vec<Product> {
-    let text = |text: &str| Kind::StringValue(text.to_owned());
-    let longest_key =
-        format!("{}/{}", ["p".repeat(63), "q".repeat(63), "r".repeat(63), "s".repeat(61)].join("."), "k".repeat(63));
-    vec![
-        Product { name: "n".repeat(2_048), ..product("prd_a") },
-        Product { name: "\u{1}\u{7f}\u{feff}😀\u{202e}\r\n\t".to_owned(), ..product("prd_a") },
-        Product { name: "'; drop table catalog.product; -- \\ \" $1".to_owned(), ..product("prd_a") },
-        with_status(&"p".repeat(63), None),
-        with_status("It's \\ sold \"out\"!", None),
-        with_detail("a", nested(28)),
-        with_detail("", text("x")),
-        with_detail("a.b\\c\"d\u{1}", text("\u{1}\\\"\n😀")),
-        with_detail("a", Kind::NumberValue(f64::MAX)),
-        with_detail("a", Kind::NumberValue(f64::MIN_POSITIVE)),
-        with_detail("a", text(&"x".repeat(255 * 1024))),
-        with_labels(&[("a", &"x".repeat(1_024)), ("b", ""), ("c", "\u{1}\\\"'😀")]),
-        with_labels(&[(&longest_key, "x"), ("A.b_c-1", "x"), ("0", "x")]),
-        Product { labels: (0..64).map(|at| (format!("a{at}"), "x".repeat(900))).collect(), ..product("prd_a") },
-        with_annotations([("a".to_owned(), "x".repeat(256 * 1024 - 1))]),
-        with_annotations((0..256).map(|at| (format!("a{at}"), "\u{1}\\\"\n😀".to_owned()))),
-        with_time(-62_135_596_800, 0),
-        with_time(253_402_300_799, 999_999_999),
-        with_time(0, 0),
-        product(&format!("prd_{}", "x".repeat(124))),
-        product("prd_A.b-C_9"),
-    ]
+    let a = || product("prd_a");
+    let mut products = vec![
+        Product { name: "n".repeat(2_048), ..a() },
+        Product { name: "\u{1}\u{7f}\u{feff}😀\u{202e}\r\n\t".to_owned(), ..a() },
+        Product { name: "'; drop table catalog.product; -- \\ \" $1".to_owned(), ..a() },
+    ];
+    let statuses = values::kept_phases().into_iter().chain(values::kept_statuses());
+    products.extend(statuses.map(|status| Product { status: Some(status), ..a() }));
+    products.extend(values::kept_labels().into_iter().map(|labels| Product { labels, ..a() }));
+    products.extend(values::kept_annotations().into_iter().map(|annotations| Product { annotations, ..a() }));
+    products.extend(values::kept_times().into_iter().map(|time| Product { create_ts: Some(time), ..a() }));
+    products.extend(values::kept_uids("prd_").iter().map(|uid| product(uid)));
+    products
 }
 
 async fn chunk(server: &CatalogServer, products: Vec<Product>) -> (Vec<WriteProductsResponse>, Option<tonic::Status>) {
@@ -155,7 +92,7 @@ async fn what_breaks_a_rule_is_refused_by_its_field() {
         assert_invalid::<()>(Err(status.unwrap()), "ROW_REJECTED", &format!("chunk.products[1].{field}"));
         let [answer] = &answers[..] else { unreachable!("{answers:?}") };
         let [error] = &answer.row_errors[..] else { unreachable!("{answers:?}") };
-        assert_eq!((error.offset, error.code, error.field.as_str()), (1, 3, field));
+        assert_eq!((error.offset, error.code, &error.field), (1, 3, &field));
         assert!(!error.message.is_empty() && error.message.chars().count() <= 512);
     }
     // A chunked write makes no uids.

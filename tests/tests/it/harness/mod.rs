@@ -27,6 +27,7 @@ mod programs;
 pub(crate) mod raw;
 mod refusal;
 mod serving;
+pub(crate) mod values;
 
 pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;
