@@ -31,7 +31,7 @@ fn calls() -> Vec<(String, Vec<Bytes>)> {
     };
     let chunk = write_products_request::Chunk { offset: 0, products: vec![product("prd_new")] };
     let chunk = WriteProductsRequest { message: Some(write_products_request::Message::Chunk(chunk)) }.encode_to_vec();
-    methods()
+    methods(orrery_catalog::SERVICE_NAMES[0])
         .into_iter()
         .map(|method| {
             let messages = match method.name.as_str() {

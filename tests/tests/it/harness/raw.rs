@@ -9,7 +9,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-/// A method of the catalog service.
+/// A method of a service.
 #[derive(Debug, Clone)]
 pub(crate) struct Method {
     /// `/orrery.catalog.v1.CatalogService/GetProduct`
@@ -27,9 +27,8 @@ pub(crate) fn descriptors() -> FileDescriptorSet {
     FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap()
 }
 
-/// Every method of the catalog service.
-pub(crate) fn methods() -> Vec<Method> {
-    let service = orrery_catalog::SERVICE_NAMES[0];
+/// Every method of a service, which is named in full.
+pub(crate) fn methods(service: &str) -> Vec<Method> {
     let (package, name) = service.rsplit_once('.').unwrap();
     let set = descriptors();
     let services = set.file.iter().filter(|file| file.package() == package).flat_map(|file| &file.service);
