@@ -3,6 +3,7 @@
 mod arbitrary_input;
 mod bad_input;
 mod cancellation;
+mod copy_out;
 mod dbmate;
 mod decimal;
 mod faults;
