@@ -19,4 +19,5 @@ mod seed;
 mod single_writes;
 mod snapshots;
 mod timer;
+mod up;
 mod writes;
