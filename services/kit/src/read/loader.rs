@@ -176,8 +176,14 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).running -= 1;
+        if self.ended {
+            return;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.running -= 1;
+        if state.running == 0 {
+            // Nobody is left to answer them: they read on their own.
+            state.waiting.clear();
         }
     }
 }
