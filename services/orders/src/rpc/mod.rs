@@ -12,6 +12,7 @@ use std::pin::Pin;
 use futures::Stream;
 use orrery_kit::context::Context;
 use orrery_kit::error::Error;
+use orrery_kit::read::loader::Loader;
 use orrery_kit::read::view::View;
 use orrery_proto::orders::v1::server::OrdersService;
 use orrery_proto::orders::v1::{
@@ -22,16 +23,21 @@ use orrery_proto::orders::v1::{
 use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::store::order::ORDER;
+use crate::store::uids::ORDER_UID;
+
 /// The service.
 #[derive(Debug)]
 pub struct Orders {
     context: Context,
+    orders: Loader,
 }
 
 impl Orders {
     /// The service on a database, which its context may ask about products.
     pub fn new(context: Context) -> Self {
-        Self { context }
+        let orders = Loader::new(context.database.clone(), &ORDER, ORDER_UID);
+        Self { context, orders }
     }
 }
 
@@ -51,7 +57,7 @@ fn view(view: i32, default: View) -> Result<View, Error> {
 #[tonic::async_trait]
 impl OrdersService for Orders {
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Answer<Encoded> {
-        Ok(orders::get(&self.context, request).await?)
+        Ok(orders::get(&self.context, &self.orders, request).await?)
     }
 
     async fn batch_get_orders(&self, request: Request<BatchGetOrdersRequest>) -> Answer<Encoded> {

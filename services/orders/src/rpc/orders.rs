@@ -3,6 +3,7 @@
 use orrery_kit::context::{Call, Context};
 use orrery_kit::error::Error;
 use orrery_kit::read::list::{self, ListRequest};
+use orrery_kit::read::loader::Loader;
 use orrery_kit::read::order::Order;
 use orrery_kit::read::stream::{self, StreamRequest};
 use orrery_kit::read::view::{View, mask};
@@ -27,12 +28,20 @@ fn encoded(filter: Option<&OrderFilter>) -> Vec<u8> {
     filter.map(OrderFilter::encode_to_vec).unwrap_or_default()
 }
 
-pub(super) async fn get(context: &Context, request: Request<GetOrderRequest>) -> Result<Response<Encoded>, Error> {
+pub(super) async fn get(
+    context: &Context,
+    orders: &Loader,
+    request: Request<GetOrderRequest>,
+) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request);
     let request = request.into_inner();
-    let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Full)?)?;
-    let selection = Selection::new(&ORDER, &mask);
-    let order = point::get(&context.database, &ORDER, &selection, ORDER_UID, &request.uid, call.deadline).await?;
+    let view = view(request.view, View::Full)?;
+    let order = if request.read_mask.is_none() && view == View::Full {
+        orders.get(&request.uid, call.deadline).await?
+    } else {
+        let selection = Selection::new(&ORDER, &mask(&ORDER, request.read_mask.as_ref(), view)?);
+        point::get(&context.database, &ORDER, &selection, ORDER_UID, &request.uid, call.deadline).await?
+    };
     Ok(call.answer(order))
 }
 

@@ -263,6 +263,41 @@ async fn a_filter_on_a_product_finds_orders_by_their_lines() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_at_once_get_what_each_asked_for() {
+    const COUNT: usize = 200;
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    seed(&mut operator, COUNT).await;
+    // There is no room for two of these beside each other.
+    let large = COUNT + 1..=COUNT + 4;
+    for number in large.clone() {
+        large_order(&mut operator, number, 22_000).await;
+    }
+    let server = OrdersServer::start(&database).await;
+    // Every sixth uid or so has no order, and each is asked for three times; the large ones once among them.
+    let calls = (0..750).map(|at| {
+        let mut client = server.client();
+        let number =
+            if at % 180 == 179 { COUNT + 1 + at / 180 } else { at % 250 + if at % 250 > COUNT { 100 } else { 0 } };
+        async move {
+            let request = GetOrderRequest { uid: order_uid(number), ..Default::default() };
+            (number, client.get_order(request).await)
+        }
+    });
+    for (number, answer) in futures::future::join_all(calls).await {
+        match answer {
+            Ok(order) if large.contains(&number) => assert_whole(order.get_ref(), number, 22_000),
+            Ok(order) => assert_whole(order.get_ref(), number, lines_of(number)),
+            Err(status) => {
+                assert!(number == 0 || number > COUNT + 4, "{number}: {status}");
+                assert_eq!(status.code(), Code::NotFound);
+                assert!(status.message().contains(&order_uid(number)), "{status}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_order_that_does_not_exist_is_told_by_its_name() {
     let database = TestDatabase::create().await;
