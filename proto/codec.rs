@@ -96,7 +96,8 @@ impl<U: Message + Default> Decoder for ServerDecoder<U> {
 /// The status for bytes that are no message, from prost's description: "failed to decode Protobuf message: Product.name: why" (the
 /// path is there for known fields only).
 fn malformed(description: &str) -> Status {
-    let rest = description.rsplit_once("message: ").map_or(description, |(_, rest)| rest);
+    // The first one: a field may be called message.
+    let rest = description.split_once("message: ").map_or(description, |(_, rest)| rest);
     let (field, why) = match rest.rsplit_once(": ") {
         Some((path, why)) => (field_path(path), why),
         None => (String::new(), rest),
@@ -114,9 +115,22 @@ fn malformed(description: &str) -> Status {
     Status::with_error_details(tonic::Code::InvalidArgument, format!("{field}: {why}"), details)
 }
 
-/// `Product.name: CreateProductRequest.product` names the fields as `Message.field`, innermost first.
+/// `Product.name: CreateProductRequest.product` names the fields as `Message.field`, innermost first. Of a oneof it has the oneof's name:
+/// that of a chunked write, whose members are messages of their own, gives way to the member's.
 fn field_path(path: &str) -> String {
-    path.rsplit(": ").filter_map(|step| step.split_once('.').map(|(_, field)| field)).collect::<Vec<_>>().join(".")
+    let mut names = Vec::new();
+    let mut inner = "";
+    for step in path.split(": ") {
+        let Some((message, field)) = step.split_once('.') else { continue };
+        names.push(match (message, field, inner) {
+            ("WriteRequest", "message", "WriteStart") => "start",
+            ("WriteRequest", "message", "WriteChunk") => "chunk",
+            _ => field,
+        });
+        inner = message;
+    }
+    names.reverse();
+    names.join(".")
 }
 
 /// A reason as it stands in `google.rpc.ErrorInfo`: the enum value's name without its prefix.
@@ -128,15 +142,30 @@ pub fn reason_name(reason: ErrorReason) -> &'static str {
 mod tests {
     use super::*;
     use crate::catalog::v1::CreateProductRequest;
+    use crate::wire::WriteRequest;
+
+    fn fields_told(error: &prost::DecodeError) -> Vec<String> {
+        let bad = malformed(&error.to_string()).get_details_bad_request();
+        bad.into_iter().flat_map(|bad| bad.field_violations).map(|violation| violation.field).collect()
+    }
 
     #[test]
     fn malformed_text_is_named_from_the_request_inwards() {
         // product { name: "caf\xe9" }
         let bytes: &[u8] = &[0x0a, 6, 0x12, 4, b'c', b'a', b'f', 0xe9];
         let Err(error) = CreateProductRequest::decode(bytes) else { unreachable!("it is not UTF-8") };
-        let status = malformed(&error.to_string());
-        let fields: Vec<_> =
-            status.get_details_bad_request().into_iter().flat_map(|bad| bad.field_violations).collect();
-        assert_eq!(fields.iter().map(|violation| violation.field.as_str()).collect::<Vec<_>>(), ["product.name"]);
+        assert_eq!(fields_told(&error), ["product.name"]);
+    }
+
+    #[test]
+    fn malformed_text_of_a_chunked_write_is_named_by_the_member() {
+        // start { write_id: "\xff" }
+        let Err(error) = WriteRequest::decode(&[0x0a, 3, 0x0a, 1, 0xff][..]) else { unreachable!("it is not UTF-8") };
+        assert_eq!(fields_told(&error), ["start.write_id"]);
+        // chunk { offset: a fixed64 }
+        let Err(error) = WriteRequest::decode(&[0x12, 9, 0x09, 0, 0, 0, 0, 0, 0, 0, 0][..]) else {
+            unreachable!("it is no varint")
+        };
+        assert_eq!(fields_told(&error), ["chunk.offset"]);
     }
 }
