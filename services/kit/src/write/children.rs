@@ -1,18 +1,22 @@
 //! The write of parts, under the lock of their owners. Children of new rows go in by `COPY`. Of existing rows the stored children's keys are
 //! read first: then it is known which of the children sent are new, which may differ, and which are there and were not sent.
 
+mod derived;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::Row as _;
 
+pub(super) use self::derived::Derived;
+use self::derived::{complete, sum};
 use super::rows::{ARRAY_ROWS, Returning, RowStatements, arrays, same_key, unnested};
 use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
 use crate::read::point::put_tuple;
 use crate::resource::mask::{Reach, Reached, UpdateMask};
-use crate::resource::part::{Derivation, Part, children, said};
+use crate::resource::part::{Part, said};
 use crate::resource::select::column;
 use crate::resource::tuple::Columns;
 use crate::resource::{Kind, Resource, TimestampRule};
@@ -26,6 +30,17 @@ enum Reaching {
     Said,
     /// All: a mask names the part. A row that says nothing of it has no children.
     Named,
+}
+
+impl Reaching {
+    /// Whether a row's children are replaced of which this was said.
+    fn reaches(self, said: Option<&[u8]>) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Said => said.is_some(),
+            Self::Named => true,
+        }
+    }
 }
 
 /// The statements for one part of a resource.
@@ -145,8 +160,10 @@ impl PartStatements {
             match part.derivation {
                 Some(derivation) => {
                     let source = self.source.and_then(|(source, _)| said(self.owner, source, tuple));
-                    let sums = sum(derivation, source.unwrap_or_default())?;
-                    rows.extend(part, place, first_column(tuple), &derived(derivation, &sums, own, None)?);
+                    let row = sum(derivation, source.unwrap_or_default())
+                        .and_then(|sums| complete(derivation, &sums, own, None))
+                        .map_err(|violation| Error::Invalid(vec![violation]))?;
+                    rows.extend(part, place, first_column(tuple), &row);
                 }
                 None => rows.extend(part, place, first_column(tuple), own.unwrap_or_default()),
             }
@@ -155,7 +172,8 @@ impl PartStatements {
         if tuples.is_empty() { Ok(()) } else { self.rows.copy(transaction, &tuples, now).await }
     }
 
-    /// Makes the children of existing rows what was said of them, and notes the owners of those that changed.
+    /// Makes the children of existing rows what was said of them, or what was [derived](Self::derive) for them, and notes the owners of
+    /// those that changed.
     ///
     /// # Errors
     /// As [`RowStatements::update`].
@@ -163,11 +181,12 @@ impl PartStatements {
         &self,
         transaction: &mut Transaction<'_>,
         owners: &[&[u8]],
+        derived: Option<Derived>,
         now: i64,
         touched: &mut [bool],
     ) -> Result<(), Error> {
-        let (rows, mut stored) = match self.part().derivation {
-            Some(derivation) => self.derive(transaction, derivation, owners).await?,
+        let (rows, mut stored) = match derived {
+            Some(Derived { rows, stored, .. }) => (rows, stored),
             None => self.said(transaction, owners).await?,
         };
         let key_length = self.part().resource.key_length();
@@ -209,16 +228,11 @@ impl PartStatements {
         let mut rows = Rows::default();
         let mut replaced = Vec::new();
         for (place, tuple) in owners.iter().enumerate() {
-            let said = match self.reaching {
-                Reaching::Nothing => continue,
-                Reaching::Said => match said(self.owner, self.nth, tuple) {
-                    Some(said) => said,
-                    None => continue,
-                },
-                Reaching::Named => said(self.owner, self.nth, tuple).unwrap_or_default(),
-            };
-            rows.extend(self.part(), place, first_column(tuple), said);
-            replaced.push(first_column(tuple));
+            let said = said(self.owner, self.nth, tuple);
+            if self.reaching.reaches(said) {
+                rows.extend(self.part(), place, first_column(tuple), said.unwrap_or_default());
+                replaced.push(first_column(tuple));
+            }
         }
         let key_length = self.part().resource.key_length();
         let mut stored = HashSet::new();
@@ -227,74 +241,6 @@ impl PartStatements {
         })
         .await?;
         Ok((rows, stored))
-    }
-
-    /// The children that follow from what was sent and what is stored, and the keys of those that are stored.
-    async fn derive(
-        &self,
-        transaction: &mut Transaction<'_>,
-        derivation: &dyn Derivation,
-        owners: &[&[u8]],
-    ) -> Result<(Rows, HashSet<Vec<u8>>), Error> {
-        let reached = |reaching: Reaching, said: Option<&[u8]>| match reaching {
-            Reaching::Nothing => false,
-            Reaching::Said => said.is_some(),
-            Reaching::Named => true,
-        };
-        let source_of = |tuple| self.source.map(|(source, reaching)| (reaching, said(self.owner, source, tuple)));
-        let concerned: Vec<(usize, &[u8])> = owners
-            .iter()
-            .enumerate()
-            .filter(|(_, tuple)| {
-                reached(self.reaching, said(self.owner, self.nth, tuple))
-                    || source_of(tuple).is_some_and(|(reaching, said)| reached(reaching, said))
-            })
-            .map(|(place, tuple)| (place, *tuple))
-            .collect();
-        let keys: Vec<&[u8]> = concerned.iter().map(|(_, tuple)| first_column(tuple)).collect();
-        let part = self.part();
-        let mut stored: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
-        let columns = part.resource.inputs().count();
-        self.read(transaction, &self.stored, columns, &keys, |tuple| {
-            let owner = first_column(tuple);
-            stored.insert(owner.to_vec(), tuple[owner.len()..].to_vec());
-        })
-        .await?;
-        let mut rows = Rows::default();
-        for (place, tuple) in concerned {
-            let key = first_column(tuple);
-            let before = stored.get(key).map(Vec::as_slice);
-            let source = source_of(tuple).filter(|(reaching, said)| reached(*reaching, *said));
-            let sums = match (source, before) {
-                (Some((_, said)), _) => sum(derivation, said.unwrap_or_default())?,
-                (None, Some(before)) => before.to_vec(),
-                (None, None) => self.sum_of_stored(transaction, derivation, key).await?,
-            };
-            // A field that a mask names and the row leaves out is cleared, not kept.
-            let kept = if self.reaching == Reaching::Named { None } else { before };
-            let own = said(self.owner, self.nth, tuple).filter(|_| self.reaching != Reaching::Nothing);
-            rows.extend(part, place, key, &derived(derivation, &sums, own, kept)?);
-        }
-        Ok((rows, stored.into_keys().collect()))
-    }
-
-    /// The sums over the source's stored rows: another program made the owner, and no sums.
-    async fn sum_of_stored(
-        &self,
-        transaction: &mut Transaction<'_>,
-        derivation: &dyn Derivation,
-        owner: &[u8],
-    ) -> Result<Vec<u8>, Error> {
-        let Some((source, _)) = self.source else { return Err(Error::internal("a derived part without a source")) };
-        let source = Self::new(self.owner, source, &UpdateMask::Populated);
-        let columns = source.part().resource.inputs().count();
-        let mut rows = Vec::new();
-        source
-            .read(transaction, &source.stored, columns, &[owner], |tuple| {
-                rows.push(tuple[first_column(tuple).len()..].to_vec());
-            })
-            .await?;
-        derivation.sum(&mut rows.iter().map(Vec::as_slice)).map_err(|violation| Error::Invalid(vec![violation]))
     }
 
     /// Reads rows of some owners, which begin with their key, page by page.
@@ -365,24 +311,6 @@ fn columns_of_their_own(resource: &Resource) -> Vec<Reached> {
     };
     let own = |at: &usize| !resource.fields[*at].key && !fixed(resource.fields[*at].kind);
     (0..resource.fields.len()).filter(own).map(|field| Reached { field, reach: Reach::Whole }).collect()
-}
-
-fn sum(derivation: &dyn Derivation, rows: &[u8]) -> Result<Vec<u8>, Error> {
-    derivation.sum(&mut children(rows)).map_err(|violation| Error::Invalid(vec![violation]))
-}
-
-/// The one child of a derived part, as a part's value.
-fn derived(
-    derivation: &dyn Derivation,
-    sums: &[u8],
-    said: Option<&[u8]>,
-    stored: Option<&[u8]>,
-) -> Result<Vec<u8>, Error> {
-    let said = said.and_then(|said| children(said).next());
-    let child = derivation.complete(sums, said, stored).map_err(|violation| Error::Invalid(vec![violation]))?;
-    let mut value = (child.len() as i32).to_be_bytes().to_vec();
-    value.extend_from_slice(&child);
-    Ok(value)
 }
 
 /// A tuple's first column, with its length.

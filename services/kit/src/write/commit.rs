@@ -79,6 +79,8 @@ enum Why {
     Revision,
     /// What the field at this path points at does not exist.
     Reference(String, String),
+    /// It breaks a rule together with what is stored.
+    Broken(Violation),
     /// It exists and was to be created, or it does not and was to be updated.
     Mode,
 }
@@ -177,14 +179,16 @@ impl Writer {
         let mut ack = WriteResponse::default();
         for batch in self.batches(&rows) {
             let tuples: Vec<&[u8]> = batch.iter().map(|(chunk, row)| chunk.tuple(row)).collect();
-            let Written { created, updated, refused: places } = self.statement.run(transaction, &tuples).await?;
+            let Written { created, updated, refused: places, broken } =
+                self.statement.run(transaction, &tuples).await?;
             ack.created += created as i64;
             ack.updated += updated as i64;
-            ack.unchanged += (batch.len() - created - updated - places.len()) as i64;
-            refused.extend(places.into_iter().filter_map(|at| batch.get(at)).map(|(chunk, row)| RefusedRow {
-                offset: row.offset,
-                key: chunk.key(row),
-                why: Why::Mode,
+            ack.unchanged += (batch.len() - created - updated - places.len() - broken.len()) as i64;
+            let places = places.into_iter().map(|at| (at, Why::Mode));
+            let broken = broken.into_iter().map(|(at, violation)| (at, Why::Broken(violation)));
+            refused.extend(places.chain(broken).filter_map(|(at, why)| {
+                let (chunk, row) = *batch.get(at)?;
+                Some(RefusedRow { offset: row.offset, key: chunk.key(row), why })
             }));
         }
         if !refused.is_empty() && self.policy == RowErrorPolicy::Stop {
@@ -245,6 +249,7 @@ impl Writer {
                 let violation = Violation::new(path, format!("{target} does not exist"));
                 row_error(refused.offset, &Error::ReferenceMissing(violation.clone()), &violation)
             }
+            Why::Broken(violation) => row_error(refused.offset, &Error::Invalid(vec![violation.clone()]), violation),
             Why::Mode if self.mode == WriteMode::Create => {
                 whole_row_error(refused.offset, &Error::AlreadyExists { resource, name })
             }

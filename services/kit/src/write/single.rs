@@ -268,6 +268,9 @@ pub async fn update(
                     }
                 }
                 let written = statement.run(transaction, &[&tuple]).await?;
+                if let Some((_, violation)) = written.broken.into_iter().next() {
+                    return Err(Error::Invalid(vec![violation.within(field)]));
+                }
                 if !written.refused.is_empty() {
                     return Err(Error::NotFound { resource: resource.description.message, name: uid });
                 }

@@ -3,15 +3,16 @@
 //!
 //! Rows that have parts are locked by the look, and so all their parts: whoever changes a part holds its owner.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use orrery_proto::r#type::v1::WriteMode;
 use sqlx::Row as _;
 
-use super::children::PartStatements;
+use super::children::{Derived, PartStatements};
 use super::rows::{Returning, RowStatements, arrays, same_key, unnested};
 use crate::db::{Statement, Transaction};
-use crate::error::Error;
+use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::mask::UpdateMask;
 
@@ -35,6 +36,8 @@ pub struct Written {
     pub updated: usize,
     /// Places in the batch of rows that the mode refuses: existing ones on create, missing ones on update.
     pub refused: Vec<usize>,
+    /// Places in the batch of rows that break a rule together with what is stored, and which.
+    pub broken: Vec<(usize, Violation)>,
 }
 
 impl WriteStatement {
@@ -66,23 +69,22 @@ impl WriteStatement {
                 *exists = true;
             }
         }
-        let which = |wanted: bool| {
-            tuples.iter().zip(&exists).filter(move |(_, exists)| **exists == wanted).map(|(tuple, _)| *tuple)
-        };
+        let exists = &exists;
+        let which = |wanted: bool| (0..tuples.len()).filter(move |&at| exists[at] == wanted);
         let mut written = Written::default();
         let refuses = match self.mode {
             WriteMode::Create => Some(true),
             WriteMode::Update => Some(false),
             WriteMode::Upsert | WriteMode::Unspecified => None,
         };
-        written.refused = (0..tuples.len()).filter(|&at| refuses == Some(exists[at])).collect();
+        written.refused = refuses.into_iter().flat_map(&which).collect();
         if refuses != Some(false) {
-            let new: Vec<&[u8]> = which(false).collect();
+            let new: Vec<&[u8]> = which(false).map(|at| tuples[at]).collect();
             written.created = self.create(transaction, &new, now).await?;
         }
         if refuses != Some(true) {
-            let existing: Vec<&[u8]> = which(true).collect();
-            written.updated = self.update(transaction, &existing, now).await?;
+            let mut existing: Vec<usize> = which(true).collect();
+            written.updated = self.update(transaction, tuples, &mut existing, now, &mut written.broken).await?;
         }
         Ok(written)
     }
@@ -98,15 +100,39 @@ impl WriteStatement {
         Ok(tuples.len())
     }
 
-    async fn update(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]], now: i64) -> Result<usize, Error> {
-        if tuples.is_empty() {
+    /// Updates those of the rows that stand at `places`. Those that break a rule together with what is stored are taken out, whole.
+    async fn update(
+        &self,
+        transaction: &mut Transaction<'_>,
+        tuples: &[&[u8]],
+        places: &mut Vec<usize>,
+        now: i64,
+        broken: &mut Vec<(usize, Violation)>,
+    ) -> Result<usize, Error> {
+        if places.is_empty() {
             return Ok(0);
         }
-        let mut touched = vec![false; if self.parts.is_empty() { 0 } else { tuples.len() }];
-        for part in self.parts.iter() {
-            part.replace(transaction, tuples, now, &mut touched).await?;
+        let (existing, derived) = loop {
+            let existing: Vec<&[u8]> = places.iter().map(|&at| tuples[at]).collect();
+            let mut derived: Vec<Option<Derived>> = Vec::with_capacity(self.parts.len());
+            let before = broken.len();
+            for part in self.parts.iter() {
+                let part = part.derive(transaction, &existing).await?;
+                let of_part = part.iter().flat_map(|part| &part.broken);
+                broken.extend(of_part.map(|(at, violation)| (places[*at], violation.clone())));
+                derived.push(part);
+            }
+            if broken.len() == before {
+                break (existing, derived);
+            }
+            let out: HashSet<usize> = broken.iter().map(|(place, _)| *place).collect();
+            places.retain(|at| !out.contains(at));
+        };
+        let mut touched = vec![false; if self.parts.is_empty() { 0 } else { existing.len() }];
+        for (part, derived) in self.parts.iter().zip(derived) {
+            part.replace(transaction, &existing, derived, now, &mut touched).await?;
         }
-        self.rows.update(transaction, tuples, &touched, |_| {}).await
+        self.rows.update(transaction, &existing, &touched, |_| {}).await
     }
 }
 
