@@ -16,6 +16,7 @@ use prost_types::Timestamp;
 use sqlx::query_scalar;
 use tonic::Code;
 
+use crate::harness::contract::field;
 use crate::harness::raw::{call, methods};
 use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, product, refusal, values};
 
@@ -155,14 +156,6 @@ async fn several_mistakes_are_all_told() {
     let request = CreateProductRequest { product: Some(product), request_id: String::new() };
     let refused = refusal(&server.client().create_product(request).await.unwrap_err());
     assert_eq!(refused.fields, ["product.uid", "product.name", "product.labels", "product.create_ts"]);
-}
-
-/// A length-delimited field.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2];
-    prost::encoding::encode_varint(bytes.len() as u64, &mut out);
-    out.extend_from_slice(bytes);
-    out
 }
 
 #[tokio::test]

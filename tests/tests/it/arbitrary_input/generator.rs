@@ -8,7 +8,8 @@ use prost_types::{DescriptorProto, FieldDescriptorProto};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::harness::raw::{Method, descriptors};
+use crate::harness::contract::Contract;
+use crate::harness::raw::Method;
 
 /// What a service's fields may hold.
 #[derive(Clone, Copy, Debug)]
@@ -92,11 +93,11 @@ fn nasty_integer(random: &mut StdRng) -> i64 {
     integers[random.random_range(0..integers.len())]
 }
 
-pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
+fn put_varint(out: &mut Vec<u8>, value: u64) {
     prost::encoding::encode_varint(value, out);
 }
 
-pub(super) fn put_key(out: &mut Vec<u8>, number: i32, wire_type: u8) {
+fn put_key(out: &mut Vec<u8>, number: i32, wire_type: u8) {
     put_varint(out, (number as u64) << 3 | u64::from(wire_type));
 }
 
@@ -111,12 +112,7 @@ pub(crate) struct Generator {
 
 impl Generator {
     pub(crate) fn new(seed: u64, vocabulary: Vocabulary) -> Self {
-        let mut messages = BTreeMap::new();
-        for file in descriptors().file {
-            for message in file.message_type {
-                collect(&format!(".{}", file.package.clone().unwrap_or_default()), message, &mut messages);
-            }
-        }
+        let messages = Contract::new().into_messages();
         Self { vocabulary, messages, random: StdRng::seed_from_u64(seed), fitting: 80 }
     }
 
@@ -256,12 +252,4 @@ impl Generator {
         }
         bytes.into()
     }
-}
-
-fn collect(scope: &str, message: DescriptorProto, messages: &mut BTreeMap<String, DescriptorProto>) {
-    let name = format!("{scope}.{}", message.name());
-    for nested in message.nested_type.clone() {
-        collect(&name, nested, messages);
-    }
-    messages.insert(name, message);
 }

@@ -14,7 +14,8 @@ use sqlx::{PgConnection, query_scalar};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use self::generator::{Generator, Vocabulary, put_key, put_varint};
+use self::generator::{Generator, Vocabulary};
+use crate::harness::contract::field;
 use crate::harness::raw::{Method, call, methods};
 use crate::harness::{CatalogServer, Role, TestDatabase, refusal, run};
 
@@ -137,15 +138,6 @@ pub(crate) fn assert_both_ways_out(outcomes: Outcomes) {
     for (method, [answered, refused]) in outcomes {
         assert!(answered > 0 && refused > 0, "{method}: {answered} answered, {refused} refused");
     }
-}
-
-/// A length-delimited field.
-pub(crate) fn field(number: i32, inner: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_key(&mut out, number, 2);
-    put_varint(&mut out, inner.len() as u64);
-    out.extend_from_slice(inner);
-    out
 }
 
 /// Statuses whose details nest: just deeper than allowed, and far deeper than any parser goes.

@@ -16,6 +16,7 @@
 )]
 
 mod catalog;
+pub(crate) mod contract;
 mod database;
 pub(crate) mod operator;
 mod orders;

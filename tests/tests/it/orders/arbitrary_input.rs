@@ -4,7 +4,8 @@ use tonic::Code;
 
 use super::fixture::Fixture;
 use crate::arbitrary_input::generator::Vocabulary;
-use crate::arbitrary_input::{Target, assert_both_ways_out, field, nesting_statuses};
+use crate::arbitrary_input::{Target, assert_both_ways_out, nesting_statuses};
+use crate::harness::contract::field;
 use crate::harness::raw::call;
 use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, refusal, seed};
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod arbitrary_input;
+mod bad_input;
 mod claims;
 mod filters;
 pub(crate) mod fixture;

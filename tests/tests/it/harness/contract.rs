@@ -1,0 +1,106 @@
+//! The fields of the contract's messages, so that a test can say that it left none out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto};
+
+use super::raw::descriptors;
+
+/// The contract's messages by their full names, with a point before each.
+pub(crate) struct Contract(BTreeMap<String, DescriptorProto>);
+
+/// A way into a message: fields, one within the other.
+type Way = Vec<FieldDescriptorProto>;
+
+impl Contract {
+    /// The contract.
+    pub(crate) fn new() -> Self {
+        fn collect(scope: &str, message: DescriptorProto, messages: &mut BTreeMap<String, DescriptorProto>) {
+            let name = format!("{scope}.{}", message.name());
+            for nested in message.nested_type.clone() {
+                collect(&name, nested, messages);
+            }
+            messages.insert(name, message);
+        }
+        let mut messages = BTreeMap::new();
+        for file in descriptors().file {
+            for message in file.message_type {
+                collect(&format!(".{}", file.package.clone().unwrap_or_default()), message, &mut messages);
+            }
+        }
+        Self(messages)
+    }
+
+    /// Every message, by its full name.
+    pub(crate) fn into_messages(self) -> BTreeMap<String, DescriptorProto> {
+        self.0
+    }
+
+    /// The ways to every field of a message that is no message of the contract itself. What a map or one of Google's own messages
+    /// holds is one field, but for the texts of a mask.
+    fn ways(&self, message: &str) -> Vec<Way> {
+        let mut ways = Vec::new();
+        for field in &self.0[message].field {
+            let inside = match field.r#type() {
+                Type::Message if self.is_ours(field.type_name()) => self.ways(field.type_name()),
+                _ => vec![Vec::new()],
+            };
+            ways.extend(inside.into_iter().map(|way| [vec![field.clone()], way].concat()));
+        }
+        ways
+    }
+
+    fn is_ours(&self, message: &str) -> bool {
+        message.starts_with(".orrery.") && !self.is_entry(message)
+    }
+
+    fn is_entry(&self, message: &str) -> bool {
+        self.0[message].options.as_ref().is_some_and(prost_types::MessageOptions::map_entry)
+    }
+
+    /// The paths of every field of a message, those of the messages within it included, without places in lists.
+    pub(crate) fn paths(&self, message: &str) -> BTreeSet<String> {
+        self.ways(message).iter().map(|way| path(way)).collect()
+    }
+
+    /// Every text within a message: its path without places in lists, the same with the place 0 in each list and the key k in each map, and
+    /// the bytes of a message in which that text, and nothing else, is `bytes`.
+    pub(crate) fn texts(&self, message: &str, bytes: &[u8]) -> Vec<(String, String, Vec<u8>)> {
+        let is_list = |field: &FieldDescriptorProto| field.label() == Label::Repeated;
+        let mut texts = Vec::new();
+        for way in self.ways(message) {
+            let Some(last) = way.last() else { continue };
+            let is_map = is_list(last) && last.r#type() == Type::Message && self.is_entry(last.type_name());
+            let inner = match last.r#type() {
+                Type::String => bytes.to_vec(),
+                // The text of an entry, and a path.
+                Type::Message if is_map => [field(1, b"k"), field(2, bytes)].concat(),
+                Type::Message if last.type_name() == ".google.protobuf.FieldMask" => field(1, bytes),
+                _ => continue,
+            };
+            let place = |step: &FieldDescriptorProto| match (is_list(step), is_map && step == last) {
+                (true, false) => format!("{}[0]", step.name()),
+                (_, true) => format!("{}.k", step.name()),
+                (false, false) => step.name().to_owned(),
+            };
+            let places: Vec<String> = way.iter().map(place).collect();
+            let encoded = way.iter().rev().fold(inner, |inner, step| field(step.number(), &inner));
+            texts.push((path(&way), places.join("."), encoded));
+        }
+        texts
+    }
+}
+
+fn path(way: &[FieldDescriptorProto]) -> String {
+    way.iter().map(FieldDescriptorProto::name).collect::<Vec<_>>().join(".")
+}
+
+/// A length-delimited field.
+pub(crate) fn field(number: i32, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    prost::encoding::encode_varint((number as u64) << 3 | 2, &mut out);
+    prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+    out.extend_from_slice(bytes);
+    out
+}
