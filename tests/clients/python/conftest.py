@@ -1,4 +1,4 @@
-"""Where the service is, and names that no other test uses."""
+"""Where the services are, and names that no other test uses."""
 
 import os
 import secrets
@@ -7,21 +7,31 @@ import grpc
 import pytest
 
 
-@pytest.fixture(scope="session")
-def address() -> str:
-    """The catalog service's address. There is no default: a run without a service must fail, not pass."""
-    address = os.environ.get("ORRERY_CATALOG")
+def _address(setting: str) -> str:
+    """The address of a service. There is no default: a run without a service must fail, not pass."""
+    address = os.environ.get(setting)
     if not address:
-        pytest.exit("ORRERY_CATALOG must hold the address of a running catalog service; see tests/clients/run", 2)
+        pytest.exit(f"{setting} must hold the address of a running service; see tests/clients/run", 2)
     return address
 
 
-@pytest.fixture
-def channel(address):
+def _channel(setting: str):
     """A channel with grpcio's own settings; a message above 4 MiB would fail."""
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(_address(setting)) as channel:
         grpc.channel_ready_future(channel).result(timeout=10)
         yield channel
+
+
+@pytest.fixture
+def channel():
+    """A channel to the catalog service."""
+    yield from _channel("ORRERY_CATALOG")
+
+
+@pytest.fixture
+def orders_channel():
+    """A channel to the orders service."""
+    yield from _channel("ORRERY_ORDERS")
 
 
 @pytest.fixture

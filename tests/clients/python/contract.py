@@ -36,8 +36,23 @@ from orrery.catalog.v1 import catalog_service_pb2 as catalog  # noqa: E402
 from orrery.catalog.v1 import catalog_service_pb2_grpc as catalog_grpc  # noqa: E402
 from orrery.catalog.v1 import product_metric_pb2 as metric  # noqa: E402
 from orrery.catalog.v1 import product_pb2 as product  # noqa: E402
+from orrery.orders.v1 import order_pb2 as order  # noqa: E402
+from orrery.orders.v1 import orders_service_pb2 as orders  # noqa: E402
+from orrery.orders.v1 import orders_service_pb2_grpc as orders_grpc  # noqa: E402
 from orrery.type.v1 import error_reason_pb2 as error_reason  # noqa: E402
 from orrery.type.v1 import status_pb2 as status  # noqa: E402
 from orrery.type.v1 import write_pb2 as write  # noqa: E402
 
-__all__ = ["PROTO", "catalog", "catalog_grpc", "error_reason", "metric", "product", "status", "write"]
+__all__ = [
+    "PROTO",
+    "catalog",
+    "catalog_grpc",
+    "error_reason",
+    "metric",
+    "order",
+    "orders",
+    "orders_grpc",
+    "product",
+    "status",
+    "write",
+]

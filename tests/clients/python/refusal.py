@@ -17,14 +17,16 @@ class Refusal:
         self.info = None
         self.fields = {}
         self.resource = None
+        self.preconditions = []
         status = rpc_status.from_call(error)
         assert status is not None, f"{self.code}: {self.text}: came without google.rpc.Status"
         assert status.code == self.code.value[0]
         for detail in status.details:
-            info, bad, resource = (
+            info, bad, resource, failure = (
                 error_details_pb2.ErrorInfo(),
                 error_details_pb2.BadRequest(),
                 error_details_pb2.ResourceInfo(),
+                error_details_pb2.PreconditionFailure(),
             )
             if detail.Unpack(info):
                 self.info = info
@@ -32,6 +34,8 @@ class Refusal:
                 self.fields = {violation.field: violation.description for violation in bad.field_violations}
             elif detail.Unpack(resource):
                 self.resource = resource
+            elif detail.Unpack(failure):
+                self.preconditions = [(each.type, each.subject, each.description) for each in failure.violations]
         assert self.info is not None, f"{self.code}: {self.text}: came without google.rpc.ErrorInfo"
         assert self.info.domain == "orrery"
 

@@ -1,33 +1,30 @@
-"""A client that knows nothing but the address: what it needs it asks by reflection, v1 and v1alpha, and every message is made
-at run time. What it finds must be what stands in proto/, and it calls every method that it finds."""
+"""A client without a .proto: what it finds by reflection must be what stands in proto/, and it calls every method of the catalog that it
+finds. Those of orders are called in test_orders_reflection.py."""
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pool, message_factory
-from grpc_reflection.v1alpha import proto_reflection_descriptor_database, reflection_pb2
+from google.protobuf import descriptor_pool
 
-from stream import Conversation
+import contract
+from reflection import VERSIONS, Caller, database
 
 SERVICE = "orrery.catalog.v1.CatalogService"
+# By the fixture of its channel: every service, what the contract says of it, and how many methods that are.
+SERVICES = {
+    "channel": (contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 12),
+    "orders_channel": (contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),
+}
 
 
-class ReflectionV1:
-    """The stub of grpc.reflection.v1, which grpcio-reflection does not have: v1alpha's messages under v1's name."""
-
-    def __init__(self, channel):
-        self.ServerReflectionInfo = channel.stream_stream(
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )
+@pytest.fixture(params=SERVICES, ids=lambda channel: SERVICES[channel][0].name)
+def served(request):
+    """The name of a service's fixture; the tests below hold for each."""
+    return request.param
 
 
-@pytest.fixture(params=["v1", "v1alpha"])
-def reflection(request, channel):
-    database = proto_reflection_descriptor_database.ProtoReflectionDescriptorDatabase(channel)
-    if request.param == "v1":
-        database._stub = ReflectionV1(channel)
-    return database
+@pytest.fixture(params=VERSIONS)
+def reflection(request, served):
+    return database(request.getfixturevalue(served), request.param)
 
 
 @pytest.fixture
@@ -35,53 +32,17 @@ def pool(reflection):
     return descriptor_pool.DescriptorPool(reflection)
 
 
-class Caller:
-    """Calls the methods of one service with messages written as dictionaries."""
-
-    def __init__(self, channel, pool):
-        self.channel = channel
-        self.service = pool.FindServiceByName(SERVICE)
-        self.called = set()
-
-    def message(self, method: str, fields: dict):
-        return message_factory.GetMessageClass(self.service.methods_by_name[method].input_type)(**fields)
-
-    def _method(self, name: str):
-        method = self.service.methods_by_name[name]
-        kind = {(False, False): "unary_unary", (False, True): "unary_stream", (True, True): "stream_stream"}
-        self.called.add(name)
-        return getattr(self.channel, kind[method.client_streaming, method.server_streaming])(
-            f"/{SERVICE}/{name}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
-        )
-
-    def ask(self, method: str, **fields):
-        """The answer of a unary method."""
-        return self._method(method)(self.message(method, fields), timeout=10)
-
-    def read(self, method: str, **fields) -> list:
-        """The messages of a stream."""
-        return list(self._method(method)(self.message(method, fields), timeout=10))
-
-    def converse(self, method: str, *requests: dict) -> list:
-        """The messages with which a bidirectional stream answers."""
-        conversation = Conversation(self._method(method))
-        conversation.send(*(self.message(method, fields) for fields in requests))
-        return conversation.end()
-
-
-def test_the_services_are_listed(reflection):
+def test_the_services_are_listed(reflection, served):
     assert set(reflection.get_services()) == {
-        SERVICE,
+        SERVICES[served][0].full_name,
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
 
 
-def test_what_is_described_is_the_contract(pool):
-    import contract
+def test_what_is_described_is_the_contract(pool, served):
+    wanted, methods = SERVICES[served]
 
     def everything(service):
         """The service's methods, and every message and enum that can be reached from them."""
@@ -103,13 +64,13 @@ def test_what_is_described_is_the_contract(pool):
                     found[field.enum_type.full_name] = values
         return found
 
-    described = everything(pool.FindServiceByName(SERVICE))
-    assert described == everything(contract.catalog.DESCRIPTOR.services_by_name["CatalogService"])
-    assert len([name for name in described if name.startswith(SERVICE)]) == 12
+    described = everything(pool.FindServiceByName(wanted.full_name))
+    assert described == everything(wanted)
+    assert len([name for name in described if name.startswith(wanted.full_name)]) == methods
 
 
 def test_the_details_of_errors_are_described(pool):
-    for name in ("ErrorInfo", "BadRequest", "ResourceInfo", "RetryInfo"):
+    for name in ("ErrorInfo", "BadRequest", "PreconditionFailure", "ResourceInfo", "RetryInfo"):
         assert pool.FindMessageTypeByName(f"google.rpc.{name}").fields
 
 
@@ -119,8 +80,9 @@ def test_what_does_not_exist_is_not_found(pool):
     assert raised.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-def test_every_method_can_be_called(channel, pool, mark):
-    caller = Caller(channel, pool)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_method_can_be_called(channel, version, mark):
+    caller = Caller(channel, descriptor_pool.DescriptorPool(database(channel, version)), SERVICE)
     uids = [f"prd_{mark}-{number}" for number in range(5)]
     ours = {"label_selector": f"test={mark}"}
 

@@ -21,7 +21,7 @@ const product = pgTable("product", {
   updateTs: timestamp("update_ts", { withTimezone: true }).notNull().defaultNow(),
 });
 
-const pool = new pg.Pool({ connectionString: setting("ORRERY_DATABASE_URL"), max: 2 });
+const pool = new pg.Pool({ connectionString: setting("ORRERY_CATALOG_DATABASE_URL"), max: 2 });
 const database = drizzle(pool);
 after(() => pool.end());
 
