@@ -1,12 +1,18 @@
-// Where the service is, and how the tests talk to it.
+// Where the services are, and how the tests talk to them.
 
 import { randomBytes } from "node:crypto";
 
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 
-import { BadRequestSchema, ErrorInfoSchema, ResourceInfoSchema } from "./generated/google/rpc/error_details_pb.js";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  PreconditionFailureSchema,
+  ResourceInfoSchema,
+} from "./generated/google/rpc/error_details_pb.js";
 import { CatalogService } from "./generated/orrery/catalog/v1/catalog_service_pb.js";
+import { OrdersService } from "./generated/orrery/orders/v1/orders_service_pb.js";
 
 /** A setting from the environment. There is no default: a run without a service must fail, not pass. */
 export function setting(name) {
@@ -17,14 +23,20 @@ export function setting(name) {
   return value;
 }
 
-/** The catalog service's address, host:port. */
-export const address = setting("ORRERY_CATALOG");
+/** The services' addresses, host:port. */
+export const catalogAddress = setting("ORRERY_CATALOG");
+export const ordersAddress = setting("ORRERY_ORDERS");
 
 /** A client over gRPC with generated stubs. It refuses messages above 4 MiB, as most gRPC libraries do. */
-export const catalog = createClient(
-  CatalogService,
-  createGrpcTransport({ baseUrl: `http://${address}`, readMaxBytes: 4 << 20, defaultTimeoutMs: 60_000 }),
-);
+function clientOf(service, address) {
+  return createClient(
+    service,
+    createGrpcTransport({ baseUrl: `http://${address}`, readMaxBytes: 4 << 20, defaultTimeoutMs: 60_000 }),
+  );
+}
+
+export const catalog = clientOf(CatalogService, catalogAddress);
+export const orders = clientOf(OrdersService, ordersAddress);
 
 /** A word that only one test uses: in uids and in the label `test`, so that tests share one database. */
 export function makeMark() {
@@ -117,5 +129,8 @@ export async function refusal(call) {
     metadata: info.metadata,
     fields: violations.map((violation) => violation.field),
     resource: error.findDetails(ResourceInfoSchema)[0]?.resourceName,
+    preconditions: error
+      .findDetails(PreconditionFailureSchema)
+      .flatMap((failure) => failure.violations.map(({ type, subject, description }) => [type, subject, description])),
   };
 }
