@@ -168,7 +168,7 @@ impl Filter {
         self.when(format!("t.{column} in ({})", selects.join(" union ")))
     }
 
-    /// A range of time in a column. Unset: no condition.
+    /// A range of time in a column: what has no time is in no range, not in one without bounds either. Unset: no condition.
     #[must_use]
     pub fn time_range(mut self, field: &str, column: &str, range: Option<&TimeRange>) -> Self {
         let Some(range) = range else { return self };
@@ -186,6 +186,7 @@ impl Filter {
             }
         }
         match bounds {
+            [None, None] => self.when(format!("t.{column} is not null")),
             [Some(start), Some(end)] if end < start => self.refuse(&format!("{field}.end"), "lies before start"),
             _ => self,
         }

@@ -80,6 +80,28 @@ async fn orders_are_found_by_customer_currency_and_product() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_without_a_timer_is_due_in_no_range() {
+    let fixture = fixture().await;
+    fixture
+        .run(
+            "update orders.order_header set provision_timer_ts = to_timestamp(10) where uid = 'ord_2'; \
+             update orders.order_header set provision_timer_ts = to_timestamp(20) where uid = 'ord_3'",
+        )
+        .await;
+    for (start, end, expected) in [
+        (None, None, vec!["ord_2", "ord_3"]),
+        (Some(10), None, vec!["ord_2", "ord_3"]),
+        (None, Some(20), vec!["ord_2"]),
+        (Some(11), Some(21), vec!["ord_3"]),
+        (Some(15), Some(15), vec![]),
+    ] {
+        let provision_timer = TimeRange { start: start.map(timestamp), end: end.map(timestamp) };
+        let filter = OrderFilter { provision_timer: Some(provision_timer), ..OrderFilter::default() };
+        assert_eq!(orders(&fixture, filter).await, expected, "{start:?} {end:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lines_are_found_by_all_they_have_in_the_order_of_their_numbers() {
     let fixture = fixture().await;
     let any = LineItemFilter::default;
