@@ -143,7 +143,7 @@ impl PartStatements {
         &self.owner.parts[self.nth]
     }
 
-    /// Creates the children of new rows.
+    /// Creates the children of new rows. What lies about under their keys, because another program deleted an owner and nothing else, goes.
     ///
     /// # Errors
     /// As [`RowStatements::copy`].
@@ -154,6 +154,10 @@ impl PartStatements {
         now: i64,
     ) -> Result<(), Error> {
         let part = self.part();
+        let keys: Vec<&[u8]> = owners.iter().map(|tuple| first_column(tuple)).collect();
+        let mut left = Vec::new();
+        self.read(transaction, &self.keys, part.resource.key_length(), &keys, |key| left.push(key.to_vec())).await?;
+        self.delete(transaction, &left.iter().map(Vec::as_slice).collect::<Vec<_>>()).await?;
         let mut rows = Rows::default();
         for (place, tuple) in owners.iter().enumerate() {
             let own = said(self.owner, self.nth, tuple);
