@@ -15,7 +15,6 @@ fn default(field: &Field) -> Option<String> {
             Some("now()".to_owned())
         }
         Kind::Map(_) => Some("'{}'".to_owned()),
-        Kind::TextList { .. } => Some("'[]'".to_owned()),
         Kind::Status { default_phase, .. } => Some(phase_object(default_phase)),
         _ => None,
     }
@@ -61,20 +60,45 @@ pub(super) fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String
             format!("coalesce(i.{name}, now())"),
             format!("i.{name} is not null and i.{name} is distinct from t.{name}"),
         ),
-        (Kind::Text(_) | Kind::Timestamp(TimestampRule::Free) | Kind::TextList { .. } | Kind::Etag, None) => {
+        (Kind::TextList { .. }, reach) => {
+            let value = new_list(name, reach);
+            (value.clone(), differing(&value))
+        }
+        (Kind::Text(_) | Kind::Timestamp(TimestampRule::Free) | Kind::Etag, None) => {
             let value = format!("coalesce(i.{name}, t.{name})");
             (value.clone(), differing(&value))
         }
         // Unset is null, or the empty text that another program stored: it reads the same.
-        (Kind::Text(TextRule::Free { nullable: true, .. }), Some(_)) => {
+        (
+            Kind::Text(
+                TextRule::Free { nullable: true, .. }
+                | TextRule::Code { nullable: true, .. }
+                | TextRule::OptionalUid(_),
+            ),
+            Some(_),
+        ) => {
             let value = format!("coalesce(i.{name}, case t.{name} when '' then '' end)");
             (value.clone(), differing(&value))
         }
-        (Kind::Text(_) | Kind::Timestamp(TimestampRule::Free) | Kind::TextList { .. } | Kind::Etag, Some(_)) => {
+        (Kind::Text(_) | Kind::Timestamp(TimestampRule::Free) | Kind::Etag, Some(_)) => {
             let value = default(field).map_or(format!("i.{name}"), |default| format!("coalesce(i.{name}, {default})"));
             (value.clone(), differing(&value))
         }
     }
+}
+
+/// The new list; the stored value where it reads as that list.
+fn new_list(name: &str, reach: Option<&Reach>) -> String {
+    let reads_as = format!(
+        "(select coalesce(jsonb_agg(coalesce(e.value #>> '{{}}', 'null') order by e.place), '[]') \
+         from jsonb_array_elements(case jsonb_typeof(t.{name}) when 'array' then t.{name} else '[]' end) \
+         with ordinality as e (value, place))"
+    );
+    let new = match reach {
+        None => format!("i.{name}"),
+        Some(_) => format!("coalesce(i.{name}, '[]')"),
+    };
+    format!("(case when {new} is null or {new} = {reads_as} then t.{name} else {new} end)")
 }
 
 fn new_status(name: &str, default_phase: &str, reach: Option<&Reach>) -> String {
