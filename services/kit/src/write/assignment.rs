@@ -24,6 +24,12 @@ fn phase_object(phase: &str) -> String {
     format!("jsonb_build_object('phase', {}::text)", literal(phase))
 }
 
+/// What every change of a row assigns to its revision. It begins again behind the largest number, which only another program can have
+/// stored.
+pub(super) fn next_revision(field: &Field) -> String {
+    format!("{0} = case t.{0} when {1} then 1 else t.{0} + 1 end", field.name, i32::MAX)
+}
+
 /// A field's value on an existing row, and the condition that it differs from the stored one. Without a reach the field is
 /// overwritten if it is set.
 pub(super) fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::Row as _;
 
-use super::assignment::new_value;
+use super::assignment::{new_value, next_revision};
 use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
@@ -189,7 +189,7 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
     }
     assignments.extend(resource.stored().filter_map(|field| match field.kind {
         Kind::Timestamp(TimestampRule::Updated) => Some(format!("{} = now()", field.name)),
-        Kind::Revision => Some(format!("{0} = t.{0} + 1", field.name)),
+        Kind::Revision => Some(next_revision(field)),
         _ => None,
     }));
     let mut differs = differences.join("\n        or ");

@@ -2,6 +2,7 @@
 
 use orrery_proto::wire::Encoded;
 
+use super::assignment::next_revision;
 use super::attempts::retried;
 use super::locked::{Locked, read_back};
 use crate::context::Context;
@@ -136,7 +137,7 @@ fn update(resource: &Resource, bound: &[BoundColumn], to_phase: &str) -> String 
 /// What every change of a row assigns: the time, and the revision where there is one.
 pub fn touched(resource: &Resource) -> Vec<String> {
     let mut assignments = vec!["update_ts = now()".to_owned()];
-    assignments.extend(resource.revision().map(|field| format!("{0} = t.{0} + 1", field.name)));
+    assignments.extend(resource.revision().map(next_revision));
     assignments
 }
 
