@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod keys;
-mod random;
+pub(crate) mod random;
 mod reading;
 
 use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
@@ -19,7 +19,7 @@ use tokio_stream::StreamExt as _;
 use crate::harness::{CatalogServer, Role, TestDatabase, run};
 
 /// What labels and annotations may hold: names, and JSON that stays what it is.
-const MAPS: &[&str] = &[
+pub(crate) const MAPS: &[&str] = &[
     "{}",
     r#"{"season": "summer"}"#,
     r#"{"n": 1, "f": 1.10, "g": 1.1, "big": 12345678901234567890, "tiny": 0.000000000000000000012345, "neg": -7.00}"#,
@@ -30,13 +30,14 @@ const MAPS: &[&str] = &[
 ];
 
 /// Keys that the contract's grammar does not know; read they are, written back whole they are not.
-const ODD_KEYS: &[&str] =
+pub(crate) const ODD_KEYS: &[&str] =
     &[r#"{"": "empty", " ": 1, "a b": "c", "é": true, "\"": "q", "a/b/c": {"x": 1}, "ok": "yes"}"#];
 
 /// What is there although it is no object: it has no entries.
-const NO_OBJECTS: &[&str] = &["null", "[]", r#"["season"]"#, r#""season""#, "5", "true", r#"[{"phase": "x"}]"#];
+pub(crate) const NO_OBJECTS: &[&str] =
+    &["null", "[]", r#"["season"]"#, r#""season""#, "5", "true", r#"[{"phase": "x"}]"#];
 
-const STATUSES: &[&str] = &[
+pub(crate) const STATUSES: &[&str] = &[
     "{}",
     r#"{"phase": "active"}"#,
     r#"{"phase": ""}"#,
@@ -50,12 +51,12 @@ const STATUSES: &[&str] = &[
     r#"{"phase": "active", "quote": "\" \\ \n \u0001 😀", "details": {"phase": "inner"}}"#,
 ];
 
-fn deep(levels: usize) -> String {
+pub(crate) fn deep(levels: usize) -> String {
     format!(r#"{{"phase": "active", "deep": {}1.10{}}}"#, "[".repeat(levels), "]".repeat(levels))
 }
 
 /// Every value of every column at least once, as rows: status, labels, annotations.
-fn documents() -> Vec<(String, String, String)> {
+pub(crate) fn documents() -> Vec<(String, String, String)> {
     let statuses: Vec<String> =
         STATUSES.iter().map(|&text| text.to_owned()).chain([deep(10), deep(28), deep(29), deep(60)]).collect();
     (0..statuses.len().max(MAPS.len()))

@@ -42,7 +42,7 @@ fn object(entries: &[(String, String)]) -> String {
     format!("{{{}}}", entries.join(","))
 }
 
-fn random_objects(runner: &mut TestRunner, key: &'static str, count: usize) -> Vec<String> {
+pub(crate) fn random_objects(runner: &mut TestRunner, key: &'static str, count: usize) -> Vec<String> {
     let entries = vec((key.prop_map(|key: String| format!("\"{key}\"")), json()), 0..5);
     (0..count).map(|_| object(&entries.new_tree(runner).unwrap().current())).collect()
 }

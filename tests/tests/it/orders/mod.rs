@@ -7,6 +7,7 @@ mod bad_input;
 mod claims;
 mod filters;
 pub(crate) mod fixture;
+mod foreign_rows;
 mod lifecycle;
 mod lookup;
 mod pages;

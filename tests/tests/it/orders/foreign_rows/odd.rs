@@ -1,0 +1,244 @@
+//! Orders with parts that no write could have made: what is theirs stays when the order is changed otherwise, and is in nobody's way.
+
+use orrery_proto::orders::v1::{
+    ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, Order, SetProvisionTimerRequest, Summary,
+    TransitionOrderRequest,
+};
+use prost_types::Duration;
+use tonic::Code;
+
+use super::reading::{STRANGE, odd_documents};
+use super::{stored, update};
+use crate::harness::{assert_invalid, line, timestamp};
+use crate::orders::fixture::{Fixture, bare};
+use crate::writes::stream::{assert_status, violated};
+
+/// The orders of [`STRANGE`] that have a uid of ours.
+const ORDERS: [&str; 7] = ["without_parts", "numbers", "lines", "addresses", "sums", "time1", "time2"];
+
+#[tokio::test]
+async fn what_no_write_could_have_made_stays_when_something_else_changes() {
+    let fixture = Fixture::new().await;
+    fixture.run(STRANGE).await;
+    odd_documents(&fixture).await;
+    let odd: Vec<String> = (0..8).map(|number| format!("odd{number}")).collect();
+    let numbers: Vec<&str> = ORDERS.into_iter().chain(odd.iter().map(String::as_str)).collect();
+    let sums_before = fixture
+        .text("select coalesce(string_agg(t::text, ' ' order by t::text), '') from orders.order_summary t")
+        .await;
+    for number in numbers {
+        let before = stored(&fixture).await;
+        let read = fixture.get(number).await;
+        let mut changed = read.clone();
+        changed.etag.clone_from(&read.etag);
+        // A revision below 1 cannot be said.
+        changed.revision = read.revision.max(0);
+        changed.labels.insert("season".to_owned(), "winter".to_owned());
+        let written = update(&fixture, changed, &["labels.season"]).await.unwrap();
+        assert_eq!(written.revision, read.revision + 1, "{number}");
+        assert_eq!((&written.line_items, &written.addresses), (&read.line_items, &read.addresses));
+        assert_eq!((&written.summary, &written.annotations), (&read.summary, &read.annotations));
+        // One row has changed, the header, in its labels.
+        let after = stored(&fixture).await;
+        let differing = before.iter().filter(|row| !after.contains(row)).count();
+        assert_eq!((after.len(), differing), (before.len(), 1), "{number}");
+    }
+    let sums_after = fixture
+        .text("select coalesce(string_agg(t::text, ' ' order by t::text), '') from orders.order_summary t")
+        .await;
+    assert_eq!(sums_before, sums_after);
+}
+
+#[tokio::test]
+async fn what_no_write_could_have_made_cannot_be_sent() {
+    let fixture = Fixture::new().await;
+    fixture.run(STRANGE).await;
+    odd_documents(&fixture).await;
+    let cases = [
+        ("numbers", "line_items", "order.line_items[0].unit_price"),
+        ("lines", "line_items", "order.line_items[0].line_number"),
+        ("addresses", "addresses", "order.addresses[0].kind"),
+        ("sums", "summary.shipping", "order.summary.shipping"),
+        ("odd7", "line_items", "order.line_items[0].labels"),
+        ("odd7", "labels", "order.labels"),
+        ("time1", "customer_id", "order.customer_id"),
+        ("time1", "", "order.revision"),
+    ];
+    for (number, path, field) in cases {
+        let mut read = fixture.get(number).await;
+        read.revision = if path.is_empty() { read.revision } else { 0 };
+        let paths: &[&str] = if path.is_empty() { &["labels.a"] } else { &[path] };
+        let refused = update(&fixture, read, paths).await.unwrap_err();
+        assert_eq!((refused.code(), violated(&refused).as_str()), (Code::InvalidArgument, field), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn lines_that_no_write_could_have_made_can_be_replaced_and_deleted() {
+    let fixture = Fixture::new().await;
+    fixture.run(STRANGE).await;
+    for number in ORDERS {
+        let new = Order {
+            line_items: vec![line("a", 2, "1.50")],
+            summary: Some(Summary { shipping: "1".to_owned(), ..Summary::default() }),
+            ..bare(number)
+        };
+        let written =
+            update(&fixture, new, &["line_items", "addresses", "currency_code", "summary.shipping"]).await.unwrap();
+        assert_eq!((written.line_items.len(), written.addresses.len()), (1, 0), "{number}");
+        assert_eq!(written.summary.unwrap().total, "4.00");
+        fixture.delete(number).await;
+    }
+    // What belongs to nobody, and to what has no uid of ours, is still there.
+    assert_eq!(fixture.count("orders.order_line_item").await, 2);
+    assert_eq!(fixture.count("orders.order_summary").await, 1);
+}
+
+#[tokio::test]
+async fn what_belongs_to_nobody_is_in_no_new_orders_way_and_none_of_its() {
+    let fixture = Fixture::new().await;
+    // As a program leaves it that deletes from the one table it knows.
+    let mut whole = Order { line_items: vec![line("old", 1, "9"), line("older", 1, "9")], ..bare("1") };
+    whole.line_items[0].uid = "oli_1".to_owned();
+    whole.addresses = vec![orrery_proto::orders::v1::Address { kind: "billing".to_owned(), ..Default::default() }];
+    for bulk in [false, true] {
+        fixture.write(std::slice::from_ref(&whole)).await;
+        fixture.run("delete from orders.order_header").await;
+        let mut new = Order { line_items: vec![line("new", 2, "1.50")], ..bare("1") };
+        new.line_items[0].uid = "oli_1".to_owned();
+        if bulk {
+            fixture.write(&[bare("0"), new, bare("2")]).await.expect_counts([3, 0, 0, 0, 0]);
+        } else {
+            let request = CreateOrderRequest { order: Some(new), ..CreateOrderRequest::default() };
+            fixture.server.client().create_order(request).await.unwrap();
+        }
+        let read = fixture.get("1").await;
+        assert_eq!((read.line_items.len(), read.line_items[0].sku.as_str(), read.addresses.len()), (1, "new", 0));
+        assert_eq!(read.summary.unwrap().total, "3.00");
+        fixture.delete("1").await;
+    }
+    // Nor does an order without lines get those that lie about.
+    fixture.write(std::slice::from_ref(&whole)).await;
+    fixture.run("delete from orders.order_header").await;
+    fixture.write(&[bare("1")]).await;
+    let read = fixture.get("1").await;
+    assert_eq!((read.line_items.len(), read.addresses.len(), read.summary.unwrap().total.as_str()), (0, 0, "0"));
+}
+
+#[tokio::test]
+async fn an_order_moves_and_keeps_what_is_in_its_status() {
+    let fixture = Fixture::new().await;
+    let kept = r#""f": 1.10, "big": 12345678901234567890, "nested": {"list": [1.10, null, {"a": []}]}, "note": "n""#;
+    // What other programs may keep where the history is, and how many entries there are after one more.
+    let histories = [
+        ("", 1),
+        (r#", "transitions": []"#, 1),
+        (r#", "transitions": null"#, 1),
+        (r#", "transitions": [1.10, {"x": 1}]"#, 3),
+        (r#", "transitions": {"mine": 1.10}"#, 2),
+        (r#", "transitions": "none""#, 2),
+    ];
+    for (number, (history, entries)) in histories.into_iter().enumerate() {
+        fixture
+            .run(&format!(
+                "insert into orders.order_header (uid, currency_code, status, labels, provision_timer_ts) \
+                 values ('ord_{number}', 'GBP', '{{\"phase\": \"draft\", {kept}{history}}}', '{{\"a\": [1.10]}}', '2026-01-01')"
+            ))
+            .await;
+        let uid = format!("ord_{number}");
+        let request =
+            TransitionOrderRequest { uid: uid.clone(), to_phase: "confirmed".to_owned(), ..Default::default() };
+        let moved = fixture.server.client().transition_order(request).await.unwrap().into_inner();
+        assert_eq!((moved.status.unwrap().phase.as_str(), moved.revision), ("confirmed", 2));
+        let select = |what: &str| format!("select {what} from orders.order_header where uid = '{uid}'");
+        assert_eq!(fixture.text(&select("jsonb_array_length(status -> 'transitions')")).await, entries.to_string());
+        let rest = fixture.text(&select("status - 'phase' - 'transitions'")).await;
+        assert_eq!(rest, fixture.text(&format!("select '{{{kept}}}'::jsonb")).await);
+
+        let request =
+            SetProvisionTimerRequest { uid: uid.clone(), provision_timer_ts: Some(timestamp(1)), revision: 2 };
+        fixture.server.client().set_provision_timer(request).await.unwrap();
+        assert_eq!(fixture.text(&select("labels")).await, r#"{"a": [1.10]}"#);
+    }
+    let lease = Some(Duration { seconds: 60, nanos: 0 });
+    let claimed = fixture.server.client().claim_due_orders(ClaimDueOrdersRequest { lease, ..Default::default() }).await;
+    assert_eq!(claimed.unwrap().into_inner().orders.len(), histories.len());
+    let differing = format!(
+        "select count(*) from orders.order_header where (status - 'phase' - 'transitions')::text <> '{{{kept}}}'::jsonb::text \
+            or labels::text <> '{{\"a\": [1.10]}}' or status ->> 'phase' <> 'provisioning'"
+    );
+    assert_eq!(fixture.text(&differing).await, "0");
+}
+
+#[tokio::test]
+async fn an_order_without_a_phase_of_ours_does_not_move() {
+    let fixture = Fixture::new().await;
+    let statuses = [
+        "{}",
+        "null",
+        "[]",
+        "5",
+        r#""draft""#,
+        r#"{"phase": null}"#,
+        r#"{"phase": 5}"#,
+        r#"{"phase": ["draft"]}"#,
+        r#"{"phase": ""}"#,
+        r#"{"phase": "DRAFT"}"#,
+        r#"{"phase": "shipped"}"#,
+        r#"[{"phase": "draft"}]"#,
+    ];
+    for (number, status) in statuses.into_iter().enumerate() {
+        fixture
+            .run(&format!(
+                "insert into orders.order_header (uid, currency_code, status, provision_timer_ts) \
+                 values ('ord_{number}', 'GBP', '{status}', '2026-01-01')"
+            ))
+            .await;
+    }
+    let before = fixture.versions().await;
+    for number in 0..statuses.len() {
+        let uid = format!("ord_{number}");
+        for to_phase in ["draft", "confirmed", "cancelled"] {
+            let request =
+                TransitionOrderRequest { uid: uid.clone(), to_phase: to_phase.to_owned(), ..Default::default() };
+            let refused = fixture.server.client().transition_order(request).await.unwrap_err();
+            assert_status(&refused, Code::FailedPrecondition, "PHASE_FORBIDS");
+        }
+        let request = SetProvisionTimerRequest { uid, provision_timer_ts: Some(timestamp(1)), revision: 0 };
+        let refused = fixture.server.client().set_provision_timer(request).await.unwrap_err();
+        assert_status(&refused, Code::FailedPrecondition, "PHASE_FORBIDS");
+    }
+    let lease = Some(Duration { seconds: 60, nanos: 0 });
+    let claimed = fixture.server.client().claim_due_orders(ClaimDueOrdersRequest { lease, ..Default::default() }).await;
+    assert_eq!(claimed.unwrap().into_inner().orders, []);
+    assert_eq!(fixture.versions().await, before);
+    // The timer can be taken away, the order deleted, and a write of history sets a phase.
+    for number in 0..statuses.len() {
+        let request = SetProvisionTimerRequest { uid: format!("ord_{number}"), ..SetProvisionTimerRequest::default() };
+        fixture.server.client().set_provision_timer(request).await.unwrap();
+        let set = Order { status: Some(crate::harness::status("confirmed")), ..bare(&number.to_string()) };
+        fixture.write(&[set]).await.expect_counts([0, 1, 0, 0, 0]);
+        assert_eq!(fixture.get(&number.to_string()).await.status.unwrap().phase, "confirmed");
+        let delete = DeleteOrderRequest { uid: format!("ord_{number}"), ..DeleteOrderRequest::default() };
+        fixture.server.client().delete_order(delete).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_revision_that_cannot_grow_any_more_begins_again() {
+    let fixture = Fixture::new().await;
+    fixture
+        .run(
+            "insert into orders.order_header (uid, currency_code, revision, provision_timer_ts, status) \
+             values ('ord_1', 'GBP', 2147483647, '2026-01-01', '{\"phase\": \"draft\"}')",
+        )
+        .await;
+    let named = Order { customer_id: "c".to_owned(), ..bare("1") };
+    assert_invalid(
+        update(&fixture, Order { revision: -1, ..named.clone() }, &[]).await,
+        "FIELD_INVALID",
+        "order.revision",
+    );
+    let written = update(&fixture, named, &[]).await.unwrap();
+    assert_eq!((written.revision, written.customer_id.as_str()), (1, "c"));
+}
