@@ -2,6 +2,7 @@
 //! stays byte for byte.
 
 mod odd;
+mod random;
 mod reading;
 mod writing;
 
