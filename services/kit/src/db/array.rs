@@ -21,6 +21,8 @@ pub enum ElementType {
     Timestamp,
     /// `jsonb`
     Json,
+    /// `numeric`
+    Numeric,
 }
 
 impl ElementType {
@@ -31,6 +33,7 @@ impl ElementType {
             Self::BigInteger => 20,
             Self::Timestamp => 1184,
             Self::Json => 3802,
+            Self::Numeric => 1700,
         }
     }
 
@@ -41,6 +44,7 @@ impl ElementType {
             Self::BigInteger => 1016,
             Self::Timestamp => 1185,
             Self::Json => 3807,
+            Self::Numeric => 1231,
         }
     }
 
@@ -52,6 +56,7 @@ impl ElementType {
             Self::BigInteger => "bigint[]",
             Self::Timestamp => "timestamptz[]",
             Self::Json => "jsonb[]",
+            Self::Numeric => "numeric[]",
         }
     }
 }

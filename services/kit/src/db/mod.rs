@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres};
 
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
@@ -220,8 +221,11 @@ async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Erro
 }
 
 async fn run(connection: &mut sqlx::PgConnection, statement: Statement) -> Result<Vec<PgRow>, Error> {
-    let query = sqlx::query_with(AssertSqlSafe(statement.sql), statement.arguments).persistent(statement.keep_prepared);
-    Ok(query.fetch_all(connection).await?)
+    Ok(query(statement).fetch_all(connection).await?)
+}
+
+fn query(statement: Statement) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query_with(AssertSqlSafe(statement.sql), statement.arguments).persistent(statement.keep_prepared)
 }
 
 /// A connection on loan. One that is dropped before it was settled (a cancelled call, a panic, an error in mid-protocol) is

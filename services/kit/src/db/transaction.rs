@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::{CopyEnd, CopySource, Database, Lease, Statement, run, within};
+use super::{CopyEnd, CopySource, Database, Lease, Statement, query, run, within};
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -64,14 +64,18 @@ impl Transaction<'_> {
         }
         piece.extend_from_slice(COPY_TRAILER);
         copy.send(piece.as_slice()).await?;
-        match copy.finish().await {
-            Ok(_) => Ok(()),
-            // A row that was not there a moment ago was created by another transaction.
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                Err(Error::TransactionConflict(sqlx::Error::Database(error)))
-            }
-            Err(error) => Err(error.into()),
-        }
+        copy.finish().await.map_err(of_new_rows)?;
+        Ok(())
+    }
+
+    /// Runs an `insert`.
+    ///
+    /// # Errors
+    /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::fetch`].
+    pub async fn insert(&mut self, statement: Statement) -> Result<(), Error> {
+        self.check_rows(statement.rows)?;
+        query(statement).execute(self.lease.connection()?).await.map_err(of_new_rows)?;
+        Ok(())
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {
@@ -94,6 +98,16 @@ impl CopySource for Transaction<'_> {
     ) -> Result<CopyEnd, Error> {
         // The transaction's own deadline holds for all that runs in it.
         self.lease.copy_out(select, self.limits.max_result_bytes, Deadline::none(), on_row).await
+    }
+}
+
+/// A row that was not there a moment ago was created by another transaction.
+fn of_new_rows(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Database(error) if error.is_unique_violation() => {
+            Error::TransactionConflict(sqlx::Error::Database(error))
+        }
+        error => error.into(),
     }
 }
 

@@ -168,6 +168,14 @@ impl Field {
             Kind::Map(_) | Kind::Status { .. } | Kind::TextList { .. } => ElementType::Json,
         }
     }
+
+    /// The type of its column.
+    pub fn stored_type(&self) -> ElementType {
+        match self.kind {
+            Kind::Decimal { .. } => ElementType::Numeric,
+            _ => self.element_type(),
+        }
+    }
 }
 
 impl Field {

@@ -1,4 +1,4 @@
-//! New rows, from input tuples to the binary format of `COPY`: what a caller left unset gets its default, decimals become
+//! New rows, from input tuples to the binary format in which Postgres takes them: what a caller left unset gets its default, decimals become
 //! `numeric`.
 
 use bytes::BufMut as _;

@@ -146,7 +146,7 @@ impl PartStatements {
     /// Creates the children of new rows. What lies about under their keys, because another program deleted an owner and nothing else, goes.
     ///
     /// # Errors
-    /// As [`RowStatements::copy`].
+    /// As [`RowStatements::create`].
     pub(super) async fn create(
         &self,
         transaction: &mut Transaction<'_>,
@@ -173,7 +173,7 @@ impl PartStatements {
             }
         }
         let tuples: Vec<&[u8]> = rows.iter().map(|(_, tuple)| tuple).collect();
-        if tuples.is_empty() { Ok(()) } else { self.rows.copy(transaction, &tuples, now).await }
+        if tuples.is_empty() { Ok(()) } else { self.rows.create(transaction, &tuples, now).await }
     }
 
     /// Makes the children of existing rows what was said of them, or what was [derived](Self::derive) for them, and notes the owners of
@@ -216,7 +216,7 @@ impl PartStatements {
             self.delete(transaction, &absent).await?;
         }
         if !new.is_empty() {
-            self.rows.copy(transaction, &new, now).await?;
+            self.rows.create(transaction, &new, now).await?;
         }
         let tuples: Vec<&[u8]> = existing.iter().map(|(_, tuple)| *tuple).collect();
         self.rows.update(transaction, &tuples, &[], |place| touched[existing[place].0] = true).await?;
@@ -260,7 +260,7 @@ impl PartStatements {
         for batch in owners.chunks(ARRAY_ROWS) {
             let mut last = vec![String::new(); key_length];
             loop {
-                let most = transaction.max_statement_rows();
+                let most = transaction.max_statement_rows().min(2 * ARRAY_ROWS);
                 let mut uids = ArrayParameter::with_capacity(ElementType::Text, batch.len() * 32);
                 for owner in batch {
                     uids.push_prefixed(owner);

@@ -77,6 +77,8 @@ impl Chunk {
                 }
             }
         }
+        // It waits, perhaps for long.
+        tuples.shrink_to_fit();
         let message_offset = first_offset;
         let mut chunk = Self { first_offset, message_offset, rows, hashes, refusals, superseded: 0, tuples };
         chunk.keep_one_of_each_key(resource);

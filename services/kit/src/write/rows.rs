@@ -1,4 +1,5 @@
-//! Rows of one table: new ones go in by `COPY`, which is the fastest way; existing ones are updated where they differ.
+//! Rows of one table: new ones go in by `COPY`, which is the fastest way for many, and by `insert`, which is for few; existing ones are
+//! updated where they differ.
 
 use std::sync::Arc;
 
@@ -15,6 +16,14 @@ use crate::resource::{Field, Kind, Resource, TimestampRule};
 /// Most rows whose columns travel as array parameters of one statement.
 pub(super) const ARRAY_ROWS: usize = 8_192;
 
+/// Most bytes of new rows that go in by `insert`.
+///
+/// A `COPY` ends with a small packet, sent behind another one. Until that is acknowledged the system holds it back (Nagle's algorithm, which
+/// the driver leaves on), and the server's system, as there is nothing to answer yet, may wait 40 ms before it acknowledges. That is a
+/// standstill unless the server still works on the rows, as it does on more than these. An `insert` is sent as a whole, and takes one
+/// round trip instead of two.
+const INSERT_BYTES: usize = 512 * 1024;
+
 /// What an update tells of the rows that it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Returning {
@@ -29,6 +38,7 @@ pub(super) enum Returning {
 pub(super) struct RowStatements {
     resource: &'static Resource,
     copy: Arc<str>,
+    insert: Arc<str>,
     /// `None` if nothing of an existing row may be changed.
     update: Option<Arc<str>>,
     returning: Returning,
@@ -40,9 +50,11 @@ impl RowStatements {
     /// The statements for a mask; without one existing rows are left as they are.
     pub(super) fn new(resource: &'static Resource, mask: Option<&UpdateMask>, returning: Returning) -> Self {
         let names = resource.inputs().map(|field| field.name).collect::<Vec<_>>().join(", ");
+        let table = resource.description.table;
         Self {
             resource,
-            copy: format!("copy {} ({names}) from stdin (format binary)", resource.description.table).into(),
+            copy: format!("copy {table} ({names}) from stdin (format binary)").into(),
+            insert: format!("insert into {table} ({names}) select * from {}", unnested_new(resource)).into(),
             update: mask.and_then(|mask| update(resource, mask, returning)).map(Into::into),
             returning,
             keep_prepared: mask.is_none_or(|mask| *mask == UpdateMask::Populated),
@@ -58,22 +70,46 @@ impl RowStatements {
     ///
     /// # Errors
     /// [`Error::TransactionConflict`] if one of them exists.
-    pub(super) async fn copy(
+    pub(super) async fn create(
         &self,
         transaction: &mut Transaction<'_>,
         tuples: &[&[u8]],
         now: i64,
     ) -> Result<(), Error> {
         for batch in tuples.chunks(transaction.max_statement_rows()) {
-            let mut next = batch.iter();
-            let put_next = |out: &mut Vec<u8>| {
-                if let Some(tuple) = next.next() {
-                    self.resource.put_new_row(tuple, now, out);
-                }
-            };
-            transaction.copy_in(&self.copy, batch.len(), put_next).await?;
+            if batch.iter().map(|tuple| tuple.len()).sum::<usize>() <= INSERT_BYTES {
+                self.insert(transaction, batch, now).await?;
+            } else {
+                self.copy(transaction, batch, now).await?;
+            }
         }
         Ok(())
+    }
+
+    async fn copy(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]], now: i64) -> Result<(), Error> {
+        let mut next = tuples.iter();
+        let put_next = |out: &mut Vec<u8>| {
+            if let Some(tuple) = next.next() {
+                self.resource.put_new_row(tuple, now, out);
+            }
+        };
+        transaction.copy_in(&self.copy, tuples.len(), put_next).await
+    }
+
+    async fn insert(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]], now: i64) -> Result<(), Error> {
+        let array = |field: &Field| ArrayParameter::with_capacity(field.stored_type(), tuples.len() * 32);
+        let mut arrays: Vec<ArrayParameter> = self.resource.inputs().map(array).collect();
+        let mut row = Vec::new();
+        for tuple in tuples {
+            row.clear();
+            self.resource.put_new_row(tuple, now, &mut row);
+            push_columns(&mut arrays, row.get(size_of::<i16>()..).unwrap_or_default());
+        }
+        let mut insert = Statement::new(Arc::clone(&self.insert), tuples.len());
+        for array in arrays {
+            insert = insert.bind(array)?;
+        }
+        transaction.insert(insert).await
     }
 
     /// Updates those of the rows of these input tuples that differ, or whose parts were touched: `touched` has an entry for each tuple if the
@@ -128,16 +164,21 @@ pub(super) fn arrays<'a>(fields: impl Iterator<Item = &'a Field>, tuples: &[&[u8
     let mut arrays: Vec<ArrayParameter> =
         fields.map(|field| ArrayParameter::with_capacity(field.element_type(), tuples.len() * 32)).collect();
     for tuple in tuples {
-        let mut rest = *tuple;
-        for array in &mut arrays {
-            let before = rest;
-            let mut columns = Columns::new(rest);
-            columns.next();
-            rest = columns.rest();
-            array.push_prefixed(&before[..before.len() - rest.len()]);
-        }
+        push_columns(&mut arrays, tuple);
     }
     arrays
+}
+
+/// Appends a tuple's first columns to as many arrays.
+fn push_columns(arrays: &mut [ArrayParameter], tuple: &[u8]) {
+    let mut rest = tuple;
+    for array in arrays {
+        let before = rest;
+        let mut columns = Columns::new(rest);
+        columns.next();
+        rest = columns.rest();
+        array.push_prefixed(&before[..before.len() - rest.len()]);
+    }
 }
 
 /// `t.order_uid = i.order_uid and t.uid = i.uid`
@@ -151,13 +192,22 @@ pub(super) fn unnested<'a>(fields: impl Iterator<Item = &'a Field>, touched: boo
     if touched {
         columns.push(("touched", ElementType::Integer));
     }
-    let parameters = (1..)
-        .zip(&columns)
-        .map(|(number, (_, element))| format!("${number}::{}", element.array_name()))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let names = columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    format!("unnest({parameters}) with ordinality as i ({names}, ordinal)")
+    let (arrays, names) = lists(&columns);
+    format!("unnest({arrays}) with ordinality as i ({names}, ordinal)")
+}
+
+/// `unnest($1::text[], ...) as i (uid, ...)`, of new rows as they are stored.
+fn unnested_new(resource: &Resource) -> String {
+    let columns: Vec<(&str, ElementType)> = resource.inputs().map(|field| (field.name, field.stored_type())).collect();
+    let (arrays, names) = lists(&columns);
+    format!("unnest({arrays}) as i ({names})")
+}
+
+/// The parameters of columns, and their names.
+fn lists(columns: &[(&str, ElementType)]) -> (String, String) {
+    let arrays = (1..).zip(columns).map(|(number, (_, element))| format!("${number}::{}", element.array_name()));
+    let names = columns.iter().map(|(name, _)| *name);
+    (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }
 
 /// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it began: a row that

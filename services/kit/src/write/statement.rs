@@ -4,6 +4,7 @@
 //! Rows that have parts are locked by the look, and so all their parts: whoever changes a part holds its owner.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use orrery_proto::r#type::v1::WriteMode;
@@ -15,6 +16,10 @@ use crate::db::{Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::mask::UpdateMask;
+
+/// Most bytes of rows whose children are written at once: while they are, memory holds them, and the keys of those that are stored, a
+/// second time. One larger row stands alone.
+const PIECE_BYTES: usize = 1024 * 1024;
 
 /// How rows of one resource are written, with their parts.
 #[derive(Clone, Debug)]
@@ -93,9 +98,11 @@ impl WriteStatement {
         if tuples.is_empty() {
             return Ok(0);
         }
-        self.rows.copy(transaction, tuples, now).await?;
+        self.rows.create(transaction, tuples, now).await?;
         for part in self.parts.iter() {
-            part.create(transaction, tuples, now).await?;
+            for piece in pieces(tuples) {
+                part.create(transaction, &tuples[piece], now).await?;
+            }
         }
         Ok(tuples.len())
     }
@@ -130,10 +137,34 @@ impl WriteStatement {
         };
         let mut touched = vec![false; if self.parts.is_empty() { 0 } else { existing.len() }];
         for (part, derived) in self.parts.iter().zip(derived) {
-            part.replace(transaction, &existing, derived, now, &mut touched).await?;
+            if derived.is_some() {
+                part.replace(transaction, &existing, derived, now, &mut touched).await?;
+                continue;
+            }
+            for piece in pieces(&existing) {
+                let (owners, touched) = (&existing[piece.clone()], &mut touched[piece]);
+                part.replace(transaction, owners, None, now, touched).await?;
+            }
         }
         self.rows.update(transaction, &existing, &touched, |_| {}).await
     }
+}
+
+/// The places of the rows whose children are written at once.
+fn pieces(tuples: &[&[u8]]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |tuple: &&&[u8]| {
+            bytes += tuple.len();
+            bytes <= PIECE_BYTES
+        };
+        let rest = &tuples[start..];
+        let end = start + rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let piece = start..end;
+        start = end;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 fn probe(resource: &Resource) -> String {
@@ -149,4 +180,19 @@ fn probe(resource: &Resource) -> String {
         resource.description.table,
         same_key(resource)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_bounded_and_leave_nothing_out() {
+        let row = vec![0; PIECE_BYTES / 2];
+        let large = vec![0; PIECE_BYTES + 1];
+        let pieces = |rows: &[&[u8]]| pieces(rows).collect::<Vec<_>>();
+        assert!(pieces(&[]).is_empty());
+        assert_eq!(pieces(&[&row, &row, &row]), [0..2, 2..3]);
+        assert_eq!(pieces(&[&large, &row, &large, &large]), [0..1, 1..2, 2..3, 3..4]);
+    }
 }

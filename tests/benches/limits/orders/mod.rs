@@ -1,6 +1,7 @@
 //! Orders: rows of four tables that are written and read as one.
 
 mod claims;
+mod creates;
 mod input;
 mod service;
 mod tables;
@@ -15,8 +16,9 @@ use crate::{Rate, Report, Settings, wanted};
 const SERVICE: &str = "the orders service";
 
 pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
-    let (write, stream, claim) = (wanted("orders-write"), wanted("orders-stream"), wanted("orders-claim"));
-    if !(write || stream || claim) {
+    let (write, stream) = (wanted("orders-write"), wanted("orders-stream"));
+    let (create, claim) = (wanted("orders-create"), wanted("orders-claim"));
+    if !(write || stream || create || claim) {
         return Ok(());
     }
     let service = Service::start(&postgres.url(Role::Orders)).await.context("the orders service did not start")?;
@@ -32,6 +34,9 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
         if stream {
             streams(postgres, &service, &input, settings.runs, report).await?;
         }
+    }
+    if create {
+        creates::measure(postgres, &service, settings, report).await?;
     }
     if claim {
         claims::measure(postgres, &service, settings.runs, report).await?;

@@ -10,6 +10,7 @@ pub(crate) mod fixture;
 mod foreign_rows;
 mod lifecycle;
 mod lookup;
+mod new_rows;
 mod pages;
 mod plans;
 mod races;
