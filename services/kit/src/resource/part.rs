@@ -16,11 +16,13 @@ use ulid::Ulid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::tuple::{Columns, put_prefixed};
+use super::wire::Reader;
 use super::{IntegerRule, Kind, Resource, TextRule};
 use crate::error::Violation;
 use crate::uid::UidKind;
 
-/// Most children of one part of one owner: as many as one statement may touch.
+/// Most children of one part of one owner, and of all owners of a chunk together: as many as one statement may touch. A child that says
+/// nothing takes two bytes of a message and thirty times as many in memory, so that a message's size bounds too little.
 pub const MAX_CHILDREN: usize = 100_000;
 
 /// What names cannot say about a part.
@@ -176,6 +178,17 @@ impl Part {
             violations.push(Violation::new(self.name, "leaves no numbers for the rows that have none"));
         }
     }
+}
+
+/// How many children an encoded owner has, as far as that can be told; none if they are more than one owner may have, which is refused
+/// when it is decoded, before they take memory.
+pub(crate) fn count(owner: &Resource, message: &[u8]) -> usize {
+    let mut reader = Reader::new(message);
+    let mut count = 0;
+    while let Ok(Some((number, _))) = reader.next() {
+        count += usize::from(owner.parts.iter().any(|part| part.number == number));
+    }
+    if count > MAX_CHILDREN { 0 } else { count }
 }
 
 /// The children in a part's value.

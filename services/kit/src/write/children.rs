@@ -1,4 +1,4 @@
-//! The write of parts, under the lock of their owners. Children of new rows go in by `COPY`. Of existing rows the stored children's keys are
+//! The write of parts, under the lock of their owners. Children of new rows are created. Of existing rows the stored children's keys are
 //! read first: then it is known which of the children sent are new, which may differ, and which are there and were not sent.
 
 mod derived;

@@ -12,6 +12,7 @@ use super::commit::Writer;
 use super::refusal::{MAX_ROW_ERRORS, Refusals};
 use crate::context::Context;
 use crate::error::{Error, Violation};
+use crate::resource::part::{MAX_CHILDREN, count};
 use crate::resource::tuple::Columns;
 
 /// What waits.
@@ -119,6 +120,12 @@ impl Queue {
         }
         if rows.len() > most {
             let why = format!("holds {} rows; a chunk is committed whole, and at most {most} can be", rows.len());
+            return Err(Error::invalid(format!("chunk.{plural}"), why));
+        }
+        let resource = self.writer.resource;
+        let children = if resource.parts.is_empty() { 0 } else { rows.iter().map(|row| count(resource, row)).sum() };
+        if children > MAX_CHILDREN {
+            let why = format!("hold {children} rows of parts together; a chunk may hold at most {MAX_CHILDREN}");
             return Err(Error::invalid(format!("chunk.{plural}"), why));
         }
         if offset < 0 || offset > i64::MAX - most as i64 {

@@ -297,6 +297,21 @@ async fn an_order_of_100001_lines_is_refused_before_anything_is_written() {
     assert_eq!(fixture.count("orders.order_header").await, 0);
 }
 
+/// A line that says nothing is two bytes of a message: a message's size alone would let millions of them in.
+#[tokio::test]
+async fn a_chunk_of_more_lines_than_one_order_may_have_is_refused_and_the_one_before_it_stands() {
+    let fixture = Fixture::new().await;
+    let half = |number: &str| Order { line_items: vec![LineItem::default(); 50_000], ..bare(number) };
+    let stream = WriteStream::open(fixture.server.channel(), ORDERS, WriteStart::default()).await.unwrap();
+    stream.send(0, &[whole()]).await;
+    stream.send(1, &[half("2"), Order { line_items: vec![LineItem::default(); 50_001], ..bare("3") }]).await;
+    let (totals, status) = stream.ended().await;
+    assert_eq!(totals.counts(), [1, 0, 0, 0, 0]);
+    assert_eq!(violated(&status), "chunk.orders");
+    assert_eq!(fixture.count("orders.order_header").await, 1);
+    fixture.write(&[half("2"), half("3")]).await.expect_counts([2, 0, 0, 0, 0]);
+}
+
 #[tokio::test]
 async fn chunks_of_orders_are_written_once_whatever_comes_again() {
     let fixture = Fixture::new().await;
