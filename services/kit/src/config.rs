@@ -1,21 +1,32 @@
 //! Every setting of a service: a flag, an environment variable and a default each. `--help` is the manual; the texts there come
-//! from the comments here. The defaults stand in the attributes of the fields and nowhere else.
+//! from the comments here: a comment's first paragraph is what the setting is, the rest why one would change it. The defaults
+//! stand in the attributes of the fields and nowhere else.
 
+mod checks;
+mod database;
 mod database_url;
-mod groups;
+mod limits;
+mod listen;
+mod server;
 mod service_address;
+mod stream;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod units;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
+pub use self::database::DatabaseConfig;
 pub use self::database_url::DatabaseUrl;
-pub use self::groups::{DatabaseConfig, Limits, ListenConfig, LogFormat, ServerConfig, StreamConfig, TelemetryConfig};
+pub use self::limits::Limits;
+pub use self::listen::ListenConfig;
+pub use self::server::ServerConfig;
 pub use self::service_address::ServiceAddress;
+pub use self::stream::StreamConfig;
+pub use self::telemetry::{LogFormat, TelemetryConfig};
 pub use self::units::{ByteSize, Span, parse_bytes, parse_duration};
 
 /// What a service needs to know to run, in groups that can also be used one by one (each is [`clap::Args`]).
@@ -149,26 +160,5 @@ impl Configuration for ServiceConfig {
         self.stream.validate(&self.limits)?;
         self.server.validate()?;
         self.telemetry.validate()
-    }
-}
-
-impl ListenConfig {
-    /// Refuses an address that other machines can reach, unless `insecure` was said.
-    ///
-    /// # Errors
-    ///
-    /// When `address` is not loopback and [`insecure`](Self::insecure) is false.
-    pub fn check(&self, address: SocketAddr) -> Result<(), ConfigError> {
-        if self.insecure || address.ip().to_canonical().is_loopback() {
-            return Ok(());
-        }
-        Err(ConfigError::new(
-            "listen",
-            format!(
-                "{address} can be reached from other machines, and this process has neither TLS nor authentication: whoever \
-                 reaches it can read and write everything. Listen on 127.0.0.1, or say --insecure if the network in front of it \
-                 keeps strangers out"
-            ),
-        ))
     }
 }

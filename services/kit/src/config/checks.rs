@@ -1,0 +1,41 @@
+//! Ranges that settings have in common.
+
+use std::time::Duration;
+
+use super::ConfigError;
+use super::units::Span;
+
+pub(super) fn at_least<N: PartialOrd + std::fmt::Display + Copy>(
+    flag: &'static str,
+    value: N,
+    least: N,
+) -> Result<(), ConfigError> {
+    if value < least {
+        return Err(ConfigError::new(flag, format!("{value} is too small; at least {least}")));
+    }
+    Ok(())
+}
+
+pub(super) fn at_most(flag: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {
+    if value > most {
+        return Err(ConfigError::new(flag, format!("{value} is too large; at most {most}")));
+    }
+    Ok(())
+}
+
+pub(super) fn not_zero(flag: &'static str, value: Duration) -> Result<(), ConfigError> {
+    if value.is_zero() {
+        return Err(ConfigError::new(flag, "must be longer than 0s"));
+    }
+    Ok(())
+}
+
+/// Postgres takes its timeouts in milliseconds in 32 bits, and 0 means that there is none.
+pub(super) fn timeout(flag: &'static str, value: Duration) -> Result<(), ConfigError> {
+    let range = Duration::from_millis(1)..=Duration::from_millis(i32::MAX as u64);
+    if !range.contains(&value) {
+        let (least, most) = (Span(*range.start()), Span(*range.end()));
+        return Err(ConfigError::new(flag, format!("{} is out of range; from {least} to {most}", Span(value))));
+    }
+    Ok(())
+}

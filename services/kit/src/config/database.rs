@@ -1,0 +1,70 @@
+//! The database and the pool of connections to it.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::checks::{at_least, not_zero};
+use super::units::parse_duration;
+use super::{ConfigError, DatabaseUrl};
+
+/// The database and the pool of connections to it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseConfig {
+    /// Where the database is: postgres://user:password@host:port/database.
+    ///
+    /// Prefer the environment variable: other users of the machine can read a command line. `?sslmode=verify-full` asks for TLS.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: DatabaseUrl,
+
+    /// Connections that are kept open even when nothing happens.
+    ///
+    /// More makes a burst after a quiet time faster; each costs the database memory.
+    #[arg(long, value_name = "CONNECTIONS", env = "DATABASE_POOL_MIN", default_value_t = 2)]
+    pub database_pool_min: u32,
+
+    /// Most connections that this process opens.
+    ///
+    /// All processes together must stay under the server's max_connections. More than a few per core of the database seldom helps.
+    #[arg(long, value_name = "CONNECTIONS", env = "DATABASE_POOL_MAX", default_value_t = 16)]
+    pub database_pool_max: u32,
+
+    /// How long a call waits for a connection, a free one or a new one, before it fails with UNAVAILABLE.
+    ///
+    /// Shorter sheds load earlier; longer rides out short peaks, and a database that is far away or wakes from sleep.
+    #[arg(long, value_name = "DURATION", env = "DATABASE_ACQUIRE_TIMEOUT", default_value = "5s", value_parser = parse_duration)]
+    pub database_acquire_timeout: Duration,
+
+    /// Age at which a connection is replaced by a new one.
+    ///
+    /// Keeps connections spread over a database that fails over or scales; lower it where a proxy closes them earlier.
+    #[arg(long, value_name = "DURATION", env = "DATABASE_MAX_LIFETIME", default_value = "30m", value_parser = parse_duration)]
+    pub database_max_lifetime: Duration,
+
+    /// How long a connection above the minimum may idle before it is closed.
+    ///
+    /// Lower it where connections are scarce, raise it where bursts come at long intervals.
+    #[arg(long, value_name = "DURATION", env = "DATABASE_IDLE_TIMEOUT", default_value = "10m", value_parser = parse_duration)]
+    pub database_idle_timeout: Duration,
+}
+
+impl DatabaseConfig {
+    /// Refuses what the pool could not work with.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot be used.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.database_url.options()?;
+        at_least("database-pool-max", self.database_pool_max, 1)?;
+        if self.database_pool_min > self.database_pool_max {
+            let (min, max) = (self.database_pool_min, self.database_pool_max);
+            let problem = format!("{min} is more than --database-pool-max, {max}");
+            return Err(ConfigError::new("database-pool-min", problem));
+        }
+        not_zero("database-acquire-timeout", self.database_acquire_timeout)?;
+        not_zero("database-max-lifetime", self.database_max_lifetime)?;
+        not_zero("database-idle-timeout", self.database_idle_timeout)
+    }
+}

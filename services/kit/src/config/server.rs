@@ -1,0 +1,82 @@
+//! The transport, and how a process ends.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::ConfigError;
+use super::checks::{at_least, at_most, not_zero};
+use super::units::{parse_bytes, parse_duration};
+
+/// The transport, and how the process ends.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+#[command(next_help_heading = "Transport")]
+pub struct ServerConfig {
+    /// How long running calls may go on after SIGTERM or SIGINT.
+    ///
+    /// What still runs then ends with UNAVAILABLE. Keep it under the time after which your scheduler kills (30 s in Kubernetes).
+    #[arg(long, value_name = "DURATION", env = "ORRERY_DRAIN_TIMEOUT", default_value = "20s", value_parser = parse_duration)]
+    pub drain_timeout: Duration,
+
+    /// How often a connection is probed by an HTTP/2 ping.
+    ///
+    /// Shorter than the idle timeout of what stands between client and server keeps quiet streams alive.
+    #[arg(long, value_name = "DURATION", env = "ORRERY_HTTP2_KEEPALIVE_INTERVAL", default_value = "30s", value_parser = parse_duration)]
+    pub http2_keepalive_interval: Duration,
+
+    /// How long an HTTP/2 ping may stay unanswered before the connection is closed.
+    ///
+    /// Longer forgives slow networks; shorter frees what dead clients hold.
+    #[arg(long, value_name = "DURATION", env = "ORRERY_HTTP2_KEEPALIVE_TIMEOUT", default_value = "20s", value_parser = parse_duration)]
+    pub http2_keepalive_timeout: Duration,
+
+    /// Most calls at one time on one connection.
+    ///
+    /// Further calls wait in the client. Lower it to keep one client from taking everything.
+    #[arg(long, value_name = "STREAMS", env = "ORRERY_MAX_CONCURRENT_STREAMS", default_value_t = 1000)]
+    pub max_concurrent_streams: u32,
+
+    /// Bytes of one stream that a client may send before they were taken up.
+    ///
+    /// Throughput of a chunked write over a long line is at most this per round trip; each open write may hold as much.
+    #[arg(long, value_name = "BYTES", env = "ORRERY_HTTP2_STREAM_WINDOW", default_value = "1MiB", value_parser = parse_bytes)]
+    pub http2_stream_window: usize,
+
+    /// Bytes of one connection, over all its streams, that a client may send before they were taken up.
+    ///
+    /// Several writes on one connection share it.
+    #[arg(long, value_name = "BYTES", env = "ORRERY_HTTP2_CONNECTION_WINDOW", default_value = "4MiB", value_parser = parse_bytes)]
+    pub http2_connection_window: usize,
+
+    /// Send small packets at once instead of gathering them (TCP_NODELAY).
+    ///
+    /// Without it short answers wait up to 40 ms. Turn it off only to save packets on a line that is billed by them.
+    #[arg(long, value_name = "BOOL", env = "ORRERY_TCP_NODELAY", default_value = "true", action = clap::ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub tcp_nodelay: bool,
+
+    /// Quiet time after which the kernel probes a connection (TCP keepalive).
+    ///
+    /// Finds peers that vanished without a word before HTTP/2 was spoken.
+    #[arg(long, value_name = "DURATION", env = "ORRERY_TCP_KEEPALIVE", default_value = "60s", value_parser = parse_duration)]
+    pub tcp_keepalive: Duration,
+}
+
+impl ServerConfig {
+    /// Refuses what HTTP/2 does not allow.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot be used.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        not_zero("http2-keepalive-interval", self.http2_keepalive_interval)?;
+        not_zero("http2-keepalive-timeout", self.http2_keepalive_timeout)?;
+        at_least("max-concurrent-streams", self.max_concurrent_streams, 1)?;
+        // HTTP/2 starts every connection with 65,535 bytes and has no way to take them back.
+        at_least("http2-stream-window", self.http2_stream_window, 65_535)?;
+        at_most("http2-stream-window", self.http2_stream_window, i32::MAX as usize)?;
+        at_least("http2-connection-window", self.http2_connection_window, 65_535)?;
+        at_most("http2-connection-window", self.http2_connection_window, i32::MAX as usize)?;
+        not_zero("tcp-keepalive", self.tcp_keepalive)
+    }
+}

@@ -1,0 +1,69 @@
+//! How streams are cut.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::checks::{at_least, at_most, not_zero};
+use super::units::{ByteSize, parse_bytes, parse_duration};
+use super::{ConfigError, Limits};
+
+/// How streams are cut into pages, statements and messages.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+#[command(next_help_heading = "Streams")]
+pub struct StreamConfig {
+    /// Encoded size that one page of a streamed read aims at.
+    ///
+    /// Larger costs memory per reader and gains little; clients of gRPC refuse messages over 4 MiB unless told otherwise.
+    #[arg(long, value_name = "BYTES", env = "ORRERY_PAGE_BYTES", default_value = "1MiB", value_parser = parse_bytes)]
+    pub page_bytes: usize,
+
+    /// Most rows that one statement of a chunked write takes.
+    ///
+    /// More amortises the round trip to a database that is far away; fewer holds row locks for shorter.
+    #[arg(long, value_name = "ROWS", env = "ORRERY_WRITE_BATCH_ROWS", default_value_t = 8192)]
+    pub write_batch_rows: usize,
+
+    /// Most bytes of rows that one statement of a chunked write takes.
+    ///
+    /// Bounds the memory of a writer whose rows are large. One larger row is still written, alone.
+    #[arg(long, value_name = "BYTES", env = "ORRERY_WRITE_BATCH_BYTES", default_value = "4MiB", value_parser = parse_bytes)]
+    pub write_batch_bytes: usize,
+
+    /// Longest silence of a streamed read whose filter matches few rows.
+    ///
+    /// After it an empty page with a fresh resume token is sent, so that a broken stream goes on near where it was.
+    #[arg(long, value_name = "DURATION", env = "ORRERY_PROGRESS_INTERVAL", default_value = "2s", value_parser = parse_duration)]
+    pub progress_interval: Duration,
+
+    /// Largest request message.
+    ///
+    /// Larger ones are INVALID_ARGUMENT. Raise it for clients that send chunks of many thousand rows; each open write may hold as much.
+    #[arg(long, value_name = "BYTES", env = "ORRERY_MAX_MESSAGE_BYTES", default_value = "16MiB", value_parser = parse_bytes)]
+    pub max_message_bytes: usize,
+}
+
+impl StreamConfig {
+    /// Refuses what cannot work, alone or under `limits`.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot be used.
+    pub fn validate(&self, limits: &Limits) -> Result<(), ConfigError> {
+        at_least("page-bytes", self.page_bytes, 1024)?;
+        if self.page_bytes > limits.max_result_bytes {
+            let (page, limit) = (ByteSize(self.page_bytes), ByteSize(limits.max_result_bytes));
+            return Err(ConfigError::new("page-bytes", format!("{page} is more than --max-result-bytes, {limit}")));
+        }
+        at_least("write-batch-rows", self.write_batch_rows, 1)?;
+        if self.write_batch_rows > limits.max_statement_rows {
+            let (rows, limit) = (self.write_batch_rows, limits.max_statement_rows);
+            let problem = format!("{rows} is more than --max-statement-rows, {limit}");
+            return Err(ConfigError::new("write-batch-rows", problem));
+        }
+        at_least("write-batch-bytes", self.write_batch_bytes, 1024)?;
+        not_zero("progress-interval", self.progress_interval)?;
+        at_least("max-message-bytes", self.max_message_bytes, 1024)?;
+        at_most("max-message-bytes", self.max_message_bytes, i32::MAX as usize)
+    }
+}
