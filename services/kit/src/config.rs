@@ -2,6 +2,7 @@
 //! from the comments here: a comment's first paragraph is what the setting is, the rest why one would change it. The defaults
 //! stand in the attributes of the fields and nowhere else.
 
+mod cache;
 mod checks;
 mod database;
 mod database_url;
@@ -19,6 +20,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
+pub use self::cache::CacheConfig;
 pub use self::database::DatabaseConfig;
 pub use self::database_url::DatabaseUrl;
 pub use self::limits::Limits;
@@ -47,6 +49,9 @@ pub struct ServiceConfig {
     /// The transport, and how the process ends.
     #[command(flatten)]
     pub server: ServerConfig,
+    /// The cache of answers.
+    #[command(flatten)]
+    pub cache: CacheConfig,
     /// What is logged, and how.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
@@ -159,6 +164,7 @@ impl Configuration for ServiceConfig {
         self.limits.validate()?;
         self.stream.validate(&self.limits)?;
         self.server.validate()?;
+        self.cache.validate()?;
         self.telemetry.validate()
     }
 }

@@ -1,5 +1,6 @@
 //! What every Orrery service stands on. It knows no table, no product and no order.
 
+mod cache;
 pub mod config;
 pub mod context;
 pub mod db;

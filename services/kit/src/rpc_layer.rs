@@ -25,7 +25,8 @@ use tracing::Instrument as _;
 use self::body::{InboundBody, RpcBody};
 use self::call::{Call, Ending};
 pub use self::normalise::normalise;
-use self::normalise::{draining, normalise_headers, panicked};
+pub(crate) use self::normalise::panicked;
+use self::normalise::{draining, normalise_headers};
 use crate::deadline::Deadline;
 use crate::drain::Drain;
 

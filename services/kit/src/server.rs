@@ -22,6 +22,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use crate::cache::CacheLayer;
 use crate::config::{Configuration, ServiceConfig, Span};
 use crate::db::Database;
 use crate::drain::Drain;
@@ -86,6 +87,7 @@ where
     });
     let server = Server::builder()
         .layer(RpcLayer::new(drain.clone()))
+        .layer(CacheLayer::new(&config.cache)?)
         .initial_stream_window_size(u32::try_from(settings.http2_stream_window)?)
         .initial_connection_window_size(u32::try_from(settings.http2_connection_window)?)
         .max_concurrent_streams(settings.max_concurrent_streams)

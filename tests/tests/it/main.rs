@@ -2,6 +2,7 @@
 
 mod arbitrary_input;
 mod bad_input;
+mod cache;
 mod cancellation;
 mod copy_out;
 mod dbmate;

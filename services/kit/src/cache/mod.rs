@@ -1,0 +1,195 @@
+//! The query cache: a layer between what stands around every call and the handlers. It answers unary methods that have no side
+//! effects with the bytes of an earlier answer, where the caller asks for that.
+//!
+//! A request asks by the metadata `cache-control` ([`control`]). An answer younger than its `max-age` is given as it is; one that is not
+//! older than `stale-while-revalidate` beyond that is given too, while a new one is fetched behind the caller's back; anything else is
+//! fetched, by one query for all who ask the same meanwhile ([`flight`]). Only answers that are OK are kept, within a
+//! bound of bytes ([`store`]).
+//!
+//! What makes two requests the same is their method, the bytes of their message, and everything of their metadata that
+//! decides what the caller may see or which state of the database is read. Authorization has to stand before this layer.
+
+mod answer;
+mod body;
+mod control;
+mod flight;
+mod methods;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::Either;
+use http::{HeaderMap, Request, Response};
+use rustc_hash::FxHashSet;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use self::answer::{Answer, How};
+use self::body::{Gathered, gather};
+use self::control::Freshness;
+use self::flight::{Flights, fetch};
+use self::store::{Key, Store};
+use crate::config::CacheConfig;
+use crate::rpc_layer::RpcRows;
+
+/// The largest request message whose answer is kept; what is larger is not asked twice.
+const MAX_REQUEST: usize = 64 * 1024;
+/// Metadata that decides what an answer holds: who asks, and whether a replica may answer.
+const DECIDING: [&str; 3] = ["authorization", "cookie", "x-consistency"];
+/// Metadata of a caller who has to see a certain write. Older answers do not have it.
+const MIN_LSN: &str = "x-min-lsn";
+
+/// Puts a [`CachedService`] around a server's routes, inside of everything that authorizes.
+#[derive(Clone)]
+pub(crate) struct CacheLayer {
+    /// `None` if there is no cache.
+    cache: Option<Arc<Cache>>,
+}
+
+impl CacheLayer {
+    pub(crate) fn new(config: &CacheConfig) -> anyhow::Result<Self> {
+        let cache = (config.cache_bytes > 0).then(|| Cache::new(config)).transpose()?;
+        Ok(Self { cache: cache.map(Arc::new) })
+    }
+}
+
+impl<S> Layer<S> for CacheLayer {
+    type Service = CachedService<S>;
+
+    fn layer(&self, inner: S) -> CachedService<S> {
+        CachedService { inner, cache: self.cache.clone() }
+    }
+}
+
+/// What all calls of a server share.
+struct Cache {
+    defaults: CacheConfig,
+    methods: FxHashSet<String>,
+    store: Arc<Store>,
+    flights: Arc<Flights>,
+}
+
+impl Cache {
+    fn new(config: &CacheConfig) -> anyhow::Result<Self> {
+        Ok(Self {
+            defaults: *config,
+            methods: methods::cacheable()?,
+            store: Arc::new(Store::new(config.cache_bytes)),
+            flights: Arc::default(),
+        })
+    }
+
+    /// What the request asks for; `None` if it is to be answered by its handler as ever.
+    fn wanted<B>(&self, request: &Request<B>) -> Result<Option<Freshness>, Status> {
+        if !self.methods.contains(request.uri().path()) || request.headers().contains_key(MIN_LSN) {
+            return Ok(None);
+        }
+        Ok(control::wanted(request.headers(), &self.defaults)?)
+    }
+}
+
+/// Routes, and a cache before them.
+#[derive(Clone)]
+pub(crate) struct CachedService<S> {
+    inner: S,
+    cache: Option<Arc<Cache>>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<S> Service<Request<Body>> for CachedService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Answering>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Some(cache) = &self.cache else {
+            return Either::Left(self.inner.call(request));
+        };
+        match cache.wanted(&request) {
+            Ok(None) => Either::Left(self.inner.call(request)),
+            Ok(Some(freshness)) => {
+                // The one that was asked whether it is ready does the work.
+                let next = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, next);
+                Either::Right(Box::pin(answer(Arc::clone(cache), inner, request, freshness)))
+            }
+            Err(status) => Either::Right(Box::pin(std::future::ready(Ok(status.into_http())))),
+        }
+    }
+}
+
+async fn answer<S>(
+    cache: Arc<Cache>,
+    mut inner: S,
+    request: Request<Body>,
+    freshness: Freshness,
+) -> Result<Response<Body>, Infallible>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let (parts, body) = request.into_parts();
+    let message = match gather(body, MAX_REQUEST).await {
+        Ok(Gathered::Whole(message)) => message,
+        Ok(Gathered::More(body)) => return inner.call(Request::from_parts(parts, body)).await,
+        Err(status) => return Ok(status.into_http()),
+    };
+    let key = key_of(parts.uri.path(), &parts.headers, &message);
+    let rows = parts.extensions.get::<RpcRows>().cloned().unwrap_or_default();
+    let given = |answer: &Answer, how| {
+        rows.add(answer.rows);
+        Ok(answer.response(how))
+    };
+    let kept = cache.store.get(&key);
+    let age = kept.as_ref().map(|answer| answer.age());
+    if let Some((answer, _)) = kept.as_ref().zip(age.filter(|age| *age < freshness.max_age)) {
+        return given(answer, How::Hit);
+    }
+    let stale = kept.zip(age).filter(|(_, age)| *age < freshness.max_age.saturating_add(freshness.stale));
+    // A query that began too long ago is as old as an answer of that age; one that is under way revalidates what is stale.
+    let oldest = if stale.is_some() { Duration::MAX } else { freshness.max_age };
+    let flight = cache.flights.join(key, oldest, |key| fetch(Arc::clone(&cache.store), key, inner, parts, message));
+    match stale {
+        Some((answer, _)) => {
+            // Goes on without the caller, who is answered now.
+            tokio::spawn(flight);
+            given(&answer, How::Stale)
+        }
+        None => given(&*flight.await, How::Miss),
+    }
+}
+
+/// What makes a request the same as another one: its pieces, each behind its length.
+fn key_of(path: &str, headers: &HeaderMap, message: &[u8]) -> Key {
+    let mut key = Vec::with_capacity(path.len() + message.len() + 64);
+    let mut put = |piece: &[u8]| {
+        key.extend_from_slice(&(piece.len() as u32).to_be_bytes());
+        key.extend_from_slice(piece);
+    };
+    put(path.as_bytes());
+    for name in DECIDING {
+        for value in headers.get_all(name) {
+            put(name.as_bytes());
+            put(value.as_bytes());
+        }
+    }
+    put(message);
+    key.into()
+}
