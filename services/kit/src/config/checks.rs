@@ -32,10 +32,13 @@ pub(super) fn not_zero(flag: &'static str, value: Duration) -> Result<(), Config
 
 /// Postgres takes its timeouts in milliseconds in 32 bits, and 0 means that there is none.
 pub(super) fn timeout(flag: &'static str, value: Duration) -> Result<(), ConfigError> {
-    let range = Duration::from_millis(1)..=Duration::from_millis(i32::MAX as u64);
-    if !range.contains(&value) {
-        let (least, most) = (Span(*range.start()), Span(*range.end()));
-        return Err(ConfigError::new(flag, format!("{} is out of range; from {least} to {most}", Span(value))));
+    span(flag, value, Duration::from_millis(1), Duration::from_millis(i32::MAX as u64))
+}
+
+pub(super) fn span(flag: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), ConfigError> {
+    if !(least..=most).contains(&value) {
+        let (value, least, most) = (Span(value), Span(least), Span(most));
+        return Err(ConfigError::new(flag, format!("{value} is out of range; from {least} to {most}")));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::checks::{at_least, not_zero};
+use super::checks::{at_least, not_zero, span};
 use super::units::parse_duration;
 use super::{ConfigError, DatabaseUrl};
 
@@ -47,6 +47,18 @@ pub struct DatabaseConfig {
     /// Lower it where connections are scarce, raise it where bursts come at long intervals.
     #[arg(long, value_name = "DURATION", env = "DATABASE_IDLE_TIMEOUT", default_value = "10m", value_parser = parse_duration)]
     pub database_idle_timeout: Duration,
+
+    /// Quiet time after which the kernel probes a connection to the database, and time between two probes (TCP keepalive).
+    ///
+    /// Finds a server that vanished without a word while a statement ran there. Raise it on a line that is billed by packets.
+    #[arg(long, value_name = "DURATION", env = "DATABASE_KEEPALIVE", default_value = "5s", value_parser = parse_duration)]
+    pub database_keepalive: Duration,
+
+    /// How long what was sent, or a probe, may stay unacknowledged before a connection to the database is given up (TCP_USER_TIMEOUT).
+    ///
+    /// The server is asked to do the same. Raise it where the network is known to be silent for longer and to come back.
+    #[arg(long, value_name = "DURATION", env = "DATABASE_TCP_USER_TIMEOUT", default_value = "15s", value_parser = parse_duration)]
+    pub database_tcp_user_timeout: Duration,
 }
 
 impl DatabaseConfig {
@@ -65,6 +77,10 @@ impl DatabaseConfig {
         }
         not_zero("database-acquire-timeout", self.database_acquire_timeout)?;
         not_zero("database-max-lifetime", self.database_max_lifetime)?;
-        not_zero("database-idle-timeout", self.database_idle_timeout)
+        not_zero("database-idle-timeout", self.database_idle_timeout)?;
+        // The kernel counts the one in seconds up to 32,767, the other in milliseconds (tcp(7)).
+        span("database-keepalive", self.database_keepalive, Duration::from_secs(1), Duration::from_secs(32_767))?;
+        let most = Duration::from_millis(i32::MAX as u64);
+        span("database-tcp-user-timeout", self.database_tcp_user_timeout, Duration::from_secs(1), most)
     }
 }

@@ -75,6 +75,8 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
         (&["--database-pool-min=9", "--database-pool-max=8"][..], "database-pool-min"),
         (&["--database-pool-min=0", "--database-pool-max=0"], "database-pool-max"),
         (&["--database-acquire-timeout=0s"], "database-acquire-timeout"),
+        (&["--database-keepalive=999ms"], "database-keepalive"),
+        (&["--database-tcp-user-timeout=600h"], "database-tcp-user-timeout"),
         (&["--page-bytes=2MiB", "--max-result-bytes=1MiB"], "page-bytes"),
         (&["--write-batch-rows=5000", "--max-statement-rows=4999"], "write-batch-rows"),
         (&["--statement-timeout=0s"], "statement-timeout"),

@@ -4,6 +4,7 @@
 
 pub mod array;
 mod copy;
+mod socket;
 pub mod sql;
 mod transaction;
 
@@ -19,6 +20,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres};
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
 pub use transaction::{Ending, Transaction};
 
+use self::socket::{Endpoint, Tuning};
 use crate::config::{DatabaseConfig, Limits};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -86,7 +88,21 @@ impl Database {
                 // A statement whose connection was closed, because its caller left, ends.
                 ("client_connection_check_interval", CONNECTION_CHECK.as_millis().to_string()),
             ]);
-        let pool = PgPoolOptions::new()
+        let tuning = Tuning::of(config);
+        // The server gives up a service that vanished as the service gives up the server.
+        let options = options.options(tuning.of_server());
+        let database = Endpoint::of(&options);
+        let tuned = move |pool: PgPoolOptions| {
+            let database = database.clone();
+            pool.after_connect(move |_, _| {
+                let database = database.clone();
+                Box::pin(async move {
+                    database.tune(tuning).await;
+                    Ok(())
+                })
+            })
+        };
+        let pool = tuned(PgPoolOptions::new())
             .min_connections(config.database_pool_min)
             .max_connections(config.database_pool_max)
             .acquire_timeout(config.database_acquire_timeout)
@@ -95,7 +111,7 @@ impl Database {
             // A ping before every statement would cost a round trip each; a dead connection is found by using it.
             .test_before_acquire(false)
             .connect_lazy_with(options.clone());
-        let probe = PgPoolOptions::new()
+        let probe = tuned(PgPoolOptions::new())
             .max_connections(1)
             .acquire_timeout(PING_TIMEOUT)
             .test_before_acquire(false)
