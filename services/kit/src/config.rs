@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 pub use self::cache::CacheConfig;
-pub use self::database::DatabaseConfig;
+pub use self::database::{DatabaseConfig, DatabasePooler};
 pub use self::database_url::DatabaseUrl;
 pub use self::limits::Limits;
 pub use self::listen::ListenConfig;

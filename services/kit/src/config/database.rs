@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::checks::{at_least, not_zero, span};
 use super::units::parse_duration;
@@ -17,6 +17,13 @@ pub struct DatabaseConfig {
     /// Prefer the environment variable: other users of the machine can read a command line. `?sslmode=verify-full` asks for TLS.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: DatabaseUrl,
+
+    /// What stands between this process and the database.
+    ///
+    /// Name a transaction pooler (PgBouncer with pool_mode=transaction, and the poolers of managed servers): every statement then runs in
+    /// a transaction and nothing outlives it, which costs a single read two more round trips, against a session per connection otherwise.
+    #[arg(long, value_name = "POOLER", env = "DATABASE_POOLER", value_enum, default_value_t = DatabasePooler::None)]
+    pub database_pooler: DatabasePooler,
 
     /// Connections that are kept open even when nothing happens.
     ///
@@ -61,6 +68,15 @@ pub struct DatabaseConfig {
     pub database_tcp_user_timeout: Duration,
 }
 
+/// What stands between a process and the database.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabasePooler {
+    /// Nothing, or what gives each connection a server session of its own.
+    None,
+    /// A pooler that gives a connection a server session for one transaction at a time.
+    Transaction,
+}
+
 impl DatabaseConfig {
     /// Refuses what the pool could not work with.
     ///
@@ -68,7 +84,11 @@ impl DatabaseConfig {
     ///
     /// The first setting that cannot be used.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.database_url.options()?;
+        let options = self.database_url.options()?;
+        if self.database_pooler == DatabasePooler::Transaction && options.get_options().is_some() {
+            let problem = "`options` (or PGOPTIONS) belong to a session, and there is none behind a transaction pooler";
+            return Err(ConfigError::new("database-url", problem));
+        }
         at_least("database-pool-max", self.database_pool_max, 1)?;
         if self.database_pool_min > self.database_pool_max {
             let (min, max) = (self.database_pool_min, self.database_pool_max);

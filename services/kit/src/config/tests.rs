@@ -27,6 +27,7 @@ fn defaults_are_those_of_the_design() {
     assert_eq!(config.limits.transaction_timeout, Duration::from_secs(20));
     assert_eq!(config.limits.statement_timeout, Duration::from_secs(900));
     assert_eq!((config.database.database_pool_min, config.database.database_pool_max), (2, 16));
+    assert_eq!(config.database.database_pooler, DatabasePooler::None);
     assert!(!config.listen.insecure);
 }
 
@@ -67,6 +68,17 @@ fn no_message_holds_the_password() {
         let printed = ServiceConfig::from_arguments(BINARY, ["x", "--database-url", url]).unwrap_err().to_string();
         assert!(!printed.contains(SECRET), "{printed}");
     }
+}
+
+#[test]
+fn a_transaction_pooler_takes_no_session_options() {
+    let pooled = |url: &str| {
+        ServiceConfig::from_arguments(BINARY, ["x", "--database-pooler=transaction", "--database-url", url])
+    };
+    let config = pooled("postgres://me@localhost:6432/shop?sslmode=require").unwrap();
+    assert_eq!(config.database.database_pooler, DatabasePooler::Transaction);
+    let refused = pooled("postgres://me@localhost:6432/shop?options=-csearch_path%3Dx").unwrap_err().to_string();
+    assert!(refused.contains("--database-url") && !refused.contains("search_path"), "{refused}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub mod array;
 mod copy;
+mod session;
 mod socket;
 pub mod sql;
 mod transaction;
@@ -14,21 +15,19 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres};
+use sqlx::{Connection as _, PgPool, Postgres};
 
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
 pub use transaction::{Ending, Transaction};
 
+use self::session::Session;
 use self::socket::{Endpoint, Tuning};
 use crate::config::{DatabaseConfig, Limits};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// How often the server looks whether the connection that it works for is still there.
-const CONNECTION_CHECK: Duration = Duration::from_millis(500);
-/// How long a probe may take before the database counts as gone.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a probe may take before the database counts as gone. Shorter than the patience of who asks for it, two seconds.
+const PING_TIMEOUT: Duration = Duration::from_millis(1800);
 /// How long connections in use may take to come back when the pool closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -38,9 +37,12 @@ pub struct Database {
     pool: PgPool,
     /// One connection beside the pool: whether the database answers must not depend on how busy the pool is.
     probe: PgPool,
+    session: Session,
     limits: Arc<Limits>,
     /// How many wait for a connection.
     waiting: Arc<AtomicUsize>,
+    /// How often the database has answered.
+    answers: Arc<AtomicUsize>,
 }
 
 /// One statement with its parameters.
@@ -52,7 +54,7 @@ pub struct Statement {
     pub arguments: PgArguments,
     /// The most rows that it can touch or return, for [`Limits::max_statement_rows`].
     pub rows: usize,
-    /// Whether the server keeps it prepared: yes for texts of which there are few.
+    /// Whether the server keeps it prepared: yes for texts of which there are few. Behind a transaction pooler none is kept.
     pub keep_prepared: bool,
 }
 
@@ -81,16 +83,10 @@ impl Database {
     /// # Errors
     /// The URL is not one of Postgres.
     pub fn new(config: &DatabaseConfig, limits: &Limits) -> Result<Self, sqlx::Error> {
-        // The session's own limit stands for every statement that sets no tighter one.
-        let options: PgConnectOptions =
-            config.database_url.expose().parse::<PgConnectOptions>()?.application_name("orrery").options([
-                ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
-                // A statement whose connection was closed, because its caller left, ends.
-                ("client_connection_check_interval", CONNECTION_CHECK.as_millis().to_string()),
-            ]);
         let tuning = Tuning::of(config);
-        // The server gives up a service that vanished as the service gives up the server.
-        let options = options.options(tuning.of_server());
+        let session = Session::new(config.database_pooler);
+        let options = config.database_url.expose().parse::<PgConnectOptions>()?;
+        let options = session.connect_options(options, limits, tuning);
         let database = Endpoint::of(&options);
         let tuned = move |pool: PgPoolOptions| {
             let database = database.clone();
@@ -116,7 +112,7 @@ impl Database {
             .acquire_timeout(PING_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self { pool, probe, limits: Arc::new(*limits), waiting: Arc::default() })
+        Ok(Self { pool, probe, session, limits: Arc::new(*limits), waiting: Arc::default(), answers: Arc::default() })
     }
 
     /// The limits that hold here.
@@ -124,12 +120,14 @@ impl Database {
         &self.limits
     }
 
-    /// Whether the database answers, within two seconds.
+    /// Whether the database answers, within two seconds. An answer to anybody counts: behind a pooler that is busy the probe waits for a
+    /// server's attention as all do.
     pub async fn ping(&self) -> bool {
+        let before = self.answers.load(Ordering::Relaxed);
         let probe = async {
             // The connection may have died since the last time; the second one is new then.
             for _ in 0..2 {
-                let mut lease = Lease::new(self.probe.acquire().await?);
+                let mut lease = Lease::new(self.probe.acquire().await?, self.session);
                 if lease.connection()?.ping().await.is_ok() {
                     lease.settle();
                     return Ok(true);
@@ -137,7 +135,8 @@ impl Database {
             }
             Ok::<_, Error>(false)
         };
-        matches!(tokio::time::timeout(PING_TIMEOUT, Box::pin(probe)).await, Ok(Ok(true)))
+        let answered = matches!(tokio::time::timeout(PING_TIMEOUT, Box::pin(probe)).await, Ok(Ok(true)));
+        answered || self.answers.load(Ordering::Relaxed) != before
     }
 
     /// Closes all connections. Those in use have a second to come back; a database that does not answer must not keep the process
@@ -158,14 +157,16 @@ impl Database {
     /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first.
     pub async fn fetch(&self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
-        // The session's own limit says the same to a server that answers.
-        let deadline = Deadline::after(deadline.bound(self.limits.statement_timeout));
+        // The session's own limit, or the transaction's, says the same to a server that answers.
+        let bound = deadline.bound(self.session.longest_reading(&self.limits));
+        let deadline = Deadline::after(bound);
         let mut attempt = 1;
         loop {
             let work = async {
-                let mut lease = self.lease(deadline).await?;
-                let rows = run(lease.connection()?, statement.clone()).await?;
-                lease.settle();
+                let mut lease = self.lease_for_reading(deadline, bound).await?;
+                let rows = lease.fetch(statement.clone()).await?;
+                self.note_answer();
+                lease.leave_after_reading();
                 Ok(rows)
             };
             match within(deadline, work).await {
@@ -173,6 +174,10 @@ impl Database {
                 outcome => return outcome,
             }
         }
+    }
+
+    fn note_answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many connections may turn out to be dead before that is an error: after a restart of the server every idle one is.
@@ -192,7 +197,7 @@ impl Database {
             Some(idle) => idle,
             None => self.wait_for_connection(deadline).await?,
         };
-        Ok(Lease::new(connection))
+        Ok(Lease::new(connection, self.session))
     }
 
     /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.
@@ -236,26 +241,19 @@ async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Erro
     }
 }
 
-async fn run(connection: &mut sqlx::PgConnection, statement: Statement) -> Result<Vec<PgRow>, Error> {
-    Ok(query(statement).fetch_all(connection).await?)
-}
-
-fn query(statement: Statement) -> Query<'static, Postgres, PgArguments> {
-    sqlx::query_with(AssertSqlSafe(statement.sql), statement.arguments).persistent(statement.keep_prepared)
-}
-
 /// A connection on loan. One that is dropped before it was settled (a cancelled call, a panic, an error in mid-protocol) is
 /// closed, not given back: nobody else ever meets its half-finished transaction or its unread result.
 struct Lease {
     connection: Option<PoolConnection<Postgres>>,
+    session: Session,
     settled: bool,
     /// Whether a result is being read: what is still to come of it would be taken for the answer to the next statement.
     half_read: bool,
 }
 
 impl Lease {
-    fn new(connection: PoolConnection<Postgres>) -> Self {
-        Self { connection: Some(connection), settled: false, half_read: false }
+    fn new(connection: PoolConnection<Postgres>, session: Session) -> Self {
+        Self { connection: Some(connection), session, settled: false, half_read: false }
     }
 
     fn connection(&mut self) -> Result<&mut sqlx::PgConnection, Error> {
@@ -264,6 +262,11 @@ impl Lease {
             Some(connection) => Ok(connection),
             None => Err(Error::internal("the connection was given back")),
         }
+    }
+
+    async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
+        let query = self.session.query(statement);
+        Ok(query.fetch_all(self.connection()?).await?)
     }
 
     /// The connection, for a result that is read row by row.

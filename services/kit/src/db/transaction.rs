@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::{CopyEnd, CopySource, Database, Lease, Statement, query, run, within};
+use super::{CopyEnd, CopySource, Database, Lease, Statement, within};
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -38,7 +38,7 @@ impl Transaction<'_> {
     /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
-        run(self.lease.connection()?, statement).await
+        self.lease.fetch(statement).await
     }
 
     /// Runs `copy ... from stdin (format binary)` with `count` rows, which `put_next` appends one by one in their binary form.
@@ -74,7 +74,8 @@ impl Transaction<'_> {
     /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::fetch`].
     pub async fn insert(&mut self, statement: Statement) -> Result<(), Error> {
         self.check_rows(statement.rows)?;
-        query(statement).execute(self.lease.connection()?).await.map_err(of_new_rows)?;
+        let query = self.lease.session.query(statement);
+        query.execute(self.lease.connection()?).await.map_err(of_new_rows)?;
         Ok(())
     }
 
@@ -162,28 +163,24 @@ impl Database {
         task.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
     }
 
-    /// Takes a connection and opens a transaction by `begin`, with the server's time limits set inside it, in one round trip. Statements with
-    /// array parameters keep one plan, however long the arrays: for a long one the planner would rather read a whole table.
-    /// Nothing has happened yet, so that a connection which turns out to be dead is replaced.
+    /// Takes a connection and opens a transaction by `begin`, with the server's time limits set inside it, in one round trip. Nothing has
+    /// happened yet, so that a connection which turns out to be dead is replaced.
     pub(super) async fn begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
-        let milliseconds = bound.as_millis().max(1);
-        let begin = format!(
-            "{begin}; set local statement_timeout = {milliseconds}; \
-             set local idle_in_transaction_session_timeout = {milliseconds}; \
-             set local plan_cache_mode = force_generic_plan"
-        );
         let mut attempt = 1;
         loop {
-            let mut lease = self.lease(deadline).await?;
-            let opened = within(deadline, async {
-                Ok(lease.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(begin.clone()))).await?)
-            })
-            .await;
-            match opened {
-                Ok(_) => return Ok(lease),
+            match self.try_begin(begin, deadline, bound).await {
                 Err(error) if error.is_connection_loss() && attempt < self.attempts() => attempt += 1,
-                Err(error) => return Err(error),
+                outcome => return outcome,
             }
         }
+    }
+
+    /// As [`Database::begin`], with the first connection.
+    pub(super) async fn try_begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+        let begin = sqlx::raw_sql(AssertSqlSafe(self.session.begin(begin, bound)));
+        let mut lease = self.lease(deadline).await?;
+        within(deadline, async { Ok(lease.connection()?.execute(begin).await?) }).await?;
+        self.note_answer();
+        Ok(lease)
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sqlx::Row as _;
 use tokio::sync::OnceCell;
 
-use crate::db::{Database, Statement};
+use crate::db::{Database, Ending, Statement};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::page_token::{Scope, TokenError, TokenKey, open, seal};
@@ -73,9 +73,14 @@ impl TokenKeys {
                     1,
                 )
                 .bind(proposed.to_vec())?;
-                self.database.fetch(&insert, deadline).await?;
                 let select = Statement::new(format!("select key from {table} where name = 'page'"), 1);
-                let rows = self.database.fetch(&select, deadline).await?;
+                let read = self.database.transaction(deadline, move |transaction| {
+                    Box::pin(async move {
+                        transaction.fetch(insert).await?;
+                        Ok(Ending::Commit(transaction.fetch(select).await?))
+                    })
+                });
+                let rows = read.await?;
                 let stored: Vec<u8> = rows.first().ok_or_else(|| Error::internal("no token key"))?.try_get(0)?;
                 Ok(TokenKey::from_secret(&stored))
             })
