@@ -15,6 +15,7 @@ mod health;
 mod import;
 mod import_orders;
 mod label_selector;
+mod limits;
 mod lists;
 mod loader;
 mod metrics;

@@ -5,6 +5,8 @@
 //! - [`CatalogServer::start`]: the catalog service in this process, and clients of it.
 //! - [`OrdersServer::start`]: the orders service in this process, and clients of it.
 //! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`]: services as processes, which can be killed and started again.
+//! - [`route`]: the way from a service to its database; by default through [`wire`], which holds the limits of a managed Postgres against
+//!   it.
 //! - [`program`]: the path of a built program; [`operator::run`]: `orrery` run to its end.
 //!
 //! Servers end with the test process, however it ends, and take their files with them.
@@ -27,8 +29,10 @@ mod products;
 mod programs;
 pub(crate) mod raw;
 mod refusal;
+mod route;
 mod serving;
 pub(crate) mod values;
+pub(crate) mod wire;
 
 pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;

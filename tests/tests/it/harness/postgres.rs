@@ -1,7 +1,7 @@
 //! Postgres servers for tests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,6 +21,7 @@ static SHARED: OnceCell<Postgres> = OnceCell::const_new();
 pub(crate) struct Postgres {
     cluster: Arc<Cluster>,
     databases: Arc<AtomicU32>,
+    port: Arc<AtomicU16>,
 }
 
 impl Postgres {
@@ -57,7 +58,8 @@ impl Postgres {
         cluster.ensure_database(TEMPLATE).await.unwrap();
         let url = cluster.url(Role::Operator, TEMPLATE);
         Migrator::new(&url, Folder::compiled_in().unwrap(), Patience::default()).up(|_| ()).await.unwrap();
-        Self { cluster: Arc::new(cluster), databases: Arc::default() }
+        let port = Arc::new(AtomicU16::new(cluster.port()));
+        Self { cluster: Arc::new(cluster), databases: Arc::default(), port }
     }
 
     /// A new database, a copy of the migrated template.
@@ -108,6 +110,11 @@ impl Postgres {
         self.cluster.port()
     }
 
+    /// The port on 127.0.0.1, kept up to date: a server that starts again may find its port taken.
+    pub(super) fn port_now(&self) -> &Arc<AtomicU16> {
+        &self.port
+    }
+
     /// Stops the server in an orderly way; sessions end.
     pub(crate) async fn stop(&self) {
         self.cluster.stop(Shutdown::Fast).await;
@@ -121,6 +128,7 @@ impl Postgres {
     /// Starts the server again on the same port, whether it was stopped, killed or still runs.
     pub(crate) async fn restart(&self) {
         self.cluster.restart().await.unwrap();
+        self.port.store(self.cluster.port(), Ordering::Relaxed);
     }
 
     /// Freezes the server and its backends: connections stay open and nothing answers.

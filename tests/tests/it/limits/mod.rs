@@ -1,0 +1,6 @@
+//! The limits of a managed Postgres, held against the services from outside: by a proxy on the wire that counts and breaks connections. The
+//! whole suite runs through it; here it is shown to count right, and the services are brought close to every limit.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod proxy;
