@@ -1,11 +1,13 @@
 //! What handlers need: of the process ([`Context`]) and of the call ([`Call`]).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use orrery_proto::wire::Encoded;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::StreamConfig;
+use crate::consistency::{Consistency, Provenance};
 use crate::db::Database;
 use crate::deadline::Deadline;
 use crate::drain::Draining;
@@ -40,6 +42,17 @@ impl Context {
     pub fn with_foreign(self, foreign: Arc<dyn ForeignReferences>) -> Self {
         Self { foreign: Some(foreign), ..self }
     }
+
+    /// The same for a call that only reads, as fresh as its caller demands.
+    pub fn for_reads(&self, _call: &Call) -> Cow<'_, Self> {
+        Cow::Borrowed(self)
+    }
+
+    /// The same for a call that writes: its commits are noted in the call's answer.
+    #[must_use]
+    pub fn for_writes(&self, call: &Call) -> Self {
+        Self { database: self.database.noting(call.provenance.clone()), ..self.clone() }
+    }
 }
 
 /// What comes with a call beside its message.
@@ -51,12 +64,25 @@ pub struct Call {
     pub draining: Draining,
     /// Counts the call's rows, for the log.
     pub rows: RpcRows,
+    /// How fresh what it reads has to be.
+    pub consistency: Consistency,
+    /// What it learns about the databases that it uses, for its answer's metadata.
+    pub provenance: Provenance,
 }
 
 impl Call {
     /// That of a request.
-    pub fn of<T>(request: &Request<T>) -> Self {
-        Self { deadline: Deadline::of(request), draining: Draining::of(request), rows: RpcRows::of(request) }
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for metadata that breaks a rule.
+    pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
+        Ok(Self {
+            deadline: Deadline::of(request),
+            draining: Draining::of(request),
+            rows: RpcRows::of(request),
+            consistency: Consistency::of(request)?,
+            provenance: Provenance::of(request),
+        })
     }
 
     /// The answer of a unary call, its rows counted.

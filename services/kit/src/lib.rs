@@ -2,6 +2,7 @@
 
 mod cache;
 pub mod config;
+pub mod consistency;
 pub mod context;
 pub mod db;
 pub mod deadline;
@@ -12,6 +13,7 @@ mod health;
 pub mod label;
 pub mod label_selector;
 pub mod lifecycle;
+pub mod lsn;
 pub mod page_token;
 pub mod read;
 pub mod references;

@@ -27,6 +27,7 @@ use self::call::{Call, Ending};
 pub use self::normalise::normalise;
 pub(crate) use self::normalise::panicked;
 use self::normalise::{draining, normalise_headers};
+use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
 
@@ -98,9 +99,11 @@ where
         let (mut parts, body) = request.into_parts();
         let rows = RpcRows::default();
         parts.extensions.insert(rows.clone());
+        let provenance = Provenance::default();
+        parts.extensions.insert(provenance.clone());
         parts.extensions.insert(self.drain.draining());
         let deadline = Deadline::on_arrival(&parts.headers, &mut parts.extensions);
-        let call = Call::begin(&parts, rows, self.drain.clone());
+        let call = Call::begin(&parts, rows, provenance, self.drain.clone());
         if call.refused() {
             return Box::pin(async { Ok(ended(call, draining())) });
         }
@@ -137,6 +140,8 @@ where
     Ok(match answered {
         Err(status) => ended(call, status),
         Ok(mut response) => {
+            // Of a call that answers with one message everything is known by now; of a stream its trailers say it.
+            call.provenance().add_to(response.headers_mut());
             if let Some(code) = normalise_headers(response.headers_mut(), call.path()) {
                 call.finish(code);
             }
@@ -148,7 +153,9 @@ where
 /// The response of a call that ends with `status` before it has begun to answer.
 fn ended(mut call: Call, status: Status) -> Response<RpcBody> {
     call.finish(status.code());
-    status.into_http::<Body>().map(|_| RpcBody::finished(call))
+    let mut response = status.into_http::<Body>();
+    call.provenance().add_to(response.headers_mut());
+    response.map(|_| RpcBody::finished(call))
 }
 
 /// The code's name in the protocol: `DEADLINE_EXCEEDED`.

@@ -23,7 +23,8 @@ pub(super) async fn get(
     context: &Context,
     request: Request<GetProductMetricsRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     PRODUCT_UID.check(&request.product_uid).map_err(|why| Error::invalid("product_uid", why))?;
     let mask = mask(&PRODUCT_METRIC, request.read_mask.as_ref(), View::Full)?;
@@ -37,7 +38,8 @@ pub(super) async fn stream(
     context: &Context,
     request: Request<StreamProductMetricsRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamProductMetrics",
@@ -51,8 +53,16 @@ pub(super) async fn stream(
     Ok(Response::new(Box::pin(stream::stream(context, &PRODUCT_METRIC, stream).await?)))
 }
 
-pub(super) fn write(context: &Context, request: Request<Streaming<WriteRequest>>) -> Response<Answers<WriteResponse>> {
-    let call = Call::of(&request);
+pub(super) fn write(
+    context: &Context,
+    request: Request<Streaming<WriteRequest>>,
+) -> Result<Response<Answers<WriteResponse>>, Error> {
+    let call = Call::of(&request)?;
     let rows = request.into_inner();
-    Response::new(Box::pin(orrery_kit::write::stream::write(context.clone(), &PRODUCT_METRIC, rows, call)))
+    Ok(Response::new(Box::pin(orrery_kit::write::stream::write(
+        context.for_writes(&call),
+        &PRODUCT_METRIC,
+        rows,
+        call,
+    ))))
 }

@@ -73,7 +73,7 @@ impl CatalogService for Catalog {
     type WriteProductsStream = Answers<WriteResponse>;
 
     async fn write_products(&self, request: Request<Streaming<WriteRequest>>) -> Answer<Answers<WriteResponse>> {
-        Ok(products::write(&self.context, request))
+        Ok(products::write(&self.context, request)?)
     }
 
     type CheckProductsStream = Answers<CheckProductsResponse>;
@@ -82,7 +82,7 @@ impl CatalogService for Catalog {
         &self,
         request: Request<Streaming<CheckProductsRequest>>,
     ) -> Answer<Answers<CheckProductsResponse>> {
-        Ok(products::check(&self.context, request))
+        Ok(products::check(&self.context, request)?)
     }
 
     async fn get_product_metrics(&self, request: Request<GetProductMetricsRequest>) -> Answer<Encoded> {
@@ -98,6 +98,6 @@ impl CatalogService for Catalog {
     type WriteProductMetricsStream = Answers<WriteResponse>;
 
     async fn write_product_metrics(&self, request: Request<Streaming<WriteRequest>>) -> Answer<Answers<WriteResponse>> {
-        Ok(metrics::write(&self.context, request))
+        Ok(metrics::write(&self.context, request)?)
     }
 }

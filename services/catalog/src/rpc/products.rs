@@ -33,7 +33,8 @@ pub(super) async fn get(
     products: &Loader,
     request: Request<GetProductRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let product = if request.read_mask.is_none() {
         products.get(&request.uid, call.deadline).await?
@@ -48,7 +49,8 @@ pub(super) async fn batch_get(
     context: &Context,
     request: Request<BatchGetProductsRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let mask = mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?;
     let products = point::batch_get(context, &PRODUCT, &mask, PRODUCT_UID, &request.uids, call.deadline).await?;
@@ -59,7 +61,7 @@ pub(super) async fn create(
     context: &Context,
     request: Request<CreateProductRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let request = request.into_inner();
     let create = CreateRequest {
         message: request.product.as_ref().map(Product::encode_to_vec),
@@ -68,14 +70,14 @@ pub(super) async fn create(
         references: 0,
         deadline: call.deadline,
     };
-    Ok(call.answer(single::create(context, &PRODUCT, create).await?))
+    Ok(call.answer(single::create(&context.for_writes(&call), &PRODUCT, create).await?))
 }
 
 pub(super) async fn update(
     context: &Context,
     request: Request<UpdateProductRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let request = request.into_inner();
     let update = UpdateRequest {
         message: request.product.as_ref().map(Product::encode_to_vec),
@@ -85,11 +87,11 @@ pub(super) async fn update(
         references: 0,
         deadline: call.deadline,
     };
-    Ok(call.answer(single::update(context, &PRODUCT, update).await?))
+    Ok(call.answer(single::update(&context.for_writes(&call), &PRODUCT, update).await?))
 }
 
 pub(super) async fn delete(context: &Context, request: Request<DeleteProductRequest>) -> Result<Response<()>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let request = request.into_inner();
     let delete = DeleteRequest {
         uid: request.uid,
@@ -97,12 +99,13 @@ pub(super) async fn delete(context: &Context, request: Request<DeleteProductRequ
         allow_missing: request.allow_missing,
         deadline: call.deadline,
     };
-    delete::delete(context, &PRODUCT, delete, DEPENDENTS).await?;
+    delete::delete(&context.for_writes(&call), &PRODUCT, delete, DEPENDENTS).await?;
     Ok(Response::new(()))
 }
 
 pub(super) async fn list(context: &Context, request: Request<ListProductsRequest>) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let order = Order::parse(&PRODUCT, ORDER_COLUMNS, &request.order_by)
         .map_err(|violation| Error::Invalid(vec![violation]))?;
@@ -123,7 +126,8 @@ pub(super) async fn stream(
     context: &Context,
     request: Request<StreamProductsRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamProducts",
@@ -137,25 +141,23 @@ pub(super) async fn stream(
     Ok(Response::new(Box::pin(stream::stream(context, &PRODUCT, stream).await?)))
 }
 
-pub(super) fn write(context: &Context, request: Request<Streaming<WriteRequest>>) -> Response<Answers<WriteResponse>> {
-    let call = Call::of(&request);
-    Response::new(Box::pin(orrery_kit::write::stream::write(context.clone(), &PRODUCT, request.into_inner(), call)))
+pub(super) fn write(
+    context: &Context,
+    request: Request<Streaming<WriteRequest>>,
+) -> Result<Response<Answers<WriteResponse>>, Error> {
+    let call = Call::of(&request)?;
+    let rows = request.into_inner();
+    Ok(Response::new(Box::pin(orrery_kit::write::stream::write(context.for_writes(&call), &PRODUCT, rows, call))))
 }
 
 pub(super) fn check(
     context: &Context,
     request: Request<Streaming<CheckProductsRequest>>,
-) -> Response<Answers<CheckProductsResponse>> {
-    let call = Call::of(&request);
+) -> Result<Response<Answers<CheckProductsResponse>>, Error> {
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let answer = |checked, missing_uids| CheckProductsResponse { checked, missing_uids };
     let requests = request.into_inner();
-    Response::new(Box::pin(check::check(
-        context,
-        &PRODUCT,
-        PRODUCT_UID,
-        call,
-        requests,
-        |request| request.uids,
-        answer,
-    )))
+    let answers = check::check(context, &PRODUCT, PRODUCT_UID, call, requests, |request| request.uids, answer);
+    Ok(Response::new(Box::pin(answers)))
 }

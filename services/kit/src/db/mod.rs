@@ -23,6 +23,7 @@ pub use transaction::{Ending, Transaction};
 use self::session::Session;
 use self::socket::{Endpoint, Tuning};
 use crate::config::{DatabaseConfig, Limits};
+use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -43,6 +44,8 @@ pub struct Database {
     waiting: Arc<AtomicUsize>,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
+    /// Where the ends of transactions are noted; nowhere if `None`.
+    provenance: Option<Provenance>,
 }
 
 /// One statement with its parameters.
@@ -112,7 +115,14 @@ impl Database {
             .acquire_timeout(PING_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self { pool, probe, session, limits: Arc::new(*limits), waiting: Arc::default(), answers: Arc::default() })
+        let (waiting, answers) = (Arc::default(), Arc::default());
+        Ok(Self { pool, probe, session, limits: Arc::new(*limits), waiting, answers, provenance: None })
+    }
+
+    /// The same, for a call: where each of its transactions ended in the write-ahead log is noted in `provenance`.
+    #[must_use]
+    pub(crate) fn noting(&self, provenance: Provenance) -> Self {
+        Self { provenance: Some(provenance), ..self.clone() }
     }
 
     /// The limits that hold here.

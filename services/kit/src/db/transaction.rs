@@ -4,12 +4,14 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use super::{CopyEnd, CopySource, Database, Lease, Statement, within};
 use crate::config::Limits;
+use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -17,6 +19,11 @@ use crate::error::Error;
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// How many bytes are sent at once.
 const COPY_PIECE: usize = 256 * 1024;
+/// Where the write-ahead log stands after a commit: what was committed lies before it. Not where the next record would begin, which at
+/// a page's start is behind the page's header: a quiet replica never reaches that. What is written includes every commit that was
+/// acknowledged, unless `synchronous_commit` is off: then it has to be where the next record would begin.
+const WAL_POSITION: &str = "select (case current_setting('synchronous_commit') when 'off' \
+     then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text";
 /// Where a row's column count would stand: -1.
 const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 
@@ -121,6 +128,51 @@ pub enum Ending<T> {
     RollBack(T),
 }
 
+impl Lease {
+    /// Ends a transaction by `end`, and notes where the write-ahead log stands then, in the same round trip.
+    ///
+    /// # Errors
+    /// What the database says to `end`. An error after that is none: the transaction has ended as it should.
+    async fn end(
+        &mut self,
+        end: &'static str,
+        provenance: Option<&Provenance>,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let Some(provenance) = provenance else {
+            within(deadline, async { Ok(self.connection()?.execute(end).await?) }).await?;
+            self.settle();
+            return Ok(());
+        };
+        let mut has_ended = false;
+        let whole = within(deadline, async {
+            let both = sqlx::raw_sql(AssertSqlSafe(format!("{end}; {WAL_POSITION}")));
+            let mut results = both.fetch_many(self.connection()?);
+            while let Some(result) = results.try_next().await? {
+                has_ended = true;
+                if let Some(row) = result.right()
+                    && let Ok(lsn) = row.try_get::<&str, _>(0)?.parse()
+                {
+                    provenance.committed(lsn);
+                }
+            }
+            Ok(())
+        })
+        .await;
+        match whole {
+            Ok(()) => {
+                self.settle();
+                Ok(())
+            }
+            Err(error) if has_ended => {
+                tracing::warn!(%error, "a transaction ended well, and where the write-ahead log stood is unknown");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Database {
     /// Runs `work` in a transaction and ends it as `work` says. The transaction is bounded by the deadline and by
     /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout), both enforced by the server too. The
@@ -150,10 +202,9 @@ impl Database {
                 Ok(Ending::RollBack(value)) => ("rollback", Ok(value)),
                 Err(error) => ("rollback", Err(error)),
             };
-            let ended = within(whole, async { Ok(lease.connection()?.execute(end).await?) }).await;
-            if ended.is_ok() {
-                lease.settle();
-            }
+            // What a caller was told has a position too, if only others have committed it.
+            let provenance = database.provenance.as_ref().filter(|_| outcome.is_ok());
+            let ended = lease.end(end, provenance, whole).await;
             // A rollback that fails undoes as well: the lease closes the connection.
             if end == "commit" {
                 ended?;

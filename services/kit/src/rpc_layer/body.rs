@@ -72,6 +72,7 @@ impl RpcBody {
             trailers = HeaderMap::new();
             let _holds = Status::new(status.code(), "").add_header(&mut trailers);
         }
+        self.call.provenance().add_to(&mut trailers);
         Frame::trailers(trailers)
     }
 }
@@ -94,6 +95,7 @@ impl http_body::Body for RpcBody {
                     Err(frame) => return Poll::Ready(Some(Ok(frame))),
                 };
                 let code = normalise_headers(&mut trailers, this.call.path()).unwrap_or(Code::Unknown);
+                this.call.provenance().add_to(&mut trailers);
                 this.call.finish(code);
                 this.inner = None;
                 this.ending = None;

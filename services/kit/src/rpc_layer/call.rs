@@ -11,6 +11,7 @@ use tracing::Span;
 
 use super::normalise::{deadline_passed, draining};
 use super::{RpcRows, code_name};
+use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
 
@@ -27,12 +28,13 @@ pub(super) struct Call {
     uri: Uri,
     started: Instant,
     rows: RpcRows,
+    provenance: Provenance,
     drain: Drain,
     finished: bool,
 }
 
 impl Call {
-    pub(super) fn begin(request: &Parts, rows: RpcRows, drain: Drain) -> Self {
+    pub(super) fn begin(request: &Parts, rows: RpcRows, provenance: Provenance, drain: Drain) -> Self {
         let span = tracing::info_span!(
             target: "orrery::rpc",
             "rpc",
@@ -42,11 +44,16 @@ impl Call {
             latency_ms = tracing::field::Empty,
             rows = tracing::field::Empty,
         );
-        Self { span, uri: request.uri.clone(), started: Instant::now(), rows, drain, finished: false }
+        Self { span, uri: request.uri.clone(), started: Instant::now(), rows, provenance, drain, finished: false }
     }
 
     pub(super) fn span(&self) -> &Span {
         &self.span
+    }
+
+    /// What the call has learnt about the databases that it uses.
+    pub(super) fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
     /// `/package.Service/Method`.

@@ -52,7 +52,7 @@ pub fn write(
 ) -> impl Stream<Item = Result<WriteResponse, Status>> + Send + 'static {
     async_stream::try_stream! {
         let first = call.next(&mut inbound).await?;
-        let Call { deadline, draining, rows } = call;
+        let Call { deadline, draining, rows, .. } = call;
         let Some(WriteRequest { message: Some(WriteMessage::Start(start)) }) = first else {
             Err(Error::invalid("start", "must be the first message"))?;
             return;

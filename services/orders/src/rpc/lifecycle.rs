@@ -35,17 +35,17 @@ pub(super) async fn transition(
     context: &Context,
     request: Request<TransitionOrderRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let TransitionOrderRequest { uid, to_phase, reason, revision } = request.into_inner();
     let transition = Transition { uid, to_phase, reason, revision, deadline: call.deadline };
-    Ok(call.answer(transition::transition(context, &ORDER, BOUND, transition).await?))
+    Ok(call.answer(transition::transition(&context.for_writes(&call), &ORDER, BOUND, transition).await?))
 }
 
 pub(super) async fn set_timer(
     context: &Context,
     request: Request<SetProvisionTimerRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let SetProvisionTimerRequest { uid, provision_timer_ts, revision } = request.into_inner();
     check_uid(&ORDER, &uid)?;
     check_revision(revision)?;
@@ -53,6 +53,7 @@ pub(super) async fn set_timer(
         .map(|time| timestamp::to_postgres(time.seconds, time.nanos))
         .transpose()
         .map_err(|why| Error::invalid("provision_timer_ts", why))?;
+    let context = context.for_writes(&call);
     let order = retried(call.deadline, || {
         let uid = uid.clone();
         context.database.transaction(call.deadline, move |transaction| {
@@ -74,7 +75,7 @@ pub(super) async fn claim(
     context: &Context,
     request: Request<ClaimDueOrdersRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let request = request.into_inner();
     let limit = match usize::try_from(request.limit) {
         Err(_) => return Err(Error::invalid("limit", "must not be negative")),
@@ -85,6 +86,7 @@ pub(super) async fn claim(
     let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?;
     let selection = Selection::new(&ORDER, &mask);
     let max_bytes = context.stream.max_message_bytes;
+    let context = context.for_writes(&call);
     let orders = retried(call.deadline, || {
         let selection = selection.clone();
         context.database.transaction(call.deadline, move |transaction| {

@@ -16,7 +16,8 @@ pub(super) async fn stream(
     context: &Context,
     request: Request<StreamLineItemsRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamLineItems",

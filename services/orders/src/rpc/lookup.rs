@@ -18,7 +18,8 @@ pub(super) async fn lookup(
     context: &Context,
     request: Request<LookupOrdersRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let list = ListRequest {
         method: "LookupOrders",

@@ -89,7 +89,7 @@ impl OrdersService for Orders {
     type WriteOrdersStream = Answers<WriteResponse>;
 
     async fn write_orders(&self, request: Request<Streaming<WriteRequest>>) -> Answer<Answers<WriteResponse>> {
-        Ok(orders::write(&self.context, request))
+        Ok(orders::write(&self.context, request)?)
     }
 
     type CheckOrdersStream = Answers<CheckOrdersResponse>;
@@ -98,7 +98,7 @@ impl OrdersService for Orders {
         &self,
         request: Request<Streaming<CheckOrdersRequest>>,
     ) -> Answer<Answers<CheckOrdersResponse>> {
-        Ok(orders::check(&self.context, request))
+        Ok(orders::check(&self.context, request)?)
     }
 
     async fn transition_order(&self, request: Request<TransitionOrderRequest>) -> Answer<Encoded> {

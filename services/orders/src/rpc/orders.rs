@@ -33,7 +33,8 @@ pub(super) async fn get(
     orders: &Loader,
     request: Request<GetOrderRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let view = view(request.view, View::Full)?;
     let order = if request.read_mask.is_none() && view == View::Full {
@@ -49,7 +50,8 @@ pub(super) async fn batch_get(
     context: &Context,
     request: Request<BatchGetOrdersRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Full)?)?;
     Ok(call.answer(point::batch_get(context, &ORDER, &mask, ORDER_UID, &request.uids, call.deadline).await?))
@@ -59,7 +61,7 @@ pub(super) async fn create(
     context: &Context,
     request: Request<CreateOrderRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let request = request.into_inner();
     let create = CreateRequest {
         message: request.order.as_ref().map(v1::Order::encode_to_vec),
@@ -68,14 +70,14 @@ pub(super) async fn create(
         references: request.reference_check,
         deadline: call.deadline,
     };
-    Ok(call.answer(single::create(context, &ORDER, create).await?))
+    Ok(call.answer(single::create(&context.for_writes(&call), &ORDER, create).await?))
 }
 
 pub(super) async fn update(
     context: &Context,
     request: Request<UpdateOrderRequest>,
 ) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let request = request.into_inner();
     let update = UpdateRequest {
         message: request.order.as_ref().map(v1::Order::encode_to_vec),
@@ -85,11 +87,11 @@ pub(super) async fn update(
         references: request.reference_check,
         deadline: call.deadline,
     };
-    Ok(call.answer(single::update(context, &ORDER, update).await?))
+    Ok(call.answer(single::update(&context.for_writes(&call), &ORDER, update).await?))
 }
 
 pub(super) async fn delete(context: &Context, request: Request<DeleteOrderRequest>) -> Result<Response<()>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
     let request = request.into_inner();
     let delete = DeleteRequest {
         uid: request.uid,
@@ -97,12 +99,13 @@ pub(super) async fn delete(context: &Context, request: Request<DeleteOrderReques
         allow_missing: request.allow_missing,
         deadline: call.deadline,
     };
-    delete::delete(context, &ORDER, delete, &[]).await?;
+    delete::delete(&context.for_writes(&call), &ORDER, delete, &[]).await?;
     Ok(Response::new(()))
 }
 
 pub(super) async fn list(context: &Context, request: Request<ListOrdersRequest>) -> Result<Response<Encoded>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let order =
         Order::parse(&ORDER, ORDER_COLUMNS, &request.order_by).map_err(|violation| Error::Invalid(vec![violation]))?;
@@ -123,7 +126,8 @@ pub(super) async fn stream(
     context: &Context,
     request: Request<StreamOrdersRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamOrders",
@@ -137,17 +141,23 @@ pub(super) async fn stream(
     Ok(Response::new(Box::pin(stream::stream(context, &ORDER, stream).await?)))
 }
 
-pub(super) fn write(context: &Context, request: Request<Streaming<WriteRequest>>) -> Response<Answers<WriteResponse>> {
-    let call = Call::of(&request);
-    Response::new(Box::pin(orrery_kit::write::stream::write(context.clone(), &ORDER, request.into_inner(), call)))
+pub(super) fn write(
+    context: &Context,
+    request: Request<Streaming<WriteRequest>>,
+) -> Result<Response<Answers<WriteResponse>>, Error> {
+    let call = Call::of(&request)?;
+    let rows = request.into_inner();
+    Ok(Response::new(Box::pin(orrery_kit::write::stream::write(context.for_writes(&call), &ORDER, rows, call))))
 }
 
 pub(super) fn check(
     context: &Context,
     request: Request<Streaming<CheckOrdersRequest>>,
-) -> Response<Answers<CheckOrdersResponse>> {
-    let call = Call::of(&request);
+) -> Result<Response<Answers<CheckOrdersResponse>>, Error> {
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let answer = |checked, missing_uids| CheckOrdersResponse { checked, missing_uids };
     let requests = request.into_inner();
-    Response::new(Box::pin(check::check(context, &ORDER, ORDER_UID, call, requests, |request| request.uids, answer)))
+    let answers = check::check(context, &ORDER, ORDER_UID, call, requests, |request| request.uids, answer);
+    Ok(Response::new(Box::pin(answers)))
 }

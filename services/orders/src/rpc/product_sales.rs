@@ -32,14 +32,15 @@ pub(super) async fn stream(
     context: &Context,
     request: Request<StreamProductSalesRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
-    let call = Call::of(&request);
+    let call = Call::of(&request)?;
+    let context = &context.for_reads(&call);
     let request = request.into_inner();
     let max_rows = page_rows(request.page_size)?;
     let period = period(context, &request, call.deadline).await?;
     let asked = StreamProductSalesRequest { resume_token: String::new(), page_size: 0, ..request.clone() };
     let scope = Scope::new("StreamProductSales", &asked.encode_to_vec(), "");
     let mut cursor = open(context, &scope, &request.resume_token, call.deadline).await?;
-    let context = context.clone();
+    let context = Context::clone(context);
     Ok(Response::new(Box::pin(async_stream::try_stream! {
         let interval = context.stream.progress_interval;
         let mut silent_since = Instant::now();
