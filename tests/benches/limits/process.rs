@@ -22,8 +22,8 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Builds a program as this one was built, and starts it.
-    pub(crate) async fn start(program: &str, database_url: &str) -> anyhow::Result<Self> {
+    /// Builds a program as this one was built, and starts it with these flags.
+    pub(crate) async fn start(program: &str, database_url: &str, flags: &[&str]) -> anyhow::Result<Self> {
         let folder = std::env::current_exe()?.ancestors().nth(2).context("no target folder")?.to_owned();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let built = Command::new(std::env::var_os("CARGO").context("run me by cargo bench")?)
@@ -35,6 +35,7 @@ impl Process {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(folder.join(program))
             .args(["--listen", &address.to_string(), "--log", "warn"])
+            .args(flags)
             .env("DATABASE_URL", database_url)
             .stdout(Stdio::inherit())
             .spawn()?;

@@ -35,9 +35,7 @@ impl Handlers {
     }
 
     async fn until_asked(&self, times: usize) {
-        while self.asked() < times {
-            tokio::task::yield_now().await;
-        }
+        soon(async || self.asked() >= times).await;
     }
 }
 
@@ -79,6 +77,16 @@ impl Service<Request<Body>> for Handlers {
             Ok(Response::new(Body::new(Full::new(Bytes::from(message)).with_trailers(async { Some(Ok(trailers)) }))))
         })
     }
+}
+
+/// Waits until something holds.
+async fn soon(holds: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap();
 }
 
 fn cached(handlers: &Handlers, bytes: usize) -> CachedService<Handlers> {
@@ -191,9 +199,7 @@ async fn an_old_answer_is_given_while_a_new_one_is_fetched() {
     handlers.until_asked(2).await;
     assert_eq!(said(&service, request(GET, "a", &[stale])).await, seen("stale", 1));
     handlers.gate.add_permits(10);
-    while said(&service, request(GET, "a", &[CACHE])).await != seen("hit", 2) {
-        tokio::task::yield_now().await;
-    }
+    soon(async || said(&service, request(GET, "a", &[CACHE])).await == seen("hit", 2)).await;
     assert_eq!(handlers.asked(), 2);
 }
 

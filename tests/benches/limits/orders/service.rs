@@ -41,7 +41,7 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) async fn start(database_url: &str) -> anyhow::Result<Self> {
-        Ok(Self { process: Process::start("orrery-orders", database_url).await? })
+        Ok(Self { process: Process::start("orrery-orders", database_url, &[]).await? })
     }
 
     pub(super) fn client(&self) -> OrdersServiceClient<Channel> {

@@ -17,6 +17,9 @@ const PAGES: usize = 200;
 /// Calls under way at once in the point reads.
 const CALLERS: usize = 32;
 
+/// Products that are asked for again and again.
+const CACHED: usize = 10_000;
+
 /// The columns of a product as the tests make it; `n` is its number.
 const PRODUCT: &str = "'prd_' || lpad(n::text, 26, '0'), 'Product number ' || n, '{\"phase\": \"active\"}'::jsonb, \
      jsonb_build_object('env', 'prod', 'tier', chr(97 + (n % 5)::int), 'season', 'winter'), \
@@ -26,7 +29,7 @@ const PRODUCT: &str = "'prd_' || lpad(n::text, 26, '0'), 'Product number ' || n,
 const FIRST_WRITTEN: usize = 1_000_000_000;
 
 pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
-    if !["stream", "depth", "get", "upsert"].into_iter().any(wanted) {
+    if !["stream", "depth", "get", "cached", "upsert"].into_iter().any(wanted) {
         return Ok(());
     }
     let rows = setting("ORRERY_BENCH_ROWS", 1_000_000);
@@ -40,6 +43,9 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
     }
     if wanted("get") {
         get(postgres, &service, rows, settings, report).await?;
+    }
+    if wanted("cached") {
+        cached(postgres, &service, rows, settings, report).await?;
     }
     if wanted("upsert") {
         upsert(postgres, &service, settings.runs, report).await?;
@@ -117,15 +123,45 @@ async fn get(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let (mut pgbench, mut get) = (Rate::default(), Rate::default());
-    let script = format!(
-        "\\set n random(1, {rows})\nselect * from catalog.product where uid = 'prd_' || lpad(:n::text, 26, '0');\n"
-    );
     for run in 1..=settings.runs {
-        pgbench.0.push(postgres.pgbench(&script, CALLERS, ["--time", &settings.seconds.to_string()])?.rate);
-        get.0.push(service.get(rows, CALLERS, Duration::from_secs(settings.seconds as u64)).await?);
+        pgbench.0.push(point_selects(postgres, rows, settings)?);
+        get.0.push(service.get(rows, CALLERS, Duration::from_secs(settings.seconds as u64), None).await?);
         eprintln!("get, run {run}: {:.0}/s of {:.0}/s", get.last(), pgbench.last());
     }
     report.row(&format!("get one product, {CALLERS} callers"), "pgbench, prepared select", &pgbench, &get);
+    Ok(())
+}
+
+/// The rate at which pgbench selects random ones of the first `rows` products.
+fn point_selects(postgres: &Postgres, rows: usize, settings: Settings) -> anyhow::Result<f64> {
+    let script = format!(
+        "\\set n random(1, {rows})\nselect * from catalog.product where uid = 'prd_' || lpad(:n::text, 26, '0');\n"
+    );
+    Ok(postgres.pgbench(&script, CALLERS, ["--time", &settings.seconds.to_string()])?.rate)
+}
+
+/// What dashboards ask again and again, from the cache.
+async fn cached(
+    postgres: &Postgres,
+    service: &Service,
+    rows: usize,
+    settings: Settings,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let (mut pgbench, mut cached) = (Rate::default(), Rate::default());
+    let rows = rows.min(CACHED);
+    let time = Duration::from_secs(settings.seconds as u64);
+    for run in 1..=settings.runs {
+        pgbench.0.push(point_selects(postgres, rows, settings)?);
+        cached.0.push(service.get(rows, CALLERS, time, Some("max-age=600")).await?);
+        eprintln!("cached, run {run}: {:.0}/s of {:.0}/s", cached.last(), pgbench.last());
+    }
+    report.row(
+        &format!("get one product of {rows}, cached, {CALLERS} callers"),
+        "pgbench, prepared select",
+        &pgbench,
+        &cached,
+    );
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
 use orrery_proto::catalog::v1::{GetProductRequest, Product, StreamProductsRequest, WriteProductsRequest};
 use orrery_proto::r#type::v1::{Status, WriteStart};
+use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
 use super::FIRST_WRITTEN;
@@ -40,7 +41,7 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) async fn start(database_url: &str) -> anyhow::Result<Self> {
-        Ok(Self { process: Process::start("orrery-catalog", database_url).await? })
+        Ok(Self { process: Process::start("orrery-catalog", database_url, &["--cache-bytes=64MiB"]).await? })
     }
 
     fn client(&self) -> CatalogServiceClient<Channel> {
@@ -108,8 +109,14 @@ impl Service {
         Ok(started.elapsed())
     }
 
-    /// Gets random products and returns the rate.
-    pub(super) async fn get(&self, rows: usize, callers: usize, time: Duration) -> anyhow::Result<f64> {
+    /// Gets random ones of the first `rows` products and returns the rate. Each caller sends the metadata `cache-control` if there is some.
+    pub(super) async fn get(
+        &self,
+        rows: usize,
+        callers: usize,
+        time: Duration,
+        cache_control: Option<&'static str>,
+    ) -> anyhow::Result<f64> {
         let done = Arc::new(AtomicUsize::new(0));
         let started = Instant::now();
         let mut tasks = Vec::new();
@@ -118,7 +125,11 @@ impl Service {
             tasks.push(tokio::spawn(async move {
                 while started.elapsed() < time {
                     let uid = format!("prd_{:026}", rand::random_range(1..=rows));
-                    let product = client.get_product(GetProductRequest { uid, read_mask: None }).await?.into_inner();
+                    let mut request = tonic::Request::new(GetProductRequest { uid, read_mask: None });
+                    if let Some(directives) = cache_control {
+                        request.metadata_mut().insert("cache-control", MetadataValue::from_static(directives));
+                    }
+                    let product = client.get_product(request).await?.into_inner();
                     anyhow::ensure!(!product.name.is_empty(), "a product without its name");
                     done.fetch_add(1, Ordering::Relaxed);
                 }
