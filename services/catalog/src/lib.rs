@@ -9,6 +9,7 @@ pub mod store;
 use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::context::Context;
 use orrery_kit::db::Database;
+use orrery_kit::metrics::Metrics;
 use orrery_kit::server;
 use orrery_proto::catalog::v1::server::CatalogServiceServer;
 use tokio::net::TcpListener;
@@ -35,13 +36,15 @@ const SCHEMA: &str = "catalog";
 /// When the configuration cannot be used or the transport fails.
 pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     store::check();
-    let database = Database::new(&config.database, &config.limits)?;
-    let context = Context::new(database.clone(), SCHEMA, config.stream);
+    let metrics = Metrics::new(&SERVICE_NAMES);
+    let database = Database::new(&config.database, &config.limits, &metrics)?;
+    let context = Context::new(database.clone(), SCHEMA, config.stream, metrics.clone());
     let service = CatalogServiceServer::new(rpc::Catalog::new(context))
         .max_decoding_message_size(config.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
-    let served = server::serve(&config, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
+    let served =
+        server::serve(&config, &metrics, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served
 }

@@ -12,11 +12,12 @@ use crate::db::Database;
 use crate::deadline::Deadline;
 use crate::drain::Draining;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::read::tokens::TokenKeys;
 use crate::references::ForeignReferences;
 use crate::rpc_layer::{RpcRows, normalise};
 
-/// Database, token keys and stream settings of a service; cheap to clone.
+/// Database, token keys, stream settings and metrics of a service; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The slice's database.
@@ -27,14 +28,16 @@ pub struct Context {
     pub tokens: TokenKeys,
     /// Sizes and intervals of streams.
     pub stream: StreamConfig,
+    /// What is counted.
+    pub metrics: Metrics,
     /// What knows whether rows of another slice exist; `None` if no row of this one points there.
     pub foreign: Option<Arc<dyn ForeignReferences>>,
 }
 
 impl Context {
     /// A context of the slice `schema`.
-    pub fn new(database: Database, schema: &'static str, stream: StreamConfig) -> Self {
-        Self { tokens: TokenKeys::new(database.clone(), schema), database, schema, stream, foreign: None }
+    pub fn new(database: Database, schema: &'static str, stream: StreamConfig, metrics: Metrics) -> Self {
+        Self { tokens: TokenKeys::new(database.clone(), schema), database, schema, stream, metrics, foreign: None }
     }
 
     /// The same, with what knows whether rows of another slice exist.

@@ -14,6 +14,7 @@ pub mod label;
 pub mod label_selector;
 pub mod lifecycle;
 pub mod lsn;
+pub mod metrics;
 pub mod page_token;
 pub mod read;
 pub mod references;

@@ -1,4 +1,4 @@
-//! What stands around every call, whatever serves it: a span, one log sentence at the call's end, its deadline over the whole
+//! What stands around every call, whatever serves it: a span, one log sentence and its metrics at the call's end, its deadline over the whole
 //! stream, the refusals and the end of a drain, and errors in the form that the contract promises, for a panic too.
 
 mod body;
@@ -30,6 +30,7 @@ use self::normalise::{draining, normalise_headers};
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
+use crate::metrics::{Metrics, RpcMetrics};
 
 /// Counts the rows that a call moves, for its log sentence. In the extensions of every request; a handler adds what it sends or
 /// commits.
@@ -57,11 +58,12 @@ impl RpcRows {
 #[derive(Clone, Debug)]
 pub(crate) struct RpcLayer {
     drain: Drain,
+    metrics: RpcMetrics,
 }
 
 impl RpcLayer {
-    pub(crate) fn new(drain: Drain) -> Self {
-        Self { drain }
+    pub(crate) fn new(drain: Drain, metrics: &Metrics) -> Self {
+        Self { drain, metrics: metrics.rpc.clone() }
     }
 }
 
@@ -69,7 +71,7 @@ impl<S> Layer<S> for RpcLayer {
     type Service = RpcService<S>;
 
     fn layer(&self, inner: S) -> RpcService<S> {
-        RpcService { inner, drain: self.drain.clone() }
+        RpcService { inner, drain: self.drain.clone(), metrics: self.metrics.clone() }
     }
 }
 
@@ -78,6 +80,7 @@ impl<S> Layer<S> for RpcLayer {
 pub(crate) struct RpcService<S> {
     inner: S,
     drain: Drain,
+    metrics: RpcMetrics,
 }
 
 type CallFuture = Pin<Box<dyn Future<Output = Result<Response<RpcBody>, Infallible>> + Send>>;
@@ -103,7 +106,8 @@ where
         parts.extensions.insert(provenance.clone());
         parts.extensions.insert(self.drain.draining());
         let deadline = Deadline::on_arrival(&parts.headers, &mut parts.extensions);
-        let call = Call::begin(&parts, rows, provenance, self.drain.clone());
+        let method = Arc::clone(self.metrics.of(parts.uri.path()));
+        let call = Call::begin(&parts, rows, provenance, self.drain.clone(), method);
         if call.refused() {
             return Box::pin(async { Ok(ended(call, draining())) });
         }

@@ -28,6 +28,7 @@ use crate::db::Database;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
 use crate::health::{Health, Pace};
+use crate::metrics::Metrics;
 use crate::rpc_layer::RpcLayer;
 use crate::telemetry;
 
@@ -42,7 +43,7 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// Serves `routes` on `listener`, with health for each of `service_names` and reflection beside them, until `shutdown` is cancelled
-/// and the drain is over.
+/// and the drain is over. Calls are counted in `metrics`.
 ///
 /// `probe` is asked every second whether the service can work, and health says what it answers. Every request carries in its
 /// extensions a [`Draining`], a [`Deadline`](crate::deadline::Deadline) and an [`RpcRows`](crate::rpc_layer::RpcRows); each has a function
@@ -57,6 +58,7 @@ const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.refl
 /// When `config` cannot be used, `listener`'s address may not be listened on, or the transport fails.
 pub async fn serve<P, F>(
     config: &ServiceConfig,
+    metrics: &Metrics,
     listener: TcpListener,
     routes: Routes,
     service_names: &[&str],
@@ -86,7 +88,7 @@ where
         accepted
     });
     let server = Server::builder()
-        .layer(RpcLayer::new(drain.clone()))
+        .layer(RpcLayer::new(drain.clone(), metrics))
         .layer(CacheLayer::new(&config.cache)?)
         .initial_stream_window_size(u32::try_from(settings.http2_stream_window)?)
         .initial_connection_window_size(u32::try_from(settings.http2_connection_window)?)
@@ -105,6 +107,7 @@ where
 
     tracing::info!(bound = %Span(settings.drain_timeout), "draining");
     health.stop().await;
+    metrics.set_draining();
     drain.begin();
     if let Ok(result) = tokio::time::timeout(settings.drain_timeout, &mut server).await {
         tracing::info!("drained");

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::Database;
+use orrery_kit::metrics::Metrics;
 use orrery_kit::server;
 use orrery_proto::orders::v1::server::OrdersServiceServer;
 use tokio::net::TcpListener;
@@ -49,14 +50,16 @@ pub async fn run(
     config.validate()?;
     store::check();
     let settings = &config.service;
-    let database = Database::new(&settings.database, &settings.limits)?;
+    let metrics = Metrics::new(&SERVICE_NAMES);
+    let database = Database::new(&settings.database, &settings.limits, &metrics)?;
     let catalog = Arc::new(catalog::Catalog::new(&config.catalog));
-    let context = Context::new(database.clone(), SCHEMA, settings.stream).with_foreign(catalog);
+    let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone()).with_foreign(catalog);
     let service = OrdersServiceServer::new(rpc::Orders::new(context))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
-    let served = server::serve(settings, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
+    let served =
+        server::serve(settings, &metrics, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served
 }

@@ -2,6 +2,7 @@
 
 use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::db::Database;
+use orrery_kit::metrics::Metrics;
 use orrery_kit::server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,9 +24,10 @@ pub const SERVICE_NAMES: [&str; 2] = ["orrery.records.v1.RecordsService", "orrer
 ///
 /// When the configuration cannot be used or the transport fails.
 pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let database = Database::new(&config.database, &config.limits)?;
+    let metrics = Metrics::new(&SERVICE_NAMES);
+    let database = Database::new(&config.database, &config.limits, &metrics)?;
     let probe = server::database_probe(&database);
-    let served = server::serve(&config, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await;
+    let served = server::serve(&config, &metrics, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served
 }

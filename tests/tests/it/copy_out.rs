@@ -10,6 +10,7 @@ use orrery_kit::config::{Configuration as _, ServiceConfig};
 use orrery_kit::db::{CopyEnd, CopyRequest, CopySource, Database, Ending, Statement};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
+use orrery_kit::metrics::Metrics;
 
 use crate::harness::{Role, TestDatabase, run, seed};
 
@@ -23,7 +24,7 @@ fn pool(database: &TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Dat
     config.database.database_pool_min = 0;
     config.database.database_pool_max = 1;
     change(&mut config);
-    Database::new(&config.database, &config.limits).unwrap()
+    Database::new(&config.database, &config.limits, &Metrics::default()).unwrap()
 }
 
 /// The one value of a select.

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
 use sqlx::Executor as _;
@@ -12,6 +12,7 @@ use super::{Database, Lease, within};
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::metrics::StatementKind;
 
 /// Signature, flags and the length of the header's extension (manual, COPY, "Binary Format").
 const HEADER: usize = 19;
@@ -141,11 +142,12 @@ impl Lease {
         deadline: Deadline,
         mut on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
+        let begun = Instant::now();
         let statement = format!("copy ({select}) to stdout (format binary)");
         let connection = self.connection_for_result()?;
         let mut rows = within(deadline, async { Ok(connection.copy_out_raw(&statement).await?) }).await?;
+        let (mut count_read, mut bytes) = (0, 0);
         let read = async {
-            let mut bytes = 0;
             let mut first = true;
             while let Some(message) = rows.try_next().await? {
                 // The server sends one row per message, the header before the first (manual, 55.2.6 and 55.7).
@@ -155,6 +157,7 @@ impl Lease {
                 if count == [0xff, 0xff] {
                     continue; // the trailer
                 }
+                count_read += 1;
                 bytes += tuple.len();
                 if bytes > max_bytes {
                     return Err(Error::ResultTooLarge(max_bytes));
@@ -167,6 +170,7 @@ impl Lease {
         };
         let end = within(deadline, read).await.unwrap_or_else(CopyEnd::Broken);
         drop(rows);
+        self.metrics.statement(StatementKind::CopyOut, count_read, bytes as u64, begun.elapsed());
         if matches!(end, CopyEnd::Whole) {
             self.result_was_read();
         }

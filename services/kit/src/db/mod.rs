@@ -11,11 +11,11 @@ mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{Connection as _, PgPool, Postgres};
+use sqlx::{Connection as _, PgPool, Postgres, Row as _};
 
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
 pub use transaction::{Ending, Transaction};
@@ -26,6 +26,7 @@ use crate::config::{DatabaseConfig, Limits};
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::metrics::{DatabaseMetrics, Metrics, PoolWaits, StatementKind};
 
 /// How long a probe may take before the database counts as gone. Shorter than the patience of who asks for it, two seconds.
 const PING_TIMEOUT: Duration = Duration::from_millis(1800);
@@ -40,8 +41,9 @@ pub struct Database {
     probe: PgPool,
     session: Session,
     limits: Arc<Limits>,
-    /// How many wait for a connection.
-    waiting: Arc<AtomicUsize>,
+    /// Who waits for a connection.
+    waits: PoolWaits,
+    metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
     /// Where the ends of transactions are noted; nowhere if `None`.
@@ -81,11 +83,12 @@ impl Statement {
 }
 
 impl Database {
-    /// A pool that connects when it is first needed; nothing is sent yet.
+    /// A pool that connects when it is first needed; nothing is sent yet. It and its statements show in `metrics`
+    /// from now on.
     ///
     /// # Errors
     /// The URL is not one of Postgres.
-    pub fn new(config: &DatabaseConfig, limits: &Limits) -> Result<Self, sqlx::Error> {
+    pub fn new(config: &DatabaseConfig, limits: &Limits, metrics: &Metrics) -> Result<Self, sqlx::Error> {
         let tuning = Tuning::of(config);
         let session = Session::new(config.database_pooler);
         let options = config.database_url.expose().parse::<PgConnectOptions>()?;
@@ -115,8 +118,9 @@ impl Database {
             .acquire_timeout(PING_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        let (waiting, answers) = (Arc::default(), Arc::default());
-        Ok(Self { pool, probe, session, limits: Arc::new(*limits), waiting, answers, provenance: None })
+        let waits = metrics.database.pool("primary", &pool);
+        let (metrics, answers) = (metrics.database.clone(), Arc::default());
+        Ok(Self { pool, probe, session, limits: Arc::new(*limits), waits, metrics, answers, provenance: None })
     }
 
     /// The same, for a call: where each of its transactions ended in the write-ahead log is noted in `provenance`.
@@ -137,7 +141,7 @@ impl Database {
         let probe = async {
             // The connection may have died since the last time; the second one is new then.
             for _ in 0..2 {
-                let mut lease = Lease::new(self.probe.acquire().await?, self.session);
+                let mut lease = Lease::new(self.probe.acquire().await?, self.session, &self.metrics);
                 if lease.connection()?.ping().await.is_ok() {
                     lease.settle();
                     return Ok(true);
@@ -207,12 +211,12 @@ impl Database {
             Some(idle) => idle,
             None => self.wait_for_connection(deadline).await?,
         };
-        Ok(Lease::new(connection, self.session))
+        Ok(Lease::new(connection, self.session, &self.metrics))
     }
 
     /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.
     async fn wait_for_connection(&self, deadline: Deadline) -> Result<PoolConnection<Postgres>, Error> {
-        let _counted = Counted::new(&self.waiting);
+        let _waiting = self.waits.begin();
         // Boxed: waiting, and perhaps connecting, is a large future and rarely needed.
         let acquired = within(deadline.shortly_before(), Box::pin(async { Ok(self.pool.acquire().await?) })).await;
         match acquired {
@@ -223,23 +227,7 @@ impl Database {
 
     /// Whether somebody waits for a connection at this moment.
     pub(crate) fn lacks_connections(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// One more in a count, as long as it exists.
-struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.waits.waiting() > 0
     }
 }
 
@@ -251,19 +239,27 @@ async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Erro
     }
 }
 
+/// The bytes of a row's values.
+fn size(row: &PgRow) -> u64 {
+    let bytes = |column| row.try_get_raw(column).ok()?.as_bytes().ok().map(<[u8]>::len);
+    (0..row.len()).filter_map(bytes).sum::<usize>() as u64
+}
+
 /// A connection on loan. One that is dropped before it was settled (a cancelled call, a panic, an error in mid-protocol) is
 /// closed, not given back: nobody else ever meets its half-finished transaction or its unread result.
 struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     session: Session,
+    metrics: DatabaseMetrics,
     settled: bool,
     /// Whether a result is being read: what is still to come of it would be taken for the answer to the next statement.
     half_read: bool,
 }
 
 impl Lease {
-    fn new(connection: PoolConnection<Postgres>, session: Session) -> Self {
-        Self { connection: Some(connection), session, settled: false, half_read: false }
+    fn new(connection: PoolConnection<Postgres>, session: Session, metrics: &DatabaseMetrics) -> Self {
+        let metrics = metrics.clone();
+        Self { connection: Some(connection), session, metrics, settled: false, half_read: false }
     }
 
     fn connection(&mut self) -> Result<&mut sqlx::PgConnection, Error> {
@@ -275,8 +271,12 @@ impl Lease {
     }
 
     async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
+        let kind = if statement.sql.starts_with("select") { StatementKind::Read } else { StatementKind::Write };
         let query = self.session.query(statement);
-        Ok(query.fetch_all(self.connection()?).await?)
+        let begun = Instant::now();
+        let rows = query.fetch_all(self.connection()?).await?;
+        self.metrics.statement(kind, rows.len() as u64, rows.iter().map(size).sum(), begun.elapsed());
+        Ok(rows)
     }
 
     /// The connection, for a result that is read row by row.

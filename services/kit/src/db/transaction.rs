@@ -2,7 +2,7 @@
 //! only its interest in the outcome.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
@@ -14,6 +14,7 @@ use crate::config::Limits;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::metrics::StatementKind;
 
 /// Signature, no flags, no extension (manual, COPY, "Binary Format").
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -60,18 +61,23 @@ impl Transaction<'_> {
         mut put_next: impl FnMut(&mut Vec<u8>) + Send,
     ) -> Result<(), Error> {
         self.check_rows(count)?;
+        let begun = Instant::now();
         let mut copy = self.lease.connection()?.copy_in_raw(sql).await?;
+        let mut bytes = 0;
         let mut piece = COPY_HEADER.to_vec();
         for _ in 0..count {
             put_next(&mut piece);
             if piece.len() >= COPY_PIECE {
                 copy.send(piece.as_slice()).await?;
+                bytes += piece.len();
                 piece.clear();
             }
         }
         piece.extend_from_slice(COPY_TRAILER);
         copy.send(piece.as_slice()).await?;
         copy.finish().await.map_err(of_new_rows)?;
+        let bytes = (bytes + piece.len() - COPY_HEADER.len() - COPY_TRAILER.len()) as u64;
+        self.lease.metrics.statement(StatementKind::CopyIn, count as u64, bytes, begun.elapsed());
         Ok(())
     }
 
@@ -82,7 +88,9 @@ impl Transaction<'_> {
     pub async fn insert(&mut self, statement: Statement) -> Result<(), Error> {
         self.check_rows(statement.rows)?;
         let query = self.lease.session.query(statement);
-        query.execute(self.lease.connection()?).await.map_err(of_new_rows)?;
+        let begun = Instant::now();
+        let done = query.execute(self.lease.connection()?).await.map_err(of_new_rows)?;
+        self.lease.metrics.statement(StatementKind::Write, done.rows_affected(), 0, begun.elapsed());
         Ok(())
     }
 

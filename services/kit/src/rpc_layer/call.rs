@@ -1,6 +1,7 @@
 //! One call from its arrival to its end: the span, the log sentence, and what ends it from outside.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use super::{RpcRows, code_name};
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
+use crate::metrics::MethodMetrics;
 
 /// Where a caller may put an id of its own, which then stands in the logs.
 const REQUEST_ID: &str = "x-request-id";
@@ -30,11 +32,19 @@ pub(super) struct Call {
     rows: RpcRows,
     provenance: Provenance,
     drain: Drain,
+    metrics: Arc<MethodMetrics>,
     finished: bool,
 }
 
 impl Call {
-    pub(super) fn begin(request: &Parts, rows: RpcRows, provenance: Provenance, drain: Drain) -> Self {
+    pub(super) fn begin(
+        request: &Parts,
+        rows: RpcRows,
+        provenance: Provenance,
+        drain: Drain,
+        metrics: Arc<MethodMetrics>,
+    ) -> Self {
+        metrics.start();
         let span = tracing::info_span!(
             target: "orrery::rpc",
             "rpc",
@@ -44,7 +54,8 @@ impl Call {
             latency_ms = tracing::field::Empty,
             rows = tracing::field::Empty,
         );
-        Self { span, uri: request.uri.clone(), started: Instant::now(), rows, provenance, drain, finished: false }
+        let (uri, started) = (request.uri.clone(), Instant::now());
+        Self { span, uri, started, rows, provenance, drain, metrics, finished: false }
     }
 
     pub(super) fn span(&self) -> &Span {
@@ -70,12 +81,14 @@ impl Call {
         self.finished
     }
 
-    /// Writes the sentence; once per call.
+    /// Writes the sentence and counts; once per call.
     pub(super) fn finish(&mut self, code: Code) {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        let latency_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        let took = self.started.elapsed();
+        self.metrics.finish(code, took);
+        let latency_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         let rows = self.rows.count();
         let name = code_name(code);
         self.span.in_scope(|| match code {

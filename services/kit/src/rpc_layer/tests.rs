@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use tracing_subscriber::EnvFilter;
 
 use super::*;
+use crate::metrics::Metrics;
 use crate::server::odd_service::{OddService, Process, call, read_to_end};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ async fn through(drain: &Drain, path: &str, headers: &[(&'static str, &str)]) ->
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).unwrap();
-    let service = RpcLayer::new(drain.clone()).layer(Routes::new(OddService::new().0));
+    let service = RpcLayer::new(drain.clone(), &Metrics::default()).layer(Routes::new(OddService::new().0));
     let response = service.oneshot(request).await.unwrap();
     let (parts, mut body) = response.into_parts();
     let mut frames = 0;
@@ -217,7 +218,7 @@ async fn each_call_is_one_sentence_at_its_end() {
 
     // A stream is measured at its end: nothing is said while it runs, and a caller that leaves has cancelled.
     let request = Request::post("/test.Odd/Endless").body(Body::empty()).unwrap();
-    let service = RpcLayer::new(drain).layer(Routes::new(OddService::new().0));
+    let service = RpcLayer::new(drain, &Metrics::default()).layer(Routes::new(OddService::new().0));
     let mut response = service.oneshot(request).await.unwrap();
     poll_fn(|context| Pin::new(response.body_mut()).poll_frame(context)).await.unwrap().unwrap();
     assert!(lines.take().is_empty());

@@ -30,6 +30,7 @@ use tower::{Service, service_fn};
 
 use super::{Draining, serve};
 use crate::config::{Configuration as _, ServiceConfig};
+use crate::metrics::Metrics;
 use crate::rpc_layer::RpcRows;
 
 type Messages = BoxStream<'static, Result<String, Status>>;
@@ -161,7 +162,7 @@ impl Process {
         let task = tokio::spawn(async move {
             let probe = move || std::future::ready(answers.load(Ordering::SeqCst));
             let names = ["orrery.catalog.v1.CatalogService", "test.Odd"];
-            serve(&config, listener, Routes::new(service), &names, probe, stopped).await
+            serve(&config, &Metrics::new(&names), listener, Routes::new(service), &names, probe, stopped).await
         });
         Self { address, database, uploads, shutdown, task }
     }

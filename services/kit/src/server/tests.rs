@@ -172,7 +172,16 @@ async fn a_listener_that_other_machines_reach_is_refused_unless_said_aloud() {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
         let shutdown = CancellationToken::new();
         shutdown.cancel();
-        let served = serve(&config, listener, Routes::default(), &[], || std::future::ready(true), shutdown).await;
+        let served = serve(
+            &config,
+            &Metrics::default(),
+            listener,
+            Routes::default(),
+            &[],
+            || std::future::ready(true),
+            shutdown,
+        )
+        .await;
         match served {
             Ok(()) => assert!(insecure),
             Err(refused) => assert!(!insecure && refused.to_string().contains("--insecure"), "{refused}"),

@@ -20,6 +20,7 @@ use super::start::writer;
 use crate::context::{Call, Context};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::metrics::WriteCounters;
 use crate::resource::Resource;
 use crate::rpc_layer::normalise;
 
@@ -31,6 +32,7 @@ struct Write {
     deadline: Deadline,
     /// Every row before it is committed.
     committed: i64,
+    acknowledged: Arc<WriteCounters>,
 }
 
 /// What a task that the call does not own has done.
@@ -59,7 +61,7 @@ pub fn write(
         };
         let mut write = Write::begin(context, resource, &start, deadline).await?;
         if !start.write_id.is_empty() {
-            yield write.acknowledged();
+            yield write.acknowledgement();
         }
         let mut queue = write.queue();
         let mut work: Option<Work> = None;
@@ -92,9 +94,13 @@ pub fn write(
                 Event::Done(done) => {
                     work = None;
                     match done.map_err(Error::internal)?? {
-                        Done::Same => yield write.acknowledged(),
-                        Done::Commit(_, Outcome::Committed(ack)) => {
-                            rows.add(u64::try_from(ack.committed_offset - write.committed).unwrap_or_default());
+                        Done::Same => yield write.acknowledgement(),
+                        Done::Commit(chunks, Outcome::Committed(ack)) => {
+                            let committed = u64::try_from(ack.committed_offset - write.committed).unwrap_or_default();
+                            rows.add(committed);
+                            if !write.writer.validate_only {
+                                write.acknowledged.acknowledge(chunks.len(), committed);
+                            }
                             write.committed = ack.committed_offset;
                             yield ack;
                         }
@@ -161,7 +167,8 @@ impl Write {
             let (session, committed) = Session::open(&context, resource, start, deadline).await?;
             (Some(session), committed)
         };
-        Ok(Self { context, writer, session, deadline, committed })
+        let acknowledged = context.metrics.writes.of(resource.description.message);
+        Ok(Self { context, writer, session, deadline, committed, acknowledged })
     }
 
     fn queue(&self) -> Queue {
@@ -189,7 +196,7 @@ impl Write {
     }
 
     /// An acknowledgement of what had been committed before.
-    fn acknowledged(&self) -> WriteResponse {
+    fn acknowledgement(&self) -> WriteResponse {
         WriteResponse { committed_offset: self.committed, ..WriteResponse::default() }
     }
 
@@ -198,7 +205,7 @@ impl Write {
         WriteResponse {
             rejected: refused.refusals.count() as i64,
             row_errors: refused.refusals.into_errors(),
-            ..self.acknowledged()
+            ..self.acknowledgement()
         }
     }
 }

@@ -1,0 +1,101 @@
+//! What a process says about itself in numbers, in the text format of OpenMetrics 1.0, which Prometheus reads.
+//!
+//! A [`Metrics`] belongs to one service; a process that holds several has as many. What is counted on the way of a call is
+//! an atomic that was looked up before; labels are put together only when somebody scrapes.
+
+mod cache;
+mod database;
+mod exposition;
+mod histogram;
+mod process;
+mod rpc;
+#[cfg(test)]
+mod tests;
+mod writes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Registry;
+
+pub use self::cache::{CacheMetrics, CacheResult};
+pub(crate) use self::database::PoolWaits;
+pub use self::database::{DatabaseMetrics, StatementKind};
+use self::exposition::Exposition;
+pub(crate) use self::rpc::{MethodMetrics, RpcMetrics};
+pub use self::writes::{WriteCounters, WriteMetrics};
+
+/// The metrics of one service. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Calls, by method and code.
+    pub(crate) rpc: RpcMetrics,
+    /// Statements and the pools of connections.
+    pub database: DatabaseMetrics,
+    /// What chunked writes acknowledged.
+    pub writes: WriteMetrics,
+    /// The query cache.
+    pub cache: CacheMetrics,
+    state: State,
+    registry: Arc<Registry>,
+}
+
+impl Default for Metrics {
+    /// Those of a service without methods, for what runs outside of a server.
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Metrics {
+    /// All zero, for a process that serves `service_names` (in full: `orrery.catalog.v1.CatalogService`), health and reflection.
+    /// Calls of anything else are counted as `unknown`.
+    pub fn new(service_names: &[&str]) -> Self {
+        let (rpc, database, writes) = (RpcMetrics::new(service_names), DatabaseMetrics::new(), WriteMetrics::default());
+        let (cache, state) = (CacheMetrics::default(), State::default());
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(state.clone()));
+        registry.register_collector(Box::new(rpc.clone()));
+        registry.register_collector(Box::new(database.clone()));
+        registry.register_collector(Box::new(writes.clone()));
+        registry.register_collector(Box::new(cache.clone()));
+        registry.register_collector(Box::new(process::ProcessCollector));
+        Self { rpc, database, writes, cache, state, registry: Arc::new(registry) }
+    }
+
+    /// Says that the process drains.
+    pub(crate) fn set_draining(&self) {
+        self.state.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything as OpenMetrics text.
+    ///
+    /// # Errors
+    /// None that a string gives rise to.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// What the process is and does.
+#[derive(Clone, Debug, Default)]
+struct State {
+    draining: Arc<AtomicBool>,
+}
+
+impl Collector for State {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut exposition = Exposition(encoder);
+        // A gauge that is 1, not an info: parsers of the older text format do not know that type.
+        exposition.gauge("orrery_build_info", "The version that runs; the value is 1.", |metric| {
+            metric.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?.encode_gauge(&1i64)
+        })?;
+        let draining = i64::from(self.draining.load(Ordering::Relaxed));
+        exposition
+            .gauge("orrery_draining", "1 while the process drains, else 0.", |metric| metric.encode_gauge(&draining))
+    }
+}
