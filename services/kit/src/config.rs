@@ -2,6 +2,7 @@
 //! from the comments here: a comment's first paragraph is what the setting is, the rest why one would change it. The defaults
 //! stand in the attributes of the fields and nowhere else.
 
+mod admin;
 mod cache;
 mod checks;
 mod database;
@@ -20,6 +21,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
+pub use self::admin::{AdminConfig, AdminListen};
 pub use self::cache::CacheConfig;
 pub use self::database::{DatabaseConfig, DatabasePooler};
 pub use self::database_url::DatabaseUrl;
@@ -37,6 +39,9 @@ pub struct ServiceConfig {
     /// Where to listen.
     #[command(flatten)]
     pub listen: ListenConfig,
+    /// Where metrics and probes are served.
+    #[command(flatten)]
+    pub admin: AdminConfig,
     /// The database and the pool of connections to it.
     #[command(flatten)]
     pub database: DatabaseConfig,

@@ -2,6 +2,8 @@
 //! answers, again whenever it does not, and for good from the moment that a drain begins.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -25,10 +27,36 @@ impl Pace {
     pub(crate) const DEFAULT: Self = Self { interval: Duration::from_secs(1), timeout: Duration::from_secs(2) };
 }
 
+/// Whether new calls should come here, and if not, why: what health says, for those who ask over HTTP.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Readiness(Arc<AtomicU8>);
+
+impl Readiness {
+    const STARTING: u8 = 0;
+    const READY: u8 = 1;
+    const NO_DATABASE: u8 = 2;
+    const DRAINING: u8 = 3;
+
+    fn set(&self, state: u8) {
+        self.0.store(state, Ordering::Release);
+    }
+
+    /// One word, or `None` where the process is ready.
+    pub(crate) fn why_not(&self) -> Option<&'static str> {
+        match self.0.load(Ordering::Acquire) {
+            Self::READY => None,
+            Self::STARTING => Some("starting"),
+            Self::NO_DATABASE => Some("database"),
+            _ => Some("draining"),
+        }
+    }
+}
+
 /// The health of a process, kept by a task of its own until [`stop`](Self::stop).
 pub(crate) struct Health {
     reporter: HealthReporter,
     names: Vec<String>,
+    readiness: Readiness,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -44,13 +72,19 @@ impl Health {
         let names: Vec<String> = std::iter::once("").chain(service_names.iter().copied()).map(str::to_owned).collect();
         report(&reporter, &names, ServingStatus::NotServing).await;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(follow(reporter.clone(), names.clone(), pace, probe, stop.clone()));
-        Self { reporter, names, stop, task }
+        let (told, readiness) = ((reporter.clone(), names.clone()), Readiness::default());
+        let task = tokio::spawn(follow(told, readiness.clone(), pace, probe, stop.clone()));
+        Self { reporter, names, readiness, stop, task }
     }
 
     /// The service to route.
     pub(crate) fn service(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+    }
+
+    /// The same for those who ask over HTTP.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.readiness.clone()
     }
 
     /// Reports NOT_SERVING for good. When this returns, whoever watches can see it.
@@ -60,12 +94,18 @@ impl Health {
         if self.task.await.is_err() {
             tracing::error!("the probe of the database had failed");
         }
+        self.readiness.set(Readiness::DRAINING);
         report(&self.reporter, &self.names, ServingStatus::NotServing).await;
     }
 }
 
-async fn follow<P, F>(reporter: HealthReporter, names: Vec<String>, pace: Pace, probe: P, stop: CancellationToken)
-where
+async fn follow<P, F>(
+    (reporter, names): (HealthReporter, Vec<String>),
+    readiness: Readiness,
+    pace: Pace,
+    probe: P,
+    stop: CancellationToken,
+) where
     P: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = bool> + Send + 'static,
 {
@@ -90,6 +130,7 @@ where
                 tracing::warn!("the database does not answer; not serving until it does");
             }
         }
+        readiness.set(if answers { Readiness::READY } else { Readiness::NO_DATABASE });
         // Reported on change only: a watcher is sent whatever is reported. NOT_SERVING was, at the start.
         if answers != said.unwrap_or(false) {
             let status = if answers { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -1,5 +1,6 @@
 //! What every Orrery service stands on. It knows no table, no product and no order.
 
+mod admin;
 mod cache;
 pub mod config;
 pub mod consistency;

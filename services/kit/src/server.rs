@@ -22,6 +22,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use crate::admin::Admin;
 use crate::cache::CacheLayer;
 use crate::config::{Configuration, ServiceConfig, Span};
 use crate::db::Database;
@@ -43,7 +44,7 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// Serves `routes` on `listener`, with health for each of `service_names` and reflection beside them, until `shutdown` is cancelled
-/// and the drain is over. Calls are counted in `metrics`.
+/// and the drain is over. Calls are counted in `metrics`, which the admin port shows.
 ///
 /// `probe` is asked every second whether the service can work, and health says what it answers. Every request carries in its
 /// extensions a [`Draining`], a [`Deadline`](crate::deadline::Deadline) and an [`RpcRows`](crate::rpc_layer::RpcRows); each has a function
@@ -55,7 +56,7 @@ const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.refl
 ///
 /// # Errors
 ///
-/// When `config` cannot be used, `listener`'s address may not be listened on, or the transport fails.
+/// When `config` cannot be used, `listener`'s address may not be listened on, the admin port cannot be, or the transport fails.
 pub async fn serve<P, F>(
     config: &ServiceConfig,
     metrics: &Metrics,
@@ -74,6 +75,8 @@ where
     config.listen.check(address)?;
 
     let health = Health::start(service_names, Pace::DEFAULT, probe).await;
+    // Answers until this function returns.
+    let _admin = Admin::start(config, metrics.clone(), health.readiness()).await?;
     let routes = with_reflection(routes.add_service(health.service()), service_names)?;
     let drain = Drain::default();
     let settings = &config.server;

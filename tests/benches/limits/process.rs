@@ -34,7 +34,7 @@ impl Process {
         anyhow::ensure!(built.success(), "{program} does not build");
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(folder.join(program))
-            .args(["--listen", &address.to_string(), "--log", "warn"])
+            .args(["--listen", &address.to_string(), "--admin-listen", "127.0.0.1:0", "--log", "warn"])
             .args(flags)
             .env("DATABASE_URL", database_url)
             .stdout(Stdio::inherit())

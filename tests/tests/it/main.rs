@@ -19,6 +19,7 @@ mod limits;
 mod lists;
 mod loader;
 mod metrics;
+mod metrics_endpoint;
 mod migrations;
 mod orders;
 mod outages;

@@ -51,6 +51,11 @@ pub struct Options {
     /// Listen beyond loopback although nothing is encrypted and nobody is authenticated.
     #[arg(long, env = "ORRERY_INSECURE", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::SetTrue)]
     insecure: bool,
+    /// Do not serve metrics and probes.
+    ///
+    /// Else each service serves /metrics, /livez and /readyz over HTTP on loopback, 10 above its own port, or on a free port if its own is 0.
+    #[arg(long, env = "ORRERY_NO_ADMIN", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::SetTrue)]
+    no_admin: bool,
     /// What the services log to standard error: a level (error, warn, info, debug, trace), or a list of target=level.
     #[arg(long, value_name = "FILTER", env = "ORRERY_LOG", default_value = "warn")]
     log: String,

@@ -1,11 +1,12 @@
 //! The three services of `orrery up`, as tasks of one process.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use futures::future::BoxFuture;
-use orrery_kit::config::{Configuration as _, ListenConfig, ServiceAddress, ServiceConfig};
+use orrery_kit::config::{AdminListen, Configuration as _, ListenConfig, ServiceAddress, ServiceConfig};
 use orrery_orders::config::OrdersConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -67,27 +68,45 @@ const SLICES: [Slice; 3] = [
     },
 ];
 
-/// Takes the three addresses.
+/// Where a service listens.
+pub(super) struct Listeners {
+    grpc: TcpListener,
+    /// For metrics and probes.
+    admin: Option<Arc<std::net::TcpListener>>,
+}
+
+/// Takes the addresses of the three services.
 ///
 /// # Errors
 ///
 /// A sentence that names the address and the flag.
-pub(super) async fn listen(options: &Options) -> anyhow::Result<[TcpListener; 3]> {
+pub(super) async fn listen(options: &Options) -> anyhow::Result<[Listeners; 3]> {
     let [catalog, orders, records] = &SLICES;
     Ok([
-        listen_on(catalog, options.catalog, options.insecure).await?,
-        listen_on(orders, options.orders, options.insecure).await?,
-        listen_on(records, options.records, options.insecure).await?,
+        listen_on(catalog, options.catalog, options).await?,
+        listen_on(orders, options.orders, options).await?,
+        listen_on(records, options.records, options).await?,
     ])
 }
 
-async fn listen_on(slice: &Slice, address: SocketAddr, insecure: bool) -> anyhow::Result<TcpListener> {
-    if let Err(error) = (ListenConfig { address, insecure }).check(address) {
+async fn listen_on(slice: &Slice, address: SocketAddr, options: &Options) -> anyhow::Result<Listeners> {
+    if let Err(error) = (ListenConfig { address, insecure: options.insecure }).check(address) {
         bail!("--{}: {}", slice.name, error.problem);
     }
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(listener),
+    let grpc = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
         Err(error) => bail!("{} cannot listen on {address}: {error}; choose another address with --{0}", slice.name),
+    };
+    if options.no_admin {
+        return Ok(Listeners { grpc, admin: None });
+    }
+    let beside = AdminListen::beside(address);
+    match std::net::TcpListener::bind(beside) {
+        Ok(listener) => Ok(Listeners { grpc, admin: Some(Arc::new(listener)) }),
+        Err(error) => bail!(
+            "{} cannot listen on {beside} for its metrics: {error}; choose another address with --{0}, or say --no-admin",
+            slice.name
+        ),
     }
 }
 
@@ -96,31 +115,40 @@ pub(super) struct Services {
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
     addresses: [SocketAddr; 3],
+    /// Where metrics and probes are.
+    admin: Vec<SocketAddr>,
 }
 
 impl Services {
     /// Starts each service on its listener, with the database URL of its role.
-    pub(super) fn start(options: &Options, listeners: [TcpListener; 3], urls: &[String; 3]) -> anyhow::Result<Self> {
+    pub(super) fn start(options: &Options, listeners: [Listeners; 3], urls: &[String; 3]) -> anyhow::Result<Self> {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let mut addresses = Vec::new();
-        let catalog = reachable(listeners[0].local_addr().context("a listener has no address")?);
+        let (mut addresses, mut admin) = (Vec::new(), Vec::new());
+        let catalog = reachable(listeners[0].grpc.local_addr().context("a listener has no address")?);
         let catalog: ServiceAddress = catalog.to_string().parse().map_err(|error: String| anyhow!(error))?;
         for ((slice, listener), url) in SLICES.iter().zip(listeners).zip(urls) {
-            let address = listener.local_addr().context("a listener has no address")?;
+            let address = listener.grpc.local_addr().context("a listener has no address")?;
             addresses.push(address);
             let mut config = ServiceConfig::for_database(url)?;
             config.listen = ListenConfig { address, insecure: options.insecure };
+            config.admin.admin_listen = match listener.admin {
+                Some(listener) => {
+                    admin.push(listener.local_addr().context("a listener has no address")?);
+                    AdminListen::On(listener)
+                }
+                None => AdminListen::Off,
+            };
             config.limits = options.limits;
             config.stream = options.stream;
             config.server = options.server;
             config.validate()?;
-            let start = Start { config, listener, catalog: catalog.clone(), shutdown: shutdown.clone() };
+            let start = Start { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };
             let service = (slice.run)(start);
             tasks.spawn(async move { (slice.name, service.await) });
         }
         let addresses = addresses.try_into().map_err(|_| anyhow!("there are three services"))?;
-        Ok(Self { tasks, shutdown, addresses })
+        Ok(Self { tasks, shutdown, addresses, admin })
     }
 
     /// Asks each service for its health, as a client would, and says so when it is well.
@@ -131,6 +159,9 @@ impl Services {
                 bail!("{} did not become healthy within {} s; its log says why", slice.name, HEALTH_PATIENCE.as_secs());
             }
             say(&format!("{:8}is healthy on {address}", slice.name));
+        }
+        for (slice, address) in SLICES.iter().zip(&self.admin) {
+            say(&format!("{:8}has metrics and probes on http://{address}/metrics, /livez and /readyz", slice.name));
         }
         Ok(())
     }
@@ -144,11 +175,16 @@ impl Services {
             address.to_string()
         };
         let service = SLICES[0].grpc;
+        let admin = self
+            .admin
+            .first()
+            .map_or_else(String::new, |address| format!("  curl {address}/readyz {address}/metrics\n"));
         format!(
             "\nTry, with grpcurl (https://github.com/fullstorydev/grpcurl):\n\
              \x20 grpcurl -plaintext {host} list\n\
              \x20 grpcurl -plaintext {host} describe {service}\n\
              \x20 grpcurl -plaintext -d '{{\"product\": {{\"name\": \"Brass orrery\", \"labels\": {{\"season\": \"winter\"}}}}}}' {host} {service}/CreateProduct\n\
+             {admin}\
              \nCtrl-C stops everything; what was written stays."
         )
     }

@@ -17,6 +17,7 @@
     reason = "a test stops at the first surprise, and not every test uses everything"
 )]
 
+pub(crate) mod admin;
 mod catalog;
 pub(crate) mod contract;
 mod database;

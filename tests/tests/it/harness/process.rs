@@ -80,6 +80,7 @@ fn run(name: &str, address: SocketAddr, url: &str, arguments: &[String], log: &P
     let log = File::options().append(true).open(log).unwrap();
     Command::new(program(name))
         .arg(format!("--listen={address}"))
+        .arg("--admin-listen=127.0.0.1:0")
         .args(arguments)
         .env("DATABASE_URL", url)
         .stdin(Stdio::null())
