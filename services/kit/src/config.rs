@@ -9,6 +9,7 @@ mod database;
 mod database_url;
 mod limits;
 mod listen;
+mod overload;
 mod server;
 mod service_address;
 mod stream;
@@ -27,6 +28,7 @@ pub use self::database::{DatabaseConfig, DatabasePooler};
 pub use self::database_url::DatabaseUrl;
 pub use self::limits::Limits;
 pub use self::listen::ListenConfig;
+pub use self::overload::OverloadConfig;
 pub use self::server::ServerConfig;
 pub use self::service_address::ServiceAddress;
 pub use self::stream::StreamConfig;
@@ -51,6 +53,9 @@ pub struct ServiceConfig {
     /// How streams are cut into pages, statements and messages.
     #[command(flatten)]
     pub stream: StreamConfig,
+    /// How much is done at one time.
+    #[command(flatten)]
+    pub overload: OverloadConfig,
     /// The transport, and how the process ends.
     #[command(flatten)]
     pub server: ServerConfig,
@@ -168,6 +173,7 @@ impl Configuration for ServiceConfig {
         self.database.validate()?;
         self.limits.validate()?;
         self.stream.validate(&self.limits)?;
+        self.overload.validate()?;
         self.server.validate()?;
         self.cache.validate()?;
         self.telemetry.validate()

@@ -1,6 +1,7 @@
 //! What stands around every call, whatever serves it: a span, one log sentence and its metrics at the call's end, its deadline over the whole
-//! stream, the refusals and the end of a drain, and errors in the form that the contract promises, for a panic too.
+//! stream, the bound on calls, the refusals and the end of a drain, and errors in the form that the contract promises, for a panic too.
 
+mod admission;
 mod body;
 mod call;
 mod normalise;
@@ -22,11 +23,13 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use self::admission::Admission;
 use self::body::{InboundBody, RpcBody};
 use self::call::{Call, Ending};
 pub use self::normalise::normalise;
 pub(crate) use self::normalise::panicked;
 use self::normalise::{draining, normalise_headers};
+use crate::config::ServiceConfig;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
@@ -58,12 +61,13 @@ impl RpcRows {
 #[derive(Clone, Debug)]
 pub(crate) struct RpcLayer {
     drain: Drain,
+    admission: Admission,
     metrics: RpcMetrics,
 }
 
 impl RpcLayer {
-    pub(crate) fn new(drain: Drain, metrics: &Metrics) -> Self {
-        Self { drain, metrics: metrics.rpc.clone() }
+    pub(crate) fn new(drain: Drain, config: &ServiceConfig, metrics: &Metrics) -> Self {
+        Self { drain, admission: Admission::new(config, metrics), metrics: metrics.rpc.clone() }
     }
 }
 
@@ -71,7 +75,12 @@ impl<S> Layer<S> for RpcLayer {
     type Service = RpcService<S>;
 
     fn layer(&self, inner: S) -> RpcService<S> {
-        RpcService { inner, drain: self.drain.clone(), metrics: self.metrics.clone() }
+        RpcService {
+            inner,
+            drain: self.drain.clone(),
+            admission: self.admission.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 }
 
@@ -80,6 +89,7 @@ impl<S> Layer<S> for RpcLayer {
 pub(crate) struct RpcService<S> {
     inner: S,
     drain: Drain,
+    admission: Admission,
     metrics: RpcMetrics,
 }
 
@@ -99,6 +109,18 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> CallFuture {
+        let method = Arc::clone(self.metrics.of(request.uri().path()));
+        // A process that goes away says so, however busy it is.
+        let permit =
+            if self.drain.has_begun() { Ok(None) } else { self.admission.admit(&method, request.uri().path()) };
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(headers) => {
+                let mut refusal = Response::new(RpcBody::refused());
+                *refusal.headers_mut() = headers;
+                return Box::pin(std::future::ready(Ok(refusal)));
+            }
+        };
         let (mut parts, body) = request.into_parts();
         let rows = RpcRows::default();
         parts.extensions.insert(rows.clone());
@@ -106,8 +128,7 @@ where
         parts.extensions.insert(provenance.clone());
         parts.extensions.insert(self.drain.draining());
         let deadline = Deadline::on_arrival(&parts.headers, &mut parts.extensions);
-        let method = Arc::clone(self.metrics.of(parts.uri.path()));
-        let call = Call::begin(&parts, rows, provenance, self.drain.clone(), method);
+        let call = Call::begin(&parts, (rows, provenance), self.drain.clone(), method, permit);
         if call.refused() {
             return Box::pin(async { Ok(ended(call, draining())) });
         }

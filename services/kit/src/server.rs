@@ -91,7 +91,7 @@ where
         accepted
     });
     let server = Server::builder()
-        .layer(RpcLayer::new(drain.clone(), metrics))
+        .layer(RpcLayer::new(drain.clone(), config, metrics))
         .layer(CacheLayer::new(&config.cache)?)
         .initial_stream_window_size(u32::try_from(settings.http2_stream_window)?)
         .initial_connection_window_size(u32::try_from(settings.http2_connection_window)?)

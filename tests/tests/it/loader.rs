@@ -23,7 +23,8 @@ async fn many_callers_at_once_get_what_each_asked_for() {
     .execute(&mut connection)
     .await
     .unwrap();
-    let server = CatalogServer::start(&database).await;
+    let server =
+        CatalogServer::start_with(&database, |config| config.overload.max_concurrent_calls = Some(2_000)).await;
     // Every third uid has no product, and each is asked for four times.
     let calls = (0..2_000).map(|at| {
         let mut client = server.client();

@@ -23,6 +23,7 @@ mod metrics_endpoint;
 mod migrations;
 mod orders;
 mod outages;
+mod overload;
 mod plans;
 mod point_reads;
 mod read_masks;

@@ -96,6 +96,8 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
         (&["--max-message-bytes=3GiB"], "max-message-bytes"),
         (&["--http2-stream-window=1KiB"], "http2-stream-window"),
         (&["--max-concurrent-streams=0"], "max-concurrent-streams"),
+        (&["--max-concurrent-calls=0"], "max-concurrent-calls"),
+        (&["--max-open-streams=0"], "max-open-streams"),
         (&["--log=orrery=loud"], "log"),
         (&["--drain-timeout=20"], "drain-timeout"),
     ] {

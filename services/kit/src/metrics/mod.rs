@@ -3,6 +3,7 @@
 //! A [`Metrics`] belongs to one service; a process that holds several has as many. What is counted on the way of a call is
 //! an atomic that was looked up before; labels are put together only when somebody scrapes.
 
+mod admission;
 mod cache;
 mod database;
 mod exposition;
@@ -20,6 +21,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::admission::{AdmissionMetrics, CallCounts};
 pub use self::cache::{CacheMetrics, CacheResult};
 pub(crate) use self::database::PoolWaits;
 pub use self::database::{DatabaseMetrics, StatementKind};
@@ -32,6 +34,8 @@ pub use self::writes::{WriteCounters, WriteMetrics};
 pub struct Metrics {
     /// Calls, by method and code.
     pub(crate) rpc: RpcMetrics,
+    /// Calls under way, and the bound on them.
+    pub(crate) admission: AdmissionMetrics,
     /// Statements and the pools of connections.
     pub database: DatabaseMetrics,
     /// What chunked writes acknowledged.
@@ -54,15 +58,16 @@ impl Metrics {
     /// Calls of anything else are counted as `unknown`.
     pub fn new(service_names: &[&str]) -> Self {
         let (rpc, database, writes) = (RpcMetrics::new(service_names), DatabaseMetrics::new(), WriteMetrics::default());
-        let (cache, state) = (CacheMetrics::default(), State::default());
+        let (admission, cache, state) = (AdmissionMetrics::new(), CacheMetrics::default(), State::default());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(state.clone()));
         registry.register_collector(Box::new(rpc.clone()));
+        registry.register_collector(Box::new(admission.clone()));
         registry.register_collector(Box::new(database.clone()));
         registry.register_collector(Box::new(writes.clone()));
         registry.register_collector(Box::new(cache.clone()));
         registry.register_collector(Box::new(process::ProcessCollector));
-        Self { rpc, database, writes, cache, state, registry: Arc::new(registry) }
+        Self { rpc, admission, database, writes, cache, state, registry: Arc::new(registry) }
     }
 
     /// Says that the process drains.

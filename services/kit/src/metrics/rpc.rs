@@ -89,11 +89,21 @@ impl MethodMetrics {
         }
     }
 
-    /// A call that has begun is over.
-    pub(crate) fn finish(&self, code: Code, took: Duration) {
+    /// A call was turned away before anything was done for it. Its time is not counted: it would make those that were served look fast.
+    pub(crate) fn refuse(&self, code: Code) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        self.count(code);
+    }
+
+    fn count(&self, code: Code) {
         if let Some(handled) = self.handled.get(code as usize) {
             handled.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A call that has begun is over.
+    pub(crate) fn finish(&self, code: Code, took: Duration) {
+        self.count(code);
         self.handling.observe_duration(took);
         if self.is_stream() {
             self.open.fetch_sub(1, Ordering::Relaxed);

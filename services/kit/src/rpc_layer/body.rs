@@ -49,32 +49,37 @@ pub(crate) struct RpcBody {
     /// `None` once the call's status was sent.
     inner: Option<Body>,
     ending: Option<Ending>,
-    call: Call,
+    /// `None` for a call that was never begun.
+    call: Option<Call>,
 }
 
 impl RpcBody {
     pub(super) fn new(inner: Body, call: Call, ending: Ending) -> Self {
-        Self { inner: Some(inner), ending: Some(ending), call }
+        Self { inner: Some(inner), ending: Some(ending), call: Some(call) }
     }
 
     /// No messages; the status stands in the response's headers.
     pub(super) fn finished(call: Call) -> Self {
-        Self { inner: None, ending: None, call }
+        Self { inner: None, ending: None, call: Some(call) }
     }
 
-    fn end(&mut self, status: &Status) -> Frame<Bytes> {
-        self.inner = None;
-        self.ending = None;
-        self.call.finish(status.code());
-        let mut trailers = HeaderMap::new();
-        if status.add_header(&mut trailers).is_err() {
-            // A status that no header can hold: the code has to do.
-            trailers = HeaderMap::new();
-            let _holds = Status::new(status.code(), "").add_header(&mut trailers);
-        }
-        self.call.provenance().add_to(&mut trailers);
-        Frame::trailers(trailers)
+    /// The same for a call that was never begun.
+    pub(super) fn refused() -> Self {
+        Self { inner: None, ending: None, call: None }
     }
+}
+
+/// The trailers of a call that ends with `status`.
+fn trailers(call: &mut Call, status: &Status) -> HeaderMap {
+    call.finish(status.code());
+    let mut trailers = HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        // A status that no header can hold: the code has to do.
+        trailers = HeaderMap::new();
+        let _holds = Status::new(status.code(), "").add_header(&mut trailers);
+    }
+    call.provenance().add_to(&mut trailers);
+    trailers
 }
 
 impl http_body::Body for RpcBody {
@@ -83,26 +88,26 @@ impl http_body::Body for RpcBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        let span = this.call.span().clone();
-        let _in_span = span.enter();
-        let Some(inner) = &mut this.inner else {
+        let (Some(inner), Some(call)) = (&mut this.inner, &mut this.call) else {
             return Poll::Ready(None);
         };
+        let span = call.span().clone();
+        let _in_span = span.enter();
         let status = match catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(context))) {
             Ok(Poll::Ready(Some(Ok(frame)))) => {
                 let mut trailers = match frame.into_trailers() {
                     Ok(trailers) => trailers,
                     Err(frame) => return Poll::Ready(Some(Ok(frame))),
                 };
-                let code = normalise_headers(&mut trailers, this.call.path()).unwrap_or(Code::Unknown);
-                this.call.provenance().add_to(&mut trailers);
-                this.call.finish(code);
+                let code = normalise_headers(&mut trailers, call.path()).unwrap_or(Code::Unknown);
+                call.provenance().add_to(&mut trailers);
+                call.finish(code);
                 this.inner = None;
                 this.ending = None;
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
-            Ok(Poll::Ready(Some(Err(status)))) => normalise_at(status, this.call.path()),
-            Ok(Poll::Ready(None)) if this.call.is_finished() => return Poll::Ready(None),
+            Ok(Poll::Ready(Some(Err(status)))) => normalise_at(status, call.path()),
+            Ok(Poll::Ready(None)) if call.is_finished() => return Poll::Ready(None),
             Ok(Poll::Ready(None)) => unfinished(),
             Ok(Poll::Pending) => match this.ending.as_mut().map(|ending| ending.poll(context)) {
                 Some(Poll::Ready(status)) => status,
@@ -110,11 +115,15 @@ impl http_body::Body for RpcBody {
             },
             Err(payload) => panicked(payload.as_ref()),
         };
-        Poll::Ready(Some(Ok(this.end(&status))))
+        let trailers = trailers(call, &status);
+        this.inner = None;
+        this.ending = None;
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(|inner| self.call.is_finished() && inner.is_end_stream())
+        let finished = self.call.as_ref().is_none_or(Call::is_finished);
+        self.inner.as_ref().is_none_or(|inner| finished && inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -10,6 +10,7 @@ use http::request::Parts;
 use tonic::{Code, Status};
 use tracing::Span;
 
+use super::admission::Permit;
 use super::normalise::{deadline_passed, draining};
 use super::{RpcRows, code_name};
 use crate::consistency::Provenance;
@@ -21,7 +22,7 @@ use crate::metrics::MethodMetrics;
 const REQUEST_ID: &str = "x-request-id";
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// Health and reflection, whose streams hold nothing that a client could lose.
-const INFRASTRUCTURE: &str = "/grpc.";
+pub(super) const INFRASTRUCTURE: &str = "/grpc.";
 
 /// Exists as long as its call. Dropped before [`finish`](Self::finish), the caller went away.
 #[derive(Debug)]
@@ -33,16 +34,18 @@ pub(super) struct Call {
     provenance: Provenance,
     drain: Drain,
     metrics: Arc<MethodMetrics>,
+    /// Leave to run, given back when the call is dropped: after its last byte, or when its caller went away.
+    _permit: Option<Permit>,
     finished: bool,
 }
 
 impl Call {
     pub(super) fn begin(
         request: &Parts,
-        rows: RpcRows,
-        provenance: Provenance,
+        (rows, provenance): (RpcRows, Provenance),
         drain: Drain,
         metrics: Arc<MethodMetrics>,
+        permit: Option<Permit>,
     ) -> Self {
         metrics.start();
         let span = tracing::info_span!(
@@ -55,7 +58,7 @@ impl Call {
             rows = tracing::field::Empty,
         );
         let (uri, started) = (request.uri.clone(), Instant::now());
-        Self { span, uri, started, rows, provenance, drain, metrics, finished: false }
+        Self { span, uri, started, rows, provenance, drain, metrics, _permit: permit, finished: false }
     }
 
     pub(super) fn span(&self) -> &Span {

@@ -128,6 +128,6 @@ fn with_reason(code: Code, reason: ErrorReason, message: impl Into<String>) -> S
     Status::with_error_details(code, message, details(reason))
 }
 
-fn details(reason: ErrorReason) -> ErrorDetails {
+pub(super) fn details(reason: ErrorReason) -> ErrorDetails {
     ErrorDetails::with_error_info(reason_name(reason), ERROR_DOMAIN, HashMap::new())
 }

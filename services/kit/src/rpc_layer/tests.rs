@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 use tracing_subscriber::EnvFilter;
 
 use super::*;
-use crate::metrics::Metrics;
+use crate::config::Configuration as _;
 use crate::server::odd_service::{OddService, Process, call, read_to_end};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -24,6 +24,11 @@ fn reason(status: &Status) -> String {
     info.reason
 }
 
+fn layer(drain: Drain) -> RpcLayer {
+    let config = ServiceConfig::for_database("postgres://nobody@localhost/nothing").unwrap();
+    RpcLayer::new(drain, &config, &Metrics::default())
+}
+
 /// One call through the layer, without a network.
 async fn through(drain: &Drain, path: &str, headers: &[(&'static str, &str)]) -> (usize, HeaderMap) {
     let mut request = Request::post(path).header("content-type", "application/grpc");
@@ -31,7 +36,7 @@ async fn through(drain: &Drain, path: &str, headers: &[(&'static str, &str)]) ->
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).unwrap();
-    let service = RpcLayer::new(drain.clone(), &Metrics::default()).layer(Routes::new(OddService::new().0));
+    let service = layer(drain.clone()).layer(Routes::new(OddService::new().0));
     let response = service.oneshot(request).await.unwrap();
     let (parts, mut body) = response.into_parts();
     let mut frames = 0;
@@ -74,6 +79,22 @@ async fn a_panic_is_an_error_and_never_a_clean_end() {
         assert!(!format!("{status:?}").contains("secret"));
     }
     assert_eq!(read_to_end(process.call("Count").await).await.1.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_call_that_panics_gives_its_place_back() {
+    let process = Process::start().await;
+    let channel = process.channel().await;
+    // More than may be under way at one time.
+    for round in 0..100 {
+        let method = ["/test.Odd/Panic", "/test.Odd/PanicLate"][round % 2];
+        assert_eq!(
+            read_to_end(call(channel.clone(), method, "").await).await.1.code(),
+            Code::Internal,
+            "round {round}"
+        );
+    }
+    assert_eq!(read_to_end(call(channel, "/test.Odd/Count", "").await).await.1.code(), Code::Ok);
 }
 
 #[tokio::test]
@@ -129,7 +150,7 @@ async fn the_deadlines_status_is_the_layers_on_the_wire() {
     let (mut client, connection) = h2::client::handshake(connection).await.unwrap();
     let driver = tokio::spawn(connection);
     let mut calls = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..50 {
         let request = Request::post(format!("http://{}/test.Odd/Hang", process.address));
         let request =
             request.header("content-type", "application/grpc").header("grpc-timeout", "50m").body(()).unwrap();
@@ -218,7 +239,7 @@ async fn each_call_is_one_sentence_at_its_end() {
 
     // A stream is measured at its end: nothing is said while it runs, and a caller that leaves has cancelled.
     let request = Request::post("/test.Odd/Endless").body(Body::empty()).unwrap();
-    let service = RpcLayer::new(drain, &Metrics::default()).layer(Routes::new(OddService::new().0));
+    let service = layer(drain).layer(Routes::new(OddService::new().0));
     let mut response = service.oneshot(request).await.unwrap();
     poll_fn(|context| Pin::new(response.body_mut()).poll_frame(context)).await.unwrap().unwrap();
     assert!(lines.take().is_empty());

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use orrery_kit::config::{Limits, LogFormat, ServerConfig, Span, StreamConfig, TelemetryConfig};
+use orrery_kit::config::{Limits, LogFormat, OverloadConfig, ServerConfig, Span, StreamConfig, TelemetryConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::services::Services;
@@ -66,6 +66,8 @@ pub struct Options {
     limits: Limits,
     #[command(flatten)]
     stream: StreamConfig,
+    #[command(flatten)]
+    overload: OverloadConfig,
     #[command(flatten)]
     server: ServerConfig,
 }

@@ -141,6 +141,7 @@ impl Services {
             };
             config.limits = options.limits;
             config.stream = options.stream;
+            config.overload = options.overload;
             config.server = options.server;
             config.validate()?;
             let start = Start { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };

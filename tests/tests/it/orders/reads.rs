@@ -274,7 +274,8 @@ async fn many_callers_at_once_get_what_each_asked_for() {
     for number in large.clone() {
         large_order(&mut operator, number, 22_000).await;
     }
-    let server = OrdersServer::start(&database).await;
+    let server =
+        OrdersServer::start_with(&database, |config| config.service.overload.max_concurrent_calls = Some(750)).await;
     // Every sixth uid or so has no order, and each is asked for three times; the large ones once among them.
     let calls = (0..750).map(|at| {
         let mut client = server.client();
