@@ -15,6 +15,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::config::ByteSize;
+use crate::error::RETRY_DELAY;
 
 /// When a caller that was turned away should come again: long enough for another process to be found.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -107,9 +108,7 @@ pub(super) fn deadline_passed() -> Status {
 
 /// The status of a call that a drain turns away or ends.
 pub(super) fn draining() -> Status {
-    let mut details = details(ErrorReason::Draining);
-    details.set_retry_info(Some(RETRY_AFTER));
-    Status::with_error_details(Code::Unavailable, "this process is shutting down; another one serves the call", details)
+    with_reason(Code::Unavailable, ErrorReason::Draining, "this process is shutting down; another one serves the call")
 }
 
 /// The status of a call whose handler panicked. What it said goes to the log, not to the caller.
@@ -129,5 +128,11 @@ fn with_reason(code: Code, reason: ErrorReason, message: impl Into<String>) -> S
 }
 
 pub(super) fn details(reason: ErrorReason) -> ErrorDetails {
-    ErrorDetails::with_error_info(reason_name(reason), ERROR_DOMAIN, HashMap::new())
+    let mut details = ErrorDetails::with_error_info(reason_name(reason), ERROR_DOMAIN, HashMap::new());
+    match reason {
+        ErrorReason::Draining => details.set_retry_info(Some(RETRY_AFTER)),
+        ErrorReason::DeadlineExceeded => details.set_retry_info(Some(RETRY_DELAY)),
+        _ => &mut details,
+    };
+    details
 }
