@@ -1,7 +1,13 @@
 //! The end of a process, step by step: it begins, running calls finish, what still runs is cut off.
 
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
+
+/// How long what a stream waits for may keep a drain waiting.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Tells a call that the process wants to end. The server's outermost layer puts one into the extensions of every request; a
 /// handler whose stream can be long takes it with [`Draining::of`] and ends the stream with UNAVAILABLE, reason DRAINING and a
@@ -23,6 +29,16 @@ impl Draining {
     /// Resolves when it begins.
     pub async fn begun(&self) {
         self.0.cancelled().await;
+    }
+
+    /// What `work` brings; `None` when the drain has begun and half a second later there is nothing yet. The work goes on then.
+    pub async fn or_done<T>(&self, work: &mut JoinHandle<T>) -> Option<Result<T, JoinError>> {
+        tokio::select! {
+            biased;
+            done = &mut *work => return Some(done),
+            () = self.begun() => {}
+        }
+        tokio::time::timeout(PATIENCE, work).await.ok()
     }
 }
 

@@ -7,6 +7,7 @@ mod cancellation;
 mod copy_out;
 mod dbmate;
 mod decimal;
+mod draining;
 mod faults;
 mod filters;
 mod foreign_rows;

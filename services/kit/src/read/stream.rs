@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::Stream;
 use orrery_proto::wire::Encoded;
 use tonic::Status;
@@ -59,9 +60,17 @@ pub async fn stream(
     let context = context.clone();
     let scan = Arc::new(scan);
     Ok(async_stream::try_stream! {
-        let mut next = read_ahead(&scan, cursor, rows, deadline);
+        let mut next = read_ahead(&scan, cursor.clone(), rows, deadline);
         loop {
-            let (page, passed) = next.await.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
+            let Some(read) = call.draining.or_done(&mut next).await else {
+                // Whatever holds the page up: the caller goes on from here, elsewhere.
+                next.abort();
+                let tail = token.seal(&context, &cursor, deadline).await?;
+                yield Encoded { rows: 0, body: Bytes::new(), tail };
+                Err(Error::Draining)?;
+                return;
+            };
+            let (page, passed) = read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
             cursor = passed;
             let end = page.end;
             if end {

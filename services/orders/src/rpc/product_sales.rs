@@ -49,12 +49,21 @@ pub(super) async fn stream(
             // A stretch may take long, or many may bring nothing; meanwhile the caller hears where the stream is.
             let (Step { rows, end }, passed) = loop {
                 let left = interval.saturating_sub(silent_since.elapsed());
-                if let Ok(read) = tokio::time::timeout(left, &mut reading).await {
+                let read = tokio::time::timeout(left, call.draining.or_done(&mut reading)).await;
+                if let Ok(Some(read)) = read {
                     break read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
                 }
                 yield page(&context, &scope, &[], &cursor, call.deadline).await?;
+                if call.draining.has_begun() {
+                    reading.abort();
+                    Err(Error::Draining)?;
+                }
                 silent_since = Instant::now();
             };
+            if rows.is_empty() && !end && call.draining.has_begun() {
+                yield page(&context, &scope, &[], &passed, call.deadline).await?;
+                Err(Error::Draining)?;
+            }
             let mut rest = rows.as_slice();
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(fitting(rest, max_rows, context.stream.page_bytes));
@@ -66,12 +75,12 @@ pub(super) async fn stream(
                 call.rows.add(now.len() as u64);
                 yield page(&context, &scope, now, &reached, call.deadline).await?;
                 silent_since = Instant::now();
+                if call.draining.has_begun() && !(end && rest.is_empty()) {
+                    Err(Error::Draining)?;
+                }
             }
             if end {
                 return;
-            }
-            if call.draining.has_begun() {
-                Err(Error::Draining)?;
             }
             cursor = passed;
         }

@@ -28,6 +28,7 @@ mod postgres;
 mod process;
 mod products;
 mod programs;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 mod refusal;
 mod route;

@@ -1,7 +1,7 @@
 //! The orders service for tests, in this process or as a process, and orders for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use orrery::cluster::Role;
@@ -88,8 +88,14 @@ pub(crate) struct OrdersProcess(ServiceProcess);
 impl OrdersProcess {
     /// Runs it on `database`, as the slice's own role, and waits until it is healthy.
     pub(crate) async fn spawn(database: &TestDatabase) -> Self {
+        Self::spawn_with(database, &[]).await
+    }
+
+    /// As [`spawn`](Self::spawn), with more flags.
+    pub(crate) async fn spawn_with(database: &TestDatabase, arguments: &[&str]) -> Self {
         let (url, name) = (database.url(Role::Orders), orrery_orders::SERVICE_NAMES[0]);
-        Self(ServiceProcess::spawn("orrery-orders", name, url, &["--catalog=127.0.0.1:1"]).await)
+        let arguments = [&["--catalog=127.0.0.1:1"], arguments].concat();
+        Self(ServiceProcess::spawn("orrery-orders", name, url, &arguments).await)
     }
 
     /// A client on a connection of its own.
@@ -103,6 +109,12 @@ impl Deref for OrdersProcess {
 
     fn deref(&self) -> &ServiceProcess {
         &self.0
+    }
+}
+
+impl DerefMut for OrdersProcess {
+    fn deref_mut(&mut self) -> &mut ServiceProcess {
+        &mut self.0
     }
 }
 

@@ -4,7 +4,10 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::net::TcpListener;
 
 use super::program;
@@ -50,9 +53,36 @@ impl ServiceProcess {
         self.child.wait().unwrap();
     }
 
+    /// Asks it to end, with SIGTERM.
+    pub(crate) fn terminate(&self) {
+        kill(Pid::from_raw(self.pid().cast_signed()), Signal::SIGTERM).unwrap();
+    }
+
+    /// Waits until it has ended, for so long at most, and returns the code that it exited with; none if a signal ended it.
+    pub(crate) async fn ended(&mut self, bound: Duration) -> Option<i32> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begun.elapsed() < bound, "{} still runs {bound:?} later", self.program);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Runs it again at the same address, killing it first if it still runs, and waits until it is healthy.
     pub(crate) async fn restart(&mut self) {
         self.kill();
+        self.start().await;
+    }
+
+    /// Runs it again at the same address after it has ended, and waits until it is healthy.
+    pub(crate) async fn start(&mut self) {
         self.child = run(self.program, self.address, &self.url, &self.arguments, &self.log);
         until_healthy(&channel(self.address), self.name).await;
     }
@@ -70,7 +100,7 @@ impl Drop for ServiceProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("{} logged:\n{}", self.program, std::fs::read_to_string(&self.log).unwrap_or_default());
+            eprintln!("{} logged:\n{}", self.program, self.log());
         }
         let _ = std::fs::remove_file(&self.log);
     }

@@ -22,6 +22,7 @@ mod row_errors;
 mod sessions;
 pub(crate) mod stream;
 mod unchanged;
+pub(crate) mod workload;
 
 use orrery_kit::config::ServiceConfig;
 use sqlx::{AssertSqlSafe, PgPool};

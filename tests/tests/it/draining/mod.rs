@@ -1,0 +1,8 @@
+//! The end of a process that others depend on: what it tells them, how long it takes, and that a rolling restart loses and repeats
+//! nothing.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod rolling;
+mod signal;
+mod streams;

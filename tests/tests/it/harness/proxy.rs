@@ -1,0 +1,118 @@
+//! nginx and HAProxy in front of two replicas, with the very files of `deploy/examples/`.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProxyKind {
+    Nginx,
+    Haproxy,
+}
+
+/// A proxy as a process. Dropping it ends it; its log is printed if the test failed.
+pub(crate) struct Proxy {
+    child: Child,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Proxy {
+    /// Starts a proxy on a free port and waits until it listens.
+    pub(crate) async fn start(kind: ProxyKind, replicas: [SocketAddr; 2]) -> Self {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
+        let folder = tempfile::Builder::new().prefix("orrery-proxy-").tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let example = match kind {
+            ProxyKind::Nginx => "nginx.conf",
+            ProxyKind::Haproxy => "haproxy.cfg",
+        };
+        let mut config = std::fs::read_to_string(examples().join(example)).unwrap();
+        for (example, here) in [
+            ("0.0.0.0:50050", address.to_string()),
+            ("10.0.0.11:50051", replicas[0].to_string()),
+            ("10.0.0.12:50051", replicas[1].to_string()),
+        ] {
+            assert_eq!(config.matches(example).count(), 1, "{example} stands in the example once");
+            config = config.replace(example, &here);
+        }
+        let mut command = match kind {
+            ProxyKind::Nginx => {
+                // Where nginx keeps what does not fit its memory belongs to root unless told otherwise.
+                let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                    .map(|name| format!("{name}_temp_path {};", at(name).display()));
+                config = config.replacen("http {", &format!("http {{ {}", folders.concat()), 1);
+                let mut command = Command::new(installed("nginx", "nginx-light"));
+                command.arg("-p").arg(folder.path()).arg("-c").arg(at(example)).arg("-g");
+                command.arg(format!("daemon off; pid {};", at("pid").display()));
+                command
+            }
+            ProxyKind::Haproxy => {
+                let mut command = Command::new(installed("haproxy", "haproxy"));
+                command.arg("-db").arg("-f").arg(at(example));
+                command
+            }
+        };
+        std::fs::write(at(example), config).unwrap();
+        let log = File::create(at("log")).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let mut proxy = Self { child: command.spawn().unwrap(), address, folder };
+        proxy.until_it_listens().await;
+        proxy
+    }
+
+    /// Where callers reach it.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    async fn until_it_listens(&mut self) {
+        let begun = Instant::now();
+        while TcpStream::connect(self.address).await.is_err() {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "the proxy does not start: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // SIGTERM, so that nginx takes its workers with it.
+        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the proxy logged:\n{}", self.log());
+        }
+    }
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples")
+}
+
+/// The path of an installed program; fails and says what to install where there is none.
+pub(crate) fn installed(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
+    let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
+    found.unwrap_or_else(|| unreachable!("{name} is not installed; on Debian: apt-get install {package}"))
+}
