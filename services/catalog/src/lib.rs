@@ -8,7 +8,7 @@ pub mod store;
 
 use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::context::Context;
-use orrery_kit::db::Database;
+use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
 use orrery_kit::server;
 use orrery_proto::catalog::v1::server::CatalogServiceServer;
@@ -38,13 +38,14 @@ pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: Cancell
     store::check();
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&config.database, &config.limits, &metrics)?;
-    let context = Context::new(database.clone(), SCHEMA, config.stream, metrics.clone());
-    let service = CatalogServiceServer::new(rpc::Catalog::new(context))
+    let replica = Replica::of(&config, &metrics)?;
+    let context = Context::new(database.clone(), SCHEMA, config.stream, metrics.clone()).with_replica(replica);
+    let service = CatalogServiceServer::new(rpc::Catalog::new(context.clone()))
         .max_decoding_message_size(config.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
     let served =
         server::serve(&config, &metrics, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
-    database.close().await;
+    context.close().await;
     served
 }

@@ -10,6 +10,7 @@ mod database_url;
 mod limits;
 mod listen;
 mod overload;
+mod replica;
 mod server;
 mod service_address;
 mod stream;
@@ -29,6 +30,7 @@ pub use self::database_url::DatabaseUrl;
 pub use self::limits::Limits;
 pub use self::listen::ListenConfig;
 pub use self::overload::OverloadConfig;
+pub use self::replica::ReplicaConfig;
 pub use self::server::ServerConfig;
 pub use self::service_address::ServiceAddress;
 pub use self::stream::StreamConfig;
@@ -47,6 +49,9 @@ pub struct ServiceConfig {
     /// The database and the pool of connections to it.
     #[command(flatten)]
     pub database: DatabaseConfig,
+    /// The replica that reads may come from.
+    #[command(flatten)]
+    pub replica: ReplicaConfig,
     /// What no statement may exceed.
     #[command(flatten)]
     pub limits: Limits,
@@ -171,6 +176,7 @@ impl Configuration for ServiceConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         self.listen.check(self.listen.address)?;
         self.database.validate()?;
+        self.replica.validate()?;
         self.limits.validate()?;
         self.stream.validate(&self.limits)?;
         self.overload.validate()?;

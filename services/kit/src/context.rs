@@ -7,8 +7,8 @@ use orrery_proto::wire::Encoded;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::StreamConfig;
-use crate::consistency::{Consistency, Provenance};
-use crate::db::Database;
+use crate::consistency::{Consistency, Provenance, ServedBy};
+use crate::db::{Database, Replica};
 use crate::deadline::Deadline;
 use crate::drain::Draining;
 use crate::error::Error;
@@ -22,6 +22,8 @@ use crate::rpc_layer::{RpcRows, normalise};
 pub struct Context {
     /// The slice's database.
     pub database: Database,
+    /// A replica of it, for reads that need not be the freshest.
+    pub replica: Option<Replica>,
     /// The slice's schema.
     pub schema: &'static str,
     /// What seals page tokens.
@@ -37,7 +39,14 @@ pub struct Context {
 impl Context {
     /// A context of the slice `schema`.
     pub fn new(database: Database, schema: &'static str, stream: StreamConfig, metrics: Metrics) -> Self {
-        Self { tokens: TokenKeys::new(database.clone(), schema), database, schema, stream, metrics, foreign: None }
+        let tokens = TokenKeys::new(database.clone(), schema);
+        Self { tokens, database, replica: None, schema, stream, metrics, foreign: None }
+    }
+
+    /// The same, with a replica for reads that need not be the freshest.
+    #[must_use]
+    pub fn with_replica(self, replica: Option<Replica>) -> Self {
+        Self { replica, ..self }
     }
 
     /// The same, with what knows whether rows of another slice exist.
@@ -47,8 +56,26 @@ impl Context {
     }
 
     /// The same for a call that only reads, as fresh as its caller demands.
-    pub fn for_reads(&self, _call: &Call) -> Cow<'_, Self> {
-        Cow::Borrowed(self)
+    pub fn for_reads(&self, call: &Call) -> Cow<'_, Self> {
+        match (call.consistency, &self.replica) {
+            (Consistency::Strong, _) => Cow::Borrowed(self),
+            (Consistency::Eventual { .. }, None) => {
+                call.provenance.served_by(ServedBy::Primary);
+                Cow::Borrowed(self)
+            }
+            (Consistency::Eventual { min_lsn }, Some(replica)) => {
+                let database = self.database.reading(replica, min_lsn, call.provenance.clone());
+                Cow::Owned(Self { database, ..self.clone() })
+            }
+        }
+    }
+
+    /// Closes the connections of the database and of the replica.
+    pub async fn close(&self) {
+        self.database.close().await;
+        if let Some(replica) = &self.replica {
+            replica.close().await;
+        }
     }
 
     /// The same for a call that writes: its commits are noted in the call's answer.

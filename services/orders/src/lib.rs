@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
-use orrery_kit::db::Database;
+use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
 use orrery_kit::server;
 use orrery_proto::orders::v1::server::OrdersServiceServer;
@@ -53,13 +53,16 @@ pub async fn run(
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&settings.database, &settings.limits, &metrics)?;
     let catalog = Arc::new(catalog::Catalog::new(&config.catalog));
-    let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone()).with_foreign(catalog);
-    let service = OrdersServiceServer::new(rpc::Orders::new(context))
+    let replica = Replica::of(settings, &metrics)?;
+    let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone())
+        .with_replica(replica)
+        .with_foreign(catalog);
+    let service = OrdersServiceServer::new(rpc::Orders::new(context.clone()))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
     let served =
         server::serve(settings, &metrics, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
-    database.close().await;
+    context.close().await;
     served
 }

@@ -28,6 +28,7 @@ mod overload;
 mod plans;
 mod point_reads;
 mod read_masks;
+mod replica;
 mod single_writes;
 mod slices;
 mod slow_readers;

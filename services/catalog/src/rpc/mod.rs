@@ -30,7 +30,7 @@ pub struct Catalog {
 impl Catalog {
     /// The service on a database.
     pub fn new(context: Context) -> Self {
-        let products = Loader::new(context.database.clone(), &PRODUCT, PRODUCT_UID);
+        let products = Loader::new(&context, &PRODUCT, PRODUCT_UID);
         Self { context, products }
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn get(
     let context = &context.for_reads(&call);
     let request = request.into_inner();
     let product = if request.read_mask.is_none() {
-        products.get(&request.uid, call.deadline).await?
+        products.get(context, &request.uid, call.deadline).await?
     } else {
         let selection = Selection::new(&PRODUCT, &mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?);
         point::get(&context.database, &PRODUCT, &selection, PRODUCT_UID, &request.uid, call.deadline).await?

@@ -58,8 +58,10 @@ fn no_message_holds_the_password() {
 
     // The help shows what the environment holds.
     let command = ServiceConfig::command(BINARY);
-    let url = command.get_arguments().find(|argument| argument.get_id() == "database_url").unwrap();
-    assert!(url.is_hide_env_values_set());
+    for name in ["database_url", "database_replica_url"] {
+        let url = command.get_arguments().find(|argument| argument.get_id() == name).unwrap();
+        assert!(url.is_hide_env_values_set(), "{name}");
+    }
 
     for url in ["mysql://me:hunter2@x/y", "postgres://me:hunter2@host:port/y", "hunter2", "postgres://me@[hunter2]/x"] {
         let refused = ServiceConfig::for_database(url).unwrap_err();
@@ -67,6 +69,8 @@ fn no_message_holds_the_password() {
         assert!(!format!("{refused} {refused:?}").contains(SECRET), "{refused}");
         let printed = ServiceConfig::from_arguments(BINARY, ["x", "--database-url", url]).unwrap_err().to_string();
         assert!(!printed.contains(SECRET), "{printed}");
+        let refused = parse(&["--database-replica-url", url]).unwrap_err().to_string();
+        assert!(refused.contains("--database-replica-url") && !refused.contains(SECRET), "{refused}");
     }
 }
 
@@ -87,6 +91,7 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
         (&["--database-pool-min=9", "--database-pool-max=8"][..], "database-pool-min"),
         (&["--database-pool-min=0", "--database-pool-max=0"], "database-pool-max"),
         (&["--database-acquire-timeout=0s"], "database-acquire-timeout"),
+        (&["--database-replica-wait=0s"], "database-replica-wait"),
         (&["--database-keepalive=999ms"], "database-keepalive"),
         (&["--database-tcp-user-timeout=600h"], "database-tcp-user-timeout"),
         (&["--page-bytes=2MiB", "--max-result-bytes=1MiB"], "page-bytes"),

@@ -4,6 +4,7 @@
 
 pub mod array;
 mod copy;
+mod replica;
 mod session;
 mod socket;
 pub mod sql;
@@ -18,8 +19,10 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Connection as _, PgPool, Postgres, Row as _};
 
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
+pub use replica::Replica;
 pub use transaction::{Ending, Transaction};
 
+use self::replica::Reading;
 use self::session::Session;
 use self::socket::{Endpoint, Tuning};
 use crate::config::{DatabaseConfig, Limits};
@@ -48,6 +51,8 @@ pub struct Database {
     answers: Arc<AtomicUsize>,
     /// Where the ends of transactions are noted; nowhere if `None`.
     provenance: Option<Provenance>,
+    /// What one call reads, which may come from a replica; nothing does if `None`.
+    reading: Option<Arc<Reading>>,
 }
 
 /// One statement with its parameters.
@@ -89,6 +94,16 @@ impl Database {
     /// # Errors
     /// The URL is not one of Postgres.
     pub fn new(config: &DatabaseConfig, limits: &Limits, metrics: &Metrics) -> Result<Self, sqlx::Error> {
+        Self::named("primary", config, limits, metrics)
+    }
+
+    /// As [`new`](Self::new); `metrics` shows the pool under this name.
+    fn named(
+        name: &'static str,
+        config: &DatabaseConfig,
+        limits: &Limits,
+        metrics: &Metrics,
+    ) -> Result<Self, sqlx::Error> {
         let tuning = Tuning::of(config);
         let session = Session::new(config.database_pooler);
         let options = config.database_url.expose().parse::<PgConnectOptions>()?;
@@ -118,9 +133,9 @@ impl Database {
             .acquire_timeout(PING_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        let waits = metrics.database.pool("primary", &pool);
-        let (metrics, answers) = (metrics.database.clone(), Arc::default());
-        Ok(Self { pool, probe, session, limits: Arc::new(*limits), waits, metrics, answers, provenance: None })
+        let waits = metrics.database.pool(name, &pool);
+        let (metrics, answers, limits) = (metrics.database.clone(), Arc::default(), Arc::new(*limits));
+        Ok(Self { pool, probe, session, limits, waits, metrics, answers, provenance: None, reading: None })
     }
 
     /// The same, for a call: where each of its transactions ended in the write-ahead log is noted in `provenance`.
@@ -183,9 +198,10 @@ impl Database {
                 lease.leave_after_reading();
                 Ok(rows)
             };
-            match within(deadline, work).await {
-                Err(error) if error.is_connection_loss() && attempt < self.attempts() => attempt += 1,
-                outcome => return outcome,
+            match self.unless_replica_fails(within(deadline, work)).await {
+                None => {}
+                Some(Err(error)) if error.is_connection_loss() && attempt < self.attempts() => attempt += 1,
+                Some(outcome) => return outcome,
             }
         }
     }
@@ -207,11 +223,12 @@ impl Database {
     }
 
     async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
-        let connection = match self.pool.try_acquire() {
+        let database = self.serving(deadline).await;
+        let connection = match database.pool.try_acquire() {
             Some(idle) => idle,
-            None => self.wait_for_connection(deadline).await?,
+            None => database.wait_for_connection(deadline).await?,
         };
-        Ok(Lease::new(connection, self.session, &self.metrics))
+        Ok(Lease::new(connection, database.session, &database.metrics))
     }
 
     /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.

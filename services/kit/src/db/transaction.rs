@@ -194,7 +194,7 @@ impl Database {
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
     {
-        let database = self.clone();
+        let database = self.primary();
         let task = tokio::spawn(async move {
             let bound = deadline.bound(database.limits.transaction_timeout);
             // From here on, the wait for a connection included: a server that answers nothing ends nothing by itself.
@@ -228,6 +228,7 @@ impl Database {
         let mut attempt = 1;
         loop {
             match self.try_begin(begin, deadline, bound).await {
+                Err(error) if self.leaves_replica(&error) => {}
                 Err(error) if error.is_connection_loss() && attempt < self.attempts() => attempt += 1,
                 outcome => return outcome,
             }

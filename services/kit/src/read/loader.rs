@@ -10,6 +10,7 @@ use orrery_proto::wire::Encoded;
 use tokio::sync::oneshot;
 
 use super::point::{get, put_tuple, with_parts};
+use crate::context::Context;
 use crate::db::array::ArrayParameter;
 use crate::db::{Database, Statement};
 use crate::deadline::Deadline;
@@ -46,9 +47,39 @@ struct State {
     waiting: Vec<(String, oneshot::Sender<Answer>)>,
 }
 
-/// Reads whole resources of one kind by uid. Cheap to clone.
+/// Reads whole resources of one kind by uid: those of a replica apart from those of the primary. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Loader {
+    primary: Lane,
+    replica: Option<Lane>,
+}
+
+impl Loader {
+    /// A loader of a resource whose key is its uid.
+    pub fn new(context: &Context, resource: &'static Resource, kind: UidKind) -> Self {
+        let lane = |database: &Database| Lane::new(database.clone(), resource, kind);
+        let replica = context.replica.as_ref().map(|replica| lane(replica.database()));
+        Self { primary: lane(&context.database), replica }
+    }
+
+    /// One resource, from where the reads of `context` come from.
+    ///
+    /// # Errors
+    /// As [`get`].
+    pub async fn get(&self, context: &Context, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
+        if let Some(lane) = &self.replica
+            && context.database.replica(deadline).await.is_some()
+            && let Some(outcome) = context.database.unless_replica_fails(lane.get(uid, deadline)).await
+        {
+            return outcome;
+        }
+        self.primary.get(uid, deadline).await
+    }
+}
+
+/// The point reads of one database.
+#[derive(Clone, Debug)]
+struct Lane {
     database: Database,
     resource: &'static Resource,
     kind: UidKind,
@@ -57,20 +88,15 @@ pub struct Loader {
     state: Arc<Mutex<State>>,
 }
 
-impl Loader {
-    /// A loader of a resource whose key is its uid.
-    pub fn new(database: Database, resource: &'static Resource, kind: UidKind) -> Self {
+impl Lane {
+    fn new(database: Database, resource: &'static Resource, kind: UidKind) -> Self {
         let selection = Selection::whole(resource);
         let table = resource.description.table;
         let sql = format!("select {} from {table} as t where t.uid = any ($1)", selection.sql).into();
         Self { database, resource, kind, selection: Arc::new(selection), sql, state: Arc::default() }
     }
 
-    /// One resource.
-    ///
-    /// # Errors
-    /// As [`get`].
-    pub async fn get(&self, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
+    async fn get(&self, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
         self.kind.check(uid).map_err(|why| Error::invalid("uid", why))?;
         let mut answer = self.enqueue(uid);
         let mut early = false;
@@ -102,8 +128,8 @@ impl Loader {
         state.waiting.push((uid.to_owned(), sender));
         if state.running < MAX_RUNNING {
             state.running += 1;
-            let loader = self.clone();
-            tokio::spawn(async move { loader.run().await });
+            let lane = self.clone();
+            tokio::spawn(async move { lane.run().await });
         }
         receiver
     }

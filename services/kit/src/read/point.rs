@@ -95,6 +95,17 @@ pub(super) async fn with_parts(
     timeout: Duration,
     deadline: Deadline,
 ) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
+    database.read(|| read_with_parts(database, resource, selection, uids, timeout, deadline)).await
+}
+
+async fn read_with_parts(
+    database: &Database,
+    resource: &'static Resource,
+    selection: &Selection,
+    uids: &[&str],
+    timeout: Duration,
+    deadline: Deadline,
+) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
     let table = resource.description.table;
     let whose = literal_array(uids);
     let select = format!("select {} from {table} as t where t.uid = any({whose}) order by t.uid", selection.sql);

@@ -135,6 +135,15 @@ impl Scan {
     /// # Errors
     /// [`Error::RowTooLarge`] if the next row alone exceeds what the database returns; else what the database says.
     pub async fn page(&self, cursor: &mut Cursor, max_rows: usize, deadline: Deadline) -> Result<Page, Error> {
+        let before = cursor.clone();
+        if let Some(outcome) = self.database.unless_replica_fails(self.read_page(cursor, max_rows, deadline)).await {
+            return outcome;
+        }
+        *cursor = before;
+        Box::pin(self.read_page(cursor, max_rows, deadline)).await
+    }
+
+    async fn read_page(&self, cursor: &mut Cursor, max_rows: usize, deadline: Deadline) -> Result<Page, Error> {
         let started = Instant::now();
         let mut page = Page::default();
         let mut broken = 0;

@@ -36,7 +36,7 @@ pub struct Orders {
 impl Orders {
     /// The service on a database, which its context may ask about products.
     pub fn new(context: Context) -> Self {
-        let orders = Loader::new(context.database.clone(), &ORDER, ORDER_UID);
+        let orders = Loader::new(&context, &ORDER, ORDER_UID);
         Self { context, orders }
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn get(
     let request = request.into_inner();
     let view = view(request.view, View::Full)?;
     let order = if request.read_mask.is_none() && view == View::Full {
-        orders.get(&request.uid, call.deadline).await?
+        orders.get(context, &request.uid, call.deadline).await?
     } else {
         let selection = Selection::new(&ORDER, &mask(&ORDER, request.read_mask.as_ref(), view)?);
         point::get(&context.database, &ORDER, &selection, ORDER_UID, &request.uid, call.deadline).await?

@@ -97,7 +97,13 @@ async fn read(
     if deadline.expired() {
         return Err(Error::DeadlineExceeded);
     }
-    let step = step(&context.database, context.stream, &period, &mut cursor, deadline).await?;
+    let (database, before) = (&context.database, cursor.clone());
+    let read = step(database, context.stream, &period, &mut cursor, deadline);
+    if let Some(outcome) = database.unless_replica_fails(read).await {
+        return Ok((outcome?, cursor));
+    }
+    cursor = before;
+    let step = step(database, context.stream, &period, &mut cursor, deadline).await?;
     Ok((step, cursor))
 }
 
@@ -162,7 +168,9 @@ async fn period(context: &Context, request: &StreamProductSalesRequest, deadline
     }
     let time_zone = if request.time_zone.is_empty() { UTC } else { request.time_zone.as_str() };
     let named = time_zone.len() <= MAX_ZONE_BYTES && !time_zone.contains('\0');
-    if !named || (time_zone != UTC && !knows_time_zone(&context.database, time_zone, deadline).await?) {
+    let database = &context.database;
+    let known = || knows_time_zone(database, time_zone, deadline);
+    if !named || (time_zone != UTC && !database.read(known).await?) {
         let why = "must be the name of a time zone in the IANA database, such as \"Europe/London\"";
         return Err(Error::invalid("time_zone", why));
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`TestDatabase::create`]: a migrated database of its own for each test, within milliseconds, on one server that all tests share.
 //! - [`Postgres::own`]: a server of its own, for tests that pause it, kill it or start it again.
+//! - [`StandbyServer::of`]: a streaming replica of such a server.
 //! - [`CatalogServer::start`]: the catalog service in this process, and clients of it.
 //! - [`OrdersServer::start`]: the orders service in this process, and clients of it.
 //! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`]: services as processes, which can be killed and started again.
@@ -31,6 +32,7 @@ mod programs;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 mod refusal;
+mod replica;
 mod route;
 mod serving;
 pub(crate) mod values;
@@ -44,3 +46,4 @@ pub(crate) use postgres::Postgres;
 pub(crate) use products::{metric, product, run, seed, timestamp, uid, uids};
 pub(crate) use programs::program;
 pub(crate) use refusal::{assert_invalid, refusal};
+pub(crate) use replica::StandbyServer;

@@ -115,6 +115,16 @@ impl Postgres {
         &self.port
     }
 
+    /// The folder of the server's files.
+    pub(crate) fn home(&self) -> std::path::PathBuf {
+        self.cluster.home()
+    }
+
+    /// The number of the server's first process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.cluster.processes()[0]
+    }
+
     /// Stops the server in an orderly way; sessions end.
     pub(crate) async fn stop(&self) {
         self.cluster.stop(Shutdown::Fast).await;

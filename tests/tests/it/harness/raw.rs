@@ -1,11 +1,14 @@
 //! Calls with bytes in place of messages, for what no generated client would send.
 
+use std::time::Duration;
+
 use bytes::{Buf as _, BufMut as _, Bytes};
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -55,6 +58,50 @@ pub(crate) async fn call(channel: &Channel, path: &str, messages: Vec<Bytes>) ->
         all.push(answer);
     }
     Ok(all)
+}
+
+/// What came back of a call: its messages, or the error that ended it, and the metadata of headers and trailers together.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) messages: Result<Vec<Bytes>, Status>,
+    pub(crate) metadata: MetadataMap,
+}
+
+/// As [`call`], with metadata and perhaps a deadline.
+pub(crate) async fn call_with(
+    channel: &Channel,
+    path: &str,
+    metadata: &[(&'static str, &str)],
+    deadline: Option<Duration>,
+    messages: Vec<Bytes>,
+) -> Answer {
+    let mut client = tonic::client::Grpc::new(channel.clone()).max_decoding_message_size(usize::MAX);
+    client.ready().await.unwrap();
+    let mut request = Request::new(tokio_stream::iter(messages));
+    for (key, value) in metadata {
+        request.metadata_mut().append(*key, value.parse().unwrap());
+    }
+    if let Some(deadline) = deadline {
+        request.set_timeout(deadline);
+    }
+    let path: PathAndQuery = path.parse().unwrap();
+    let response = match client.streaming(request, path, BytesCodec).await {
+        Ok(response) => response,
+        Err(status) => return Answer { metadata: status.metadata().clone(), messages: Err(status) },
+    };
+    let mut metadata = response.metadata().clone().into_headers();
+    let mut answers = response.into_inner();
+    let mut all = Vec::new();
+    let end = loop {
+        match answers.message().await {
+            Ok(Some(answer)) => all.push(answer),
+            Ok(None) => break Ok(answers.trailers().await.unwrap_or_default().unwrap_or_default()),
+            Err(status) => break Err(status),
+        }
+    };
+    let trailers = end.as_ref().map_or_else(|status| status.metadata().clone(), Clone::clone);
+    metadata.extend(trailers.into_headers());
+    Answer { messages: end.map(|_| all), metadata: MetadataMap::from_headers(metadata) }
 }
 
 #[derive(Debug, Clone, Copy)]

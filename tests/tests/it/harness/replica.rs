@@ -1,0 +1,198 @@
+//! A streaming replica for tests: made by `pg_basebackup`, and paused, frozen, killed and started again at will.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use orrery::cluster::Role;
+use sqlx::{Connection as _, PgConnection, query_scalar};
+
+use super::{Postgres, TestDatabase, run};
+
+/// Longer than a server takes to start, and to replay what a test writes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Runs the server until standard input ends, which it does however this process ends.
+const UNTIL_EOF: &str = r#""$@" & read -r _; kill -QUIT $!; wait $!"#;
+
+/// A standby of a server. It ends when it is dropped; its files go with the primary's.
+pub(crate) struct StandbyServer {
+    primary: Postgres,
+    folder: PathBuf,
+    programs: PathBuf,
+    port: u16,
+    shell: Option<Child>,
+}
+
+impl StandbyServer {
+    /// Copies `primary` and follows it.
+    pub(crate) async fn of(primary: &Postgres) -> Self {
+        let programs = fs::read_link(format!("/proc/{}/exe", primary.pid())).unwrap().parent().unwrap().to_owned();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let folder = primary.home().join(format!("standby-{port}"));
+        let mut standby = Self { primary: primary.clone(), folder, programs, port, shell: None };
+        let copied = standby
+            .command(&standby.programs.join("pg_basebackup"))
+            .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync", "--pgdata"])
+            .arg(&standby.folder)
+            .arg("--dbname")
+            .arg(primary.url(Role::Operator, "postgres"))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr));
+        standby.start().await;
+        standby
+    }
+
+    /// The URL of a database on it.
+    pub(crate) fn url(&self, role: Role, database: &TestDatabase) -> String {
+        self.at(&self.primary.url(role, database.name()))
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        PgConnection::connect(&self.at(&self.primary.url(Role::Operator, "postgres"))).await
+    }
+
+    /// A URL of the primary, changed to lead here.
+    fn at(&self, primary: &str) -> String {
+        let there = format!(":{}/", self.primary.port());
+        assert!(primary.contains(&there), "the primary is elsewhere");
+        primary.replace(&there, &format!(":{}/", self.port))
+    }
+
+    /// Starts it, and waits until it can be read from.
+    pub(crate) async fn start(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.folder.with_extension("log")).unwrap();
+        let started = Instant::now();
+        loop {
+            let mut command = self.command(Path::new("/bin/sh"));
+            command.args(["-c", UNTIL_EOF, "sh"]).arg(self.programs.join("postgres")).arg("-D").arg(&self.folder);
+            let port = self.port.to_string();
+            for (name, value) in [
+                ("port", port.as_str()),
+                ("listen_addresses", "127.0.0.1"),
+                ("unix_socket_directories", ""),
+                // Not fewer than the primary's.
+                ("max_connections", "400"),
+                ("shared_buffers", "32MB"),
+                ("fsync", "off"),
+                ("hot_standby", "on"),
+                ("wal_retrieve_retry_interval", "100ms"),
+                ("timezone", "UTC"),
+            ] {
+                command.arg("-c").arg(format!("{name}={value}"));
+            }
+            let output = log.try_clone().unwrap();
+            command.stdin(Stdio::piped()).stdout(output.try_clone().unwrap()).stderr(output);
+            self.shell = Some(command.spawn().unwrap());
+            // A killed one's backends take a moment to notice, and the new one ends until they have.
+            while started.elapsed() < PATIENCE {
+                if let Ok(connection) = self.connect().await {
+                    connection.close().await.unwrap();
+                    return;
+                }
+                if self.pid().is_none_or(|pid| kill(pid, None).is_err()) && started.elapsed() > Duration::from_secs(2) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            self.end();
+            assert!(started.elapsed() < PATIENCE, "the replica does not start; see {}", self.folder.display());
+        }
+    }
+
+    /// Stops replaying: it can be read from and shows nothing new.
+    pub(crate) async fn pause_replay(&self) {
+        let mut connection = self.connect().await.unwrap();
+        run(&mut connection, "select pg_wal_replay_pause()").await;
+        let started = Instant::now();
+        loop {
+            let state: String =
+                query_scalar("select pg_get_wal_replay_pause_state()").fetch_one(&mut connection).await.unwrap();
+            if state == "paused" {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "replay does not pause: {state}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Goes on replaying.
+    pub(crate) async fn resume_replay(&self) {
+        run(&mut self.connect().await.unwrap(), "select pg_wal_replay_resume()").await;
+    }
+
+    /// Waits until it has replayed all that the primary has committed.
+    pub(crate) async fn catch_up(&self) {
+        let mut primary = self.primary.connect().await;
+        let reached: String = query_scalar("select pg_current_wal_lsn()::text").fetch_one(&mut primary).await.unwrap();
+        let mut connection = self.connect().await.unwrap();
+        let started = Instant::now();
+        loop {
+            let there: bool = query_scalar("select pg_last_wal_replay_lsn() >= $1::text::pg_lsn")
+                .bind(&reached)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            if there {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "the replica does not reach {reached}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.end();
+    }
+
+    /// Sends a signal to all its processes; SIGSTOP makes it silent, SIGCONT lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let Some(postmaster) = self.pid() else { return };
+        // The postmaster first, so that it starts no backend after the list was read.
+        let _ = kill(postmaster, if signal == Signal::SIGKILL { Signal::SIGSTOP } else { signal });
+        let children = Command::new("ps").args(["-o", "pid=", "--ppid", &postmaster.to_string()]).output().unwrap();
+        for child in String::from_utf8_lossy(&children.stdout).split_whitespace() {
+            let _ = kill(Pid::from_raw(child.parse().unwrap()), signal);
+        }
+        let _ = kill(postmaster, signal);
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        let file = fs::read_to_string(self.folder.join("postmaster.pid")).ok()?;
+        file.lines().next()?.trim().parse().ok().map(Pid::from_raw)
+    }
+
+    fn end(&mut self) {
+        if let Some(mut shell) = self.shell.take() {
+            drop(shell.stdin.take());
+            let _ = shell.wait();
+        }
+    }
+
+    /// A command that runs as the account that owns the primary's files.
+    fn command(&self, program: &Path) -> Command {
+        let owner = fs::metadata(self.primary.home()).unwrap();
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").current_dir(self.primary.home());
+        command.stdin(Stdio::null()).process_group(0);
+        if nix::unistd::Uid::effective().is_root() {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        command
+    }
+}
+
+impl Drop for StandbyServer {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGCONT);
+        self.end();
+    }
+}

@@ -1,0 +1,126 @@
+//! A replica that is none, is gone, or falls silent: reads come from the primary.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
+use orrery_proto::catalog::v1::{GetProductRequest, StreamProductsRequest};
+use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::{CATALOG, EVENTUAL, Method, PATIENCE, method, until_served_by};
+use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, TestDatabase, seed, uid, uids};
+
+fn get() -> Method {
+    method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: None })
+}
+
+async fn assert_serving(server: &CatalogServer) {
+    let request = HealthCheckRequest { service: CATALOG.to_owned() };
+    let health = HealthClient::new(server.channel()).check(request).await.unwrap().into_inner();
+    assert_eq!(health.status(), ServingStatus::Serving);
+}
+
+/// A standby with these many products, and a server that reads from it, in pages of some rows.
+async fn start(products: usize) -> (Postgres, StandbyServer, TestDatabase, CatalogServer) {
+    let primary = Postgres::own().await;
+    let database = primary.create_database().await;
+    seed(&mut database.connect(Role::Operator).await, products).await;
+    let standby = StandbyServer::of(&primary).await;
+    let url = standby.url(Role::Catalog, &database);
+    let server = CatalogServer::start_with(&database, |config| {
+        config.replica.database_replica_url = Some(url.parse().unwrap());
+        config.stream.page_bytes = 4096;
+    })
+    .await;
+    until_served_by("replica", &server.channel(), &get()).await;
+    (primary, standby, database, server)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_no_standby_is_not_read_from() {
+    let database = TestDatabase::create().await;
+    seed(&mut database.connect(Role::Operator).await, 1).await;
+    let url = database.url(Role::Catalog);
+    let server = CatalogServer::start_with(&database, |config| {
+        config.replica.database_replica_url = Some(url.parse().unwrap());
+    })
+    .await;
+    // Longer than it takes to be asked.
+    for _ in 0..15 {
+        let said = get().call(&server.channel(), &[EVENTUAL]).await;
+        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_replica_is_missed_by_nobody_and_comes_back() {
+    let (_primary, mut standby, _database, server) = start(1).await;
+    standby.kill();
+    for _ in 0..20 {
+        let said = get().call(&server.channel(), &[EVENTUAL]).await;
+        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+    }
+    let said = get().call(&server.channel(), &[EVENTUAL, ("x-min-lsn", "0/1")]).await;
+    assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+    assert_serving(&server).await;
+    standby.start().await;
+    until_served_by("replica", &server.channel(), &get()).await;
+    assert_serving(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_replica_is_given_up_by_reads_under_way() {
+    let (_primary, standby, _database, server) = start(1).await;
+    standby.signal(Signal::SIGSTOP);
+    // By name and with a mask: shared and alone.
+    let mask = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
+    let masked = method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: mask });
+    let stream = method(CATALOG, "StreamProducts", &StreamProductsRequest::default());
+    let channel = server.channel();
+    let (one, two, three) = tokio::time::timeout(PATIENCE, async {
+        let (get, metadata) = (get(), [EVENTUAL]);
+        tokio::join!(get.call(&channel, &metadata), masked.call(&channel, &metadata), stream.call(&channel, &metadata))
+    })
+    .await
+    .unwrap();
+    for said in [one, two, three] {
+        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+    }
+    assert_serving(&server).await;
+    standby.signal(Signal::SIGCONT);
+    until_served_by("replica", &channel, &get()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_replica_is_killed_goes_on_from_the_primary() {
+    const PRODUCTS: usize = 5_000;
+    let (_primary, mut standby, _database, server) = start(PRODUCTS).await;
+    let whole = stream(server.separate_client(), || ()).await;
+    assert_eq!(whole, (uids(PRODUCTS), "replica".to_owned()));
+    let cut = stream(server.separate_client(), || standby.kill()).await;
+    assert_eq!(cut, (uids(PRODUCTS), "primary".to_owned()));
+}
+
+/// The uids of all products, and who sent them; `meanwhile` happens after the first page.
+async fn stream(
+    mut client: CatalogServiceClient<tonic::transport::Channel>,
+    meanwhile: impl FnOnce(),
+) -> (Vec<String>, String) {
+    let mut request = Request::new(StreamProductsRequest { page_size: 20, ..StreamProductsRequest::default() });
+    request.metadata_mut().insert(EVENTUAL.0, EVENTUAL.1.parse().unwrap());
+    let mut pages = client.stream_products(request).await.unwrap().into_inner();
+    let mut all: Vec<String> =
+        pages.message().await.unwrap().unwrap().products.into_iter().map(|product| product.uid).collect();
+    meanwhile();
+    while let Some(page) = pages.message().await.unwrap() {
+        all.extend(page.products.into_iter().map(|product| product.uid));
+    }
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "none comes twice");
+    let trailers = pages.trailers().await.unwrap().unwrap();
+    (all, trailers.get("x-served-by").unwrap().to_str().unwrap().to_owned())
+}

@@ -1,0 +1,83 @@
+//! Reads from a streaming replica, and the positions that writes return for them: a real standby, paused, frozen and killed.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod faults;
+mod metadata;
+mod positions;
+mod reads;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use orrery_kit::lsn::Lsn;
+use prost::Message;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::harness::raw::{Answer, call_with};
+
+const CATALOG: &str = "orrery.catalog.v1.CatalogService";
+const ORDERS: &str = "orrery.orders.v1.OrdersService";
+
+const EVENTUAL: (&str, &str) = ("x-consistency", "eventual");
+
+/// Longer than anything takes that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A method and the message that calls it.
+struct Method {
+    path: String,
+    message: Bytes,
+}
+
+fn method(service: &str, name: &str, message: &impl Message) -> Method {
+    Method { path: format!("/{service}/{name}"), message: message.encode_to_vec().into() }
+}
+
+impl Method {
+    async fn call(&self, channel: &Channel, metadata: &[(&'static str, &str)]) -> Said {
+        call_with(channel, &self.path, metadata, None, vec![self.message.clone()]).await.into()
+    }
+}
+
+/// What a call came to.
+#[derive(Debug)]
+struct Said {
+    messages: Result<Vec<Bytes>, Status>,
+    min_lsn: Option<Lsn>,
+    served_by: Option<String>,
+}
+
+impl From<Answer> for Said {
+    fn from(answer: Answer) -> Self {
+        let text = |key: &str| answer.metadata.get(key).map(|value| value.to_str().unwrap().to_owned());
+        let min_lsn = text("x-min-lsn").map(|lsn| lsn.parse().unwrap());
+        Self { min_lsn, served_by: text("x-served-by"), messages: answer.messages }
+    }
+}
+
+impl Said {
+    fn code(&self) -> Code {
+        self.messages.as_ref().map_or_else(Status::code, |_| Code::Ok)
+    }
+
+    /// Its messages, one after the other, and who served them.
+    #[track_caller]
+    fn read(&self) -> (Vec<u8>, Option<&str>) {
+        (self.messages.as_ref().unwrap().concat(), self.served_by.as_deref())
+    }
+}
+
+/// Calls until the replica serves the call, as it does once it was found to be there.
+async fn until_served_by(who: &str, channel: &Channel, method: &Method) -> Said {
+    let started = Instant::now();
+    loop {
+        let said = method.call(channel, &[EVENTUAL]).await;
+        if said.served_by.as_deref() == Some(who) && said.messages.is_ok() {
+            return said;
+        }
+        assert!(started.elapsed() < PATIENCE, "{} is not served by the {who}: {said:?}", method.path);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
