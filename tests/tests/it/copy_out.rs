@@ -21,6 +21,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A pool of one connection, so that whoever uses it after another gets the same one if it is good.
 fn pool(database: &TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Database {
     let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();
+    config.database.database_pooler = database.pooler_mode();
     config.database.database_pool_min = 0;
     config.database.database_pool_max = 1;
     change(&mut config);

@@ -27,6 +27,7 @@ mod outages;
 mod overload;
 mod plans;
 mod point_reads;
+mod pooler;
 mod read_masks;
 mod replica;
 mod single_writes;

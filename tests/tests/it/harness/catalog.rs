@@ -36,6 +36,7 @@ impl CatalogServer {
     /// As [`start`](Self::start), with settings changed by `change`.
     pub(crate) async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Self {
         let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();
+        config.database.database_pooler = database.pooler_mode();
         config.server.drain_timeout = Duration::from_secs(2);
         change(&mut config);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -91,7 +92,7 @@ impl CatalogProcess {
 
     /// As [`spawn`](Self::spawn), with more flags.
     pub(crate) async fn spawn_with(database: &TestDatabase, arguments: &[&str]) -> Self {
-        Self(ServiceProcess::spawn("orrery-catalog", NAME, database.url(Role::Catalog), arguments).await)
+        Self(ServiceProcess::spawn("orrery-catalog", NAME, (database, Role::Catalog), arguments).await)
     }
 
     /// A client on a connection of its own.

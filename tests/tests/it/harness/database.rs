@@ -1,15 +1,17 @@
 //! A database for one test.
 
 use orrery::cluster::Role;
+use orrery_kit::config::DatabasePooler;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
-use super::Postgres;
 use super::route::{Route, Way};
 use super::wire::{Violation, WireLimits};
+use super::{Pooler, Postgres};
 
 /// A database that one test has for itself. Dropping it drops the database, and disconnects who is still connected. It panics if a
-/// session of a service passed a limit and the test did not [ask](Self::take_violations) for that.
+/// session of a service passed a limit and the test did not [ask](Self::take_violations) for that, or if a service behind a pooler used what
+/// outlives a transaction.
 pub(crate) struct TestDatabase {
     postgres: Postgres,
     name: String,
@@ -17,8 +19,8 @@ pub(crate) struct TestDatabase {
 }
 
 impl TestDatabase {
-    pub(super) fn new(postgres: Postgres, name: String) -> Self {
-        let way = Route::from_environment().open(postgres.port_now());
+    pub(super) async fn new(postgres: Postgres, name: String) -> Self {
+        let way = Route::from_environment().open(&postgres).await;
         Self { postgres, name, way }
     }
 
@@ -30,9 +32,29 @@ impl TestDatabase {
     /// A migrated database on the shared server to which services get by a proxy with these limits, whatever the suite's route is.
     pub(crate) async fn limited(limits: WireLimits) -> Self {
         let mut database = Self::create().await;
-        database.way = Route::Limits.open(database.postgres.port_now());
+        database.way = Route::Limits.open(&database.postgres).await;
         database.set_limits(limits);
         database
+    }
+
+    /// A migrated database on the shared server that services reach through a transaction pooler, whatever the suite's route is.
+    pub(crate) async fn pooled() -> Self {
+        Self::create().await.by(Route::Pooler).await
+    }
+
+    /// The same, which services reach past a pooler where that is the suite's route, because of `reason`.
+    pub(crate) async fn past_pooler(self, reason: &str) -> Self {
+        if self.way.pooler().is_none() {
+            return self;
+        }
+        println!("not through the pooler: {reason}");
+        self.by(Route::Direct).await
+    }
+
+    /// The same, which services reach by `route`.
+    pub(crate) async fn by(mut self, route: Route) -> Self {
+        self.way = route.open(&self.postgres).await;
+        self
     }
 
     /// A database on the shared server that was never migrated.
@@ -55,6 +77,24 @@ impl TestDatabase {
         self.way.url(role, self.postgres.url(role, &self.name))
     }
 
+    /// What a service must be told about the way to it.
+    pub(crate) fn pooler_mode(&self) -> DatabasePooler {
+        if self.way.pooler().is_some() { DatabasePooler::Transaction } else { DatabasePooler::None }
+    }
+
+    /// The pooler on the way. The route must be [`Route::Pooler`], which [`pooled`](Self::pooled) makes sure.
+    pub(crate) fn pooler(&self) -> &Pooler {
+        self.way.pooler().unwrap()
+    }
+
+    /// Where a test itself connects: it holds sessions, which the pooler's do not outlive a transaction.
+    fn session_url(&self, role: Role) -> String {
+        match self.way.pooler() {
+            Some(_) => self.postgres.url(role, &self.name),
+            None => self.url(role),
+        }
+    }
+
     /// Changes the limits of what connects from now on. The route must be that of the limits, which [`limited`](Self::limited) makes sure.
     pub(crate) fn set_limits(&self, limits: WireLimits) {
         self.way.proxy().unwrap().set_limits(limits);
@@ -65,14 +105,14 @@ impl TestDatabase {
         self.way.proxy().map(super::wire::Proxy::take_violations).unwrap_or_default()
     }
 
-    /// A single connection as `role`.
+    /// A single connection as `role`, never through a pooler.
     pub(crate) async fn connect(&self, role: Role) -> PgConnection {
-        PgConnection::connect(&self.url(role)).await.unwrap()
+        PgConnection::connect(&self.session_url(role)).await.unwrap()
     }
 
-    /// A pool of up to five connections as `role`.
+    /// A pool of up to five connections as `role`, never through a pooler.
     pub(crate) async fn pool(&self, role: Role) -> PgPool {
-        PgPoolOptions::new().max_connections(5).connect(&self.url(role)).await.unwrap()
+        PgPoolOptions::new().max_connections(5).connect(&self.session_url(role)).await.unwrap()
     }
 }
 
@@ -90,10 +130,12 @@ impl Drop for TestDatabase {
                 anyhow::Ok(())
             })
         });
+        let refusals = self.way.pooler().map(|pooler| pooler.sessions_missed(self)).unwrap_or_default();
         let violations = self.take_violations();
         if !std::thread::panicking() {
             let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
             assert!(all.is_empty(), "limits were exceeded:\n{}", all.join("\n"));
+            assert!(refusals.is_empty(), "what a transaction pooler does not carry was used:\n{}", refusals.join("\n"));
         }
     }
 }

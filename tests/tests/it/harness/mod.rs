@@ -8,6 +8,7 @@
 //! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`]: services as processes, which can be killed and started again.
 //! - [`route`]: the way from a service to its database; by default through [`wire`], which holds the limits of a managed Postgres against
 //!   it.
+//! - [`TestDatabase::pooled`]: a database that services reach through PgBouncer in transaction mode.
 //! - [`program`]: the path of a built program; [`operator::run`]: `orrery` run to its end.
 //!
 //! Servers end with the test process, however it ends, and take their files with them.
@@ -25,6 +26,7 @@ mod database;
 pub(crate) mod operator;
 mod orders;
 pub(crate) mod plan;
+pub(crate) mod pooler;
 mod postgres;
 mod process;
 mod products;
@@ -42,8 +44,10 @@ pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;
 pub(crate) use orders::{OrdersProcess, OrdersServer, line, order, order_uid, status};
 pub(crate) use orrery::cluster::Role;
+pub(crate) use pooler::Pooler;
 pub(crate) use postgres::Postgres;
 pub(crate) use products::{metric, product, run, seed, timestamp, uid, uids};
 pub(crate) use programs::program;
 pub(crate) use refusal::{assert_invalid, refusal};
 pub(crate) use replica::StandbyServer;
+pub(crate) use route::Route;

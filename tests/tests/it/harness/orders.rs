@@ -36,6 +36,7 @@ impl OrdersServer {
     /// As [`start`](Self::start), with settings changed by `change`.
     pub(crate) async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut OrdersConfig)) -> Self {
         let mut config = OrdersConfig::for_database(&database.url(Role::Orders)).unwrap();
+        config.service.database.database_pooler = database.pooler_mode();
         config.service.server.drain_timeout = Duration::from_secs(2);
         // Nobody listens there.
         config.catalog.address = "127.0.0.1:1".parse().unwrap();
@@ -93,9 +94,9 @@ impl OrdersProcess {
 
     /// As [`spawn`](Self::spawn), with more flags.
     pub(crate) async fn spawn_with(database: &TestDatabase, arguments: &[&str]) -> Self {
-        let (url, name) = (database.url(Role::Orders), orrery_orders::SERVICE_NAMES[0]);
+        let name = orrery_orders::SERVICE_NAMES[0];
         let arguments = [&["--catalog=127.0.0.1:1"], arguments].concat();
-        Self(ServiceProcess::spawn("orrery-orders", name, url, &arguments).await)
+        Self(ServiceProcess::spawn("orrery-orders", name, (database, Role::Orders), &arguments).await)
     }
 
     /// A client on a connection of its own.

@@ -10,7 +10,7 @@ use orrery::migrate::{Folder, Migrator, Patience};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 
-use super::TestDatabase;
+use super::{Pooler, TestDatabase};
 
 const TEMPLATE: &str = "migrated";
 
@@ -22,6 +22,7 @@ pub(crate) struct Postgres {
     cluster: Arc<Cluster>,
     databases: Arc<AtomicU32>,
     port: Arc<AtomicU16>,
+    pooler: Arc<OnceCell<Arc<Pooler>>>,
 }
 
 impl Postgres {
@@ -43,6 +44,8 @@ impl Postgres {
             ("full_page_writes", "off"),
             ("shared_buffers", "64MB"),
             ("max_connections", "400"),
+            // With the SQLSTATE and the database, for `logged`.
+            ("log_line_prefix", "%m [%p] %e %q%u@%d "),
         ];
         let settings = usual.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let folder = tempfile::Builder::new().prefix("orrery-test-").tempdir().unwrap();
@@ -59,7 +62,7 @@ impl Postgres {
         let url = cluster.url(Role::Operator, TEMPLATE);
         Migrator::new(&url, Folder::compiled_in().unwrap(), Patience::default()).up(|_| ()).await.unwrap();
         let port = Arc::new(AtomicU16::new(cluster.port()));
-        Self { cluster: Arc::new(cluster), databases: Arc::default(), port }
+        Self { cluster: Arc::new(cluster), databases: Arc::default(), port, pooler: Arc::default() }
     }
 
     /// A new database, a copy of the migrated template.
@@ -92,7 +95,7 @@ impl Postgres {
         .await
         .unwrap();
         connection.close().await.unwrap();
-        TestDatabase::new(self.clone(), name)
+        TestDatabase::new(self.clone(), name).await
     }
 
     /// A connection of the superuser, to the server's own database.
@@ -123,6 +126,24 @@ impl Postgres {
     /// The number of the server's first process.
     pub(crate) fn pid(&self) -> u32 {
         self.cluster.processes()[0]
+    }
+
+    /// PgBouncer in front of it, started when it is first asked for.
+    pub(super) async fn pooler(&self) -> Arc<Pooler> {
+        let pooler = self.pooler.get_or_init(async || Arc::new(Pooler::start(self).await));
+        Arc::clone(pooler.await)
+    }
+
+    /// The errors with one of the SQLSTATEs `states` that the server logged about `database`.
+    pub(crate) fn logged(&self, database: &str, states: &[&str]) -> Vec<String> {
+        let log = std::fs::read(self.cluster.home().join("postgres.log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let wanted = |line: &&str| {
+            line.contains(&format!("@{database} "))
+                && states.iter().any(|state| line.contains(&format!("] {state} ")))
+                && ["ERROR: ", "FATAL: "].iter().any(|severity| line.contains(severity))
+        };
+        log.lines().filter(wanted).map(str::to_owned).collect()
     }
 
     /// Stops the server in an orderly way; sessions end.

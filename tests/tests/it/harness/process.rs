@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use orrery_kit::config::DatabasePooler;
 use tokio::net::TcpListener;
 
-use super::program;
 use super::serving::{channel, until_healthy};
+use super::{Role, TestDatabase, program};
 
 /// A service's program on a port of its own. Dropping it kills it; its log is printed if the test failed.
 pub(crate) struct ServiceProcess {
@@ -19,20 +20,29 @@ pub(crate) struct ServiceProcess {
     name: &'static str,
     child: Child,
     address: SocketAddr,
-    url: String,
+    environment: Vec<(&'static str, String)>,
     arguments: Vec<String>,
     log: PathBuf,
 }
 
 impl ServiceProcess {
-    /// Runs `program` on the database of `url`, and waits until the service `name` is healthy.
-    pub(crate) async fn spawn(program: &'static str, name: &'static str, url: String, arguments: &[&str]) -> Self {
+    /// Runs `program` on `database` as a role, and waits until the service `name` is healthy.
+    pub(crate) async fn spawn(
+        program: &'static str,
+        name: &'static str,
+        (database, role): (&TestDatabase, Role),
+        arguments: &[&str],
+    ) -> Self {
+        let mut environment = vec![("DATABASE_URL", database.url(role))];
+        if database.pooler_mode() == DatabasePooler::Transaction {
+            environment.push(("DATABASE_POOLER", "transaction".to_owned()));
+        }
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
         let log = tempfile::Builder::new().prefix(program).suffix(".log").tempfile().unwrap();
         let log = log.into_temp_path().keep().unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let child = run(program, address, &url, &arguments, &log);
-        let process = Self { program, name, child, address, url, arguments, log };
+        let child = run(program, address, &environment, &arguments, &log);
+        let process = Self { program, name, child, address, environment, arguments, log };
         until_healthy(&channel(address), name).await;
         process
     }
@@ -83,7 +93,7 @@ impl ServiceProcess {
 
     /// Runs it again at the same address after it has ended, and waits until it is healthy.
     pub(crate) async fn start(&mut self) {
-        self.child = run(self.program, self.address, &self.url, &self.arguments, &self.log);
+        self.child = run(self.program, self.address, &self.environment, &self.arguments, &self.log);
         until_healthy(&channel(self.address), self.name).await;
     }
 
@@ -106,13 +116,13 @@ impl Drop for ServiceProcess {
     }
 }
 
-fn run(name: &str, address: SocketAddr, url: &str, arguments: &[String], log: &PathBuf) -> Child {
+fn run(name: &str, address: SocketAddr, environment: &[(&str, String)], arguments: &[String], log: &PathBuf) -> Child {
     let log = File::options().append(true).open(log).unwrap();
     Command::new(program(name))
         .arg(format!("--listen={address}"))
         .arg("--admin-listen=127.0.0.1:0")
         .args(arguments)
-        .env("DATABASE_URL", url)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

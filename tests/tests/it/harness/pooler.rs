@@ -1,0 +1,206 @@
+//! PgBouncer in front of a Postgres server, with few sessions for many clients.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Uid, User};
+use orrery::cluster::Role;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, PgConnection, Row as _, ValueRef as _};
+use tempfile::TempDir;
+
+use super::route::with_port;
+use super::{Postgres, TestDatabase};
+
+/// How many sessions PgBouncer opens for each database and role.
+pub(crate) const SESSIONS: usize = 2;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ends the program $1, run with the settings of $2, when standard input ends, which it does however the process at its other end dies; and
+/// removes the folder $3.
+const UNTIL_THE_END: &str = r#"
+"$1" -q "$2" </dev/null & pooler=$!
+read -r _
+kill -KILL "$pooler"
+rm -rf "$3"
+"#;
+
+/// A PgBouncer in transaction mode. It ends when this is dropped, and with the test process however that ends.
+pub(crate) struct Pooler {
+    shell: Child,
+    port: u16,
+    /// The URL of its console.
+    console: String,
+    folder: TempDir,
+}
+
+impl Pooler {
+    /// One of its own in front of `postgres`.
+    pub(crate) async fn start(postgres: &Postgres) -> Self {
+        let program = program();
+        let folder = tempfile::Builder::new().prefix("orrery-pooler-").tempdir().unwrap();
+        // A port that was free a moment ago may be taken by now.
+        for _ in 0..5 {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let mut shell = run(&program, &folder, &settings(postgres.port(), port, folder.path()), &users(postgres));
+            let console = with_port(&postgres.url(Role::Operator, "pgbouncer"), port);
+            let started = Instant::now();
+            while started.elapsed() < PATIENCE && shell.try_wait().unwrap().is_none() {
+                if options(&console).connect().await.is_ok() {
+                    return Self { shell, port, console, folder };
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if log(folder.path()).contains("FATAL") {
+                    break;
+                }
+            }
+            end(&mut shell);
+        }
+        unreachable!("PgBouncer does not start:\n{}", log(folder.path()));
+    }
+
+    /// The port on 127.0.0.1.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A single connection through it to `database`.
+    pub(crate) async fn connect(&self, role: Role, database: &TestDatabase) -> PgConnection {
+        options(&database.url(role)).connect().await.unwrap()
+    }
+
+    /// What its console answers to `show {what}`: rows of columns.
+    pub(crate) async fn show(&self, what: &str) -> Vec<BTreeMap<String, String>> {
+        let mut console = options(&self.console).connect().await.unwrap();
+        let rows = sqlx::raw_sql(AssertSqlSafe(format!("show {what}"))).fetch_all(&mut console).await.unwrap();
+        let row = |row: &sqlx::postgres::PgRow| {
+            let values = row.columns().iter().map(|column| {
+                let value = row.try_get_raw(column.ordinal()).unwrap();
+                let text = if value.is_null() { "" } else { value.as_str().unwrap() };
+                (column.name().to_owned(), text.to_owned())
+            });
+            values.collect()
+        };
+        rows.iter().map(row).collect()
+    }
+
+    /// What it logged.
+    pub(crate) fn log(&self) -> String {
+        log(self.folder.path())
+    }
+
+    /// What it and the server logged about `database` that a client who keeps to a transaction never causes while the server is well:
+    /// besides [`sessions_missed`](Self::sessions_missed) every error of the pooler's own, to all of which it gives 08P01.
+    pub(crate) fn refusals(&self, database: &TestDatabase) -> Vec<String> {
+        let about = |line: &&str| line.contains(&format!(" {}/", database.name())) && line.contains("pooler error:");
+        let mut found: Vec<String> = self.log().lines().filter(about).map(str::to_owned).collect();
+        found.extend(self.sessions_missed(database));
+        found
+    }
+
+    /// What a client of `database` did that needs a session of its own: named statements that are unknown (26000) or there already (42P05),
+    /// messages out of order (08P01), and parameters at connecting, which are refused (08P01) before it is known for which database.
+    pub(crate) fn sessions_missed(&self, database: &TestDatabase) -> Vec<String> {
+        let refused = |line: &&str| line.contains("pooler error: unsupported startup parameter");
+        let mut found: Vec<String> = self.log().lines().filter(refused).map(str::to_owned).collect();
+        found.extend(database.postgres().logged(database.name(), &["26000", "42P05", "08P01"]));
+        found
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        end(&mut self.shell);
+        if std::thread::panicking() {
+            eprintln!("PgBouncer logged:\n{}", self.log());
+        }
+    }
+}
+
+/// Connections that PgBouncer accepts: it refuses parameters that it does not know.
+fn options(url: &str) -> PgConnectOptions {
+    url.parse::<PgConnectOptions>().unwrap().extra_float_digits(None)
+}
+
+fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let found = folders.map(|folder| folder.join("pgbouncer")).find(|program| program.is_file());
+    found.expect("PgBouncer is missing; install it (Debian and Ubuntu: apt install pgbouncer)")
+}
+
+fn settings(postgres: u16, port: u16, folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "[databases]\n\
+         * = host=127.0.0.1 port={postgres}\n\
+         [pgbouncer]\n\
+         listen_addr = 127.0.0.1\n\
+         listen_port = {port}\n\
+         unix_socket_dir =\n\
+         auth_type = scram-sha-256\n\
+         auth_file = {folder}/users\n\
+         admin_users = postgres\n\
+         logfile = {folder}/log\n\
+         pidfile = {folder}/pid\n\
+         pool_mode = transaction\n\
+         default_pool_size = {SESSIONS}\n\
+         max_client_conn = 1000\n\
+         server_login_retry = 0.2\n\
+         log_connections = 0\n\
+         log_disconnections = 0\n"
+    )
+}
+
+/// Names and passwords, for clients and for the server behind.
+fn users(postgres: &Postgres) -> String {
+    let line = |role: &Role| format!("\"{}\" \"{}\"\n", role.name(), password(postgres, *role));
+    Role::ALL.iter().map(line).collect()
+}
+
+fn password(postgres: &Postgres, role: Role) -> String {
+    let url = postgres.url(role, "postgres");
+    let (_, rest) = url.split_once(&format!("//{}:", role.name())).unwrap();
+    rest.split_once('@').unwrap().0.to_owned()
+}
+
+/// Runs it as an account that is not root, which it refuses to be.
+fn run(program: &Path, folder: &TempDir, settings: &str, users: &str) -> Child {
+    let account = Uid::effective().is_root().then(|| {
+        let named = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
+        named.expect("an account to run PgBouncer as: it refuses to be root")
+    });
+    for (name, text) in [("settings", settings), ("users", users)] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    }
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", UNTIL_THE_END, "sh"]).arg(program).arg(folder.path().join("settings")).arg(folder.path());
+    if let Some(account) = account {
+        let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+        for path in ["", "settings", "users"] {
+            chown(folder.path().join(path), Some(uid), Some(gid)).unwrap();
+        }
+        command.uid(uid).gid(gid);
+    }
+    // In a process group of its own, so that a Ctrl-C in the terminal leaves the order of ending to the shell.
+    command.current_dir("/").process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn end(shell: &mut Child) {
+    drop(shell.stdin.take());
+    let _ = shell.wait();
+}
+
+fn log(folder: &Path) -> String {
+    fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
