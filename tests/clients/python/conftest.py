@@ -35,6 +35,12 @@ def orders_channel():
 
 
 @pytest.fixture
+def admin_addresses() -> dict[str, str]:
+    """Where the services show their metrics, by their names."""
+    return {service: _address(f"ORRERY_{service.upper()}_ADMIN") for service in ("catalog", "orders")}
+
+
+@pytest.fixture
 def mark() -> str:
     """A word that only this test uses: in uids and in the label `test`, so that tests share one database."""
     return f"py-{secrets.token_hex(6)}"
