@@ -4,10 +4,11 @@
 //! `cargo bench -p orrery-tests` prints the table. Settings, by environment: `ORRERY_BENCH_ROWS` (products to stream, default 1,000,000),
 //! `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_DUE` (orders to claim, default 100,000),
 //! `ORRERY_BENCH_SECONDS` (of single reads and creates, default 5), `ORRERY_BENCH_RUNS` (repetitions, of which the median counts, default 3),
-//! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,cached,upsert` for products and `orders-write,orders-stream,orders-create,orders-claim`). Everything runs on
+//! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,cached,upsert` for products and `orders-write,orders-stream,orders-create,orders-claim`, or `overload`). Everything runs on
 //! this machine: Postgres, the service and its client share the cores, so that the client's work is in the service's figure.
 
 mod orders;
+mod overload;
 mod postgres;
 mod process;
 mod products;
@@ -86,6 +87,7 @@ async fn main() -> anyhow::Result<()> {
     let mut report = Report::default();
     products::measure(&postgres, settings, &mut report).await?;
     orders::measure(&postgres, settings, &mut report).await?;
+    overload::measure(&postgres, settings, &mut report).await?;
     println!("\n| work | limit | limit reaches | Orrery reaches | ratio |\n| --- | --- | --- | --- | --- |");
     for row in &report.rows {
         println!("{row}");

@@ -11,6 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 /// A running service. Ends with this value.
 pub(crate) struct Process {
     child: Child,
+    endpoint: Endpoint,
     channel: Channel,
 }
 
@@ -45,7 +46,7 @@ impl Process {
             .initial_connection_window_size(8 << 20);
         for _ in 0..200 {
             if let Ok(channel) = endpoint.connect().await {
-                return Ok(Self { child, channel });
+                return Ok(Self { child, endpoint, channel });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -55,6 +56,11 @@ impl Process {
     /// A connection to it.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// A connection of one's own.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
+        Ok(self.endpoint.connect().await?)
     }
 
     /// The most memory that the process has held since it began, or since [`Process::forget_peak`], in bytes.

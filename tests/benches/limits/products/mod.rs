@@ -55,7 +55,7 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
     postgres.execute("truncate catalog.product").await
 }
 
-async fn fill(postgres: &Postgres, rows: usize) -> anyhow::Result<()> {
+pub(crate) async fn fill(postgres: &Postgres, rows: usize) -> anyhow::Result<()> {
     postgres
         .execute(&format!(
             "insert into catalog.product (uid, name, status, labels, annotations) \
