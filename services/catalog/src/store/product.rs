@@ -33,7 +33,7 @@ static DESCRIPTION: Description = Description {
 pub const ORDER_COLUMNS: &[&str] = &["create_ts", "update_ts"];
 
 /// What goes when a product goes.
-pub const DEPENDENTS: &[Dependent] = &[Dependent { table: "catalog.product_metric", owner: "product_uid" }];
+pub const DEPENDENTS: &[Dependent] = &[Dependent { table: "catalog.product_metric", key: &["product_uid", "name"] }];
 
 /// What a filter means.
 ///

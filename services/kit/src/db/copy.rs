@@ -79,22 +79,25 @@ impl Database {
         Ok(Snapshot { lease, deadline, limits: Arc::clone(&self.limits) })
     }
 
-    /// Runs one select on its own; as [`CopySource::copy_out`].
+    /// Runs one select on its own, in a transaction that keeps its limit; as [`CopySource::copy_out`].
     ///
     /// # Errors
-    /// Only those that come before the first row could; later ones end the result with [`CopyEnd::Broken`].
+    /// Only those that come before the statement was sent, such as that there is no connection; what became of the statement stands in
+    /// [`CopyEnd`].
     pub async fn copy_out(
         &self,
         request: CopyRequest<'_>,
         on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
         let CopyRequest { select, timeout, deadline } = request;
+        // A server that answers nothing ends nothing by itself.
+        let deadline = Deadline::after(deadline.bound(self.limits.transaction_timeout));
         let timeout = deadline.bound(timeout.min(self.limits.statement_timeout));
         let lease = self.begin("begin", deadline, timeout).await?;
         let mut alone = Snapshot { lease, deadline, limits: Arc::clone(&self.limits) };
-        let end = alone.copy_out(select, on_row).await?;
+        let end = alone.copy_out(select, on_row).await.unwrap_or_else(CopyEnd::Broken);
         if matches!(end, CopyEnd::Whole) {
-            alone.close().await?;
+            alone.leave().await;
         }
         Ok(end)
     }

@@ -20,6 +20,8 @@ const SURPLUS_PAGES: usize = 4;
 pub(super) struct Fetched {
     /// How it ended; whole if nothing was left out.
     pub(super) end: CopyEnd,
+    /// Whether it began at all: there was a connection for it.
+    pub(super) began: bool,
     /// Whether rows came that are not in the page.
     pub(super) more: bool,
     /// Whether that was because they are too large for it.
@@ -32,12 +34,17 @@ pub(super) struct Fetched {
 
 impl Fetched {
     fn nothing(end: CopyEnd) -> Self {
-        Self { end, more: false, full: false, last: None, fewer: None }
+        Self { end, began: true, more: false, full: false, last: None, fewer: None }
     }
 
-    /// Nothing but an error.
-    pub(super) fn broken(error: Error) -> Self {
+    /// Nothing but an error of the query.
+    fn broken(error: Error) -> Self {
         Self::nothing(CopyEnd::Broken(error))
+    }
+
+    /// Nothing but the error that kept the query from being asked.
+    pub(super) fn not_begun(error: Error) -> Self {
+        Self { began: false, ..Self::broken(error) }
     }
 
     fn fewer(rows: usize) -> Self {
@@ -46,16 +53,18 @@ impl Fetched {
 }
 
 impl Scan {
-    /// Adds at most `limit` rows to the page.
+    /// Adds at most `limit` rows to the page. A `lone` row is read without another one, and so without knowing whether there is more.
     pub(super) async fn fetch(
         &self,
         after: Option<&Position>,
         up_to: Option<&Position>,
         limit: usize,
+        lone: bool,
         page: &mut Page,
         deadline: Deadline,
     ) -> Fetched {
         // One row beyond the limit tells whether there is more.
+        let asked = if lone { 1 } else { limit + 1 };
         let select = format!(
             "select {}, {} from {} as t where {} order by {} limit {}",
             self.selection.sql,
@@ -63,13 +72,15 @@ impl Scan {
             self.resource.description.table,
             self.conditions(after, up_to),
             self.order.order_by(self.resource),
-            limit + 1
+            asked
         );
-        if self.selection.parts.is_empty() {
+        let mut fetched = if self.selection.parts.is_empty() {
             self.fetch_rows(&select, limit, page, deadline).await
         } else {
             self.fetch_rows_with_parts(&select, limit, page, deadline).await
-        }
+        };
+        fetched.more |= lone && fetched.last.is_some();
+        fetched
     }
 
     async fn fetch_rows(&self, select: &str, limit: usize, page: &mut Page, deadline: Deadline) -> Fetched {
@@ -101,14 +112,17 @@ impl Scan {
             })
             .await;
         let last = (kept > 0).then(|| self.place(&last));
-        Fetched { end: outcome.unwrap_or_else(CopyEnd::Broken), more, full, last, fewer: None }
+        match outcome {
+            Ok(end) => Fetched { more, full, last, ..Fetched::nothing(end) },
+            Err(error) => Fetched { more, full, last, ..Fetched::not_begun(error) },
+        }
     }
 
     /// Rows and what belongs to them, as they stood at one moment: all of it or nothing.
     async fn fetch_rows_with_parts(&self, select: &str, limit: usize, page: &mut Page, deadline: Deadline) -> Fetched {
         let mut snapshot = match self.database.snapshot(self.progress_interval, deadline).await {
             Ok(snapshot) => snapshot,
-            Err(error) => return Fetched::broken(error),
+            Err(error) => return Fetched::not_begun(error),
         };
         let surplus_bytes = SURPLUS_PAGES * self.page_bytes;
         let mut owners = Owners::default();
@@ -161,7 +175,8 @@ impl Scan {
             kept += 1;
         }
         let last = (kept > 0).then(|| self.place(owners.rest(kept - 1)));
-        Fetched { end: CopyEnd::Whole, more: seen > kept, full: full || kept < owners.len(), last, fewer: None }
+        let full = full || kept < owners.len();
+        Fetched { more: seen > kept, full, last, ..Fetched::nothing(CopyEnd::Whole) }
     }
 
     /// Counts the row that was just put into a page.

@@ -28,7 +28,7 @@ const GROWTH: usize = 4;
 const FIRST_WINDOW: usize = 20_000;
 /// Windows grow while they take less than this, and shrink above four times of it.
 const WINDOW_TIME: Duration = Duration::from_millis(250);
-/// How often a page is asked for again, smaller, when the connection broke before its first row.
+/// How often a page is asked for again when there was no connection for it, or when the connection broke over a single row.
 const BROKEN_ATTEMPTS: u32 = 3;
 
 /// A paged read of one resource.
@@ -62,6 +62,10 @@ pub struct Cursor {
     pub window: Option<usize>,
     /// How many rows to ask for.
     limit: usize,
+    /// How many bytes of rows to ask for, if that is less than a page: the server has refused more.
+    bytes: usize,
+    /// Whether one row more is too much.
+    lone: bool,
 }
 
 impl Cursor {
@@ -72,7 +76,7 @@ impl Cursor {
 
     /// After a position.
     pub fn at(position: Option<Position>, windowed: bool) -> Self {
-        Self { position, window: windowed.then_some(FIRST_WINDOW), limit: FIRST_LIMIT }
+        Self { position, window: windowed.then_some(FIRST_WINDOW), limit: FIRST_LIMIT, bytes: usize::MAX, lone: false }
     }
 
     /// Asks for so many rows at once, for a page that is the only one: there is no next one to learn from its rows' size.
@@ -157,10 +161,11 @@ impl Scan {
             };
             let (window_end, fetched) = match window_end {
                 Ok(end) => {
-                    let fetched = self.fetch(cursor.position.as_ref(), end.as_ref(), limit, &mut page, deadline).await;
+                    let (after, lone) = (cursor.position.as_ref(), cursor.lone);
+                    let fetched = self.fetch(after, end.as_ref(), limit, lone, &mut page, deadline).await;
                     (end, fetched)
                 }
-                Err(error) => (None, Fetched::broken(error)),
+                Err(error) => (None, Fetched::not_begun(error)),
             };
             if let Some(rows) = fetched.fewer {
                 cursor.limit = rows;
@@ -170,8 +175,10 @@ impl Scan {
                 continue;
             }
             let kept = page.rows - before;
+            let mut growth = GROWTH;
             if let Some(last) = fetched.last {
                 cursor.position = Some(last);
+                cursor.lone = false;
             }
             match fetched.end {
                 CopyEnd::Whole if !fetched.more => {
@@ -186,7 +193,8 @@ impl Scan {
                 }
                 CopyEnd::Whole | CopyEnd::Stopped => {}
                 CopyEnd::Broken(error) if kept == 0 => {
-                    self.learn_from(error, cursor, limit, &mut broken, deadline).await?;
+                    let asked = fetched.began.then_some(limit);
+                    self.learn_from(error, cursor, asked, &mut broken, deadline).await?;
                     if started.elapsed() >= self.progress_interval && page.rows > 0 {
                         return Ok(page);
                     }
@@ -194,11 +202,15 @@ impl Scan {
                 }
                 // What arrived is good; the rest is asked for again, in smaller pages.
                 CopyEnd::Broken(_) if deadline.expired() => return Err(Error::DeadlineExceeded),
-                CopyEnd::Broken(_) => cursor.limit = (limit / 2).max(1),
+                CopyEnd::Broken(_) => {
+                    growth = 1;
+                    cursor.limit = (limit / 2).max(1);
+                    cursor.bytes = self.bytes(cursor) / 2;
+                }
             }
             if kept > 0 {
-                let fitting = self.page_bytes * page.rows / page.body.len().max(1);
-                cursor.limit = fitting.clamp(1, cursor.limit.saturating_mul(GROWTH));
+                let fitting = self.bytes(cursor) * page.rows / page.body.len().max(1);
+                cursor.limit = fitting.clamp(1, cursor.limit.saturating_mul(growth));
             }
             let full = fetched.full || page.rows >= max_rows || page.body.len() >= self.page_bytes;
             if page.end || full || cursor.window.is_none() || started.elapsed() >= self.progress_interval {
@@ -207,32 +219,47 @@ impl Scan {
         }
     }
 
-    /// What a query that brought nothing teaches: ask for less, or go by windows, or give up.
+    /// How many bytes of rows a query asks for.
+    fn bytes(&self, cursor: &Cursor) -> usize {
+        self.page_bytes.min(cursor.bytes)
+    }
+
+    /// What a query that brought nothing teaches: ask for less, or go by windows, or give up. `asked` is how many rows it asked for, if it
+    /// was asked at all.
     async fn learn_from(
         &self,
         error: Error,
         cursor: &mut Cursor,
-        limit: usize,
+        asked: Option<usize>,
         broken: &mut u32,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        match error {
-            Error::DeadlineExceeded if !deadline.expired() => match cursor.window {
+        let refused = matches!(error, Error::ResultRefused(_) | Error::ResultTooLarge(_));
+        let lost = error.is_connection_loss();
+        match asked {
+            _ if matches!(error, Error::DeadlineExceeded) && !deadline.expired() => match cursor.window {
                 None => cursor.window = Some(FIRST_WINDOW),
                 Some(1) => return Err(Error::DeadlineExceeded),
                 Some(rows) => cursor.window = Some((rows / 8).max(1)),
             },
-            Error::ResultRefused(_) | Error::ResultTooLarge(_) if limit > 1 => cursor.limit = limit / 2,
-            Error::ResultRefused(_) | Error::ResultTooLarge(_) => {
-                let name = self.next_key(cursor, deadline).await.unwrap_or_default();
-                return Err(Error::RowTooLarge { resource: self.resource.description.message, name });
+            // A server that breaks the connection over a result that it finds too large looks like one that went away, as behind an error
+            // in a copy the driver tells of the closed connection alone. One that did go away has no connection for the next query.
+            Some(rows) if (refused || lost) && rows > 1 => {
+                cursor.limit = rows / 2;
+                cursor.bytes = self.bytes(cursor) / 2;
             }
-            // A server that breaks the connection over a result that it finds too large looks like one that went away.
-            error if error.is_connection_loss() && *broken < BROKEN_ATTEMPTS => {
-                *broken += 1;
-                cursor.limit = (limit / 2).max(1);
+            Some(_) if (refused || lost) && !cursor.lone => cursor.lone = true,
+            Some(_) if refused || (lost && *broken == BROKEN_ATTEMPTS) => {
+                return match self.next_key(cursor, deadline).await {
+                    None if lost => Err(error),
+                    name => {
+                        let (resource, name) = (self.resource.description.message, name.unwrap_or_default());
+                        Err(Error::RowTooLarge { resource, name })
+                    }
+                };
             }
-            other => return Err(other),
+            _ if lost && *broken < BROKEN_ATTEMPTS => *broken += 1,
+            _ => return Err(error),
         }
         Ok(())
     }

@@ -1,4 +1,9 @@
 //! Delete of one resource, with all that belongs to it.
+//!
+//! What belongs to it may be more than a transaction has time for: other programs write as much as they like. Then it goes in several
+//! transactions, and the resource itself in the last one, so that a delete that was interrupted can be called again and goes on.
+
+use std::time::Instant;
 
 use sqlx::Row as _;
 
@@ -14,6 +19,9 @@ use crate::uid::UidKind;
 
 /// Most rows that one statement deletes.
 const MAX_BATCH: usize = 5_000;
+/// Which part of its time a transaction deletes what belongs to a resource for, before it commits that: one in so many. The rest is for
+/// its last statement, and for the commit.
+const SHARE_OF_TIME: u32 = 2;
 
 /// A delete.
 #[derive(Clone, Debug)]
@@ -28,10 +36,20 @@ pub struct DeleteRequest {
     pub deadline: Deadline,
 }
 
-/// Deletes one resource, after its parts and what else the service says must go with it.
+/// How far a transaction came.
+enum Progress {
+    /// To the end.
+    Done,
+    /// Something that belongs to the resource is left.
+    Partly,
+}
+
+/// Deletes one resource, after its parts and what else the service says must go with it. All of it goes in one transaction where the
+/// time of one is enough; else what belongs to the resource goes first, in several.
 ///
 /// # Errors
-/// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::EtagMismatch`].
+/// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::EtagMismatch`]. After an error that came late some of what belongs to the
+/// resource may be gone, and the resource is there.
 pub async fn delete(
     context: &Context,
     resource: &'static Resource,
@@ -47,30 +65,43 @@ pub async fn delete(
         return Err(Error::Invalid(vec![Violation::new("revision", "must not be negative")]));
     }
     let deadline = request.deadline;
-    retried(deadline, || {
-        let DeleteRequest { uid, precondition, allow_missing, .. } = request.clone();
-        context.database.transaction(deadline, move |transaction| {
-            Box::pin(async move {
-                let Some(stored) = Locked::of(transaction, resource, &uid).await? else {
-                    let missing = Error::NotFound { resource: resource.description.message, name: uid };
-                    return if allow_missing { Ok(Ending::RollBack(())) } else { Err(missing) };
-                };
-                stored.check(resource, &uid, &precondition)?;
-                for part in &resource.parts {
-                    let (table, owner) = (part.resource.description.table, part.owner());
-                    Dependent { table, owner }.delete(transaction, &uid).await?;
-                }
-                for dependent in dependents {
-                    dependent.delete(transaction, &uid).await?;
-                }
-                let table = resource.description.table;
-                let delete = Statement::new(format!("delete from {table} where uid = $1"), 1).bind(&uid)?;
-                transaction.fetch(delete).await?;
-                Ok(Ending::Commit(()))
+    // Once something is gone the delete goes through, whatever the row became meanwhile.
+    let mut begun = false;
+    loop {
+        let ended = retried(deadline, || {
+            let DeleteRequest { uid, precondition, allow_missing, .. } = request.clone();
+            context.database.transaction(deadline, move |transaction| {
+                Box::pin(async move {
+                    let until =
+                        Instant::now() + deadline.bound(transaction.limits().transaction_timeout) / SHARE_OF_TIME;
+                    let Some(stored) = Locked::of(transaction, resource, &uid).await? else {
+                        let missing = Error::NotFound { resource: resource.description.message, name: uid };
+                        let accepted = allow_missing || begun;
+                        return if accepted { Ok(Ending::RollBack(Progress::Done)) } else { Err(missing) };
+                    };
+                    if !begun {
+                        stored.check(resource, &uid, &precondition)?;
+                    }
+                    let parts = resource.parts.iter().map(|part| part.resource.description);
+                    let parts = parts.map(|part| Dependent { table: part.table, key: part.key });
+                    for dependent in parts.chain(dependents.iter().copied()) {
+                        if matches!(dependent.delete(transaction, &uid, until).await?, Progress::Partly) {
+                            return Ok(Ending::Commit(Progress::Partly));
+                        }
+                    }
+                    let table = resource.description.table;
+                    let delete = Statement::new(format!("delete from {table} where uid = $1"), 1).bind(&uid)?;
+                    transaction.fetch(delete).await?;
+                    Ok(Ending::Commit(Progress::Done))
+                })
             })
         })
-    })
-    .await
+        .await?;
+        match ended {
+            Progress::Done => return Ok(()),
+            Progress::Partly => begun = true,
+        }
+    }
 }
 
 fn own_kind(resource: &Resource) -> Option<UidKind> {
@@ -81,33 +112,67 @@ fn own_kind(resource: &Resource) -> Option<UidKind> {
 }
 
 /// Rows of another table of the slice that go when the resource they belong to goes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Dependent {
     /// The table.
     pub table: &'static str,
-    /// Its column that names the owner, the first of its key.
-    pub owner: &'static str,
+    /// Its key, whose first column names the owner. All its columns are texts.
+    pub key: &'static [&'static str],
 }
 
 impl Dependent {
-    /// Deletes an owner's rows, a bounded number at a time.
-    async fn delete(&self, transaction: &mut Transaction<'_>, uid: &str) -> Result<(), Error> {
+    /// Deletes an owner's rows in the order of their keys, a bounded number at a time, until none is left or it is so late. At least one
+    /// statement's worth goes.
+    async fn delete(&self, transaction: &mut Transaction<'_>, uid: &str, until: Instant) -> Result<Progress, Error> {
         let batch = MAX_BATCH.min(transaction.limits().max_statement_rows);
-        let (table, owner) = (self.table, self.owner);
+        let Some((owner, rest)) = self.key.split_first() else { return Ok(Progress::Done) };
+        let table = self.table;
+        if rest.is_empty() {
+            let delete = Statement::new(format!("delete from {table} where {owner} = $1"), 1).bind(uid)?;
+            transaction.fetch(delete).await?;
+            return Ok(Progress::Done);
+        }
+        let columns = rest.join(", ");
+        let places = |from: usize| (from..from + rest.len()).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
+        // The first key of the table is greater than nothing at all.
+        let mut after = vec![String::new(); rest.len()];
         loop {
-            let delete = Statement::new(
+            // Where the statement stops is looked up first: then it needs no limit, and no row is visited twice.
+            let mut last = Statement::new(
                 format!(
-                    "with gone as (delete from {table} where ctid = any (array(\
-                     select ctid from {table} where {owner} = $1 limit {batch} for update)) returning 1) \
-                     select count(*) from gone"
+                    "select {columns} from {table} where {owner} = $1 and ({columns}) >= ({}) order by {columns} offset {} limit 1",
+                    places(2),
+                    batch - 1
+                ),
+                1,
+            )
+            .bind(uid)?;
+            for value in &after {
+                last = last.bind(value.clone())?;
+            }
+            let last = transaction.fetch(last).await?;
+            let Some(last) = last.first() else {
+                let delete = Statement::new(format!("delete from {table} where {owner} = $1"), batch).bind(uid)?;
+                transaction.fetch(delete).await?;
+                return Ok(Progress::Done);
+            };
+            let last = (0..rest.len()).map(|at| last.try_get(at)).collect::<Result<Vec<String>, _>>()?;
+            let mut delete = Statement::new(
+                format!(
+                    "delete from {table} where {owner} = $1 and ({columns}) >= ({}) and ({columns}) <= ({})",
+                    places(2),
+                    places(2 + rest.len())
                 ),
                 batch,
             )
             .bind(uid)?;
-            let rows = transaction.fetch(delete).await?;
-            let deleted: i64 = rows.first().ok_or_else(|| Error::internal("a delete returned no count"))?.try_get(0)?;
-            if deleted < batch as i64 {
-                return Ok(());
+            for value in after.iter().chain(&last) {
+                delete = delete.bind(value.clone())?;
+            }
+            transaction.fetch(delete).await?;
+            after = last;
+            if Instant::now() >= until {
+                return Ok(Progress::Partly);
             }
         }
     }

@@ -18,7 +18,7 @@ mod reads;
 mod references;
 mod sales;
 mod sales_streams;
-mod seed;
+pub(crate) mod seed;
 mod single_writes;
 mod snapshots;
 mod timer;

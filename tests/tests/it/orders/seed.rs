@@ -12,7 +12,7 @@ pub(super) fn lines_of(number: usize) -> usize {
 
 /// Writes orders 1 to `count` past the service. Order n has [`lines_of`] n lines whose numbers run against their uids; a billing address if n is
 /// even and a shipping address if 3 divides it; and was created (n * 7919 modulo 1000) seconds after 2026-01-01.
-pub(super) async fn seed(connection: &mut PgConnection, count: usize) {
+pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
     run(
         connection,
         &format!(
