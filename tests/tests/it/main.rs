@@ -6,6 +6,7 @@ mod cache;
 mod cancellation;
 mod copy_out;
 mod dbmate;
+mod deadlines;
 mod decimal;
 mod draining;
 mod faults;

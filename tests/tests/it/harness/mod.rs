@@ -20,6 +20,7 @@
 )]
 
 pub(crate) mod admin;
+pub(crate) mod blackhole;
 mod catalog;
 pub(crate) mod contract;
 mod database;
@@ -37,6 +38,7 @@ mod refusal;
 mod replica;
 mod route;
 mod serving;
+pub(crate) mod timed;
 pub(crate) mod values;
 pub(crate) mod wire;
 

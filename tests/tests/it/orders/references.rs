@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::Stream;
@@ -21,7 +21,7 @@ use orrery_proto::catalog::v1::{
 };
 use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteStart};
-use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use orrery_proto::wire::{Encoded, WriteMessage, WriteRequest, WriteResponse};
 use prost_types::FieldMask;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use tonic_types::StatusExt as _;
 
 use super::fixture::{Fixture, bare};
 use crate::harness::{CatalogServer, Role, refusal, run};
-use crate::writes::stream::{ORDERS, write};
+use crate::writes::stream::{ORDERS, WriteStream, write};
 
 type Answer<T> = Result<Response<T>, Status>;
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -44,8 +44,8 @@ struct Counted {
     largest: AtomicUsize,
     /// Whether it takes questions and never answers.
     hangs: AtomicBool,
-    /// Whether its calls had a deadline of their own.
-    timed: AtomicBool,
+    /// How many milliseconds the last call left it; 0 if it had no deadline.
+    left: AtomicU64,
 }
 
 impl Counted {
@@ -85,7 +85,8 @@ impl CatalogService for FakeCatalog {
     ) -> Answer<Answers<CheckProductsResponse>> {
         let counted = Arc::clone(&self.0);
         counted.calls.fetch_add(1, Ordering::SeqCst);
-        counted.timed.store(request.metadata().contains_key("grpc-timeout"), Ordering::SeqCst);
+        let left = Deadline::of(&request).remaining().map_or(0, |left| left.as_millis() as u64);
+        counted.left.store(left, Ordering::SeqCst);
         if counted.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
@@ -211,7 +212,8 @@ async fn one_call_asks_for_a_whole_chunk() {
     fixture.write_with(reject.clone(), &orders).await.expect_counts([50, 0, 0, 0, 0]);
     assert_eq!(catalog.counted.counts(), [1, 3, 25_000]);
     assert_eq!(catalog.counted.largest.load(Ordering::SeqCst), 10_000);
-    assert!(catalog.counted.timed.load(Ordering::SeqCst), "the call has a deadline");
+    let left = catalog.counted.left.load(Ordering::SeqCst);
+    assert!(left > 0 && left <= PATIENT.as_millis() as u64, "the service's own patience: {left} ms");
     // Another chunk, another call; one that names no product needs none.
     fixture.write_with(reject.clone(), &[naming("a", &products([2]))]).await;
     assert_eq!(catalog.counted.counts(), [2, 4, 25_001]);
@@ -339,6 +341,30 @@ async fn a_catalog_that_hangs_is_given_up() {
     // It answers again, on the same connection.
     catalog.hang(false);
     client.create_order(create(naming("2", &products([2])), ReferenceCheck::Reject)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_the_callers_time_travels() {
+    let catalog = Serving::start().await;
+    let fixture = asking(catalog.address, PATIENT).await;
+    let (whole, waited) = (PATIENT / 2, Duration::from_millis(500));
+    let first = Some(WriteMessage::Start(start(ReferenceCheck::Reject, RowErrorPolicy::Stop)));
+    let mut stream = WriteStream::open_with(fixture.server.channel(), ORDERS, first, Some(whole)).await.unwrap();
+    let mut before = whole;
+    for at in 0..3 {
+        tokio::time::sleep(waited).await;
+        stream.send(at, &[naming(&at.to_string(), &products([2]))]).await;
+        stream.acknowledged(at + 1).await.unwrap();
+        let left = Duration::from_millis(catalog.counted.left.load(Ordering::SeqCst));
+        assert!(left > Duration::ZERO && left + waited <= before, "{left:?} left of {before:?}");
+        before = left;
+    }
+    // One call has as long as its caller.
+    let mut request = Request::new(create(naming("x", &products([2])), ReferenceCheck::Reject));
+    request.set_timeout(whole);
+    fixture.server.client().create_order(request).await.unwrap();
+    let left = Duration::from_millis(catalog.counted.left.load(Ordering::SeqCst));
+    assert!(left > Duration::ZERO && left <= whole, "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

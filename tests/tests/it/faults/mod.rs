@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod blackhole;
+mod load;
+
 use std::time::Duration;
 
 use orrery_proto::catalog::v1::{CreateProductRequest, GetProductRequest, Product};
