@@ -92,7 +92,7 @@ where
     });
     let server = Server::builder()
         .layer(RpcLayer::new(drain.clone(), config, metrics))
-        .layer(CacheLayer::new(&config.cache)?)
+        .layer(CacheLayer::new(&config.cache, metrics.cache.clone())?)
         .initial_stream_window_size(u32::try_from(settings.http2_stream_window)?)
         .initial_connection_window_size(u32::try_from(settings.http2_connection_window)?)
         .max_concurrent_streams(settings.max_concurrent_streams)

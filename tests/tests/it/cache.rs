@@ -12,6 +12,7 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
+use crate::harness::admin::Admin;
 use crate::harness::{
     CatalogServer, OrdersServer, Postgres, Role, TestDatabase, assert_invalid, order, order_uid, refusal, run, seed,
     uid,
@@ -208,4 +209,41 @@ async fn orders_are_cached_by_the_same_layer() {
     assert_eq!(how(again.metadata()), "hit");
     assert_eq!(again.into_inner(), first);
     assert_eq!(first.customer_id, created.customer_id);
+}
+
+#[tokio::test]
+async fn the_metrics_say_what_the_cache_did() {
+    let database = TestDatabase::create().await;
+    seed(&mut database.connect(Role::Operator).await, 10).await;
+    let (admin, listen) = Admin::take();
+    let server = CatalogServer::start_with(&database, |config| {
+        config.cache.cache_bytes = ROOM;
+        config.admin.admin_listen = listen;
+    })
+    .await;
+    let mut client = server.client();
+    for (control, seen) in [
+        ("max-age=600", "miss"),
+        ("max-age=600", "hit"),
+        ("max-age=600", "hit"),
+        ("max-age=0, stale-while-revalidate=600", "stale"),
+        ("no-store", ""),
+    ] {
+        assert_eq!(how(get(&mut client, uid(1), control).await.unwrap().metadata()), seen);
+    }
+    let scrape = admin.scrape().await;
+    for (result, count) in [("miss", 1.0), ("hit", 2.0), ("stale", 1.0), ("bypass", 1.0)] {
+        assert_eq!(scrape.value("orrery_cache_requests_total", &[("result", result)]), count, "{result}");
+    }
+    assert_eq!(scrape.value("orrery_cache_entries", &[]), 1.0);
+    let bytes = scrape.value("orrery_cache_bytes", &[]);
+    assert!((200.0..2_000.0).contains(&bytes), "{bytes}");
+    // A hit is a call like any other.
+    let labels = [
+        ("grpc_service", "orrery.catalog.v1.CatalogService"),
+        ("grpc_method", "GetProduct"),
+        ("grpc_type", "unary"),
+        ("grpc_code", "OK"),
+    ];
+    assert_eq!(scrape.value("grpc_server_handled_total", &labels), 5.0, "{scrape:#?}");
 }

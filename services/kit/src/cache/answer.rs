@@ -9,6 +9,8 @@ use http_body_util::{BodyExt as _, Full};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::metrics::CacheResult;
+
 /// How a request was answered.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const GRPC_STATUS: &str = "grpc-status";
@@ -31,6 +33,16 @@ impl How {
             Self::Stale => "stale",
             Self::Miss => "miss",
         })
+    }
+}
+
+impl From<How> for CacheResult {
+    fn from(how: How) -> Self {
+        match how {
+            How::Hit => Self::Hit,
+            How::Stale => Self::Stale,
+            How::Miss => Self::Miss,
+        }
     }
 }
 

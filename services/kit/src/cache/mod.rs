@@ -38,6 +38,7 @@ use self::control::Freshness;
 use self::flight::{Flights, fetch};
 use self::store::{Key, Store};
 use crate::config::CacheConfig;
+use crate::metrics::{CacheMetrics, CacheResult};
 use crate::rpc_layer::RpcRows;
 
 /// The largest request message whose answer is kept; what is larger is not asked twice.
@@ -55,8 +56,8 @@ pub(crate) struct CacheLayer {
 }
 
 impl CacheLayer {
-    pub(crate) fn new(config: &CacheConfig) -> anyhow::Result<Self> {
-        let cache = (config.cache_bytes > 0).then(|| Cache::new(config)).transpose()?;
+    pub(crate) fn new(config: &CacheConfig, metrics: CacheMetrics) -> anyhow::Result<Self> {
+        let cache = (config.cache_bytes > 0).then(|| Cache::new(config, metrics)).transpose()?;
         Ok(Self { cache: cache.map(Arc::new) })
     }
 }
@@ -75,24 +76,31 @@ struct Cache {
     methods: FxHashSet<String>,
     store: Arc<Store>,
     flights: Arc<Flights>,
+    metrics: CacheMetrics,
 }
 
 impl Cache {
-    fn new(config: &CacheConfig) -> anyhow::Result<Self> {
+    fn new(config: &CacheConfig, metrics: CacheMetrics) -> anyhow::Result<Self> {
         Ok(Self {
             defaults: *config,
             methods: methods::cacheable()?,
-            store: Arc::new(Store::new(config.cache_bytes)),
+            store: Arc::new(Store::new(config.cache_bytes, metrics.clone())),
             flights: Arc::default(),
+            metrics,
         })
     }
 
     /// What the request asks for; `None` if it is to be answered by its handler as ever.
     fn wanted<B>(&self, request: &Request<B>) -> Result<Option<Freshness>, Status> {
-        if !self.methods.contains(request.uri().path()) || request.headers().contains_key(MIN_LSN) {
+        if !self.methods.contains(request.uri().path()) {
             return Ok(None);
         }
-        Ok(control::wanted(request.headers(), &self.defaults)?)
+        let wanted = control::wanted(request.headers(), &self.defaults)?;
+        let wanted = wanted.filter(|_| !request.headers().contains_key(MIN_LSN));
+        if wanted.is_none() {
+            self.metrics.request(CacheResult::Bypass);
+        }
+        Ok(wanted)
     }
 }
 
@@ -148,13 +156,17 @@ where
     let (parts, body) = request.into_parts();
     let message = match gather(body, MAX_REQUEST).await {
         Ok(Gathered::Whole(message)) => message,
-        Ok(Gathered::More(body)) => return inner.call(Request::from_parts(parts, body)).await,
+        Ok(Gathered::More(body)) => {
+            cache.metrics.request(CacheResult::Bypass);
+            return inner.call(Request::from_parts(parts, body)).await;
+        }
         Err(status) => return Ok(status.into_http()),
     };
     let key = key_of(parts.uri.path(), &parts.headers, &message);
     let rows = parts.extensions.get::<RpcRows>().cloned().unwrap_or_default();
-    let given = |answer: &Answer, how| {
+    let given = |answer: &Answer, how: How| {
         rows.add(answer.rows);
+        cache.metrics.request(how.into());
         Ok(answer.response(how))
     };
     let kept = cache.store.get(&key);

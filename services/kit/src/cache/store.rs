@@ -6,6 +6,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use super::answer::Answer;
+use crate::metrics::CacheMetrics;
 
 /// What makes requests the same.
 pub(super) type Key = Arc<[u8]>;
@@ -21,13 +22,14 @@ const OVERHEAD: usize = 256;
 pub(super) struct Store {
     answers: Cache<Key, Arc<Answer>>,
     largest: usize,
+    metrics: CacheMetrics,
 }
 
 impl Store {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(super) fn new(bytes: usize, metrics: CacheMetrics) -> Self {
         let weigher = |key: &Key, answer: &Arc<Answer>| u32::try_from(weight(key, answer)).unwrap_or(u32::MAX);
         let answers = Cache::builder().max_capacity(bytes as u64).weigher(weigher).time_to_live(LONGEST).build();
-        Self { answers, largest: bytes / LARGEST_PART }
+        Self { answers, largest: bytes / LARGEST_PART, metrics }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Answer>> {
@@ -46,12 +48,14 @@ impl Store {
                 moka::ops::compute::Op::Put(Arc::clone(answer))
             }
         });
+        // The books are kept behind the callers' backs, and are to be right now.
+        self.answers.run_pending_tasks();
+        self.metrics.set_size(self.answers.entry_count(), self.answers.weighted_size());
     }
 
     /// What is kept at this moment, in bytes.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> u64 {
-        self.answers.run_pending_tasks();
         self.answers.weighted_size()
     }
 }

@@ -95,7 +95,7 @@ fn cached(handlers: &Handlers, bytes: usize) -> CachedService<Handlers> {
         cache_max_age: Duration::from_secs(60),
         cache_stale_while_revalidate: Duration::from_secs(15),
     };
-    CacheLayer::new(&config).unwrap().layer(handlers.clone())
+    CacheLayer::new(&config, CacheMetrics::default()).unwrap().layer(handlers.clone())
 }
 
 fn request(path: &str, message: &'static str, metadata: &[(&'static str, &'static str)]) -> Request<Body> {
@@ -328,7 +328,7 @@ async fn answers_stay_within_the_bound() {
 
 #[test]
 fn an_answer_that_was_fetched_earlier_does_not_replace_a_later_one() {
-    let store = store::Store::new(1 << 20);
+    let store = Store::new(1 << 20, CacheMetrics::default());
     let key = key_of(GET, &HeaderMap::new(), b"a");
     let now = std::time::Instant::now();
     let older = Arc::new(Answer::failed(Status::ok("older"), now));

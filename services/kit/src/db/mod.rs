@@ -200,7 +200,7 @@ impl Database {
             };
             match self.unless_replica_fails(within(deadline, work)).await {
                 None => {}
-                Some(Err(error)) if error.is_connection_loss() && attempt < self.attempts() => attempt += 1,
+                Some(Err(error)) if self.tries_again(&error, attempt) => attempt += 1,
                 Some(outcome) => return outcome,
             }
         }
@@ -210,9 +210,9 @@ impl Database {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many connections may turn out to be dead before that is an error: after a restart of the server every idle one is.
-    fn attempts(&self) -> u32 {
-        self.pool.options().get_max_connections() + 1
+    /// Whether a statement that met `error` on its `attempt`th connection is tried on another one, before anything has happened.
+    fn tries_again(&self, error: &Error, attempt: u32) -> bool {
+        error.is_connection_loss() && attempt < self.session.attempts(error, self.pool.options().get_max_connections())
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {

@@ -52,12 +52,23 @@ impl Session {
             Self::Connection => options
                 .options([
                     ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
+                    // Also in a transaction that has failed: what it had set for itself ended with its failure.
+                    ("idle_in_transaction_session_timeout", limits.transaction_timeout.as_millis().to_string()),
                     ("client_connection_check_interval", CONNECTION_CHECK.as_millis().to_string()),
                 ])
                 // The server gives up a service that vanished as the service gives up the server.
                 .options(tuning.of_server()),
             // PgBouncer refuses clients that send what it cannot set for each of them.
             Self::Transaction => options.extra_float_digits(None),
+        }
+    }
+
+    /// On how many connections of `pool` a statement is tried, where each was lost by such an error: after a restart every idle one is.
+    /// A pooler that says itself why it gives a connection up speaks for the server behind it, and says the same on all of them.
+    pub(super) fn attempts(self, error: &Error, pool: u32) -> u32 {
+        match (self, error) {
+            (Self::Transaction, Error::DatabaseUnavailable(sqlx::Error::Database(_))) => 2,
+            (Self::Connection | Self::Transaction, _) => pool + 1,
         }
     }
 

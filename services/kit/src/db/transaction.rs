@@ -229,7 +229,7 @@ impl Database {
         loop {
             match self.try_begin(begin, deadline, bound).await {
                 Err(error) if self.leaves_replica(&error) => {}
-                Err(error) if error.is_connection_loss() && attempt < self.attempts() => attempt += 1,
+                Err(error) if self.tries_again(&error, attempt) => attempt += 1,
                 outcome => return outcome,
             }
         }

@@ -2,6 +2,7 @@
 //! what it acknowledged is there.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,11 +13,12 @@ use orrery_proto::catalog::v1::{
 };
 use prost::Message as _;
 use prost_types::FieldMask;
+use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::harness::timed::{Outcome, Timed};
-use crate::harness::{CatalogServer, Postgres, Role, refusal, run, seed, uid};
+use crate::harness::{CatalogServer, Postgres, Role, Route, TestDatabase, refusal, run, seed, uid};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// What a busy machine needs to say it.
@@ -69,6 +71,60 @@ async fn call_on(caller: usize, service: Timed, enough: Arc<AtomicBool>) -> (Ans
     (answers, created)
 }
 
+/// Many who call a service without end.
+struct Load<'d> {
+    database: &'d TestDatabase,
+    service: SocketAddr,
+    enough: Arc<AtomicBool>,
+    callers: Vec<JoinHandle<(Answers, Vec<String>)>>,
+}
+
+impl<'d> Load<'d> {
+    async fn begin(database: &'d TestDatabase, service: SocketAddr) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let mut callers = Vec::new();
+        for caller in 0..CALLERS {
+            let service = Timed::connect(service).await;
+            callers.push(tokio::spawn(call_on(caller, service, Arc::clone(&enough))));
+        }
+        Self { database, service, enough, callers }
+    }
+
+    /// Waits until the service has recovered, ends the load, checks that what was acknowledged is there, and returns the answers.
+    async fn end(self) -> Answers {
+        // By itself, and for all that is asked.
+        let service = Timed::connect(self.service).await;
+        let begun = Instant::now();
+        let get = Bytes::from(GetProductRequest { uid: uid(1), read_mask: None }.encode_to_vec());
+        let path = format!("/{}/GetProduct", orrery_catalog::SERVICE_NAMES[0]);
+        while service.call(&path, DEADLINE, std::slice::from_ref(&get), true).await.status.code() != Code::Ok {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the service does not recover");
+        }
+        self.enough.store(true, Ordering::Relaxed);
+        let (mut answers, mut created) = (Answers::new(), Vec::new());
+        for caller in self.callers {
+            let (heard, made) = tokio::time::timeout(Duration::from_secs(60), caller).await.unwrap().unwrap();
+            created.extend(made);
+            for (answer, count) in heard {
+                *answers.entry(answer).or_default() += count;
+            }
+        }
+        println!("{answers:?}");
+        let stored: i64 = sqlx::query_scalar("select count(*) from catalog.product where uid = any ($1)")
+            .bind(&created)
+            .fetch_one(&mut self.database.connect(Role::Operator).await)
+            .await
+            .unwrap();
+        assert!(!created.is_empty());
+        assert_eq!(usize::try_from(stored).unwrap(), created.len(), "what was acknowledged is there");
+        answers
+    }
+}
+
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_caller_is_told_in_time_and_nothing_acknowledged_is_lost() {
     let postgres = Postgres::own().await;
@@ -80,13 +136,7 @@ async fn every_caller_is_told_in_time_and_nothing_acknowledged_is_lost() {
         config.database.database_pool_max = 4;
     })
     .await;
-    let enough = Arc::new(AtomicBool::new(false));
-    let mut callers = Vec::new();
-    for caller in 0..CALLERS {
-        let service = Timed::connect(server.address()).await;
-        callers.push(tokio::spawn(call_on(caller, service, Arc::clone(&enough))));
-    }
-    let pause = || tokio::time::sleep(Duration::from_millis(1_500));
+    let load = Load::begin(&database, server.address()).await;
     pause().await;
     for _ in 0..2 {
         postgres.kill().await;
@@ -103,32 +153,29 @@ async fn every_caller_is_told_in_time_and_nothing_acknowledged_is_lost() {
         run(&mut operator, "rollback").await;
         pause().await;
     }
-    // By itself, and for all that is asked.
-    let service = Timed::connect(server.address()).await;
-    let begun = Instant::now();
-    let get = Bytes::from(GetProductRequest { uid: uid(1), read_mask: None }.encode_to_vec());
-    let path = format!("/{}/GetProduct", orrery_catalog::SERVICE_NAMES[0]);
-    while service.call(&path, DEADLINE, std::slice::from_ref(&get), true).await.status.code() != Code::Ok {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the service does not recover");
-    }
-    enough.store(true, Ordering::Relaxed);
-    let (mut answers, mut created) = (Answers::new(), Vec::new());
-    for caller in callers {
-        let (heard, made) = tokio::time::timeout(Duration::from_secs(60), caller).await.unwrap().unwrap();
-        created.extend(made);
-        for (answer, count) in heard {
-            *answers.entry(answer).or_default() += count;
-        }
-    }
-    println!("{answers:?}");
+    let answers = load.end().await;
     for answer in ["OK", "Unavailable DATABASE_UNAVAILABLE", "DeadlineExceeded DEADLINE_EXCEEDED"] {
         assert!(answers.contains_key(answer), "{answer}: {answers:?}");
     }
-    let stored: i64 = sqlx::query_scalar("select count(*) from catalog.product where uid = any ($1)")
-        .bind(&created)
-        .fetch_one(&mut database.connect(Role::Operator).await)
-        .await
-        .unwrap();
-    assert!(!created.is_empty());
-    assert_eq!(usize::try_from(stored).unwrap(), created.len(), "what was acknowledged is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_is_killed_and_started_again_costs_nothing_acknowledged() {
+    let postgres = Postgres::own().await;
+    let database = postgres.create_database().await.by(Route::Pooler).await;
+    seed(&mut database.connect(Role::Operator).await, 2_000).await;
+    let server = CatalogServer::start_with(&database, |config| config.database.database_pool_max = 4).await;
+    let pooler = database.pooler();
+    let load = Load::begin(&database, server.address()).await;
+    pause().await;
+    for _ in 0..3 {
+        pooler.kill();
+        pause().await;
+        pooler.restart(&postgres).await;
+        pause().await;
+    }
+    let answers = load.end().await;
+    for answer in ["OK", "Unavailable DATABASE_UNAVAILABLE"] {
+        assert!(answers.contains_key(answer), "{answer}: {answers:?}");
+    }
 }

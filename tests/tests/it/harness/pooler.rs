@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Uid, User};
@@ -34,7 +35,7 @@ rm -rf "$3"
 
 /// A PgBouncer in transaction mode. It ends when this is dropped, and with the test process however that ends.
 pub(crate) struct Pooler {
-    shell: Child,
+    shell: Mutex<Child>,
     port: u16,
     /// The URL of its console.
     console: String,
@@ -54,7 +55,7 @@ impl Pooler {
             let started = Instant::now();
             while started.elapsed() < PATIENCE && shell.try_wait().unwrap().is_none() {
                 if options(&console).connect().await.is_ok() {
-                    return Self { shell, port, console, folder };
+                    return Self { shell: Mutex::new(shell), port, console, folder };
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 if log(folder.path()).contains("FATAL") {
@@ -64,6 +65,24 @@ impl Pooler {
             end(&mut shell);
         }
         unreachable!("PgBouncer does not start:\n{}", log(folder.path()));
+    }
+
+    /// Kills it. Its clients lose their connections, and nobody listens where it was.
+    pub(crate) fn kill(&self) {
+        end(&mut self.shell.lock().unwrap());
+    }
+
+    /// Starts it again where it was, after [`kill`](Self::kill), with nothing that it knew, and waits until it answers.
+    pub(crate) async fn restart(&self, postgres: &Postgres) {
+        fs::create_dir_all(self.folder.path()).unwrap();
+        fs::set_permissions(self.folder.path(), Permissions::from_mode(0o700)).unwrap();
+        let settings = settings(postgres.port(), self.port, self.folder.path());
+        *self.shell.lock().unwrap() = run(&program(), &self.folder, &settings, &users(postgres));
+        let started = Instant::now();
+        while options(&self.console).connect().await.is_err() {
+            assert!(started.elapsed() < PATIENCE, "PgBouncer does not start again:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The port on 127.0.0.1.
@@ -117,7 +136,7 @@ impl Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
-        end(&mut self.shell);
+        end(&mut self.shell.lock().unwrap_or_else(PoisonError::into_inner));
         if std::thread::panicking() {
             eprintln!("PgBouncer logged:\n{}", self.log());
         }
