@@ -1,6 +1,7 @@
 //! A process that serves: what every service has beside its own RPCs (health, reflection, the layer around all calls), the
 //! transport's settings, and an end that takes a bounded time.
 
+mod linger;
 #[cfg(test)]
 pub(crate) mod odd_service;
 #[cfg(test)]
@@ -18,10 +19,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use self::linger::Lingering;
 use crate::admin::Admin;
 use crate::cache::CacheLayer;
 use crate::config::{Configuration, ServiceConfig, Span};
@@ -83,12 +86,17 @@ where
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(settings.tcp_nodelay))
         .with_keepalive(Some(settings.tcp_keepalive));
-    let incoming = incoming.then(|accepted| async move {
-        if let Err(error) = &accepted {
-            tracing::warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
+    let closing = TaskTracker::new();
+    let lingering = closing.clone();
+    let incoming = incoming.then(move |accepted| {
+        let lingering = lingering.clone();
+        async move {
+            if let Err(error) = &accepted {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            accepted.map(|stream| Lingering::new(stream, lingering))
         }
-        accepted
     });
     let server = Server::builder()
         .layer(RpcLayer::new(drain.clone(), config, metrics))
@@ -113,6 +121,9 @@ where
     metrics.set_draining();
     drain.begin();
     if let Ok(result) = tokio::time::timeout(settings.drain_timeout, &mut server).await {
+        closing.close();
+        // They do not wait longer.
+        closing.wait().await;
         tracing::info!("drained");
         return result.context("the transport failed");
     }

@@ -4,11 +4,13 @@
 //! `cargo bench -p orrery-tests` prints the table. Settings, by environment: `ORRERY_BENCH_ROWS` (products to stream, default 1,000,000),
 //! `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_DUE` (orders to claim, default 100,000),
 //! `ORRERY_BENCH_SECONDS` (of single reads and creates, default 5), `ORRERY_BENCH_RUNS` (repetitions, of which the median counts, default 3),
-//! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,cached,upsert` for products and `orders-write,orders-stream,orders-create,orders-claim`, or `overload`). Everything runs on
-//! this machine: Postgres, the service and its client share the cores, so that the client's work is in the service's figure.
+//! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,cached,upsert,pooled` for products, `orders-write,orders-stream,orders-create,orders-claim`,
+//! and `overload`). Everything runs on this machine: Postgres, the service and its client share the cores, so that the client's work is in
+//! the service's figure.
 
 mod orders;
 mod overload;
+mod pooler;
 mod postgres;
 mod process;
 mod products;

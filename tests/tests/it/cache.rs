@@ -1,6 +1,10 @@
 //! The query cache: answers that were given before, where callers ask for them and nowhere else.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    reason = "a test stops at the first surprise, and metrics count whole things"
+)]
 
 use std::time::Duration;
 

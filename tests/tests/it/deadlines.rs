@@ -147,6 +147,7 @@ async fn a_call_ends_at_its_deadline_and_so_does_its_statement() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_ends_at_the_deadline_although_the_service_is_frozen() {
     let database = TestDatabase::create().await;
+    let database = database.past_pooler("more statements have to run at once than it has sessions").await;
     let (mut operator, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
     seed(&mut operator, 100).await;
     let (products, sales) = (CatalogProcess::spawn(&database).await, OrdersProcess::spawn(&database).await);

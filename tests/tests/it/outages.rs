@@ -92,6 +92,7 @@ async fn until_health_is(server: &CatalogServer, wanted: ServingStatus) {
 async fn without_its_database_every_method_says_so_and_then_serves_again() {
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await;
+    let database = database.past_pooler("it looks for a database that was away after a while only").await;
     seed(&mut database.connect(Role::Operator).await, 100).await;
     let server = CatalogServer::start_with(&database, |config| {
         config.database.database_acquire_timeout = Duration::from_millis(500);
@@ -255,6 +256,7 @@ async fn a_silent_database_costs_no_more_than_the_deadline() {
 #[tokio::test]
 async fn a_query_ends_with_the_call_that_wanted_it() {
     let database = TestDatabase::create().await;
+    let database = database.past_pooler("more statements have to run at once than it has sessions").await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 100).await;
     let server = CatalogServer::start(&database).await;

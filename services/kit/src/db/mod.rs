@@ -189,7 +189,7 @@ impl Database {
         // The session's own limit, or the transaction's, says the same to a server that answers.
         let bound = deadline.bound(self.session.longest_reading(&self.limits));
         let deadline = Deadline::after(bound);
-        let mut attempt = 1;
+        let (mut attempt, started) = (1, Instant::now());
         loop {
             let work = async {
                 let mut lease = self.lease_for_reading(deadline, bound).await?;
@@ -200,7 +200,7 @@ impl Database {
             };
             match self.unless_replica_fails(within(deadline, work)).await {
                 None => {}
-                Some(Err(error)) if self.tries_again(&error, attempt) => attempt += 1,
+                Some(Err(error)) if self.tries_again(&error, attempt, started) => attempt += 1,
                 Some(outcome) => return outcome,
             }
         }
@@ -210,9 +210,14 @@ impl Database {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether a statement that met `error` on its `attempt`th connection is tried on another one, before anything has happened.
-    fn tries_again(&self, error: &Error, attempt: u32) -> bool {
-        error.is_connection_loss() && attempt < self.session.attempts(error, self.pool.options().get_max_connections())
+    /// Whether a statement that lost its `attempt`th connection by `error`, before anything had happened, is tried on another one. After a
+    /// restart of the server every idle connection is dead; behind a pooler every one may have to wait for the server, which all of them
+    /// together may take as long as the wait for a connection may.
+    fn tries_again(&self, error: &Error, attempt: u32, started: Instant) -> bool {
+        let options = self.pool.options();
+        error.is_connection_loss()
+            && attempt <= options.get_max_connections()
+            && started.elapsed() < options.get_acquire_timeout()
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {

@@ -63,12 +63,15 @@ impl Session {
         }
     }
 
-    /// On how many connections of `pool` a statement is tried, where each was lost by such an error: after a restart every idle one is.
-    /// A pooler that says itself why it gives a connection up speaks for the server behind it, and says the same on all of them.
-    pub(super) fn attempts(self, error: &Error, pool: u32) -> u32 {
-        match (self, error) {
-            (Self::Transaction, Error::DatabaseUnavailable(sqlx::Error::Database(_))) => 2,
-            (Self::Connection | Self::Transaction, _) => pool + 1,
+    /// Until when a transaction has to begin, and what its caller is told if it does not. A pooler lets a transaction that begins wait for
+    /// one of its sessions: that is where a call waits for a connection, for as long as one may.
+    pub(super) fn begins_until(self, deadline: Deadline, acquire_timeout: Duration) -> (Deadline, Error) {
+        match self {
+            Self::Connection => (deadline, Error::DeadlineExceeded),
+            Self::Transaction => (
+                Deadline::after(deadline.shortly_before().bound(acquire_timeout)),
+                Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut),
+            ),
         }
     }
 

@@ -225,11 +225,11 @@ impl Database {
     /// Takes a connection and opens a transaction by `begin`, with the server's time limits set inside it, in one round trip. Nothing has
     /// happened yet, so that a connection which turns out to be dead is replaced.
     pub(super) async fn begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
-        let mut attempt = 1;
+        let (mut attempt, started) = (1, Instant::now());
         loop {
             match self.try_begin(begin, deadline, bound).await {
                 Err(error) if self.leaves_replica(&error) => {}
-                Err(error) if self.tries_again(&error, attempt) => attempt += 1,
+                Err(error) if self.tries_again(&error, attempt, started) => attempt += 1,
                 outcome => return outcome,
             }
         }
@@ -239,7 +239,9 @@ impl Database {
     pub(super) async fn try_begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let begin = sqlx::raw_sql(AssertSqlSafe(self.session.begin(begin, bound)));
         let mut lease = self.lease(deadline).await?;
-        within(deadline, async { Ok(lease.connection()?.execute(begin).await?) }).await?;
+        let (until, late) = self.session.begins_until(deadline, self.pool.options().get_acquire_timeout());
+        let opened = within(until, async { Ok(lease.connection()?.execute(begin).await?) }).await;
+        opened.map_err(|error| if matches!(error, Error::DeadlineExceeded) { late } else { error })?;
         self.note_answer();
         Ok(lease)
     }

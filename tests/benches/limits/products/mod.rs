@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use orrery::cluster::Role;
 
 use self::service::{Expect, Service};
+use crate::pooler::Pooler;
 use crate::postgres::Postgres;
 use crate::{Rate, Report, Settings, setting, wanted};
 
@@ -29,12 +30,13 @@ const PRODUCT: &str = "'prd_' || lpad(n::text, 26, '0'), 'Product number ' || n,
 const FIRST_WRITTEN: usize = 1_000_000_000;
 
 pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
-    if !["stream", "depth", "get", "cached", "upsert"].into_iter().any(wanted) {
+    if !["stream", "depth", "get", "cached", "upsert", "pooled"].into_iter().any(wanted) {
         return Ok(());
     }
     let rows = setting("ORRERY_BENCH_ROWS", 1_000_000);
     fill(postgres, rows).await?;
-    let service = Service::start(&postgres.url(Role::Catalog)).await.context("the catalog service did not start")?;
+    let url = postgres.url(Role::Catalog);
+    let service = Service::start(&url, &["--cache-bytes=64MiB"]).await.context("the catalog service did not start")?;
     if wanted("stream") {
         stream(postgres, &service, rows, settings.runs, report).await?;
     }
@@ -49,6 +51,9 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
     }
     if wanted("upsert") {
         upsert(postgres, &service, settings.runs, report).await?;
+    }
+    if wanted("pooled") {
+        pooled(postgres, &service, rows, settings, report).await?;
     }
     report.memory("the catalog service", "in all", service.peak_memory()?);
     drop(service);
@@ -162,6 +167,48 @@ async fn cached(
         &pgbench,
         &cached,
     );
+    Ok(())
+}
+
+/// The same work through a transaction pooler with two sessions, beside direct connections.
+async fn pooled(
+    postgres: &Postgres,
+    direct: &Service,
+    rows: usize,
+    settings: Settings,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let bouncer = Pooler::start(postgres, &postgres.url(Role::Catalog)).await?;
+    let pooled = Service::start(&bouncer.url, &["--database-pooler=transaction"]).await?;
+    let time = Duration::from_secs(settings.seconds as u64);
+    let writes = setting("ORRERY_BENCH_WRITES", 200_000);
+    let (mut gets, mut streams, mut upserts): ([Rate; 2], [Rate; 2], [Rate; 2]) = Default::default();
+    for run in 1..=settings.runs {
+        for (at, service) in [direct, &pooled].into_iter().enumerate() {
+            gets[at].0.push(service.get(rows, CALLERS, time, None).await?);
+            let (count, took) = service.stream_all().await?;
+            anyhow::ensure!(count == rows, "{count} of {rows} products came");
+            streams[at].add(rows, took);
+            postgres.settle().await?;
+            upserts[at].add(writes, service.upsert(writes, Expect::Created).await?);
+            remove_written(postgres).await?;
+        }
+        let ratio = |rates: &[Rate; 2]| rates[1].last() / rates[0].last();
+        eprintln!(
+            "pooled, run {run}: get {:.2}, stream {:.2}, upsert {:.2}",
+            ratio(&gets),
+            ratio(&streams),
+            ratio(&upserts)
+        );
+    }
+    let limit = "the same, without a pooler";
+    for (work, rates) in [
+        (format!("get one product, {CALLERS} callers, PgBouncer with 2 sessions"), &gets),
+        ("stream all products, PgBouncer".to_owned(), &streams),
+        (format!("upsert {writes} new products, PgBouncer"), &upserts),
+    ] {
+        report.row(&work, limit, &rates[0], &rates[1]);
+    }
     Ok(())
 }
 

@@ -40,8 +40,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) async fn start(database_url: &str) -> anyhow::Result<Self> {
-        Ok(Self { process: Process::start("orrery-catalog", database_url, &["--cache-bytes=64MiB"]).await? })
+    pub(super) async fn start(database_url: &str, flags: &[&str]) -> anyhow::Result<Self> {
+        Ok(Self { process: Process::start("orrery-catalog", database_url, flags).await? })
     }
 
     fn client(&self) -> CatalogServiceClient<Channel> {

@@ -10,7 +10,7 @@ use orrery_proto::catalog::v1::{CreateProductRequest, Product, ProductFilter, St
 use tonic::{Code, Status};
 
 use crate::harness::proxy::{Proxy, ProxyKind};
-use crate::harness::{CatalogProcess, Role, TestDatabase, seed, uids};
+use crate::harness::{CatalogProcess, Role, TestDatabase, seed, uids, until_healthy};
 use crate::writes::stream::connect;
 use crate::writes::workload::{PRODUCT_KIND, write_on};
 
@@ -119,6 +119,8 @@ async fn a_rolling_restart_loses_and_repeats_nothing(kind: ProxyKind) {
         }
     }
     enough.store(true, Ordering::Relaxed);
+    // The proxy may take the last one for dead a little longer.
+    until_healthy(&connect(address), orrery_catalog::SERVICE_NAMES[0]).await;
 
     let (mut broken, mut passes) = (Vec::new(), 0);
     for reader in readers {

@@ -44,6 +44,7 @@ async fn both_ends_of_a_connection_notice_that_the_other_is_gone() {
     let address = blackhole.address().to_string();
     let postgres = Postgres::own_with(&[("listen_addresses", &format!("127.0.0.1,{address}"))]).await;
     let database = postgres.create_database().await;
+    let database = database.past_pooler("the connection that goes silent is the one to the server").await;
     let (mut operator, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
     seed(&mut operator, 10).await;
     // Straight to the server, whatever stands before it for other tests.

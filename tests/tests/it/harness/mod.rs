@@ -53,3 +53,4 @@ pub(crate) use programs::program;
 pub(crate) use refusal::{assert_invalid, refusal};
 pub(crate) use replica::StandbyServer;
 pub(crate) use route::Route;
+pub(crate) use serving::until_healthy;
