@@ -104,7 +104,7 @@ async fn nothing_acknowledged_is_lost_whoever_is_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: run by .ci/run"]
 async fn nothing_acknowledged_is_lost_whoever_is_killed_for_minutes() {
-    nothing_acknowledged_is_lost(Duration::from_secs(150)).await;
+    nothing_acknowledged_is_lost(Duration::from_secs(90)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
