@@ -54,8 +54,8 @@ const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.refl
 /// `of(&request)`.
 ///
 /// The drain: health says NOT_SERVING; new calls are refused with UNAVAILABLE, reason DRAINING; idle connections close and no new
-/// ones are accepted; running calls go on, for `drain_timeout` at most; what runs then is ended with UNAVAILABLE, and half a second
-/// later this returns. A connection whose client does not read even then is closed with the runtime.
+/// ones are accepted; running calls go on, for `drain_timeout` at most; what runs then is ended with UNAVAILABLE, and at most a second and
+/// a half later this returns. A connection whose client does not read even then is closed with the runtime.
 ///
 /// # Errors
 ///
@@ -129,10 +129,10 @@ where
     }
     tracing::warn!(bound = %Span(settings.drain_timeout), "calls still run at the bound of the drain; ending them");
     drain.cut();
-    match tokio::time::timeout(CLOSING, &mut server).await {
-        Ok(result) => result.context("the transport failed"),
-        Err(_) => Ok(()),
-    }
+    let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return Ok(()) };
+    closing.close();
+    closing.wait().await;
+    result.context("the transport failed")
 }
 
 /// Runs a service as this process: logs, a listener at the configured address, and a drain on SIGTERM or SIGINT. A second signal
