@@ -6,11 +6,10 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use orrery_kit::config::{Configuration as _, ServiceConfig};
+use orrery_kit::config::ServiceConfig;
 use orrery_kit::db::{CopyEnd, CopyRequest, CopySource, Database, Ending, Statement};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
-use orrery_kit::metrics::Metrics;
 
 use crate::harness::{Role, TestDatabase, run, seed};
 
@@ -20,12 +19,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A pool of one connection, so that whoever uses it after another gets the same one if it is good.
 fn pool(database: &TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Database {
-    let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();
-    config.database.database_pooler = database.pooler_mode();
-    config.database.database_pool_min = 0;
-    config.database.database_pool_max = 1;
-    change(&mut config);
-    Database::new(&config.database, &config.limits, &Metrics::default()).unwrap()
+    database.data_layer(|config| {
+        config.database.database_pool_max = 1;
+        change(config);
+    })
 }
 
 /// The one value of a select.

@@ -38,5 +38,6 @@ mod sparse_filters;
 mod streams;
 mod timestamp;
 mod tokens;
+mod transactions;
 mod up;
 mod writes;

@@ -191,10 +191,7 @@ async fn text(connection: &mut PgConnection, sql: &str) -> String {
 #[tokio::test]
 async fn a_lone_statement_keeps_its_limit_and_leaves_the_session_to_others() {
     let database = TestDatabase::pooled().await;
-    let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();
-    config.database.database_pooler = database.pooler_mode();
-    config.database.database_pool_max = 8;
-    let pool = Database::new(&config.database, &config.limits, &Metrics::default()).unwrap();
+    let pool = database.data_layer(|config| config.database.database_pool_max = 8);
     let settings = Statement::new(
         "select current_setting('statement_timeout'), current_setting('transaction_read_only'), \
                 current_setting('client_connection_check_interval'), $1::text",

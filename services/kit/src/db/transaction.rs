@@ -32,6 +32,9 @@ const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 pub struct Transaction<'c> {
     lease: &'c mut Lease,
     limits: &'c Limits,
+    /// Statements that were sent and did not succeed. After the first one the server takes no other, and answers `commit` with a
+    /// rollback, which the driver tells as a success.
+    failed: usize,
 }
 
 impl Transaction<'_> {
@@ -46,7 +49,10 @@ impl Transaction<'_> {
     /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
-        self.lease.fetch(statement).await
+        self.failed += 1;
+        let rows = self.lease.fetch(statement).await?;
+        self.failed -= 1;
+        Ok(rows)
     }
 
     /// Runs `copy ... from stdin (format binary)` with `count` rows, which `put_next` appends one by one in their binary form.
@@ -61,6 +67,7 @@ impl Transaction<'_> {
         mut put_next: impl FnMut(&mut Vec<u8>) + Send,
     ) -> Result<(), Error> {
         self.check_rows(count)?;
+        self.failed += 1;
         let begun = Instant::now();
         let mut copy = self.lease.connection()?.copy_in_raw(sql).await?;
         let mut bytes = 0;
@@ -76,6 +83,7 @@ impl Transaction<'_> {
         piece.extend_from_slice(COPY_TRAILER);
         copy.send(piece.as_slice()).await?;
         copy.finish().await.map_err(of_new_rows)?;
+        self.failed -= 1;
         let bytes = (bytes + piece.len() - COPY_HEADER.len() - COPY_TRAILER.len()) as u64;
         self.lease.metrics.statement(StatementKind::CopyIn, count as u64, bytes, begun.elapsed());
         Ok(())
@@ -88,8 +96,10 @@ impl Transaction<'_> {
     pub async fn insert(&mut self, statement: Statement) -> Result<(), Error> {
         self.check_rows(statement.rows)?;
         let query = self.lease.session.query(statement);
+        self.failed += 1;
         let begun = Instant::now();
         let done = query.execute(self.lease.connection()?).await.map_err(of_new_rows)?;
+        self.failed -= 1;
         self.lease.metrics.statement(StatementKind::Write, done.rows_affected(), 0, begun.elapsed());
         Ok(())
     }
@@ -112,8 +122,13 @@ impl CopySource for Transaction<'_> {
         select: &str,
         on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
+        self.failed += 1;
         // The transaction's own deadline holds for all that runs in it.
-        self.lease.copy_out(select, self.limits.max_result_bytes, Deadline::none(), on_row).await
+        let end = self.lease.copy_out(select, self.limits.max_result_bytes, Deadline::none(), on_row).await?;
+        if matches!(end, CopyEnd::Whole) {
+            self.failed -= 1;
+        }
+        Ok(end)
     }
 }
 
@@ -187,7 +202,8 @@ impl Database {
     /// work goes on when the caller's future is dropped.
     ///
     /// # Errors
-    /// What `work` returned, after a rollback; or what the database says. If the connection breaks during the commit the outcome is
+    /// What `work` returned, after a rollback; or what the database says. [`Error::Internal`], after a rollback, if `work` kept the error of
+    /// a statement to itself and wanted to commit. If the connection breaks during the commit the outcome is
     /// unknown and the error is [`Error::DatabaseUnavailable`].
     pub async fn transaction<T, W>(&self, deadline: Deadline, work: W) -> Result<T, Error>
     where
@@ -201,8 +217,13 @@ impl Database {
             let whole = Deadline::after(bound);
             let mut lease = database.begin("begin", whole, bound).await?;
             let outcome = within(whole, async {
-                let mut transaction = Transaction { lease: &mut lease, limits: &database.limits };
-                work(&mut transaction).await
+                let mut transaction = Transaction { lease: &mut lease, limits: &database.limits, failed: 0 };
+                match work(&mut transaction).await {
+                    Ok(Ending::Commit(_)) if transaction.failed > 0 => {
+                        Err(Error::internal("a transaction was to be committed in which a statement had failed"))
+                    }
+                    ending => ending,
+                }
             })
             .await;
             let (end, outcome) = match outcome {

@@ -1,7 +1,9 @@
 //! A database for one test.
 
 use orrery::cluster::Role;
-use orrery_kit::config::DatabasePooler;
+use orrery_kit::config::{Configuration as _, DatabasePooler, ServiceConfig};
+use orrery_kit::db::Database;
+use orrery_kit::metrics::Metrics;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
@@ -103,6 +105,15 @@ impl TestDatabase {
     /// The limits that services have passed since this was asked last. Whoever asks answers for them.
     pub(crate) fn take_violations(&self) -> Vec<Violation> {
         self.way.proxy().map(super::wire::Proxy::take_violations).unwrap_or_default()
+    }
+
+    /// The data layer of the catalog on it, without a service, and with settings changed by `change`. It connects when it is first needed.
+    pub(crate) fn data_layer(&self, change: impl FnOnce(&mut ServiceConfig)) -> Database {
+        let mut config = ServiceConfig::for_database(&self.url(Role::Catalog)).unwrap();
+        config.database.database_pooler = self.pooler_mode();
+        config.database.database_pool_min = 0;
+        change(&mut config);
+        Database::new(&config.database, &config.limits, &Metrics::default()).unwrap()
     }
 
     /// A single connection as `role`, never through a pooler.

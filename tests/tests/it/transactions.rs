@@ -1,0 +1,100 @@
+//! Transactions say that they were committed when they were.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::ops::ControlFlow;
+
+use orrery_kit::db::{CopySource as _, Ending, Statement, Transaction};
+use orrery_kit::deadline::Deadline;
+use orrery_kit::error::Error;
+use sqlx::{Connection as _, PgConnection};
+use tonic::Code;
+
+use crate::harness::{Role, Route, TestDatabase};
+
+/// Ways in which a statement fails.
+#[derive(Clone, Copy, Debug)]
+enum Failing {
+    Fetch,
+    Insert,
+    CopyIn,
+    CopyOut,
+}
+
+impl Failing {
+    const ALL: [Self; 4] = [Self::Fetch, Self::Insert, Self::CopyIn, Self::CopyOut];
+
+    /// Runs a statement that fails once there is a product `prd_a`.
+    async fn run(self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+        let insert = Statement::new("insert into catalog.product (uid) values ('prd_a')", 1);
+        let put = |out: &mut Vec<u8>| {
+            out.extend_from_slice(&1_i16.to_be_bytes());
+            out.extend_from_slice(&5_i32.to_be_bytes());
+            out.extend_from_slice(b"prd_a");
+        };
+        match self {
+            Self::Fetch => transaction.fetch(insert).await.map(drop),
+            Self::Insert => transaction.insert(insert).await,
+            Self::CopyIn => transaction.copy_in("copy catalog.product (uid) from stdin (format binary)", 1, put).await,
+            Self::CopyOut => transaction
+                .copy_out("select 1 / (n - 1) from generate_series(1, 2) as n", |_| Ok(ControlFlow::Continue(())))
+                .await
+                .map(drop),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_driver_takes_a_rollback_for_the_commit_that_was_asked_for() {
+    let database = TestDatabase::create().await.by(Route::Direct).await;
+    let mut connection = PgConnection::connect(&database.url(Role::Catalog)).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    sqlx::query("insert into product (uid) values ('prd_a')").execute(&mut *transaction).await.unwrap();
+    sqlx::query("insert into product (uid) values ('prd_a')").execute(&mut *transaction).await.unwrap_err();
+    let committed = transaction.commit().await;
+    assert!(committed.is_ok(), "sqlx is mended: the data layer need not count failed statements ({committed:?})");
+    let stored: i64 = sqlx::query_scalar("select count(*) from product").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(stored, 0);
+}
+
+#[tokio::test]
+async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
+    for database in [TestDatabase::create().await, TestDatabase::pooled().await] {
+        let pool = database.data_layer(|config| config.database.database_pool_max = 1);
+        let mut operator = database.connect(Role::Operator).await;
+        for failing in Failing::ALL {
+            let outcome = pool.transaction(Deadline::none(), move |transaction| {
+                Box::pin(async move {
+                    transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_a')", 1)).await?;
+                    drop(failing.run(transaction).await);
+                    Ok(Ending::Commit(()))
+                })
+            });
+            let error = outcome.await.unwrap_err();
+            assert_eq!(error.code(), Code::Internal, "{failing:?}: {error:?}");
+            let stored: i64 =
+                sqlx::query_scalar("select count(*) from catalog.product").fetch_one(&mut operator).await.unwrap();
+            assert_eq!(stored, 0, "{failing:?}");
+        }
+        // An error that is passed on is the one that the caller gets, and the next transaction has none of it.
+        let outcome = pool.transaction(Deadline::none(), |transaction| {
+            Box::pin(async move {
+                transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_a')", 1)).await?;
+                Failing::Insert.run(transaction).await?;
+                Ok(Ending::Commit(()))
+            })
+        });
+        assert!(matches!(outcome.await, Err(Error::TransactionConflict(_))));
+        let outcome = pool.transaction(Deadline::none(), |transaction| {
+            Box::pin(async move {
+                transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_b')", 1)).await?;
+                Ok(Ending::Commit(()))
+            })
+        });
+        outcome.await.unwrap();
+        let stored: Vec<String> =
+            sqlx::query_scalar("select uid from catalog.product").fetch_all(&mut operator).await.unwrap();
+        assert_eq!(stored, ["prd_b"]);
+        pool.close().await;
+    }
+}
