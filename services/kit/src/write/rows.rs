@@ -263,7 +263,7 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
               where i.differing and {same_key}\n       \
                 and ({differs})\n    \
              returning i.ordinal\n\
-         )\nselect (select count(*) from updated), count(*), count(*) filter (where differing){places} from stored",
+         )\nselect (select count(*) from updated) as written, count(*), count(*) filter (where differing){places} from stored",
         unnested(resource.inputs(), has_parts),
         assignments.join(",\n           "),
     ))

@@ -96,9 +96,12 @@ impl Session {
                 "with forgotten as (\
                      delete from {schema}.write_commit where resource = $1 and write_id = $2 and first_offset < (\
                          select first_offset from {schema}.write_commit where resource = $1 and write_id = $2 \
-                         order by first_offset desc offset {} limit 1)) \
-                 insert into {schema}.write_commit (resource, write_id, first_offset, row_count, row_hashes) \
-                 values ($1, $2, $3, $4, $5)",
+                         order by first_offset desc offset {} limit 1) \
+                     returning 1), \
+                 remembered as (\
+                     insert into {schema}.write_commit (resource, write_id, first_offset, row_count, row_hashes) \
+                     values ($1, $2, $3, $4, $5) returning 1) \
+                 select (select count(*) from forgotten) + (select count(*) from remembered) as written",
                 REMEMBERED_COMMITS - 1
             ),
             2,
@@ -173,8 +176,12 @@ fn clearing(schema: &str) -> Statement {
              where update_ts < now() - interval '{RETENTION_DAYS} days' \
              order by update_ts limit {CLEARED_AT_ONCE} for update skip locked), \
          commits as (\
-             delete from {schema}.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id)) \
-         delete from {schema}.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id)"
+             delete from {schema}.write_commit as c using old \
+             where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), \
+         sessions as (\
+             delete from {schema}.write_session as s using old \
+             where (s.resource, s.write_id) = (old.resource, old.write_id) returning 1) \
+         select (select count(*) from commits) + (select count(*) from sessions) as written"
     );
     Statement::new(sql, CLEARED_AT_ONCE * (REMEMBERED_COMMITS as usize + 2))
 }

@@ -133,6 +133,29 @@ async fn a_statement_that_writes_as_many_rows_as_are_allowed_passes_and_one_more
 }
 
 #[tokio::test]
+async fn rows_that_are_written_within_a_statement_are_those_that_it_tells_of() {
+    let database = TestDatabase::limited(WireLimits { statement_rows: 1_000, ..WireLimits::default() }).await;
+    let insert = |rows: usize| {
+        format!(
+            "with written as (insert into catalog.product (uid) select 'prd_' || gen_random_uuid() from generate_series(1, {rows}) returning 1)"
+        )
+    };
+    for way in [Way::Simple, Way::Prepared] {
+        let mut connection = database.connect(Role::Catalog).await;
+        let told = |rows: usize| format!("{} select count(*) as written from written", insert(rows));
+        assert_eq!(read(&mut connection, way, &told(1_000)).await.unwrap(), 1, "{way:?}");
+        let outcome = read(&mut connection, way, &told(1_001)).await;
+        let violation = assert_broken(&database, outcome, "54000");
+        assert_eq!((violation.limit, violation.allowed, violation.seen), (Limit::StatementRows, 1_000, 1_001));
+        // One that tells nothing is not run at all.
+        let untold = format!("{} select 1", insert(1));
+        let mut connection = database.connect(Role::Catalog).await;
+        let violation = assert_broken(&database, read(&mut connection, way, &untold).await, "54000");
+        assert_eq!((violation.limit, violation.statement), (Limit::UntoldRows, untold), "{way:?}");
+    }
+}
+
+#[tokio::test]
 async fn rows_that_are_copied_in_are_counted_as_they_are_sent() {
     let database = TestDatabase::limited(WireLimits { statement_rows: 1_000, ..WireLimits::default() }).await;
     let pool = database.pool(Role::Catalog).await;

@@ -39,6 +39,8 @@ impl Default for WireLimits {
 pub(crate) enum Limit {
     QueryRows,
     StatementRows,
+    /// Of a statement that would write rows, and nobody would learn how many.
+    UntoldRows,
     ResultBytes,
     TransactionAge,
     StatementAge,
@@ -48,7 +50,7 @@ impl Limit {
     /// What the server says when it is passed (manual, appendix A): program_limit_exceeded, transaction_timeout, query_canceled.
     pub(super) const fn sqlstate(self) -> &'static str {
         match self {
-            Self::QueryRows | Self::StatementRows | Self::ResultBytes => "54000",
+            Self::QueryRows | Self::StatementRows | Self::UntoldRows | Self::ResultBytes => "54000",
             Self::TransactionAge => "25P04",
             Self::StatementAge => "57014",
         }
@@ -58,6 +60,7 @@ impl Limit {
         match self {
             Self::QueryRows => "rows in a result",
             Self::StatementRows => "rows written by a statement",
+            Self::UntoldRows => "statement that does not tell how many rows it writes",
             Self::ResultBytes => "bytes in a result",
             Self::TransactionAge => "ms in a transaction",
             Self::StatementAge => "ms in a statement",

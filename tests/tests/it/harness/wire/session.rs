@@ -9,20 +9,42 @@ use super::copy::{CopyIn, CopyOut};
 use super::frames::Piece;
 use super::limits::{Limit, Violation, WireLimits};
 use super::messages::{completion, string, text};
+use super::within::{Within, first_number};
 
 /// What the server has yet to answer.
 enum Request {
     /// One or several statements, answered with a ReadyForQuery at the end.
-    Query(Arc<str>),
+    Query(Statement),
     /// A portal to be run, or to be run on.
     Execute(Arc<Portal>),
     /// Answered with a ReadyForQuery.
     Sync,
 }
 
+/// The beginning of a statement's text, and what it says of itself.
+#[derive(Clone, Default)]
+struct Statement {
+    text: Arc<str>,
+    within: Within,
+}
+
+impl Statement {
+    /// A statement, unless it is one that would write rows of which nobody learns.
+    fn of(sql: &[u8]) -> Result<Self, Violation> {
+        let statement = Self { text: text(sql).into(), within: Within::of(&String::from_utf8_lossy(sql)) };
+        match statement.within {
+            Within::Nothing | Within::Told => Ok(statement),
+            Within::Untold => {
+                let statement = statement.text.to_string();
+                Err(Violation { limit: Limit::UntoldRows, allowed: 0, seen: 1, statement })
+            }
+        }
+    }
+}
+
 /// A statement with its parameters, and how much of its result was read.
 struct Portal {
-    statement: Arc<str>,
+    statement: Statement,
     rows: AtomicU64,
     bytes: AtomicU64,
 }
@@ -31,7 +53,7 @@ struct Portal {
 pub(super) struct Session {
     limits: WireLimits,
     requests: VecDeque<Request>,
-    statements: HashMap<Vec<u8>, Arc<str>>,
+    statements: HashMap<Vec<u8>, Statement>,
     portals: HashMap<Vec<u8>, Arc<Portal>>,
     /// What was sent last, for the text of a violation that comes when nothing is awaited.
     last: Arc<str>,
@@ -82,15 +104,19 @@ impl Session {
             // Passwords, the ends of copies, and farewell begin no work.
             b'p' | b'c' | b'f' | b'X' => return Ok(()),
             b'Q' => {
-                self.last = text(string(body).0).into();
+                let statement = Statement::of(string(body).0)?;
+                self.last = Arc::clone(&statement.text);
                 // The server may keep the answer to this for itself until it has more to say.
                 self.opened |= begins_transaction(&self.last);
-                self.requests.push_back(Request::Query(Arc::clone(&self.last)));
+                self.requests.push_back(Request::Query(statement));
             }
-            b'F' => self.requests.push_back(Request::Query("a function call".into())),
+            b'F' => self
+                .requests
+                .push_back(Request::Query(Statement { text: "a function call".into(), within: Within::Nothing })),
             b'P' => {
                 let (name, rest) = string(body);
-                self.statements.insert(name.to_vec(), text(string(rest).0).into());
+                let statement = Statement::of(string(rest).0)?;
+                self.statements.insert(name.to_vec(), statement);
             }
             b'B' => {
                 let (portal, rest) = string(body);
@@ -100,7 +126,7 @@ impl Session {
             }
             b'E' => {
                 if let Some(portal) = self.portals.get(string(body).0) {
-                    self.last = Arc::clone(&portal.statement);
+                    self.last = Arc::clone(&portal.statement.text);
                     self.requests.push_back(Request::Execute(Arc::clone(portal)));
                 }
             }
@@ -122,7 +148,10 @@ impl Session {
     pub(super) fn answered(&mut self, piece: &Piece<'_>) -> Result<(), Violation> {
         let Piece::Message { tag, length, body } = *piece else { return Ok(()) };
         match tag {
-            b'D' => return self.row(true, length),
+            b'D' => {
+                self.check_written(body)?;
+                return self.row(true, length);
+            }
             b'd' => {
                 let is_row = self.copy_out.as_mut().is_some_and(|copy| copy.is_row(body));
                 return self.row(is_row, length);
@@ -156,6 +185,22 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes a statement's word for how many rows it wrote within itself.
+    fn check_written(&self, row: &[u8]) -> Result<(), Violation> {
+        let (within, before) = match self.requests.front() {
+            Some(Request::Query(statement)) => (statement.within, 0),
+            Some(Request::Execute(portal)) => (portal.statement.within, portal.rows.load(Ordering::Relaxed)),
+            Some(Request::Sync) | None => return Ok(()),
+        };
+        if within != Within::Told || self.rows + before > 0 {
+            return Ok(());
+        }
+        match first_number(row) {
+            Some(written) => self.check(Limit::StatementRows, self.limits.statement_rows, written),
+            None => Err(self.violation(Limit::UntoldRows, 0, 1)),
+        }
     }
 
     /// A row of a result, or what only counts as bytes of it.
@@ -208,8 +253,8 @@ impl Session {
 
     fn violation(&self, limit: Limit, allowed: u64, seen: u64) -> Violation {
         let statement = match self.requests.front() {
-            Some(Request::Query(statement)) => statement,
-            Some(Request::Execute(portal)) => &portal.statement,
+            Some(Request::Query(statement)) => &statement.text,
+            Some(Request::Execute(portal)) => &portal.statement.text,
             Some(Request::Sync) | None => &self.last,
         };
         Violation { limit, allowed, seen, statement: statement.to_string() }
