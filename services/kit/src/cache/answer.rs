@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::AGE;
+use http::header::{AGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::{BodyExt as _, Full};
 use tonic::Status;
@@ -13,7 +13,9 @@ use crate::metrics::CacheResult;
 
 /// How a request was answered.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
-const GRPC_STATUS: &str = "grpc-status";
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const OK: HeaderValue = HeaderValue::from_static("0");
 
 /// How a caller came by an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +53,35 @@ impl From<How> for CacheResult {
 pub(super) struct Answer {
     /// When the handler began: nothing in the answer is older.
     began: Instant,
-    headers: HeaderMap,
     message: Bytes,
-    trailers: Option<HeaderMap>,
+    /// `None` for what almost all answers have, [`Metadata::usual`]: an answer is as few pieces of memory as it can be, since each costs
+    /// a hit the time to fetch it.
+    metadata: Option<Box<Metadata>>,
     /// How many rows it holds, for the log.
     pub(super) rows: u64,
+}
+
+/// What stands around a message.
+#[derive(Clone, Debug, PartialEq)]
+struct Metadata {
+    headers: HeaderMap,
+    trailers: Option<HeaderMap>,
+}
+
+impl Metadata {
+    /// That of a call that went well and has nothing else to say.
+    fn usual() -> Self {
+        // For what is added on the way, too.
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, GRPC);
+        let mut trailers = HeaderMap::with_capacity(2);
+        trailers.insert(GRPC_STATUS, OK);
+        Self { headers, trailers: Some(trailers) }
+    }
+
+    fn unless_usual(self) -> Option<Box<Self>> {
+        (self != Self::usual()).then(|| Box::new(self))
+    }
 }
 
 impl Answer {
@@ -64,8 +90,10 @@ impl Answer {
         let (parts, body) = response.into_parts();
         match body.collect().await {
             Ok(collected) => {
-                let trailers = collected.trailers().cloned();
-                Self { began, headers: parts.headers, message: collected.to_bytes(), trailers, rows: 0 }
+                let metadata = Metadata { headers: parts.headers, trailers: collected.trailers().cloned() };
+                // As long as it is: what came is a piece of the buffer that it was written to, and would hold all of it.
+                let message = Bytes::copy_from_slice(&collected.to_bytes());
+                Self { began, message, metadata: metadata.unless_usual(), rows: 0 }
             }
             Err(status) => Self::failed(status, began),
         }
@@ -74,7 +102,8 @@ impl Answer {
     /// A status without a message.
     pub(super) fn failed(status: Status, began: Instant) -> Self {
         let (parts, _body) = status.into_http::<()>().into_parts();
-        Self { began, headers: parts.headers, message: Bytes::new(), trailers: None, rows: 0 }
+        let metadata = Metadata { headers: parts.headers, trailers: None };
+        Self { began, message: Bytes::new(), metadata: Some(Box::new(metadata)), rows: 0 }
     }
 
     /// How old it is.
@@ -89,32 +118,72 @@ impl Answer {
 
     /// Whether it is worth keeping: the call was OK.
     pub(super) fn is_ok(&self) -> bool {
-        let status = self.trailers.as_ref().and_then(|trailers| trailers.get(GRPC_STATUS));
-        status.is_some_and(|status| status.as_bytes() == b"0")
+        self.metadata.as_ref().is_none_or(|metadata| {
+            let status = metadata.trailers.as_ref().and_then(|trailers| trailers.get(GRPC_STATUS));
+            status.is_some_and(|status| *status == OK)
+        })
     }
 
     /// The memory that it takes, in bytes, without its key.
     pub(super) fn size(&self) -> usize {
         let of =
             |map: &HeaderMap| map.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum::<usize>();
-        size_of::<Self>() + self.message.len() + of(&self.headers) + self.trailers.as_ref().map_or(0, of)
+        let metadata = self.metadata.as_ref().map_or(0, |metadata| {
+            size_of::<Metadata>() + of(&metadata.headers) + metadata.trailers.as_ref().map_or(0, of)
+        });
+        size_of::<Self>() + self.message.len() + metadata
     }
 
     /// The response to one caller.
     pub(super) fn response(&self, how: How) -> Response<Body> {
         let message = Full::new(self.message.clone());
-        let body = match &self.trailers {
-            Some(trailers) => {
-                let trailers = trailers.clone();
-                Body::new(message.with_trailers(async { Some(Ok(trailers)) }))
-            }
+        let Metadata { mut headers, trailers } = self.metadata.as_deref().cloned().unwrap_or_else(Metadata::usual);
+        let body = match trailers {
+            Some(trailers) => Body::new(message.with_trailers(std::future::ready(Some(Ok(trailers))))),
             None => Body::new(message),
         };
-        let mut response = Response::new(body);
-        let mut headers = self.headers.clone();
         headers.insert(X_CACHE, how.value());
         headers.insert(AGE, self.age().as_secs().into());
+        let mut response = Response::new(body);
         *response.headers_mut() = headers;
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_holds_its_own_bytes_and_not_the_buffer_around_them() {
+        let buffer = Bytes::from(vec![7; 8192]);
+        let response = Response::new(Body::new(Full::new(buffer.slice(..100))));
+        drop(buffer);
+        let answer = Answer::of(response, Instant::now()).await;
+        let message = answer.message.try_into_mut().unwrap();
+        assert_eq!((message.len(), message.capacity()), (100, 100));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_usual_is_kept_beside_the_message() {
+        for status in [Status::ok(""), Status::ok("a sentence"), Status::not_found("")] {
+            let mut trailers = HeaderMap::new();
+            status.add_header(&mut trailers).unwrap();
+            let body = Full::new(Bytes::from_static(b"message")).with_trailers(std::future::ready(Some(Ok(trailers))));
+            let mut response = Response::new(Body::new(body));
+            response.headers_mut().insert(CONTENT_TYPE, GRPC);
+            let answer = Answer::of(response, Instant::now()).await;
+            assert_eq!(answer.metadata.is_none(), status.code() == tonic::Code::Ok && status.message().is_empty());
+            assert_eq!(answer.is_ok(), status.code() == tonic::Code::Ok);
+
+            let given = answer.response(How::Hit);
+            assert_eq!((&given.headers()[CONTENT_TYPE], &given.headers()[X_CACHE]), (&GRPC, &How::Hit.value()));
+            let given = given.into_body().collect().await.unwrap();
+            let said = Status::from_header_map(given.trailers().unwrap()).unwrap();
+            assert_eq!((said.code(), said.message()), (status.code(), status.message()));
+            assert_eq!(given.to_bytes(), "message");
+        }
     }
 }

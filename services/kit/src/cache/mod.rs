@@ -36,7 +36,7 @@ use self::answer::{Answer, How};
 use self::body::{Gathered, gather};
 use self::control::Freshness;
 use self::flight::{Flights, fetch};
-use self::store::{Key, Store};
+use self::store::Store;
 use crate::config::CacheConfig;
 use crate::metrics::{CacheMetrics, CacheResult};
 use crate::rpc_layer::RpcRows;
@@ -84,7 +84,7 @@ impl Cache {
         Ok(Self {
             defaults: *config,
             methods: methods::cacheable()?,
-            store: Arc::new(Store::new(config.cache_bytes, metrics.clone())),
+            store: Arc::new(Store::new(config.cache_bytes, metrics.clone())?),
             flights: Arc::default(),
             metrics,
         })
@@ -177,7 +177,8 @@ where
     let stale = kept.zip(age).filter(|(_, age)| *age < freshness.max_age.saturating_add(freshness.stale));
     // A query that began too long ago is as old as an answer of that age; one that is under way revalidates what is stale.
     let oldest = if stale.is_some() { Duration::MAX } else { freshness.max_age };
-    let flight = cache.flights.join(key, oldest, |key| fetch(Arc::clone(&cache.store), key, inner, parts, message));
+    let flight =
+        cache.flights.join(key.into(), oldest, |key| fetch(Arc::clone(&cache.store), key, inner, parts, message));
     match stale {
         Some((answer, _)) => {
             // Goes on without the caller, who is answered now.
@@ -189,7 +190,7 @@ where
 }
 
 /// What makes a request the same as another one: its pieces, each behind its length.
-fn key_of(path: &str, headers: &HeaderMap, message: &[u8]) -> Key {
+fn key_of(path: &str, headers: &HeaderMap, message: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(path.len() + message.len() + 64);
     let mut put = |piece: &[u8]| {
         key.extend_from_slice(&(piece.len() as u32).to_be_bytes());
@@ -203,5 +204,5 @@ fn key_of(path: &str, headers: &HeaderMap, message: &[u8]) -> Key {
         }
     }
     put(message);
-    key.into()
+    key
 }

@@ -328,8 +328,8 @@ async fn answers_stay_within_the_bound() {
 
 #[test]
 fn an_answer_that_was_fetched_earlier_does_not_replace_a_later_one() {
-    let store = Store::new(1 << 20, CacheMetrics::default());
-    let key = key_of(GET, &HeaderMap::new(), b"a");
+    let store = Store::new(1 << 20, CacheMetrics::default()).unwrap();
+    let key: store::Key = key_of(GET, &HeaderMap::new(), b"a").into();
     let now = std::time::Instant::now();
     let older = Arc::new(Answer::failed(Status::ok("older"), now));
     let later = Arc::new(Answer::failed(Status::ok("later"), now + Duration::from_secs(1)));
