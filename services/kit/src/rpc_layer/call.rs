@@ -125,27 +125,16 @@ impl Drop for Call {
 /// What ends a call from outside: its deadline, or the drain.
 pub(super) struct Ending {
     deadline: Deadline,
-    wait: Pin<Box<dyn Future<Output = Status> + Send>>,
+    drain: Drain,
+    infrastructure: bool,
+    /// Waits for either, from the first moment on that the call itself has to wait. Many calls never do.
+    wait: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
 }
 
 impl Ending {
     pub(super) fn new(deadline: Deadline, call: &Call) -> Self {
-        let drain = call.drain.clone();
         let infrastructure = call.path().starts_with(INFRASTRUCTURE);
-        let wait = Box::pin(async move {
-            let drained = async {
-                if infrastructure {
-                    drain.until_begun().await;
-                } else {
-                    drain.until_cut().await;
-                }
-            };
-            tokio::select! {
-                () = drained => draining(),
-                () = deadline.passed() => deadline_passed(),
-            }
-        });
-        Self { deadline, wait }
+        Self { deadline, drain: call.drain.clone(), infrastructure, wait: None }
     }
 
     /// Ready with the status to end with. tonic has a timer of its own outside of this layer, which answers CANCELLED; the
@@ -154,6 +143,22 @@ impl Ending {
         if self.deadline.expired() {
             return Poll::Ready(deadline_passed());
         }
-        self.wait.as_mut().poll(context)
+        let (deadline, drain, infrastructure) = (self.deadline, &self.drain, self.infrastructure);
+        let wait = self.wait.get_or_insert_with(|| Box::pin(ended(deadline, drain.clone(), infrastructure)));
+        wait.as_mut().poll(context)
+    }
+}
+
+async fn ended(deadline: Deadline, drain: Drain, infrastructure: bool) -> Status {
+    let drained = async {
+        if infrastructure {
+            drain.until_begun().await;
+        } else {
+            drain.until_cut().await;
+        }
+    };
+    tokio::select! {
+        () = drained => draining(),
+        () = deadline.passed() => deadline_passed(),
     }
 }
