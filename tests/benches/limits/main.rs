@@ -8,6 +8,7 @@
 //! and `overload`). Everything runs on this machine: Postgres, the service and its client share the cores, so that the client's work is in
 //! the service's figure.
 
+mod callers;
 mod orders;
 mod overload;
 mod pooler;
@@ -84,6 +85,9 @@ impl Report {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    if let Some(ended) = process::run_as_service().await {
+        return ended;
+    }
     let settings = Settings { runs: setting("ORRERY_BENCH_RUNS", 3), seconds: setting("ORRERY_BENCH_SECONDS", 5) };
     let postgres = postgres::Postgres::start().await.context("Postgres did not start")?;
     let mut report = Report::default();

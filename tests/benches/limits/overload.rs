@@ -1,21 +1,15 @@
 //! More callers than a service can serve. First the load that saturates it is looked for, by more and more callers who each wait for
-//! their answer and ask again; then four times as many come. Those who are turned away come back after the time that they were told, or,
-//! in the last row, almost at once.
+//! their answer and ask again; then four times as many come. Those who are turned away come back when they were told to, or earlier.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::future::try_join_all;
 use orrery::cluster::Role;
-use orrery_proto::catalog::v1::GetProductRequest;
-use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
-use tonic::Code;
-use tonic::transport::Channel;
-use tonic_types::StatusExt as _;
 
+use crate::callers::Callers;
 use crate::postgres::Postgres;
-use crate::process::Process;
+use crate::process::{CATALOG, Process};
 use crate::{Report, Settings, products, setting, wanted};
 
 /// Over which callers are spread.
@@ -24,17 +18,12 @@ const CONNECTIONS: usize = 8;
 const CALLERS: [usize; 6] = [4, 8, 16, 32, 48, 64];
 /// A load saturates if it reaches this part of the best.
 const SATURATED: f64 = 0.95;
-/// Time before the measurement begins.
-const WARM_UP: Duration = Duration::from_secs(1);
-/// Between two tries of a caller who does not do as told.
-const IMPATIENCE: Duration = Duration::from_millis(5);
-
-/// What callers do who were turned away.
-#[derive(Clone, Copy, PartialEq)]
-enum Callers {
-    Patient,
-    Impatient,
-}
+/// What callers do who were turned away: the time after which they come again, and how the report says it. `None`: when they were told.
+const MANNERS: [(Option<Duration>, &str); 3] = [
+    (None, "come back when told"),
+    (Some(Duration::from_millis(5)), "come back after 5 ms"),
+    (Some(Duration::ZERO), "come back at once"),
+];
 
 /// What a load reached.
 #[derive(Clone, Copy)]
@@ -53,23 +42,23 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
     }
     let rows = setting("ORRERY_BENCH_ROWS", 1_000_000).min(200_000);
     products::fill(postgres, rows).await?;
-    let process = Process::start("orrery-catalog", &postgres.url(Role::Catalog), &[]).await?;
-    let channels = try_join_all((0..CONNECTIONS).map(|_| process.connect())).await?;
+    let process = Process::start(CATALOG, &postgres.url(Role::Catalog), &[]).await?;
+    let address = process.address();
     let time = Duration::from_secs(settings.seconds as u64);
     let mut rising = Vec::new();
     for callers in CALLERS {
-        let reached = load(&channels, rows, callers, Callers::Patient, time).await?;
+        let reached = load(address, rows, callers, None, time).await?;
         eprintln!("overload, {callers} callers: {:.0}/s, p99 {:.2} ms", reached.served, reached.p99 * 1e3);
         rising.push((callers, reached));
     }
     let peak = rising.iter().map(|(_, reached)| reached.served).fold(0.0, f64::max);
     let saturating = rising.iter().find(|(_, reached)| reached.served >= SATURATED * peak);
     let (callers, _) = *saturating.context("nothing was served")?;
-    for (kind, name) in [(Callers::Patient, "come back when told"), (Callers::Impatient, "come back after 5 ms")] {
+    for (pause, name) in MANNERS {
         let (mut at, mut beyond) = (Vec::new(), Vec::new());
         for _ in 0..settings.runs {
-            at.push(load(&channels, rows, callers, kind, time).await?);
-            beyond.push(load(&channels, rows, 4 * callers, kind, time).await?);
+            at.push(load(address, rows, callers, pause, time).await?);
+            beyond.push(load(address, rows, 4 * callers, pause, time).await?);
         }
         let (at, beyond) = (median(&at), median(&beyond));
         report.note(format!(
@@ -98,63 +87,15 @@ fn median(all: &[Reached]) -> Reached {
     Reached { served: of(|one| one.served), refused: of(|one| one.refused), p99: of(|one| one.p99) }
 }
 
-/// What one caller saw.
-#[derive(Default)]
-struct Seen {
-    took: Vec<f64>,
-    refused: usize,
-}
-
 async fn load(
-    channels: &[Channel],
+    address: SocketAddr,
     rows: usize,
     callers: usize,
-    kind: Callers,
+    pause: Option<Duration>,
     time: Duration,
 ) -> anyhow::Result<Reached> {
-    let begun = Instant::now() + WARM_UP;
-    let channels: Arc<[Channel]> = channels.into();
-    let tasks = (0..callers).map(|number| {
-        let channels = Arc::clone(&channels);
-        async move {
-            let client = CatalogServiceClient::new(channels[number % channels.len()].clone());
-            tokio::spawn(call_until(begun + time, begun, client, rows, kind)).await?
-        }
-    });
-    let seen = try_join_all(tasks).await?;
-    let refused = seen.iter().map(|seen| seen.refused).sum::<usize>() as f64 / time.as_secs_f64();
-    let mut took: Vec<f64> = seen.into_iter().flat_map(|seen| seen.took).collect();
-    took.sort_by(f64::total_cmp);
-    let p99 = took.get(took.len() * 99 / 100).copied().context("nothing was served")?;
-    Ok(Reached { served: took.len() as f64 / time.as_secs_f64(), refused, p99 })
-}
-
-/// Gets one product after the other. Counts what began after `from`.
-async fn call_until(
-    end: Instant,
-    from: Instant,
-    mut client: CatalogServiceClient<Channel>,
-    rows: usize,
-    kind: Callers,
-) -> anyhow::Result<Seen> {
-    let mut seen = Seen::default();
-    loop {
-        let begun = Instant::now();
-        if begun >= end {
-            return Ok(seen);
-        }
-        let uid = format!("prd_{:026}", rand::random_range(1..=rows));
-        let counts = begun >= from;
-        match client.get_product(GetProductRequest { uid, read_mask: None }).await {
-            Ok(_) if counts => seen.took.push(begun.elapsed().as_secs_f64()),
-            Ok(_) => {}
-            Err(status) if status.code() == Code::ResourceExhausted => {
-                seen.refused += usize::from(counts);
-                let told = status.get_details_retry_info().and_then(|info| info.retry_delay).context("no RetryInfo")?;
-                let pause = if kind == Callers::Patient { told } else { IMPATIENCE };
-                tokio::time::sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
-            }
-            Err(status) => return Err(status.into()),
-        }
-    }
+    let callers = Callers { connections: CONNECTIONS, time, pause, ..products::getters(rows, callers) };
+    let seen = callers.call(address).await?;
+    let served = crate::per_second(seen.took.len(), time);
+    Ok(Reached { served, refused: crate::per_second(seen.refused, time), p99: seen.percentile(0.99) })
 }

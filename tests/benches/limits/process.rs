@@ -1,17 +1,40 @@
 //! A service as a process of its own.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use orrery_kit::config::{Configuration as _, ServiceConfig};
+use orrery_kit::server::run_until_signal;
+use orrery_orders::config::OrdersConfig;
 use tonic::transport::{Channel, Endpoint};
+
+/// The program of the catalog slice.
+pub(crate) const CATALOG: &str = orrery_catalog::BINARY.name;
+/// The program of the orders slice.
+pub(crate) const ORDERS: &str = orrery_orders::BINARY.name;
+
+/// Runs the service whose name this program was started by; `None` if it was not.
+pub(crate) async fn run_as_service() -> Option<anyhow::Result<()>> {
+    let name = std::env::args_os().next()?;
+    match Path::new(&name).file_name()?.to_str()? {
+        CATALOG => {
+            Some(run_until_signal(ServiceConfig::from_command_line(orrery_catalog::BINARY), orrery_catalog::run).await)
+        }
+        ORDERS => {
+            Some(run_until_signal(OrdersConfig::from_command_line(orrery_orders::BINARY), orrery_orders::run).await)
+        }
+        _ => None,
+    }
+}
 
 /// A running service. Ends with this value.
 pub(crate) struct Process {
     child: Child,
-    endpoint: Endpoint,
+    address: SocketAddr,
     channel: Channel,
 }
 
@@ -23,19 +46,12 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Builds a program as this one was built, and starts it with these flags.
+    /// Starts a service with these flags: this very program under another name, so that it is built once and as the benchmark is.
     pub(crate) async fn start(program: &str, database_url: &str, flags: &[&str]) -> anyhow::Result<Self> {
-        let folder = std::env::current_exe()?.ancestors().nth(2).context("no target folder")?.to_owned();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let built = Command::new(std::env::var_os("CARGO").context("run me by cargo bench")?)
-            .args(["build", "--quiet", "--release", "--package", program, "--target-dir"])
-            .arg(folder.parent().context("no target folder")?)
-            .current_dir(root)
-            .status()?;
-        anyhow::ensure!(built.success(), "{program} does not build");
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let child = Command::new(folder.join(program))
-            .args(["--listen", &address.to_string(), "--admin-listen", "127.0.0.1:0", "--log", "warn"])
+        let child = Command::new(std::env::current_exe()?)
+            .arg0(program)
+            .args(["--listen", &address.to_string(), "--admin-listen", "127.0.0.1:0"])
             .args(flags)
             .env("DATABASE_URL", database_url)
             .stdout(Stdio::inherit())
@@ -46,7 +62,7 @@ impl Process {
             .initial_connection_window_size(8 << 20);
         for _ in 0..200 {
             if let Ok(channel) = endpoint.connect().await {
-                return Ok(Self { child, endpoint, channel });
+                return Ok(Self { child, address, channel });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -58,9 +74,9 @@ impl Process {
         self.channel.clone()
     }
 
-    /// A connection of one's own.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
-        Ok(self.endpoint.connect().await?)
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The most memory that the process has held since it began, or since [`Process::forget_peak`], in bytes.

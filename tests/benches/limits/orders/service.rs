@@ -11,7 +11,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
-use crate::process::Process;
+use crate::process::{ORDERS, Process};
 
 /// What every written order is to count as.
 #[derive(Clone, Copy)]
@@ -41,7 +41,7 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) async fn start(database_url: &str) -> anyhow::Result<Self> {
-        Ok(Self { process: Process::start("orrery-orders", database_url, &[]).await? })
+        Ok(Self { process: Process::start(ORDERS, database_url, &[]).await? })
     }
 
     pub(super) fn client(&self) -> OrdersServiceClient<Channel> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use orrery::cluster::Role;
 
+pub(crate) use self::service::getters;
 use self::service::{Expect, Service};
 use crate::pooler::Pooler;
 use crate::postgres::Postgres;

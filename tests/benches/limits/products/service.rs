@@ -1,24 +1,52 @@
 //! The catalog service as a process of its own, driven by its generated client.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
 use orrery_proto::catalog::v1::{GetProductRequest, Product, StreamProductsRequest, WriteProductsRequest};
 use orrery_proto::r#type::v1::{Status, WriteStart};
-use tonic::metadata::MetadataValue;
+use prost::Message as _;
 use tonic::transport::Channel;
 
 use super::FIRST_WRITTEN;
-use crate::process::Process;
+use crate::callers::Callers;
+use crate::process::{CATALOG, Process};
 
 /// Rows in one message of a read whose depth is measured.
 const PAGE: i32 = 200;
+/// What every product's name begins with.
+const PRODUCT_NAME: &[u8] = b"Product number ";
 /// Rows in one message of a write.
 const CHUNK: usize = 2_000;
+
+/// Connections that the callers of point reads share.
+const CONNECTIONS: usize = 4;
+/// Time for the connections, and for the cache to fill.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Callers that get random ones of the first `rows` products, for a second after the first.
+pub(crate) fn getters(rows: usize, callers: usize) -> Callers {
+    Callers {
+        method: "/orrery.catalog.v1.CatalogService/GetProduct",
+        metadata: Vec::new(),
+        message: |rows| {
+            let uid = format!("prd_{:026}", rand::random_range(1..=rows));
+            GetProductRequest { uid, read_mask: None }.encode_to_vec()
+        },
+        rows,
+        // Its name stands in it as it is.
+        is_right: |answer| answer.windows(PRODUCT_NAME.len()).any(|bytes| bytes == PRODUCT_NAME),
+        count: callers,
+        connections: CONNECTIONS,
+        warm_up: WARM_UP,
+        time: Duration::from_secs(1),
+        pause: None,
+    }
+}
 
 /// What every written row is to count as.
 #[derive(Clone, Copy)]
@@ -41,7 +69,7 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) async fn start(database_url: &str, flags: &[&str]) -> anyhow::Result<Self> {
-        Ok(Self { process: Process::start("orrery-catalog", database_url, flags).await? })
+        Ok(Self { process: Process::start(CATALOG, database_url, flags).await? })
     }
 
     fn client(&self) -> CatalogServiceClient<Channel> {
@@ -117,29 +145,10 @@ impl Service {
         time: Duration,
         cache_control: Option<&'static str>,
     ) -> anyhow::Result<f64> {
-        let done = Arc::new(AtomicUsize::new(0));
-        let started = Instant::now();
-        let mut tasks = Vec::new();
-        for _ in 0..callers {
-            let (mut client, done) = (self.client(), Arc::clone(&done));
-            tasks.push(tokio::spawn(async move {
-                while started.elapsed() < time {
-                    let uid = format!("prd_{:026}", rand::random_range(1..=rows));
-                    let mut request = tonic::Request::new(GetProductRequest { uid, read_mask: None });
-                    if let Some(directives) = cache_control {
-                        request.metadata_mut().insert("cache-control", MetadataValue::from_static(directives));
-                    }
-                    let product = client.get_product(request).await?.into_inner();
-                    anyhow::ensure!(!product.name.is_empty(), "a product without its name");
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(())
-            }));
-        }
-        for task in tasks {
-            task.await??;
-        }
-        Ok(crate::per_second(done.load(Ordering::Relaxed), started.elapsed()))
+        let cache_control = cache_control.map(|directives| (CACHE_CONTROL, HeaderValue::from_static(directives)));
+        let callers = Callers { metadata: cache_control.into_iter().collect(), time, ..getters(rows, callers) };
+        let seen = callers.call(self.process.address()).await?;
+        Ok(crate::per_second(seen.took.len(), time))
     }
 
     /// Writes `count` products in chunks.
