@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
@@ -33,7 +32,7 @@ impl Draining {
     }
 
     /// What `work` brings; `None` when the drain has begun and half a second later there is nothing yet. The work goes on then.
-    pub async fn or_done<T>(&self, work: &mut JoinHandle<T>) -> Option<Result<T, JoinError>> {
+    pub async fn or_done<F: Future + Unpin>(&self, work: &mut F) -> Option<F::Output> {
         tokio::select! {
             biased;
             done = &mut *work => return Some(done),

@@ -138,10 +138,20 @@ impl Lane {
     async fn run(&self) {
         let mut running = Running { state: &self.state, ended: false };
         while let Some(batch) = running.next_batch() {
-            // The callers' deadlines differ, and each stops waiting by itself.
-            let uids: Vec<&str> = batch.iter().map(|(uid, _)| uid.as_str()).collect();
-            let found = self.query(&uids).await;
-            for (uid, sender) in batch {
+            let (uids, mut callers): (Vec<String>, Vec<_>) = batch.into_iter().unzip();
+            let wanted: Vec<&str> = uids.iter().map(String::as_str).collect();
+            // The callers' deadlines differ, and each stops waiting by itself. A query that nobody waits for any more is let go.
+            let abandoned = async {
+                for caller in &mut callers {
+                    caller.closed().await;
+                }
+            };
+            let found = tokio::select! {
+                biased;
+                found = self.query(&wanted) => found,
+                () = abandoned => continue,
+            };
+            for (uid, sender) in uids.iter().zip(callers) {
                 // A caller who has gone does not mind.
                 let _ = sender.send(match &found {
                     Ok(found) => match found.get(uid.as_bytes()) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::Stream;
 use orrery_proto::wire::Encoded;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::filter::Filter;
@@ -74,7 +75,7 @@ pub async fn stream(
             cursor = passed;
             let end = page.end;
             if end {
-                next = tokio::spawn(async { Ok((Page::default(), Cursor::at(None, false))) });
+                next = AbortOnDropHandle::new(tokio::spawn(async { Ok((Page::default(), Cursor::at(None, false))) }));
             } else if deadline.expired() {
                 Err(Error::DeadlineExceeded)?;
                 return;
@@ -108,13 +109,13 @@ pub fn page_rows(page_size: i32) -> Result<usize, Error> {
     }
 }
 
-type Reading = tokio::task::JoinHandle<Result<(Page, Cursor), Error>>;
+type Reading = AbortOnDropHandle<Result<(Page, Cursor), Error>>;
 
-/// Reads the next page in a task of its own, which ends by itself within the scan's time limit.
+/// Reads the next page in a task of its own, which ends with the stream: its query is nobody's then.
 fn read_ahead(scan: &Arc<Scan>, mut cursor: Cursor, rows: usize, deadline: Deadline) -> Reading {
     let scan = Arc::clone(scan);
-    tokio::spawn(async move {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         let page = scan.page(&mut cursor, rows, deadline).await?;
         Ok((page, cursor))
-    })
+    }))
 }

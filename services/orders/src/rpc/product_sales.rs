@@ -11,6 +11,7 @@ use orrery_kit::read::stream::page_rows;
 use orrery_proto::orders::v1::{ProductSales, StreamProductSalesRequest};
 use orrery_proto::wire::Encoded;
 use prost::Message as _;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response};
 
 use super::Answers;
@@ -45,7 +46,8 @@ pub(super) async fn stream(
         let interval = context.stream.progress_interval;
         let mut silent_since = Instant::now();
         loop {
-            let mut reading = tokio::spawn(read(context.clone(), period.clone(), cursor.clone(), call.deadline));
+            let reading = tokio::spawn(read(context.clone(), period.clone(), cursor.clone(), call.deadline));
+            let mut reading = AbortOnDropHandle::new(reading);
             // A stretch may take long, or many may bring nothing; meanwhile the caller hears where the stream is.
             let (Step { rows, end }, passed) = loop {
                 let left = interval.saturating_sub(silent_since.elapsed());
@@ -87,7 +89,7 @@ pub(super) async fn stream(
     })))
 }
 
-/// Reads the next stretch in a task of its own: a caller that leaves ends nothing half way.
+/// Reads the next stretch.
 async fn read(
     context: Context,
     period: Period,

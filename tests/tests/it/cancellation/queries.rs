@@ -1,0 +1,126 @@
+//! The query of a call that was given up ends within a second: by the database's own clock, so that it does not matter when this process
+//! gets to look.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use orrery_proto::catalog::v1::{
+    BatchGetProductsRequest, CheckProductsRequest, GetProductRequest, ListProductsRequest, StreamProductsRequest,
+};
+use orrery_proto::orders::v1::{
+    GetOrderRequest, ListOrdersRequest, OrderView, StreamOrdersRequest, StreamProductSalesRequest,
+};
+use prost::Message;
+use sqlx::{PgConnection, Row as _};
+use tonic::transport::Channel;
+
+use crate::harness::raw::call;
+use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, order_uid, run, uid};
+
+const BOUND: Duration = Duration::from_secs(1);
+/// How often a call that took longer is tried: a machine may be busy with something else for a moment, not each time.
+const TRIES: usize = 5;
+/// Longer than this nothing is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A path and the message that calls it.
+type Read = (String, Bytes);
+
+fn catalog(method: &str, message: &impl Message) -> Read {
+    (format!("/orrery.catalog.v1.CatalogService/{method}"), message.encode_to_vec().into())
+}
+
+fn orders(method: &str, message: &impl Message) -> Read {
+    (format!("/orrery.orders.v1.OrdersService/{method}"), message.encode_to_vec().into())
+}
+
+/// Every way in which the catalog reads: queries that callers share, and their own.
+fn reads_of_the_catalog() -> Vec<Read> {
+    let name = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
+    vec![
+        catalog("GetProduct", &GetProductRequest { uid: uid(1), read_mask: None }),
+        catalog("GetProduct", &GetProductRequest { uid: uid(1), read_mask: name }),
+        catalog("BatchGetProducts", &BatchGetProductsRequest { uids: vec![uid(1)], read_mask: None }),
+        catalog("CheckProducts", &CheckProductsRequest { uids: vec![uid(1)] }),
+        catalog("ListProducts", &ListProductsRequest::default()),
+        catalog("StreamProducts", &StreamProductsRequest::default()),
+    ]
+}
+
+/// Every other way in which orders do.
+fn reads_of_orders() -> Vec<Read> {
+    let (day_from, day_to) = ("2026-01-01".to_owned(), "2026-12-31".to_owned());
+    vec![
+        orders("GetOrder", &GetOrderRequest { uid: order_uid(1), ..Default::default() }),
+        orders("ListOrders", &ListOrdersRequest::default()),
+        orders("StreamOrders", &StreamOrdersRequest { view: OrderView::Full as i32, ..Default::default() }),
+        orders("StreamProductSales", &StreamProductSalesRequest { day_from, day_to, ..Default::default() }),
+    ]
+}
+
+/// The server's clock, and how many statements of services it runs.
+async fn look(watcher: &mut PgConnection) -> (Duration, i64) {
+    let look = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint, count(*) from pg_stat_activity \
+                where datname = current_database() and usename in ('catalog_service', 'orders_service') \
+                and state = 'active' and wait_event_type = 'Lock'";
+    let row = sqlx::query(look).fetch_one(watcher).await.unwrap();
+    (Duration::from_micros(row.get::<i64, _>(0).cast_unsigned()), row.get(1))
+}
+
+/// Gives a call up whose query stands before a lock, and says how long after that the query was last seen.
+async fn runs_on(channel: &Channel, (path, message): &Read, watcher: &mut PgConnection) -> Duration {
+    let (channel, path, message) = (channel.clone(), path.clone(), message.clone());
+    let (begun, _) = look(watcher).await;
+    // Without a deadline: nothing but its caller ends the call.
+    let call = tokio::spawn(async move { call(&channel, &path, vec![message]).await });
+    loop {
+        match look(watcher).await {
+            (_, 1..) => break,
+            (now, _) => {
+                assert!(now.saturating_sub(begun) < PATIENCE && !call.is_finished(), "no query waits for the lock");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    let (left, _) = look(watcher).await;
+    let mut last = Duration::ZERO;
+    loop {
+        match look(watcher).await {
+            (_, 0) => return last,
+            (now, _) => last = now.saturating_sub(left),
+        }
+        assert!(last < PATIENCE, "the query waits for the lock to the end");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn all_end(database: TestDatabase) {
+    let (products, sales) = (CatalogServer::start(&database).await, OrdersServer::start(&database).await);
+    let (mut holder, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
+    let everything =
+        "begin; lock table catalog.product, orders.order_header, orders.order_line_item in access exclusive mode";
+    run(&mut holder, everything).await;
+    let of_products = reads_of_the_catalog().into_iter().map(|read| (products.channel(), read));
+    let of_orders = reads_of_orders().into_iter().map(|read| (sales.channel(), read));
+    for (channel, read) in of_products.chain(of_orders) {
+        let mut took = Vec::new();
+        while took.last().is_none_or(|last| *last > BOUND) {
+            assert!(took.len() < TRIES, "{}: its query ran on for {took:?}", read.0);
+            took.push(runs_on(&channel, &read, &mut watcher).await);
+        }
+        println!("{} {took:?}", read.0);
+    }
+    run(&mut holder, "rollback").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_query_of_a_call_that_was_given_up_ends_within_a_second() {
+    all_end(TestDatabase::create().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_behind_a_pooler() {
+    all_end(TestDatabase::pooled().await).await;
+}
