@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 use tonic::Code;
+use tonic::transport::Endpoint;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
@@ -15,6 +16,8 @@ use super::odd_service::{Process, read_to_end};
 use super::*;
 
 const SOON: Duration = Duration::from_secs(5);
+/// The bound of a drain that reaches it.
+const BOUND: Duration = Duration::from_millis(300);
 
 async fn health(process: &Process) -> HealthClient<tonic::transport::Channel> {
     HealthClient::new(process.channel().await)
@@ -91,14 +94,13 @@ async fn a_call_that_listens_ends_a_drain_in_its_own_words() {
 #[tokio::test]
 async fn a_call_that_does_not_listen_is_ended_at_the_bound() {
     for method in ["Endless", "Hang"] {
-        let bound = Duration::from_millis(300);
-        let process = Process::with_drain_timeout(bound).await;
+        let process = Process::with_drain_timeout(BOUND).await;
         let channel = process.channel().await;
         let path = format!("/test.Odd/{method}");
         let reader = tokio::spawn(async move { read_to_end(odd_service::call(channel, &path, "").await).await });
         tokio::time::sleep(Duration::from_millis(100)).await;
         let took = drain(process).await;
-        assert!(took >= bound && took < bound + CLOSING + Duration::from_secs(2), "{method}: {took:?}");
+        assert!(took >= BOUND && took < BOUND + CLOSING + Duration::from_secs(2), "{method}: {took:?}");
         let (_, status) = timeout(SOON, reader).await.unwrap().unwrap();
         assert_draining(&status);
     }
@@ -106,11 +108,10 @@ async fn a_call_that_does_not_listen_is_ended_at_the_bound() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_does_not_hold_the_process() {
-    let bound = Duration::from_millis(300);
-    let process = Process::with_drain_timeout(bound).await;
+    let process = Process::with_drain_timeout(BOUND).await;
     let unread = process.call("Flood").await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(drain(process).await < bound + CLOSING + Duration::from_secs(2));
+    assert!(drain(process).await < BOUND + CLOSING + Duration::from_secs(2));
     drop(unread);
 }
 
@@ -123,6 +124,44 @@ async fn a_draining_process_takes_no_connections() {
     drain(process).await;
     tokio::net::TcpStream::connect(address).await.unwrap_err();
     assert!(messages.message().await.unwrap().is_some());
+}
+
+/// A way to `address` for one connection, of which the server's end stays open when the server has closed its half: as behind a proxy that
+/// still writes.
+async fn kept_open(address: std::net::SocketAddr) -> std::net::SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let here = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let (mut from_client, mut to_client) = client.split();
+        let mut server = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut from_server, mut to_server) = server.split();
+        let both = async {
+            tokio::join!(
+                tokio::io::copy(&mut from_server, &mut to_client),
+                tokio::io::copy(&mut from_client, &mut to_server)
+            )
+        };
+        let _ = both.await;
+        std::future::pending::<()>().await;
+    });
+    here
+}
+
+#[tokio::test]
+async fn a_drain_gives_peers_time_to_close() {
+    // Calls that end by themselves, and calls that are ended at the bound.
+    for (method, drain_timeout, least) in [("Polite", SOON, Duration::ZERO), ("Endless", BOUND, BOUND)] {
+        let process = Process::with_drain_timeout(drain_timeout).await;
+        let way = kept_open(process.address).await;
+        let channel = Endpoint::from_shared(format!("http://{way}")).unwrap().connect().await.unwrap();
+        let mut messages = odd_service::call(channel, &format!("/test.Odd/{method}"), "").await.unwrap();
+        assert!(messages.message().await.unwrap().is_some());
+        let reader = tokio::spawn(read_to_end(Ok(messages)));
+        let took = drain(process).await;
+        assert!(took >= least + linger::LINGER, "{method}: {took:?}");
+        reader.await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -37,8 +37,17 @@ async fn a_stream_that_has_sent_nothing_says_where_to_go_on() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 1_000).await;
-    let catalog = CatalogServer::start_with(&database, |config| config.server.drain_timeout = DRAIN).await;
-    let orders = OrdersServer::start_with(&database, |config| config.service.server.drain_timeout = DRAIN).await;
+    // Nothing comes in between that would end them anyway.
+    let catalog = CatalogServer::start_with(&database, |config| {
+        config.server.drain_timeout = DRAIN;
+        config.stream.progress_interval = DRAIN;
+    })
+    .await;
+    let orders = OrdersServer::start_with(&database, |config| {
+        config.service.server.drain_timeout = DRAIN;
+        config.service.stream.progress_interval = DRAIN;
+    })
+    .await;
     let everything = "begin; lock table catalog.product, catalog.product_metric, orders.order_header, orders.order_line_item \
                       in access exclusive mode";
     run(&mut operator, everything).await;
