@@ -54,7 +54,8 @@ impl StandbyServer {
         self.at(&self.primary.url(role, database.name()))
     }
 
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+    /// A connection of the superuser, to the server's own database.
+    pub(crate) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         PgConnection::connect(&self.at(&self.primary.url(Role::Operator, "postgres"))).await
     }
 

@@ -1,18 +1,23 @@
 //! A replica that is none, is gone, or falls silent: reads come from the primary.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use orrery_kit::config::ServiceConfig;
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
-use orrery_proto::catalog::v1::{GetProductRequest, StreamProductsRequest};
+use orrery_proto::catalog::v1::{
+    GetProductRequest, ListProductsRequest, StreamProductsRequest, StreamProductsResponse,
+};
+use sqlx::{AssertSqlSafe, PgConnection, query_scalar};
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{CATALOG, EVENTUAL, Method, PATIENCE, method, until_served_by};
-use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, TestDatabase, seed, uid, uids};
+use super::{CATALOG, EVENTUAL, Method, PATIENCE, Said, method, until_served_by};
+use crate::harness::raw::call_with;
+use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, TestDatabase, run, seed, uid, uids};
 
 fn get() -> Method {
     method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: None })
@@ -26,6 +31,14 @@ async fn assert_serving(server: &CatalogServer) {
 
 /// A standby with these many products, and a server that reads from it, in pages of some rows.
 async fn start(products: usize) -> (Postgres, StandbyServer, TestDatabase, CatalogServer) {
+    start_with(products, |_| ()).await
+}
+
+/// As [`start`], with settings changed by `change`.
+async fn start_with(
+    products: usize,
+    change: impl FnOnce(&mut ServiceConfig),
+) -> (Postgres, StandbyServer, TestDatabase, CatalogServer) {
     let primary = Postgres::own().await;
     let database = primary.create_database().await;
     seed(&mut database.connect(Role::Operator).await, products).await;
@@ -34,6 +47,7 @@ async fn start(products: usize) -> (Postgres, StandbyServer, TestDatabase, Catal
     let server = CatalogServer::start_with(&database, |config| {
         config.replica.database_replica_url = Some(url.parse().unwrap());
         config.stream.page_bytes = 4096;
+        change(config);
     })
     .await;
     until_served_by("replica", &server.channel(), &get()).await;
@@ -94,6 +108,75 @@ async fn a_silent_replica_is_given_up_by_reads_under_way() {
     assert_serving(&server).await;
     standby.signal(Signal::SIGCONT);
     until_served_by("replica", &channel, &get()).await;
+}
+
+/// Waits until a condition holds on the replica.
+async fn until(standby: &mut PgConnection, condition: &str) {
+    let started = Instant::now();
+    while !query_scalar::<_, bool>(AssertSqlSafe(condition.to_owned())).fetch_one(&mut *standby).await.unwrap() {
+        assert!(started.elapsed() < PATIENCE, "it never holds: {condition}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_moment() {
+    const PRODUCTS: usize = 1_000;
+    // Far more than it takes to find out that the replica is silent, and far less than the limits that end a read.
+    const DEADLINE: Duration = Duration::from_secs(15);
+    let (_primary, standby, database, server) = start_with(PRODUCTS, |config| {
+        config.limits.transaction_timeout = PATIENCE;
+        config.stream.progress_interval = PATIENCE;
+        config.database.database_tcp_user_timeout = PATIENCE;
+    })
+    .await;
+    let mut on_standby = standby.connect().await.unwrap();
+    let mut operator = database.connect(Role::Operator).await;
+    // Whoever reads the replica waits as soon as it has replayed this.
+    run(&mut operator, "begin; lock table catalog.product in access exclusive mode").await;
+    let locked =
+        "select exists (select from pg_locks where granted and mode = 'AccessExclusiveLock' and locktype = 'relation')";
+    until(&mut on_standby, locked).await;
+    let mask = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
+    let reads = [
+        get(),
+        method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: mask }),
+        method(CATALOG, "ListProducts", &ListProductsRequest::default()),
+        method(CATALOG, "StreamProducts", &StreamProductsRequest::default()),
+    ];
+    let expected = reads.len();
+    let calls = reads.map(|read| {
+        let channel = server.channel();
+        tokio::spawn(async move {
+            let said: Said =
+                call_with(&channel, &read.path, &[EVENTUAL], Some(DEADLINE), vec![read.message]).await.into();
+            (read.path, said)
+        })
+    });
+    let waiting =
+        "select count(*) from pg_stat_activity where usename = 'catalog_service' and wait_event_type = 'Lock'";
+    until(&mut on_standby, &format!("select ({waiting}) = {expected}")).await;
+    standby.signal(Signal::SIGSTOP);
+    // The primary is free, and the replica does not know.
+    run(&mut operator, "rollback").await;
+    for call in calls {
+        let (path, said) = call.await.unwrap();
+        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{path}: {said:?}");
+        if path.ends_with("StreamProducts") {
+            let rows = said
+                .messages
+                .unwrap()
+                .into_iter()
+                .flat_map(|page| <StreamProductsResponse as prost::Message>::decode(page).unwrap().products);
+            assert_eq!(
+                rows.map(|product| product.uid).collect::<Vec<_>>(),
+                uids(PRODUCTS),
+                "each row once and in order"
+            );
+        }
+    }
+    assert_serving(&server).await;
+    standby.signal(Signal::SIGCONT);
 }
 
 #[tokio::test(flavor = "multi_thread")]

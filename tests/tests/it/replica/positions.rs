@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 
 use super::{CATALOG, Method, ORDERS, Said, method};
 use crate::harness::raw::call_with;
-use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, line, metric, order, product, timestamp};
+use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, line, metric, order, product, run, timestamp};
 
 async fn wal(connection: &mut PgConnection, position: &str) -> Lsn {
     let text: String =
@@ -148,4 +148,35 @@ async fn every_write_of_orders_says_where_it_can_be_read() {
     writes.one(false, &delete).await;
     let get = method(ORDERS, "GetOrder", &GetOrderRequest { uid: "ord_b".to_owned(), ..GetOrderRequest::default() });
     assert_eq!(get.call(&server.channel(), &[]).await.min_lsn, None, "a read writes nothing");
+}
+
+/// The commit is a fact when the database is asked where it lies; who may not ask has written all the same.
+#[tokio::test]
+async fn a_write_whose_position_cannot_be_told_has_happened() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start(&database).await;
+    let mut operator = database.connect(Role::Operator).await;
+    run(&mut operator, "revoke execute on function pg_current_wal_lsn(), pg_current_wal_insert_lsn() from public")
+        .await;
+    let create = CreateProductRequest { product: Some(product("prd_a")), ..CreateProductRequest::default() };
+    let create = method(CATALOG, "CreateProduct", &create);
+    let start = WriteStart { write_id: "w".to_owned(), ..WriteStart::default() };
+    let start = write_products_request::Message::Start(start);
+    let chunk = |offset, uid: &str| {
+        write_products_request::Message::Chunk(write_products_request::Chunk { offset, products: vec![product(uid)] })
+    };
+    let messages = [start, chunk(0, "prd_b"), chunk(1, "prd_c")];
+    let messages = encoded(&messages.map(|message| WriteProductsRequest { message: Some(message) }));
+    let write = method(CATALOG, "WriteProducts", &WriteProductsRequest::default());
+    let delete =
+        method(CATALOG, "DeleteProduct", &DeleteProductRequest { uid: "prd_b".to_owned(), ..Default::default() });
+    for (method, messages) in
+        [(&create, vec![create.message.clone()]), (&write, messages), (&delete, vec![delete.message.clone()])]
+    {
+        let said: Said = call_with(&server.channel(), &method.path, &[], None, messages).await.into();
+        assert_eq!((said.code(), said.min_lsn), (Code::Ok, None), "{}: {said:?}", method.path);
+    }
+    let stored: Vec<String> =
+        query_scalar("select uid from catalog.product order by uid").fetch_all(&mut operator).await.unwrap();
+    assert_eq!(stored, ["prd_a", "prd_c"]);
 }
