@@ -202,6 +202,13 @@ impl Error {
         }
     }
 
+    /// Whether less may be had where this ended a result: it was refused or cut off for its size, or the connection broke. A server that
+    /// breaks the connection over a result that it finds too large looks like one that went away, as behind an error in a copy the driver
+    /// tells of the closed connection alone. One that did go away has no connection for the next query.
+    pub fn asks_for_less(&self) -> bool {
+        matches!(self, Self::ResultRefused(_) | Self::ResultTooLarge(_)) || self.is_connection_loss()
+    }
+
     /// Why, for programs.
     pub fn reason(&self) -> ErrorReason {
         match self {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt as _;
 use sqlx::Executor as _;
 
-use super::{Database, Lease, within};
+use super::{Database, Lease, PageRows, within};
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -45,6 +45,9 @@ pub trait CopySource: Send {
     /// The limits that hold here.
     fn limits(&self) -> &Limits;
 
+    /// How many rows of unknown size are asked for at once. Who meets a refusal or a full page tells it.
+    fn page_rows(&self) -> &PageRows;
+
     /// Runs a select and gives each row to `on_row` as a tuple: for every column a 4-byte length (-1 for null) and the
     /// value in Postgres's binary format. After any other end than [`CopyEnd::Whole`] nothing more can be read from this source:
     /// its connection is closed, which ends the statement.
@@ -64,6 +67,7 @@ pub struct Snapshot {
     lease: Lease,
     deadline: Deadline,
     limits: Arc<Limits>,
+    page_rows: Arc<PageRows>,
 }
 
 impl Database {
@@ -76,7 +80,11 @@ impl Database {
         let whole = deadline.bound(self.limits.transaction_timeout);
         let deadline = Deadline::after(whole);
         let lease = self.begin("begin isolation level repeatable read read only", deadline, timeout.min(whole)).await?;
-        Ok(Snapshot { lease, deadline, limits: Arc::clone(&self.limits) })
+        Ok(self.snapshot_on(lease, deadline))
+    }
+
+    fn snapshot_on(&self, lease: Lease, deadline: Deadline) -> Snapshot {
+        Snapshot { lease, deadline, limits: Arc::clone(&self.limits), page_rows: Arc::clone(&self.page_rows) }
     }
 
     /// Runs one select on its own, in a transaction that keeps its limit; as [`CopySource::copy_out`].
@@ -94,7 +102,7 @@ impl Database {
         let deadline = Deadline::after(deadline.bound(self.limits.transaction_timeout));
         let timeout = deadline.bound(timeout.min(self.limits.statement_timeout));
         let lease = self.begin("begin", deadline, timeout).await?;
-        let mut alone = Snapshot { lease, deadline, limits: Arc::clone(&self.limits) };
+        let mut alone = self.snapshot_on(lease, deadline);
         let end = alone.copy_out(select, on_row).await.unwrap_or_else(CopyEnd::Broken);
         if matches!(end, CopyEnd::Whole) {
             alone.leave().await;
@@ -125,6 +133,10 @@ impl Snapshot {
 impl CopySource for Snapshot {
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    fn page_rows(&self) -> &PageRows {
+        &self.page_rows
     }
 
     async fn copy_out(

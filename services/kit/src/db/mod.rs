@@ -4,6 +4,7 @@
 
 pub mod array;
 mod copy;
+mod page_rows;
 mod replica;
 mod session;
 mod socket;
@@ -14,11 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Connection as _, PgPool, Postgres, Row as _};
 
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
+pub use page_rows::PageRows;
 pub use replica::Replica;
 pub use transaction::{Ending, Transaction};
 
@@ -33,6 +36,8 @@ use crate::metrics::{DatabaseMetrics, Metrics, PoolWaits, StatementKind};
 
 /// How long a probe may take before the database counts as gone. Shorter than the patience of who asks for it, two seconds.
 const PING_TIMEOUT: Duration = Duration::from_millis(1800);
+/// Most rows of a page whose rows' size is not known.
+const MAX_PAGE_ROWS: usize = 20_000;
 /// How long connections in use may take to come back when the pool closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -51,6 +56,8 @@ pub struct Database {
     answers: Arc<AtomicUsize>,
     /// Where the ends of transactions are noted; nowhere if `None`.
     provenance: Option<Provenance>,
+    /// How many rows of unknown size are asked for at once.
+    page_rows: Arc<PageRows>,
     /// What one call reads, which may come from a replica; nothing does if `None`.
     reading: Option<Arc<Reading>>,
 }
@@ -135,7 +142,8 @@ impl Database {
             .connect_lazy_with(options);
         let waits = metrics.database.pool(name, &pool);
         let (metrics, answers, limits) = (metrics.database.clone(), Arc::default(), Arc::new(*limits));
-        Ok(Self { pool, probe, session, limits, waits, metrics, answers, provenance: None, reading: None })
+        let page_rows = Arc::new(PageRows::new(MAX_PAGE_ROWS.min(limits.max_query_rows)));
+        Ok(Self { pool, probe, session, limits, waits, metrics, answers, page_rows, provenance: None, reading: None })
     }
 
     /// The same, for a call: where each of its transactions ended in the write-ahead log is noted in `provenance`.
@@ -183,7 +191,8 @@ impl Database {
     /// Runs one reading statement on its own and returns its rows.
     ///
     /// # Errors
-    /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first.
+    /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first; [`Error::ResultTooLarge`] beyond the limit
+    /// of a result.
     pub async fn fetch(&self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
         // The session's own limit, or the transaction's, says the same to a server that answers.
@@ -191,17 +200,20 @@ impl Database {
         let deadline = Deadline::after(bound);
         let (mut attempt, started) = (1, Instant::now());
         loop {
+            let mut rows = Vec::new();
             let work = async {
                 let mut lease = self.lease_for_reading(deadline, bound).await?;
-                let rows = lease.fetch(statement.clone()).await?;
+                lease.fetch(statement.clone(), self.limits.max_result_bytes, &mut rows).await?;
                 self.note_answer();
                 lease.leave_after_reading();
-                Ok(rows)
+                Ok(())
             };
             match self.unless_replica_fails(within(deadline, work)).await {
                 None => {}
-                Some(Err(error)) if self.tries_again(&error, attempt, started) => attempt += 1,
-                Some(outcome) => return outcome,
+                Some(Ok(())) => return Ok(rows),
+                // A connection that brought rows was not dead.
+                Some(Err(error)) if rows.is_empty() && self.tries_again(&error, attempt, started) => attempt += 1,
+                Some(Err(error)) => return Err(error),
             }
         }
     }
@@ -262,9 +274,9 @@ async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Erro
 }
 
 /// The bytes of a row's values.
-fn size(row: &PgRow) -> u64 {
+fn size(row: &PgRow) -> usize {
     let bytes = |column| row.try_get_raw(column).ok()?.as_bytes().ok().map(<[u8]>::len);
-    (0..row.len()).filter_map(bytes).sum::<usize>() as u64
+    (0..row.len()).filter_map(bytes).sum()
 }
 
 /// A connection on loan. One that is dropped before it was settled (a cancelled call, a panic, an error in mid-protocol) is
@@ -292,13 +304,28 @@ impl Lease {
         }
     }
 
-    async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
+    /// Runs a statement and adds its rows to `rows`, as they come.
+    ///
+    /// # Errors
+    /// What the database says. After [`Error::ResultTooLarge`], beyond `max_bytes`, the connection is of no use for anything else.
+    async fn fetch(&mut self, statement: Statement, max_bytes: usize, rows: &mut Vec<PgRow>) -> Result<(), Error> {
         let kind = if statement.sql.starts_with("select") { StatementKind::Read } else { StatementKind::Write };
         let query = self.session.query(statement);
         let begun = Instant::now();
-        let rows = query.fetch_all(self.connection()?).await?;
-        self.metrics.statement(kind, rows.len() as u64, rows.iter().map(size).sum(), begun.elapsed());
-        Ok(rows)
+        let mut bytes = 0;
+        let mut result = query.fetch(self.connection()?);
+        while let Some(row) = result.try_next().await? {
+            bytes += size(&row);
+            if bytes > max_bytes {
+                drop(result);
+                self.half_read = true;
+                return Err(Error::ResultTooLarge(max_bytes));
+            }
+            rows.push(row);
+        }
+        drop(result);
+        self.metrics.statement(kind, rows.len() as u64, bytes as u64, begun.elapsed());
+        Ok(())
     }
 
     /// The connection, for a result that is read row by row.

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
-use super::{CopyEnd, CopySource, Database, Lease, Statement, within};
+use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, within};
 use crate::config::Limits;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
@@ -32,6 +32,7 @@ const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 pub struct Transaction<'c> {
     lease: &'c mut Lease,
     limits: &'c Limits,
+    page_rows: &'c PageRows,
     /// Statements that were sent and did not succeed. After the first one the server takes no other, and answers `commit` with a
     /// rollback, which the driver tells as a success.
     failed: usize,
@@ -46,11 +47,13 @@ impl Transaction<'_> {
     /// Runs one statement and returns its rows.
     ///
     /// # Errors
-    /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may.
+    /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may;
+    /// [`Error::ResultTooLarge`] beyond the limit of a result.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
         self.failed += 1;
-        let rows = self.lease.fetch(statement).await?;
+        let mut rows = Vec::new();
+        self.lease.fetch(statement, self.limits.max_result_bytes, &mut rows).await?;
         self.failed -= 1;
         Ok(rows)
     }
@@ -115,6 +118,10 @@ impl Transaction<'_> {
 impl CopySource for Transaction<'_> {
     fn limits(&self) -> &Limits {
         self.limits
+    }
+
+    fn page_rows(&self) -> &PageRows {
+        self.page_rows
     }
 
     async fn copy_out(
@@ -217,7 +224,8 @@ impl Database {
             let whole = Deadline::after(bound);
             let mut lease = database.begin("begin", whole, bound).await?;
             let outcome = within(whole, async {
-                let mut transaction = Transaction { lease: &mut lease, limits: &database.limits, failed: 0 };
+                let (limits, page_rows) = (&database.limits, &database.page_rows);
+                let mut transaction = Transaction { lease: &mut lease, limits, page_rows, failed: 0 };
                 match work(&mut transaction).await {
                     Ok(Ending::Commit(_)) if transaction.failed > 0 => {
                         Err(Error::internal("a transaction was to be committed in which a statement had failed"))

@@ -160,6 +160,7 @@ impl Scan {
         let parts = match read(&mut snapshot, self.resource, &self.selection.parts, &owners, adjacent, room).await {
             Ok(Outcome::Read(parts)) => parts,
             Ok(Outcome::Fewer(rows)) => return Fetched::fewer(rows),
+            Ok(Outcome::SmallerPages(_)) => return Fetched::fewer(1),
             Err(error) => return Fetched::broken(error),
         };
         snapshot.leave().await;

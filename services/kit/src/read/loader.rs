@@ -25,7 +25,8 @@ const MAX_RUNNING: usize = 2;
 /// How long a query may take. One that hangs, on a connection that died without a word, holds up all who wait behind it; after this
 /// time its callers read on their own.
 const MAX_TIME: Duration = Duration::from_secs(3);
-/// Most uids of one query: as many of the largest rows that can be written stay within a result's limit.
+/// Most uids of one query: as many of the largest rows that can be written stay within a result's limit. Other programs write larger ones;
+/// where a result is too large, its callers read alone and fewer uids are asked for together.
 const MAX_BATCH: usize = 32;
 
 /// What a query said of a uid.
@@ -41,9 +42,11 @@ enum Answer {
     Unavailable,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     running: usize,
+    /// Most uids of the next query.
+    most: usize,
     waiting: Vec<(String, oneshot::Sender<Answer>)>,
 }
 
@@ -93,7 +96,8 @@ impl Lane {
         let selection = Selection::whole(resource);
         let table = resource.description.table;
         let sql = format!("select {} from {table} as t where t.uid = any ($1)", selection.sql).into();
-        Self { database, resource, kind, selection: Arc::new(selection), sql, state: Arc::default() }
+        let state = State { running: 0, most: MAX_BATCH, waiting: Vec::new() };
+        Self { database, resource, kind, selection: Arc::new(selection), sql, state: Arc::new(Mutex::new(state)) }
     }
 
     async fn get(&self, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
@@ -151,6 +155,8 @@ impl Lane {
                 found = self.query(&wanted) => found,
                 () = abandoned => continue,
             };
+            let too_much = matches!(&found, Err(error) if uids.len() > 1 && error.asks_for_less());
+            running.learn(uids.len(), too_much);
             for (uid, sender) in uids.iter().zip(callers) {
                 // A caller who has gone does not mind.
                 let _ = sender.send(match &found {
@@ -159,7 +165,7 @@ impl Lane {
                         Some(None) => Answer::Failed,
                         None => Answer::Missing,
                     },
-                    Err(Error::DatabaseUnavailable(_)) => Answer::Unavailable,
+                    Err(Error::DatabaseUnavailable(_)) if !too_much => Answer::Unavailable,
                     Err(_) => Answer::Failed,
                 });
             }
@@ -200,13 +206,23 @@ impl Running<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever has given up needs no answer.
         state.waiting.retain(|(_, sender)| !sender.is_closed());
-        let count = state.waiting.len().min(MAX_BATCH);
+        let count = state.waiting.len().min(state.most);
         if count == 0 {
             state.running -= 1;
             self.ended = true;
             return None;
         }
         Some(state.waiting.drain(..count).collect())
+    }
+
+    /// Takes note whether `uids` were too many for one query.
+    fn learn(&self, uids: usize, too_many: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if too_many {
+            state.most = (uids / 2).max(1);
+        } else if uids >= state.most {
+            state.most = (uids + 1).min(MAX_BATCH);
+        }
     }
 }
 

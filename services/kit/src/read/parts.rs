@@ -14,7 +14,7 @@ use crate::resource::Resource;
 use crate::resource::select::{SelectedPart, Selection, row_length};
 use crate::resource::tuple::Columns;
 
-/// Most rows of one query. What belongs to one owner may be more, and comes in pages then.
+/// Most rows of one query of several owners. What belongs to one owner may be more, and comes in pages then.
 const MAX_ROWS: usize = 20_000;
 
 /// Rows whose own fields were read.
@@ -88,6 +88,9 @@ pub(super) enum Outcome {
     Read(Parts),
     /// Nothing: it was too much. Of so many of the owners it may be read. The source is of no use any more.
     Fewer(usize),
+    /// Nothing: the server refused, by this error, a page of what belongs to a lone owner. From now on smaller ones are asked for. The source
+    /// is of no use any more.
+    SmallerPages(Error),
 }
 
 /// What belongs to owners.
@@ -151,6 +154,7 @@ pub(super) async fn read(
         match reading.read_part(source, part, adjacent, is_last).await {
             Ok(Gathered::All(children)) => read.push(children),
             Ok(Gathered::TooMuch(fewer)) => return Ok(Outcome::Fewer(fewer)),
+            Ok(Gathered::Refused(error)) => return Ok(Outcome::SmallerPages(error)),
             // The server took too long; less is done sooner. If it was the caller's own deadline, the next query says so.
             Err(Error::DeadlineExceeded) if taken > 1 => return Ok(Outcome::Fewer(taken / 2)),
             Err(Error::ResultTooLarge(_) | Error::ResultRefused(_)) if taken == 1 => {
@@ -166,6 +170,8 @@ enum Gathered {
     All(Children),
     /// Of so many owners it may be read.
     TooMuch(usize),
+    /// A page of a lone owner's was refused, and there are smaller ones.
+    Refused(Error),
 }
 
 impl Reading {
@@ -180,22 +186,38 @@ impl Reading {
         let limit = MAX_ROWS.min(source.limits().max_query_rows);
         let mut gathering = Gathering::new(self, part, source.limits().max_result_bytes);
         let mut position: Option<Position> = None;
+        let lone = self.uids.len() == 1;
+        let asked = if lone { source.page_rows().now() } else { limit };
         let end = loop {
-            let select = select(part, &self.uids, adjacent, position.as_ref(), limit);
+            let select = select(part, &self.uids, adjacent, position.as_ref(), asked);
             let before = gathering.seen();
-            let end = source.copy_out(&select, |tuple| gathering.take(tuple)).await?;
-            if gathering.seen() - before < limit {
+            let end = source.copy_out(&select, |tuple| gathering.take(tuple)).await;
+            let seen = gathering.seen() - before;
+            let end = match end {
+                // The limit of a result is that of all pages together as well.
+                Err(error) | Ok(CopyEnd::Broken(error))
+                    if lone
+                        && error.asks_for_less()
+                        && !matches!(error, Error::ResultTooLarge(_))
+                        && source.page_rows().refused(asked, seen) =>
+                {
+                    return Ok(Gathered::Refused(error));
+                }
+                Err(error) | Ok(CopyEnd::Broken(error)) => return Err(error),
+                Ok(end) => end,
+            };
+            if seen < asked {
                 break end;
             }
             // There may be more.
-            if self.uids.len() > 1 {
+            if !lone {
                 gathering.give_up_from_here();
                 break end;
             }
             position = Some(gathering.place());
         };
-        if let CopyEnd::Broken(error) = end {
-            return Err(error);
+        if position.is_some() {
+            source.page_rows().came(asked);
         }
         let children = match gathering.finish() {
             Ok((children, first_bytes)) => {

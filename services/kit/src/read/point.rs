@@ -49,7 +49,7 @@ pub(crate) fn put_tuple(row: &PgRow, columns: usize, tuple: &mut Vec<u8>) -> Res
 /// One row by its uid.
 ///
 /// # Errors
-/// [`Error::Invalid`] for `uid`, [`Error::NotFound`].
+/// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::RowTooLarge`].
 pub async fn get(
     database: &Database,
     resource: &'static Resource,
@@ -71,7 +71,12 @@ pub async fn get(
         Statement::new(format!("select {} from {table} as t where t.uid = $1", selection.sql), 1).bind(uid)?;
     // Masks come from callers: only the text that selects everything is sure to come again.
     statement.keep_prepared = selection.is_whole();
-    let rows = database.fetch(&statement, deadline).await?;
+    let rows = database.fetch(&statement, deadline).await.map_err(|error| match error {
+        Error::ResultTooLarge(_) | Error::ResultRefused(_) => {
+            Error::RowTooLarge { resource: resource.description.message, name: uid.to_owned() }
+        }
+        error => error,
+    })?;
     let row = rows.first().ok_or_else(missing)?;
     Ok(Encoded { body: message(row, selection)?, tail: Bytes::new(), rows: 1 })
 }
@@ -95,9 +100,16 @@ pub(super) async fn with_parts(
     timeout: Duration,
     deadline: Deadline,
 ) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
-    database.read(|| read_with_parts(database, resource, selection, uids, timeout, deadline)).await
+    loop {
+        let read = database.read(|| read_with_parts(database, resource, selection, uids, timeout, deadline)).await?;
+        // Else smaller pages are asked for.
+        if let Some(found) = read {
+            return Ok(found);
+        }
+    }
 }
 
+/// Nothing if the server refused a page for its size.
 async fn read_with_parts(
     database: &Database,
     resource: &'static Resource,
@@ -105,7 +117,7 @@ async fn read_with_parts(
     uids: &[&str],
     timeout: Duration,
     deadline: Deadline,
-) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
+) -> Result<Option<HashMap<Vec<u8>, Option<Bytes>>>, Error> {
     let table = resource.description.table;
     let whose = literal_array(uids);
     let select = format!("select {} from {table} as t where t.uid = any({whose}) order by t.uid", selection.sql);
@@ -131,12 +143,13 @@ async fn read_with_parts(
             (Some(parts), taken)
         }
         Outcome::Fewer(_) => (None, 0),
+        Outcome::SmallerPages(_) => return Ok(None),
     };
     for owner in 0..owners.len() {
         let message = read.as_ref().filter(|_| owner < taken).map(|parts| joined(&owners, parts, owner).into());
         found.insert(owners.uid(owner).to_vec(), message);
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// A row's message with what belongs to it.
@@ -153,7 +166,8 @@ fn joined(owners: &Owners, parts: &Parts, owner: usize) -> Vec<u8> {
 /// on the row keeps what belongs to it as well.
 ///
 /// # Errors
-/// [`Error::RowTooLarge`]; what the database says.
+/// [`Error::RowTooLarge`]; [`Error::TransactionConflict`] if the server refused a page for its size, and a smaller one is asked for the
+/// next time; what the database says.
 pub async fn stored(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
@@ -175,6 +189,15 @@ pub async fn stored(
     match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
         Outcome::Read(parts) => Ok(Some((joined(&owners, &parts, 0), etag))),
         Outcome::Fewer(_) => Err(Error::internal("a lone row had no room")),
+        Outcome::SmallerPages(error) => Err(again(error)),
+    }
+}
+
+/// What a transaction ends with that would not be refused if it were run again.
+fn again(refused: Error) -> Error {
+    match refused {
+        Error::ResultRefused(cause) | Error::DatabaseUnavailable(cause) => Error::TransactionConflict(cause),
+        error => error,
     }
 }
 
@@ -207,7 +230,8 @@ pub async fn within(
     let room = Room { bytes: max_bytes, first_anyway: false, surplus: 0 };
     let parts = match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
         Outcome::Read(parts) if parts.taken() == owners.len() => parts,
-        _ => return Err(Error::AnswerTooLarge(max_bytes)),
+        Outcome::SmallerPages(error) => return Err(again(error)),
+        Outcome::Read(_) | Outcome::Fewer(_) => return Err(Error::AnswerTooLarge(max_bytes)),
     };
     let mut body = Vec::with_capacity(owners.bytes());
     for owner in 0..owners.len() {

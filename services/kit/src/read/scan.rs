@@ -242,13 +242,11 @@ impl Scan {
                 Some(1) => return Err(Error::DeadlineExceeded),
                 Some(rows) => cursor.window = Some((rows / 8).max(1)),
             },
-            // A server that breaks the connection over a result that it finds too large looks like one that went away, as behind an error
-            // in a copy the driver tells of the closed connection alone. One that did go away has no connection for the next query.
-            Some(rows) if (refused || lost) && rows > 1 => {
+            Some(rows) if error.asks_for_less() && rows > 1 => {
                 cursor.limit = rows / 2;
                 cursor.bytes = self.bytes(cursor) / 2;
             }
-            Some(_) if (refused || lost) && !cursor.lone => cursor.lone = true,
+            Some(_) if error.asks_for_less() && !cursor.lone => cursor.lone = true,
             Some(_) if refused || (lost && *broken == BROKEN_ATTEMPTS) => {
                 return match self.next_key(cursor, deadline).await {
                     None if lost => Err(error),

@@ -15,7 +15,7 @@ use super::session::Session;
 use super::statement::{WriteStatement, Written};
 use crate::context::Context;
 use crate::db::array::ArrayParameter;
-use crate::db::{Ending, Statement, Transaction};
+use crate::db::{Ending, PageRows, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
@@ -27,8 +27,9 @@ use crate::resource::{Reference, Resource, Target};
 
 /// How often a commit that gave way to another transaction is tried.
 const ATTEMPTS: u32 = 6;
-/// How many whole rows are read at once for their etags: 32 of the largest that can be written stay within a result's limit.
-const LOCKED_AT_ONCE: usize = 32;
+/// How many whole rows are read at once for their etags: 32 of the largest that can be written stay within a result's limit. Other programs
+/// write larger ones: after a result that was too large fewer are.
+pub(super) const LOCKED_AT_ONCE: usize = 32;
 /// How long the first pause between tries is; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -53,6 +54,8 @@ pub struct Writer {
     pub statement_rows: usize,
     /// Most bytes of rows in a statement; one larger row stands alone.
     pub statement_bytes: usize,
+    /// How many whole rows are read at once for their etags.
+    pub locked_at_once: PageRows,
 }
 
 /// What became of a commit.
@@ -273,7 +276,8 @@ impl Writer {
         let table = self.resource.description.table;
         let revision = self.resource.revision().map_or("0".to_owned(), |field| format!("t.{}", field.name));
         let mut refused = Vec::new();
-        for batch in demanding.chunks(LOCKED_AT_ONCE) {
+        let at_once = self.locked_at_once.now();
+        for batch in demanding.chunks(at_once) {
             let uids = batch.iter().map(|(chunk, row)| first_text(chunk.key(row)));
             let select = Statement::new(
                 format!(
@@ -284,7 +288,8 @@ impl Writer {
             )
             .bind(ArrayParameter::texts(uids))?;
             let mut stored = std::collections::HashMap::new();
-            for row in transaction.fetch(select).await? {
+            let rows = transaction.fetch(select).await.map_err(|error| self.of_locked(error, batch))?;
+            for row in rows {
                 let mut tuple = Vec::new();
                 put_tuple(&row, selection.columns, &mut tuple)?;
                 let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
@@ -304,6 +309,20 @@ impl Writer {
             }
         }
         Ok(refused)
+    }
+
+    /// What a transaction ends with when the rows of a batch could not be read together. The next try reads fewer.
+    fn of_locked(&self, error: Error, batch: &[&(&Chunk, &Row)]) -> Error {
+        match (error, batch) {
+            (Error::ResultTooLarge(_) | Error::ResultRefused(_), [(chunk, row)]) => {
+                Error::RowTooLarge { resource: self.resource.description.message, name: name(chunk.key(row)) }
+            }
+            (error, _) if error.asks_for_less() && self.locked_at_once.refused(batch.len(), 0) => match error {
+                Error::ResultRefused(cause) | Error::DatabaseUnavailable(cause) => Error::TransactionConflict(cause),
+                error => Error::TransactionConflict(sqlx::Error::Protocol(error.to_string())),
+            },
+            (error, _) => error,
+        }
     }
 
     /// The rows whose reference has no target. The targets are locked, so that they stay until the commit.

@@ -2,9 +2,10 @@
 
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 
-use super::commit::Writer;
+use super::commit::{LOCKED_AT_ONCE, Writer};
 use super::statement::WriteStatement;
 use crate::context::Context;
+use crate::db::PageRows;
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::mask::update_mask;
@@ -47,6 +48,7 @@ pub(super) fn writer(context: &Context, resource: &'static Resource, start: &Wri
                 validate_only: start.validate_only,
                 statement_rows: context.stream.write_batch_rows,
                 statement_bytes: context.stream.write_batch_bytes,
+                locked_at_once: PageRows::new(LOCKED_AT_ONCE),
             })
         }
         Ok(_) => Err(Error::Invalid(violations)),

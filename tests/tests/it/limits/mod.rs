@@ -7,6 +7,7 @@
 mod deletes;
 mod orders;
 mod proxy;
+mod refused_batches;
 mod refused_pages;
 mod streams;
 mod updates;
@@ -16,4 +17,9 @@ use crate::harness::wire::WireLimits;
 /// Those of a managed Postgres.
 fn managed() -> WireLimits {
     WireLimits::default()
+}
+
+/// Each way in which a server refuses.
+fn refusing(limits: WireLimits) -> [WireLimits; 2] {
+    [WireLimits { silent: false, ..limits }, WireLimits { silent: true, ..limits }]
 }

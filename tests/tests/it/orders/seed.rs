@@ -32,7 +32,7 @@ pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
 }
 
 /// Writes one order of so many lines past the service.
-pub(super) async fn large_order(connection: &mut PgConnection, number: usize, count: usize) {
+pub(crate) async fn large_order(connection: &mut PgConnection, number: usize, count: usize) {
     let header = "insert into orders.order_header (uid, currency_code)";
     run(connection, &format!("{header} values ('{}', 'GBP')", order_uid(number))).await;
     lines(connection, number, number, &count.to_string()).await;
