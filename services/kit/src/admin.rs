@@ -1,6 +1,8 @@
 //! What operators and schedulers ask over HTTP, on a port of its own: metrics, liveness, readiness. It reads no customer's data and changes
 //! nothing, and it answers until the process ends, so that a drain can be watched.
 
+mod connections;
+
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
@@ -12,6 +14,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use self::connections::Bounded;
 use crate::config::{AdminListen, ServiceConfig};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
@@ -54,7 +57,7 @@ impl Admin {
             .with_state(Shown { metrics, readiness });
         tracing::info!(%address, "metrics at /metrics, probes at /livez and /readyz");
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
+            if let Err(error) = axum::serve(Bounded::new(listener), router).await {
                 tracing::error!(%error, "the admin port failed");
             }
         });

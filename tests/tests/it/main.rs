@@ -1,5 +1,6 @@
 //! End-to-end tests: a file per behaviour, all against real servers. What they share is in [`harness`].
 
+mod admin_connections;
 mod arbitrary_input;
 mod bad_input;
 mod cache;

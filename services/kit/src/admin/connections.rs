@@ -1,0 +1,107 @@
+//! The connections of the admin port: how many there may be, and how long one may say nothing.
+//!
+//! Whoever reaches the port may open as many as it likes and send nothing, or half a request, or not read the answer. None of that may keep a
+//! probe out, which has a second or so, or take the files that the service needs for its callers.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+
+/// Most connections. A scraper and a scheduler need a few; at one more the oldest is closed, so that a new one is always heard.
+const MAX_CONNECTIONS: usize = 64;
+/// How long a connection may be open, or idle after an answer, without taking another answer. Scrapers that come every 15 seconds and more
+/// connect anew each time.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
+
+/// A listener whose connections are bounded.
+pub(super) struct Bounded {
+    listener: TcpListener,
+    /// One for each connection, the oldest first: cancelled by it when it is closed, and from here when it has to go.
+    open: VecDeque<CancellationToken>,
+}
+
+impl Bounded {
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self { listener, open: VecDeque::new() }
+    }
+}
+
+impl Listener for Bounded {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        self.open.retain(|connection| !connection.is_cancelled());
+        if self.open.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = self.open.pop_front()
+        {
+            oldest.cancel();
+        }
+        let token = CancellationToken::new();
+        self.open.push_back(token.clone());
+        let has_to_go = Box::pin(token.clone().cancelled_owned());
+        let silence = Box::pin(sleep(MAX_SILENCE));
+        (Connection { stream, has_to_go, silence, _closed: token.drop_guard() }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that ends with an error when it is silent for too long or has to make room.
+pub(super) struct Connection {
+    stream: TcpStream,
+    has_to_go: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Begins anew with each piece of an answer that was taken.
+    silence: Pin<Box<Sleep>>,
+    _closed: DropGuard,
+}
+
+impl Connection {
+    /// Whether it is to be closed. If not, the task is woken when it is.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let ends = self.has_to_go.as_mut().poll(context).is_ready() || self.silence.as_mut().poll(context).is_ready();
+        if ends { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_end(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_end(context)?;
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if matches!(written, Poll::Ready(Ok(_))) {
+            self.silence.as_mut().reset(Instant::now() + MAX_SILENCE);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
