@@ -120,6 +120,15 @@ async fn said(service: &CachedService<Handlers>, request: Request<Body>) -> (Str
     (how, text.split(':').next().unwrap().to_owned())
 }
 
+/// Asks for `a` without waiting for the answer, of which the task tells as [`said`] does.
+fn asking(
+    service: &CachedService<Handlers>,
+    metadata: &'static [(&'static str, &'static str)],
+) -> tokio::task::JoinHandle<(String, String)> {
+    let service = service.clone();
+    tokio::spawn(async move { said(&service, request(GET, "a", metadata)).await })
+}
+
 fn seen(how: &str, number: usize) -> (String, String) {
     (how.to_owned(), number.to_string())
 }
@@ -220,14 +229,7 @@ async fn callers_who_ask_the_same_at_the_same_time_share_a_query() {
     let handlers = Handlers::new();
     let service = cached(&handlers, 1 << 20);
     handlers.gate.forget_permits(Semaphore::MAX_PERMITS);
-    let calls: Vec<_> = (0..20)
-        .map(|_| {
-            tokio::spawn({
-                let service = service.clone();
-                async move { said(&service, request(GET, "a", &[CACHE])).await }
-            })
-        })
-        .collect();
+    let calls: Vec<_> = (0..20).map(|_| asking(&service, &[CACHE])).collect();
     handlers.until_asked(1).await;
     // The one who began it leaves; the others are answered nevertheless.
     calls[0].abort();
@@ -250,15 +252,9 @@ async fn who_wants_it_new_does_not_join_a_query_that_began_before() {
     let handlers = Handlers::new();
     let service = cached(&handlers, 1 << 20);
     handlers.gate.forget_permits(Semaphore::MAX_PERMITS);
-    let first = tokio::spawn({
-        let service = service.clone();
-        async move { said(&service, request(GET, "a", &[CACHE])).await }
-    });
+    let first = asking(&service, &[CACHE]);
     handlers.until_asked(1).await;
-    let second = tokio::spawn({
-        let service = service.clone();
-        async move { said(&service, request(GET, "a", &[("cache-control", "no-cache")])).await }
-    });
+    let second = asking(&service, &[("cache-control", "no-cache")]);
     handlers.until_asked(2).await;
     handlers.gate.add_permits(10);
     assert_eq!(first.await.unwrap(), seen("miss", 1));
@@ -272,14 +268,7 @@ async fn a_query_that_nobody_waits_for_ends() {
     let handlers = Handlers::new();
     let service = cached(&handlers, 1 << 20);
     handlers.gate.forget_permits(Semaphore::MAX_PERMITS);
-    let calls: Vec<_> = (0..3)
-        .map(|_| {
-            tokio::spawn({
-                let service = service.clone();
-                async move { said(&service, request(GET, "a", &[CACHE])).await }
-            })
-        })
-        .collect();
+    let calls: Vec<_> = (0..3).map(|_| asking(&service, &[CACHE])).collect();
     handlers.until_asked(1).await;
     for call in calls {
         call.abort();
