@@ -8,6 +8,7 @@ use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use tokio_util::sync::CancellationToken;
 
 use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, within};
 use crate::config::Limits;
@@ -205,8 +206,10 @@ impl Lease {
 
 impl Database {
     /// Runs `work` in a transaction and ends it as `work` says. The transaction is bounded by the deadline and by
-    /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout), both enforced by the server too. The
-    /// work goes on when the caller's future is dropped.
+    /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout), both enforced by the server too.
+    ///
+    /// It runs in a task that the caller does not own, who could drop it at any point. If the caller's future is dropped before the
+    /// work is done, its statement is ended and nothing is committed; a commit that has begun goes on to its end.
     ///
     /// # Errors
     /// What `work` returned, after a rollback; or what the database says. [`Error::Internal`], after a rollback, if `work` kept the error of
@@ -218,22 +221,33 @@ impl Database {
         W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
     {
         let database = self.primary();
+        let gone = CancellationToken::new();
+        let _caller = gone.clone().drop_guard();
         let task = tokio::spawn(async move {
             let bound = deadline.bound(database.limits.transaction_timeout);
             // From here on, the wait for a connection included: a server that answers nothing ends nothing by itself.
             let whole = Deadline::after(bound);
-            let mut lease = database.begin("begin", whole, bound).await?;
-            let outcome = within(whole, async {
-                let (limits, page_rows) = (&database.limits, &database.page_rows);
-                let mut transaction = Transaction { lease: &mut lease, limits, page_rows, failed: 0 };
-                match work(&mut transaction).await {
-                    Ok(Ending::Commit(_)) if transaction.failed > 0 => {
-                        Err(Error::internal("a transaction was to be committed in which a statement had failed"))
+            let worked = async {
+                let mut lease = database.begin("begin", whole, bound).await?;
+                let outcome = within(whole, async {
+                    let (limits, page_rows) = (&database.limits, &database.page_rows);
+                    let mut transaction = Transaction { lease: &mut lease, limits, page_rows, failed: 0 };
+                    match work(&mut transaction).await {
+                        Ok(Ending::Commit(_)) if transaction.failed > 0 => {
+                            Err(Error::internal("a transaction was to be committed in which a statement had failed"))
+                        }
+                        ending => ending,
                     }
-                    ending => ending,
-                }
-            })
-            .await;
+                })
+                .await;
+                Ok::<_, Error>((lease, outcome))
+            };
+            let (mut lease, outcome) = tokio::select! {
+                biased;
+                worked = worked => worked?,
+                // The lease goes with the work: its connection is closed, which ends the statement.
+                () = gone.cancelled() => return Err(Error::internal("nobody waits for the transaction any more")),
+            };
             let (end, outcome) = match outcome {
                 Ok(Ending::Commit(value)) => ("commit", Ok(value)),
                 Ok(Ending::RollBack(value)) => ("rollback", Ok(value)),

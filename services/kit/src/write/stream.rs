@@ -9,7 +9,8 @@ use std::sync::Arc;
 use futures::Stream;
 use orrery_proto::r#type::v1::WriteStart;
 use orrery_proto::wire::{WriteMessage, WriteRequest, WriteResponse};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
 
 use super::chunk::Chunk;
@@ -35,7 +36,7 @@ struct Write {
     acknowledged: Arc<WriteCounters>,
 }
 
-/// What a task that the call does not own has done.
+/// What a task beside the stream has done.
 enum Done {
     /// These chunks were to be committed.
     Commit(Arc<Vec<Chunk>>, Outcome),
@@ -43,7 +44,8 @@ enum Done {
     Same,
 }
 
-type Work = JoinHandle<Result<Done, Error>>;
+/// Ends with the stream, but for a commit that has begun.
+type Work = AbortOnDropHandle<Result<Done, Error>>;
 
 /// Runs a chunked write.
 pub fn write(
@@ -179,20 +181,20 @@ impl Write {
         let chunks = Arc::new(chunks);
         let (writer, context, session) = (Arc::clone(&self.writer), self.context.clone(), self.session.clone());
         let deadline = self.deadline;
-        tokio::spawn(async move {
+        AbortOnDropHandle::new(tokio::spawn(async move {
             let outcome = writer.commit(&context, session.as_ref(), &chunks, deadline).await?;
             Ok(Done::Commit(chunks, outcome))
-        })
+        }))
     }
 
     fn compare(&self, Repeated { offset, hashes }: Repeated) -> Work {
         let (context, session, deadline) = (self.context.clone(), self.session.clone(), self.deadline);
-        tokio::spawn(async move {
+        AbortOnDropHandle::new(tokio::spawn(async move {
             if let Some(session) = session {
                 session.verify(&context, offset, &hashes, deadline).await?;
             }
             Ok(Done::Same)
-        })
+        }))
     }
 
     /// An acknowledgement of what had been committed before.

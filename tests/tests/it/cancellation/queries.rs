@@ -1,15 +1,19 @@
-//! The query of a call that was given up ends within a second: by the database's own clock, so that it does not matter when this process
-//! gets to look.
+//! The query of a call that was given up, a read or a write, ends within a second: by the database's own clock, so that it does not
+//! matter when this process gets to look.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use orrery_proto::catalog::v1::{
-    BatchGetProductsRequest, CheckProductsRequest, GetProductRequest, ListProductsRequest, StreamProductsRequest,
+    BatchGetProductsRequest, CheckProductsRequest, CreateProductRequest, DeleteProductRequest, GetProductRequest,
+    ListProductsRequest, Product, StreamProductsRequest, UpdateProductRequest, WriteProductsRequest,
+    write_products_request,
 };
 use orrery_proto::orders::v1::{
-    GetOrderRequest, ListOrdersRequest, OrderView, StreamOrdersRequest, StreamProductSalesRequest,
+    ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, GetOrderRequest, ListOrdersRequest, Order,
+    OrderView, StreamOrdersRequest, StreamProductSalesRequest, TransitionOrderRequest,
 };
+use orrery_proto::r#type::v1::WriteStart;
 use prost::Message;
 use sqlx::{PgConnection, Row as _};
 use tonic::transport::Channel;
@@ -23,21 +27,30 @@ const TRIES: usize = 5;
 /// Longer than this nothing is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A path and the message that calls it.
-type Read = (String, Bytes);
+/// A path and the messages that call it.
+type Called = (String, Vec<Bytes>);
 
-fn catalog(method: &str, message: &impl Message) -> Read {
-    (format!("/orrery.catalog.v1.CatalogService/{method}"), message.encode_to_vec().into())
+fn catalog(method: &str, message: &impl Message) -> Called {
+    (format!("/orrery.catalog.v1.CatalogService/{method}"), vec![message.encode_to_vec().into()])
 }
 
-fn orders(method: &str, message: &impl Message) -> Read {
-    (format!("/orrery.orders.v1.OrdersService/{method}"), message.encode_to_vec().into())
+fn orders(method: &str, message: &impl Message) -> Called {
+    (format!("/orrery.orders.v1.OrdersService/{method}"), vec![message.encode_to_vec().into()])
 }
 
-/// Every way in which the catalog reads: queries that callers share, and their own.
-fn reads_of_the_catalog() -> Vec<Read> {
+/// Every way in which the catalog reads, queries that callers share and their own, and every way in which it writes.
+fn calls_of_the_catalog() -> Vec<Called> {
     let name = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
+    let product = Some(Product { uid: uid(1), name: "one".to_owned(), ..Product::default() });
+    let chunk = write_products_request::Chunk { offset: 0, products: product.iter().cloned().collect() };
+    let start = WriteStart { write_id: "given-up".to_owned(), ..WriteStart::default() };
+    let written = [write_products_request::Message::Start(start), write_products_request::Message::Chunk(chunk)];
+    let written = written.map(|message| WriteProductsRequest { message: Some(message) }.encode_to_vec().into());
     vec![
+        ("/orrery.catalog.v1.CatalogService/WriteProducts".to_owned(), written.to_vec()),
+        catalog("CreateProduct", &CreateProductRequest { product: product.clone(), ..Default::default() }),
+        catalog("UpdateProduct", &UpdateProductRequest { product, ..Default::default() }),
+        catalog("DeleteProduct", &DeleteProductRequest { uid: uid(1), ..Default::default() }),
         catalog("GetProduct", &GetProductRequest { uid: uid(1), read_mask: None }),
         catalog("GetProduct", &GetProductRequest { uid: uid(1), read_mask: name }),
         catalog("BatchGetProducts", &BatchGetProductsRequest { uids: vec![uid(1)], read_mask: None }),
@@ -47,10 +60,21 @@ fn reads_of_the_catalog() -> Vec<Read> {
     ]
 }
 
-/// Every other way in which orders do.
-fn reads_of_orders() -> Vec<Read> {
+/// Every other way in which orders do either.
+fn calls_of_orders() -> Vec<Called> {
     let (day_from, day_to) = ("2026-01-01".to_owned(), "2026-12-31".to_owned());
+    let order = Some(Order { uid: order_uid(1), currency_code: "GBP".to_owned(), ..Order::default() });
+    let move_on = TransitionOrderRequest {
+        uid: order_uid(1),
+        to_phase: "confirmed".to_owned(),
+        ..TransitionOrderRequest::default()
+    };
+    let lease = Some(prost_types::Duration { seconds: 60, nanos: 0 });
     vec![
+        orders("CreateOrder", &CreateOrderRequest { order, ..Default::default() }),
+        orders("DeleteOrder", &DeleteOrderRequest { uid: order_uid(1), ..Default::default() }),
+        orders("TransitionOrder", &move_on),
+        orders("ClaimDueOrders", &ClaimDueOrdersRequest { limit: 1, lease, ..Default::default() }),
         orders("GetOrder", &GetOrderRequest { uid: order_uid(1), ..Default::default() }),
         orders("ListOrders", &ListOrdersRequest::default()),
         orders("StreamOrders", &StreamOrdersRequest { view: OrderView::Full as i32, ..Default::default() }),
@@ -68,16 +92,17 @@ async fn look(watcher: &mut PgConnection) -> (Duration, i64) {
 }
 
 /// Gives a call up whose query stands before a lock, and says how long after that the query was last seen.
-async fn runs_on(channel: &Channel, (path, message): &Read, watcher: &mut PgConnection) -> Duration {
-    let (channel, path, message) = (channel.clone(), path.clone(), message.clone());
+async fn runs_on(channel: &Channel, (path, messages): &Called, watcher: &mut PgConnection) -> Duration {
+    let (channel, path, messages) = (channel.clone(), path.clone(), messages.clone());
     let (begun, _) = look(watcher).await;
     // Without a deadline: nothing but its caller ends the call.
-    let call = tokio::spawn(async move { call(&channel, &path, vec![message]).await });
+    let call = tokio::spawn(async move { call(&channel, &path, messages).await });
     loop {
         match look(watcher).await {
             (_, 1..) => break,
             (now, _) => {
-                assert!(now.saturating_sub(begun) < PATIENCE && !call.is_finished(), "no query waits for the lock");
+                assert!(now.saturating_sub(begun) < PATIENCE, "no query waits for the lock");
+                assert!(!call.is_finished(), "{:?}", call.await);
             }
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -102,17 +127,20 @@ async fn all_end(database: TestDatabase) {
     let everything =
         "begin; lock table catalog.product, orders.order_header, orders.order_line_item in access exclusive mode";
     run(&mut holder, everything).await;
-    let of_products = reads_of_the_catalog().into_iter().map(|read| (products.channel(), read));
-    let of_orders = reads_of_orders().into_iter().map(|read| (sales.channel(), read));
-    for (channel, read) in of_products.chain(of_orders) {
+    let of_products = calls_of_the_catalog().into_iter().map(|called| (products.channel(), called));
+    let of_orders = calls_of_orders().into_iter().map(|called| (sales.channel(), called));
+    for (channel, called) in of_products.chain(of_orders) {
         let mut took = Vec::new();
         while took.last().is_none_or(|last| *last > BOUND) {
-            assert!(took.len() < TRIES, "{}: its query ran on for {took:?}", read.0);
-            took.push(runs_on(&channel, &read, &mut watcher).await);
+            assert!(took.len() < TRIES, "{}: its query ran on for {took:?}", called.0);
+            took.push(runs_on(&channel, &called, &mut watcher).await);
         }
-        println!("{} {took:?}", read.0);
+        println!("{} {took:?}", called.0);
     }
     run(&mut holder, "rollback").await;
+    // Nothing of the writes was done.
+    let left = "select (select count(*) from catalog.product) + (select count(*) from orders.order_header)";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&mut watcher).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
