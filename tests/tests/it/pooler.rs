@@ -20,9 +20,10 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
 
 use crate::harness::pooler::SESSIONS;
-use crate::harness::{CatalogServer, Postgres, Role, Route, TestDatabase, product, run, seed, uid, uids};
+use crate::harness::{CatalogServer, Postgres, Role, Route, TestDatabase, product, refusal, run, seed, uid, uids};
 use crate::writes::stream::{PRODUCTS, named, write};
 
 const CLIENTS: usize = 50;
@@ -31,7 +32,12 @@ const SEEDED: usize = 500;
 
 /// A catalog that may hold as many connections to the pooler as there are clients.
 async fn catalog(database: &TestDatabase) -> CatalogServer {
-    CatalogServer::start_with(database, |config| config.database.database_pool_max = CLIENTS as u32).await
+    CatalogServer::start_with(database, |config| {
+        config.database.database_pool_max = CLIENTS as u32;
+        // They all get their turn, on a busy machine too.
+        config.database.database_acquire_timeout = Duration::from_secs(60);
+    })
+    .await
 }
 
 /// One client's day: every kind of call, each checked.
@@ -210,6 +216,36 @@ async fn a_lone_statement_keeps_its_limit_and_leaves_the_session_to_others() {
         assert_eq!(read, ["20s", "on", "500ms", &number.to_string()]);
     }
     pool.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_waits_for_a_session_no_longer_than_for_a_connection() {
+    let database = TestDatabase::pooled().await;
+    let server = CatalogServer::start_with(&database, |config| {
+        config.database.database_acquire_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let mut holders = Vec::new();
+    for _ in 0..SESSIONS {
+        let mut holder = database.pooler().connect(Role::Catalog, &database).await;
+        run(&mut holder, "begin").await;
+        holders.push(holder);
+    }
+    // Without a deadline, a read and a write.
+    let mut client = server.client();
+    let create = CreateProductRequest { product: Some(product(&uid(1))), ..Default::default() };
+    let patience = Duration::from_secs(10);
+    let listed = tokio::time::timeout(patience, client.list_products(ListProductsRequest::default())).await.unwrap();
+    let created = tokio::time::timeout(patience, client.create_product(create.clone())).await.unwrap();
+    for status in [listed.unwrap_err(), created.unwrap_err()] {
+        let refused = refusal(&status);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+        assert!(status.get_details_retry_info().is_some());
+    }
+    for holder in &mut holders {
+        run(holder, "rollback").await;
+    }
+    client.create_product(create).await.unwrap();
 }
 
 #[tokio::test]
