@@ -67,11 +67,10 @@ impl Session {
     /// one of its sessions: that is where a call waits for a connection, for as long as one may.
     pub(super) fn begins_until(self, deadline: Deadline, acquire_timeout: Duration) -> (Deadline, Error) {
         match self {
-            Self::Connection => (deadline, Error::DeadlineExceeded),
-            Self::Transaction => (
-                Deadline::after(deadline.shortly_before().bound(acquire_timeout)),
-                Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut),
-            ),
+            Self::Transaction if deadline.remaining().is_none_or(|left| left > acquire_timeout) => {
+                (Deadline::after(acquire_timeout), Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut))
+            }
+            Self::Connection | Self::Transaction => (deadline, Error::DeadlineExceeded),
         }
     }
 
