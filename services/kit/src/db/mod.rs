@@ -116,29 +116,23 @@ impl Database {
         let options = config.database_url.expose().parse::<PgConnectOptions>()?;
         let options = session.connect_options(options, limits, tuning);
         let database = Endpoint::of(&options);
-        let tuned = move |pool: PgPoolOptions| {
-            let database = database.clone();
-            pool.after_connect(move |_, _| {
+        let tuned = PgPoolOptions::new()
+            .after_connect(move |_, _| {
                 let database = database.clone();
                 Box::pin(async move {
                     database.tune(tuning).await;
                     Ok(())
                 })
             })
-        };
-        let pool = tuned(PgPoolOptions::new())
+            // A ping before every statement would cost a round trip each; a dead connection is found by using it.
+            .test_before_acquire(false);
+        let probe = (tuned.clone()).max_connections(1).acquire_timeout(PING_TIMEOUT).connect_lazy_with(options.clone());
+        let pool = tuned
             .min_connections(config.database_pool_min)
             .max_connections(config.database_pool_max)
             .acquire_timeout(config.database_acquire_timeout)
             .max_lifetime(config.database_max_lifetime)
             .idle_timeout(config.database_idle_timeout)
-            // A ping before every statement would cost a round trip each; a dead connection is found by using it.
-            .test_before_acquire(false)
-            .connect_lazy_with(options.clone());
-        let probe = tuned(PgPoolOptions::new())
-            .max_connections(1)
-            .acquire_timeout(PING_TIMEOUT)
-            .test_before_acquire(false)
             .connect_lazy_with(options);
         let waits = metrics.database.pool(name, &pool);
         let (metrics, answers, limits) = (metrics.database.clone(), Arc::default(), Arc::new(*limits));
