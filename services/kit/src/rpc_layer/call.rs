@@ -53,9 +53,6 @@ impl Call {
             "rpc",
             method = request.uri.path(),
             request_id = request.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()),
-            code = tracing::field::Empty,
-            latency_ms = tracing::field::Empty,
-            rows = tracing::field::Empty,
         );
         let (uri, started) = (request.uri.clone(), Instant::now());
         Self { span, uri, started, rows, provenance, drain, metrics, _permit: permit, finished: false }
@@ -111,8 +108,6 @@ impl Call {
             Code::Ok => tracing::debug!(target: "orrery::rpc", code = name, latency_ms, rows, "call served"),
             _ => tracing::debug!(target: "orrery::rpc", code = name, latency_ms, rows, "call refused"),
         });
-        // After the sentence, so that it does not say everything twice.
-        self.span.record("code", name).record("latency_ms", latency_ms).record("rows", rows);
     }
 }
 
