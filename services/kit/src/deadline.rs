@@ -65,6 +65,15 @@ impl Deadline {
         self.remaining().map_or(limit, |left| left.min(limit))
     }
 
+    /// The earlier of the two.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(one), Some(another)) => Self(Some(one.min(another))),
+            (one, another) => Self(one.or(another)),
+        }
+    }
+
     /// A moment earlier, by a tenth of what is left and at most a quarter of a second: what is known then can still be said in time.
     #[must_use]
     pub fn shortly_before(self) -> Self {

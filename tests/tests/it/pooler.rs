@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -15,7 +15,8 @@ use orrery_proto::catalog::v1::{
     Product, ProductFilter, StreamProductsRequest, UpdateProductRequest,
 };
 use orrery_proto::r#type::v1::WriteStart;
-use sqlx::{Executor as _, PgConnection, Row as _};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _, PgConnection, Row as _};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -246,6 +247,33 @@ async fn a_call_waits_for_a_session_no_longer_than_for_a_connection() {
         run(holder, "rollback").await;
     }
     client.create_product(create).await.unwrap();
+}
+
+/// What a pooler that failed to reach the server does to its clients until it tries again: it closes their connections, new ones too.
+#[tokio::test]
+async fn a_pooler_that_has_not_seen_the_server_return_is_asked_until_it_has() {
+    let postgres = Postgres::own().await;
+    let database = postgres.create_database().await.by(Route::Pooler).await;
+    seed(&mut database.connect(Role::Operator).await, 1).await;
+    let server = CatalogServer::start(&database).await;
+    for round in 0..5 {
+        server.client().list_products(ListProductsRequest::default()).await.unwrap();
+        postgres.kill().await;
+        let url = database.url(Role::Catalog).parse::<PgConnectOptions>().unwrap().extra_float_digits(None);
+        // Those that come before the pooler has tried the server in vain wait.
+        let refused = async || {
+            let asked = async { url.clone().connect().await?.execute("select 1").await };
+            matches!(tokio::time::timeout(Duration::from_millis(200), asked).await, Ok(Err(_)))
+        };
+        let started = Instant::now();
+        while !refused().await {
+            assert!(started.elapsed() < Duration::from_secs(10), "the pooler does not know that the server is gone");
+        }
+        postgres.restart().await;
+        let change = Product { uid: uid(1), name: format!("Round {round}"), ..Product::default() };
+        let update = UpdateProductRequest { product: Some(change), ..Default::default() };
+        server.client().update_product(update).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! a connection that is never given back half used.
 
 pub mod array;
+mod attempts;
 mod copy;
 mod page_rows;
 mod replica;
@@ -51,6 +52,8 @@ pub struct Database {
     limits: Arc<Limits>,
     /// Who waits for a connection.
     waits: PoolWaits,
+    /// How many wait for a session of a pooler, or have lost a connection and have no other yet.
+    without_session: Arc<AtomicUsize>,
     metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
@@ -136,9 +139,19 @@ impl Database {
             .idle_timeout(config.database_idle_timeout)
             .connect_lazy_with(options);
         let waits = metrics.database.pool(name, &pool);
-        let (metrics, answers, limits) = (metrics.database.clone(), Arc::default(), Arc::new(*limits));
-        let page_rows = Arc::new(PageRows::new(MAX_PAGE_ROWS.min(limits.max_query_rows)));
-        Ok(Self { pool, probe, session, limits, waits, metrics, answers, page_rows, provenance: None, reading: None })
+        Ok(Self {
+            pool,
+            probe,
+            session,
+            limits: Arc::new(*limits),
+            waits,
+            without_session: Arc::default(),
+            metrics: metrics.database.clone(),
+            answers: Arc::default(),
+            provenance: None,
+            page_rows: Arc::new(PageRows::new(MAX_PAGE_ROWS.min(limits.max_query_rows))),
+            reading: None,
+        })
     }
 
     /// The same, for a call: where each of its transactions ended in the write-ahead log is noted in `provenance`.
@@ -193,11 +206,11 @@ impl Database {
         // The session's own limit, or the transaction's, says the same to a server that answers.
         let bound = deadline.bound(self.session.longest_reading(&self.limits));
         let deadline = Deadline::after(bound);
-        let (mut attempt, started) = (1, Instant::now());
+        let mut attempts = self.attempts(deadline);
         loop {
             let mut rows = Vec::new();
             let work = async {
-                let mut lease = self.lease_for_reading(deadline, bound).await?;
+                let mut lease = attempts.lease(self.lease_for_reading(attempts.until, bound)).await?;
                 lease.fetch(statement.clone(), self.limits.max_result_bytes, &mut rows).await?;
                 self.note_answer();
                 lease.leave_after_reading();
@@ -207,7 +220,7 @@ impl Database {
                 None => {}
                 Some(Ok(())) => return Ok(rows),
                 // A connection that brought rows was not dead.
-                Some(Err(error)) if rows.is_empty() && self.tries_again(&error, attempt, started) => attempt += 1,
+                Some(Err(error)) if rows.is_empty() => attempts.go_on(error).await?,
                 Some(Err(error)) => return Err(error),
             }
         }
@@ -215,16 +228,6 @@ impl Database {
 
     fn note_answer(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether a statement that lost its `attempt`th connection by `error`, before anything had happened, is tried on another one. After a
-    /// restart of the server every idle connection is dead; behind a pooler every one may have to wait for the server, which all of them
-    /// together may take as long as the wait for a connection may.
-    fn tries_again(&self, error: &Error, attempt: u32, started: Instant) -> bool {
-        let options = self.pool.options();
-        error.is_connection_loss()
-            && attempt <= options.get_max_connections()
-            && started.elapsed() < options.get_acquire_timeout()
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {
@@ -256,7 +259,23 @@ impl Database {
 
     /// Whether somebody waits for a connection at this moment.
     pub(crate) fn lacks_connections(&self) -> bool {
-        self.waits.waiting() > 0
+        self.waits.waiting() > 0 || self.without_session.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// One who waits, until it is dropped.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn new(waiting: &'w AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

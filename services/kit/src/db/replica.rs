@@ -13,7 +13,7 @@ use sqlx::Row as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::{Database, Lease, PING_TIMEOUT};
+use super::{Database, Lease, PING_TIMEOUT, Waiting};
 use crate::config::{DatabaseConfig, ServiceConfig};
 use crate::consistency::{Provenance, ServedBy};
 use crate::deadline::Deadline;
@@ -166,22 +166,6 @@ impl Watched {
             }
         }
         Err(failed)
-    }
-}
-
-/// One who waits, until it is dropped.
-struct Waiting<'w>(&'w AtomicUsize);
-
-impl<'w> Waiting<'w> {
-    fn new(waiting: &'w AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

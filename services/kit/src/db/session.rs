@@ -18,6 +18,8 @@ use crate::error::Error;
 /// How often the server looks whether the connection that it works for is still there: a statement ends that long after its caller
 /// left.
 const CONNECTION_CHECK: Duration = Duration::from_millis(500);
+/// The wait after a pooler first closed a connection; it doubles up to 16 times that.
+const POOLER_PAUSE: Duration = Duration::from_millis(5);
 /// How many statements a connection keeps prepared. Set in any case: with 0, which a URL can ask for, sqlx 0.9 prepares every statement
 /// anew and closes none.
 const STATEMENT_CACHE: usize = 100;
@@ -63,14 +65,31 @@ impl Session {
         }
     }
 
+    /// Whether there is a session only once a transaction has begun.
+    pub(super) fn is_lent_by_begin(self) -> bool {
+        self == Self::Transaction
+    }
+
     /// Until when a transaction has to begin, and what its caller is told if it does not. A pooler lets a transaction that begins wait for
-    /// one of its sessions: that is where a call waits for a connection, for as long as one may.
+    /// one of its sessions: that is where a call waits for a connection, for as long as one may. What ends its time is its deadline then,
+    /// which is said a moment before: the caller's own clock would strike first.
     pub(super) fn begins_until(self, deadline: Deadline, acquire_timeout: Duration) -> (Deadline, Error) {
         match self {
+            Self::Connection => (deadline, Error::DeadlineExceeded),
             Self::Transaction if deadline.remaining().is_none_or(|left| left > acquire_timeout) => {
                 (Deadline::after(acquire_timeout), Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut))
             }
-            Self::Connection | Self::Transaction => (deadline, Error::DeadlineExceeded),
+            Self::Transaction => (deadline.shortly_before(), Error::DeadlineExceeded),
+        }
+    }
+
+    /// How long to wait before the `attempt`th connection is tried, after one was lost; `None` if there is no reason to. A server that is
+    /// gone refuses a new connection, which the pool asks for again and again. A pooler accepts it and then closes it at once, for as long
+    /// as it takes itself to try the server again.
+    pub(super) fn pause_before(self, attempt: u32) -> Option<Duration> {
+        match self {
+            Self::Connection => None,
+            Self::Transaction => Some(POOLER_PAUSE * 2_u32.pow(attempt.saturating_sub(2).min(4))),
         }
     }
 

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use tokio_util::sync::CancellationToken;
 
-use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, within};
+use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, Waiting, within};
 use crate::config::Limits;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
@@ -268,12 +268,12 @@ impl Database {
     /// Takes a connection and opens a transaction by `begin`, with the server's time limits set inside it, in one round trip. Nothing has
     /// happened yet, so that a connection which turns out to be dead is replaced.
     pub(super) async fn begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
-        let (mut attempt, started) = (1, Instant::now());
+        let mut attempts = self.attempts(deadline);
         loop {
-            match self.try_begin(begin, deadline, bound).await {
+            match attempts.lease(self.try_begin(begin, attempts.until, bound)).await {
                 Err(error) if self.leaves_replica(&error) => {}
-                Err(error) if self.tries_again(&error, attempt, started) => attempt += 1,
-                outcome => return outcome,
+                Err(error) => attempts.go_on(error).await?,
+                Ok(lease) => return Ok(lease),
             }
         }
     }
@@ -282,6 +282,7 @@ impl Database {
     pub(super) async fn try_begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let begin = sqlx::raw_sql(AssertSqlSafe(self.session.begin(begin, bound)));
         let mut lease = self.lease(deadline).await?;
+        let _waiting = self.session.is_lent_by_begin().then(|| Waiting::new(&self.without_session));
         let (until, late) = self.session.begins_until(deadline, self.pool.options().get_acquire_timeout());
         let opened = within(until, async { Ok(lease.connection()?.execute(begin).await?) }).await;
         opened.map_err(|error| if matches!(error, Error::DeadlineExceeded) { late } else { error })?;

@@ -1,7 +1,9 @@
 //! Postgres servers for tests.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -164,15 +166,33 @@ impl Postgres {
 
     /// Freezes the server and its backends: connections stay open and nothing answers.
     pub(crate) fn pause(&self) {
-        // The postmaster first, so that it starts no backend after the list was read.
+        // The postmaster first, so that it starts no backend after the list was read. A process stops at its next step into the kernel or
+        // out of it, and may answer until then.
+        let postmaster = self.cluster.processes();
+        signal(&postmaster[..1], Signal::SIGSTOP);
+        until_stopped(&postmaster[..1]);
         let processes = self.cluster.processes();
-        signal(&processes[..1], Signal::SIGSTOP);
-        signal(&self.cluster.processes(), Signal::SIGSTOP);
+        signal(&processes, Signal::SIGSTOP);
+        until_stopped(&processes);
     }
 
     /// Lets a frozen server go on.
     pub(crate) fn resume(&self) {
         signal(&self.cluster.processes(), Signal::SIGCONT);
+    }
+}
+
+/// Waits until all of them are stopped or gone.
+fn until_stopped(processes: &[u32]) {
+    let started = Instant::now();
+    let runs = |process: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // The state follows the name in parentheses, which may hold anything.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['T', 'Z', 'X']))
+    };
+    while processes.iter().any(runs) {
+        assert!(started.elapsed() < Duration::from_secs(10), "the server does not stand still");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
