@@ -14,7 +14,7 @@ use orrery_proto::catalog::v1::{
 };
 use orrery_proto::r#type::v1::WriteStart;
 use prost::Message as _;
-use sqlx::query_scalar;
+use sqlx::{AssertSqlSafe, query_scalar};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -22,6 +22,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::harness::raw::{call, methods};
+use crate::harness::timed::Timed;
 use crate::harness::{CatalogServer, Postgres, Role, TestDatabase, metric, product, refusal, run, seed, uid, uids};
 
 /// A call of every method that needs the database.
@@ -74,16 +75,6 @@ fn assert_unavailable(status: &Status) {
     let refused = refusal(status);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"), "{status:?}");
     assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
-}
-
-/// The same; but a pooler does not tell those who wait for it that the database is gone, and what ends their time may be the deadline.
-#[track_caller]
-fn assert_told(database: &TestDatabase, status: &Status) {
-    if status.code() == Code::DeadlineExceeded && database.pooler_mode() == DatabasePooler::Transaction {
-        assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
-    } else {
-        assert_unavailable(status);
-    }
 }
 
 async fn until_health_is(server: &CatalogServer, wanted: ServingStatus) {
@@ -175,15 +166,16 @@ async fn who_waits_for_a_database_that_is_gone_is_told_within_the_deadline() {
     // Shorter than the time that a call would wait for a connection.
     let timeout = Duration::from_secs(1);
     let started = Instant::now();
-    let mut request = Request::new(GetProductRequest { uid: uid(1), read_mask: None });
-    request.set_timeout(timeout);
-    assert_told(&database, &client.get_product(request).await.unwrap_err());
-    let mut request = Request::new(ListProductsRequest::default());
-    request.set_timeout(timeout);
-    assert_told(&database, &client.list_products(request).await.unwrap_err());
-    let mut request = Request::new(DeleteProductRequest { uid: uid(1), ..Default::default() });
-    request.set_timeout(timeout);
-    assert_told(&database, &client.delete_product(request).await.unwrap_err());
+    for method in ["GetProduct", "ListProducts", "DeleteProduct"] {
+        let (path, messages) = calls().into_iter().find(|(path, _)| path.ends_with(method)).unwrap();
+        let status = Timed::connect(server.address()).await.call(&path, timeout, &messages, true).await.status;
+        // A pooler does not tell those who wait for it that the database is gone: it may be the deadline that ends their time.
+        if status.code() == Code::DeadlineExceeded && database.pooler_mode() == DatabasePooler::Transaction {
+            assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
+        } else {
+            assert_unavailable(&status);
+        }
+    }
     assert!(started.elapsed() < timeout * 3 + Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
@@ -312,6 +304,47 @@ async fn a_query_ends_with_the_call_that_wanted_it() {
     run(&mut operator, "rollback").await;
     let page = server.client().list_products(ListProductsRequest::default()).await.unwrap().into_inner();
     assert_eq!(page.products[0].name, "Thing 1", "the update was given up");
+}
+
+/// What the server's own time limits do, and an operator who is in its way: not what the service's clock does.
+#[tokio::test]
+async fn a_statement_that_the_server_ends_is_told_as_what_it_is() {
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    seed(&mut operator, 100).await;
+    let server = CatalogServer::start(&database).await;
+    let mut watcher = database.connect(Role::Operator).await;
+    for (ends, method, code) in [
+        ("pg_cancel_backend", "ListProducts", Code::DeadlineExceeded),
+        ("pg_cancel_backend", "UpdateProduct", Code::DeadlineExceeded),
+        ("pg_terminate_backend", "UpdateProduct", Code::Unavailable),
+    ] {
+        run(&mut operator, "begin; lock table catalog.product in access exclusive mode").await;
+        let channel = server.channel();
+        let (path, messages) = calls().into_iter().find(|(path, _)| path.ends_with(method)).unwrap();
+        let waiting = tokio::spawn(async move { call(&channel, &path, messages).await });
+        let started = Instant::now();
+        loop {
+            let ended: i64 = query_scalar(AssertSqlSafe(format!(
+                "select count({ends}(pid)) from pg_stat_activity where datname = current_database() \
+                 and usename = 'catalog_service' and wait_event_type = 'Lock'"
+            )))
+            .fetch_one(&mut watcher)
+            .await
+            .unwrap();
+            if ended == 1 {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(10), "{method} does not wait for the lock");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let status = waiting.await.unwrap().unwrap_err();
+        assert_eq!(status.code(), code, "{method}, {ends}: {status:?}");
+        assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
+        run(&mut operator, "rollback").await;
+    }
+    let page = server.client().list_products(ListProductsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(page.products[0].name, "Thing 1", "nothing was written");
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ impl Attempts<'_> {
         }
         self.made += 1;
         self.until = self.together;
-        self.without.get_or_insert_with(|| Waiting::new(&self.database.without_session));
+        self.without.get_or_insert_with(|| Waiting::new(&self.database.lost));
         match self.database.session.pause_before(self.made) {
             // All that were idle, and a new one.
             None => self.made <= self.database.pool.options().get_max_connections() + 1,

@@ -52,8 +52,8 @@ pub struct Database {
     limits: Arc<Limits>,
     /// Who waits for a connection.
     waits: PoolWaits,
-    /// How many wait for a session of a pooler, or have lost a connection and have no other yet.
-    without_session: Arc<AtomicUsize>,
+    /// How many have lost a connection and have no other yet.
+    lost: Arc<AtomicUsize>,
     metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
@@ -145,7 +145,7 @@ impl Database {
             session,
             limits: Arc::new(*limits),
             waits,
-            without_session: Arc::default(),
+            lost: Arc::default(),
             metrics: metrics.database.clone(),
             answers: Arc::default(),
             provenance: None,
@@ -259,7 +259,7 @@ impl Database {
 
     /// Whether somebody waits for a connection at this moment.
     pub(crate) fn lacks_connections(&self) -> bool {
-        self.waits.waiting() > 0 || self.without_session.load(Ordering::Relaxed) > 0
+        self.waits.waiting() > 0 || self.lost.load(Ordering::Relaxed) > 0
     }
 }
 

@@ -65,21 +65,14 @@ impl Session {
         }
     }
 
-    /// Whether there is a session only once a transaction has begun.
-    pub(super) fn is_lent_by_begin(self) -> bool {
-        self == Self::Transaction
-    }
-
     /// Until when a transaction has to begin, and what its caller is told if it does not. A pooler lets a transaction that begins wait for
-    /// one of its sessions: that is where a call waits for a connection, for as long as one may. What ends its time is its deadline then,
-    /// which is said a moment before: the caller's own clock would strike first.
+    /// one of its sessions: that is where a call waits for a connection, for as long as one may.
     pub(super) fn begins_until(self, deadline: Deadline, acquire_timeout: Duration) -> (Deadline, Error) {
         match self {
-            Self::Connection => (deadline, Error::DeadlineExceeded),
             Self::Transaction if deadline.remaining().is_none_or(|left| left > acquire_timeout) => {
                 (Deadline::after(acquire_timeout), Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut))
             }
-            Self::Transaction => (deadline.shortly_before(), Error::DeadlineExceeded),
+            Self::Connection | Self::Transaction => (deadline, Error::DeadlineExceeded),
         }
     }
 

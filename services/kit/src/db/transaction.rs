@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use tokio_util::sync::CancellationToken;
 
-use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, Waiting, within};
+use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, within};
 use crate::config::Limits;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
@@ -282,7 +282,6 @@ impl Database {
     pub(super) async fn try_begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let begin = sqlx::raw_sql(AssertSqlSafe(self.session.begin(begin, bound)));
         let mut lease = self.lease(deadline).await?;
-        let _waiting = self.session.is_lent_by_begin().then(|| Waiting::new(&self.without_session));
         let (until, late) = self.session.begins_until(deadline, self.pool.options().get_acquire_timeout());
         let opened = within(until, async { Ok(lease.connection()?.execute(begin).await?) }).await;
         opened.map_err(|error| if matches!(error, Error::DeadlineExceeded) { late } else { error })?;
