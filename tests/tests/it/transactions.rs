@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use orrery_kit::db::{CopySource as _, Ending, Statement, Transaction};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use tonic::Code;
 
 use crate::harness::{Role, Route, TestDatabase};
@@ -96,5 +97,26 @@ async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
             sqlx::query_scalar("select uid from catalog.product").fetch_all(&mut operator).await.unwrap();
         assert_eq!(stored, ["prd_b"]);
         pool.close().await;
+    }
+}
+
+/// A service that is frozen or cut off ends nothing by itself: neither a statement nor a transaction between two.
+#[tokio::test]
+async fn a_transaction_tells_the_server_how_long_it_may_last() {
+    const LIMIT: Duration = Duration::from_secs(7);
+    const LEFT: Duration = Duration::from_secs(5);
+    const SETTINGS: &str = "select setting::bigint from pg_settings \
+         where name in ('statement_timeout', 'idle_in_transaction_session_timeout')";
+    for database in [TestDatabase::create().await, TestDatabase::pooled().await] {
+        let pool = database.data_layer(|config| config.limits.transaction_timeout = LIMIT);
+        for (deadline, most) in [(Deadline::none(), LIMIT), (Deadline::after(LEFT), LEFT)] {
+            let settings = pool.transaction(deadline, |transaction| {
+                Box::pin(async move { Ok(Ending::Commit(transaction.fetch(Statement::new(SETTINGS, 2)).await?)) })
+            });
+            let settings: Vec<i64> = settings.await.unwrap().iter().map(|row| row.get(0)).collect();
+            let most = most.as_millis() as i64;
+            assert_eq!(settings.len(), 2);
+            assert!(settings.iter().all(|ms| (most - 2_000..=most).contains(ms)), "{settings:?} of {most} ms");
+        }
     }
 }
