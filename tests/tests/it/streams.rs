@@ -76,6 +76,29 @@ async fn a_stream_that_breaks_after_every_message_goes_on_without_a_gap_or_a_rep
     assert_eq!(pages(&server, request).await, [], "after the last token nothing is left");
 }
 
+/// The page that was read ahead is given up with its connection only if it takes long.
+#[tokio::test]
+async fn readers_who_want_one_page_cost_no_connection_each() {
+    const READERS: usize = 40;
+    let database = TestDatabase::create().await;
+    let database = database.past_pooler("it counts the service's own connections").await;
+    let mut operator = database.connect(Role::Operator).await;
+    seed(&mut operator, 20_000).await;
+    let server = CatalogServer::start(&database).await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..READERS {
+        let request = StreamProductsRequest { page_size: 100, ..Default::default() };
+        let mut stream = server.client().stream_products(request).await.unwrap().into_inner();
+        assert!(!stream.next().await.unwrap().unwrap().products.is_empty());
+        drop(stream);
+        let sessions = "select pid from pg_stat_activity \
+                        where datname = current_database() and usename = 'catalog_service'";
+        seen.extend(sqlx::query_scalar::<_, i32>(sessions).fetch_all(&mut operator).await.unwrap());
+    }
+    // Ten fit into the pool; on a busy machine some page may take long.
+    assert!(seen.len() < READERS / 3, "{} connections for {READERS} readers", seen.len());
+}
+
 #[tokio::test]
 async fn a_page_size_and_a_mask_may_change_on_the_way() {
     let database = TestDatabase::create().await;

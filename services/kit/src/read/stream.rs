@@ -4,11 +4,13 @@
 //! connection only while a page is read: a caller that stops reading holds none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
 use orrery_proto::wire::Encoded;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 
 use super::filter::Filter;
@@ -23,6 +25,9 @@ use crate::resource::mask::Reached;
 
 /// Most rows in one message.
 const MAX_PAGE_ROWS: usize = 10_000;
+/// How long the page that was read ahead has, once nobody reads the stream any more. Most are there by then; of one that is given up the
+/// connection is closed, and the next stream has to open another.
+const AFTERWARDS: Duration = Duration::from_millis(100);
 
 /// A streamed read.
 #[derive(Debug)]
@@ -61,11 +66,11 @@ pub async fn stream(
     let context = context.clone();
     let scan = Arc::new(scan);
     Ok(async_stream::try_stream! {
-        let mut next = read_ahead(&scan, cursor.clone(), rows, deadline);
-        loop {
-            let Some(read) = call.draining.or_done(&mut next).await else {
+        let mut next = Some(read_ahead(&scan, cursor.clone(), rows, deadline));
+        while let Some(mut reading) = next.take() {
+            let Some(read) = call.draining.or_done(&mut reading.page).await else {
                 // Whatever holds the page up: the caller goes on from here, elsewhere.
-                next.abort();
+                reading.page.abort();
                 let tail = token.seal(&context, &cursor, deadline).await?;
                 yield Encoded { rows: 0, body: Bytes::new(), tail };
                 Err(Error::Draining)?;
@@ -73,24 +78,15 @@ pub async fn stream(
             };
             let (page, passed) = read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
             cursor = passed;
-            let end = page.end;
-            if end {
-                next = AbortOnDropHandle::new(tokio::spawn(async { Ok((Page::default(), Cursor::at(None, false))) }));
-            } else if deadline.expired() {
-                Err(Error::DeadlineExceeded)?;
-                return;
-            } else {
-                next = read_ahead(&scan, cursor.clone(), rows, deadline);
+            if !page.end {
+                next = Some(read_ahead(&scan, cursor.clone(), rows, deadline));
             }
-            if page.rows > 0 || !end {
+            if page.rows > 0 || next.is_some() {
                 let tail = token.seal(&context, &cursor, deadline).await?;
                 call.rows.add(page.rows as u64);
                 yield Encoded { rows: page.rows as u64, body: page.body.into(), tail };
             }
-            if end {
-                return;
-            }
-            if call.draining.has_begun() {
+            if next.is_some() && call.draining.has_begun() {
                 Err(Error::Draining)?;
             }
         }
@@ -109,13 +105,30 @@ pub fn page_rows(page_size: i32) -> Result<usize, Error> {
     }
 }
 
-type Reading = AbortOnDropHandle<Result<(Page, Cursor), Error>>;
+/// The next page, on its way.
+struct ReadAhead {
+    page: JoinHandle<Result<(Page, Cursor), Error>>,
+    /// Says when nobody waits for it.
+    _wanted: DropGuard,
+}
 
-/// Reads the next page in a task of its own, which ends with the stream: its query is nobody's then.
-fn read_ahead(scan: &Arc<Scan>, mut cursor: Cursor, rows: usize, deadline: Deadline) -> Reading {
+/// Reads the next page in a task of its own. It ends soon after the stream: its query is nobody's then.
+fn read_ahead(scan: &Arc<Scan>, mut cursor: Cursor, rows: usize, deadline: Deadline) -> ReadAhead {
     let scan = Arc::clone(scan);
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let page = scan.page(&mut cursor, rows, deadline).await?;
-        Ok((page, cursor))
-    }))
+    let unwanted = CancellationToken::new();
+    let wanted = unwanted.clone().drop_guard();
+    let page = tokio::spawn(async move {
+        let read = async {
+            let page = scan.page(&mut cursor, rows, deadline).await?;
+            Ok((page, cursor))
+        };
+        tokio::select! {
+            biased;
+            read = read => read,
+            () = async { unwanted.cancelled().await; tokio::time::sleep(AFTERWARDS).await } => {
+                Err(Error::internal("nobody waits for the page"))
+            }
+        }
+    });
+    ReadAhead { page, _wanted: wanted }
 }
