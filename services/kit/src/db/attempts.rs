@@ -72,15 +72,17 @@ impl Attempts<'_> {
         self.made += 1;
         self.until = self.together;
         self.without.get_or_insert_with(|| Waiting::new(&self.database.lost));
-        match self.database.session.pause_before(self.made) {
-            // All that were idle, and a new one.
-            None => self.made <= self.database.pool.options().get_max_connections() + 1,
-            Some(pause) if self.together.remaining().is_some_and(|left| left <= pause) => false,
-            Some(pause) => {
-                tokio::time::sleep(pause).await;
-                true
-            }
+        // As many as were idle, and a new one. A pooler may refuse any number of them; one that took the statement has not.
+        let pause = self.database.session.pause_before(self.made);
+        if (pause.is_none() || !self.had_none) && self.made > self.database.pool.options().get_max_connections() + 1 {
+            return false;
         }
+        let Some(pause) = pause else { return true };
+        if self.together.remaining().is_some_and(|left| left <= pause) {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
     }
 }
 
