@@ -15,8 +15,8 @@ use orrery_kit::metrics::Metrics;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
-use super::{SESSIONS_OPEN, until_no_session};
-use crate::harness::{Role, Route, TestDatabase};
+use super::{PATIENCE, SESSIONS_OPEN};
+use crate::harness::{Role, Route, TestDatabase, until_no_session};
 
 const PREPARED: &str = "select count(*) from pg_prepared_statements";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -140,9 +140,13 @@ async fn nothing_cancelled_leaves_the_data_layers_pool_a_transaction() {
                 assert_eq!(own.await.unwrap(), None, "the transaction of a caller who left");
             }
         }
-        until_no_session(&mut operator, "state in ('active', 'idle in transaction', 'idle in transaction (aborted)')")
-            .await;
-        until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > 2")).await;
+        until_no_session(
+            &mut operator,
+            "state in ('active', 'idle in transaction', 'idle in transaction (aborted)')",
+            PATIENCE,
+        )
+        .await;
+        until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > 2"), PATIENCE).await;
         pool.close().await;
     }
 }
@@ -182,7 +186,7 @@ async fn the_data_layer_drops_a_result_and_its_statement_ends() {
         let dropped = Instant::now();
         pool.fetch(&Statement::new("select 1", 1), Deadline::none()).await.unwrap();
         assert!(dropped.elapsed() < Duration::from_secs(15), "{:?}", dropped.elapsed());
-        until_no_session(&mut operator, "state = 'active'").await;
+        until_no_session(&mut operator, "state = 'active'", PATIENCE).await;
         pool.close().await;
     }
 }
