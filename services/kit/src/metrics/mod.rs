@@ -28,6 +28,7 @@ pub use self::database::{DatabaseMetrics, StatementKind};
 use self::exposition::Exposition;
 pub(crate) use self::rpc::{MethodMetrics, RpcMetrics};
 pub use self::writes::{WriteCounters, WriteMetrics};
+use crate::build_info::{COMPILER, PASSES, VERSION};
 
 /// The metrics of one service. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
@@ -96,8 +97,9 @@ impl Collector for State {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut exposition = Exposition(encoder);
         // A gauge that is 1, not an info: parsers of the older text format do not know that type.
-        exposition.gauge("orrery_build_info", "The version that runs; the value is 1.", |metric| {
-            metric.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?.encode_gauge(&1i64)
+        exposition.gauge("orrery_build_info", "The version that runs and its compiler; the value is 1.", |metric| {
+            let labels = [("version", VERSION), ("compiler", COMPILER), ("passes", PASSES)];
+            metric.encode_family(&labels)?.encode_gauge(&1i64)
         })?;
         let draining = i64::from(self.draining.load(Ordering::Relaxed));
         exposition
