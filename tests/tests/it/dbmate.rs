@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use orrery::migrate::{Folder, Migrator, Patience};
+use orrery_tests_needs::{self as needs, Need};
 use sqlx::AssertSqlSafe;
 use tokio::sync::OnceCell;
 
@@ -14,36 +14,36 @@ use crate::harness::{Role, TestDatabase};
 
 const VERSION: &str = "2.36.0";
 
-static DBMATE: OnceCell<Option<PathBuf>> = OnceCell::const_new();
+static DBMATE: OnceCell<Result<PathBuf, String>> = OnceCell::const_new();
 
-/// dbmate, installed through npm beside the test's executable; `None`, said aloud, where there is no npm.
+/// dbmate, installed through npm beside the test's executable; `None`, and the test noted as not run, where npm cannot do that.
 async fn dbmate() -> Option<&'static Path> {
+    if !needs::met(&[Need::Npm]) {
+        return None;
+    }
     let install = || async {
         let folder = std::env::current_exe().unwrap().parent().unwrap().join(format!("dbmate-{VERSION}"));
         let program = folder.join("node_modules/.bin/dbmate");
         if program.exists() {
-            return Some(program);
+            return Ok(program);
         }
-        let npm = Command::new("npm")
+        let said = needs::program(Need::Npm)
+            .command()
             .args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"])
             .arg(&folder)
             .arg(format!("dbmate@{VERSION}"))
-            .output();
-        match npm {
-            Ok(said) if said.status.success() => Some(program),
-            Ok(said) => panic!("npm could not install dbmate: {}", String::from_utf8_lossy(&said.stderr)),
-            Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "dbmate cannot be tested without npm: {error}");
-                // Straight to the terminal: the harness keeps back what a test that passes prints.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "\nNOT TESTED: dbmate on the same ledger, for there is no npm: {error}\n"
-                );
-                None
-            }
-        }
+            .output()
+            .unwrap();
+        let complaint = || format!("npm could not install it: {}", String::from_utf8_lossy(&said.stderr));
+        said.status.success().then_some(program).ok_or_else(complaint)
     };
-    DBMATE.get_or_init(install).await.as_deref()
+    match DBMATE.get_or_init(install).await {
+        Ok(program) => Some(program),
+        Err(reason) => {
+            needs::lacks("dbmate", reason);
+            None
+        }
+    }
 }
 
 fn migrations() -> PathBuf {

@@ -15,6 +15,7 @@ use orrery_proto::catalog::v1::{
     Product, ProductFilter, StreamProductsRequest, UpdateProductRequest,
 };
 use orrery_proto::r#type::v1::WriteStart;
+use orrery_tests_needs::{self as needs, Need};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _, PgConnection, Row as _};
 use tonic::Code;
@@ -106,6 +107,9 @@ fn get(uid: &str) -> GetProductRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_clients_share_two_sessions() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     let database = TestDatabase::pooled().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, SEEDED).await;
@@ -152,6 +156,9 @@ async fn fifty_clients_share_two_sessions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_outlives_a_transaction() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     let database = TestDatabase::pooled().await;
     seed(&mut database.connect(Role::Operator).await, SEEDED).await;
     let server = catalog(&database).await;
@@ -197,6 +204,9 @@ async fn text(connection: &mut PgConnection, sql: &str) -> String {
 
 #[tokio::test]
 async fn a_lone_statement_keeps_its_limit_and_leaves_the_session_to_others() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     let database = TestDatabase::pooled().await;
     let pool = database.data_layer(|config| config.database.database_pool_max = 8);
     let settings = Statement::new(
@@ -221,6 +231,9 @@ async fn a_lone_statement_keeps_its_limit_and_leaves_the_session_to_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_waits_for_a_session_no_longer_than_for_a_connection() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     let database = TestDatabase::pooled().await;
     let server = CatalogServer::start_with(&database, |config| {
         config.database.database_acquire_timeout = Duration::from_millis(300);
@@ -252,6 +265,9 @@ async fn a_call_waits_for_a_session_no_longer_than_for_a_connection() {
 /// What a pooler that failed to reach the server does to its clients until it tries again: it closes their connections, new ones too.
 #[tokio::test]
 async fn a_pooler_that_has_not_seen_the_server_return_is_asked_until_it_has() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await.by(Route::Pooler).await;
     seed(&mut database.connect(Role::Operator).await, 1).await;
@@ -278,6 +294,9 @@ async fn a_pooler_that_has_not_seen_the_server_return_is_asked_until_it_has() {
 
 #[tokio::test]
 async fn without_the_setting_the_pooler_refuses_and_the_watch_sees_it() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await.by(Route::Pooler).await;
     let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use orrery_kit::db::{CopySource as _, Ending, Statement, Transaction};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
+use orrery_tests_needs::{self as needs, Need};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tonic::Code;
 
@@ -60,6 +61,9 @@ async fn the_driver_takes_a_rollback_for_the_commit_that_was_asked_for() {
 
 #[tokio::test]
 async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     for database in [TestDatabase::create().await, TestDatabase::pooled().await] {
         let pool = database.data_layer(|config| config.database.database_pool_max = 1);
         let mut operator = database.connect(Role::Operator).await;
@@ -103,6 +107,9 @@ async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
 /// A service that is frozen or cut off ends nothing by itself: neither a statement nor a transaction between two.
 #[tokio::test]
 async fn a_transaction_tells_the_server_how_long_it_may_last() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     const LIMIT: Duration = Duration::from_secs(7);
     const LEFT: Duration = Duration::from_secs(5);
     const SETTINGS: &str = "select setting::bigint from pg_settings \

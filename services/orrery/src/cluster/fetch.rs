@@ -100,9 +100,9 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use std::fs;
-    use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
 
+    use orrery_tests_needs::{self as needs, Need};
     use sqlx::{Connection as _, PgConnection};
 
     use super::super::{Cluster, ClusterOptions, Role, Shutdown};
@@ -110,10 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_npm_brings_makes_a_cluster() {
-        if Command::new("npm").arg("--version").output().is_err() {
-            assert!(std::env::var_os("CI").is_none(), "this cannot be tested without npm");
-            // Straight to the terminal: what a test that passes prints is kept back.
-            let _ = writeln!(io::stderr(), "\nNOT TESTED: fetching Postgres, for there is no npm\n");
+        if !needs::met(&[Need::Npm]) {
             return;
         }
         let folder = tempfile::tempdir().unwrap();

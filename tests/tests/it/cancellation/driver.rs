@@ -12,6 +12,7 @@ use orrery_kit::config::{Configuration as _, ServiceConfig};
 use orrery_kit::db::{CopyEnd, CopyRequest, Database, Ending, Statement};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::metrics::Metrics;
+use orrery_tests_needs::{self as needs, Need};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
@@ -71,6 +72,9 @@ async fn without_a_cache_the_driver_leaks_prepared_statements() {
 
 #[tokio::test]
 async fn no_url_makes_the_data_layer_leak_prepared_statements() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     for database in both_ways().await {
         let pool = pool(&database, 1, "?statement-cache-capacity=0");
         for _ in 0..20 {
@@ -105,6 +109,9 @@ async fn a_begin_that_was_cancelled_leaves_the_drivers_pool_a_transaction() {
 
 #[tokio::test]
 async fn nothing_cancelled_leaves_the_data_layers_pool_a_transaction() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     for database in both_ways().await {
         let pool = pool(&database, 2, "");
         let mut operator = database.connect(Role::Operator).await;
@@ -171,6 +178,9 @@ async fn the_driver_reads_a_dropped_result_to_its_end_before_the_next() {
 
 #[tokio::test]
 async fn the_data_layer_drops_a_result_and_its_statement_ends() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     for database in both_ways().await {
         let pool = pool(&database, 1, "");
         let mut operator = database.connect(Role::Operator).await;

@@ -14,6 +14,7 @@ use orrery_proto::orders::v1::{
     OrderView, StreamOrdersRequest, StreamProductSalesRequest, TransitionOrderRequest,
 };
 use orrery_proto::r#type::v1::WriteStart;
+use orrery_tests_needs::{self as needs, Need};
 use prost::Message;
 use sqlx::{PgConnection, Row as _};
 use tonic::transport::Channel;
@@ -150,5 +151,8 @@ async fn the_query_of_a_call_that_was_given_up_ends_within_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn and_behind_a_pooler() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     all_end(TestDatabase::pooled().await).await;
 }

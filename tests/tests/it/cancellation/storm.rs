@@ -10,6 +10,7 @@ use orrery_proto::catalog::v1::{
     Product, StreamProductsRequest, UpdateProductRequest,
 };
 use orrery_proto::r#type::v1::WriteStart;
+use orrery_tests_needs::{self as needs, Need};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -69,6 +70,9 @@ async fn a_storm_of_calls_that_are_given_up_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_does_it_behind_a_pooler() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     storm(TestDatabase::pooled().await, SESSIONS).await;
 }
 

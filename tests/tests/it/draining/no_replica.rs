@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::{GetProductRequest, StreamProductsRequest};
+use orrery_tests_needs as needs;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -12,6 +13,9 @@ use crate::harness::proxy::{Proxy, ProxyKind};
 use crate::writes::stream::connect;
 
 async fn callers_are_told_when_to_come_again(kind: ProxyKind) {
+    if !needs::met(&[kind.need()]) {
+        return;
+    }
     // Two ports on which nobody listens any more.
     let replicas = [0, 1].map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap());
     let proxy = Proxy::start(kind, replicas).await;

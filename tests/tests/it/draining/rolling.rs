@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::{CreateProductRequest, Product, ProductFilter, StreamProductsRequest};
+use orrery_tests_needs as needs;
 use tonic::{Code, Status};
 
 use crate::harness::proxy::{Proxy, ProxyKind};
@@ -93,6 +94,9 @@ async fn create_on(creator: usize, address: SocketAddr, enough: Arc<AtomicBool>)
 }
 
 async fn a_rolling_restart_loses_and_repeats_nothing(kind: ProxyKind) {
+    if !needs::met(&[kind.need()]) {
+        return;
+    }
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, ROWS).await;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use orrery_proto::catalog::v1::{GetProductRequest, UpdateProductRequest};
+use orrery_tests_needs as needs;
 use prost_types::FieldMask;
 use sqlx::PgConnection;
 use tonic::{Code, Status};
@@ -10,7 +11,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt as _;
 
 use super::until_health_is;
-use crate::harness::blackhole::Blackhole;
+use crate::harness::blackhole::{Blackhole, NEEDS};
 use crate::harness::{CatalogServer, Postgres, Role, product, refusal, run, seed, uid};
 
 /// Longer than the kernel needs with these settings, and shorter than anything else that ends a call or a session here.
@@ -40,6 +41,9 @@ fn assert_unavailable(status: &Status) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_ends_of_a_connection_notice_that_the_other_is_gone() {
+    if !needs::met(&NEEDS) {
+        return;
+    }
     let mut blackhole = Blackhole::new();
     let address = blackhole.address().to_string();
     let postgres = Postgres::own_with(&[("listen_addresses", &format!("127.0.0.1,{address}"))]).await;

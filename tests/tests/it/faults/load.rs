@@ -11,6 +11,7 @@ use bytes::Bytes;
 use orrery_proto::catalog::v1::{
     CreateProductRequest, GetProductRequest, ListProductsRequest, Product, StreamProductsRequest,
 };
+use orrery_tests_needs::{self as needs, Need};
 use prost::Message as _;
 use prost_types::FieldMask;
 use tokio::task::JoinHandle;
@@ -161,6 +162,9 @@ async fn every_caller_is_told_in_time_and_nothing_acknowledged_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_is_killed_and_started_again_costs_nothing_acknowledged() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await.by(Route::Pooler).await;
     seed(&mut database.connect(Role::Operator).await, 2_000).await;

@@ -1,9 +1,10 @@
 //! An address of this machine from which nothing comes back: packets to it vanish, as behind a network that has failed, and nobody is told.
 
+use orrery_tests_needs::{self as needs, Need};
 use std::net::Ipv4Addr;
-use std::process::Command;
 
-use super::proxy::installed;
+/// What a test with such an address needs: only root can make packets vanish.
+pub(crate) const NEEDS: [Need; 2] = [Need::Root, Need::Ip];
 
 /// An address, for one test alone. Dropping it lets packets through again.
 pub(crate) struct Blackhole {
@@ -14,7 +15,6 @@ pub(crate) struct Blackhole {
 impl Blackhole {
     /// An address to which packets still come.
     pub(crate) fn new() -> Self {
-        assert!(nix::unistd::geteuid().is_root(), "only root can make packets vanish: run the tests as root");
         let [a, b, c, _] = rand::random::<[u8; 4]>();
         // All of 127.0.0.0/8 is this machine; nobody else uses this part.
         Self { address: Ipv4Addr::new(127, 64 + a % 128, b, 1 + c % 254), swallows: false }
@@ -41,7 +41,7 @@ impl Blackhole {
     fn route(&self, change: &str) {
         let address = format!("{}/32", self.address);
         let arguments = ["route", change, "blackhole", &address, "table", "local"];
-        let output = Command::new(installed("ip", "iproute2")).args(arguments).output().unwrap();
+        let output = needs::program(Need::Ip).command().args(arguments).output().unwrap();
         assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

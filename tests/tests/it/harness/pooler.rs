@@ -5,13 +5,14 @@ use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Uid, User};
 use orrery::cluster::Role;
+use orrery_tests_needs::{self as needs, Need, Program};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions as _, PgConnection, Row as _, ValueRef as _};
 use tempfile::TempDir;
@@ -45,12 +46,11 @@ pub(crate) struct Pooler {
 impl Pooler {
     /// One of its own in front of `postgres`.
     pub(crate) async fn start(postgres: &Postgres) -> Self {
-        let program = program();
         let folder = tempfile::Builder::new().prefix("orrery-pooler-").tempdir().unwrap();
         // A port that was free a moment ago may be taken by now.
         for _ in 0..5 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            let mut shell = run(&program, &folder, &settings(postgres.port(), port, folder.path()), &users(postgres));
+            let mut shell = run(&folder, &settings(postgres.port(), port, folder.path()), &users(postgres));
             let console = with_port(&postgres.url(Role::Operator, "pgbouncer"), port);
             let started = Instant::now();
             while started.elapsed() < PATIENCE && shell.try_wait().unwrap().is_none() {
@@ -77,7 +77,7 @@ impl Pooler {
         fs::create_dir_all(self.folder.path()).unwrap();
         fs::set_permissions(self.folder.path(), Permissions::from_mode(0o700)).unwrap();
         let settings = settings(postgres.port(), self.port, self.folder.path());
-        *self.shell.lock().unwrap() = run(&program(), &self.folder, &settings, &users(postgres));
+        *self.shell.lock().unwrap() = run(&self.folder, &settings, &users(postgres));
         let started = Instant::now();
         while options(&self.console).connect().await.is_err() {
             assert!(started.elapsed() < PATIENCE, "PgBouncer does not start again:\n{}", self.log());
@@ -148,13 +148,6 @@ fn options(url: &str) -> PgConnectOptions {
     url.parse::<PgConnectOptions>().unwrap().extra_float_digits(None)
 }
 
-fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    let found = folders.map(|folder| folder.join("pgbouncer")).find(|program| program.is_file());
-    found.expect("PgBouncer is missing; install it (Debian and Ubuntu: apt install pgbouncer)")
-}
-
 fn settings(postgres: u16, port: u16, folder: &Path) -> String {
     let folder = folder.display();
     format!(
@@ -191,7 +184,7 @@ fn password(postgres: &Postgres, role: Role) -> String {
 }
 
 /// Runs it as an account that is not root, which it refuses to be.
-fn run(program: &Path, folder: &TempDir, settings: &str, users: &str) -> Child {
+fn run(folder: &TempDir, settings: &str, users: &str) -> Child {
     let account = Uid::effective().is_root().then(|| {
         let named = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
         named.expect("an account to run PgBouncer as: it refuses to be root")
@@ -201,8 +194,13 @@ fn run(program: &Path, folder: &TempDir, settings: &str, users: &str) -> Child {
         fs::write(&path, text).unwrap();
         fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", UNTIL_THE_END, "sh"]).arg(program).arg(folder.path().join("settings")).arg(folder.path());
+    let program: Program = needs::program(Need::PgBouncer).in_reach(folder.path()).unwrap();
+    let mut command = program.through("/bin/sh");
+    command
+        .args(["-c", UNTIL_THE_END, "sh"])
+        .arg(program.path())
+        .arg(folder.path().join("settings"))
+        .arg(folder.path());
     if let Some(account) = account {
         let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
         for path in ["", "settings", "users"] {

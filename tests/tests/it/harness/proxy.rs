@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use orrery_tests_needs::{self as needs, Need};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,6 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) enum ProxyKind {
     Nginx,
     Haproxy,
+}
+
+impl ProxyKind {
+    /// What a test with it needs.
+    pub(crate) fn need(self) -> Need {
+        match self {
+            Self::Nginx => Need::Nginx,
+            Self::Haproxy => Need::Haproxy,
+        }
+    }
 }
 
 /// A proxy as a process. Dropping it ends it; its log is printed if the test failed.
@@ -44,23 +55,20 @@ impl Proxy {
             assert_eq!(config.matches(example).count(), 1, "{example} stands in the example once");
             config = config.replace(example, &here);
         }
-        let mut command = match kind {
+        let mut command = needs::program(kind.need()).command();
+        match kind {
             ProxyKind::Nginx => {
                 // Where nginx keeps what does not fit its memory belongs to root unless told otherwise.
                 let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
                     .map(|name| format!("{name}_temp_path {};", at(name).display()));
                 config = config.replacen("http {", &format!("http {{ {}", folders.concat()), 1);
-                let mut command = Command::new(installed("nginx", "nginx-light"));
                 command.arg("-p").arg(folder.path()).arg("-c").arg(at(example)).arg("-g");
                 command.arg(format!("daemon off; pid {};", at("pid").display()));
-                command
             }
             ProxyKind::Haproxy => {
-                let mut command = Command::new(installed("haproxy", "haproxy"));
                 command.arg("-db").arg("-f").arg(at(example));
-                command
             }
-        };
+        }
         std::fs::write(at(example), config).unwrap();
         let log = File::create(at("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -107,12 +115,4 @@ impl Drop for Proxy {
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples")
-}
-
-/// The path of an installed program; fails and says what to install where there is none.
-pub(crate) fn installed(name: &str, package: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
-    let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
-    found.unwrap_or_else(|| unreachable!("{name} is not installed; on Debian: apt-get install {package}"))
 }
