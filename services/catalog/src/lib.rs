@@ -10,7 +10,7 @@ use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server;
+use orrery_kit::server::{self, Run};
 use orrery_proto::catalog::v1::server::CatalogServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,15 @@ const SCHEMA: &str = "catalog";
 /// # Errors
 ///
 /// When the configuration cannot be used or the transport fails.
-pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
+    Box::pin(run_until_drained(config, listener, shutdown))
+}
+
+async fn run_until_drained(
+    config: ServiceConfig,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     store::check();
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&config.database, &config.limits, &metrics)?;

@@ -36,6 +36,7 @@ pub use self::service_address::ServiceAddress;
 pub use self::stream::StreamConfig;
 pub use self::telemetry::{LogFormat, TelemetryConfig};
 pub use self::units::{ByteSize, Span, parse_bytes, parse_duration};
+use crate::build_info;
 
 /// What a service needs to know to run, in groups that can also be used one by one (each is [`clap::Args`]).
 #[derive(Args, Clone, Debug)]
@@ -141,7 +142,7 @@ pub trait Configuration: Args {
         CommandLine::<Self>::command()
             .name(binary.name)
             .bin_name(binary.name)
-            .version(env!("CARGO_PKG_VERSION"))
+            .version(build_info::LONG_VERSION)
             .about(binary.about)
             .mut_arg("listen", |argument| argument.default_value(binary.listen))
     }
@@ -162,9 +163,9 @@ pub trait Configuration: Args {
         Ok(config)
     }
 
-    /// [`from_arguments`](Self::from_arguments) of this process; prints the help or the error and exits where there is one.
-    fn from_command_line(binary: Binary) -> Self {
-        Self::from_arguments(binary, std::env::args_os()).unwrap_or_else(|error| error.exit())
+    /// As [`from_arguments`](Self::from_arguments); prints the help or the error and exits where there is one.
+    fn from_command_line(binary: Binary, arguments: Vec<OsString>) -> Self {
+        Self::from_arguments(binary, arguments).unwrap_or_else(|error| error.exit())
     }
 }
 

@@ -8,10 +8,10 @@ pub(crate) mod odd_service;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -36,8 +36,10 @@ use crate::metrics::Metrics;
 use crate::rpc_layer::RpcLayer;
 use crate::telemetry;
 
-/// What a probe is while it runs.
-pub type ProbeFuture = Pin<Box<dyn Future<Output = bool> + Send>>;
+/// A service while it runs. Boxed, so that each slice is compiled once, in its own crate.
+pub type Run = BoxFuture<'static, anyhow::Result<()>>;
+/// Asks whether the service can work.
+pub type Probe = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// How long connections may take to close after their calls were cut off.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -60,19 +62,29 @@ const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.refl
 /// # Errors
 ///
 /// When `config` cannot be used, `listener`'s address may not be listened on, the admin port cannot be, or the transport fails.
-pub async fn serve<P, F>(
+///
+/// Boxed, so that the transport is compiled here and not once more in each slice: an async function is compiled where it is awaited.
+pub fn serve<'s>(
+    config: &'s ServiceConfig,
+    metrics: &'s Metrics,
+    listener: TcpListener,
+    routes: Routes,
+    service_names: &'s [&'s str],
+    probe: Probe,
+    shutdown: CancellationToken,
+) -> BoxFuture<'s, anyhow::Result<()>> {
+    Box::pin(serve_until_drained(config, metrics, listener, routes, service_names, probe, shutdown))
+}
+
+async fn serve_until_drained(
     config: &ServiceConfig,
     metrics: &Metrics,
     listener: TcpListener,
     routes: Routes,
     service_names: &[&str],
-    probe: P,
+    probe: Probe,
     shutdown: CancellationToken,
-) -> anyhow::Result<()>
-where
-    P: Fn() -> F + Send + Sync + 'static,
-    F: Future<Output = bool> + Send + 'static,
-{
+) -> anyhow::Result<()> {
     config.validate()?;
     let address = listener.local_addr().context("the listener has no address")?;
     config.listen.check(address)?;
@@ -141,12 +153,10 @@ where
 /// # Errors
 ///
 /// When the address cannot be listened on, `run` fails, or a second signal came.
-pub async fn run_until_signal<C, R, F>(config: C, run: R) -> anyhow::Result<()>
-where
-    C: Configuration,
-    R: FnOnce(C, TcpListener, CancellationToken) -> F,
-    F: Future<Output = anyhow::Result<()>>,
-{
+pub async fn run_until_signal<C: Configuration>(
+    config: C,
+    run: fn(C, TcpListener, CancellationToken) -> Run,
+) -> anyhow::Result<()> {
     telemetry::init(&config.service().telemetry)?;
     config.validate()?;
     // Before anything else, so that no signal is lost.
@@ -154,7 +164,7 @@ where
     let address = config.service().listen.address;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let shutdown = CancellationToken::new();
-    let mut running = std::pin::pin!(run(config, listener, shutdown.clone()));
+    let mut running = run(config, listener, shutdown.clone());
     tokio::select! {
         result = &mut running => return result,
         name = either(&mut terminate, &mut interrupt) => tracing::info!("{name} received"),
@@ -167,12 +177,12 @@ where
 }
 
 /// A probe for [`serve`]: whether `database` answers.
-pub fn database_probe(database: &Database) -> impl Fn() -> ProbeFuture + Send + Sync + 'static {
+pub fn database_probe(database: &Database) -> Probe {
     let database = database.clone();
-    move || {
+    Box::new(move || {
         let database = database.clone();
         Box::pin(async move { database.ping().await })
-    }
+    })
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

@@ -18,7 +18,7 @@ use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server;
+use orrery_kit::server::{self, Run};
 use orrery_proto::orders::v1::server::OrdersServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,11 @@ const SCHEMA: &str = "orders";
 /// # Errors
 ///
 /// When the configuration cannot be used or the transport fails.
-pub async fn run(
+pub fn run(config: config::OrdersConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
+    Box::pin(run_until_drained(config, listener, shutdown))
+}
+
+async fn run_until_drained(
     config: config::OrdersConfig,
     listener: TcpListener,
     shutdown: CancellationToken,

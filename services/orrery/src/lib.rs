@@ -10,7 +10,27 @@ mod mapping;
 mod message;
 pub mod migrate;
 mod resource;
+pub mod serve;
 pub mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// The whole program: the operator's command, or a service where a link by that service's name was called. Parses, calls, says what
+/// went wrong in one sentence.
+#[tokio::main]
+pub async fn program() -> ExitCode {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let result = match serve::Slice::of_program(&name) {
+        Some(slice) => slice.serve(std::env::args_os().collect()).await.map(|()| ExitCode::SUCCESS),
+        None => cli::run(cli::Cli::parse()).await,
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("orrery: {error:#}");
+        ExitCode::FAILURE
+    })
+}
 
 /// Says a line to the person at the terminal. One who has stopped listening (`orrery up | head`) is no error.
 pub(crate) fn say(line: &str) {

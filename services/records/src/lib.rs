@@ -3,7 +3,7 @@
 use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::db::Database;
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server;
+use orrery_kit::server::{self, Run};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -23,7 +23,15 @@ pub const SERVICE_NAMES: [&str; 2] = ["orrery.records.v1.RecordsService", "orrer
 /// # Errors
 ///
 /// When the configuration cannot be used or the transport fails.
-pub async fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
+    Box::pin(run_until_drained(config, listener, shutdown))
+}
+
+async fn run_until_drained(
+    config: ServiceConfig,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&config.database, &config.limits, &metrics)?;
     let probe = server::database_probe(&database);

@@ -2,14 +2,11 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use orrery_kit::config::{Configuration as _, ServiceConfig};
-use orrery_kit::server::run_until_signal;
-use orrery_orders::config::OrdersConfig;
+use orrery::serve::Slice;
 use tonic::transport::{Channel, Endpoint};
 
 /// The program of the catalog slice.
@@ -19,16 +16,8 @@ pub(crate) const ORDERS: &str = orrery_orders::BINARY.name;
 
 /// Runs the service whose name this program was started by; `None` if it was not.
 pub(crate) async fn run_as_service() -> Option<anyhow::Result<()>> {
-    let name = std::env::args_os().next()?;
-    match Path::new(&name).file_name()?.to_str()? {
-        CATALOG => {
-            Some(run_until_signal(ServiceConfig::from_command_line(orrery_catalog::BINARY), orrery_catalog::run).await)
-        }
-        ORDERS => {
-            Some(run_until_signal(OrdersConfig::from_command_line(orrery_orders::BINARY), orrery_orders::run).await)
-        }
-        _ => None,
-    }
+    let slice = Slice::of_program(&std::env::args_os().next()?)?;
+    Some(slice.serve(std::env::args_os().collect()).await)
 }
 
 /// A running service. Ends with this value.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use orrery_kit::build_info::{COMPILER, PASSES, VERSION};
 use orrery_proto::catalog::v1::{GetProductRequest, StreamProductsRequest, UpdateProductRequest};
 use orrery_proto::r#type::v1::WriteStart;
 use prost_types::FieldMask;
@@ -269,7 +270,8 @@ async fn only_questions_are_answered() {
     let content_type = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert!(metrics.head.contains(content_type), "{}", metrics.head);
     let scrape = Scrape::parse(&metrics.body);
-    assert_eq!(scrape.value("orrery_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), 1.0);
+    let build = [("version", VERSION), ("compiler", COMPILER), ("passes", PASSES)];
+    assert_eq!(scrape.value("orrery_build_info", &build), 1.0);
     for name in ["process_resident_memory_bytes", "process_open_fds", "orrery_cache_entries", "orrery_streams_open"] {
         assert!(scrape.has(name), "{name}");
     }

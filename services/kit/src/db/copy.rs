@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
-use sqlx::Executor as _;
+use futures::future::BoxFuture;
 
 use super::{Database, Lease, PageRows, within};
 use crate::config::Limits;
@@ -117,7 +117,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Internal`] after a result that was not read to its end; what the database says.
     pub async fn close(mut self) -> Result<(), Error> {
-        within(self.deadline, async { Ok(self.lease.connection()?.execute("commit").await?) }).await?;
+        within(self.deadline, self.lease.execute("commit")).await?;
         self.lease.settle();
         Ok(())
     }
@@ -156,6 +156,26 @@ impl Lease {
         max_bytes: usize,
         deadline: Deadline,
         mut on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
+    ) -> Result<CopyEnd, Error> {
+        self.copy_out_boxed(select, max_bytes, deadline, &mut on_row).await
+    }
+
+    fn copy_out_boxed<'l>(
+        &'l mut self,
+        select: &'l str,
+        max_bytes: usize,
+        deadline: Deadline,
+        on_row: &'l mut (dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send),
+    ) -> BoxFuture<'l, Result<CopyEnd, Error>> {
+        Box::pin(self.copy_out_here(select, max_bytes, deadline, on_row))
+    }
+
+    async fn copy_out_here(
+        &mut self,
+        select: &str,
+        max_bytes: usize,
+        deadline: Deadline,
+        on_row: &mut (dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send),
     ) -> Result<CopyEnd, Error> {
         let begun = Instant::now();
         let statement = format!("copy ({select}) to stdout (format binary)");

@@ -1,6 +1,9 @@
 //! The data layer: a pool of connections and the only ways to use one. Every statement of a service goes through
 //! [`Database`], which keeps the [`Limits`] for it: a time limit that the server enforces, a bound on the rows it may touch, and
 //! a connection that is never given back half used.
+//!
+//! What calls the driver is boxed, by functions that are neither async nor generic: those would be compiled in each crate that
+//! uses them, and the driver with them.
 
 pub mod array;
 mod attempts;
@@ -12,14 +15,16 @@ mod socket;
 pub mod sql;
 mod transaction;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
+use futures::future::BoxFuture;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{Connection as _, PgPool, Postgres, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres, Row as _};
 
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
 pub use page_rows::PageRows;
@@ -119,7 +124,7 @@ impl Database {
         let options = config.database_url.expose().parse::<PgConnectOptions>()?;
         let options = session.connect_options(options, limits, tuning);
         let database = Endpoint::of(&options);
-        // Both pools are made of this. Optimised code (rustc 1.95) that gave each a callback of its own freed the first one's.
+        // Both pools are made of this.
         let tuned = PgPoolOptions::new()
             .after_connect(move |_, _| {
                 let database = database.clone();
@@ -167,7 +172,11 @@ impl Database {
 
     /// Whether the database answers, within two seconds. An answer to anybody counts: behind a pooler that is busy the probe waits for a
     /// server's attention as all do.
-    pub async fn ping(&self) -> bool {
+    pub fn ping(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.answers())
+    }
+
+    async fn answers(&self) -> bool {
         let before = self.answers.load(Ordering::Relaxed);
         let probe = async {
             // The connection may have died since the last time; the second one is new then.
@@ -187,13 +196,16 @@ impl Database {
     /// Closes all connections. Those in use have a second to come back; a database that does not answer must not keep the process
     /// from ending.
     pub async fn close(&self) {
-        let close = async {
-            self.pool.close().await;
-            self.probe.close().await;
-        };
-        if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.close_pools()).await.is_err() {
             tracing::warn!("connections to the database are still in use; leaving them");
         }
+    }
+
+    fn close_pools(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.pool.close().await;
+            self.probe.close().await;
+        })
     }
 
     /// Runs one reading statement on its own and returns its rows.
@@ -239,7 +251,7 @@ impl Database {
 
     async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
         let database = self.serving(deadline).await;
-        let connection = match database.pool.try_acquire() {
+        let connection = match database.idle_connection() {
             Some(idle) => idle,
             None => database.wait_for_connection(deadline).await?,
         };
@@ -249,12 +261,20 @@ impl Database {
     /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.
     async fn wait_for_connection(&self, deadline: Deadline) -> Result<PoolConnection<Postgres>, Error> {
         let _waiting = self.waits.begin();
-        // Boxed: waiting, and perhaps connecting, is a large future and rarely needed.
-        let acquired = within(deadline.shortly_before(), Box::pin(async { Ok(self.pool.acquire().await?) })).await;
+        let acquired = within(deadline.shortly_before(), self.acquire()).await;
         match acquired {
             Err(Error::DeadlineExceeded) => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
             acquired => acquired,
         }
+    }
+
+    /// Waiting, and perhaps connecting, is a large future and rarely needed.
+    fn acquire(&self) -> BoxFuture<'_, Result<PoolConnection<Postgres>, Error>> {
+        Box::pin(async { Ok(self.pool.acquire().await?) })
+    }
+
+    fn idle_connection(&self) -> Option<PoolConnection<Postgres>> {
+        self.pool.try_acquire()
     }
 
     /// Whether somebody waits for a connection at this moment.
@@ -322,7 +342,16 @@ impl Lease {
     ///
     /// # Errors
     /// What the database says. After [`Error::ResultTooLarge`], beyond `max_bytes`, the connection is of no use for anything else.
-    async fn fetch(&mut self, statement: Statement, max_bytes: usize, rows: &mut Vec<PgRow>) -> Result<(), Error> {
+    fn fetch<'l>(
+        &'l mut self,
+        statement: Statement,
+        max_bytes: usize,
+        rows: &'l mut Vec<PgRow>,
+    ) -> BoxFuture<'l, Result<(), Error>> {
+        Box::pin(self.fetch_here(statement, max_bytes, rows))
+    }
+
+    async fn fetch_here(&mut self, statement: Statement, max_bytes: usize, rows: &mut Vec<PgRow>) -> Result<(), Error> {
         let kind = if statement.sql.starts_with("select") { StatementKind::Read } else { StatementKind::Write };
         let query = self.session.query(statement);
         let begun = Instant::now();
@@ -340,6 +369,18 @@ impl Lease {
         drop(result);
         self.metrics.statement(kind, rows.len() as u64, bytes as u64, begun.elapsed());
         Ok(())
+    }
+
+    /// Runs a statement without parameters, whose rows are of no interest.
+    fn execute(&mut self, sql: impl Into<Cow<'static, str>>) -> BoxFuture<'_, Result<(), Error>> {
+        self.execute_text(sql.into())
+    }
+
+    fn execute_text(&mut self, sql: Cow<'static, str>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            self.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+            Ok(())
+        })
     }
 
     /// The connection, for a result that is read row by row.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, within};
@@ -70,6 +70,24 @@ impl Transaction<'_> {
         count: usize,
         mut put_next: impl FnMut(&mut Vec<u8>) + Send,
     ) -> Result<(), Error> {
+        self.copy_in_boxed(sql, count, &mut put_next).await
+    }
+
+    fn copy_in_boxed<'t>(
+        &'t mut self,
+        sql: &'t str,
+        count: usize,
+        put_next: &'t mut (dyn FnMut(&mut Vec<u8>) + Send),
+    ) -> BoxFuture<'t, Result<(), Error>> {
+        Box::pin(self.copy_in_here(sql, count, put_next))
+    }
+
+    async fn copy_in_here(
+        &mut self,
+        sql: &str,
+        count: usize,
+        put_next: &mut (dyn FnMut(&mut Vec<u8>) + Send),
+    ) -> Result<(), Error> {
         self.check_rows(count)?;
         self.failed += 1;
         let begun = Instant::now();
@@ -97,7 +115,11 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::fetch`].
-    pub async fn insert(&mut self, statement: Statement) -> Result<(), Error> {
+    pub fn insert(&mut self, statement: Statement) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.insert_here(statement))
+    }
+
+    async fn insert_here(&mut self, statement: Statement) -> Result<(), Error> {
         self.check_rows(statement.rows)?;
         let query = self.lease.session.query(statement);
         self.failed += 1;
@@ -164,14 +186,23 @@ impl Lease {
     ///
     /// # Errors
     /// What the database says to `end`. An error after that is none: the transaction has ended as it should.
-    async fn end(
+    fn end<'l>(
+        &'l mut self,
+        end: &'static str,
+        provenance: Option<&'l Provenance>,
+        deadline: Deadline,
+    ) -> BoxFuture<'l, Result<(), Error>> {
+        Box::pin(self.end_here(end, provenance, deadline))
+    }
+
+    async fn end_here(
         &mut self,
         end: &'static str,
         provenance: Option<&Provenance>,
         deadline: Deadline,
     ) -> Result<(), Error> {
         let Some(provenance) = provenance else {
-            within(deadline, async { Ok(self.connection()?.execute(end).await?) }).await?;
+            within(deadline, self.execute(end)).await?;
             self.settle();
             return Ok(());
         };
@@ -280,10 +311,10 @@ impl Database {
 
     /// As [`Database::begin`], with the first connection.
     pub(super) async fn try_begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
-        let begin = sqlx::raw_sql(AssertSqlSafe(self.session.begin(begin, bound)));
+        let begin = self.session.begin(begin, bound);
         let mut lease = self.lease(deadline).await?;
         let (until, late) = self.session.begins_until(deadline, self.pool.options().get_acquire_timeout());
-        let opened = within(until, async { Ok(lease.connection()?.execute(begin).await?) }).await;
+        let opened = within(until, lease.execute(begin)).await;
         opened.map_err(|error| if matches!(error, Error::DeadlineExceeded) { late } else { error })?;
         self.note_answer();
         Ok(lease)

@@ -28,7 +28,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tower::{Service, service_fn};
 
-use super::{Draining, serve};
+use super::{Draining, Probe, serve};
 use crate::config::{Configuration as _, ServiceConfig};
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcRows;
@@ -160,7 +160,10 @@ impl Process {
         let (service, uploads) = OddService::new();
         let (answers, stopped) = (database.clone(), shutdown.clone());
         let task = tokio::spawn(async move {
-            let probe = move || std::future::ready(answers.load(Ordering::SeqCst));
+            let probe: Probe = Box::new(move || {
+                let answer = answers.load(Ordering::SeqCst);
+                Box::pin(async move { answer })
+            });
             let names = ["orrery.catalog.v1.CatalogService", "test.Odd"];
             serve(&config, &Metrics::new(&names), listener, Routes::new(service), &names, probe, stopped).await
         });

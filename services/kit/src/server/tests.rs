@@ -217,7 +217,7 @@ async fn a_listener_that_other_machines_reach_is_refused_unless_said_aloud() {
             listener,
             Routes::default(),
             &[],
-            || std::future::ready(true),
+            Box::new(|| Box::pin(async { true })),
             shutdown,
         )
         .await;

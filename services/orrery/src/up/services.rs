@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use futures::future::BoxFuture;
 use orrery_kit::config::{AdminListen, Configuration as _, ListenConfig, ServiceAddress, ServiceConfig};
+use orrery_kit::server::Run;
 use orrery_orders::config::OrdersConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -24,8 +24,6 @@ use crate::say;
 const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
 const HEALTH_PAUSE: Duration = Duration::from_millis(50);
 
-type Run = fn(Start) -> BoxFuture<'static, anyhow::Result<()>>;
-
 /// What a service starts with.
 struct Start {
     config: ServiceConfig,
@@ -41,14 +39,14 @@ struct Slice {
     name: &'static str,
     /// The gRPC service whose health stands for the process.
     grpc: &'static str,
-    run: Run,
+    run: fn(Start) -> Run,
 }
 
 const SLICES: [Slice; 3] = [
     Slice {
         name: "catalog",
         grpc: orrery_catalog::SERVICE_NAMES[0],
-        run: |start| Box::pin(orrery_catalog::run(start.config, start.listener, start.shutdown)),
+        run: |start| orrery_catalog::run(start.config, start.listener, start.shutdown),
     },
     Slice {
         name: "orders",
@@ -64,7 +62,7 @@ const SLICES: [Slice; 3] = [
     Slice {
         name: "records",
         grpc: orrery_records::SERVICE_NAMES[0],
-        run: |start| Box::pin(orrery_records::run(start.config, start.listener, start.shutdown)),
+        run: |start| orrery_records::run(start.config, start.listener, start.shutdown),
     },
 ];
 

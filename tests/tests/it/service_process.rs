@@ -1,0 +1,103 @@
+//! The service as the process that production runs.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Read as _;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::program;
+
+const BINARY: &str = "orrery-orders";
+const URL: &str = "postgres://someone:hunter2@127.0.0.1:1/nothing";
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_signal_ends_it_with_success() {
+    for name in ["TERM", "INT"] {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut process = Command::new(program(BINARY))
+            .args(["--listen", &address])
+            .env("DATABASE_URL", URL)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while TcpStream::connect(&address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let sent = Command::new("kill").args(["-s", name, &process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let status = process.wait().unwrap();
+        let mut logs = String::new();
+        process.stderr.take().unwrap().read_to_string(&mut logs).unwrap();
+        assert_eq!(status.code(), Some(0), "{logs}");
+        assert!(logs.contains(&format!("SIG{name} received")) && logs.contains("drained"), "{logs}");
+        assert!(!logs.contains("hunter2"), "{logs}");
+    }
+}
+
+#[test]
+fn it_refuses_to_be_reached_by_other_machines_and_says_why() {
+    let output =
+        Command::new(program(BINARY)).args(["--listen", "0.0.0.0:0"]).env("DATABASE_URL", URL).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("--insecure") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn the_command_runs_the_same_service_as_the_link() {
+    let help = |command: &mut Command| {
+        let output = command.arg("--help").output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for slice in ["catalog", "orders", "records"] {
+        let by_link = help(&mut Command::new(program(&format!("orrery-{slice}"))));
+        let by_command = help(Command::new(program("orrery")).args(["serve", slice]));
+        assert!(by_link.contains(&format!("Usage: orrery-{slice} ")), "{by_link}");
+        assert_eq!(by_link, by_command);
+    }
+}
+
+#[test]
+fn links_are_made_once_and_take_nobodys_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = || Command::new(program("orrery")).arg("link").arg(folder.path()).output().unwrap();
+    let made = link();
+    assert!(made.status.success() && String::from_utf8_lossy(&made.stdout).lines().count() == 3, "{made:?}");
+    let again = link();
+    assert!(again.status.success() && again.stdout.is_empty(), "{again:?}");
+    let taken = folder.path().join("orrery-orders");
+    std::fs::remove_file(&taken).unwrap();
+    std::fs::write(&taken, "something else").unwrap();
+    let refused = link();
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("orrery-orders cannot be made"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&taken).unwrap(), "something else");
+}
+
+#[test]
+fn the_version_names_the_compiler() {
+    let rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into())).arg("--version").output().unwrap();
+    let rustc = String::from_utf8(rustc.stdout).unwrap();
+    for name in ["orrery", "orrery-catalog"] {
+        let output = Command::new(program(name)).arg("--version").output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("compiler: {}", rustc.trim())), "{said}");
+    }
+}
+
+#[test]
+fn its_help_says_where_it_listens() {
+    let output = Command::new(program(BINARY)).arg("--help").env("DATABASE_URL", URL).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(said.contains("127.0.0.1:50052") && said.contains("DATABASE_URL") && !said.contains("hunter2"), "{said}");
+}
