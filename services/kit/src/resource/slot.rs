@@ -22,6 +22,17 @@ impl Portion<'_> {
             Self::Nothing => false,
         }
     }
+
+    /// Leaves the entries that it [`reaches`](Self::reaches). A loop for each variant: of one loop around a match the compiler
+    /// makes several, and chooses by a length that other variants do not have. The choice has no effect then, but Valgrind reports it.
+    pub(super) fn keep<T>(self, entries: &mut Vec<(String, T)>) {
+        match self {
+            Self::All => {}
+            Self::Keys(keys) => entries.retain(|(key, _)| keys.contains(key)),
+            Self::Details => entries.retain(|(key, _)| key != "phase"),
+            Self::Nothing => entries.clear(),
+        }
+    }
 }
 
 /// Every occurrence of a field, as far as its kind wants them.

@@ -288,7 +288,7 @@ pub(super) fn put_status(
         return Err(refuse(".details", "holds more than 262144 bytes"));
     }
     let mut entries = read_entries(&details).map_err(|error| refuse(".details", error.description()))?;
-    entries.retain(|(key, _)| part.reaches(key.as_bytes()));
+    part.keep(&mut entries);
     if !phase.is_empty() {
         if entries.iter().any(|(key, _)| key == "phase") {
             return Err(refuse(".details", "must not hold the key phase: the phase is a field of its own"));
