@@ -32,3 +32,5 @@ mod start;
 pub mod statement;
 pub mod stream;
 pub mod transition;
+
+pub use start::check_id;

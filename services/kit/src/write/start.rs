@@ -59,8 +59,11 @@ pub(super) fn writer(context: &Context, resource: &'static Resource, start: &Wri
     }
 }
 
-/// Whether a text names a write or a request; an empty one names none.
-pub(crate) fn check_id(id: &str) -> Result<(), String> {
+/// Whether a text names a write or a request; an empty one names none. Clients ask this before they send one.
+///
+/// # Errors
+/// What it must be, in words that follow the field's name.
+pub fn check_id(id: &str) -> Result<(), String> {
     if id.len() > MAX_ID_BYTES || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("must be at most {MAX_ID_BYTES} printable ASCII characters without spaces"));
     }

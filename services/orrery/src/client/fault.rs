@@ -32,6 +32,15 @@ pub(crate) fn retry_after(status: &Status) -> Option<Duration> {
     again.then(|| asked.unwrap_or_default())
 }
 
+/// The offset of the row that was committed before and came again with other content, if that is what a status says.
+pub(crate) fn offset_in_conflict(status: &Status) -> Option<i64> {
+    let info = status.get_details_error_info()?;
+    if info.reason != reason_name(ErrorReason::OffsetConflict) {
+        return None;
+    }
+    info.metadata.get("offset")?.parse().ok()
+}
+
 /// The status of a service that cannot be reached.
 pub(crate) fn unreachable(address: &ServiceAddress, error: &tonic::transport::Error) -> Status {
     Status::unavailable(format!("{address} cannot be reached: {}", deepest(error)))

@@ -1,6 +1,7 @@
-//! The chunks that were sent and are not acknowledged: kept so that they can be sent again.
+//! The chunks that were sent and are not answered: kept so that they can be sent again.
 
 use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
 
 use bytes::Bytes;
 
@@ -23,45 +24,44 @@ impl Chunk {
         self.offset + self.rows.len() as i64
     }
 
-    /// Drops the rows before an offset.
-    fn trim_to(&mut self, offset: i64) {
-        let drop = usize::try_from(offset - self.offset).unwrap_or(0).min(self.rows.len());
-        self.offset += drop as i64;
-        self.lines.drain(..drop);
-        self.bytes -= self.rows.drain(..drop).map(|row| row.len()).sum::<usize>();
+    /// Cuts the chunk in two; gives the rows from an offset on.
+    fn split_off(&mut self, offset: i64) -> Self {
+        let keep = usize::try_from(offset - self.offset).unwrap_or(0).min(self.rows.len());
+        let rows = self.rows.split_off(keep);
+        let bytes = rows.iter().map(Bytes::len).sum();
+        self.bytes -= bytes;
+        Self { offset: self.offset + keep as i64, rows, lines: self.lines.split_off(keep), bytes }
     }
 }
 
-/// Unacknowledged chunks, oldest first, without gaps.
+/// Unanswered chunks, oldest first, without gaps.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     chunks: VecDeque<Chunk>,
     bytes: usize,
-    /// Every row before this offset is acknowledged.
-    start: i64,
     /// The offset after the last row that was put in.
     end: i64,
 }
 
-/// The most chunks in flight.
+/// The most chunks in flight, but for one that is cut where a write goes on.
 pub(crate) const MOST_CHUNKS: usize = 16;
 /// The most bytes in flight, give or take a chunk.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 impl Window {
-    pub(crate) fn start(&self) -> i64 {
-        self.start
-    }
-
     pub(crate) fn end(&self) -> i64 {
         self.end
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
 
-    /// Whether to wait for acknowledgements before more is sent.
+    /// Whether to wait for answers before more is sent.
     pub(crate) fn is_full(&self) -> bool {
         self.chunks.len() >= MOST_CHUNKS || self.bytes >= MOST_BYTES
     }
@@ -70,40 +70,48 @@ impl Window {
         self.chunks.iter()
     }
 
-    /// Takes the next chunk in; gives what is to be sent of it: nothing if its rows were committed before.
-    pub(crate) fn push(&mut self, mut chunk: Chunk) -> Option<&Chunk> {
+    /// Takes the next chunk in, cut at an offset that lies within it; gives what is to be sent.
+    pub(crate) fn push(&mut self, chunk: Chunk, cut: i64) -> Iter<'_, Chunk> {
+        let before = self.chunks.len();
         self.end = chunk.end();
-        chunk.trim_to(self.start);
-        if chunk.rows.is_empty() {
-            return None;
-        }
         self.bytes += chunk.bytes;
         self.chunks.push_back(chunk);
-        self.chunks.back()
+        self.cut_at(cut);
+        self.chunks.range(before..)
     }
 
-    /// Every row before `offset` is committed. Gives the chunks, or parts of them, that this lets go.
-    pub(crate) fn commit_to(&mut self, offset: i64) -> Vec<Chunk> {
-        self.start = self.start.max(offset);
-        let mut done = Vec::new();
-        while let Some(chunk) = self.chunks.front_mut() {
-            if chunk.end() <= offset {
-                done.extend(self.chunks.pop_front());
-            } else {
-                if chunk.offset < offset {
-                    let mut part = chunk.clone();
-                    let keep = usize::try_from(offset - chunk.offset).unwrap_or(0);
-                    part.rows.truncate(keep);
-                    part.lines.truncate(keep);
-                    part.bytes = part.rows.iter().map(Bytes::len).sum();
-                    chunk.trim_to(offset);
-                    done.push(part);
-                }
-                break;
+    /// Cuts the chunk within which an offset lies, so that one chunk ends there and another begins.
+    pub(crate) fn cut_at(&mut self, offset: i64) {
+        let within = |chunk: &Chunk| chunk.offset < offset && offset < chunk.end();
+        if let Some(place) = self.chunks.iter().position(within) {
+            let rest = self.chunks[place].split_off(offset);
+            self.chunks.insert(place + 1, rest);
+        }
+    }
+
+    /// The first chunk, if it ends at an offset or before, leaves.
+    pub(crate) fn pop_before(&mut self, offset: i64) -> Option<Chunk> {
+        let chunk = self.chunks.pop_front_if(|chunk| chunk.end() <= offset)?;
+        self.bytes -= chunk.bytes;
+        Some(chunk)
+    }
+
+    /// The rows between two offsets, in chunks.
+    pub(crate) fn between(&self, begin: i64, end: i64) -> Vec<Chunk> {
+        let mut found = Vec::new();
+        for chunk in &self.chunks {
+            let mut chunk = chunk.clone();
+            if chunk.offset < begin {
+                chunk = chunk.split_off(begin);
+            }
+            if chunk.end() > end {
+                chunk.split_off(end);
+            }
+            if !chunk.rows.is_empty() {
+                found.push(chunk);
             }
         }
-        self.bytes -= done.iter().map(|chunk| chunk.bytes).sum::<usize>();
-        done
+        found
     }
 
     /// The line of a row in flight.
@@ -128,29 +136,32 @@ mod tests {
     }
 
     #[test]
-    fn acknowledged_rows_leave_and_the_others_keep_their_lines() {
+    fn answered_rows_leave_and_the_others_keep_their_lines() {
         let mut window = Window::default();
         for offset in [0, 10, 20] {
-            window.push(chunk(offset, 10));
+            window.push(chunk(offset, 10), 0);
         }
         assert_eq!(window.line(25), Some(27));
-        assert_eq!(window.commit_to(10), [chunk(0, 10)]);
-        assert_eq!(window.commit_to(10), []);
-        let done = window.commit_to(24);
-        assert_eq!(done, [chunk(10, 10), chunk(20, 4)]);
+        assert_eq!(window.between(5, 24), [chunk(5, 5), chunk(10, 10), chunk(20, 4)]);
+        assert_eq!(window.between(30, 40), []);
+        assert_eq!(window.pop_before(10), Some(chunk(0, 10)));
+        assert_eq!(window.pop_before(19), None, "a chunk leaves whole");
+        assert_eq!(window.pop_before(20), Some(chunk(10, 10)));
+        window.cut_at(24);
+        window.cut_at(24);
+        assert_eq!(window.pop_before(24), Some(chunk(20, 4)));
         assert_eq!(window.chunks().cloned().collect::<Vec<_>>(), [chunk(24, 6)]);
         assert_eq!((window.line(23), window.line(25), window.bytes), (None, Some(27), 18));
-        window.commit_to(30);
-        assert!(window.is_empty() && window.bytes == 0);
+        window.pop_before(30);
+        assert!(window.is_empty() && window.bytes == 0 && window.end() == 30);
     }
 
     #[test]
-    fn rows_that_were_committed_before_are_not_sent() {
+    fn a_chunk_is_cut_where_a_write_goes_on() {
         let mut window = Window::default();
-        window.commit_to(15);
-        assert_eq!(window.push(chunk(0, 10)), None);
-        assert_eq!(window.push(chunk(10, 10)), Some(&chunk(15, 5)));
-        assert_eq!((window.start(), window.end()), (15, 20));
+        assert_eq!(window.push(chunk(0, 10), 15).cloned().collect::<Vec<_>>(), [chunk(0, 10)]);
+        assert_eq!(window.push(chunk(10, 10), 15).cloned().collect::<Vec<_>>(), [chunk(10, 5), chunk(15, 5)]);
+        assert_eq!((window.len(), window.bytes, window.end()), (3, 60, 20));
     }
 
     #[test]
@@ -158,12 +169,12 @@ mod tests {
         let mut window = Window::default();
         let mut offset = 0;
         while !window.is_full() {
-            window.push(chunk(offset, 1));
+            window.push(chunk(offset, 1), 0);
             offset += 1;
         }
         assert_eq!(offset, MOST_CHUNKS as i64);
         let mut window = Window::default();
-        window.push(Chunk { bytes: MOST_BYTES, ..chunk(0, 1) });
+        window.push(Chunk { bytes: MOST_BYTES, ..chunk(0, 1) }, 0);
         assert!(window.is_full());
     }
 }

@@ -1,4 +1,7 @@
 //! The chunked write: sends chunks, several at a time, until all are acknowledged, whatever happens to the connection meanwhile.
+//!
+//! Rows that were committed before under the write_id are sent as well: the service compares them with what it remembers of its last
+//! commits, so that rows of another file are not passed over unseen. It answers each chunk of such rows by a message of its own.
 
 use std::time::Duration;
 
@@ -69,7 +72,9 @@ pub(crate) enum WriteFault {
     /// The service's last word.
     Call(Status),
     /// The file ends before the offset from which this write_id would go on: it is another file.
-    OtherFile { committed: i64, rows: i64 },
+    Shorter { committed: i64, rows: i64 },
+    /// The row at this offset, of this line, is not the one that was committed there under this write_id.
+    Differs { offset: i64, line: Option<u64> },
 }
 
 /// Writes all chunks that arrive; the channel's closing is the end. The tally is true also where there is a fault.
@@ -115,6 +120,9 @@ impl Writer<'_> {
                 Ok(()) => break,
                 Err(status) => status,
             };
+            if let Some(offset) = fault::offset_in_conflict(&status) {
+                return Err(WriteFault::Differs { offset, line: self.window.line(offset) });
+            }
             // Nothing of a one-shot stream is kept, so there is nothing to go on from.
             let one_shot = self.options.validate_only && self.begun;
             let wait = fault::retry_after(&status).filter(|_| !one_shot).and_then(|asked| self.patience.next(asked));
@@ -122,17 +130,17 @@ impl Writer<'_> {
             (self.on_event)(Event::TryingAgain(&status, wait));
             tokio::time::sleep(wait).await;
         }
-        if self.window.start() > self.window.end() {
-            return Err(WriteFault::OtherFile { committed: self.window.start(), rows: self.window.end() });
-        }
-        Ok(())
+        let (committed, rows) = (self.tally.committed, self.window.end());
+        if committed > rows { Err(WriteFault::Shorter { committed, rows }) } else { Ok(()) }
     }
 
     /// One connection's worth.
     async fn stream(&mut self) -> Result<(), Status> {
         let mut service = connect(&self.options.address).await?;
+        // One chunk may be cut where the write goes on.
+        let chunks = self.window.len().max(MOST_CHUNKS) + 1;
         let (sender, mut answers) =
-            self.open(&mut service, self.start(self.options.validate_only), MOST_CHUNKS).await?;
+            self.open(&mut service, self.start(self.options.validate_only), chunks).await?;
         if !self.options.validate_only {
             let answer = answers.message().await?.ok_or_else(fault::cut_short)?;
             self.go_on_from(answer.committed_offset)?;
@@ -157,7 +165,7 @@ impl Writer<'_> {
                 },
                 chunk = self.chunks.recv(), if !self.ended && !self.window.is_full() => match chunk {
                     Some(chunk) => {
-                        if let Some(chunk) = self.window.push(chunk) {
+                        for chunk in self.window.push(chunk, self.tally.committed) {
                             send(sender.as_ref(), chunk);
                         }
                     }
@@ -197,22 +205,24 @@ impl Writer<'_> {
 
     /// Takes the service's answer to `start`.
     fn go_on_from(&mut self, committed: i64) -> Result<(), Status> {
-        let (start, end) = (self.window.start(), self.window.end());
-        if committed < start {
+        let known = self.tally.committed;
+        if committed < known {
             return Err(Status::data_loss(format!(
-                "the service goes on from row {committed}, but had acknowledged {start} rows"
-            )));
-        }
-        if self.begun && committed > end {
-            return Err(Status::aborted(format!(
-                "the service goes on from row {committed}, but only {end} were sent: something else writes under {:?}",
-                self.options.write_id
+                "the service goes on from row {committed}, but had acknowledged {known} rows"
             )));
         }
         if !self.begun {
             self.tally.resumed = committed;
+        } else if committed > known.max(self.window.end()) {
+            let sent = self.window.end();
+            return Err(Status::aborted(format!(
+                "the service goes on from row {committed}, but only {sent} were sent: something else writes under {:?}",
+                self.options.write_id
+            )));
+        } else {
+            self.unanswered.extend(self.window.between(known, committed));
         }
-        self.unanswered.extend(self.window.commit_to(committed));
+        self.window.cut_at(committed);
         self.committed_to(committed);
         Ok(())
     }
@@ -251,7 +261,8 @@ impl Writer<'_> {
     }
 
     fn acknowledge(&mut self, answer: &WriteResponse) -> Result<(), Status> {
-        if answer.committed_offset > self.window.end() {
+        let known = self.tally.committed;
+        if answer.committed_offset > known.max(self.window.end()) {
             return Err(Status::data_loss(format!(
                 "the service acknowledges {} rows, but only {} were sent",
                 answer.committed_offset,
@@ -266,7 +277,13 @@ impl Writer<'_> {
         for error in &answer.row_errors {
             (self.on_event)(Event::Refused(self.window.line(error.offset), error));
         }
-        self.window.commit_to(answer.committed_offset);
+        if answer.committed_offset > known {
+            self.window.cut_at(answer.committed_offset);
+            while self.window.pop_before(answer.committed_offset).is_some() {}
+        } else if self.window.pop_before(known).is_some() {
+            // A chunk of rows that were committed before: they are what they were.
+            self.patience.progressed();
+        }
         self.committed_to(answer.committed_offset);
         Ok(())
     }

@@ -22,6 +22,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use orrery_kit::write::check_id;
 use orrery_proto::codec::reason_name;
 use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowError, RowErrorPolicy};
 use tokio::sync::{mpsc, oneshot};
@@ -93,8 +94,10 @@ struct ImportOptions {
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     /// Names this import, so that after an interruption the same command, with the same file and mapping, goes on where it
-    /// stopped; what became of the rows before was told then. Default: a new name, which is printed. Kept by the service for at
-    /// least 7 days; a name that has ended its file writes nothing more.
+    /// stopped; what became of the rows before was told then. The rows before are sent again and compared: where one of them is not
+    /// what was committed, because the file or the mapping has changed or is another, the import ends and nothing more is written. Compared
+    /// are the rows of the name's last 64 commits, of up to some 8,000 rows each; older ones are passed over unseen. Default: a new
+    /// name, which is printed. Kept by the service for at least 7 days; a name that has ended its file writes nothing more.
     #[arg(long, value_name = "ID", value_parser = parse_write_id)]
     write_id: Option<String>,
     /// What a row that cannot be mapped, or that the service refuses, does: "skip" goes on with the others, "stop" ends the import,
@@ -124,12 +127,13 @@ enum OnMissing {
     Reject,
 }
 
+/// A write id by the service's own rule, so that a wrong one is refused before the file is opened.
 fn parse_write_id(text: &str) -> Result<String, String> {
-    if (1..=128).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        Ok(text.to_owned())
-    } else {
-        Err("a write id is 1 to 128 printable ASCII characters".into())
+    if text.is_empty() {
+        return Err("names no import; leave --write-id out to have one made".into());
     }
+    check_id(text)?;
+    Ok(text.to_owned())
 }
 
 /// Runs `orrery import`.
@@ -232,13 +236,14 @@ async fn import_resource(
         }
     };
     let read = match result {
-        Ok(()) => {
+        // The reader has ended in either case, and may have ended early.
+        Ok(()) | Err(WriteFault::Shorter { .. }) => {
             while let Some((line, refusal)) = refused.recv().await {
                 add(Some(line), &refusal);
             }
             end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the reader of the file broke")))
         }
-        Err(_) => Ok(()),
+        Err(WriteFault::Call(_) | WriteFault::Differs { .. }) => Ok(()),
     };
     bar.finish_and_clear();
 
@@ -257,22 +262,31 @@ async fn import_resource(
     }
     println!("{summary}");
     rejects.finish()?;
-    if let Err(fault) = result {
-        anyhow::bail!(explain(&fault, &write_id, resumable));
-    }
     read.context("the import ended early")?;
+    if let Err(fault) = result {
+        anyhow::bail!(explain(&fault, &resource, &write_id, resumable));
+    }
     Ok(if summary.rejected() > 0 { ExitCode::from(SOME_REJECTED) } else { ExitCode::SUCCESS })
 }
 
-fn explain(fault: &WriteFault, write_id: &str, resumable: bool) -> String {
+fn explain(fault: &WriteFault, resource: &Resource, write_id: &str, resumable: bool) -> String {
+    const TO_GO_ON: &str = "To go on, use the file and mapping of that import as they were; to import this file, leave --write-id out";
+    let Resource { singular, plural, .. } = resource;
     match fault {
         WriteFault::Call(status) if resumable => {
             format!("the import ended early: {}; to go on, run it again with --write-id {write_id}", describe(status))
         }
         WriteFault::Call(status) => format!("the check ended early: {}", describe(status)),
-        WriteFault::OtherFile { committed, rows } => format!(
-            "{committed} rows were committed under the write id {write_id} before, but the file has {rows}: it is not the file of \
-             that import"
+        WriteFault::Shorter { committed, rows } => format!(
+            "{} {plural} were committed under the write id {write_id} before, but the file has {}: it is not the file of that \
+             import, or records are missing; nothing more was written. {TO_GO_ON}",
+            grouped(*committed as u64),
+            grouped(*rows as u64),
+        ),
+        WriteFault::Differs { offset, line } => format!(
+            "the {singular} at offset {offset}, which begins on {}, is not the one that was committed there under the write id \
+             {write_id}: the file or the mapping is another or has been changed; nothing more was written. {TO_GO_ON}",
+            line.map_or_else(|| "an unknown line".to_owned(), |line| format!("line {line}")),
         ),
     }
 }

@@ -27,6 +27,14 @@ async fn a_resent_chunk_is_acknowledged_and_not_applied_again() {
     stream.send(0, &products(0..10)).await;
     let totals = stream.acknowledged(10).await.unwrap();
     assert_eq!((totals.committed_offset, totals.rows()), (10, 0), "the counts are zero for what was committed before");
+    // Each is answered by a message of its own.
+    for begin in [0, 4, 8] {
+        stream.send(begin, &products(begin..begin + 2)).await;
+    }
+    for _ in 0..3 {
+        let answer = stream.answer().await.unwrap().unwrap();
+        assert_eq!((answer.committed_offset, answer.created), (10, 0));
+    }
     stream.send(10, &products(10..15)).await;
     assert_eq!(stream.acknowledged(15).await.unwrap().created, 5);
     // In the same stream, and without waiting for the answer.

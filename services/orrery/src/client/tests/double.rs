@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
+use orrery_proto::codec::reason_name;
 use orrery_proto::r#type::v1::{ErrorReason, RowError, WriteStart};
 use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest, WriteResponse};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,8 +18,9 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::server::{Grpc, NamedService, ServerStreamingService, StreamingService};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::client::wire::Page;
 
@@ -30,6 +32,10 @@ pub(super) const BAD: &[u8] = b"bad";
 pub(super) struct State {
     /// Every row committed so far, refused ones too, at its offset.
     pub(super) rows: Vec<Bytes>,
+    /// How many rows at the beginning it remembers no more.
+    pub(super) forgotten: usize,
+    /// How many rows came again and were what they were.
+    pub(super) compared: usize,
     /// How many write streams began.
     pub(super) streams: usize,
     /// What a write stream says instead of taking a chunk.
@@ -128,10 +134,25 @@ fn commit(state: &mut State, chunk: &WriteChunk) -> Result<WriteResponse, Status
         return Err(Status::out_of_range("a gap"));
     }
     if begin < state.rows.len() {
-        return Err(Status::aborted("a chunk that was committed came again"));
+        return compare(state, chunk);
     }
     state.rows.extend(chunk.rows.iter().cloned());
     Ok(count(chunk, state.rows.len() as i64))
+}
+
+/// Rows that were committed before: those that the double remembers must be what they were.
+fn compare(state: &mut State, chunk: &WriteChunk) -> Result<WriteResponse, Status> {
+    let begin = chunk.offset as usize;
+    assert!(begin + chunk.rows.len() <= state.rows.len(), "a chunk is cut where the write goes on");
+    for (place, row) in (begin..).zip(&chunk.rows) {
+        if place >= state.forgotten && state.rows[place] != row {
+            let metadata = [("offset".to_owned(), place.to_string())];
+            let details = ErrorDetails::with_error_info(reason_name(ErrorReason::OffsetConflict), "orrery", metadata);
+            return Err(Status::with_error_details(Code::Aborted, "other content", details));
+        }
+    }
+    state.compared += chunk.rows.len();
+    Ok(WriteResponse { committed_offset: state.rows.len() as i64, ..WriteResponse::default() })
 }
 
 fn count(chunk: &WriteChunk, committed_offset: i64) -> WriteResponse {

@@ -111,22 +111,58 @@ async fn a_write_goes_on_wherever_its_connection_broke() {
 }
 
 #[tokio::test]
-async fn a_write_that_another_run_began_goes_on_behind_it() {
+async fn a_write_that_another_run_began_is_compared_and_goes_on() {
     let rows = rows(50);
     // The other run's chunks ended elsewhere.
     let (double, port) = Double::serve(rows[..20].to_vec()).await;
     let (tally, result, lines) = written(&options(port), &rows).await;
     result.unwrap();
     assert_eq!(double.state.lock().unwrap().rows, rows);
+    assert_eq!(double.state.lock().unwrap().compared, 20);
     assert_eq!(tally, Tally { committed: 50, created: 27, rejected: 3, resumed: 20, ..Tally::default() });
     assert_eq!(lines, [29, 39, 49]);
 
     let (tally, result, _) = written(&options(port), &rows).await;
     result.unwrap();
     assert_eq!(tally, Tally { committed: 50, resumed: 50, ..Tally::default() });
+    assert_eq!(double.state.lock().unwrap().compared, 70);
 
     let (_, result, _) = written(&options(port), &rows[..30]).await;
-    assert!(matches!(result, Err(WriteFault::OtherFile { committed: 50, rows: 30 })), "{result:?}");
+    assert!(matches!(result, Err(WriteFault::Shorter { committed: 50, rows: 30 })), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_what_was_committed_ends_the_write() {
+    let (double, port) = Double::serve(rows(50)).await;
+    let mut other = rows(60);
+    other[31] = Bytes::from_static(b"another");
+    let (tally, result, _) = written(&options(port), &other).await;
+    assert!(matches!(result, Err(WriteFault::Differs { offset: 31, line: Some(33) })), "{result:?}");
+    assert_eq!(tally, Tally { committed: 50, resumed: 50, ..Tally::default() });
+    assert_eq!(double.state.lock().unwrap().rows, rows(50), "nothing was written");
+
+    // What the service remembers no more cannot be compared.
+    double.state.lock().unwrap().forgotten = 32;
+    let (tally, result, _) = written(&options(port), &other).await;
+    result.unwrap();
+    assert_eq!((tally.committed, tally.created, tally.resumed), (60, 9, 50));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_comparison_goes_on_wherever_its_connection_broke() {
+    let runs = budgets().map(|budgets| async move {
+        let rows = rows(200);
+        let (double, port) = Double::serve(rows[..151].to_vec()).await;
+        let wire = breaking_wire(port, budgets.clone()).await;
+        let (tally, result, _) = written(&options(wire), &rows).await;
+        result.unwrap();
+        let state = double.state.lock().unwrap();
+        assert_eq!(state.rows, rows, "{budgets:?}");
+        assert!(state.streams > 1, "{budgets:?}: nothing broke");
+        assert!(state.compared >= 151, "{budgets:?}: only {} rows were compared", state.compared);
+        assert_eq!((tally.committed, tally.resumed, tally.rejected), (200, 151, 5), "{budgets:?}");
+    });
+    futures::future::join_all(runs).await;
 }
 
 #[tokio::test]
