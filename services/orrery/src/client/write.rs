@@ -1,7 +1,8 @@
 //! The chunked write: sends chunks, several at a time, until all are acknowledged, whatever happens to the connection meanwhile.
 //!
-//! Rows that were committed before under the write_id are sent as well: the service compares them with what it remembers of its last
-//! commits, so that rows of another file are not passed over unseen. It answers each chunk of such rows by a message of its own.
+//! Rows that were committed before under the write_id are sent as well: the service compares them with what it
+//! remembers of its last commits, so that rows of another file are not passed over unseen. It answers each chunk of
+//! such rows by a message of its own.
 
 use std::time::Duration;
 
@@ -139,8 +140,7 @@ impl Writer<'_> {
         let mut service = connect(&self.options.address).await?;
         // One chunk may be cut where the write goes on.
         let chunks = self.window.len().max(MOST_CHUNKS) + 1;
-        let (sender, mut answers) =
-            self.open(&mut service, self.start(self.options.validate_only), chunks).await?;
+        let (sender, mut answers) = self.open(&mut service, self.start(self.options.validate_only), chunks).await?;
         if !self.options.validate_only {
             let answer = answers.message().await?.ok_or_else(fault::cut_short)?;
             self.go_on_from(answer.committed_offset)?;

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::rows::{Item, Row, Rows};
+use super::record::Warning;
+use super::rows::{Item, Loss, Row, Rows};
 use crate::client::Chunk;
 use crate::mapping::Refusal;
 
@@ -21,7 +22,34 @@ pub(crate) struct Progress {
     /// Rows made so far.
     pub(crate) rows: AtomicU64,
     /// Records refused so far.
-    pub(crate) refused: AtomicU64,
+    pub(crate) refused_records: AtomicU64,
+    /// Rows that there are not, so far, on account of records that were refused.
+    pub(crate) rows_of_refused_records: AtomicU64,
+    /// Rows that there are not for other reasons.
+    pub(crate) refused_rows: AtomicU64,
+}
+
+impl Progress {
+    fn lose(&self, loss: Loss) {
+        let counters = match loss {
+            Loss::RecordAndRow => &[&self.refused_records, &self.rows_of_refused_records][..],
+            Loss::Record => &[&self.refused_records],
+            Loss::RowOfRecords => &[&self.rows_of_refused_records],
+            Loss::Row => &[&self.refused_rows],
+        };
+        for counter in counters {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What there is to tell of a file besides its rows.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// What begins on this line was refused.
+    Refused(u64, Refusal, Loss),
+    /// Something is odd.
+    Warning(Warning),
 }
 
 /// Reads a file to its end and sends its rows on. Ends early if a record is refused and `stop` is set, if nobody takes the chunks any
@@ -31,7 +59,7 @@ pub(crate) fn produce(
     stop: bool,
     progress: &Progress,
     chunks: &mpsc::Sender<Chunk>,
-    refused: &mpsc::Sender<(u64, Refusal)>,
+    notices: &mpsc::Sender<Notice>,
 ) -> anyhow::Result<()> {
     let mut chunk = Chunk::default();
     let mut result = Ok(());
@@ -51,12 +79,17 @@ pub(crate) fn produce(
                 chunk.rows.push(row.bytes);
                 chunk.lines.push(row.line);
             }
-            Ok(Some(Item::Refused(line, refusal))) => {
-                progress.refused.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(Item::Refused(line, refusal, loss))) => {
+                progress.lose(loss);
                 if stop {
                     result = Err(anyhow::anyhow!("line {line}: {refusal}"));
                 }
-                if refused.blocking_send((line, refusal)).is_err() || stop {
+                if notices.blocking_send(Notice::Refused(line, refusal, loss)).is_err() || stop {
+                    break;
+                }
+            }
+            Ok(Some(Item::Warning(warning))) => {
+                if notices.blocking_send(Notice::Warning(warning)).is_err() {
                     break;
                 }
             }
@@ -101,8 +134,8 @@ mod tests {
         let input = Input::new("x.csv".into(), Box::new(Cursor::new(text)), None).unwrap();
         let rows = Rows::open(&PRODUCTS, Path::new("x.csv"), input, None, Some(&mapping)).unwrap();
         let (sender, mut receiver) = mpsc::channel(names.len() + 1);
-        let (refused, _) = mpsc::channel(1);
-        produce(rows, true, &Progress::default(), &sender, &refused).unwrap();
+        let (notices, _) = mpsc::channel(1);
+        produce(rows, true, &Progress::default(), &sender, &notices).unwrap();
         drop(sender);
         let mut counts = Vec::new();
         let mut offset = 0;

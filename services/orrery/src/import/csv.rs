@@ -1,84 +1,102 @@
-//! Records of a CSV file (RFC 4180: quotes, doubled quotes, line breaks within quotes, LF or CRLF).
-
-use std::io::{self, BufRead};
+//! Records of a CSV file, by the columns of its header.
 
 use anyhow::Context as _;
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
+use super::cells::{Cells, NO_QUOTES, Shape};
 use super::input::Input;
-use super::record::{Next, RECORD_LIMIT, Record};
-use crate::mapping::{Cell, Column, Refusal};
+use super::record::{Next, Record, Warning};
+use crate::mapping::{Cell, Column, Problem, Refusal};
 
-/// Reads records by the columns of a header. The parser is driven here rather than through the `csv` crate, which counts
-/// lines wrongly behind CRLF and has no bound on a record.
+/// How a CSV file is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialect {
+    /// What separates the cells. A first line such as `sep=;`, which Excel writes and obeys, counts more.
+    pub(crate) delimiter: u8,
+    /// Whether a cell may be quoted.
+    pub(crate) quoting: bool,
+}
+
+/// Reads records by the columns of a header.
 pub(crate) struct CsvSource {
-    input: Input,
-    parser: Reader,
-    /// Where the next record begins.
-    line: u64,
-    header_length: usize,
+    cells: Cells,
+    width: usize,
     /// For each column of the mapping its place in the file; none for an optional one that is missing.
     places: Vec<Option<usize>>,
     names: Vec<String>,
-    /// The fields of the present record one after the other, and where each ends.
-    text: Vec<u8>,
-    ends: Vec<usize>,
+    not_text: Problem,
 }
 
 impl CsvSource {
     /// Reads the header and finds the columns.
-    pub(crate) fn open(input: Input, delimiter: u8, columns: &[Column]) -> anyhow::Result<Self> {
-        let mut source = Self {
-            input,
-            parser: ReaderBuilder::new().delimiter(delimiter).build(),
-            line: 1,
-            header_length: 0,
-            places: Vec::new(),
-            names: columns.iter().map(|column| column.name.clone()).collect(),
-            text: vec![0; 64 * 1024],
-            ends: vec![0; 256],
+    pub(crate) fn open(input: Input, dialect: Dialect, columns: &[Column]) -> anyhow::Result<Self> {
+        let (input, separator) = input.take::<7, u8>(separator)?;
+        let line = if separator.is_some() { 2 } else { 1 };
+        let not_text = input.not_text();
+        let mut cells = Cells::new(input, separator.unwrap_or(dialect.delimiter), dialect.quoting, line);
+        let shape = loop {
+            match cells.next()? {
+                Some(_) if cells.is_blank() => {}
+                other => break other,
+            }
         };
-        let Some((_, fields)) = source.next_fields()? else {
-            anyhow::bail!("{} is empty: a CSV file begins with a header", source.input.name);
-        };
-        let name = &source.input.name;
-        let header = (0..fields)
-            .map(|field| Ok(std::str::from_utf8(source.field(field))?.trim().to_owned()))
+        let name = &cells.input.name;
+        let Some(shape) = shape else { anyhow::bail!("{name} is empty: a CSV file begins with a header") };
+        if let Some(line) = shape.misquoted_line {
+            anyhow::bail!("{name}: in the header on line {line} a cell goes on behind its closing quote; {NO_QUOTES}");
+        }
+        let header = (0..shape.cells)
+            .map(|place| Ok(std::str::from_utf8(cells.cell(place))?.trim().to_owned()))
             .collect::<Result<Vec<_>, std::str::Utf8Error>>()
-            .with_context(|| format!("the header of {name} is not UTF-8"))?;
+            .with_context(|| format!("the header of {name} {not_text}; [source] may say another encoding"))?;
+        let mut places = Vec::new();
         for column in columns {
             let mut found =
                 header.iter().enumerate().filter(|(_, title)| **title == column.name).map(|(place, _)| place);
             let place = found.next();
             if place.is_none() && !column.optional {
-                let known = header.iter().map(|title| format!("`{title}`")).collect::<Vec<_>>().join(", ");
-                anyhow::bail!("{name} has no column `{}`; its header has {known}", column.name);
+                anyhow::bail!("{name} has no column `{}`; its header has {}", column.name, listed(&header));
             }
             anyhow::ensure!(found.next().is_none(), "{name} has the column `{}` twice", column.name);
-            source.places.push(place);
+            places.push(place);
         }
-        source.header_length = fields;
-        Ok(source)
+        let names = columns.iter().map(|column| column.name.clone()).collect();
+        cells.set_width(shape.cells);
+        Ok(Self { cells, width: shape.cells, places, names, not_text })
     }
 
-    /// Reads the next record.
+    /// Reads the next record. Cells that a record lacks at its end are empty; a record of which all are is passed over.
     pub(crate) fn next(&mut self, record: &mut Record) -> anyhow::Result<Next> {
-        let Some((line, fields)) = self.next_fields()? else { return Ok(Next::End) };
-        record.line = line;
-        if fields != self.header_length {
+        let shape = loop {
+            match self.cells.next()? {
+                None => return Ok(Next::End),
+                Some(_) if self.cells.is_blank() => {}
+                Some(shape) => break shape,
+            }
+        };
+        record.begin(shape.line);
+        if let Some(refusal) = self.out_of_place(&shape) {
             record.cells.clear();
-            let problem = format!("has another number of fields than the header, which has {}", self.header_length);
-            return Ok(Next::Refused(Refusal::new("", problem, &fields.to_string())));
+            return Ok(Next::Refused(refusal));
         }
+        record.warning = self.warning(&shape);
         record.cells.resize(self.places.len(), Cell::Text(String::new()));
         let mut refusal = None;
         for (column, place) in self.places.iter().enumerate() {
-            let bytes = place.map_or(&[][..], |place| self.field(place));
-            let text = std::str::from_utf8(bytes).unwrap_or_else(|_| {
+            let bytes = place.map_or(&[][..], |place| self.cells.cell(place));
+            let text = std::str::from_utf8(bytes);
+            let problem = match (text, place) {
+                (Err(_), _) => Some(self.not_text.clone()),
+                (_, Some(place)) if shape.misquoted.contains(place) => Some(MISQUOTED.into()),
+                _ => None,
+            };
+            let text = if let Some(problem) = problem {
+                record.unreadable.push(column);
                 let shown = String::from_utf8_lossy(bytes);
-                refusal.get_or_insert_with(|| Refusal::new(self.names[column].clone(), "is not UTF-8", &shown));
+                refusal.get_or_insert_with(|| Refusal::new(self.names[column].clone(), problem, &shown));
                 ""
-            });
+            } else {
+                text.unwrap_or_default()
+            };
             match &mut record.cells[column] {
                 Cell::Text(cell) => {
                     cell.clear();
@@ -90,71 +108,66 @@ impl CsvSource {
         Ok(refusal.map_or(Next::Record, Next::Refused))
     }
 
-    fn field(&self, place: usize) -> &[u8] {
-        let begin = if place == 0 { 0 } else { self.ends[place - 1] };
-        &self.text[begin..self.ends[place]]
+    /// Why it cannot be told which cell of a record belongs to which column.
+    fn out_of_place(&self, shape: &Shape) -> Option<Refusal> {
+        let Shape { cells, surplus, torn, misquoted_line, .. } = shape;
+        if let Some(line) = misquoted_line
+            && (*torn || *cells != self.width)
+        {
+            return Some(Refusal::new("", MISQUOTED, &format!("the quote opens on line {line}")));
+        }
+        let problem = || format!("has more cells than the header, which has {}", self.width);
+        surplus.then(|| Refusal::new("", problem(), &cells.to_string()))
     }
 
-    /// Parses the next record: the line it begins on and how many fields it has.
-    fn next_fields(&mut self) -> anyhow::Result<Option<(u64, usize)>> {
-        let name = &self.input.name;
-        let reader = &mut self.input.reader;
-        skip_line_breaks(reader, &mut self.line)
-            .with_context(|| format!("{name} cannot be read after line {}", self.line))?;
-        let begin = self.line;
-        let (mut text, mut fields) = (0, 0);
-        loop {
-            let input = fill(reader).with_context(|| format!("{name} cannot be read after line {begin}"))?;
-            let (result, read, written, ended) =
-                self.parser.read_record(input, &mut self.text[text..], &mut self.ends[fields..]);
-            self.line += line_feeds(&input[..read]);
-            reader.consume(read);
-            text += written;
-            fields += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull => {
-                    anyhow::ensure!(
-                        text < RECORD_LIMIT,
-                        "{name}: the record that begins on line {begin} has more than {} MiB; is a quote left open?",
-                        RECORD_LIMIT / 1024 / 1024
-                    );
-                    self.text.resize(self.text.len() * 2, 0);
-                }
-                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::Record => return Ok(Some((begin, fields))),
-                ReadRecordResult::End => return Ok(None),
-            }
+    fn warning(&self, shape: &Shape) -> Option<Warning> {
+        if let Some((begin, end)) = shape.suspicious {
+            return Some(Warning { line: begin, text: SUSPICIOUS.into(), value: format!("to line {end}"), now: true });
         }
+        (shape.cells < self.width).then(|| Warning {
+            line: shape.line,
+            text: SHORT.into(),
+            value: String::new(),
+            now: false,
+        })
     }
 }
 
-/// The bytes at hand, none at the end.
-fn fill(reader: &mut impl BufRead) -> io::Result<&[u8]> {
-    // Asked twice, since the borrow of a loop that returns what it filled is more than the compiler accepts.
-    while let Err(error) = reader.fill_buf() {
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    reader.fill_buf()
-}
+const MISQUOTED: &str =
+    "goes on behind its closing quote; if the file does not quote, say quoting = \"none\" in [source]";
+const SUSPICIOUS: &str = "a quoted cell has many lines, or lines that look like records; if the file does not quote, \
+    say quoting = \"none\" in [source]";
+const SHORT: &str = "a record has fewer cells than the header; those at its end are taken as empty";
 
-/// Passes over what is left of the last line's end and over empty lines.
-fn skip_line_breaks(reader: &mut impl BufRead, line: &mut u64) -> io::Result<()> {
-    loop {
-        let bytes = fill(reader)?;
-        let breaks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let all = breaks == bytes.len();
-        *line += line_feeds(&bytes[..breaks]);
-        reader.consume(breaks);
-        if !all || breaks == 0 {
-            return Ok(());
-        }
+/// What separates the cells, if the first line says so, and how many bytes that line has.
+fn separator(beginning: &[u8]) -> Option<(u8, usize)> {
+    let (name, rest) = beginning.split_at_checked(4)?;
+    if !name.eq_ignore_ascii_case(b"sep=") {
+        return None;
+    }
+    match rest {
+        [separator, b'\r', b'\n', ..] if separates(*separator) => Some((*separator, 7)),
+        [separator, b'\r' | b'\n', ..] if separates(*separator) => Some((*separator, 6)),
+        _ => None,
     }
 }
 
-#[expect(clippy::naive_bytecount, reason = "counting is no part of the cost of reading CSV")]
-fn line_feeds(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+/// Whether a byte can separate cells.
+pub(crate) fn separates(byte: u8) -> bool {
+    byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0)
+}
+
+/// The titles of a header, as many as a message can hold.
+fn listed(header: &[String]) -> String {
+    const SHOWN: usize = 100;
+    let mut known: Vec<String> = header.iter().take(SHOWN).map(|title| format!("`{title}`")).collect();
+    if header.len() > SHOWN {
+        known.push(format!("and {} others", header.len() - SHOWN));
+    }
+    let hint = if header.iter().any(|title| title.contains('\0')) {
+        "; it looks like UTF-16: [source] can say encoding = \"utf-16\""
+    } else {
+        ""
+    };
+    format!("{}{hint}", known.join(", "))
 }

@@ -1,5 +1,7 @@
-//! Opening what is imported: a file or standard input, plain or gzip, with or without a byte order mark.
+//! Opening what is imported: a file or standard input, plain or gzip, in whatever encoding, with or without a byte
+//! order mark.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
@@ -7,16 +9,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
+use encoding_rs::{Encoding, UTF_8};
 use flate2::bufread::MultiGzDecoder;
 
+use super::decode::Decoded;
 use crate::mapping::Format;
 
 /// The text of a file, whatever it is packed in.
 pub(crate) struct Input {
     /// How it is called in messages.
     pub(crate) name: String,
-    /// The text.
+    /// The text: UTF-8 once [`decode`](Self::decode) was called.
     pub(crate) reader: Box<dyn BufRead + Send>,
+    /// What the file is written in.
+    pub(crate) encoding: &'static Encoding,
+    /// Whether a byte order mark says so.
+    marked: bool,
     /// How many bytes of the file were read so far.
     pub(crate) position: Arc<AtomicU64>,
     /// The file's size, where it has one.
@@ -49,13 +57,43 @@ impl Input {
             Box::new(file)
         };
         let (beginning, mut reader) = peek::<3>(text).with_context(cannot)?;
-        match beginning.as_slice() {
-            [0xef, 0xbb, 0xbf] => reader.consume(3),
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => anyhow::bail!("{name} is UTF-16; save it as UTF-8"),
-            [b'P', b'K', 0x03] => anyhow::bail!("{name} is a ZIP archive; unpack it first"),
-            _ => {}
+        if beginning == *b"PK\x03" {
+            anyhow::bail!("{name} is a ZIP archive, as spreadsheets are; unpack it, or save the sheet as CSV");
         }
-        Ok(Self { name, reader: Box::new(reader), position, size })
+        let mark = Encoding::for_bom(&beginning);
+        reader.consume(mark.map_or(0, |(_, length)| length));
+        let encoding = mark.map_or(UTF_8, |(encoding, _)| encoding);
+        Ok(Self { name, reader: Box::new(reader), encoding, marked: mark.is_some(), position, size })
+    }
+
+    /// Makes UTF-8 of the text. A byte order mark counts more than what the file is said to be; without either it is
+    /// UTF-8. Bytes that mean nothing in the encoding become such as UTF-8 does not have.
+    pub(crate) fn decode(mut self, written: Option<&'static Encoding>) -> Self {
+        if let (false, Some(written)) = (self.marked, written) {
+            self.encoding = written;
+        }
+        if self.encoding != UTF_8 {
+            self.reader = Box::new(Decoded::new(self.reader, self.encoding));
+        }
+        self
+    }
+
+    /// Takes the first bytes off and gives them, if they are what `wanted` says: how many of them there are.
+    pub(crate) fn take<const N: usize, T>(
+        mut self,
+        wanted: impl FnOnce(&[u8]) -> Option<(T, usize)>,
+    ) -> anyhow::Result<(Self, Option<T>)> {
+        let (beginning, mut reader) =
+            peek::<N>(self.reader).with_context(|| format!("{} cannot be read", self.name))?;
+        let found = wanted(&beginning);
+        reader.consume(found.as_ref().map_or(0, |(_, length)| *length));
+        self.reader = Box::new(reader);
+        Ok((self, found.map(|(found, _)| found)))
+    }
+
+    /// What is wrong with bytes that are not text.
+    pub(crate) fn not_text(&self) -> Cow<'static, str> {
+        format!("is not {}", self.encoding.name()).into()
     }
 }
 

@@ -11,6 +11,17 @@ use crate::mapping::{Cell, Column, Refusal};
 
 /// How many bytes one line may have. An order of 100,000 lines, as an export writes it, has some 35 million.
 const LINE_LIMIT: usize = 64 * 1024 * 1024;
+/// How many values one line may have, counted by its commas: each takes many times the memory of its text. That order
+/// has some 2 million.
+const VALUES_LIMIT: usize = 4 * 1024 * 1024;
+
+/// A line that is refused, and what can be read of it all the same.
+#[derive(Debug)]
+pub(crate) struct BadLine {
+    pub(crate) refusal: Refusal,
+    /// The line with U+FFFD in place of what is not text, if it is JSON then.
+    pub(crate) legible: Option<Json>,
+}
 
 /// Reads JSON values line by line; empty lines are passed over.
 pub(crate) struct JsonLines {
@@ -25,7 +36,7 @@ impl JsonLines {
     }
 
     /// The next value, and the line it stands on.
-    pub(crate) fn next(&mut self) -> anyhow::Result<Option<(u64, Result<Json, Refusal>)>> {
+    pub(crate) fn next(&mut self) -> anyhow::Result<Option<(u64, Result<Json, BadLine>)>> {
         loop {
             self.bytes.clear();
             let name = &self.input.name;
@@ -49,14 +60,21 @@ impl JsonLines {
             if self.bytes.trim_ascii().is_empty() {
                 continue;
             }
+            let refused = |refusal| BadLine { refusal, legible: None };
+            #[expect(clippy::naive_bytecount, reason = "counting is no part of the cost of reading JSON")]
+            let values = self.bytes.iter().filter(|byte| **byte == b',').count();
+            if values > VALUES_LIMIT {
+                let problem = format!("has more than {VALUES_LIMIT} values");
+                return Ok(Some((self.line, Err(refused(Refusal::new("", problem, ""))))));
+            }
             let Ok(text) = std::str::from_utf8(&self.bytes) else {
-                return Ok(Some((
-                    self.line,
-                    Err(Refusal::new("", "is not UTF-8", &String::from_utf8_lossy(&self.bytes))),
-                )));
+                let text = String::from_utf8_lossy(&self.bytes);
+                let refusal = Refusal::new("", self.input.not_text(), &text);
+                return Ok(Some((self.line, Err(BadLine { refusal, legible: serde_json::from_str(&text).ok() }))));
             };
             let value = serde_json::from_str(text).map_err(|error| {
-                Refusal::new("", "is no JSON", &error.to_string().replace(" at line 1 column ", ", column "))
+                let said = error.to_string().replace(" at line 1 column ", ", column ");
+                refused(Refusal::new("", "is no JSON", &said))
             });
             return Ok(Some((self.line, value)));
         }
@@ -77,15 +95,26 @@ impl JsonlSource {
     /// Reads the next record.
     pub(crate) fn next(&mut self, record: &mut Record) -> anyhow::Result<Next> {
         let Some((line, json)) = self.lines.next()? else { return Ok(Next::End) };
-        record.line = line;
+        record.begin(line);
         record.cells.clear();
-        let json = match json {
-            Ok(json @ Json::Object(_)) => json,
-            Ok(_) => return Ok(Next::Refused(Refusal::new("", "is no JSON object", ""))),
-            Err(refusal) => return Ok(Next::Refused(refusal)),
+        let (json, refusal) = match json {
+            Ok(json) => (json, None),
+            Err(BadLine { refusal, legible: Some(json) }) => (json, Some(refusal)),
+            Err(BadLine { refusal, legible: None }) => return Ok(Next::Refused(refusal)),
         };
+        if !json.is_object() {
+            return Ok(Next::Refused(refusal.unwrap_or_else(|| Refusal::new("", "is no JSON object", ""))));
+        }
         record.cells.extend(self.columns.iter().map(|column| cell(find(&json, column))));
-        Ok(Next::Record)
+        if refusal.is_some() {
+            let unreadable = |cell: &Cell| match cell {
+                Cell::Text(text) => text.contains(char::REPLACEMENT_CHARACTER),
+                Cell::List(texts) => texts.iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)),
+            };
+            let places = record.cells.iter().enumerate().filter(|(_, cell)| unreadable(cell));
+            record.unreadable.extend(places.map(|(place, _)| place));
+        }
+        Ok(refusal.map_or(Next::Record, Next::Refused))
     }
 }
 

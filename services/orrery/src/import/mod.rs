@@ -1,7 +1,9 @@
 //! `orrery import`: reads a file, makes rows of it by a mapping, writes them through the resource's chunked write.
 
+mod cells;
 mod chunks;
 mod csv;
+mod decode;
 mod input;
 mod jsonl;
 mod record;
@@ -27,20 +29,31 @@ use orrery_proto::codec::reason_name;
 use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowError, RowErrorPolicy};
 use tokio::sync::{mpsc, oneshot};
 
-use self::chunks::{Progress, produce};
+use self::chunks::{Notice, Progress, produce};
 use self::input::Input;
 use self::rejects::Rejects;
-use self::rows::{Item, Rows};
+use self::rows::{Item, Loss, Rows};
 use self::summary::{Summary, grouped};
 use crate::client::{Event, ServiceAddress, WriteFault, WriteOptions, describe, write};
 use crate::mapping::{Format, Mapping, Refusal};
 use crate::resource::{ORDERS, PRODUCTS, Resource};
 
-/// The exit code of an import of which rows were rejected and the rest went in.
+/// The exit code of an import of which records were refused or rows rejected, and the rest went in.
 const SOME_REJECTED: u8 = 3;
 
-const EXIT_CODES: &str = "Exit codes: 0 everything went in; 3 some rows were rejected, the others went in; 1 the import ended early, \
-    what is reported went in; 2 the command line is wrong.";
+const AFTER_HELP: &str = "\
+The file: CSV with a header, or one JSON object a line. The mapping's [source] says its delimiter, its quoting and \
+its encoding; a first line such as \"sep=;\" and a byte order mark count more. A CSV record that has fewer cells \
+than the header has empty ones at its end; one that has more, with content, is refused; one that has only empty \
+cells is passed over.
+
+The summary: a record is what the file has, a line as a rule; a row is what is written, a product or an order, of \
+one record or of several. Each row counts once, as created, updated, unchanged, rejected, superseded or committed \
+before. It is rejected by the service, or because records of it were refused, and counts once however many those \
+are; a line of its own says how many records were refused and how many rows that cost.
+
+Exit codes: 0 everything went in; 3 records were refused or rows rejected, the others went in; 1 the import ended \
+early, what is reported went in; 2 the command line is wrong.";
 
 /// What `orrery import` takes.
 #[derive(Debug, Args)]
@@ -54,7 +67,7 @@ enum ResourceOptions {
     /// Imports products.
     ///
     /// Rows that exist are updated in what the file says of them, others are created; rows equal to what is stored are not written.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = AFTER_HELP)]
     Products {
         #[command(flatten)]
         import: ImportOptions,
@@ -64,10 +77,12 @@ enum ResourceOptions {
     },
     /// Imports orders, each with its lines and addresses.
     ///
-    /// Orders that exist are updated in what the file says of them, others are created; orders equal to what is stored are not written.
-    /// The lines of an order are taken as a whole: those that are stored and not in the file are removed. An order of which a record is
-    /// rejected is rejected as a whole.
-    #[command(after_help = EXIT_CODES)]
+    /// Orders that exist are updated in what the file says of them, others are created; orders equal to what is stored
+    /// are not written. The lines of an order are taken as a whole: those that are stored and not in the file are
+    /// removed. So an order whose lines are made of several records is rejected as a whole if one of them is refused.
+    /// If a refused record does not say which order it is of, every order is rejected that it may be of: all of the
+    /// file, or those next to it if the mapping says that the records of each order stand together.
+    #[command(after_help = AFTER_HELP)]
     Orders {
         #[command(flatten)]
         import: ImportOptions,
@@ -93,18 +108,20 @@ struct ImportOptions {
     /// What the file is, where neither its name nor the mapping says so.
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Names this import, so that after an interruption the same command, with the same file and mapping, goes on where it
-    /// stopped; what became of the rows before was told then. The rows before are sent again and compared: where one of them is not
-    /// what was committed, because the file or the mapping has changed or is another, the import ends and nothing more is written. Compared
-    /// are the rows of the name's last 64 commits, of up to some 8,000 rows each; older ones are passed over unseen. Default: a new
-    /// name, which is printed. Kept by the service for at least 7 days; a name that has ended its file writes nothing more.
+    /// Names this import, so that after an interruption the same command, with the same file and mapping, goes on where
+    /// it stopped; what became of the rows before was told then. The rows before are sent again and compared: where one
+    /// of them is not what was committed, because the file or the mapping has changed or is another, the import ends
+    /// and nothing more is written. Compared are the rows of the name's last 64 commits, of up to some 8,000 rows each;
+    /// older ones are passed over unseen. Default: a new name, which is printed. Kept by the service for at least 7
+    /// days; a name that has ended its file writes nothing more.
     #[arg(long, value_name = "ID", value_parser = parse_write_id)]
     write_id: Option<String>,
-    /// What a row that cannot be mapped, or that the service refuses, does: "skip" goes on with the others, "stop" ends the import,
-    /// without the rows that were sent together with one that the service refused.
+    /// What a record that cannot be read or mapped, or a row that the service refuses, does: "skip" goes on with the
+    /// others, "stop" ends the import, without the rows that were sent together with one that the service refused.
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     on_row_error: OnRowError,
-    /// Also writes every rejected row's line, field and reason to this file, as JSONL.
+    /// Also writes the line, field and reason of every refused record and every rejected row to this file, as JSONL.
+    /// "kind" says which it is: "record" for one of several that make a row, else "product" or "order".
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Checks everything and writes nothing.
@@ -164,7 +181,8 @@ pub fn encoded_orders(file: &Path, mapping: &Path) -> anyhow::Result<Vec<Bytes>>
     while let Some(item) = rows.next()? {
         match item {
             Item::Row(row) => orders.push(row.bytes),
-            Item::Refused(line, refusal) => anyhow::bail!("line {line}: {refusal}"),
+            Item::Refused(line, refusal, _) => anyhow::bail!("line {line}: {refusal}"),
+            Item::Warning(_) => {}
         }
     }
     Ok(orders)
@@ -181,7 +199,7 @@ async fn import_resource(
     let bar = progress_bar(input.size);
     let position = Arc::clone(&input.position);
     let rows = Rows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
-    let rejects = Mutex::new(Rejects::to_file(options.rejects.as_deref())?);
+    let rejects = Mutex::new(Rejects::to_file(resource, options.rejects.as_deref())?);
 
     let resumable = !options.validate_only;
     let write_id =
@@ -205,20 +223,31 @@ async fn import_resource(
     let begin = Instant::now();
     let progress = Arc::new(Progress::default());
     let (chunk_sender, chunks) = mpsc::channel(2);
-    let (refused_sender, mut refused) = mpsc::channel(256);
+    let (notice_sender, mut notices) = mpsc::channel(256);
     let (end_sender, end) = oneshot::channel();
     // A thread of its own, which the process does not wait for should the write end early.
     std::thread::spawn({
         let progress = Arc::clone(&progress);
         let stop = options.on_row_error == OnRowError::Stop;
         move || {
-            let _gone = end_sender.send(produce(rows, stop, &progress, &chunk_sender, &refused_sender));
+            let _gone = end_sender.send(produce(rows, stop, &progress, &chunk_sender, &notice_sender));
         }
     });
-    let add = |line, refusal: &Refusal| rejects.lock().unwrap_or_else(PoisonError::into_inner).add(line, refusal);
+    let add = |line, refusal: &Refusal, loss| {
+        rejects.lock().unwrap_or_else(PoisonError::into_inner).add(line, refusal, loss);
+    };
+    let on_notice = |notice: Notice| match notice {
+        Notice::Refused(line, refusal, loss) => add(Some(line), &refusal, loss),
+        Notice::Warning(warning) => {
+            let first = rejects.lock().unwrap_or_else(PoisonError::into_inner).warn(&warning);
+            if first && warning.now {
+                bar.suspend(|| eprintln!("warning: line {}: {}", warning.line, warning.text));
+            }
+        }
+    };
     let mut on_event = |event: Event<'_>| match event {
         Event::Committed(rows) => bar.set_message(format!("{} {}", grouped(rows as u64), resource.plural)),
-        Event::Refused(line, error) => add(line, &refusal_of(error)),
+        Event::Refused(line, error) => add(line, &refusal_of(error), Loss::Row),
         Event::TryingAgain(status, wait) => {
             bar.suspend(|| eprintln!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
         }
@@ -230,7 +259,7 @@ async fn import_resource(
         loop {
             tokio::select! {
                 written = &mut write => break written,
-                Some((line, refusal)) = refused.recv() => add(Some(line), &refusal),
+                Some(notice) = notices.recv() => on_notice(notice),
                 _ = ticks.tick() => bar.set_position(position.load(Ordering::Relaxed)),
             }
         }
@@ -238,8 +267,8 @@ async fn import_resource(
     let read = match result {
         // The reader has ended in either case, and may have ended early.
         Ok(()) | Err(WriteFault::Shorter { .. }) => {
-            while let Some((line, refusal)) = refused.recv().await {
-                add(Some(line), &refusal);
+            while let Some(notice) = notices.recv().await {
+                on_notice(notice);
             }
             end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the reader of the file broke")))
         }
@@ -250,15 +279,17 @@ async fn import_resource(
     let summary = Summary {
         resource,
         records: progress.records.load(Ordering::Relaxed),
+        refused_records: progress.refused_records.load(Ordering::Relaxed),
         rows: progress.rows.load(Ordering::Relaxed),
-        refused: progress.refused.load(Ordering::Relaxed),
+        rows_of_refused_records: progress.rows_of_refused_records.load(Ordering::Relaxed),
+        refused_rows: progress.refused_rows.load(Ordering::Relaxed),
         tally,
         elapsed: begin.elapsed(),
         validate_only: options.validate_only,
     };
     let mut rejects = rejects.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for reason in rejects.reasons() {
-        eprintln!("{reason}");
+    for line in rejects.lines() {
+        eprintln!("{line}");
     }
     println!("{summary}");
     rejects.finish()?;
@@ -266,11 +297,12 @@ async fn import_resource(
     if let Err(fault) = result {
         anyhow::bail!(explain(&fault, &resource, &write_id, resumable));
     }
-    Ok(if summary.rejected() > 0 { ExitCode::from(SOME_REJECTED) } else { ExitCode::SUCCESS })
+    Ok(if summary.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
 }
 
 fn explain(fault: &WriteFault, resource: &Resource, write_id: &str, resumable: bool) -> String {
-    const TO_GO_ON: &str = "To go on, use the file and mapping of that import as they were; to import this file, leave --write-id out";
+    const TO_GO_ON: &str =
+        "To go on, use the file and mapping of that import as they were; to import this file, leave --write-id out";
     let Resource { singular, plural, .. } = resource;
     match fault {
         WriteFault::Call(status) if resumable => {
@@ -278,14 +310,15 @@ fn explain(fault: &WriteFault, resource: &Resource, write_id: &str, resumable: b
         }
         WriteFault::Call(status) => format!("the check ended early: {}", describe(status)),
         WriteFault::Shorter { committed, rows } => format!(
-            "{} {plural} were committed under the write id {write_id} before, but the file has {}: it is not the file of that \
-             import, or records are missing; nothing more was written. {TO_GO_ON}",
+            "{} {plural} were committed under the write id {write_id} before, but the file has {}: it is not the \
+             file of that import, or records are missing; nothing more was written. {TO_GO_ON}",
             grouped(*committed as u64),
             grouped(*rows as u64),
         ),
         WriteFault::Differs { offset, line } => format!(
-            "the {singular} at offset {offset}, which begins on {}, is not the one that was committed there under the write id \
-             {write_id}: the file or the mapping is another or has been changed; nothing more was written. {TO_GO_ON}",
+            "the {singular} at offset {offset}, which begins on {}, is not the one that was committed there under the \
+             write id {write_id}: the file or the mapping is another or has been changed; nothing more was written. \
+             {TO_GO_ON}",
             line.map_or_else(|| "an unknown line".to_owned(), |line| format!("line {line}")),
         ),
     }

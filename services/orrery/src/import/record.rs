@@ -1,5 +1,7 @@
 //! One record of a file, and what reading the next one may come to.
 
+use std::borrow::Cow;
+
 use crate::mapping::{Cell, Refusal};
 
 /// How many bytes one record of a CSV file may have. A quote that is never closed would otherwise draw the rest of the file into memory.
@@ -10,8 +12,32 @@ pub(crate) const RECORD_LIMIT: usize = 16 * 1024 * 1024;
 pub(crate) struct Record {
     /// The line on which the record begins, from 1.
     pub(crate) line: u64,
-    /// The values, in the order of the mapping's columns.
+    /// The values, in the order of the mapping's columns. There are none of a record of which no cell could be read.
     pub(crate) cells: Vec<Cell>,
+    /// The columns whose cells could not be read.
+    pub(crate) unreadable: Vec<usize>,
+    /// What is odd about the record, but no reason to refuse it.
+    pub(crate) warning: Option<Warning>,
+}
+
+impl Record {
+    /// Makes ready for the record of a line. The cells are left to be filled.
+    pub(crate) fn begin(&mut self, line: u64) {
+        self.line = line;
+        self.unreadable.clear();
+        self.warning = None;
+    }
+}
+
+/// What is odd, in words that do not depend on the record, so that warnings can be counted by them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Warning {
+    pub(crate) line: u64,
+    pub(crate) text: Cow<'static, str>,
+    /// More of this one; may be empty.
+    pub(crate) value: String,
+    /// Whether the first of its kind is told while the file is read, not only at the end.
+    pub(crate) now: bool,
 }
 
 /// What reading the next record came to.
@@ -19,8 +45,7 @@ pub(crate) struct Record {
 pub(crate) enum Next {
     /// The record was filled.
     Record,
-    /// There was a record, on the record's line, that cannot be read. The next one can. Its cells are those that could be read, or
-    /// there are none.
+    /// There was a record, on the record's line, that cannot be read. The next one can.
     Refused(Refusal),
     /// There are no more.
     End,

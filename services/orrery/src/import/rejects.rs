@@ -1,4 +1,5 @@
-//! Refused rows: counted by reason, with examples, and if asked written to a file one by one.
+//! What was refused: counted by reason, with examples, and if asked written to a file one by one. What was odd is
+//! counted as well.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -7,28 +8,26 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Serialize;
 
+use super::record::Warning;
+use super::rows::Loss;
+use super::summary::many;
 use crate::mapping::Refusal;
+use crate::resource::Resource;
 
 /// How many examples are kept of each reason.
 const EXAMPLES: usize = 5;
 /// How many reasons are told apart.
 const REASONS: usize = 50;
 
-/// All refused rows of an import.
-#[derive(Default)]
+/// All refused records and rejected rows of an import.
 pub(crate) struct Rejects {
-    reasons: Vec<Reason>,
-    /// Rows whose reason came after there were too many to tell apart.
-    others: u64,
+    resource: Resource,
+    records: Reasons,
+    rows: Reasons,
+    warnings: Reasons,
     file: Option<BufWriter<File>>,
     /// Why the file is not whole.
     fault: Option<io::Error>,
-}
-
-struct Reason {
-    text: String,
-    count: u64,
-    examples: Vec<String>,
 }
 
 /// A line of `--rejects FILE`.
@@ -36,6 +35,8 @@ struct Reason {
 struct Reject<'a> {
     /// The line of the imported file on which the record, or the first of its group, begins.
     line: Option<u64>,
+    /// What was refused: "record", if it is one of several that make a row; else a row, as "order".
+    kind: &'a str,
     /// The field or column at fault; absent if it is the whole row.
     #[serde(skip_serializing_if = "str::is_empty")]
     field: &'a str,
@@ -47,8 +48,8 @@ struct Reject<'a> {
 }
 
 impl Rejects {
-    /// Also writes each refused row to a file, which is made anew.
-    pub(crate) fn to_file(path: Option<&Path>) -> anyhow::Result<Self> {
+    /// Also writes each refusal to a file, which is made anew.
+    pub(crate) fn to_file(resource: Resource, path: Option<&Path>) -> anyhow::Result<Self> {
         let file = match path {
             None => None,
             Some(path) => {
@@ -56,21 +57,74 @@ impl Rejects {
                 Some(BufWriter::new(file))
             }
         };
-        Ok(Self { file, ..Self::default() })
+        let [records, rows, warnings] = std::array::from_fn(|_| Reasons::default());
+        Ok(Self { resource, records, rows, warnings, file, fault: None })
     }
 
-    /// Takes a refused row in.
-    pub(crate) fn add(&mut self, line: Option<u64>, refusal: &Refusal) {
+    /// Takes a refusal in.
+    pub(crate) fn add(&mut self, line: Option<u64>, refusal: &Refusal, loss: Loss) {
         let Refusal { field, problem, value } = refusal;
         let text = if field.is_empty() { problem.to_string() } else { format!("{field}: {problem}") };
+        let (reasons, kind) = match loss {
+            Loss::Record => (&mut self.records, "record"),
+            Loss::RecordAndRow | Loss::RowOfRecords | Loss::Row => (&mut self.rows, self.resource.singular),
+        };
+        reasons.add(text, line, value);
+        if let Some(file) = &mut self.file {
+            let written = serde_json::to_writer(&mut *file, &Reject { line, kind, field, problem, value })
+                .map_err(io::Error::from)
+                .and_then(|()| file.write_all(b"\n"));
+            if let Err(error) = written {
+                self.fault.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Takes a warning in; says whether it is the first of its kind.
+    pub(crate) fn warn(&mut self, warning: &Warning) -> bool {
+        self.warnings.add(warning.text.to_string(), Some(warning.line), &warning.value)
+    }
+
+    /// Finishes the file.
+    pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
+        let flushed = self.file.take().map_or(Ok(()), |mut file| file.flush());
+        self.fault.take().map_or(flushed, Err).context("the rejected rows cannot be written")
+    }
+
+    /// What there was, the most frequent first, a line each.
+    pub(crate) fn lines(&mut self) -> Vec<String> {
+        let Resource { singular, plural, .. } = self.resource;
+        let mut lines = self.warnings.lines(|count| format!("warning, {}", many(count, "time", "times")));
+        lines.extend(self.records.lines(|count| format!("{} refused", many(count, "record", "records"))));
+        lines.extend(self.rows.lines(|count| format!("{} rejected", many(count, singular, plural))));
+        lines
+    }
+}
+
+/// Reasons, each with how often and where it held.
+#[derive(Default)]
+struct Reasons {
+    reasons: Vec<Reason>,
+    /// How many came for other reasons after there were too many to tell apart.
+    others: u64,
+}
+
+struct Reason {
+    text: String,
+    count: u64,
+    examples: Vec<String>,
+}
+
+impl Reasons {
+    /// Counts one more; says whether the reason is new.
+    fn add(&mut self, text: String, line: Option<u64>, value: &str) -> bool {
         let place = self.reasons.iter().position(|reason| reason.text == text);
-        let place = place.or_else(|| {
-            (self.reasons.len() < REASONS).then(|| {
-                self.reasons.push(Reason { text, count: 0, examples: Vec::new() });
-                self.reasons.len() - 1
-            })
-        });
-        match place.map(|place| &mut self.reasons[place]) {
+        let is_new = place.is_none() && self.reasons.len() < REASONS;
+        if is_new {
+            self.reasons.push(Reason { text, count: 0, examples: Vec::new() });
+        }
+        let last = is_new.then(|| self.reasons.len() - 1);
+        match place.or(last).map(|place| &mut self.reasons[place]) {
             None => self.others += 1,
             Some(reason) => {
                 reason.count += 1;
@@ -80,35 +134,22 @@ impl Rejects {
                 }
             }
         }
-        if let Some(file) = &mut self.file {
-            let written = serde_json::to_writer(&mut *file, &Reject { line, field, problem, value })
-                .map_err(io::Error::from)
-                .and_then(|()| file.write_all(b"\n"));
-            if let Err(error) = written {
-                self.fault.get_or_insert(error);
-            }
-        }
+        is_new
     }
 
-    /// Finishes the file.
-    pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
-        let flushed = self.file.take().map_or(Ok(()), |mut file| file.flush());
-        self.fault.take().map_or(flushed, Err).context("the rejected rows cannot be written")
-    }
-
-    /// The reasons, the most frequent first, a line each.
-    pub(crate) fn reasons(&mut self) -> Vec<String> {
+    /// A line each; `so_many` is how many of what.
+    fn lines(&mut self, so_many: impl Fn(u64) -> String) -> Vec<String> {
         self.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
         let mut lines: Vec<String> = self
             .reasons
             .iter()
-            .map(|reason| {
-                let more = if reason.count > reason.examples.len() as u64 { ", ..." } else { "" };
-                format!("{} rejected: {}: {}{more}", reason.count, reason.text, reason.examples.join(", "))
+            .map(|Reason { text, count, examples }| {
+                let more = if *count > examples.len() as u64 { ", ..." } else { "" };
+                format!("{}: {text}: {}{more}", so_many(*count), examples.join(", "))
             })
             .collect();
         if self.others > 0 {
-            lines.push(format!("{} rejected for other reasons", self.others));
+            lines.push(format!("{} for other reasons", so_many(self.others)));
         }
         lines
     }

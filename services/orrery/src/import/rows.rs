@@ -1,6 +1,7 @@
 //! From a file to encoded rows: reads records, maps them, groups them, encodes them. Row order depends on the file and the mapping
 //! alone, so that an offset names the same row in every run.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -8,11 +9,11 @@ use prost::Message as _;
 use prost_reflect::MessageDescriptor;
 use serde_json::Value as Json;
 
-use super::csv::CsvSource;
+use super::csv::{CsvSource, Dialect, separates};
 use super::input::{Input, extension, format_of};
 use super::jsonl::{JsonLines, JsonlSource};
-use super::record::{Next, Record};
-use crate::mapping::{Format, Groups, Mapping, Plan, Refusal, Values};
+use super::record::{Next, Record, Warning};
+use crate::mapping::{Content, Format, Group, Groups, Mapping, Plan, Quoting, Refusal, Values};
 use crate::message::from_json;
 use crate::resource::Resource;
 
@@ -33,8 +34,23 @@ pub(crate) struct Row {
 pub(crate) enum Item {
     /// A row.
     Row(Row),
-    /// A record of this line that gave none.
-    Refused(u64, Refusal),
+    /// What begins on this line and gave none.
+    Refused(u64, Refusal, Loss),
+    /// Something odd.
+    Warning(Warning),
+}
+
+/// What is lost with a refusal. A row is counted once, however many of its records are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// A record, which would have been a row.
+    RecordAndRow,
+    /// A record of several that make a row.
+    Record,
+    /// A row, on account of records that were refused.
+    RowOfRecords,
+    /// A row that its records made.
+    Row,
 }
 
 /// The rows of a file.
@@ -58,6 +74,11 @@ struct Mapped {
     plan: Plan,
     record: Record,
     groups: Groups,
+    /// What is to be told before anything else.
+    warnings: VecDeque<Warning>,
+    /// What a row is called, and what many are.
+    singular: &'static str,
+    plural: &'static str,
 }
 
 enum Source {
@@ -87,6 +108,7 @@ impl Rows {
         let Some(format) = format.or(written).or_else(|| format_of(path)) else {
             anyhow::bail!("{} does not say by its name what it is; say --format csv or --format jsonl", input.name);
         };
+        let input = input.decode(mapping.and_then(|mapping| mapping.source.encoding));
         let reader = match mapping {
             None => {
                 let plural = resource.plural;
@@ -101,46 +123,65 @@ impl Rows {
                 let plan = Plan::new(mapping, resource)?;
                 let source = match format {
                     Format::Csv => {
-                        Source::Csv(Box::new(CsvSource::open(input, delimiter(mapping, path)?, plan.columns())?))
+                        Source::Csv(Box::new(CsvSource::open(input, dialect(mapping, path)?, plan.columns())?))
                     }
                     Format::Jsonl => {
                         let file = mapping.file.display();
-                        anyhow::ensure!(
-                            mapping.source.delimiter.is_none(),
-                            "{file}: source.delimiter has no use with JSONL"
-                        );
+                        let source = &mapping.source;
+                        let of_csv = [("delimiter", source.delimiter.is_some()), ("quoting", source.quoting.is_some())];
+                        if let Some((setting, _)) = of_csv.iter().find(|(_, is_set)| *is_set) {
+                            anyhow::bail!("{file}: source.{setting} has no use with JSONL");
+                        }
                         Source::Jsonl(JsonlSource::new(input, plan.columns()))
                     }
                 };
-                Reader::Mapped(Box::new(Mapped { source, plan, record: Record::default(), groups: Groups::default() }))
+                Reader::Mapped(Box::new(Mapped {
+                    source,
+                    plan,
+                    record: Record::default(),
+                    groups: Groups::default(),
+                    warnings: VecDeque::new(),
+                    singular: resource.singular,
+                    plural: resource.plural,
+                }))
             }
         };
         Ok(Self { reader, resource: *resource, message: resource.descriptor()?, records: 0 })
     }
 
-    /// The next row or refusal; none at the end. An error is a file that cannot be read on.
+    /// The next row, refusal or warning; none at the end. An error is a file that cannot be read on.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Item>> {
         match &mut self.reader {
             Reader::Plain(lines) => {
                 let Some((line, json)) = lines.next()? else { return Ok(None) };
                 self.records += 1;
-                let row = json.and_then(|json| plain_row(&self.resource, &self.message, &json));
-                Ok(Some(item(line, row)))
+                let row = json.map_err(|bad| bad.refusal);
+                let row = row.and_then(|json| plain_row(&self.resource, &self.message, &json));
+                Ok(Some(item(line, row, Loss::RecordAndRow)))
             }
-            Reader::Mapped(mapped) if mapped.plan.is_grouped() => mapped.next_group(&mut self.records),
-            Reader::Mapped(mapped) => {
-                let Some(values) = mapped.next_values()? else { return Ok(None) };
-                self.records += 1;
-                Ok(Some(item(mapped.record.line, values.map(|values| mapped.plan.build(values)))))
-            }
+            Reader::Mapped(mapped) => mapped.next(&mut self.records),
         }
     }
 }
 
 impl Mapped {
+    fn next(&mut self, records: &mut u64) -> anyhow::Result<Option<Item>> {
+        if let Some(warning) = self.warnings.pop_front() {
+            return Ok(Some(Item::Warning(warning)));
+        }
+        if self.plan.is_grouped() {
+            return self.next_group(records);
+        }
+        let Some(values) = self.next_values()? else { return Ok(None) };
+        *records += 1;
+        Ok(Some(item(self.record.line, values.map(|values| self.plan.build(values)), Loss::RecordAndRow)))
+    }
+
     /// What the next record gives; none at the end.
     fn next_values(&mut self) -> anyhow::Result<Option<Result<Values, Refusal>>> {
-        Ok(match self.source.next(&mut self.record)? {
+        let next = self.source.next(&mut self.record)?;
+        self.warnings.extend(self.record.warning.take());
+        Ok(match next {
             Next::End => None,
             Next::Record => Some(self.plan.evaluate(&self.record.cells)),
             Next::Refused(refusal) => Some(Err(refusal)),
@@ -150,8 +191,15 @@ impl Mapped {
     /// The next row that a group makes, or the next refusal; none at the end. Counts the records that it reads.
     fn next_group(&mut self, records: &mut u64) -> anyhow::Result<Option<Item>> {
         loop {
-            if let Some(group) = self.groups.next_whole(self.plan.is_consecutive()) {
-                return Ok(Some(item(group.line, group.values.map(|values| self.plan.build(values)))));
+            if let Some(Group { line, content }) = self.groups.next_whole(self.plan.is_consecutive()) {
+                return Ok(Some(match content {
+                    Content::Row(values) => item(line, Ok(self.plan.build(values)), Loss::Row),
+                    Content::Refused(refusal) => Item::Refused(line, refusal, Loss::RowOfRecords),
+                    Content::Nothing => {
+                        let refusal = Refusal::new(self.plan.group_path(), "has no record that was not refused", "");
+                        Item::Refused(line, refusal, Loss::RowOfRecords)
+                    }
+                }));
             }
             if self.groups.are_done() {
                 return Ok(None);
@@ -165,16 +213,32 @@ impl Mapped {
             match values {
                 Ok(values) => self.groups.add(&self.plan, line, values)?,
                 Err(refusal) => {
-                    // A row that lacks a part is worse than none.
-                    if self.plan.needs_every_record()
-                        && let Some((path, key)) = self.plan.group_of(&self.record.cells)
-                    {
-                        self.groups.refuse(line, path, &key)?;
-                    }
-                    return Ok(Some(Item::Refused(line, refusal)));
+                    self.lose(line)?;
+                    return Ok(Some(Item::Refused(line, refusal, Loss::Record)));
                 }
             }
         }
+    }
+
+    /// Has the groups do without the present record, which was refused.
+    fn lose(&mut self, line: u64) -> anyhow::Result<()> {
+        match self.plan.group_of(&self.record.cells, &self.record.unreadable) {
+            Some(key) => self.groups.refuse(&self.plan, line, &key)?,
+            None if self.plan.needs_every_record() => {
+                if self.groups.refuse_all(&self.plan, line) {
+                    let (singular, plural) = (self.singular, self.plural);
+                    let text = format!(
+                        "a record was refused without saying which {singular} it is of. The records of one may stand \
+                         anywhere in the file, so that any {singular} may lack it: none is written. Correct the \
+                         record or take it out, or, if the records of each {singular} stand together, say \
+                         `consecutive = true` in [group]: then only the {plural} next to it are rejected"
+                    );
+                    self.warnings.push_back(Warning { line, text: text.into(), value: String::new(), now: true });
+                }
+            }
+            None => {}
+        }
+        Ok(())
     }
 }
 
@@ -188,7 +252,8 @@ fn plain_row(resource: &Resource, message: &MessageDescriptor, json: &Json) -> R
     }
 }
 
-fn item(line: u64, row: Result<Vec<u8>, Refusal>) -> Item {
+/// What becomes of a row; `loss` is what is lost if it was refused or is too large.
+fn item(line: u64, row: Result<Vec<u8>, Refusal>, loss: Loss) -> Item {
     let row = row.and_then(|bytes| {
         if bytes.len() > ROW_LIMIT {
             let problem = format!("the row has more than {} MiB", ROW_LIMIT / 1024 / 1024);
@@ -198,21 +263,22 @@ fn item(line: u64, row: Result<Vec<u8>, Refusal>) -> Item {
     });
     match row {
         Ok(row) => Item::Row(row),
-        Err(refusal) => Item::Refused(line, refusal),
+        Err(refusal) => Item::Refused(line, refusal, loss),
     }
 }
 
-/// What separates the fields of a CSV file.
-fn delimiter(mapping: &Mapping, path: &Path) -> anyhow::Result<u8> {
-    match mapping.source.delimiter {
-        None if extension(path).as_deref() == Some("tsv") => Ok(b'\t'),
-        None => Ok(b','),
-        Some(delimiter) if delimiter.is_ascii() && !matches!(delimiter, '"' | '\r' | '\n') => Ok(delimiter as u8),
-        Some(delimiter) => {
-            anyhow::bail!(
+/// How a CSV file is written.
+fn dialect(mapping: &Mapping, path: &Path) -> anyhow::Result<Dialect> {
+    let delimiter = match mapping.source.delimiter {
+        None if extension(path).as_deref() == Some("tsv") => b'\t',
+        None => b',',
+        Some(delimiter) => match u8::try_from(delimiter) {
+            Ok(byte) if separates(byte) => byte,
+            _ => anyhow::bail!(
                 "{}: source.delimiter: {delimiter:?} cannot separate fields; one ASCII character can",
                 mapping.file.display()
-            )
-        }
-    }
+            ),
+        },
+    };
+    Ok(Dialect { delimiter, quoting: mapping.source.quoting != Some(Quoting::None) })
 }

@@ -12,10 +12,14 @@ pub(crate) struct Summary {
     pub(crate) resource: Resource,
     /// Records read from the file.
     pub(crate) records: u64,
+    /// Of those, how many were refused.
+    pub(crate) refused_records: u64,
     /// Rows that they made.
     pub(crate) rows: u64,
-    /// Records that made none.
-    pub(crate) refused: u64,
+    /// Rows that they would have made, had not records been refused.
+    pub(crate) rows_of_refused_records: u64,
+    /// Rows that they made and that were too large to be sent.
+    pub(crate) refused_rows: u64,
     pub(crate) tally: Tally,
     pub(crate) elapsed: Duration,
     /// Whether nothing was kept.
@@ -23,9 +27,14 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Records and rows that did not go in.
-    pub(crate) fn rejected(&self) -> u64 {
-        self.refused + self.tally.rejected as u64
+    /// Rows that did not go in, each once.
+    fn rejected(&self) -> u64 {
+        self.rows_of_refused_records + self.refused_rows + self.tally.rejected as u64
+    }
+
+    /// Whether everything in the file was taken.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.refused_records == 0 && self.rejected() == 0
     }
 }
 
@@ -42,11 +51,17 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// So many of something: `1 order`, `3,561 orders`.
+pub(crate) fn many(number: u64, singular: &str, plural: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { singular } else { plural })
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tally { created, updated, unchanged, superseded, resumed, unspecified, .. } = self.tally;
-        let plural = self.resource.plural;
-        let read = format!("records read, {} {plural} in them", grouped(self.rows));
+        let Resource { singular, plural, .. } = self.resource;
+        let rows = self.rows + self.rows_of_refused_records + self.refused_rows;
+        let read = format!("records read, {} in them", many(rows, singular, plural));
         let mut lines = vec![
             (self.records, read.as_str()),
             (created as u64, "created"),
@@ -64,6 +79,11 @@ impl fmt::Display for Summary {
         let width = lines.iter().map(|(count, _)| grouped(*count).len()).max().unwrap_or(0);
         for (count, what) in lines {
             writeln!(formatter, "{:>width$} {what}", grouped(count))?;
+        }
+        if self.refused_records > 0 {
+            let refused = many(self.refused_records, "record", "records");
+            let lost = many(self.rows_of_refused_records, singular, plural);
+            writeln!(formatter, "{refused} refused, {lost} rejected because of them")?;
         }
         let seconds = self.elapsed.as_secs_f64();
         let rate = ((self.tally.committed - resumed) as f64 / seconds.max(0.001)) as u64;

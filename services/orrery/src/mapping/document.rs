@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use encoding_rs::Encoding;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::transform::Transform;
 
@@ -58,6 +59,30 @@ pub(crate) enum Format {
 pub(crate) struct Source {
     pub(crate) format: Option<Format>,
     pub(crate) delimiter: Option<char>,
+    pub(crate) quoting: Option<Quoting>,
+    #[serde(default, deserialize_with = "encoding")]
+    pub(crate) encoding: Option<&'static Encoding>,
+}
+
+/// Whether the cells of a CSV file may be quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Quoting {
+    /// In double quotes, which within them are doubled.
+    Double,
+    /// They are not: a quote is a character as any other.
+    None,
+}
+
+/// An encoding by any of its labels in the WHATWG standard, whatever their case.
+fn encoding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'static Encoding>, D::Error> {
+    let label = String::deserialize(deserializer)?;
+    Encoding::for_label_no_replacement(label.as_bytes()).map(Some).ok_or_else(|| {
+        serde::de::Error::custom(format_args!(
+            "unknown encoding `{label}`, expected a label of the WHATWG standard, as `utf-8`, `windows-1252`, `utf-16` \
+             or `shift_jis`"
+        ))
+    })
 }
 
 /// `[group]`.

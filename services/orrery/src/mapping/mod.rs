@@ -2,9 +2,11 @@
 //! paths that it may name are read off the contract.
 //!
 //! ```toml
-//! [source]                      # Optional, as is each setting in it.
-//! format = "csv"                # "csv" or "jsonl". Default: by the file's name. Gzip is noticed by itself.
-//! delimiter = ";"               # CSV only. Default ",", and a tab for a file named .tsv.
+//! [source]                      # Optional, as is each setting in it. format = "csv"                # "csv" or
+//! "jsonl". Default: by the file's name. Gzip is noticed by itself. delimiter = ";"               # CSV only. Default
+//! ",", and a tab for a file named .tsv. A first line `sep=;` counts more. quoting = "none"              # CSV only.
+//! "double" (the default): a cell may stand in quotes. "none": a quote is a character. encoding = "windows-1252"     #
+//! A label of the WHATWG standard. Default "utf-8". A byte order mark counts more.
 //!
 //! [group]                       # Optional. Without it each record is one row.
 //! by = "uid"                    # All records in which this field comes out the same are one row, wherever they stand.
@@ -75,11 +77,21 @@
 //! `{ trim-characters = "-" }`, `{ truncate = 63 }` (characters), `{ map = { "C*" = "returned", "*" = "fulfilled" } }`
 //! (exact text first, then the longest pattern; "" is nothing), `{ default = "draft" }` (where there is no text).
 //!
-//! # Records that cannot be mapped
+//! # Records that cannot be read
 //!
-//! A record whose key is empty, or of which a text cannot become what its rule says, is refused as a whole: nothing of it goes into
-//! a group. Where each record makes an element its group is refused too, since a row that lacks a part is a wrong one; a record that
-//! does not say which group it is of is refused alone.
+//! A record is refused as a whole, and nothing of it goes into a group, if its key is empty or a text of it cannot
+//! become what its rule says; if a cell that is read is not text in the file's encoding, or goes on behind its closing
+//! quote; if a CSV record has more cells than the header and those have content; if a line of JSONL is no JSON object.
+//! A CSV record that has fewer cells than the header has empty ones at its end, and one of which all cells are empty is
+//! passed over.
+//!
+//! Where each record makes an element, a row that lacks a record is a wrong one, so that the group of a refused record
+//! is refused too. If it cannot be told which group that is, because the key is empty or cannot be read or nothing of
+//! the record can, every group is refused that the record may be of: all groups of the file; with `consecutive` the one
+//! before it and the one after it, or if that is one and the same, that one. Where no record makes an element, the
+//! other records of the group still make its row.
+//!
+//! # Memory
 //!
 //! Memory holds one record, or with `[group]` what all groups will be: their mapped values, and the encoded elements of their records,
 //! which together are about as large as the columns that are read. With `consecutive` it holds one group and the keys of those
@@ -95,8 +107,8 @@ mod target;
 mod timestamp;
 mod transform;
 
-pub(crate) use document::{Format, Mapping};
-pub(crate) use group::Groups;
+pub(crate) use document::{Format, Mapping, Quoting};
+pub(crate) use group::{Content, Group, Groups};
 pub(crate) use plan::{Plan, Values};
 pub(crate) use rule::Column;
 pub(crate) use target::{read_scalar, value_of};

@@ -134,16 +134,32 @@ impl Plan {
         self.group.as_ref().and_then(|group| text_of(&values.assigned[group.by.clone()])).unwrap_or_default()
     }
 
-    /// The path that groups are made by, and what tells the group of a record that was refused from the others; none if that cannot be
-    /// read either.
-    pub(crate) fn group_of(&self, cells: &[Cell]) -> Option<(&str, String)> {
+    /// The path that groups are made by.
+    pub(crate) fn group_path(&self) -> &str {
+        let by = self.group.as_ref().and_then(|group| self.row.rules.get(group.by.start));
+        by.map_or("", |rule| &rule.path)
+    }
+
+    /// What tells the group of a record that was refused from the others; none if that cannot be told. The cells of the
+    /// columns `unreadable` are not what the file has.
+    pub(crate) fn group_of(&self, cells: &[Cell], unreadable: &[usize]) -> Option<String> {
         let rules = &self.row.rules[self.group.as_ref()?.by.clone()];
         // Of a record that could not be read at all there are no cells.
-        let values: Vec<Assigned> = match cells {
-            [] => return None,
-            cells => rules.iter().map(|rule| rule.evaluate(cells)).collect::<Result<_, _>>().ok()?,
-        };
-        Some((&rules.first()?.path, text_of(&values)?))
+        if cells.is_empty() {
+            return None;
+        }
+        // The first rule that gives something counts: where one cannot be asked, the next one's answer may be another
+        // group's.
+        for rule in rules {
+            if rule.reads(unreadable) {
+                return None;
+            }
+            match rule.evaluate(cells).ok()? {
+                Assigned::Nothing => {}
+                value => return text_of(&[value]),
+            }
+        }
+        None
     }
 
     /// Takes a later record's values into those of its group.

@@ -87,6 +87,11 @@ impl PlannedRule {
         self.column.is_none()
     }
 
+    /// Whether it reads one of these columns.
+    pub(crate) fn reads(&self, columns: &[usize]) -> bool {
+        self.column.is_some_and(|column| columns.contains(&column))
+    }
+
     /// What a record gives.
     pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Assigned, Refusal> {
         let Some(column) = self.column else {

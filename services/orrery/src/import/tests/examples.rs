@@ -59,6 +59,8 @@ fn a_shopify_export_gives_its_products() {
         [
             (12, "annotations.source/price: is no decimal such as 12.50: \"twenty\"".to_owned()),
             (13, "status.phase: is none of `active`, `archived`, `draft`: \"unlisted\"".to_owned()),
+            (12, "uid: has no record that was not refused".to_owned()),
+            (13, "uid: has no record that was not refused".to_owned()),
         ]
     );
 
@@ -197,7 +199,7 @@ fn a_shopify_export_gives_its_orders() {
         outcome.refused,
         [
             (11, "line_items.quantity: is no whole number of 32 bits: \"one\"".to_owned()),
-            (10, "uid: has a record that was rejected: \"ord_1005\"".to_owned()),
+            (10, "uid: has a record that was refused: \"ord_1005\"".to_owned()),
         ]
     );
 

@@ -81,7 +81,8 @@ fn a_group_takes_from_its_records_what_each_rule_picks() {
     let product = outcome.product("prd_1");
     assert_eq!(sorted(&product.annotations), [("first-non-empty", "b"), ("last-non-empty", "c")].into());
     assert_eq!(product.create_ts.unwrap().seconds, 1_262_304_000);
-    assert_eq!(outcome.refused.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [7, 8]);
+    assert_eq!(outcome.refused.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [7, 8, 7]);
+    assert_eq!(outcome.losses, [Loss::Record, Loss::Record, Loss::RowOfRecords], "one product had no other record");
     let latest = read("x.csv", text, &mapping.replace("earliest", "latest"));
     assert_eq!(latest.product("prd_1").create_ts.unwrap().seconds, 1_325_376_000);
 }
@@ -98,7 +99,15 @@ fn a_wrong_mapping_is_told_its_file_the_setting_and_what_is_allowed() {
         (String::from("[group]\nby = \"uid\""), "mapping.toml: the section [fields] is missing"),
         (
             format!("[source]\nformt = \"csv\"\n{PLAIN}"),
-            "mapping.toml: source: unknown setting `formt`, expected `format` or `delimiter`",
+            "mapping.toml: source: unknown setting `formt`, expected one of `format`, `delimiter`, `quoting`, ",
+        ),
+        (
+            format!("[source]\nquoting = \"single\"\n{PLAIN}"),
+            "mapping.toml: source: unknown name `single`, expected `double` or `none`",
+        ),
+        (
+            format!("[source]\nencoding = \"klingon\"\n{PLAIN}"),
+            "mapping.toml: source: unknown encoding `klingon`, expected a label of the WHATWG standard, as `utf-8`",
         ),
         (
             format!("[source]\nformat = \"xml\"\n{PLAIN}"),

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod cells;
+mod encodings;
 mod examples;
 mod files;
+mod groups;
 mod mappings;
 mod orders;
 
@@ -16,7 +19,7 @@ use orrery_proto::orders::v1::Order;
 use prost::Message;
 
 use super::input::Input;
-use super::rows::{Item, Rows};
+use super::rows::{Item, Loss, Rows};
 use crate::mapping::Mapping;
 use crate::resource::{PRODUCTS, Resource};
 
@@ -25,12 +28,14 @@ use crate::resource::{PRODUCTS, Resource};
 struct Outcome<M> {
     rows: Vec<(u64, M)>,
     refused: Vec<(u64, String)>,
+    losses: Vec<Loss>,
+    warnings: Vec<(u64, String, String)>,
     records: u64,
 }
 
 impl<M> Default for Outcome<M> {
     fn default() -> Self {
-        Self { rows: Vec::new(), refused: Vec::new(), records: 0 }
+        Self { rows: Vec::new(), refused: Vec::new(), losses: Vec::new(), warnings: Vec::new(), records: 0 }
     }
 }
 
@@ -60,6 +65,13 @@ impl Outcome<Order> {
 }
 
 const PLAIN: &str = "[fields]\nuid = { column = \"id\", prefix = \"prd_\" }\nname = { column = \"name\" }";
+
+impl<M> Outcome<M> {
+    /// The lines of what was refused, each with what was lost.
+    fn refused_on(&self) -> Vec<(u64, Loss)> {
+        self.refused.iter().zip(&self.losses).map(|((line, _), loss)| (*line, *loss)).collect()
+    }
+}
 
 /// Reads `bytes` as a file of this name by a mapping; without one if it is empty.
 fn read_as<M: Message + Default>(
@@ -91,7 +103,11 @@ fn drain<M: Message + Default>(mut rows: Rows) -> anyhow::Result<Outcome<M>> {
     while let Some(item) = rows.next()? {
         match item {
             Item::Row(row) => outcome.rows.push((row.line, M::decode(row.bytes).unwrap())),
-            Item::Refused(line, refusal) => outcome.refused.push((line, refusal.to_string())),
+            Item::Refused(line, refusal, loss) => {
+                outcome.refused.push((line, refusal.to_string()));
+                outcome.losses.push(loss);
+            }
+            Item::Warning(warning) => outcome.warnings.push((warning.line, warning.text.into_owned(), warning.value)),
         }
     }
     outcome.records = rows.records;

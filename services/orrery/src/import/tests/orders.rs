@@ -6,7 +6,7 @@ use super::super::rows::Row;
 use super::*;
 use crate::resource::ORDERS;
 
-const MAPPING: &str = r#"
+pub(super) const MAPPING: &str = r#"
 [group]
 by = "uid"
 
@@ -31,7 +31,7 @@ fn read(text: &str, mapping: &str) -> Outcome<Order> {
     read_as(&ORDERS, "x.csv", text.as_bytes().to_vec(), mapping).unwrap()
 }
 
-fn skus(order: &Order) -> Vec<(&str, i32)> {
+pub(super) fn skus(order: &Order) -> Vec<(&str, i32)> {
     order.line_items.iter().map(|line| (line.sku.as_str(), line.quantity)).collect()
 }
 
@@ -44,7 +44,7 @@ fn address(kind: &str, city: &str, lines: &[&str]) -> Address {
     }
 }
 
-const HEADER: &str = "order,who,sku,count,city,street\n";
+pub(super) const HEADER: &str = "order,who,sku,count,city,street\n";
 
 #[test]
 fn each_record_makes_a_line_and_all_of_them_an_address() {
@@ -68,31 +68,7 @@ fn without_groups_a_record_is_an_order_of_one_line() {
     assert_eq!(orders, [(vec![("a", 1)], 1), (vec![("b", 2)], 0)]);
 }
 
-#[test]
-fn an_order_of_which_a_record_is_refused_is_refused() {
-    let mut bytes =
-        format!("{HEADER}1,ann,a,1,,\n2,,b,2,,\n1,bob,c,three,,\n1,,d,4,,\n3,,e,x,,\n3,,f,5,,\n4,").into_bytes();
-    // Which order these are of is known, and is not.
-    bytes.extend(b"\xff,g,6,,\n\xff,,h,7,,\n5,,i,8,,\n5,,j\n");
-    let outcome: Outcome<Order> = read_as(&ORDERS, "x.csv", bytes, MAPPING).unwrap();
-    assert_eq!(outcome.uids(), [(3, "ord_2"), (10, "ord_5")]);
-    assert_eq!(
-        outcome.refused,
-        [
-            (4, "line_items.quantity: is no whole number of 32 bits: \"three\"".to_owned()),
-            (6, "line_items.quantity: is no whole number of 32 bits: \"x\"".to_owned()),
-            (8, "who: is not UTF-8: \"\u{fffd}\"".to_owned()),
-            (9, "order: is not UTF-8: \"\u{fffd}\"".to_owned()),
-            (11, "has another number of fields than the header, which has 6: \"3\"".to_owned()),
-            (2, "uid: has a record that was rejected: \"ord_1\"".to_owned()),
-            (6, "uid: has a record that was rejected: \"ord_3\"".to_owned()),
-            (8, "uid: has a record that was rejected: \"ord_4\"".to_owned()),
-        ]
-    );
-    assert_eq!(outcome.records, 10);
-}
-
-fn consecutive() -> String {
+pub(super) fn consecutive() -> String {
     MAPPING.replace("[group]", "[group]\nconsecutive = true")
 }
 
@@ -102,7 +78,7 @@ fn consecutive_records_make_the_same_orders_while_they_are_read() {
     let outcome = read(&text, &consecutive());
     assert_eq!(outcome.rows, read(&text, MAPPING).rows);
     assert_eq!(outcome.uids(), [(2, "ord_1"), (4, "ord_2"), (7, "ord_4")]);
-    assert_eq!(outcome.refused.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [5, 5]);
+    assert_eq!(outcome.refused_on(), [(5, Loss::Record), (5, Loss::RowOfRecords)]);
 
     let mapping = Mapping::parse(Path::new("mapping.toml"), &consecutive()).unwrap();
     let input = Input::new("x.csv".into(), Box::new(Cursor::new(text)), None).unwrap();
