@@ -94,6 +94,9 @@ async fn a_bad_row_costs_its_row_and_is_told_by_line() {
         rejected.iter().map(|row| (row["line"].as_u64().unwrap(), row["field"].as_str().unwrap())).collect();
     told.sort_unstable();
     assert_eq!(told, [(4, "name"), (6, "uid")]);
+    assert!(rejected.iter().all(|row| row["kind"] == "product"), "{rejected:?}");
+    assert!(skipped.stdout.contains("5 records read, 5 products in them"), "{skipped:?}");
+    assert!(skipped.stdout.contains("\n1 record refused, 1 product rejected because of them\n"), "{skipped:?}");
     assert!(skipped.stderr.contains("name: is not UTF-8: line 4"), "{skipped:?}");
     assert!(skipped.stderr.contains("uid: FIELD_INVALID: line 6"), "{skipped:?}");
 
@@ -216,6 +219,111 @@ async fn an_import_that_was_killed_goes_on_under_its_write_id() {
     let other = run(&arguments).await;
     assert_eq!(other.code, Some(1), "{other:?}");
     assert!(other.stderr.contains("is not the file of that import"), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_id_goes_on_with_its_own_file_only() {
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let pool = database.pool(Role::Catalog).await;
+    let address = format!("--catalog={}", catalog.address());
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let mapping = "[fields]\nuid = { column = \"id\", prefix = \"prd_\" }\nname = { column = \"name\" }\n";
+    let same = format!("--mapping={}", file("x.toml", mapping.to_owned()));
+    let other =
+        format!("--mapping={}", file("y.toml", mapping.replace("\"name\" }", "\"name\", transforms = [\"upper\"] }")));
+    let rows: Vec<String> = (0..5_000).map(|row| format!("{row:04},name {row}")).collect();
+    let csv = |name: &str, rows: &[String]| file(name, format!("id,name\n{}\n", rows.join("\n")));
+    let import =
+        async |file: &str, mapping: &str| run(&["import", "products", file, mapping, "--write-id=n", &address]).await;
+
+    let first = import(&csv("x.csv", &rows), &same).await;
+    assert_eq!((first.code, first.counts()), (Some(0), [5_000, 0, 0, 0]), "{first:?}");
+    let stored = contents(&pool).await;
+
+    let mut changed = rows.clone();
+    changed[4_321] = "4321,another name".to_owned();
+    let mut swapped = rows.clone();
+    swapped.swap(10, 11);
+    let mut less = rows.clone();
+    less.remove(3_000);
+    let beyond = [changed.clone(), vec!["new,new".to_owned(); 3_000]].concat();
+    for (rows, mapping, offset) in [
+        (&changed, &same, 4_321),
+        (&swapped, &same, 10),
+        (&less, &same, 3_000),
+        (&beyond, &same, 4_321),
+        (&rows, &other, 0),
+        (&rows[..700].to_vec(), &other, 0),
+    ] {
+        let ended = import(&csv("y.csv", rows), mapping).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let expected =
+            format!("the product at offset {offset}, which begins on line {}, is not the one that", offset + 2);
+        assert!(ended.stderr.contains(&expected), "{expected}: {ended:?}");
+    }
+    let shorter = import(&csv("y.csv", &rows[..4_999]), &same).await;
+    assert_eq!(shorter.code, Some(1), "{shorter:?}");
+    let expected = "5,000 products were committed under the write id n before, but the file has 4,999";
+    assert!(shorter.stderr.contains(expected), "{shorter:?}");
+    assert_eq!(contents(&pool).await, stored, "nothing was written");
+
+    let longer = [rows, vec!["new,new".to_owned()]].concat();
+    let ended = import(&csv("y.csv", &longer), &same).await;
+    assert_eq!((ended.code, ended.counts()), (Some(0), [1, 0, 0, 0]), "{ended:?}");
+    assert_eq!(ended.count("committed before under this write id"), 5_000, "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_write_id_is_checked_by_the_rule_of_the_service_before_anything_is_read() {
+    let long = "x".repeat(129);
+    for (id, said) in [
+        ("nightly run", "must be at most 128 printable ASCII characters without spaces"),
+        ("n\u{e4}chtlich", "must be at most 128 printable ASCII characters without spaces"),
+        (&long, "must be at most 128 printable ASCII characters without spaces"),
+        ("", "leave --write-id out"),
+    ] {
+        let ended = run(&["import", "products", "/nowhere/x.csv", &format!("--write-id={id}")]).await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(said), "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_does_not_quote_in_another_encoding_goes_in_whole() {
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let pool = database.pool(Role::Catalog).await;
+    let address = format!("--catalog={}", catalog.address());
+    let folder = tempfile::tempdir().unwrap();
+    let (file, mapping) = (folder.path().join("x.tsv"), folder.path().join("x.toml"));
+    let rules = "[fields]\nuid = { column = \"id\", prefix = \"prd_\" }\nname = { column = \"name\" }\n";
+    let source = "[source]\nquoting = \"none\"\nencoding = \"windows-1252\"\n";
+    std::fs::write(&file, b"id\tname\n1\t\"Br\xfbl\xe9e\" dish\n2\t\"Screen \x80\n3\tScreen 27\"\n").unwrap();
+    let arguments =
+        ["import", "products", file.to_str().unwrap(), &format!("--mapping={}", mapping.display()), &address];
+    std::fs::write(&mapping, format!("{source}{rules}")).unwrap();
+    let imported = run(&arguments).await;
+    assert_eq!((imported.code, imported.counts(), imported.stderr.lines().count()), (Some(0), [3, 0, 0, 0], 1));
+    let names: Vec<String> =
+        sqlx::query_scalar("select name from catalog.product order by uid").fetch_all(&pool).await.unwrap();
+    assert_eq!(names, ["\"Brûlée\" dish", "\"Screen €", "Screen 27\""]);
+
+    // Taken as one that quotes, a record swallows the next one: that is told.
+    std::fs::write(&mapping, format!("{}{rules}", source.replace("none", "double"))).unwrap();
+    let imported = run(&arguments).await;
+    assert_eq!((imported.code, imported.counts()), (Some(3), [0, 1, 0, 1]), "{imported:?}");
+    assert!(imported.stderr.contains("warning: line 3: a quoted cell has many lines, or lines that look like records"));
+    assert!(imported.stderr.contains("name: goes on behind its closing quote"), "{imported:?}");
+    std::fs::write(&file, b"id\tname\n1\t\"Dish\n2\tScreen\n").unwrap();
+    let imported = run(&arguments).await;
+    assert_eq!(imported.code, Some(1), "{imported:?}");
+    assert!(imported.stderr.contains("the quote that opens on line 2 is never closed"), "{imported:?}");
 }
 
 async fn fill(pool: &PgPool, rows: i32) {

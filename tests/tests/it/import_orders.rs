@@ -148,7 +148,8 @@ async fn a_shopify_export_goes_in_with_its_addresses_and_sums() {
         &address,
     ];
     let imported = run(&import).await;
-    assert_eq!((imported.code, imported.counts()), (Some(3), [6, 0, 0, 2]), "{imported:?}");
+    assert_eq!((imported.code, imported.counts()), (Some(3), [6, 0, 0, 1]), "{imported:?}");
+    assert!(imported.stdout.contains("1 record refused, 1 order rejected because of them"), "{imported:?}");
     assert!(imported.stderr.contains("line_items.quantity: is no whole number of 32 bits: line 11"), "{imported:?}");
 
     // 98.00 + 12.00 + 44.00, 9.80 off, and 4.95 for the shipment.
@@ -187,7 +188,7 @@ async fn a_shopify_export_goes_in_with_its_addresses_and_sums() {
     );
 
     let again = run(&import).await;
-    assert_eq!((again.code, again.counts()), (Some(3), [0, 0, 6, 2]), "{again:?}");
+    assert_eq!((again.code, again.counts()), (Some(3), [0, 0, 6, 1]), "{again:?}");
     let uids = async |filter: &[&str]| {
         let exported = run(&[&["export", "orders", "--read-mask=uid", &address], filter].concat()).await;
         assert_eq!(exported.code, Some(0), "{exported:?}");
@@ -265,4 +266,83 @@ async fn an_order_of_many_lines_goes_there_and_back() {
     assert_eq!(exported.code, Some(0), "{exported:?}");
     let back = run(&["import", "orders", export.to_str().unwrap(), &address]).await;
     assert_eq!((back.code, back.counts()), (Some(0), [0, 0, 31, 0]), "{back:?}");
+}
+
+const LINES: &str = r#"
+[group]
+by = "uid"
+[fields]
+uid = { column = "id", prefix = "ord_" }
+currency_code = { value = "GBP" }
+[[line_items]]
+[line_items.fields]
+name = { column = "item" }
+quantity = { column = "n" }
+unit_price = { column = "p" }
+tax = { column = "t" }
+"#;
+
+/// Every stored line: its order, name and quantity.
+async fn lines(pool: &PgPool) -> Vec<(String, String, i32)> {
+    let query = "select order_uid, name, quantity from orders.order_line_item order by order_uid, line_number";
+    sqlx::query_as(query).fetch_all(pool).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_may_lack_a_line_is_not_written() {
+    let database = TestDatabase::create().await;
+    let server = OrdersServer::start(&database).await;
+    let pool = database.pool(Role::Orders).await;
+    let address = format!("--orders={}", server.address());
+    let folder = tempfile::tempdir().unwrap();
+    let (mapping, rejects) = (folder.path().join("x.toml"), folder.path().join("rejects.jsonl"));
+    let import = async |text: &[u8], rules: &str| {
+        let file = folder.path().join("x.csv");
+        std::fs::write(&file, [b"id,item,n,p,t\n", text].concat()).unwrap();
+        std::fs::write(&mapping, rules).unwrap();
+        let mapping = format!("--mapping={}", mapping.display());
+        let rejects = format!("--rejects={}", rejects.display());
+        run(&["import", "orders", file.to_str().unwrap(), &mapping, &rejects, &address]).await
+    };
+
+    // Spreadsheets drop empty cells at the end.
+    let whole = b"1,Pot,1,9.00,1.50\n1,Cup,2,3.00\n1,Lid,1,2.00,0.10\n2,Mat,4,5.00,1.00\n3,Jug,1,7.00,1.00\n";
+    let first = import(whole, LINES).await;
+    assert_eq!((first.code, first.counts()), (Some(0), [3, 0, 0, 0]), "{first:?}");
+    let stored = lines(&pool).await;
+    assert_eq!(stored.iter().filter(|(order, _, _)| order == "ord_1").count(), 3);
+
+    // Nobody knows whose line the third is, so that any order may lack it.
+    let stray =
+        b"1,Pot,1,9.00,1.50\n1,Lid,1,2.00,0.10\n1,Cup, blue,2,3.00,0.20\n2,Mat,5,5.00,1.00\n3,Jug,2,7.00,1.00\n";
+    let scattered = import(stray, LINES).await;
+    assert_eq!((scattered.code, scattered.counts()), (Some(3), [0, 0, 0, 3]), "{scattered:?}");
+    assert!(scattered.stdout.contains("5 records read, 3 orders in them"), "{scattered:?}");
+    assert!(scattered.stdout.contains("1 record refused, 3 orders rejected because of them"), "{scattered:?}");
+    let said = "warning: line 4: a record was refused without saying which order it is of";
+    assert!(scattered.stderr.contains(said) && scattered.stderr.contains("consecutive = true"), "{scattered:?}");
+    assert_eq!(lines(&pool).await, stored);
+
+    let consecutive = LINES.replace("[group]", "[group]\nconsecutive = true");
+    let beside = import(stray, &consecutive).await;
+    assert_eq!((beside.code, beside.counts()), (Some(3), [0, 1, 0, 2]), "{beside:?}");
+    assert!(beside.stdout.contains("1 record refused, 2 orders rejected because of them"), "{beside:?}");
+    let now = lines(&pool).await;
+    assert_eq!(now[..4], stored[..4], "the orders beside it are as they were");
+    assert_eq!(now[4], ("ord_3".to_owned(), "Jug".to_owned(), 2));
+
+    // Three records of one order are refused: one order is rejected.
+    let known = b"1,Pot,one,9.00,1.50\n1,\xff,2,3.00\n1,Lid,x,2.00,0.10\n2,Mat,6,5.00,1.00\n";
+    let known = import(known, LINES).await;
+    assert_eq!((known.code, known.counts()), (Some(3), [0, 1, 0, 1]), "{known:?}");
+    assert!(known.stdout.contains("4 records read, 2 orders in them"), "{known:?}");
+    assert!(known.stdout.contains("3 records refused, 1 order rejected because of them"), "{known:?}");
+    assert!(known.stderr.contains("1 order rejected: uid: has a record that was refused: line 2"), "{known:?}");
+    let kinds: Vec<String> = std::fs::read_to_string(&rejects)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["record", "record", "record", "order"]);
+    assert_eq!(lines(&pool).await[..3], stored[..3]);
 }
