@@ -222,21 +222,18 @@ impl Mapped {
 
     /// Has the groups do without the present record, which was refused.
     fn lose(&mut self, line: u64) -> anyhow::Result<()> {
-        match self.plan.group_of(&self.record.cells, &self.record.unreadable) {
-            Some(key) => self.groups.refuse(&self.plan, line, &key)?,
-            None if self.plan.needs_every_record() => {
-                if self.groups.refuse_all(&self.plan, line) {
-                    let (singular, plural) = (self.singular, self.plural);
-                    let text = format!(
-                        "a record was refused without saying which {singular} it is of. The records of one may stand \
-                         anywhere in the file, so that any {singular} may lack it: none is written. Correct the \
-                         record or take it out, or, if the records of each {singular} stand together, say \
-                         `consecutive = true` in [group]: then only the {plural} next to it are rejected"
-                    );
-                    self.warnings.push_back(Warning { line, text: text.into(), value: String::new(), now: true });
-                }
-            }
-            None => {}
+        if let Some(key) = self.plan.group_of(&self.record.cells, &self.record.unreadable) {
+            return self.groups.refuse(&self.plan, line, &key);
+        }
+        if self.plan.needs_every_record() && self.groups.refuse_all(&self.plan, line) {
+            let (singular, plural) = (self.singular, self.plural);
+            let text = format!(
+                "a record was refused without saying which {singular} it is of. The records of one may stand anywhere in \
+                 the file, so that any {singular} may lack it: none is written. Correct the record or take it out, or, if \
+                 the records of each {singular} stand together, say `consecutive = true` in [group]: then only the \
+                 {plural} next to it are rejected"
+            );
+            self.warnings.push_back(Warning { line, text: text.into(), value: String::new(), now: true });
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What a refused record means for rows that are made of several: an order is whole or it is not written.
 
+use super::Loss::{Record, RowOfRecords};
 use super::orders::{HEADER, MAPPING, consecutive, skus};
 use super::*;
 use crate::resource::ORDERS;
@@ -31,7 +32,6 @@ fn an_order_of_which_a_record_is_refused_is_refused() {
             (8, "uid: has a record that was refused: \"ord_4\"".to_owned()),
         ]
     );
-    use Loss::{Record, RowOfRecords};
     assert_eq!(outcome.losses, [Record, Record, Record, RowOfRecords, RowOfRecords, RowOfRecords]);
     assert_eq!((outcome.records, outcome.warnings), (8, vec![]));
 }
@@ -117,8 +117,7 @@ fn a_record_that_may_be_of_any_order_costs_every_order() {
         let context = String::from_utf8_lossy(&stray);
         assert_eq!(uids(&outcome), [""; 0], "{context}");
         assert!(outcome.refused[0].1.starts_with(problem), "{context}: {:?}", outcome.refused);
-        let (records, rows) =
-            outcome.refused_on().into_iter().partition::<Vec<_>, _>(|(_, loss)| *loss == Loss::Record);
+        let (records, rows) = outcome.refused_on().into_iter().partition::<Vec<_>, _>(|(_, loss)| *loss == Record);
         assert_eq!((records.len(), rows.len()), (2, 3), "{context}: {:?}", outcome.refused);
         let first = records[0].0;
         let text = format!(
@@ -148,7 +147,7 @@ fn where_records_stand_together_it_costs_the_orders_beside_it() {
         ] {
             let outcome = orders(name, file(name, records, &stray), &consecutive());
             assert_eq!(uids(&outcome), expected, "{context} in {records:?}");
-            let rows = outcome.losses.iter().filter(|loss| **loss == Loss::RowOfRecords).count();
+            let rows = outcome.losses.iter().filter(|loss| **loss == RowOfRecords).count();
             assert_eq!(rows, lost, "{context} in {records:?}: {:?}", outcome.refused);
             assert!(!outcome.warnings.iter().any(|(_, text, _)| text.contains("any order")), "{context}");
         }
@@ -172,7 +171,7 @@ fn a_record_whose_order_is_known_costs_that_order_alone() {
         for mapping in [MAPPING.to_owned(), consecutive()] {
             let outcome = orders(name, bytes.clone(), &mapping);
             assert_eq!(uids(&outcome), ["ord_1", "ord_3"], "{context}");
-            assert_eq!(outcome.losses, [Loss::Record, Loss::RowOfRecords], "{context}");
+            assert_eq!(outcome.losses, [Record, RowOfRecords], "{context}");
         }
     }
 }
@@ -204,7 +203,6 @@ fn where_no_record_makes_a_part_a_refused_record_costs_itself() {
     let bytes = b"id,name\n1,\n2,\xff\n,x\n1,one\n2,two\n3,\xff\n4,a,b\n".to_vec();
     let outcome = read_bytes("x.csv", bytes, &mapping).unwrap();
     assert_eq!(outcome.lines(), [(2, "one"), (3, "two")]);
-    use Loss::{Record, RowOfRecords};
     assert_eq!(outcome.refused_on(), [(3, Record), (4, Record), (7, Record), (8, Record), (7, RowOfRecords)]);
     assert_eq!(outcome.refused[4].1, "uid: has no record that was not refused");
 }
