@@ -318,7 +318,11 @@ async fn a_report_that_does_not_quote_in_another_encoding_goes_in_whole() {
     std::fs::write(&mapping, format!("{}{rules}", source.replace("none", "double"))).unwrap();
     let imported = run(&arguments).await;
     assert_eq!((imported.code, imported.counts()), (Some(3), [0, 1, 0, 1]), "{imported:?}");
-    assert!(imported.stderr.contains("warning: line 3: a quoted cell has many lines, or lines that look like records"));
+    assert!(
+        imported
+            .stderr
+            .contains("warning: line 3 (to line 4): a quoted cell has many lines, or lines that look like records")
+    );
     assert!(imported.stderr.contains("name: goes on behind its closing quote"), "{imported:?}");
     std::fs::write(&file, b"id\tname\n1\t\"Dish\n2\tScreen\n").unwrap();
     let imported = run(&arguments).await;

@@ -7,6 +7,9 @@ use super::input::Input;
 use super::record::{Next, Record, Warning};
 use crate::mapping::{Cell, Column, Problem, Refusal};
 
+/// How many columns a file may have. Spreadsheets have at most 16,384.
+const MOST_COLUMNS: usize = 100_000;
+
 /// How a CSV file is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
@@ -33,6 +36,7 @@ impl CsvSource {
         let line = if separator.is_some() { 2 } else { 1 };
         let not_text = input.not_text();
         let mut cells = Cells::new(input, separator.unwrap_or(dialect.delimiter), dialect.quoting, line);
+        cells.set_width(MOST_COLUMNS);
         let shape = loop {
             match cells.next()? {
                 Some(_) if cells.is_blank() => {}
@@ -41,6 +45,7 @@ impl CsvSource {
         };
         let name = &cells.input.name;
         let Some(shape) = shape else { anyhow::bail!("{name} is empty: a CSV file begins with a header") };
+        anyhow::ensure!(shape.cells <= MOST_COLUMNS, "{name} has more than {MOST_COLUMNS} columns");
         if let Some(line) = shape.misquoted_line {
             anyhow::bail!("{name}: in the header on line {line} a cell goes on behind its closing quote; {NO_QUOTES}");
         }
@@ -74,11 +79,11 @@ impl CsvSource {
             }
         };
         record.begin(shape.line);
+        record.warning = self.warning(&shape);
         if let Some(refusal) = self.out_of_place(&shape) {
             record.cells.clear();
             return Ok(Next::Refused(refusal));
         }
-        record.warning = self.warning(&shape);
         record.cells.resize(self.places.len(), Cell::Text(String::new()));
         let mut refusal = None;
         for (column, place) in self.places.iter().enumerate() {

@@ -19,7 +19,7 @@ const VALUES_LIMIT: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct BadLine {
     pub(crate) refusal: Refusal,
-    /// The line with U+FFFD in place of what is not text, if it is JSON then.
+    /// The line with U+FFFD in place of what is not text, if it is JSON then and every key is text.
     pub(crate) legible: Option<Json>,
 }
 
@@ -70,7 +70,8 @@ impl JsonLines {
             let Ok(text) = std::str::from_utf8(&self.bytes) else {
                 let text = String::from_utf8_lossy(&self.bytes);
                 let refusal = Refusal::new("", self.input.not_text(), &text);
-                return Ok(Some((self.line, Err(BadLine { refusal, legible: serde_json::from_str(&text).ok() }))));
+                let legible = serde_json::from_str(&text).ok().filter(keys_are_legible);
+                return Ok(Some((self.line, Err(BadLine { refusal, legible }))));
             };
             let value = serde_json::from_str(text).map_err(|error| {
                 let said = error.to_string().replace(" at line 1 column ", ", column ");
@@ -108,13 +109,26 @@ impl JsonlSource {
         record.cells.extend(self.columns.iter().map(|column| cell(find(&json, column))));
         if refusal.is_some() {
             let unreadable = |cell: &Cell| match cell {
-                Cell::Text(text) => text.contains(char::REPLACEMENT_CHARACTER),
-                Cell::List(texts) => texts.iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER)),
+                Cell::Text(text) => !is_legible(text),
+                Cell::List(texts) => !texts.iter().all(|text| is_legible(text)),
             };
             let places = record.cells.iter().enumerate().filter(|(_, cell)| unreadable(cell));
             record.unreadable.extend(places.map(|(place, _)| place));
         }
         Ok(refusal.map_or(Next::Record, Next::Refused))
+    }
+}
+
+fn is_legible(text: &str) -> bool {
+    !text.contains(char::REPLACEMENT_CHARACTER)
+}
+
+/// Whether no key is spoilt: a value would be missed under its name.
+fn keys_are_legible(json: &Json) -> bool {
+    match json {
+        Json::Object(object) => object.iter().all(|(key, value)| is_legible(key) && keys_are_legible(value)),
+        Json::Array(values) => values.iter().all(keys_are_legible),
+        _ => true,
     }
 }
 

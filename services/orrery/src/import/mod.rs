@@ -241,7 +241,7 @@ async fn import_resource(
         Notice::Warning(warning) => {
             let first = rejects.lock().unwrap_or_else(PoisonError::into_inner).warn(&warning);
             if first && warning.now {
-                bar.suspend(|| eprintln!("warning: line {}: {}", warning.line, warning.text));
+                bar.suspend(|| eprintln!("warning: {warning}"));
             }
         }
     };

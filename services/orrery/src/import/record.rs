@@ -1,6 +1,7 @@
 //! One record of a file, and what reading the next one may come to.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::mapping::{Cell, Refusal};
 
@@ -38,6 +39,14 @@ pub(crate) struct Warning {
     pub(crate) value: String,
     /// Whether the first of its kind is told while the file is read, not only at the end.
     pub(crate) now: bool,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, text, value, .. } = self;
+        let more = if value.is_empty() { String::new() } else { format!(" ({value})") };
+        write!(formatter, "line {line}{more}: {text}")
+    }
 }
 
 /// What reading the next record came to.

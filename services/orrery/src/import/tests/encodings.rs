@@ -141,6 +141,18 @@ fn a_first_line_says_what_separates_the_cells() {
 }
 
 #[test]
+fn a_quoted_cell_that_took_records_in_is_told_of_a_refused_record_too() {
+    let outcome = read("x.csv", "id,name,x\n1,\"Lamp,2\n2,Screen 27\",3,4\n", PLAIN);
+    assert_eq!((outcome.refused.len(), outcome.warnings[0].0), (1, 2));
+}
+
+#[test]
+fn a_header_of_too_many_columns_is_refused() {
+    assert_eq!(fault("x.csv", &",".repeat(100_000), PLAIN), "x.csv is empty: a CSV file begins with a header");
+    assert_eq!(fault("x.csv", &"x,".repeat(100_000), PLAIN), "x.csv has more than 100000 columns");
+}
+
+#[test]
 fn a_line_of_too_many_values_is_refused() {
     let text =
         format!("{{\"id\":\"1\",\"name\":\"one\",\"x\":[{}]}}\n{{\"id\":\"2\"}}\n", vec!["0"; 4_200_000].join(","));

@@ -86,6 +86,7 @@ fn strays() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("x.jsonl", b"{\"order\":[\"1\"],\"sku\":\"a\"}\n".to_vec(), "uid: is a list"),
         ("x.jsonl", b"{\"order\":\"\xff\",\"sku\":\"a\"}\n".to_vec(), "is not UTF-8"),
         ("x.jsonl", b"{\"order\":\"1\xff".to_vec(), "is not UTF-8"),
+        ("x.jsonl", b"{\"or\xffder\":\"1\",\"order\":\"2\"}\n".to_vec(), "is not UTF-8"),
     ]
 }
 
