@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) forgotten: usize,
     /// How many rows came again and were what they were.
     pub(super) compared: usize,
+    /// How many rows of the next chunk another process writes under the same name, whereupon the stream breaks.
+    pub(super) elsewhere: Option<usize>,
     /// How many write streams began.
     pub(super) streams: usize,
     /// What a write stream says instead of taking a chunk.
@@ -135,6 +137,10 @@ fn commit(state: &mut State, chunk: &WriteChunk) -> Result<WriteResponse, Status
     }
     if begin < state.rows.len() {
         return compare(state, chunk);
+    }
+    if let Some(rows) = state.elsewhere.take() {
+        state.rows.extend(chunk.rows[..rows].iter().cloned());
+        return Err(Status::unavailable("the stream broke"));
     }
     state.rows.extend(chunk.rows.iter().cloned());
     Ok(count(chunk, state.rows.len() as i64))

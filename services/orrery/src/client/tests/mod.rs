@@ -148,6 +148,20 @@ async fn a_row_that_is_not_what_was_committed_ends_the_write() {
     assert_eq!((tally.committed, tally.created, tally.resumed), (60, 9, 50));
 }
 
+/// Another process with the same file cuts its chunks elsewhere: what is in flight is cut where the write goes on.
+#[tokio::test]
+async fn a_write_goes_on_within_a_chunk() {
+    let (double, port) = Double::serve(Vec::new()).await;
+    double.state.lock().unwrap().elsewhere = Some(2);
+    let rows = rows(50);
+    let (tally, result, lines) = written(&options(port), &rows).await;
+    result.unwrap();
+    let state = double.state.lock().unwrap();
+    assert_eq!((&state.rows, state.compared), (&rows, 2));
+    assert_eq!(tally, Tally { committed: 50, created: 43, rejected: 5, unspecified: 2, ..Tally::default() });
+    assert_eq!(lines, bad_lines(50));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_comparison_goes_on_wherever_its_connection_broke() {
     let runs = budgets().map(|budgets| async move {
