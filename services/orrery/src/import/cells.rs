@@ -1,5 +1,6 @@
 //! A CSV file taken apart: records and their cells, as bytes. Cells may be quoted as RFC 4180 has it: doubled quotes,
-//! delimiters and line breaks within quotes; a record ends with LF, CRLF or CR; empty lines are passed over.
+//! delimiters and line breaks within quotes; a record ends with LF or CRLF, or with CR in a file whose first line does;
+//! empty lines are passed over.
 //!
 //! Parsers at hand forgive what is quoted wrongly, and count lines otherwise than editors do. Here a quote that is not
 //! meant as one would take in records that follow, of which nobody would know, so that this one tells: where a quoted
@@ -112,6 +113,8 @@ enum State {
     Quote,
     /// Behind a closing quote and blanks.
     Closed,
+    /// Behind a CR that may end the record; true if the cell was quoted.
+    Return(bool),
 }
 
 /// The quoted cell that was begun last.
@@ -133,6 +136,9 @@ struct Parser {
     line: u64,
     /// Whether the last byte was a CR, with which an LF is one break.
     after_return: bool,
+    /// Whether a CR alone ends a line, as the first end of a line has it; not known before that. In other files it is a
+    /// character: it would make two records of one.
+    lone_returns: Option<bool>,
     state: State,
     quote: Quote,
     shape: Shape,
@@ -151,6 +157,7 @@ impl Parser {
             width: usize::MAX,
             line,
             after_return: false,
+            lone_returns: None,
             state: State::Between,
             quote: Quote::default(),
             shape: Shape::default(),
@@ -192,10 +199,15 @@ impl Parser {
                     self.keep(&rest[..run]);
                     self.state = State::Plain;
                     match rest.get(run) {
+                        Some(b'\r') => {
+                            self.state = State::Return(false);
+                            run + 1
+                        }
                         Some(&byte) => run + self.end_cell(byte),
                         None => run,
                     }
                 }
+                State::Return(quoted) => self.behind_return(quoted, byte),
                 State::Quoted => {
                     let delimiter = self.delimiter;
                     let run = run(rest, |byte| byte == b'"' || byte == delimiter || is_break(byte));
@@ -210,7 +222,11 @@ impl Parser {
                     self.state = State::Quoted;
                     1
                 }
-                State::Quote | State::Closed if byte == self.delimiter || is_break(byte) => {
+                State::Quote | State::Closed if byte == b'\r' => {
+                    self.state = State::Return(true);
+                    1
+                }
+                State::Quote | State::Closed if byte == self.delimiter || byte == b'\n' => {
                     self.close();
                     self.end_cell(byte)
                 }
@@ -240,8 +256,8 @@ impl Parser {
         match self.state {
             State::Between => return Ok(None),
             State::Quoted => return Err(self.quote.line),
-            State::Quote | State::Closed => self.close(),
-            State::Begin | State::Plain => {}
+            State::Quote | State::Closed | State::Return(true) => self.close(),
+            State::Begin | State::Plain | State::Return(false) => {}
         }
         self.count_cell();
         self.state = State::Between;
@@ -269,11 +285,37 @@ impl Parser {
         }
     }
 
-    /// Counts a line break: CR, LF or both.
+    /// Counts a line break: LF, alone or behind a CR, or a CR alone where that is one.
     fn count_break(&mut self, byte: u8) -> usize {
-        self.line += u64::from(byte == b'\r' || !self.after_return);
+        let counts = match (self.lone_returns, byte) {
+            (Some(false), byte) => byte == b'\n',
+            (_, b'\n') => !self.after_return,
+            _ => true,
+        };
+        self.line += u64::from(counts);
         self.after_return = byte == b'\r';
         1
+    }
+
+    /// The byte behind a CR that is not within quotes.
+    fn behind_return(&mut self, quoted: bool, byte: u8) -> usize {
+        let with_feed = byte == b'\n';
+        if !with_feed && !*self.lone_returns.get_or_insert(true) {
+            if quoted {
+                self.misquote();
+            }
+            self.keep(b"\r");
+            self.state = State::Plain;
+            return 0;
+        }
+        if quoted {
+            self.close();
+        }
+        if with_feed {
+            return self.end_cell(byte);
+        }
+        self.end_cell(b'\r');
+        0
     }
 
     fn count_cell(&mut self) {
@@ -293,6 +335,7 @@ impl Parser {
             return 1;
         }
         self.state = State::Between;
+        self.lone_returns.get_or_insert(byte == b'\r');
         self.count_break(byte)
     }
 
