@@ -103,7 +103,7 @@ impl Resource {
                     self.put_part(nth, &owner, slot, tuple, &mut violations);
                     Ok(())
                 }
-                (_, slot) => put_value(field, slot, part, update == Some(&UpdateMask::Populated), tuple),
+                (_, slot) => put_value(field, slot, part, update.is_some_and(UpdateMask::keeps_unset), tuple),
             };
             violations.extend(put.err());
             if violations.len() >= MAX_VIOLATIONS {
@@ -196,7 +196,7 @@ impl Resource {
 
     /// Which portion of a field is looked at.
     fn part<'a>(&self, at: usize, update: Option<&'a UpdateMask>) -> Portion<'a> {
-        let Some(UpdateMask::Paths(paths)) = update else { return Portion::All };
+        let Some(paths) = update.and_then(UpdateMask::paths) else { return Portion::All };
         let field = &self.fields[at];
         if field.key || self.description.newest_by == Some(field.name) {
             return Portion::All;

@@ -1,6 +1,7 @@
 //! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`: all that
 //! follows the first point is the key, which may hold points and slashes, or stands in backticks), or a part of a status (`status.phase`,
-//! `status.details`, `status.details.note`). A path that names nothing is refused, never ignored.
+//! `status.details`, `status.details.note`). In an update_mask `labels.tag/*` names every key of a map that begins with `tag/`. A path
+//! that names nothing is refused, never ignored.
 
 use prost_types::FieldMask;
 
@@ -17,12 +18,43 @@ pub enum Reach {
     Whole,
     /// These keys of a jsonb object, or columns of a part that is there once. Of a status, `phase` is one key and every detail is
     /// another.
-    Keys(Vec<String>),
+    Keys(Keys),
     /// Every key of a status but its phase, and the phase too if `phase` is set.
     Details {
         /// Whether the phase is reached as well.
         phase: bool,
     },
+}
+
+/// Keys of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// These.
+    pub names: Vec<String>,
+    /// And all that begin with one of these.
+    pub beginnings: Vec<String>,
+}
+
+impl Keys {
+    /// One.
+    pub fn one(name: impl Into<String>) -> Self {
+        Self { names: vec![name.into()], beginnings: Vec::new() }
+    }
+
+    /// Whether a key is one of them.
+    pub fn contain(&self, key: &str) -> bool {
+        self.names.iter().any(|name| name == key) || self.beginnings.iter().any(|beginning| key.starts_with(beginning))
+    }
+
+    fn join(&mut self, more: Self) {
+        for (own, more) in [(&mut self.names, more.names), (&mut self.beginnings, more.beginnings)] {
+            for key in more {
+                if !own.contains(&key) {
+                    own.push(key);
+                }
+            }
+        }
+    }
 }
 
 /// A field and the part of it that a mask reaches.
@@ -43,7 +75,7 @@ pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) 
     match mask {
         None => Ok(all()),
         Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(all()),
-        Some(mask) => reached(resource, &mask.paths, argument, |_| Ok(())),
+        Some(mask) => reached(resource, &mask.paths, argument, false, |_| Ok(())),
     }
 }
 
@@ -54,6 +86,33 @@ pub enum UpdateMask {
     Populated,
     /// These. What is unset in the row is cleared.
     Paths(Vec<Reached>),
+    /// Those of these that are set in the row. A key that is reached and unset in the row is cleared all the same: which keys an
+    /// object has is what it says.
+    Within(Vec<Reached>),
+}
+
+impl UpdateMask {
+    /// Whether a field that is unset in a row stays as it is stored.
+    pub fn keeps_unset(&self) -> bool {
+        !matches!(self, Self::Paths(_))
+    }
+
+    /// What it names; none if it is what is set.
+    pub fn paths(&self) -> Option<&[Reached]> {
+        match self {
+            Self::Populated => None,
+            Self::Paths(paths) | Self::Within(paths) => Some(paths),
+        }
+    }
+
+    /// The same mask, with what is unset left as it is.
+    #[must_use]
+    pub fn keeping_unset(self) -> Self {
+        match self {
+            Self::Paths(paths) => Self::Within(paths),
+            other => other,
+        }
+    }
 }
 
 /// Reads an update_mask. `None` and an empty mask mean what is set; `*` means everything.
@@ -68,7 +127,7 @@ pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str
             let mutable = (0..resource.fields.len()).filter(|&field| resource.fields[field].is_mutable());
             Ok(UpdateMask::Paths(mutable.map(|field| Reached { field, reach: Reach::Whole }).collect()))
         }
-        Some(mask) => reached(resource, &mask.paths, argument, |field| {
+        Some(mask) => reached(resource, &mask.paths, argument, true, |field| {
             if field.is_mutable() {
                 Ok(())
             } else if field.key {
@@ -85,6 +144,7 @@ fn reached(
     resource: &Resource,
     paths: &[String],
     argument: &str,
+    with_beginnings: bool,
     permitted: impl Fn(&Field) -> Result<(), &'static str>,
 ) -> Result<Vec<Reached>, Violation> {
     if paths.len() > MAX_PATHS {
@@ -101,11 +161,18 @@ fn reached(
         permitted(&resource.fields[field]).map_err(refuse)?;
         let reach = match (resource.fields[field].kind, inner) {
             (_, None) => Reach::Whole,
-            (Kind::Map(_), Some(key)) => Reach::Keys(vec![map_key(key).ok_or_else(|| refuse("names no key"))?]),
-            (Kind::Status { .. }, Some("phase")) => Reach::Keys(vec!["phase".to_owned()]),
+            (Kind::Map(_), Some(key)) if with_beginnings && key.ends_with('*') => {
+                let beginning = key.trim_end_matches('*');
+                if beginning.len() + 1 < key.len() || beginning.contains('\0') {
+                    return Err(refuse("names no key"));
+                }
+                Reach::Keys(Keys { names: Vec::new(), beginnings: vec![beginning.to_owned()] })
+            }
+            (Kind::Map(_), Some(key)) => Reach::Keys(Keys::one(map_key(key).ok_or_else(|| refuse("names no key"))?)),
+            (Kind::Status { .. }, Some("phase")) => Reach::Keys(Keys::one("phase")),
             (Kind::Status { .. }, Some("details")) => Reach::Details { phase: false },
             (Kind::Status { .. }, Some(inner)) => match inner.strip_prefix("details.").and_then(map_key) {
-                Some(key) if key != "phase" => Reach::Keys(vec![key]),
+                Some(key) if key != "phase" => Reach::Keys(Keys::one(key)),
                 _ => return Err(refuse("names no part of a status; there are phase, details and details.KEY")),
             },
             (Kind::Part(nth), Some(column)) if resource.parts[nth].single => {
@@ -115,7 +182,7 @@ fn reached(
                     return Err(refuse(&format!("names no field of {name}; there are {}", known.join(", "))));
                 };
                 permitted(field).map_err(refuse)?;
-                Reach::Keys(vec![field.name.to_owned()])
+                Reach::Keys(Keys::one(field.name))
             }
             (Kind::Part(_), Some(_)) => return Err(refuse(&format!("goes into {name}, which is reached as a whole"))),
             (_, Some(_)) => return Err(refuse("goes into a field that has no parts")),
@@ -139,15 +206,11 @@ fn map_key(text: &str) -> Option<String> {
 fn union(a: Reach, b: Reach) -> Reach {
     match (a, b) {
         (Reach::Keys(mut keys), Reach::Keys(more)) => {
-            for key in more {
-                if !keys.contains(&key) {
-                    keys.push(key);
-                }
-            }
+            keys.join(more);
             Reach::Keys(keys)
         }
         (Reach::Details { phase }, Reach::Keys(keys)) | (Reach::Keys(keys), Reach::Details { phase }) => {
-            Reach::Details { phase: phase || keys.iter().any(|key| key == "phase") }
+            Reach::Details { phase: phase || keys.contain("phase") }
         }
         (Reach::Details { phase: a }, Reach::Details { phase: b }) => Reach::Details { phase: a || b },
         (Reach::Whole, _) | (_, Reach::Whole) => Reach::Whole,

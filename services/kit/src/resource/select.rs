@@ -178,7 +178,7 @@ impl SelectedPart {
         let Kind::Part(nth) = owner.fields[reached.field].kind else { return None };
         let part = &owner.parts[nth];
         let wanted = |name: &str| match &reached.reach {
-            Reach::Keys(columns) => columns.iter().any(|column| column == name),
+            Reach::Keys(columns) => columns.contain(name),
             Reach::Whole | Reach::Details { .. } => true,
         };
         // The first field names the owner.
@@ -216,7 +216,7 @@ fn whole(name: &str, kind: Kind) -> String {
 fn part(name: &str, kind: Kind, reach: &Reach) -> Option<String> {
     match (kind, reach) {
         (Kind::Map(_) | Kind::Status { .. }, Reach::Keys(keys)) => {
-            let keys: Vec<String> = keys.iter().map(|key| literal(key)).collect();
+            let keys: Vec<String> = keys.names.iter().map(|key| literal(key)).collect();
             Some(format!(
                 "(select coalesce(jsonb_object_agg(e.key, e.value), '{{}}') from jsonb_each(case jsonb_typeof(t.{name}) \
                  when 'object' then t.{name} else '{{}}' end) as e where e.key in ({}))",

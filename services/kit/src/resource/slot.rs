@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::mask;
+
 /// Which portion of a field is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Portion<'a> {
     All,
     /// These keys of a jsonb object.
-    Keys(&'a [String]),
+    Keys(&'a mask::Keys),
     /// All of a status but its phase.
     Details,
     Nothing,
@@ -17,7 +19,7 @@ impl Portion<'_> {
     pub(super) fn reaches(self, key: &[u8]) -> bool {
         match self {
             Self::All => true,
-            Self::Keys(keys) => keys.iter().any(|reached| reached.as_bytes() == key),
+            Self::Keys(keys) => std::str::from_utf8(key).is_ok_and(|key| keys.contain(key)),
             Self::Details => key != b"phase",
             Self::Nothing => false,
         }

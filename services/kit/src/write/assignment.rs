@@ -4,7 +4,7 @@
 //! when that text comes back unchanged the stored value stays (`merged`), and a key that a mask does not reach is not touched.
 
 use crate::db::sql::{literal, literal_array};
-use crate::resource::mask::Reach;
+use crate::resource::mask::{Keys, Reach};
 use crate::resource::{Field, Kind, TextRule, TimestampRule};
 
 /// What an unset field is stored as; `None` for null.
@@ -31,9 +31,10 @@ pub(super) fn next_revision(field: &Field) -> String {
 }
 
 /// A field's value on an existing row, and the condition that it differs from the stored one. Without a reach the field is
-/// overwritten if it is set.
-pub(super) fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String) {
+/// overwritten if it is set, and so it is with one that is all of it if `keeps_unset`.
+pub(super) fn new_value(field: &Field, reach: Option<&Reach>, keeps_unset: bool) -> (String, String) {
     let name = field.name;
+    let reach = reach.filter(|reach| !keeps_unset || **reach != Reach::Whole);
     let differing = |value: &str| format!("{value} is distinct from t.{name}");
     match (field.kind, reach) {
         (Kind::Map(_), None) => {
@@ -51,7 +52,7 @@ pub(super) fn new_value(field: &Field, reach: Option<&Reach>) -> (String, String
             (value.clone(), differing(&value))
         }
         (Kind::Status { default_phase, .. }, reach) => {
-            let value = new_status(name, default_phase, reach);
+            let value = new_status(name, default_phase, reach, keeps_unset);
             (value.clone(), differing(&value))
         }
         // The digits count, not the number: 1.50 is not 1.5.
@@ -107,9 +108,27 @@ fn new_list(name: &str, reach: Option<&Reach>) -> String {
     format!("(case when {new} is null or {new} = {reads_as} then t.{name} else {new} end)")
 }
 
-fn new_status(name: &str, default_phase: &str, reach: Option<&Reach>) -> String {
-    let whole = format!("({} || coalesce(i.{name}, '{{}}'))", phase_object(default_phase));
+fn new_status(name: &str, default_phase: &str, reach: Option<&Reach>, keeps_unset: bool) -> String {
+    let stored_phase = || picked(&object(name), &Keys::one("phase"));
+    let unset_phase = if keeps_unset { stored_phase() } else { phase_object(default_phase) };
+    let whole = format!("({unset_phase} || coalesce(i.{name}, '{{}}'))");
     match reach {
+        Some(Reach::Details { phase }) if keeps_unset => {
+            let (without_details, with_details) = if *phase {
+                (format!("{} || i.{name}", object(name)), kept_if_equal(name, &whole, Exact::Numbers))
+            } else {
+                (format!("t.{name}"), new_status(name, default_phase, reach, false))
+            };
+            format!(
+                "case when i.{name} is null then t.{name} \
+                 when i.{name} - 'phase' = '{{}}' then {without_details} \
+                 else {with_details} end"
+            )
+        }
+        Some(Reach::Keys(keys)) if keeps_unset && *keys == Keys::one("phase") => {
+            let new = keys_replaced(name, keys, &whole, Exact::Numbers);
+            format!("case when i.{name} -> 'phase' is null then t.{name} else {new} end")
+        }
         None => format!(
             "case when i.{name} is null then t.{name} \
              when i.{name} - 'phase' = '{{}}' then {} || i.{name} \
@@ -117,7 +136,7 @@ fn new_status(name: &str, default_phase: &str, reach: Option<&Reach>) -> String 
             object(name),
             kept_if_equal(
                 name,
-                &format!("({} || i.{name})", picked(&object(name), &["phase".to_owned()])),
+                &format!("({} || i.{name})", stored_phase()),
                 Exact::Numbers
             )
         ),
@@ -125,7 +144,7 @@ fn new_status(name: &str, default_phase: &str, reach: Option<&Reach>) -> String 
         Some(Reach::Details { phase: false }) => format!(
             "({} || {})",
             merged(name, &format!("(coalesce(i.{name}, '{{}}') - 'phase')"), Exact::Numbers),
-            picked(&object(name), &["phase".to_owned()])
+            stored_phase()
         ),
         Some(Reach::Whole | Reach::Details { phase: true }) => kept_if_equal(name, &whole, Exact::Numbers),
     }
@@ -180,15 +199,31 @@ fn digits_as_numbers(document: &str) -> String {
 }
 
 /// The stored object with these keys taken from the new one, or away where the new one has none.
-fn keys_replaced(name: &str, keys: &[String], new: &str, exact: Exact) -> String {
-    let array = literal_array(keys);
-    format!("(({} - {array}) || {})", object(name), merged(name, &picked(new, keys), exact))
+fn keys_replaced(name: &str, keys: &Keys, new: &str, exact: Exact) -> String {
+    let rest = if keys.beginnings.is_empty() {
+        format!("({} - {})", object(name), literal_array(&keys.names))
+    } else {
+        filtered(&object(name), &format!("not ({})", are(keys)))
+    };
+    format!("({rest} || {})", merged(name, &picked(new, keys), exact))
 }
 
 /// The part of an object that has these keys.
-fn picked(object: &str, keys: &[String]) -> String {
-    let keys = keys.iter().map(|key| literal(key)).collect::<Vec<_>>().join(", ");
+fn picked(object: &str, keys: &Keys) -> String {
+    filtered(object, &are(keys))
+}
+
+/// The part of an object whose keys, `p.key`, meet a condition.
+fn filtered(object: &str, condition: &str) -> String {
     format!(
-        "(select coalesce(jsonb_object_agg(p.key, p.value), '{{}}') from jsonb_each({object}) as p where p.key in ({keys}))"
+        "(select coalesce(jsonb_object_agg(p.key, p.value), '{{}}') from jsonb_each({object}) as p where {condition})"
     )
+}
+
+/// The condition that `p.key` is one of these keys.
+fn are(keys: &Keys) -> String {
+    let names = keys.names.iter().map(|key| literal(key)).collect::<Vec<_>>().join(", ");
+    let names = (!names.is_empty()).then(|| format!("p.key in ({names})"));
+    let beginnings = keys.beginnings.iter().map(|beginning| format!("starts_with(p.key, {})", literal(beginning)));
+    names.into_iter().chain(beginnings).collect::<Vec<_>>().join(" or ")
 }

@@ -89,12 +89,13 @@ impl PartStatements {
     /// The statements for a part of a resource and a mask of the resource.
     pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
         let part = &owner.parts[nth];
-        let reaching = |nth: usize| match mask {
-            UpdateMask::Populated => Reaching::Said,
-            UpdateMask::Paths(paths) => {
-                let named = |path: &Reached| matches!(owner.fields[path.field].kind, Kind::Part(part) if part == nth);
-                if paths.iter().any(named) { Reaching::Named } else { Reaching::Nothing }
-            }
+        let reaches =
+            |path: &Reached, nth: usize| matches!(owner.fields[path.field].kind, Kind::Part(part) if part == nth);
+        let reaching = |nth: usize| match mask.paths() {
+            None => Reaching::Said,
+            Some(paths) if !paths.iter().any(|path| reaches(path, nth)) => Reaching::Nothing,
+            Some(_) if mask.keeps_unset() => Reaching::Said,
+            Some(_) => Reaching::Named,
         };
         let source = part.derivation.and_then(|derivation| {
             owner

@@ -217,14 +217,14 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
     let mut differences = Vec::new();
     let mut reach = |field: &Field, reach: Option<&Reach>| {
         if !matches!(field.kind, Kind::Part(_)) {
-            let (value, differs) = new_value(field, reach);
+            let (value, differs) = new_value(field, reach, mask.keeps_unset());
             assignments.push(format!("{} = {value}", field.name));
             differences.push(differs);
         }
     };
-    match mask {
-        UpdateMask::Populated => resource.mutable().for_each(|field| reach(field, None)),
-        UpdateMask::Paths(paths) => {
+    match mask.paths() {
+        None => resource.mutable().for_each(|field| reach(field, None)),
+        Some(paths) => {
             for path in paths {
                 reach(&resource.fields[path.field], Some(&path.reach));
             }

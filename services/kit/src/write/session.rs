@@ -151,7 +151,7 @@ impl Session {
 fn parameters(start: &WriteStart) -> serde_json::Value {
     let mut mask = start.update_mask.clone().unwrap_or_default().paths;
     mask.sort();
-    serde_json::json!({
+    let mut parameters = serde_json::json!({
         "mode": match start.mode() {
             WriteMode::Unspecified => WriteMode::Upsert,
             mode => mode,
@@ -165,7 +165,11 @@ fn parameters(start: &WriteStart) -> serde_json::Value {
             check => check,
         }.as_str_name(),
         "update_mask": mask,
-    })
+    });
+    if start.keep_unset {
+        parameters["keep_unset"] = true.into();
+    }
+    parameters
 }
 
 /// Clears a few writes away that nobody has touched for long.

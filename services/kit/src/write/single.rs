@@ -205,17 +205,15 @@ fn phase_asked_for(resource: &Resource, tuple: &[u8], mask: &UpdateMask) -> Opti
         .input_position(resource.fields[field].name)
         .and_then(|place| Columns::new(tuple).nth(place).flatten())
         .and_then(phase);
-    let cleared = match mask {
-        UpdateMask::Populated => false,
-        UpdateMask::Paths(paths) => {
-            let reach = paths.iter().find(|path| path.field == field).map(|path| &path.reach)?;
-            match reach {
-                Reach::Whole => true,
-                Reach::Details { phase } => *phase,
-                Reach::Keys(keys) => keys.iter().any(|key| key == "phase"),
-            }
-        }
+    let reached = match mask.paths() {
+        None => true,
+        Some(paths) => match paths.iter().find(|path| path.field == field).map(|path| &path.reach)? {
+            Reach::Whole => true,
+            Reach::Details { phase } => *phase,
+            Reach::Keys(keys) => keys.contain("phase"),
+        },
     };
+    let cleared = reached && !mask.keeps_unset();
     said.or_else(|| cleared.then(|| lifecycle.initial.to_owned()))
 }
 

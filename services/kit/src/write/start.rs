@@ -35,6 +35,7 @@ pub(super) fn writer(context: &Context, resource: &'static Resource, start: &Wri
         violations.push(Violation::new("start.write_id", why));
     }
     let mask = update_mask(resource, start.update_mask.as_ref(), "start.update_mask");
+    let mask = mask.map(|mask| if start.keep_unset { mask.keeping_unset() } else { mask });
     match mask {
         Ok(mask) if violations.is_empty() => {
             let mode = if mode == WriteMode::Unspecified { WriteMode::Upsert } else { mode };

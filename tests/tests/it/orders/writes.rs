@@ -49,6 +49,40 @@ async fn an_order_is_rows_of_four_tables() {
     assert_eq!(read.summary.unwrap().total, "0.4890");
 }
 
+/// A mask that keeps what is unset: lines, addresses and shipping are replaced by those that are there, and by nothing else.
+#[tokio::test]
+async fn a_mask_that_keeps_what_is_unset_leaves_lines_that_are_not_sent() {
+    let fixture = Fixture::new().await;
+    fixture.write(&[whole()]).await.expect_counts([1, 0, 0, 0, 0]);
+    let contents = async || {
+        let sums = "select concat_ws(' ', line_count, shipping, total) from orders.order_summary";
+        let addresses = "select coalesce(string_agg(kind, ' ' order by kind), '') from orders.order_address";
+        let header = "select customer_id || ' ' || (status ->> 'phase') from orders.order_header";
+        let lines = fixture.text(&format!("{LINES} 'ord_1'")).await;
+        [lines, fixture.text(sums).await, fixture.text(addresses).await, fixture.text(header).await]
+    };
+    let before = contents().await;
+    let start = WriteStart {
+        update_mask: Some(mask(&["customer_id", "line_items", "addresses", "summary.shipping"])),
+        keep_unset: true,
+        ..WriteStart::default()
+    };
+    let confirmed = || Some(Phase { phase: "confirmed".to_owned(), details: None });
+    let send = async |order: Order| {
+        let (totals, end) = write(fixture.server.channel(), ORDERS, start.clone(), &[order]).await;
+        end.unwrap();
+        totals.counts()
+    };
+    assert_eq!(send(Order { status: confirmed(), ..bare("1") }).await, [0, 0, 1, 0, 0]);
+    assert_eq!(contents().await, before);
+    let order = Order { status: confirmed(), line_items: vec![line("D", 1, "2.00")], ..bare("1") };
+    assert_eq!(send(order).await, [0, 1, 0, 0, 0]);
+    assert_eq!(contents().await, ["1 D 1 2.00", "1 4.99 6.99", "billing shipping", "c-1 draft"]);
+    let shipping = Some(Summary { shipping: "1.00".to_owned(), ..Summary::default() });
+    assert_eq!(send(Order { summary: shipping, ..bare("1") }).await, [0, 1, 0, 0, 0]);
+    assert_eq!(contents().await, ["1 D 1 2.00", "1 1.00 3.00", "billing shipping", "c-1 draft"]);
+}
+
 #[tokio::test]
 async fn an_order_that_equals_what_is_stored_is_unchanged() {
     let fixture = Fixture::new().await;

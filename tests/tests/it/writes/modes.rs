@@ -103,6 +103,147 @@ async fn a_mask_says_what_is_overwritten_and_a_new_row_takes_everything() {
     }
 }
 
+/// What others have set beside the rows of a write: what stays of it and what goes, with each kind of mask.
+#[tokio::test]
+async fn a_mask_of_keys_leaves_the_labels_of_others() {
+    let fixture = Fixture::new().await;
+    let channel = || fixture.server.channel();
+    let map = |entries: &[(&str, &str)]| {
+        entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let stored = |uid: &str| Product {
+        labels: map(&[("season", "winter"), ("tag/old", "1"), ("tag/kept", "1"), ("tags", "3")]),
+        annotations: map(&[("note", "by hand"), ("source/id", "7")]),
+        ..full(uid)
+    };
+    let jsonb = "jsonb_build_array(name, status ->> 'phase', labels, annotations)";
+    let without = |uid: &str| Product { labels: map(&[]), annotations: map(&[]), name: String::new(), ..product(uid, "") };
+    let with = |uid: &str| Product { labels: map(&[("tag/kept", "1"), ("tag/new", "1")]), ..product(uid, "New") };
+    let whole = r#"["Full", "retired", {"tags": "3", "season": "winter", "tag/old": "1", "tag/kept": "1"}, {"note": "by hand", "source/id": "7"}]"#;
+    let keys: &[&str] = &["name", "labels.tag/*", "annotations.source/id"];
+    let cases: &[(&str, Option<&[&str]>, bool, Product, &str)] = &[
+        ("none", None, false, without("none"), whole),
+        (
+            "set",
+            None,
+            false,
+            with("set"),
+            r#"["New", "retired", {"tag/new": "1", "tag/kept": "1"}, {"note": "by hand", "source/id": "7"}]"#,
+        ),
+        (
+            "whole",
+            Some(&["labels"]),
+            false,
+            without("whole"),
+            r#"["Full", "retired", {}, {"note": "by hand", "source/id": "7"}]"#,
+        ),
+        (
+            "keys",
+            Some(keys),
+            false,
+            without("keys"),
+            r#"[null, "retired", {"tags": "3", "season": "winter"}, {"note": "by hand"}]"#,
+        ),
+        (
+            "kept",
+            Some(keys),
+            true,
+            without("kept"),
+            r#"["Full", "retired", {"tags": "3", "season": "winter"}, {"note": "by hand"}]"#,
+        ),
+        (
+            "kept-new",
+            Some(keys),
+            true,
+            with("kept-new"),
+            r#"["New", "retired", {"tags": "3", "season": "winter", "tag/new": "1", "tag/kept": "1"}, {"note": "by hand"}]"#,
+        ),
+        ("kept-whole", Some(&["*"]), true, without("kept-whole"), whole),
+        ("kept-phase", Some(&["status.phase", "status.details.note", "labels"]), true, without("kept-phase"), whole),
+        ("kept-details", Some(&["status.phase", "status.details"]), true, without("kept-details"), whole),
+        (
+            "literal",
+            Some(&["labels.`tag/*`", "labels.tags"]),
+            false,
+            with("literal"),
+            r#"["Full", "retired", {"season": "winter", "tag/old": "1", "tag/kept": "1"}, {"note": "by hand", "source/id": "7"}]"#,
+        ),
+    ];
+    for (uid, paths, keep_unset, change, expected) in cases {
+        let start =
+            WriteStart { update_mask: paths.map(mask), keep_unset: *keep_unset, ..WriteStart::default() };
+        let (_, end) = write(channel(), PRODUCTS, start.clone(), &[stored(uid)]).await;
+        end.unwrap();
+        assert_eq!(fixture.product(uid, jsonb).await.unwrap(), whole, "{uid}: a new row takes everything");
+        for (round, changes) in [(1, i64::from(*expected != whole)), (2, 0)] {
+            let (totals, end) = write(channel(), PRODUCTS, start.clone(), std::slice::from_ref(change)).await;
+            end.unwrap();
+            assert_eq!(totals.counts(), [0, changes, 1 - changes, 0, 0], "{uid}, round {round}");
+            assert_eq!(&fixture.product(uid, jsonb).await.unwrap(), expected, "{uid}, round {round}");
+        }
+    }
+    for path in ["labels.a**", "name.*", "status.*"] {
+        let start = WriteStart { update_mask: Some(mask(&[path])), ..WriteStart::default() };
+        let (_, end) = write(channel(), PRODUCTS, start, &[product("x", "")]).await;
+        let status = end.unwrap_err();
+        assert_eq!((status.code(), path), (Code::InvalidArgument, path));
+        assert!(status.message().contains("update_mask"), "{status:?}");
+    }
+}
+
+/// Details of a status that a mask bounds: what is unset stays, a key that is named goes.
+#[tokio::test]
+async fn a_mask_that_keeps_what_is_unset_reaches_into_a_status() {
+    let fixture = Fixture::new().await;
+    let channel = || fixture.server.channel();
+    let details = |entries: &[(&str, &str)]| {
+        let value = |text: &str| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text.to_owned())) };
+        let fields = entries.iter().map(|(key, text)| ((*key).to_owned(), value(text))).collect();
+        prost_types::Struct { fields }
+    };
+    let row = |uid: &str, phase: &str, entries: &[(&str, &str)]| Product {
+        status: Some(Phase { phase: phase.to_owned(), details: (!entries.is_empty()).then(|| details(entries)) }),
+        ..product(uid, "")
+    };
+    let cases: &[(&str, &[&str], Product, &str)] = &[
+        ("p1", &["status.phase"], row("p1", "", &[("a", "2")]), r#"{"a": "1", "b": "1", "phase": "retired"}"#),
+        ("p2", &["status.phase"], row("p2", "sold", &[("a", "2")]), r#"{"a": "1", "b": "1", "phase": "sold"}"#),
+        ("d1", &["status.details"], row("d1", "sold", &[]), r#"{"a": "1", "b": "1", "phase": "retired"}"#),
+        ("d2", &["status.details"], row("d2", "sold", &[("a", "2")]), r#"{"a": "2", "phase": "retired"}"#),
+        ("k1", &["status.details.a"], row("k1", "sold", &[("b", "2")]), r#"{"b": "1", "phase": "retired"}"#),
+        ("w1", &["status"], row("w1", "sold", &[]), r#"{"a": "1", "b": "1", "phase": "sold"}"#),
+        (
+            "b1",
+            &["status.phase", "status.details"],
+            row("b1", "sold", &[]),
+            r#"{"a": "1", "b": "1", "phase": "sold"}"#,
+        ),
+        (
+            "b2",
+            &["status.phase", "status.details"],
+            row("b2", "", &[("c", "2")]),
+            r#"{"c": "2", "phase": "retired"}"#,
+        ),
+        (
+            "b3",
+            &["status.phase", "status.details.a"],
+            row("b3", "", &[("c", "2")]),
+            r#"{"b": "1", "phase": "retired"}"#,
+        ),
+    ];
+    for (uid, paths, change, expected) in cases {
+        let start = WriteStart { update_mask: Some(mask(paths)), keep_unset: true, ..WriteStart::default() };
+        let (_, end) = write(channel(), PRODUCTS, start.clone(), &[row(uid, "retired", &[("a", "1"), ("b", "1")])]).await;
+        end.unwrap();
+        for mode in [WriteMode::Upsert, WriteMode::Update] {
+            let start = WriteStart { mode: mode.into(), ..start.clone() };
+            let (_, end) = write(channel(), PRODUCTS, start, std::slice::from_ref(change)).await;
+            end.unwrap();
+            assert_eq!(&fixture.product(uid, "status").await.unwrap(), expected, "{uid}, {mode:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_dry_run_counts_as_if_and_keeps_nothing() {
     let fixture = Fixture::new().await;

@@ -88,6 +88,7 @@ async fn a_write_goes_on_with_the_parameters_that_it_was_begun_with() {
         WriteStart { reference_check: ReferenceCheck::Reject.into(), ..begun.clone() },
         WriteStart { update_mask: None, ..begun.clone() },
         WriteStart { update_mask: Some(mask(&["name"])), ..begun.clone() },
+        WriteStart { keep_unset: true, ..begun.clone() },
     ];
     // This stream holds the write; a refused start does not take it over.
     let (mut stream, _) = WriteStream::resume(channel(), PRODUCTS, begun.clone()).await.unwrap();
