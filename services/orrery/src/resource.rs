@@ -26,6 +26,8 @@ pub(crate) struct Resource {
     /// Paths of fields that a writer must not set: a mapping may not name them, and JSON that comes with them, as an
     /// export does, is taken without them. Preconditions are among them: an export of yesterday is none.
     pub(crate) output_only: &'static [&'static str],
+    /// Paths of fields that only a row that is created takes: no update_mask may name them.
+    pub(crate) fixed: &'static [&'static str],
 }
 
 /// `orrery.catalog.v1.Product`.
@@ -37,6 +39,7 @@ pub(crate) static PRODUCTS: Resource = Resource {
     stream_method: "/orrery.catalog.v1.CatalogService/StreamProducts",
     key: "uid",
     output_only: &["update_ts", "etag"],
+    fixed: &["create_ts"],
 };
 
 /// `orrery.orders.v1.Order`.
@@ -59,6 +62,7 @@ pub(crate) static ORDERS: Resource = Resource {
         "summary.tax",
         "summary.total",
     ],
+    fixed: &["create_ts"],
 };
 
 impl Resource {
@@ -86,6 +90,11 @@ impl Resource {
         self.output_only
             .iter()
             .any(|field| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    }
+
+    /// Whether a path names a field that only a row that is created takes.
+    pub(crate) fn is_fixed(&self, path: &str) -> bool {
+        self.fixed.contains(&path)
     }
 
     /// Takes the fields that a writer must not set out of a row.
@@ -175,7 +184,7 @@ mod tests {
             let row = stream.output().get_field(1).unwrap().kind().as_message().unwrap().clone();
             assert_eq!(row, resource.descriptor().unwrap());
             assert!(row.get_field_by_name(resource.key).is_some());
-            for path in resource.output_only {
+            for path in resource.output_only.iter().chain(resource.fixed) {
                 let (field, inner) = path.split_once('.').map_or((*path, None), |(field, inner)| (field, Some(inner)));
                 let field = row.get_field_by_name(field).unwrap_or_else(|| panic!("{path}"));
                 if let Some(inner) = inner {

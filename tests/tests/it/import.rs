@@ -118,7 +118,7 @@ async fn a_shopify_export_can_be_selected_by_its_tags() {
     let file = "tests/data/shopify-products-sample.csv";
     let imported =
         run(&["import", "products", file, "--mapping=deploy/examples/shopify-products.toml", &address]).await;
-    assert_eq!((imported.code, imported.counts()), (Some(3), [5, 0, 0, 2]), "{imported:?}");
+    assert_eq!((imported.code, imported.counts()), (Some(3), [6, 0, 0, 1]), "{imported:?}");
 
     let uids = async |filter: &[&str]| {
         let exported = run(&[&["export", "products", "--read-mask=uid", &address], filter].concat()).await;
@@ -136,6 +136,82 @@ async fn a_shopify_export_can_be_selected_by_its_tags() {
     let wrong = run(&["export", "products", "--filter-label-selector=a=(", &address]).await;
     assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(1), ""), "{wrong:?}");
     assert!(wrong.stderr.contains("label_selector"), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_runs_again_leaves_what_people_set() {
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let pool = database.pool(Role::Catalog).await;
+    let address = format!("--catalog={}", catalog.address());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.csv");
+    let write = |rows: &str| std::fs::write(&file, format!("URL handle,Title,Vendor,Tags,Status\n{rows}")).unwrap();
+    let import = async || {
+        let mapping = "--mapping=deploy/examples/shopify-products.toml";
+        let imported = run(&["import", "products", file.to_str().unwrap(), mapping, &address]).await;
+        assert_eq!(imported.code, Some(0), "{imported:?}");
+        imported.counts()
+    };
+    write("mug,Mug,North,\"a, b\",active\nlamp,Lamp,North,a,active\n");
+    assert_eq!(import().await, [2, 0, 0, 0]);
+    sqlx::query(
+        "update catalog.product set labels = labels || '{\"season\": \"winter\", \"tag\": \"x\"}',
+                annotations = annotations || '{\"note\": \"by hand\"}', status = status || '{\"checked\": \"yes\"}'
+          where uid = 'prd_mug'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let stored = contents(&pool).await;
+    assert_eq!(import().await, [0, 0, 2, 0]);
+    assert_eq!(contents(&pool).await, stored, "update_ts included");
+
+    // The file's own are taken away when they are gone from it; a name that it leaves empty stays.
+    write("mug,,,\"b, c\",archived\nlamp,Lamp,North,a,active\n");
+    assert_eq!(import().await, [0, 1, 1, 0]);
+    let mug: (String, String, String, String) = sqlx::query_as(
+        "select name, status::text, labels::text, annotations::text from catalog.product where uid = 'prd_mug'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(mug.0, "Mug");
+    assert_eq!(json(&mug.1), serde_json::json!({ "phase": "archived", "checked": "yes" }));
+    assert_eq!(
+        json(&mug.2),
+        serde_json::json!({ "season": "winter", "tag": "x", "source": "shopify", "tag/b": "true", "tag/c": "true" })
+    );
+    assert_eq!(json(&mug.3), serde_json::json!({ "note": "by hand", "source/handle": "mug", "source/tags": "b, c" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_any_script_are_rows_of_their_own_and_others_are_refused() {
+    let database = TestDatabase::create().await;
+    let catalog = CatalogServer::start(&database).await;
+    let pool = database.pool(Role::Catalog).await;
+    let address = format!("--catalog={}", catalog.address());
+    let file = "tests/data/shopify-products-url-handle-sample.csv";
+    let import = ["import", "products", file, "--mapping=deploy/examples/shopify-products.toml", &address];
+    let imported = run(&import).await;
+    assert_eq!((imported.code, imported.counts()), (Some(0), [6, 0, 0, 0]), "{imported:?}");
+    let omission = "200 left out of rows that went in: labels.tag/*: came after the first 50: line 9";
+    assert!(imported.stderr.contains(omission), "{imported:?}");
+    assert_eq!(count(&pool, "name in ('شاي أخضر', 'قهوة عربية', 'Café Noir', 'Caf Noir')").await, 4);
+    let again = run(&import).await;
+    assert_eq!((again.code, again.counts()), (Some(0), [0, 0, 6, 0]), "{again:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let mapping = folder.path().join("x.toml");
+    let slugs = "[fields]\nuid = { column = \"URL handle\", transforms = [\"slug\"], prefix = \"prd_s-\" }\n\
+                 name = { column = \"Title\" }\n[group]\nby = \"uid\"\n";
+    std::fs::write(&mapping, slugs).unwrap();
+    let refused = run(&["import", "products", file, &format!("--mapping={}", mapping.display()), &address]).await;
+    assert_eq!((refused.code, refused.counts()), (Some(3), [4, 0, 0, 2]), "{refused:?}");
+    for both in ["قهوة-7-1 and شاي-7-1 (line 5) would both be prd_s--7-1", "caf-noir and café-noir (line 7)"] {
+        assert!(refused.stderr.contains(both), "{refused:?}");
+    }
 }
 
 /// Rows for standard input, from `begin` to before `end`.

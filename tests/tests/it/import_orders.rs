@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::harness::operator::{retail_file, run, thousands};
+use crate::harness::operator::{repository, retail_file, run, thousands};
 use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase};
 
 const RETAIL: &str = "--mapping=deploy/examples/online-retail-orders.toml";
@@ -200,6 +200,54 @@ async fn a_shopify_export_goes_in_with_its_addresses_and_sums() {
         [r#"{"uid":"ord_1003-b"}"#, r#"{"uid":"ord_1004"}"#]
     );
     assert_eq!(uids(&["--filter-customer-id=grace@example.com", "--filter-currency-code=USD"]).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_runs_again_leaves_the_phase_of_an_order() {
+    let database = TestDatabase::create().await;
+    let server = OrdersServer::start(&database).await;
+    let pool = database.pool(Role::Orders).await;
+    let address = format!("--orders={}", server.address());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.csv");
+    let sample = std::fs::read_to_string(repository("tests/data/shopify-orders-sample.csv")).unwrap();
+    let mapping = "--mapping=deploy/examples/shopify-orders.toml";
+    let import = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let imported = run(&["import", "orders", file.to_str().unwrap(), mapping, &address]).await;
+        assert_eq!(imported.code, Some(3), "{imported:?}");
+        imported.counts()
+    };
+    let order = async || -> (String, i32, serde_json::Value) {
+        let select =
+            "select status ->> 'phase', revision, labels::text from orders.order_header where uid = 'ord_1002'";
+        let (phase, revision, labels): (String, i32, String) = sqlx::query_as(select).fetch_one(&pool).await.unwrap();
+        (phase, revision, serde_json::from_str(&labels).unwrap())
+    };
+    assert_eq!(import(&sample).await, [6, 0, 0, 2]);
+    let (phase, _, labels) = order().await;
+    assert_eq!((phase.as_str(), &labels["financial-status"]), ("draft", &serde_json::json!("pending")));
+    let change = "update orders.order_header set status = '{\"phase\": \"closed\", \"by\": \"ada\"}',
+                         labels = labels || '{\"season\": \"winter\"}' where uid = 'ord_1002'";
+    sqlx::query(change).execute(&pool).await.unwrap();
+    let stored = contents(&pool).await;
+    assert_eq!(import(&sample).await, [0, 0, 6, 2]);
+    assert_eq!(contents(&pool).await, stored, "update_ts included");
+
+    // What Shopify says of it follows in the labels; an order that is new has its phase.
+    let paid = sample.replace("pending", "paid").replace("#1006", "#1008");
+    assert_eq!(import(&paid).await, [1, 1, 4, 2]);
+    let (phase, revision, labels) = order().await;
+    assert_eq!((phase.as_str(), revision), ("closed", 2));
+    assert_eq!(
+        (&labels["season"], &labels["financial-status"]),
+        (&serde_json::json!("winter"), &serde_json::json!("paid"))
+    );
+    let new: String = sqlx::query_scalar("select status ->> 'phase' from orders.order_header where uid = 'ord_1008'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(new, "provisioning");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use orrery_proto::r#type::v1::{ReferenceCheck, RowError, RowErrorPolicy, WriteMode, WriteStart};
 use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest, WriteResponse};
+use prost_types::FieldMask;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
@@ -33,6 +34,8 @@ pub(crate) struct WriteOptions {
     pub(crate) on_row_error: RowErrorPolicy,
     /// Whether what a row points at must exist.
     pub(crate) reference_check: ReferenceCheck,
+    /// The most that is overwritten of a row that exists; what is unset in a row stays all the same. Empty: what is set in the row.
+    pub(crate) update_mask: Vec<String>,
     /// Whether everything is checked and nothing kept.
     pub(crate) validate_only: bool,
     /// How long to go on without progress.
@@ -176,13 +179,15 @@ impl Writer<'_> {
     }
 
     fn start(&self, validate_only: bool) -> WriteStart {
+        let mask = &self.options.update_mask;
         WriteStart {
             write_id: if validate_only { String::new() } else { self.options.write_id.clone() },
             mode: WriteMode::Upsert.into(),
             on_row_error: self.options.on_row_error.into(),
             reference_check: self.options.reference_check.into(),
             validate_only,
-            ..WriteStart::default()
+            update_mask: (!mask.is_empty()).then(|| FieldMask { paths: mask.clone() }),
+            keep_unset: !mask.is_empty(),
         }
     }
 

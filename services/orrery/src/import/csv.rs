@@ -55,13 +55,16 @@ impl CsvSource {
             .with_context(|| format!("the header of {name} {not_text}; [source] may say another encoding"))?;
         let mut places = Vec::new();
         for column in columns {
-            let mut found =
-                header.iter().enumerate().filter(|(_, title)| **title == column.name).map(|(place, _)| place);
+            let mut found = header
+                .iter()
+                .enumerate()
+                .filter(|(_, title)| column.names().any(|name| name == **title))
+                .map(|(place, _)| place);
             let place = found.next();
             if place.is_none() && !column.optional {
-                anyhow::bail!("{name} has no column `{}`; its header has {}", column.name, listed(&header));
+                anyhow::bail!("{name} has no column {}; its header has {}", column.shown(), listed(&header));
             }
-            anyhow::ensure!(found.next().is_none(), "{name} has the column `{}` twice", column.name);
+            anyhow::ensure!(found.next().is_none(), "{name} has the column {} twice", column.shown());
             places.push(place);
         }
         let names = columns.iter().map(|column| column.name.clone()).collect();

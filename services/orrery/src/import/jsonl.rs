@@ -85,12 +85,12 @@ impl JsonLines {
 /// Reads records by the keys that a mapping names.
 pub(crate) struct JsonlSource {
     lines: JsonLines,
-    columns: Vec<String>,
+    columns: Vec<Column>,
 }
 
 impl JsonlSource {
     pub(crate) fn new(input: Input, columns: &[Column]) -> Self {
-        Self { lines: JsonLines::new(input), columns: columns.iter().map(|column| column.name.clone()).collect() }
+        Self { lines: JsonLines::new(input), columns: columns.to_vec() }
     }
 
     /// Reads the next record.
@@ -106,7 +106,7 @@ impl JsonlSource {
         if !json.is_object() {
             return Ok(Next::Refused(refusal.unwrap_or_else(|| Refusal::new("", "is no JSON object", ""))));
         }
-        record.cells.extend(self.columns.iter().map(|column| cell(find(&json, column))));
+        record.cells.extend(self.columns.iter().map(|column| cell(column.names().find_map(|name| find(&json, name)))));
         if refusal.is_some() {
             let unreadable = |cell: &Cell| match cell {
                 Cell::Text(text) => !is_legible(text),

@@ -6,6 +6,7 @@ mod csv;
 mod decode;
 mod input;
 mod jsonl;
+mod omissions;
 mod record;
 mod rejects;
 mod rows;
@@ -199,6 +200,7 @@ async fn import_resource(
     let bar = progress_bar(input.size);
     let position = Arc::clone(&input.position);
     let rows = Rows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
+    let (update_mask, omissions) = (rows.update_mask(), rows.omissions());
     let rejects = Mutex::new(Rejects::to_file(resource, options.rejects.as_deref())?);
 
     let resumable = !options.validate_only;
@@ -216,6 +218,7 @@ async fn import_resource(
             OnRowError::Stop => RowErrorPolicy::Stop,
         },
         reference_check,
+        update_mask,
         validate_only: options.validate_only,
         patience: Duration::from_secs(options.patience),
     };
@@ -290,6 +293,9 @@ async fn import_resource(
     let mut rejects = rejects.into_inner().unwrap_or_else(PoisonError::into_inner);
     for line in rejects.lines() {
         eprintln!("{line}");
+    }
+    for omission in omissions.lines() {
+        eprintln!("{omission}");
     }
     println!("{summary}");
     rejects.finish()?;

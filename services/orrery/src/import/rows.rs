@@ -12,8 +12,9 @@ use serde_json::Value as Json;
 use super::csv::{CsvSource, Dialect, separates};
 use super::input::{Input, extension, format_of};
 use super::jsonl::{JsonLines, JsonlSource};
+use super::omissions::Omissions;
 use super::record::{Next, Record, Warning};
-use crate::mapping::{Content, Format, Group, Groups, Mapping, Plan, Quoting, Refusal, Values};
+use crate::mapping::{Content, Format, Group, Groups, Mapping, Plan, Quoting, Refusal, Sources, Values};
 use crate::message::from_json;
 use crate::resource::Resource;
 
@@ -60,6 +61,7 @@ pub(crate) struct Rows {
     message: MessageDescriptor,
     /// How many records were read.
     pub(crate) records: u64,
+    omissions: Omissions,
 }
 
 enum Reader {
@@ -79,6 +81,13 @@ struct Mapped {
     /// What a row is called, and what many are.
     singular: &'static str,
     plural: &'static str,
+    sources: Sources,
+}
+
+/// Why a record gave nothing, and whether it is no part of the row that its key names.
+struct Refused {
+    refusal: Refusal,
+    is_of_no_group: bool,
 }
 
 enum Source {
@@ -143,10 +152,25 @@ impl Rows {
                     warnings: VecDeque::new(),
                     singular: resource.singular,
                     plural: resource.plural,
+                    sources: Sources::default(),
                 }))
             }
         };
-        Ok(Self { reader, resource: *resource, message: resource.descriptor()?, records: 0 })
+        let omissions = Omissions::default();
+        Ok(Self { reader, resource: *resource, message: resource.descriptor()?, records: 0, omissions })
+    }
+
+    /// What of existing rows is overwritten: what the mapping names. Without a mapping everything that is set in a row.
+    pub(crate) fn update_mask(&self) -> Vec<String> {
+        match &self.reader {
+            Reader::Plain(_) => Vec::new(),
+            Reader::Mapped(mapped) => mapped.plan.update_mask().to_vec(),
+        }
+    }
+
+    /// What had to be left out of rows, as far as they were read.
+    pub(crate) fn omissions(&self) -> Omissions {
+        self.omissions.clone()
     }
 
     /// The next row, refusal or warning; none at the end. An error is a file that cannot be read on.
@@ -159,37 +183,45 @@ impl Rows {
                 let row = row.and_then(|json| plain_row(&self.resource, &self.message, &json));
                 Ok(Some(item(line, row, Loss::RecordAndRow)))
             }
-            Reader::Mapped(mapped) => mapped.next(&mut self.records),
+            Reader::Mapped(mapped) => mapped.next(&mut self.records, &self.omissions),
         }
     }
 }
 
 impl Mapped {
-    fn next(&mut self, records: &mut u64) -> anyhow::Result<Option<Item>> {
+    fn next(&mut self, records: &mut u64, omissions: &Omissions) -> anyhow::Result<Option<Item>> {
         if let Some(warning) = self.warnings.pop_front() {
             return Ok(Some(Item::Warning(warning)));
         }
         if self.plan.is_grouped() {
-            return self.next_group(records);
+            return self.next_group(records, omissions);
         }
-        let Some(values) = self.next_values()? else { return Ok(None) };
+        let Some(values) = self.next_values(omissions)? else { return Ok(None) };
         *records += 1;
+        let values = values.map_err(|refused| refused.refusal);
         Ok(Some(item(self.record.line, values.map(|values| self.plan.build(values)), Loss::RecordAndRow)))
     }
 
     /// What the next record gives; none at the end.
-    fn next_values(&mut self) -> anyhow::Result<Option<Result<Values, Refusal>>> {
+    fn next_values(&mut self, omissions: &Omissions) -> anyhow::Result<Option<Result<Values, Refused>>> {
+        let refused = |refusal| Refused { refusal, is_of_no_group: false };
         let next = self.source.next(&mut self.record)?;
         self.warnings.extend(self.record.warning.take());
         Ok(match next {
             Next::End => None,
-            Next::Record => Some(self.plan.evaluate(&self.record.cells)),
-            Next::Refused(refusal) => Some(Err(refusal)),
+            Next::Record => Some(self.plan.evaluate(&self.record.cells).map_err(refused).and_then(|mut values| {
+                let line = self.record.line;
+                let added = self.sources.add(line, &std::mem::take(&mut values.sources));
+                added.map_err(|(refusal, is_of_no_group)| Refused { refusal, is_of_no_group })?;
+                omissions.add(line, std::mem::take(&mut values.omissions));
+                Ok(values)
+            })),
+            Next::Refused(refusal) => Some(Err(refused(refusal))),
         })
     }
 
     /// The next row that a group makes, or the next refusal; none at the end. Counts the records that it reads.
-    fn next_group(&mut self, records: &mut u64) -> anyhow::Result<Option<Item>> {
+    fn next_group(&mut self, records: &mut u64, omissions: &Omissions) -> anyhow::Result<Option<Item>> {
         loop {
             if let Some(Group { line, content }) = self.groups.next_whole(self.plan.is_consecutive()) {
                 return Ok(Some(match content {
@@ -204,7 +236,7 @@ impl Mapped {
             if self.groups.are_done() {
                 return Ok(None);
             }
-            let Some(values) = self.next_values()? else {
+            let Some(values) = self.next_values(omissions)? else {
                 self.groups.end();
                 continue;
             };
@@ -212,8 +244,10 @@ impl Mapped {
             let line = self.record.line;
             match values {
                 Ok(values) => self.groups.add(&self.plan, line, values)?,
-                Err(refusal) => {
-                    self.lose(line)?;
+                Err(Refused { refusal, is_of_no_group }) => {
+                    if !is_of_no_group {
+                        self.lose(line)?;
+                    }
                     return Ok(Some(Item::Refused(line, refusal, Loss::Record)));
                 }
             }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use encoding_rs::Encoding;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
+use super::sources::Same;
 use super::transform::Transform;
 
 /// A mapping as it was written.
@@ -29,6 +30,7 @@ pub(crate) type Fields = BTreeMap<String, Vec<Rule>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Element {
     pub(crate) each: Each,
+    pub(crate) on: Option<On>,
     pub(crate) fields: Fields,
 }
 
@@ -98,7 +100,8 @@ pub(crate) struct Group {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
-    pub(crate) column: Option<String>,
+    #[serde(default)]
+    pub(crate) column: Option<Columns>,
     #[serde(default)]
     pub(crate) optional: bool,
     #[serde(default)]
@@ -108,6 +111,39 @@ pub(crate) struct Rule {
     pub(crate) pick: Option<Pick>,
     pub(crate) value: Option<String>,
     pub(crate) split: Option<String>,
+    pub(crate) most: Option<usize>,
+    pub(crate) same: Option<Same>,
+    pub(crate) on: Option<On>,
+}
+
+/// Names of a column: the one that the file has counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Columns(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for Columns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(name) => vec![name],
+            toml::Value::Array(names) if !names.is_empty() => names
+                .into_iter()
+                .map(|name| name.try_into::<String>())
+                .collect::<Result<_, _>>()
+                .map_err(|error| D::Error::custom(format!("column: {}", error.message())))?,
+            _ => return Err(D::Error::custom("column: is neither a name nor a list of names")),
+        };
+        if (1..names.len()).any(|place| names[..place].contains(&names[place])) {
+            return Err(D::Error::custom("column: has a name twice"));
+        }
+        Ok(Self(names))
+    }
+}
+
+/// Which rows take a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum On {
+    /// Rows that are created; one that exists keeps what it has.
+    Create,
 }
 
 /// Which record of a group gives the row its value.
@@ -163,13 +199,17 @@ impl Mapping {
             let name = format!("{list}.{}", place + 1);
             let mut element = element.as_table().cloned().unwrap_or_default();
             let each = section(file, &format!("{name}.each"), element.remove("each"))?.unwrap_or_default();
+            let on = section(file, &format!("{name}.on"), element.remove("on"))?;
             let fields = element.remove("fields");
             let fields = fields.with_context(|| format!("{}: {name}: [{list}.fields] is missing", file.display()))?;
             if let Some(unknown) = element.keys().next() {
-                anyhow::bail!("{}: {name}: unknown setting `{unknown}`, expected `each` or `fields`", file.display());
+                anyhow::bail!(
+                    "{}: {name}: unknown setting `{unknown}`, expected `each`, `on` or `fields`",
+                    file.display()
+                );
             }
             let fields = rules(file, &format!("{name}.fields"), fields)?;
-            read.push((name, Element { each, fields }));
+            read.push((name, Element { each, on, fields }));
         }
         Ok(read)
     }

@@ -7,7 +7,7 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 
 use super::document::Fields;
 use super::rule::{Assigned, Column, Place, PlannedRule};
-use super::{Cell, Refusal};
+use super::{Cell, Omission, Refusal};
 
 /// Rules made ready, those of one path beside each other.
 #[derive(Debug)]
@@ -42,9 +42,14 @@ impl PlannedFields {
     }
 
     /// Appends what a record gives, rule by rule.
-    pub(crate) fn evaluate(&self, cells: &[Cell], values: &mut Vec<Assigned>) -> Result<(), Refusal> {
+    pub(crate) fn evaluate(
+        &self,
+        cells: &[Cell],
+        values: &mut Vec<Assigned>,
+        omissions: &mut Vec<Omission>,
+    ) -> Result<(), Refusal> {
         for rule in &self.rules {
-            values.push(rule.evaluate(cells)?);
+            values.push(rule.evaluate(cells, omissions)?);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A mapping made ready for one resource: paths resolved, settings checked, columns numbered.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use prost::Message as _;
@@ -10,9 +11,10 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 use super::document::{Each, Mapping};
 use super::fields::PlannedFields;
 use super::rule::{Assigned, Column, Place, PlannedRule};
+use super::sources::{Same, Source};
 use super::target::Scalar;
 use super::transform::quoted;
-use super::{Cell, Refusal};
+use super::{Cell, Omission, Refusal, update};
 use crate::resource::Resource;
 
 /// A mapping made ready. Reads cells in the order of [`columns`](Self::columns).
@@ -24,6 +26,24 @@ pub(crate) struct Plan {
     /// The rules of the resource's key.
     key: Range<usize>,
     group: Option<PlannedGroup>,
+    /// Uids of the row that may be made of several texts.
+    checks: Vec<Check>,
+    /// Whether records of one group must have one key.
+    checks_keys_of_groups: bool,
+    /// The update_mask of a write; none if every field is set that a row that exists is to take.
+    update_mask: Vec<String>,
+}
+
+/// A uid that may be made of several texts, and so has to be looked at.
+#[derive(Debug)]
+struct Check {
+    path: Arc<str>,
+    /// Its rules.
+    rules: Range<usize>,
+    /// Whether it is what rows, or their groups, are told apart by.
+    is_own: bool,
+    /// Whether it is one within the row only.
+    is_within_row: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +59,7 @@ struct PlannedElement {
     list: FieldDescriptor,
     each: Each,
     fields: PlannedFields,
+    checks: Vec<Check>,
 }
 
 /// What a record gave, or all records of a group so far.
@@ -48,6 +69,10 @@ pub(crate) struct Values {
     assigned: Vec<Assigned>,
     /// The elements of the records, encoded as fields of the row: there may be as many as the file has records, and nothing is smaller.
     elements: Vec<u8>,
+    /// What uids were made of that may be made of several texts.
+    pub(crate) sources: Vec<Source>,
+    /// What had to be left out.
+    pub(crate) omissions: Vec<Omission>,
 }
 
 impl Plan {
@@ -57,11 +82,14 @@ impl Plan {
         let message = resource.descriptor()?;
         let mut columns: Vec<Column> = Vec::new();
         let no_pick = mapping.group.is_none().then_some("without [group]");
-        let place = Place { resource, message: &message, before: "", no_pick };
+        let place = Place { resource, message: &message, before: "", no_pick, no_on: None };
         let row = PlannedFields::new(&mapping.fields, &place, "fields", &mut columns).context(file.to_string())?;
         let Some(key) = row.find_single(resource.key) else {
             anyhow::bail!("{file}: fields.{} is missing: every {} needs one", resource.key, resource.singular);
         };
+        for rule in &row.rules[key.clone()] {
+            rule.check_key().map_err(|problem| anyhow::anyhow!("{file}: fields.{:?}: {problem}", resource.key))?;
+        }
         let group = match &mapping.group {
             None => None,
             Some(group) => match row.find_single(&group.by) {
@@ -77,14 +105,25 @@ impl Plan {
                     Each::Record => Some("for an element that one record makes"),
                     Each::Row => no_pick,
                 };
-                let place = Place { resource, message: &inner, before: &format!("{name}."), no_pick };
+                let no_on = Some("stands beside `each`: a list is written as a whole");
+                let place = Place { resource, message: &inner, before: &format!("{name}."), no_pick, no_on };
                 let section = format!("{section}.fields");
                 let fields =
                     PlannedFields::new(&element.fields, &place, &section, &mut columns).context(file.to_string())?;
-                elements.push(PlannedElement { list: list.clone(), each: element.each, fields });
+                let checks = checks(&fields.rules, |_| false);
+                elements.push(PlannedElement { list: list.clone(), each: element.each, fields, checks });
             }
         }
-        Ok(Self { row, elements, columns, key, group })
+        let by = group.as_ref().map_or(key.clone(), |group| group.by.clone());
+        let checks = checks(&row.rules, |rules| *rules == key || *rules == by);
+        let checks_keys_of_groups = by != key && !row.rules[key.clone()].iter().any(|rule| rule.picks);
+        let update_mask = update::mask(mapping, resource, &row.rules).context(file.to_string())?;
+        Ok(Self { row, elements, columns, key, group, checks, checks_keys_of_groups, update_mask })
+    }
+
+    /// The update_mask of a write of these rows.
+    pub(crate) fn update_mask(&self) -> &[String] {
+        &self.update_mask
     }
 
     /// The columns to read, each once.
@@ -110,23 +149,48 @@ impl Plan {
     /// What a record gives.
     pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Values, Refusal> {
         let mut values = Values::default();
-        self.row.evaluate(cells, &mut values.assigned)?;
+        self.row.evaluate(cells, &mut values.assigned, &mut values.omissions)?;
         for required in [Some(&self.key), self.group.as_ref().map(|group| &group.by)].into_iter().flatten() {
             if text_of(&values.assigned[required.clone()]).is_none() {
                 return Err(Refusal::new(self.row.rules[required.start].path.clone(), "is empty", ""));
             }
         }
-        let mut assigned = Vec::new();
+        self.take_sources(cells, &mut values);
+        let row = text_of(&values.assigned[self.key.clone()]).unwrap_or_default();
+        let Values { assigned, elements, sources, omissions } = &mut values;
+        let mut of_record = Vec::new();
         for element in &self.elements {
-            match element.each {
-                Each::Row => element.fields.evaluate(cells, &mut values.assigned)?,
-                Each::Record => {
-                    element.fields.evaluate(cells, &mut assigned)?;
-                    element.encode(&mut assigned, &mut values.elements);
-                }
+            let into = if element.each == Each::Row { &mut *assigned } else { &mut of_record };
+            let begin = into.len();
+            element.fields.evaluate(cells, into, omissions)?;
+            for check in &element.checks {
+                sources.extend(check.source(&element.fields.rules, &into[begin..], cells, &row));
+            }
+            if element.each == Each::Record {
+                element.encode(&mut of_record, elements);
             }
         }
         Ok(values)
+    }
+
+    /// Notes what the uids of a row were made of.
+    fn take_sources(&self, cells: &[Cell], values: &mut Values) {
+        for check in &self.checks {
+            let source = check.source(&self.row.rules, &values.assigned, cells, "");
+            values.sources.extend(source);
+        }
+        if self.checks_keys_of_groups
+            && let Some(key) = text_of(&values.assigned[self.key.clone()])
+        {
+            let rule = &self.row.rules[self.key.start];
+            values.sources.push(Source {
+                path: rule.path.as_str().into(),
+                scope: "group".to_owned(),
+                uid: self.group_key(values),
+                text: key,
+                is_own: false,
+            });
+        }
     }
 
     /// What tells a record's group from the others.
@@ -154,7 +218,7 @@ impl Plan {
             if rule.reads(unreadable) {
                 return None;
             }
-            match rule.evaluate(cells).ok()? {
+            match rule.evaluate(cells, &mut Vec::new()).ok()? {
                 Assigned::Nothing => {}
                 value => return text_of(&[value]),
             }
@@ -211,6 +275,43 @@ impl PlannedElement {
         }
         values.clear();
     }
+}
+
+impl Check {
+    /// What the uid was made of, if it was made.
+    fn source(&self, rules: &[PlannedRule], values: &[Assigned], cells: &[Cell], row: &str) -> Option<Source> {
+        let mut values = self.rules.clone().map(|place| (&rules[place], &values[place]));
+        let (rule, value) = values.find(|(_, value)| **value != Assigned::Nothing)?;
+        let (Assigned::One(Scalar::Text(uid)), Cell::Text(text)) = (value, &cells[rule.column()?]) else { return None };
+        if rule.same == Some(Same::All) {
+            return None;
+        }
+        Some(Source {
+            path: Arc::clone(&self.path),
+            scope: if self.is_within_row { row.to_owned() } else { String::new() },
+            uid: uid.clone(),
+            text: Same::identity(rule.same, text),
+            is_own: self.is_own,
+        })
+    }
+}
+
+/// The uids among rules that may be made of several texts, and what else tells rows apart.
+fn checks(rules: &[PlannedRule], is_own: impl Fn(&Range<usize>) -> bool) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut begin = 0;
+    for of_path in rules.chunk_by(|one, next| one.path == next.path) {
+        let range = begin..begin + of_path.len();
+        begin = range.end;
+        let is_own = is_own(&range);
+        let is_identity = is_own || of_path[0].target.is_identity();
+        if is_identity && of_path.iter().any(PlannedRule::may_merge) {
+            let path: Arc<str> = of_path[0].path.as_str().into();
+            let is_within_row = !is_own && path.ends_with(".uid");
+            checks.push(Check { path, rules: range, is_own, is_within_row });
+        }
+    }
+    checks
 }
 
 /// The first value of several rules for one path, as text.

@@ -1,21 +1,37 @@
 //! One rule of a mapping, made ready: how a record's cells become a value of one field.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use prost_reflect::MessageDescriptor;
 
-use super::document::{Pick, Rule};
+use super::document::{Columns, On, Pick, Rule};
+use super::sources::Same;
 use super::target::{Scalar, Target};
-use super::transform::Transform;
-use super::{Cell, Refusal};
+use super::transform::{Transform, quoted};
+use super::{Cell, Omission, Refusal};
 use crate::resource::Resource;
 
 /// A column that a mapping reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
+    /// What it may be called instead.
+    pub(crate) others: Vec<String>,
     /// Whether a CSV file may lack it.
     pub(crate) optional: bool,
+}
+
+impl Column {
+    /// All names that it may have.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name.as_str()).chain(self.others.iter().map(String::as_str))
+    }
+
+    /// The names, for messages.
+    pub(crate) fn shown(&self) -> String {
+        quoted(self.names()).replace("`, `", "` or `")
+    }
 }
 
 /// What one rule made of one record, or of all records of a group so far.
@@ -40,6 +56,14 @@ pub(crate) struct PlannedRule {
     pick: Pick,
     value: Option<String>,
     split: Option<String>,
+    /// The most keys that an open path makes of one record.
+    most: usize,
+    /// What does not tell keys apart.
+    pub(crate) same: Option<Same>,
+    /// Whether the mapping says which record of a group it takes the value of.
+    pub(crate) picks: bool,
+    /// Whether only a row that is created takes it.
+    pub(crate) on_create: bool,
 }
 
 /// Where a rule stands.
@@ -51,6 +75,8 @@ pub(crate) struct Place<'a> {
     pub(crate) before: &'a str,
     /// Why `pick` has no use there, if it has none.
     pub(crate) no_pick: Option<&'static str>,
+    /// Why `on` has no use there, if it has none.
+    pub(crate) no_on: Option<&'static str>,
 }
 
 impl PlannedRule {
@@ -62,13 +88,15 @@ impl PlannedRule {
             return Err("is output only: the service sets it".into());
         }
         check_settings(rule, &target, place)?;
-        let column = rule.column.as_ref().map(|name| {
-            if let Some(place) = columns.iter().position(|column| column.name == *name) {
+        let column = rule.column.as_ref().and_then(|Columns(names)| {
+            let (name, others) = names.split_first()?;
+            let same = |column: &Column| column.name == *name && column.others == others;
+            if let Some(place) = columns.iter().position(same) {
                 columns[place].optional &= rule.optional;
-                return place;
+                return Some(place);
             }
-            columns.push(Column { name: name.clone(), optional: rule.optional });
-            columns.len() - 1
+            columns.push(Column { name: name.clone(), others: others.to_vec(), optional: rule.optional });
+            Some(columns.len() - 1)
         });
         Ok(Self {
             path,
@@ -79,7 +107,37 @@ impl PlannedRule {
             pick: rule.pick.unwrap_or_default(),
             value: rule.value.clone(),
             split: rule.split.clone(),
+            most: rule.most.unwrap_or(usize::MAX),
+            same: rule.same,
+            picks: rule.pick.is_some(),
+            on_create: rule.on == Some(On::Create),
         })
+    }
+
+    /// What is wrong with it as a rule for what names a row.
+    pub(crate) fn check_key(&self) -> Result<(), String> {
+        if self.column.is_none() {
+            return Err("a constant would make one row of all records".into());
+        }
+        if self.transforms.iter().any(|transform| matches!(transform, Transform::Default(_))) {
+            return Err("`default` would make one row of all records without a key".into());
+        }
+        Ok(())
+    }
+
+    /// The column that it reads.
+    pub(crate) fn column(&self) -> Option<usize> {
+        self.column
+    }
+
+    /// Whether it may make one text of two that are not said to be the same.
+    pub(crate) fn may_merge(&self) -> bool {
+        let keeps_apart = |transform: &Transform| match transform {
+            Transform::Trim | Transform::Key => true,
+            Transform::Lower => self.same == Some(Same::LetterCase),
+            _ => false,
+        };
+        self.same != Some(Same::All) && !self.transforms.iter().all(keeps_apart)
     }
 
     /// Whether what it gives is the same whatever the record.
@@ -92,14 +150,14 @@ impl PlannedRule {
         self.column.is_some_and(|column| columns.contains(&column))
     }
 
-    /// What a record gives.
-    pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Assigned, Refusal> {
+    /// What a record gives. What of it had to be left out is added to `omissions`.
+    pub(crate) fn evaluate(&self, cells: &[Cell], omissions: &mut Vec<Omission>) -> Result<Assigned, Refusal> {
         let Some(column) = self.column else {
             return self.scalar(self.value.as_deref().unwrap_or_default(), "");
         };
         let cell = &cells[column];
         if self.target.is_open() {
-            return self.keys(cell);
+            return self.keys(cell, omissions);
         }
         let Cell::Text(text) = cell else {
             return Err(Refusal::new(self.path.clone(), "is a list, which only a path that ends in `*` takes", ""));
@@ -117,21 +175,38 @@ impl PlannedRule {
         }
     }
 
-    fn keys(&self, cell: &Cell) -> Result<Assigned, Refusal> {
+    fn keys(&self, cell: &Cell, omissions: &mut Vec<Omission>) -> Result<Assigned, Refusal> {
         let parts: Vec<&str> = match (cell, &self.split) {
             (Cell::List(parts), _) => parts.iter().map(String::as_str).collect(),
             (Cell::Text(text), Some(separator)) => text.split(separator.as_str()).collect(),
             (Cell::Text(text), None) => vec![text],
         };
-        let mut keys = Vec::new();
+        let mut keys: Vec<(String, Scalar)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let (mut same, mut beyond) = (0, 0);
         for part in parts {
             let key = self.transformed(part)?;
             if key.is_empty() {
                 continue;
             }
-            if let Assigned::One(scalar) = self.scalar(self.value.as_deref().unwrap_or(part.trim()), part)? {
-                keys.push((key.into_owned(), scalar));
+            let Assigned::One(scalar) = self.scalar(self.value.as_deref().unwrap_or(part.trim()), part)? else {
+                continue;
+            };
+            match places.get(key.as_ref()) {
+                Some(place) => same += usize::from(keys[*place].1 != scalar),
+                None if keys.len() == self.most => beyond += 1,
+                None => {
+                    places.insert(key.clone().into_owned(), keys.len());
+                    keys.push((key.into_owned(), scalar));
+                }
             }
+        }
+        let omission = |problem, count| Omission { path: self.path.clone(), problem, count };
+        if same > 0 {
+            omissions.push(omission("had the key of an earlier one".into(), same));
+        }
+        if beyond > 0 {
+            omissions.push(omission(format!("came after the first {}", self.most).into(), beyond));
         }
         Ok(if keys.is_empty() { Assigned::Nothing } else { Assigned::Keys(keys) })
     }
@@ -189,6 +264,17 @@ fn check_settings(rule: &Rule, target: &Target, place: &Place<'_>) -> Result<(),
     }
     if rule.split.as_deref() == Some("") {
         return Err("`split` is empty".into());
+    }
+    match rule.most {
+        Some(_) if !target.is_open() => return Err("`most` is for a path that ends in `*`".into()),
+        Some(0) => return Err("`most` is at least 1".into()),
+        _ => {}
+    }
+    if rule.same.is_some() && (constant_only || !target.is_identity()) {
+        return Err("`same` is for a uid that is made of a column".into());
+    }
+    if let (Some(_), Some(why)) = (rule.on, place.no_on) {
+        return Err(format!("`on` {why}"));
     }
     if let (Some(_), Some(why)) = (rule.pick, place.no_pick) {
         return Err(format!("`pick` has no use {why}"));

@@ -2,10 +2,11 @@
 
 use std::cmp::Ordering;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike as _, Utc};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 
 use super::Problem;
+use super::timestamp::LEAP_SECOND;
 use super::transform::quoted;
 
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
@@ -115,6 +116,36 @@ impl Target {
         !matches!(self.leaf, Leaf::Keys(..) | Leaf::Element(_))
     }
 
+    /// Whether what is there identifies something: the row, a part of it, or what it points at.
+    pub(crate) fn is_identity(&self) -> bool {
+        matches!(&self.leaf, Leaf::Field(field) if field.name() == "uid" || field.name().ends_with("_uid"))
+    }
+
+    /// The path as an update_mask has it, where `path` is the one that was resolved.
+    pub(crate) fn mask_path(&self, path: &str) -> String {
+        match &self.leaf {
+            // A key that stands in backticks itself.
+            Leaf::Key(_, key) | Leaf::StructKey(_, key) if key.starts_with('`') => {
+                format!("{}`{key}`", &path[..path.len() - key.len()])
+            }
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Whether this path and another one may name the same key of a map, neither of them as a whole path alone: one is open.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let same_map = |one: &FieldDescriptor, another: &FieldDescriptor| one == another && self.steps == other.steps;
+        match (&self.leaf, &other.leaf) {
+            (Leaf::Keys(map, beginning), Leaf::Key(of, key)) | (Leaf::Key(of, key), Leaf::Keys(map, beginning)) => {
+                same_map(map, of) && key.starts_with(beginning.as_str())
+            }
+            (Leaf::Keys(map, one), Leaf::Keys(of, another)) => {
+                same_map(map, of) && (one.starts_with(another.as_str()) || another.starts_with(one.as_str()))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the field is a time.
     pub(crate) fn is_time(&self) -> bool {
         matches!(&self.leaf, Leaf::Field(field) if is_timestamp(&field.kind()))
@@ -193,9 +224,14 @@ pub(crate) fn read_scalar(kind: &Kind, text: &str) -> Result<Scalar, Problem> {
             Some(value) => Scalar::Enumerator(value.number()),
             None => return Err(format!("is no value of {}", values.name()).into()),
         },
-        Kind::Message(message) if message.full_name() == TIMESTAMP => Scalar::Instant(
-            DateTime::parse_from_rfc3339(text).map_err(|_| "is no time as RFC 3339 writes it")?.to_utc(),
-        ),
+        Kind::Message(message) if message.full_name() == TIMESTAMP => {
+            let time = DateTime::parse_from_rfc3339(text).map_err(|_| "is no time as RFC 3339 writes it")?;
+            // So the library has the second behind 23:59:59.
+            if time.nanosecond() >= 1_000_000_000 {
+                return Err(LEAP_SECOND.into());
+            }
+            Scalar::Instant(time.to_utc())
+        }
         // What is left is text: other messages are resolved to their fields, and the contract has no bytes.
         _ => Scalar::Text(text.to_owned()),
     })

@@ -1,107 +1,245 @@
 //! The `timestamp` transform: a time as a shop writes it, read in the zone that the shop keeps.
 
+use std::fmt::Write as _;
 use std::str::FromStr as _;
 
-use chrono::format::{Item, StrftimeItems};
+use chrono::format::{Item, Numeric, Parsed, StrftimeItems, parse, parse_and_remainder};
 use chrono::{
-    DateTime, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset as _, SecondsFormat, TimeZone as _,
-    Utc,
+    DateTime, Datelike as _, Duration, FixedOffset, MappedLocalTime, NaiveDateTime, Offset as _, SecondsFormat,
+    TimeZone as _, Utc,
 };
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use super::Problem;
+use super::{Problem, zone};
+
+/// What a time with a sixtieth second is refused for, wherever it stands.
+pub(super) const LEAP_SECOND: &str = "is a leap second (its seconds are 60), which stored times do not have";
 
 /// How a time is written, checked when the mapping is read.
-///
-/// A local time that comes twice, when clocks go back, is the first of the two. One that never comes, when clocks go
-/// forward, is read as if they had not: in Europe/London 2011-03-27 01:30:00 is 01:30:00 UTC.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Settings")]
 pub(crate) struct TimestampFormat {
     format: String,
-    /// None: the text names its own offset.
+    parts: Parts,
+    /// The zone of texts that name neither an offset nor a zone themselves.
     zone: Option<Tz>,
+    clock_change: ClockChange,
+}
+
+/// What stands in a text.
+#[derive(Clone, Debug)]
+enum Parts {
+    /// What RFC 3339 says.
+    Rfc3339,
+    /// These, and no name of a zone.
+    Plain(Vec<Item<'static>>),
+    /// A name of a zone (`%Z`) between these. The library passes over such names without looking at them.
+    Named(Vec<Item<'static>>, Vec<Item<'static>>),
+}
+
+/// What becomes of a local time that comes twice or never because clocks change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ClockChange {
+    /// One that comes twice, when clocks go back, is the first of the two. One that never comes, when clocks go forward, is read as if
+    /// they had not: in Europe/London 2011-03-27 01:30:00 is 01:30:00 UTC.
+    #[default]
+    Earlier,
+    /// It is refused.
+    Refuse,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Settings {
     format: String,
     zone: Option<String>,
+    #[serde(default)]
+    clock_change: Option<ClockChange>,
 }
 
 impl TryFrom<Settings> for TimestampFormat {
     type Error = String;
 
     fn try_from(settings: Settings) -> Result<Self, String> {
-        let format = settings.format;
-        if StrftimeItems::new(&format).any(|item| matches!(item, Item::Error)) {
-            return Err(format!("format {format:?} is none that strftime knows, as \"%Y-%m-%d %H:%M:%S\" is"));
+        let Settings { format, zone, clock_change } = settings;
+        let zone = zone.map(|name| {
+            Tz::from_str(&name)
+                .map_err(|_| format!("zone {name:?} is no zone of the IANA database, as \"Europe/London\" is"))
+        });
+        let (zone, parts) = (zone.transpose()?, parts(&format)?);
+        let format = Self { format, parts, zone, clock_change: clock_change.unwrap_or_default() };
+        let written = format.sample();
+        let sample = format.parse(&written).map(|(parsed, _)| parsed);
+        let shown = &format.format;
+        let names_offset = matches!(format.parts, Parts::Rfc3339)
+            || sample.as_ref().is_ok_and(|sample| sample.offset().is_some() || sample.timestamp().is_some());
+        let is_named = matches!(format.parts, Parts::Named(..));
+        if names_offset && format.zone.is_some() {
+            return Err(format!("format {shown:?} has an offset in it; zone is not needed"));
         }
-        let names_offset = format == "rfc3339"
-            || ["%z", "%:z", "%::z", "%:::z", "%#z", "%+", "%s"].iter().any(|item| format.contains(item));
-        let zone = match settings.zone {
-            Some(_) if names_offset => {
-                return Err(format!("format {format:?} has an offset in it; zone is not needed"));
-            }
-            None if !names_offset => {
-                return Err(format!(
-                    "format {format:?} has no offset in it; zone is missing, such as \"Europe/London\""
-                ));
-            }
-            None => None,
-            Some(name) => Some(
-                Tz::from_str(&name)
-                    .map_err(|_| format!("zone {name:?} is no zone of the IANA database, as \"Europe/London\" is"))?,
-            ),
-        };
-        let format = Self { format, zone };
-        // A format that cannot read what it writes lacks the day, the year or the like.
-        let sample = DateTime::from_timestamp_nanos(981_173_106_000_000_000);
-        let written =
-            if format.format == "rfc3339" { sample.to_rfc3339() } else { sample.format(&format.format).to_string() };
-        if format.read(&written).is_none() {
-            return Err(format!("format {:?} does not tell a whole date", format.format));
+        if is_named && sample.is_ok_and(|sample| sample.timestamp().is_some()) {
+            return Err(format!("format {shown:?} has seconds since 1970 in it, which no zone changes; leave %Z out"));
+        }
+        if !names_offset && !is_named && format.zone.is_none() {
+            return Err(format!("format {shown:?} has no offset in it; zone is missing, such as \"Europe/London\""));
+        }
+        if clock_change.is_some() && (names_offset || format.zone.is_none()) {
+            return Err(format!("clock-change has no use with format {shown:?}: clocks change in a zone"));
+        }
+        // A format that cannot read what it writes lacks the year, or the hour's half of the day, or the like.
+        if format.read(&written).is_err() {
+            return Err(format!(
+                "format {shown:?} does not tell a whole date, and if any then a whole time of day (%H:%M, or %I:%M %p)"
+            ));
         }
         Ok(format)
     }
 }
 
+/// Reads a format.
+fn parts(format: &str) -> Result<Parts, String> {
+    if format == "rfc3339" {
+        return Ok(Parts::Rfc3339);
+    }
+    let mut items = StrftimeItems::new(format)
+        .parse_to_owned()
+        .map_err(|_| format!("format {format:?} is none that strftime knows, as \"%Y-%m-%d %H:%M:%S\" is"))?;
+    if items.iter().any(|item| matches!(item, Item::Numeric(Numeric::Nanosecond, _))) {
+        return Err(format!(
+            "format {format:?}: %f counts billionths, so that .5 would be five of them; %.f is a fraction with its point"
+        ));
+    }
+    let is_name = |item: &Item<'_>| *item == Item::Fixed(chrono::format::Fixed::TimezoneName);
+    let Some(place) = items.iter().position(is_name) else { return Ok(Parts::Plain(items)) };
+    let after = items.split_off(place + 1);
+    items.pop();
+    if after.iter().any(is_name) {
+        return Err(format!("format {format:?} has %Z twice"));
+    }
+    Ok(Parts::Named(items, after))
+}
+
 impl TimestampFormat {
     /// A time as RFC 3339 in UTC.
     pub(crate) fn to_rfc3339(&self, text: &str) -> Result<String, Problem> {
-        let instant = self
-            .read(text.trim())
-            .ok_or_else(|| Problem::from(format!("is no time of the format {:?}", self.format)))?;
-        Ok(instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        Ok(self.read(text.trim())?.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
 
-    fn read(&self, text: &str) -> Option<DateTime<Utc>> {
-        let Some(zone) = self.zone else {
-            return match self.format.as_str() {
-                "rfc3339" => DateTime::parse_from_rfc3339(text),
-                format => DateTime::parse_from_str(text, format).or_else(|error| {
-                    // Seconds since 1970 name no offset; they are UTC.
-                    NaiveDateTime::parse_from_str(text, format)
-                        .map(|time| time.and_utc().fixed_offset())
-                        .map_err(|_| error)
-                }),
-            }
-            .ok()
-            .map(|time| time.to_utc());
+    fn read(&self, text: &str) -> Result<DateTime<Utc>, Problem> {
+        let malformed = || Problem::from(format!("is no time of the format {:?}", self.format));
+        let (mut parsed, name) = self.parse(text).map_err(|()| malformed())?;
+        if parsed.second() == Some(60) {
+            return Err(LEAP_SECOND.into());
+        }
+        let has_no_time = parsed.hour_div_12().is_none()
+            && parsed.hour_mod_12().is_none()
+            && parsed.minute().is_none()
+            && parsed.second().is_none()
+            && parsed.nanosecond().is_none()
+            && parsed.timestamp().is_none();
+        if has_no_time {
+            parsed.set_hour(0).and_then(|()| parsed.set_minute(0)).map_err(|_| malformed())?;
+        }
+        let offset = match (parsed.offset(), parsed.timestamp()) {
+            (Some(seconds), _) => Some(FixedOffset::east_opt(seconds).ok_or_else(malformed)?),
+            // Seconds since 1970 name no offset; they are UTC.
+            (None, Some(_)) => Some(Utc.fix()),
+            (None, None) => None,
         };
-        let local = NaiveDateTime::parse_from_str(text, &self.format)
-            .or_else(|_| NaiveDate::parse_from_str(text, &self.format).map(|day| day.and_time(NaiveTime::MIN)))
-            .ok()?;
+        // Parts that contradict each other, such as a day of the week, are refused here.
+        let seconds = offset.map_or(0, |offset| offset.local_minus_utc());
+        let local = parsed.to_naive_datetime_with_offset(seconds).map_err(|_| malformed())?;
+        if (0..1_000).contains(&local.year()) {
+            return Err("has a year of fewer than four digits; %y reads years of two digits".into());
+        }
+        let offset = match (offset, name) {
+            (Some(offset), Some(name)) if zone::known(name).is_some_and(|known| known != offset) => {
+                return Err("names an offset and a time zone of another offset".into());
+            }
+            (Some(offset), _) => offset,
+            (None, Some(name)) => zone::offset(name, local, self.zone)?,
+            (None, None) => return self.in_zone(local),
+        };
+        let instant = local.checked_sub_offset(offset).ok_or_else(malformed)?;
+        Ok(instant.and_utc())
+    }
+
+    fn in_zone(&self, local: NaiveDateTime) -> Result<DateTime<Utc>, Problem> {
+        let zone = self.zone.unwrap_or(Tz::UTC);
+        let refused = self.clock_change == ClockChange::Refuse;
         match zone.from_local_datetime(&local) {
-            LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.to_utc()),
-            LocalResult::None => {
-                // Within a gap. The offset that held a day before still held when the clocks went forward.
-                let before = zone.from_local_datetime(&local.checked_sub_signed(Duration::days(1))?).earliest()?;
-                Some((local - before.offset().fix()).and_utc())
+            MappedLocalTime::Single(time) => Ok(time.to_utc()),
+            MappedLocalTime::Ambiguous(..) if refused => {
+                Err(format!("came twice in {zone}, where clocks went back").into())
+            }
+            MappedLocalTime::Ambiguous(time, _) => Ok(time.to_utc()),
+            MappedLocalTime::None if refused => Err(format!("never came in {zone}, where clocks went forward").into()),
+            MappedLocalTime::None => {
+                // The offset that held a day before still held when the clocks went forward.
+                let day_before = local.checked_sub_signed(Duration::days(1));
+                let before = day_before.and_then(|before| zone.from_local_datetime(&before).earliest());
+                let instant = before.and_then(|before| local.checked_sub_offset(before.offset().fix()));
+                instant.map(|instant| instant.and_utc()).ok_or_else(|| format!("is no time of {zone}").into())
             }
         }
+    }
+
+    /// What a text says, part by part, and by which name it names its zone.
+    fn parse<'a>(&self, text: &'a str) -> Result<(Parsed, Option<&'a str>), ()> {
+        let mut parsed = Parsed::new();
+        match &self.parts {
+            Parts::Rfc3339 => {
+                // The library's item takes a little more than the standard does.
+                DateTime::parse_from_rfc3339(text).map_err(|_| ())?;
+                let items = [Item::Fixed(chrono::format::Fixed::RFC3339)];
+                parse(&mut parsed, text, items.iter()).map_err(|_| ())?;
+                Ok((parsed, None))
+            }
+            Parts::Plain(items) => {
+                parse(&mut parsed, text, items.iter()).map_err(|_| ())?;
+                Ok((parsed, None))
+            }
+            Parts::Named(before, after) => {
+                let rest = parse_and_remainder(&mut parsed, text, before.iter()).map_err(|_| ())?;
+                let end = rest.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(rest.len());
+                let (name, rest) = rest.split_at(end);
+                if name.is_empty() {
+                    return Err(());
+                }
+                parse(&mut parsed, rest, after.iter()).map_err(|_| ())?;
+                Ok((parsed, Some(name)))
+            }
+        }
+    }
+
+    /// A time as the format writes it.
+    fn sample(&self) -> String {
+        let time = DateTime::from_timestamp_nanos(981_216_306_000_000_000);
+        // The one item that is for reading only.
+        let permissive_offset = StrftimeItems::new("%#z").next();
+        let mut written = String::new();
+        let mut write = |items: &[Item<'static>]| {
+            for item in items {
+                if Some(item) == permissive_offset.as_ref() {
+                    written.push_str("+00:00");
+                } else {
+                    // What cannot be written is missed when the sample is read.
+                    let _missed = write!(written, "{}", time.format_with_items([item].into_iter()));
+                }
+            }
+        };
+        match &self.parts {
+            Parts::Rfc3339 => write(&[Item::Fixed(chrono::format::Fixed::RFC3339)]),
+            Parts::Plain(items) => write(items),
+            Parts::Named(before, after) => {
+                write(before);
+                write(&[Item::Literal("UTC")]);
+                write(after);
+            }
+        }
+        written
     }
 }
 
@@ -112,7 +250,7 @@ mod tests {
     use super::*;
 
     fn format(format: &str, zone: Option<&str>) -> Result<TimestampFormat, String> {
-        Settings { format: format.into(), zone: zone.map(Into::into) }.try_into()
+        Settings { format: format.into(), zone: zone.map(Into::into), clock_change: None }.try_into()
     }
 
     #[test]
@@ -143,17 +281,105 @@ mod tests {
             ("rfc3339", "2011-06-01T08:26:00.123456+01:00", "2011-06-01T07:26:00.123456Z"),
             ("%Y-%m-%d %H:%M:%S %z", "2024-05-01 10:00:00 -0400", "2024-05-01T14:00:00Z"),
             ("%s", "1700000000", "2023-11-14T22:13:20Z"),
+            ("%Y-%m-%d %H:%M:%S %#z", "2024-05-01 10:00:00 -04", "2024-05-01T14:00:00Z"),
+            ("%Y-%m-%dT%H:%M:%S%.f%:z", "2024-05-01T10:00:00.25-04:00", "2024-05-01T14:00:00.250Z"),
+            ("%+", "2024-05-01T10:00:00-04:00", "2024-05-01T14:00:00Z"),
         ] {
             assert_eq!(format(written, None).unwrap().to_rfc3339(text).as_deref(), Ok(utc), "{text}");
         }
     }
 
     #[test]
+    fn the_name_of_a_zone_is_honoured() {
+        const US: &str = "%b %d, %Y %I:%M:%S %p %Z";
+        let read = |zone: Option<&str>, text: &str| format(US, zone).unwrap().to_rfc3339(text);
+        let angeles = Some("America/Los_Angeles");
+        for (zone, text, utc) in [
+            (angeles, "Nov 3, 2024 1:30:00 AM PDT", "2024-11-03T08:30:00Z"),
+            (angeles, "Nov 3, 2024 1:30:00 AM PST", "2024-11-03T09:30:00Z"),
+            (angeles, "Nov 3, 2024 1:30:00 AM UTC", "2024-11-03T01:30:00Z"),
+            (None, "Nov 3, 2024 1:30:00 AM PST", "2024-11-03T09:30:00Z"),
+            (None, "Jul 3, 2024 12:30:00 PM cest", "2024-07-03T10:30:00Z"),
+            (Some("Asia/Kolkata"), "Jul 3, 2024 12:30:00 PM IST", "2024-07-03T07:00:00Z"),
+        ] {
+            assert_eq!(read(zone, text).as_deref(), Ok(utc), "{text} in {zone:?}");
+        }
+        for (text, expected) in [
+            ("Jul 3, 2024 12:30:00 PM IST", "names the time zone IST, which may be that of India, Ireland or Israel"),
+            ("Jul 3, 2024 12:30:00 PM XYZ", "names a time zone by an abbreviation that is not known"),
+            ("Jul 3, 2024 12:30:00 PM ", "is no time of the format"),
+            ("Jul 3, 2024 12:30:00 PM", "is no time of the format"),
+            ("Jul 3, 2024 12:30:00 PM PST8", "is no time of the format"),
+        ] {
+            assert!(read(None, text).unwrap_err().starts_with(expected), "{text}");
+        }
+        let both = format("%Y-%m-%d %H:%M %z (%Z)", None).unwrap();
+        assert_eq!(both.to_rfc3339("2024-07-03 12:30 +0200 (CEST)").as_deref(), Ok("2024-07-03T10:30:00Z"));
+        assert_eq!(both.to_rfc3339("2024-07-03 12:30 +0530 (IST)").as_deref(), Ok("2024-07-03T07:00:00Z"));
+        assert!(both.to_rfc3339("2024-07-03 12:30 +0200 (PST)").unwrap_err().contains("of another offset"));
+    }
+
+    #[test]
+    fn parts_that_contradict_each_other_are_refused() {
+        for (written, right, wrong) in [
+            ("%a %Y-%m-%d", "Wed 2024-05-01", "Thu 2024-05-01"),
+            ("%Y-%m-%d %j", "2024-05-01 122", "2024-05-01 121"),
+            ("%Y %y-%m-%d", "2024 24-05-01", "2024 23-05-01"),
+            ("%Y-%m-%d %H:%M %p", "2024-05-01 13:30 PM", "2024-05-01 01:30 PM"),
+            ("%Y-%m-%d %H:%M %I %p", "2024-05-01 13:30 01 PM", "2024-05-01 13:30 02 PM"),
+            ("%G-W%V-%u %F", "2024-W18-3 2024-05-01", "2024-W18-4 2024-05-01"),
+            ("%Y-%m-%d", "2024-05-01", "24-05-01"),
+            ("%y-%m-%d", "69-05-01", "2024-05-01"),
+        ] {
+            let format = format(written, Some("UTC")).unwrap();
+            assert!(format.to_rfc3339(right).is_ok(), "{written} of {right}");
+            assert!(format.to_rfc3339(wrong).is_err(), "{written} of {wrong}");
+        }
+        let both = format("%s %Y-%m-%d %H:%M:%S", None).unwrap();
+        assert_eq!(both.to_rfc3339("1700000000 2023-11-14 22:13:20").as_deref(), Ok("2023-11-14T22:13:20Z"));
+        assert!(both.to_rfc3339("1700000000 2023-11-14 22:13:21").is_err());
+        // The pivot of two-digit years.
+        let short = format("%d/%m/%y", Some("UTC")).unwrap();
+        assert_eq!(short.to_rfc3339("01/05/69").as_deref(), Ok("2069-05-01T00:00:00Z"));
+        assert_eq!(short.to_rfc3339("01/05/70").as_deref(), Ok("1970-05-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_leap_second_says_what_it_is() {
+        for (written, zone, text) in [
+            ("%Y-%m-%d %H:%M:%S", Some("UTC"), "2016-12-31 23:59:60"),
+            ("%Y-%m-%d %H:%M:%S %Z", None, "2016-12-31 23:59:60 UTC"),
+            ("rfc3339", None, "2016-12-31T23:59:60Z"),
+            ("%+", None, "2017-01-01T08:59:60.5+09:00"),
+        ] {
+            let error = format(written, zone).unwrap().to_rfc3339(text).unwrap_err();
+            assert_eq!(error, LEAP_SECOND, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_clock_change_can_be_refused() {
+        let zone = Some("Europe/London".to_owned());
+        let settings = Settings { format: "%Y-%m-%d %H:%M".into(), zone, clock_change: Some(ClockChange::Refuse) };
+        let london = TimestampFormat::try_from(settings).unwrap();
+        assert!(london.to_rfc3339("2010-10-31 01:30").unwrap_err().starts_with("came twice in Europe/London"));
+        assert!(london.to_rfc3339("2011-03-27 01:30").unwrap_err().starts_with("never came in Europe/London"));
+        assert_eq!(london.to_rfc3339("2011-03-27 02:30").as_deref(), Ok("2011-03-27T01:30:00Z"));
+    }
+
+    #[test]
     fn settings_that_make_no_sense_are_refused() {
         assert!(format("%Y-%m-%d", None).unwrap_err().contains("zone is missing"));
-        assert!(format("%z", Some("Europe/London")).unwrap_err().contains("not needed"));
+        assert!(format("%F %T %z", Some("Europe/London")).unwrap_err().contains("not needed"));
         assert!(format("%Y", Some("Europe/Londn")).unwrap_err().contains("Europe/Londn"));
-        assert!(format("%H:%M", Some("Europe/London")).unwrap_err().contains("whole date"));
+        for lacking in ["%H:%M", "%Y-%m-%d %I:%M", "%Y-%m-%d %M", "%Y-%m-%d %H", "%Y-%m-%d %p", "%m-%d %H:%M", "%Z"] {
+            assert!(format(lacking, Some("Europe/London")).unwrap_err().contains("whole date"), "{lacking}");
+        }
+        assert!(format("%Y-%m-%d %H:%M:%S.%f", Some("UTC")).unwrap_err().contains("%.f is"));
+        assert!(format("%F %T %Z %Z", None).unwrap_err().contains("%Z twice"));
+        assert!(format("%s %Z", None).unwrap_err().contains("leave %Z out"));
+        assert!(format("%F %T %#z", Some("UTC")).unwrap_err().contains("not needed"));
+        assert!(format("%F %T %%z", None).unwrap_err().contains("zone is missing"), "%%z is no offset");
         assert!(format("%Q", Some("Europe/London")).unwrap_err().contains("strftime"));
     }
 }

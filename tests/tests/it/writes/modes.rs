@@ -117,7 +117,8 @@ async fn a_mask_of_keys_leaves_the_labels_of_others() {
         ..full(uid)
     };
     let jsonb = "jsonb_build_array(name, status ->> 'phase', labels, annotations)";
-    let without = |uid: &str| Product { labels: map(&[]), annotations: map(&[]), name: String::new(), ..product(uid, "") };
+    let without =
+        |uid: &str| Product { labels: map(&[]), annotations: map(&[]), name: String::new(), ..product(uid, "") };
     let with = |uid: &str| Product { labels: map(&[("tag/kept", "1"), ("tag/new", "1")]), ..product(uid, "New") };
     let whole = r#"["Full", "retired", {"tags": "3", "season": "winter", "tag/old": "1", "tag/kept": "1"}, {"note": "by hand", "source/id": "7"}]"#;
     let keys: &[&str] = &["name", "labels.tag/*", "annotations.source/id"];
@@ -170,8 +171,7 @@ async fn a_mask_of_keys_leaves_the_labels_of_others() {
         ),
     ];
     for (uid, paths, keep_unset, change, expected) in cases {
-        let start =
-            WriteStart { update_mask: paths.map(mask), keep_unset: *keep_unset, ..WriteStart::default() };
+        let start = WriteStart { update_mask: paths.map(mask), keep_unset: *keep_unset, ..WriteStart::default() };
         let (_, end) = write(channel(), PRODUCTS, start.clone(), &[stored(uid)]).await;
         end.unwrap();
         assert_eq!(fixture.product(uid, jsonb).await.unwrap(), whole, "{uid}: a new row takes everything");
@@ -197,7 +197,8 @@ async fn a_mask_that_keeps_what_is_unset_reaches_into_a_status() {
     let fixture = Fixture::new().await;
     let channel = || fixture.server.channel();
     let details = |entries: &[(&str, &str)]| {
-        let value = |text: &str| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text.to_owned())) };
+        let value =
+            |text: &str| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text.to_owned())) };
         let fields = entries.iter().map(|(key, text)| ((*key).to_owned(), value(text))).collect();
         prost_types::Struct { fields }
     };
@@ -212,18 +213,8 @@ async fn a_mask_that_keeps_what_is_unset_reaches_into_a_status() {
         ("d2", &["status.details"], row("d2", "sold", &[("a", "2")]), r#"{"a": "2", "phase": "retired"}"#),
         ("k1", &["status.details.a"], row("k1", "sold", &[("b", "2")]), r#"{"b": "1", "phase": "retired"}"#),
         ("w1", &["status"], row("w1", "sold", &[]), r#"{"a": "1", "b": "1", "phase": "sold"}"#),
-        (
-            "b1",
-            &["status.phase", "status.details"],
-            row("b1", "sold", &[]),
-            r#"{"a": "1", "b": "1", "phase": "sold"}"#,
-        ),
-        (
-            "b2",
-            &["status.phase", "status.details"],
-            row("b2", "", &[("c", "2")]),
-            r#"{"c": "2", "phase": "retired"}"#,
-        ),
+        ("b1", &["status.phase", "status.details"], row("b1", "sold", &[]), r#"{"a": "1", "b": "1", "phase": "sold"}"#),
+        ("b2", &["status.phase", "status.details"], row("b2", "", &[("c", "2")]), r#"{"c": "2", "phase": "retired"}"#),
         (
             "b3",
             &["status.phase", "status.details.a"],
@@ -233,7 +224,8 @@ async fn a_mask_that_keeps_what_is_unset_reaches_into_a_status() {
     ];
     for (uid, paths, change, expected) in cases {
         let start = WriteStart { update_mask: Some(mask(paths)), keep_unset: true, ..WriteStart::default() };
-        let (_, end) = write(channel(), PRODUCTS, start.clone(), &[row(uid, "retired", &[("a", "1"), ("b", "1")])]).await;
+        let (_, end) =
+            write(channel(), PRODUCTS, start.clone(), &[row(uid, "retired", &[("a", "1"), ("b", "1")])]).await;
         end.unwrap();
         for mode in [WriteMode::Upsert, WriteMode::Update] {
             let start = WriteStart { mode: mode.into(), ..start.clone() };

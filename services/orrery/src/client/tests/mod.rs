@@ -53,6 +53,7 @@ fn options(port: u16) -> WriteOptions {
         write_id: "w".into(),
         on_row_error: RowErrorPolicy::Skip,
         reference_check: ReferenceCheck::Unspecified,
+        update_mask: Vec::new(),
         validate_only: false,
         patience: Duration::from_secs(20),
     }

@@ -154,7 +154,7 @@ proptest! {
         grouped in any::<bool>(),
     ) {
         let mut mapping = String::from(
-            "[fields]\nuid = { column = \"id\", transforms = [\"trim\", \"slug\"], prefix = \"prd_\" }\n\
+            "[fields]\nuid = { column = \"id\", transforms = [\"trim\", \"slug\"], prefix = \"prd_\", same = \"all\" }\n\
              name = { column = \"name\", transforms = [\"trim\"] }\n\
              \"labels.tag/*\" = { column = \"tags\", split = \",\", transforms = [\"slug\"] }\n",
         );

@@ -133,7 +133,7 @@ fn a_wrong_mapping_is_told_its_file_the_setting_and_what_is_allowed() {
         ),
         (
             rule("{ column = \"name\", transforms = [{ timestamp = { format = \"%Y\", zome = \"UTC\" } }] }"),
-            "mapping.toml: fields.\"name\": unknown setting `zome`, expected `format` or `zone`",
+            "mapping.toml: fields.\"name\": unknown setting `zome`, expected one of `format`, `zone`, `clock-change`",
         ),
         (
             rule("{ column = \"name\", transforms = [{ map = {} }] }"),

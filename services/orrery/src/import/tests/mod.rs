@@ -7,8 +7,10 @@ mod encodings;
 mod examples;
 mod files;
 mod groups;
+mod keys;
 mod mappings;
 mod orders;
+mod updates;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};

@@ -128,7 +128,7 @@ fn a_wrong_section_of_a_list_is_told() {
         ),
         (
             with("[[line_items]]\nfields = {}\nonce = true"),
-            "line_items.1: unknown setting `once`, expected `each` or `fields`",
+            "line_items.1: unknown setting `once`, expected `each`, `on` or `fields`",
         ),
         (
             with("[[addresses]]\nfields = {}\n[[addresses]]\nfields.town = { column = \"city\" }"),

@@ -1,0 +1,228 @@
+//! What a text of any script becomes where only some characters of ASCII may stand: in uids, in the keys of labels, in label values that
+//! can be selected by.
+
+use std::borrow::Cow;
+
+use sha2::{Digest as _, Sha256};
+use ulid::Ulid;
+use unicode_normalization::{UnicodeNormalization as _, is_nfc_quick};
+
+/// The most characters of a key that stands as it is: as many as a uid may have after its prefix.
+const PLAIN_KEY: usize = 124;
+/// The most characters that stand before a key's digest.
+const KEY_BEGINNING: usize = 64;
+/// The most characters of a label's name, and of a label value that can be selected by.
+const LABEL: usize = 63;
+/// How many characters the digest of a label has: 80 bits.
+const LABEL_DIGEST: usize = 16;
+
+/// A text in Unicode's composed form (NFC): `é` is one character, however it was typed.
+pub(crate) fn composed(text: &str) -> Cow<'_, str> {
+    match is_nfc_quick(text.chars()) {
+        unicode_normalization::IsNormalized::Yes => Cow::Borrowed(text),
+        _ => Cow::Owned(text.nfc().collect()),
+    }
+}
+
+/// A text in lower case in which every run of characters other than a-z and 0-9, at the ends too, is one `-`. Texts that differ in nothing
+/// but letter case or such characters have one slug: `AB-1` and `ab 1`, `A+` and `a-`, any two of letters that are not a-z.
+pub(crate) fn slug(text: &str) -> String {
+    let mut slug = String::with_capacity(text.len());
+    for character in composed(text).chars().flat_map(char::to_lowercase) {
+        if character.is_ascii_lowercase() || character.is_ascii_digit() {
+            slug.push(character);
+        } else if !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug
+}
+
+/// A key that keeps apart what differs. A text of a-z, 0-9 and single `-` stands as it is. Any other one is its slug, a point, and a digest
+/// of the whole text (the first 128 bits of its SHA-256): `café-noir` is `caf-noir.` and 26 characters. No text that stands as it is has a
+/// point, so that two texts have one key only if they are the same in Unicode's composed form.
+pub(crate) fn key(text: &str) -> String {
+    let text = composed(text);
+    let slug = slug(&text);
+    if slug == *text && slug.len() <= PLAIN_KEY && slug != "-" {
+        return slug;
+    }
+    with_digest(&slug, KEY_BEGINNING, &digest(&text))
+}
+
+/// A text as the name of a label or a value that can be selected by: at most 63 characters that begin and end with a letter or digit.
+/// Letter case, white space and punctuation tell nothing apart and go as in a slug: `Summer Sale` is `summer-sale`. A text of other letters
+/// or signs, or a longer one, ends in a point and a digest, so that it stays apart from others: `Größe`, `C++`.
+pub(crate) fn label(text: &str) -> String {
+    let text = composed(text.trim()).to_lowercase();
+    let slug = slug(&text);
+    let plain = slug.trim_matches('-');
+    if !plain.is_empty() && plain.len() <= LABEL && !text.starts_with('-') && !text.ends_with('-') && tells_all(&text) {
+        return plain.to_owned();
+    }
+    let digest = digest(&text);
+    with_digest(&slug, LABEL - LABEL_DIGEST - 1, &digest[digest.len() - LABEL_DIGEST..])
+}
+
+/// Whether a slug of the text lacks white space and punctuation only.
+fn tells_all(text: &str) -> bool {
+    text.chars().all(|character| match character {
+        '+' | '#' | '*' | '=' | '<' | '>' | '~' | '^' | '|' | '\\' | '$' | '@' | '`' => false,
+        _ if character.is_ascii() => true,
+        // Dashes, quotation marks and the ellipsis of printed text.
+        '\u{2010}'..='\u{2027}' => true,
+        _ => character.is_whitespace(),
+    })
+}
+
+fn with_digest(slug: &str, most: usize, digest: &str) -> String {
+    // A slug is ASCII.
+    let beginning = slug.trim_matches('-');
+    let beginning = beginning[..beginning.len().min(most)].trim_end_matches('-');
+    let beginning = if beginning.is_empty() { "x" } else { beginning };
+    format!("{beginning}.{digest}")
+}
+
+/// 128 bits of a text's SHA-256, as a ULID is written: 26 digits and lower-case letters.
+fn digest(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    let number = hash.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    Ulid(number).to_string().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_kit::uid::UidKind;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plain_keys_stand_as_they_are_and_others_keep_apart() {
+        for plain in ["linen-shirt", "85123a", "1001", "a-", "-a", "7"] {
+            assert_eq!(key(plain), plain);
+        }
+        for (text, expected) in [
+            ("café-noir", "caf-noir.7p2a29vvy89grbbk57e01wt7ap"),
+            ("A+", "a.5ex1spravrj986d68p6b1tbz1r"),
+            ("شاي", "x.7ky8vgagpd0e70br25vn20fy4k"),
+        ] {
+            assert_eq!(key(text), expected, "the same key for ever");
+        }
+        let others = [
+            "شاي-7-1",
+            "قهوة-7-1",
+            "شاي",
+            "قهوة",
+            "café-noir",
+            "caf-noir",
+            "A+",
+            "A-",
+            "a-",
+            "A",
+            "a",
+            "№1004",
+            "注文1004",
+            "1004",
+            "a--b",
+            "a-b",
+            "a b",
+            "a_b",
+            "-",
+            "--",
+            "+",
+            "ſ",
+            "s",
+            "K",
+            "k",
+            "İ",
+            "i",
+            " a",
+            "a ",
+            "x",
+            "x.",
+            "😀",
+            "😁",
+        ];
+        let keys: std::collections::BTreeSet<String> = others.iter().map(|text| key(text)).collect();
+        assert_eq!(keys.len(), others.len(), "{keys:?}");
+        assert_eq!(key("cafe\u{301}"), key("caf\u{e9}"), "composed or not, it is one text");
+        let long = "x".repeat(124);
+        assert_eq!(key(&long), long);
+        assert_eq!(key(&format!("{long}x")).len(), 64 + 1 + 26);
+    }
+
+    #[test]
+    fn labels_keep_letters_of_any_script_apart_and_no_punctuation() {
+        for (text, expected) in [
+            ("Summer Sale", "summer-sale"),
+            (" men's ", "men-s"),
+            ("men’s", "men-s"),
+            ("North & Sons", "north-sons"),
+            ("100% (new!)", "100-new"),
+        ] {
+            assert_eq!(label(text), expected);
+        }
+        let others = [
+            "C",
+            "C++",
+            "C#",
+            "A+",
+            "A-",
+            "Größe",
+            "Gröbe",
+            "شاي 7",
+            "قهوة 7",
+            "7",
+            "❤",
+            "★",
+            "-",
+            "!",
+            "日本",
+            "本日",
+        ];
+        let labels: std::collections::BTreeSet<String> = others.iter().map(|text| label(text)).collect();
+        assert_eq!(labels.len(), others.len(), "{labels:?}");
+        assert_eq!(label("CAFE\u{301}"), label("caf\u{e9}"), "letter case tells nothing apart");
+        let long = "word ".repeat(20);
+        assert!(label(&long) != label(&format!("{long}more")) && label(&long).len() <= 63);
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_one_that_a_uid_may_end_in(text in "\\PC{1,200}|[a-z-]{1,200}") {
+            let key = key(&text);
+            prop_assert_eq!(UidKind { prefix: "prd_" }.check(&format!("prd_{key}")), Ok(()));
+            prop_assert!(key.contains('.') || key == *composed(&text));
+            prop_assert_eq!(super::key(&composed(&text)), key);
+        }
+
+        #[test]
+        fn two_texts_have_one_key_only_if_they_are_one_text(one in "[-aA .é]{1,4}", other in "[-aA .é]{1,4}") {
+            prop_assert_eq!(key(&one) == key(&other), one == other);
+        }
+
+        #[test]
+        fn a_label_is_a_name_that_can_be_selected_by(text in "\\PC{1,100}|[ -~]{1,100}") {
+            let label = label(&text);
+            prop_assert_eq!(orrery_kit::label::check_value(&label), Ok(()));
+            prop_assert_eq!(orrery_kit::label::check_key(&label), Ok(()));
+        }
+
+        #[test]
+        fn a_slug_is_made_of_its_letters_and_single_dashes(text in any::<String>()) {
+            let slug = slug(&text);
+            prop_assert!(slug.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+            prop_assert!(!slug.contains("--"));
+            prop_assert_eq!(super::slug(&slug), slug.clone());
+            prop_assert_eq!(slug.is_empty(), text.is_empty());
+        }
+
+        #[test]
+        fn a_slug_keeps_every_letter_and_digit_in_order(text in "[ -~]{0,40}") {
+            let kept: String = text.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+            prop_assert_eq!(slug(&text).replace('-', ""), kept);
+            prop_assert_eq!(slug(&text.to_uppercase()), slug(&text.to_lowercase()));
+        }
+    }
+}

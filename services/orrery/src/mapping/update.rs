@@ -1,0 +1,67 @@
+//! What of a row that exists an import overwrites: what the mapping names, less what only rows that are created take.
+
+use super::document::{Mapping, On};
+use super::rule::PlannedRule;
+use crate::resource::Resource;
+
+/// How many paths an update_mask may have.
+const MOST_PATHS: usize = 256;
+
+/// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset stays as it is; of maps the keys that the
+/// mapping names go with the row, and all others stay.
+pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) -> anyhow::Result<Vec<String>> {
+    let mut paths = Vec::new();
+    for rules in row.chunk_by(|one, next| one.path == next.path) {
+        let rule = &rules[0];
+        let section = || format!("fields.{:?}", rule.path);
+        anyhow::ensure!(
+            rules.iter().all(|other| other.on_create == rule.on_create),
+            "{}: some of its rules have `on = \"create\"` and some have not",
+            section()
+        );
+        if rule.path == resource.key {
+            anyhow::ensure!(!rule.on_create, "{}: `on` has no use with what names the row", section());
+        } else if rule.on_create {
+            anyhow::ensure!(
+                !resource.is_fixed(&rule.path),
+                "{}: `on` has no use: no row that exists takes it anyway",
+                section()
+            );
+            let other = row.iter().find(|other| !other.on_create && other.target.overlaps(&rule.target));
+            if let Some(other) = other {
+                anyhow::bail!(
+                    "{}: has `on = \"create\"`, but {:?} writes the same keys without",
+                    section(),
+                    other.path
+                );
+            }
+        } else if !resource.is_fixed(&rule.path) {
+            paths.push(rule.target.mask_path(&rule.path));
+        }
+    }
+    let mut has_on_create = row.iter().any(|rule| rule.on_create);
+    for list in mapping.lists() {
+        let elements = mapping.elements(list)?;
+        let on_create = |on: Option<On>| on == Some(On::Create);
+        let first = elements.first().is_some_and(|(_, element)| on_create(element.on));
+        anyhow::ensure!(
+            elements.iter().all(|(_, element)| on_create(element.on) == first),
+            "{list}: some of its sections have `on = \"create\"` and some have not"
+        );
+        has_on_create |= first;
+        if !first && !elements.is_empty() {
+            paths.push(list.to_owned());
+        }
+    }
+    anyhow::ensure!(
+        paths.len() <= MOST_PATHS,
+        "fields: names {} paths besides the key; a write may name {MOST_PATHS}; keys of a map are one path as `labels.x/*`",
+        paths.len()
+    );
+    // An empty mask would be none.
+    anyhow::ensure!(
+        !paths.is_empty() || !has_on_create,
+        "every field has `on = \"create\"`: nothing is left that a row which exists could take"
+    );
+    Ok(paths)
+}
