@@ -198,6 +198,7 @@ async fn keys_of_any_script_are_rows_of_their_own_and_others_are_refused() {
     assert_eq!((imported.code, imported.counts()), (Some(0), [6, 0, 0, 0]), "{imported:?}");
     let omission = "200 left out of rows that went in: labels.tag/*: came after the first 50: line 9";
     assert!(imported.stderr.contains(omission), "{imported:?}");
+    assert_eq!(imported.count("values left out of rows that went in"), 200);
     assert_eq!(count(&pool, "name in ('شاي أخضر', 'قهوة عربية', 'Café Noir', 'Caf Noir')").await, 4);
     let again = run(&import).await;
     assert_eq!((again.code, again.counts()), (Some(0), [0, 0, 6, 0]), "{again:?}");

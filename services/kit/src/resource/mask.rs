@@ -1,11 +1,12 @@
 //! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`: all that
 //! follows the first point is the key, which may hold points and slashes, or stands in backticks), or a part of a status (`status.phase`,
-//! `status.details`, `status.details.note`). In an update_mask `labels.tag/*` names every key of a map that begins with `tag/`. A path
-//! that names nothing is refused, never ignored.
+//! `status.details`, `status.details.note`). `labels.tag/*` names every key of a map that begins with `tag/`. A path that
+//! names nothing is refused, never ignored.
 
 use prost_types::FieldMask;
 
 use super::{Field, Kind, Resource};
+use crate::db::sql::literal;
 use crate::error::Violation;
 
 /// Most paths of one mask.
@@ -46,6 +47,15 @@ impl Keys {
         self.names.iter().any(|name| name == key) || self.beginnings.iter().any(|beginning| key.starts_with(beginning))
     }
 
+    /// The condition that a column of an SQL statement is one of them.
+    pub fn condition(&self, column: &str) -> String {
+        let names = self.names.iter().map(|key| literal(key)).collect::<Vec<_>>().join(", ");
+        let names = (!names.is_empty()).then(|| format!("{column} in ({names})"));
+        let beginnings =
+            self.beginnings.iter().map(|beginning| format!("starts_with({column}, {})", literal(beginning)));
+        names.into_iter().chain(beginnings).collect::<Vec<_>>().join(" or ")
+    }
+
     fn join(&mut self, more: Self) {
         for (own, more) in [(&mut self.names, more.names), (&mut self.beginnings, more.beginnings)] {
             for key in more {
@@ -75,7 +85,7 @@ pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) 
     match mask {
         None => Ok(all()),
         Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(all()),
-        Some(mask) => reached(resource, &mask.paths, argument, false, |_| Ok(())),
+        Some(mask) => reached(resource, &mask.paths, argument, |_| Ok(())),
     }
 }
 
@@ -127,7 +137,7 @@ pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str
             let mutable = (0..resource.fields.len()).filter(|&field| resource.fields[field].is_mutable());
             Ok(UpdateMask::Paths(mutable.map(|field| Reached { field, reach: Reach::Whole }).collect()))
         }
-        Some(mask) => reached(resource, &mask.paths, argument, true, |field| {
+        Some(mask) => reached(resource, &mask.paths, argument, |field| {
             if field.is_mutable() {
                 Ok(())
             } else if field.key {
@@ -144,7 +154,6 @@ fn reached(
     resource: &Resource,
     paths: &[String],
     argument: &str,
-    with_beginnings: bool,
     permitted: impl Fn(&Field) -> Result<(), &'static str>,
 ) -> Result<Vec<Reached>, Violation> {
     if paths.len() > MAX_PATHS {
@@ -161,7 +170,7 @@ fn reached(
         permitted(&resource.fields[field]).map_err(refuse)?;
         let reach = match (resource.fields[field].kind, inner) {
             (_, None) => Reach::Whole,
-            (Kind::Map(_), Some(key)) if with_beginnings && key.ends_with('*') => {
+            (Kind::Map(_), Some(key)) if key.ends_with('*') => {
                 let beginning = key.trim_end_matches('*');
                 if beginning.len() + 1 < key.len() || beginning.contains('\0') {
                     return Err(refuse("names no key"));

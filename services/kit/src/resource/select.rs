@@ -9,7 +9,6 @@ use super::structure;
 use super::tuple::Columns;
 use super::wire::{put_bytes, put_header, put_number, varint_length};
 use super::{Field, Kind, Resource};
-use crate::db::sql::literal;
 use crate::timestamp;
 
 /// The field of a page message that holds its rows.
@@ -215,14 +214,11 @@ fn whole(name: &str, kind: Kind) -> String {
 /// The part of a column that a mask reaches, if it is not all of it.
 fn part(name: &str, kind: Kind, reach: &Reach) -> Option<String> {
     match (kind, reach) {
-        (Kind::Map(_) | Kind::Status { .. }, Reach::Keys(keys)) => {
-            let keys: Vec<String> = keys.names.iter().map(|key| literal(key)).collect();
-            Some(format!(
-                "(select coalesce(jsonb_object_agg(e.key, e.value), '{{}}') from jsonb_each(case jsonb_typeof(t.{name}) \
-                 when 'object' then t.{name} else '{{}}' end) as e where e.key in ({}))",
-                keys.join(", ")
-            ))
-        }
+        (Kind::Map(_) | Kind::Status { .. }, Reach::Keys(keys)) => Some(format!(
+            "(select coalesce(jsonb_object_agg(e.key, e.value), '{{}}') from jsonb_each(case jsonb_typeof(t.{name}) \
+                 when 'object' then t.{name} else '{{}}' end) as e where {})",
+            keys.condition("e.key")
+        )),
         (Kind::Status { .. }, Reach::Details { phase: false }) => {
             Some(format!("(case jsonb_typeof(t.{name}) when 'object' then t.{name} - 'phase' else '{{}}' end)"))
         }

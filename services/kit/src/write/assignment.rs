@@ -134,11 +134,7 @@ fn new_status(name: &str, default_phase: &str, reach: Option<&Reach>, keeps_unse
              when i.{name} - 'phase' = '{{}}' then {} || i.{name} \
              else {} end",
             object(name),
-            kept_if_equal(
-                name,
-                &format!("({} || i.{name})", stored_phase()),
-                Exact::Numbers
-            )
+            kept_if_equal(name, &format!("({} || i.{name})", stored_phase()), Exact::Numbers)
         ),
         Some(Reach::Keys(keys)) => keys_replaced(name, keys, &whole, Exact::Numbers),
         Some(Reach::Details { phase: false }) => format!(
@@ -203,14 +199,14 @@ fn keys_replaced(name: &str, keys: &Keys, new: &str, exact: Exact) -> String {
     let rest = if keys.beginnings.is_empty() {
         format!("({} - {})", object(name), literal_array(&keys.names))
     } else {
-        filtered(&object(name), &format!("not ({})", are(keys)))
+        filtered(&object(name), &format!("not ({})", keys.condition("p.key")))
     };
     format!("({rest} || {})", merged(name, &picked(new, keys), exact))
 }
 
 /// The part of an object that has these keys.
 fn picked(object: &str, keys: &Keys) -> String {
-    filtered(object, &are(keys))
+    filtered(object, &keys.condition("p.key"))
 }
 
 /// The part of an object whose keys, `p.key`, meet a condition.
@@ -218,12 +214,4 @@ fn filtered(object: &str, condition: &str) -> String {
     format!(
         "(select coalesce(jsonb_object_agg(p.key, p.value), '{{}}') from jsonb_each({object}) as p where {condition})"
     )
-}
-
-/// The condition that `p.key` is one of these keys.
-fn are(keys: &Keys) -> String {
-    let names = keys.names.iter().map(|key| literal(key)).collect::<Vec<_>>().join(", ");
-    let names = (!names.is_empty()).then(|| format!("p.key in ({names})"));
-    let beginnings = keys.beginnings.iter().map(|beginning| format!("starts_with(p.key, {})", literal(beginning)));
-    names.into_iter().chain(beginnings).collect::<Vec<_>>().join(" or ")
 }

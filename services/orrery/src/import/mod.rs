@@ -67,7 +67,10 @@ pub struct Options {
 enum ResourceOptions {
     /// Imports products.
     ///
-    /// Rows that exist are updated in what the file says of them, others are created; rows equal to what is stored are not written.
+    /// Rows that exist are updated in what the mapping names, others are created; rows equal to what is stored are not
+    /// written. What people set besides stays: labels and annotations under other keys, and fields that the file leaves
+    /// empty or that the mapping gives to new rows only (on = "create"). Without a mapping every field that is set in a
+    /// row is written, all labels together.
     #[command(after_help = AFTER_HELP)]
     Products {
         #[command(flatten)]
@@ -78,11 +81,14 @@ enum ResourceOptions {
     },
     /// Imports orders, each with its lines and addresses.
     ///
-    /// Orders that exist are updated in what the file says of them, others are created; orders equal to what is stored
-    /// are not written. The lines of an order are taken as a whole: those that are stored and not in the file are
-    /// removed. So an order whose lines are made of several records is rejected as a whole if one of them is refused.
-    /// If a refused record does not say which order it is of, every order is rejected that it may be of: all of the
-    /// file, or those next to it if the mapping says that the records of each order stand together.
+    /// Orders that exist are updated in what the mapping names, others are created; orders equal to what is stored are
+    /// not written. What people set besides stays: labels and annotations under other keys, and fields that the file
+    /// leaves empty or that the mapping gives to new orders only (on = "create"), as those of deploy/examples do with the
+    /// phase. Without a mapping every field that is set in an order is written, all labels together. The lines of an order
+    /// are taken as a whole: those that are stored and not in the file are removed. So an order whose lines are made of
+    /// several records is rejected as a whole if one of them is refused. If a refused record does not say which order it
+    /// is of, every order is rejected that it may be of: all of the file, or those next to it if the mapping says that
+    /// the records of each order stand together.
     #[command(after_help = AFTER_HELP)]
     Orders {
         #[command(flatten)]
@@ -286,6 +292,7 @@ async fn import_resource(
         rows: progress.rows.load(Ordering::Relaxed),
         rows_of_refused_records: progress.rows_of_refused_records.load(Ordering::Relaxed),
         refused_rows: progress.refused_rows.load(Ordering::Relaxed),
+        left_out: omissions.count(),
         tally,
         elapsed: begin.elapsed(),
         validate_only: options.validate_only,

@@ -44,6 +44,11 @@ impl Omissions {
         }
     }
 
+    /// How many values were left out.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|kind| kind.values).sum()
+    }
+
     /// A line of each kind, for a person to read.
     pub(crate) fn lines(&self) -> Vec<String> {
         let kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);

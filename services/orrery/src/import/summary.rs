@@ -20,6 +20,8 @@ pub(crate) struct Summary {
     pub(crate) rows_of_refused_records: u64,
     /// Rows that they made and that were too large to be sent.
     pub(crate) refused_rows: u64,
+    /// Values that had to be left out of rows.
+    pub(crate) left_out: u64,
     pub(crate) tally: Tally,
     pub(crate) elapsed: Duration,
     /// Whether nothing was kept.
@@ -70,6 +72,9 @@ impl fmt::Display for Summary {
             (self.rejected(), "rejected"),
             (superseded as u64, "superseded by a later one of the same key"),
         ];
+        if self.left_out > 0 {
+            lines.push((self.left_out, "values left out of rows that went in"));
+        }
         if resumed > 0 {
             lines.push((resumed as u64, "committed before under this write id"));
         }

@@ -82,7 +82,8 @@ impl Plan {
         let message = resource.descriptor()?;
         let mut columns: Vec<Column> = Vec::new();
         let no_pick = mapping.group.is_none().then_some("without [group]");
-        let place = Place { resource, message: &message, before: "", no_pick, no_on: None };
+        let by = mapping.group.as_ref().map(|group| group.by.as_str());
+        let place = Place { resource, message: &message, before: "", no_pick, no_on: None, by };
         let row = PlannedFields::new(&mapping.fields, &place, "fields", &mut columns).context(file.to_string())?;
         let Some(key) = row.find_single(resource.key) else {
             anyhow::bail!("{file}: fields.{} is missing: every {} needs one", resource.key, resource.singular);
@@ -106,7 +107,7 @@ impl Plan {
                     Each::Row => no_pick,
                 };
                 let no_on = Some("stands beside `each`: a list is written as a whole");
-                let place = Place { resource, message: &inner, before: &format!("{name}."), no_pick, no_on };
+                let place = Place { resource, message: &inner, before: &format!("{name}."), no_pick, no_on, by: None };
                 let section = format!("{section}.fields");
                 let fields =
                     PlannedFields::new(&element.fields, &place, &section, &mut columns).context(file.to_string())?;
@@ -305,7 +306,8 @@ fn checks(rules: &[PlannedRule], is_own: impl Fn(&Range<usize>) -> bool) -> Vec<
         begin = range.end;
         let is_own = is_own(&range);
         let is_identity = is_own || of_path[0].target.is_identity();
-        if is_identity && of_path.iter().any(PlannedRule::may_merge) {
+        // Rules of several columns may make one uid of two texts each in its own way.
+        if is_identity && (of_path.len() > 1 || of_path.iter().any(PlannedRule::may_merge)) {
             let path: Arc<str> = of_path[0].path.as_str().into();
             let is_within_row = !is_own && path.ends_with(".uid");
             checks.push(Check { path, rules: range, is_own, is_within_row });

@@ -77,6 +77,8 @@ pub(crate) struct Place<'a> {
     pub(crate) no_pick: Option<&'static str>,
     /// Why `on` has no use there, if it has none.
     pub(crate) no_on: Option<&'static str>,
+    /// The path that groups are made by.
+    pub(crate) by: Option<&'a str>,
 }
 
 impl PlannedRule {
@@ -87,7 +89,7 @@ impl PlannedRule {
         if place.resource.is_output_only(&path) {
             return Err("is output only: the service sets it".into());
         }
-        check_settings(rule, &target, place)?;
+        check_settings(rule, &path, &target, place)?;
         let column = rule.column.as_ref().and_then(|Columns(names)| {
             let (name, others) = names.split_first()?;
             let same = |column: &Column| column.name == *name && column.others == others;
@@ -241,7 +243,7 @@ impl PlannedRule {
     }
 }
 
-fn check_settings(rule: &Rule, target: &Target, place: &Place<'_>) -> Result<(), String> {
+fn check_settings(rule: &Rule, path: &str, target: &Target, place: &Place<'_>) -> Result<(), String> {
     let constant_only = rule.column.is_none();
     match (&rule.column, &rule.value) {
         (None, None) => return Err("needs `column` or `value`".into()),
@@ -270,8 +272,8 @@ fn check_settings(rule: &Rule, target: &Target, place: &Place<'_>) -> Result<(),
         Some(0) => return Err("`most` is at least 1".into()),
         _ => {}
     }
-    if rule.same.is_some() && (constant_only || !target.is_identity()) {
-        return Err("`same` is for a uid that is made of a column".into());
+    if rule.same.is_some() && (constant_only || !(target.is_identity() || place.by == Some(path))) {
+        return Err("`same` is for a uid, or what groups are made by, that is made of a column".into());
     }
     if let (Some(_), Some(why)) = (rule.on, place.no_on) {
         return Err(format!("`on` {why}"));

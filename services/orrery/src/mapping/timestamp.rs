@@ -85,8 +85,8 @@ impl TryFrom<Settings> for TimestampFormat {
         if !names_offset && !is_named && format.zone.is_none() {
             return Err(format!("format {shown:?} has no offset in it; zone is missing, such as \"Europe/London\""));
         }
-        if clock_change.is_some() && (names_offset || format.zone.is_none()) {
-            return Err(format!("clock-change has no use with format {shown:?}: clocks change in a zone"));
+        if clock_change.is_some() && (names_offset || is_named || format.zone.is_none()) {
+            return Err(format!("clock-change has no use with format {shown:?}, which tells the offset"));
         }
         // A format that cannot read what it writes lacks the year, or the hour's half of the day, or the like.
         if format.read(&written).is_err() {
@@ -365,6 +365,11 @@ mod tests {
         assert!(london.to_rfc3339("2010-10-31 01:30").unwrap_err().starts_with("came twice in Europe/London"));
         assert!(london.to_rfc3339("2011-03-27 01:30").unwrap_err().starts_with("never came in Europe/London"));
         assert_eq!(london.to_rfc3339("2011-03-27 02:30").as_deref(), Ok("2011-03-27T01:30:00Z"));
+        for (format, zone) in [("%F %T %Z", Some("Europe/London")), ("%F %T %z", None), ("rfc3339", None)] {
+            let clock_change = Some(ClockChange::Refuse);
+            let settings = Settings { format: format.into(), zone: zone.map(Into::into), clock_change };
+            assert!(TimestampFormat::try_from(settings).unwrap_err().starts_with("clock-change has no use"));
+        }
     }
 
     #[test]

@@ -79,6 +79,15 @@ fn a_key_that_keeps_apart_refuses_nothing() {
 }
 
 #[test]
+fn several_columns_may_hold_one_key_and_make_one_of_two() {
+    let mapping = "[fields]\nuid = [{ column = \"id\", prefix = \"prd_a\" }, { column = \"name\", prefix = \"prd_\" }]";
+    let outcome = read("x.csv", "id,name\n1,\n,a1\n2,\n,b\n", mapping);
+    assert_eq!(outcome.refused, [(3, format!("uid: {BOTH}: \"a1 and 1 (line 2) would both be prd_a1\""))]);
+    let outcome = read("x.csv", "id,name\n1,\n,1\n", &mapping.replace("prd_a", "prd_"));
+    assert_eq!((outcome.rows.len(), outcome.refused.len()), (2, 0), "it is the same text");
+}
+
+#[test]
 fn a_mapping_says_which_different_texts_are_one_key() {
     let text = "id,name\nAB-1,one\nab-1,two\nab 1,three\n";
     let letters = read("x.csv", text, &products("\"lower\", \"slug\"", ", same = \"letter-case\"", true));
@@ -156,6 +165,10 @@ fn records_of_one_group_have_one_key() {
             (5, format!("annotations.shelf: {BOTH}: \"A and a (line 2) would both be a\"")),
         ]
     );
+    // What groups are made by may be said to be the same too.
+    let same = mapping("").replace("[\"lower\"]", "[\"lower\"], same = \"letter-case\"");
+    let outcome = read("x.csv", "id,name\n1,a\n1,A\n2,b\n", &same);
+    assert_eq!((outcome.rows.len(), outcome.refused.len()), (2, 0));
     // Which record's key counts may be said.
     let outcome = read("x.csv", "id,name\n1,a\n2,a\n", &mapping(", pick = \"last\""));
     assert_eq!((outcome.rows[0].1.uid.as_str(), outcome.refused.len()), ("prd_2", 0));
@@ -190,5 +203,5 @@ fn a_key_that_could_be_none_is_refused_when_the_mapping_is_read() {
         );
     }
     let error = fault("x.csv", "id,name\n", &format!("{PLAIN}\n\"labels.x\" = {{ column = \"id\", same = \"all\" }}"));
-    assert!(error.contains("`same` is for a uid that is made of a column"), "{error}");
+    assert!(error.contains("`same` is for a uid, or what groups are made by, that is made of a column"), "{error}");
 }
