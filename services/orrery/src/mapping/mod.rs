@@ -85,6 +85,9 @@
 //! bytes for each different uid, and nothing for rules of `trim` and `key` alone, which cannot make one uid of two texts (nor can
 //! they with `lower` before them and `same = "letter-case"`). A key cannot be a constant, and has no `default`.
 //!
+//! What is looked at is one file. That texts of two files do not become one uid only `key` promises: a row does not say which text its uid
+//! was made of.
+//!
 //! # Rows that exist
 //!
 //! An import overwrites what its mapping names and leaves all else as it is: a label or annotation under another key stays, one that is
