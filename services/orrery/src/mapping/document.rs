@@ -126,7 +126,7 @@ impl<'de> Deserialize<'de> for Columns {
             toml::Value::String(name) => vec![name],
             toml::Value::Array(names) if !names.is_empty() => names
                 .into_iter()
-                .map(|name| name.try_into::<String>())
+                .map(toml::Value::try_into::<String>)
                 .collect::<Result<_, _>>()
                 .map_err(|error| D::Error::custom(format!("column: {}", error.message())))?,
             _ => return Err(D::Error::custom("column: is neither a name nor a list of names")),

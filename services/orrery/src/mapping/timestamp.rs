@@ -170,11 +170,10 @@ impl TimestampFormat {
         let zone = self.zone.unwrap_or(Tz::UTC);
         let refused = self.clock_change == ClockChange::Refuse;
         match zone.from_local_datetime(&local) {
-            MappedLocalTime::Single(time) => Ok(time.to_utc()),
             MappedLocalTime::Ambiguous(..) if refused => {
                 Err(format!("came twice in {zone}, where clocks went back").into())
             }
-            MappedLocalTime::Ambiguous(time, _) => Ok(time.to_utc()),
+            MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(time, _) => Ok(time.to_utc()),
             MappedLocalTime::None if refused => Err(format!("never came in {zone}, where clocks went forward").into()),
             MappedLocalTime::None => {
                 // The offset that held a day before still held when the clocks went forward.

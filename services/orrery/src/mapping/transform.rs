@@ -134,15 +134,12 @@ fn replaced(replacements: &BTreeMap<String, String>, text: &str) -> String {
             .iter()
             .filter(|(known, _)| rest.starts_with(known.as_str()))
             .max_by_key(|(known, _)| known.len());
-        let length = match found {
-            Some((known, new)) => {
-                result.push_str(new);
-                known.len()
-            }
-            None => {
-                result.push(next);
-                next.len_utf8()
-            }
+        let length = if let Some((known, new)) = found {
+            result.push_str(new);
+            known.len()
+        } else {
+            result.push(next);
+            next.len_utf8()
         };
         rest = &rest[length..];
     }

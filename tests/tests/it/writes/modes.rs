@@ -103,6 +103,9 @@ async fn a_mask_says_what_is_overwritten_and_a_new_row_takes_everything() {
     }
 }
 
+/// A row's uid, the mask, whether what is unset stays, the row that is sent, and what is stored then.
+type Bounded<'a> = (&'a str, Option<&'a [&'a str]>, bool, Product, &'a str);
+
 /// What others have set beside the rows of a write: what stays of it and what goes, with each kind of mask.
 #[tokio::test]
 async fn a_mask_of_keys_leaves_the_labels_of_others() {
@@ -122,7 +125,7 @@ async fn a_mask_of_keys_leaves_the_labels_of_others() {
     let with = |uid: &str| Product { labels: map(&[("tag/kept", "1"), ("tag/new", "1")]), ..product(uid, "New") };
     let whole = r#"["Full", "retired", {"tags": "3", "season": "winter", "tag/old": "1", "tag/kept": "1"}, {"note": "by hand", "source/id": "7"}]"#;
     let keys: &[&str] = &["name", "labels.tag/*", "annotations.source/id"];
-    let cases: &[(&str, Option<&[&str]>, bool, Product, &str)] = &[
+    let cases: &[Bounded<'_>] = &[
         ("none", None, false, without("none"), whole),
         (
             "set",
