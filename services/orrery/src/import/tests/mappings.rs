@@ -32,6 +32,21 @@ fn every_kind_of_field_is_reached() {
 }
 
 #[test]
+fn a_leap_second_is_refused_wherever_a_time_stands() {
+    const LEAP_SECOND: &str =
+        "create_ts: is a leap second (its seconds are 60), which stored times do not have: \"2016-12-31T23:59:60Z\"";
+    let json = "{\"uid\":\"prd_1\",\"create_ts\":\"2016-12-31T23:59:60Z\"}\n{\"uid\":\"prd_2\",\"create_ts\":\"2016-12-31T23:59:59.9Z\"}";
+    let plain = read("x.jsonl", json, "");
+    assert_eq!(plain.refused, [(1, LEAP_SECOND.to_owned())]);
+    assert_eq!(plain.product("prd_2").create_ts.unwrap().nanos, 900_000_000);
+    for transforms in ["", ", transforms = [{ timestamp = { format = \"rfc3339\" } }]"] {
+        let mapping =
+            format!("[fields]\nuid = {{ column = \"uid\" }}\ncreate_ts = {{ column = \"create_ts\"{transforms} }}");
+        assert_eq!(read("x.jsonl", json, &mapping).refused, plain.refused);
+    }
+}
+
+#[test]
 fn json_columns_are_keys_and_paths_to_them() {
     let mapping = fields(
         r#"
