@@ -104,7 +104,7 @@
 //! | transform | meaning |
 //! | --- | --- |
 //! | `trim`, `lower`, `upper` | Without white space at either end; in lower case; in upper case. |
-//! | `key` | For uids. A text of a-z, 0-9 and single `-` as it is, any other one with a digest, so that no two texts become one. |
+//! | `key` | For uids. A text of a-z, 0-9 and single `-` as it is, any other one with a digest, so that no two texts become one. White space at either end goes. |
 //! | `label` | For labels' names and values: lower case, other characters as `-`, at most 63. A text of letters and signs that a label cannot have gets a digest. Letter case, white space and punctuation tell nothing apart. |
 //! | `slug` | Lower case, every run of other characters than a-z and 0-9 as one `-`, at the ends too. Text without any letter or digit is refused. Texts that differ may have one slug. |
 //! | `decimal` | An exact number as `12.50`. What is written otherwise is refused; zeros behind the fourth digit after the point are left out. |

@@ -136,6 +136,15 @@ fn settings_that_contradict_each_other_are_told() {
 }
 
 #[test]
+fn a_blank_part_is_no_label_and_a_blank_key_none() {
+    let mapping = "[fields]\nuid = { column = \"id\", transforms = [\"key\"] }\n\
+        \"labels.tag/*\" = { column = \"tags\", split = \",\", transforms = [\"label\"], value = \"true\" }";
+    let outcome = read("x.csv", "id,tags\n1,\"a, , \t,,b\"\n\" \",a\n", mapping);
+    assert_eq!(sorted(&outcome.product("1").labels), [("tag/a", "true"), ("tag/b", "true")].into());
+    assert_eq!(outcome.refused, [(3, "uid: is empty".to_owned())]);
+}
+
+#[test]
 fn a_column_may_have_several_names() {
     let mapping = "[fields]\nuid = { column = [\"Handle\", \"URL handle\"] }\nname = { column = [\"a\", \"b\"], optional = true }";
     assert_eq!(read("x.csv", "Handle,a\n1,x\n", mapping).lines(), [(2, "x")]);
