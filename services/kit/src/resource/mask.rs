@@ -1,7 +1,7 @@
 //! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`: all that
-//! follows the first point is the key, which may hold points and slashes, or stands in backticks), or a part of a status (`status.phase`,
-//! `status.details`, `status.details.note`). `labels.tag/*` names every key of a map that begins with `tag/`. A path that
-//! names nothing is refused, never ignored.
+//! follows the first point is the key, which may hold points and slashes, or stands in backticks), or a part of a
+//! status (`status.phase`, `status.details`, `status.details.note`). `labels.tag/*` names every key of a map that
+//! begins with `tag/`. A path that names nothing is refused, never ignored.
 
 use prost_types::FieldMask;
 
@@ -96,8 +96,8 @@ pub enum UpdateMask {
     Populated,
     /// These. What is unset in the row is cleared.
     Paths(Vec<Reached>),
-    /// Those of these that are set in the row. A key that is reached and unset in the row is cleared all the same: which keys an
-    /// object has is what it says.
+    /// Those of these that are set in the row. A key that is reached and unset in the row is cleared all the same:
+    /// which keys an object has is what it says.
     Within(Vec<Reached>),
 }
 

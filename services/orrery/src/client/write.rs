@@ -34,7 +34,8 @@ pub(crate) struct WriteOptions {
     pub(crate) on_row_error: RowErrorPolicy,
     /// Whether what a row points at must exist.
     pub(crate) reference_check: ReferenceCheck,
-    /// The most that is overwritten of a row that exists; what is unset in a row stays all the same. Empty: what is set in the row.
+    /// The most that is overwritten of a row that exists; what is unset in a row stays all the same. Empty: what is set
+    /// in the row.
     pub(crate) update_mask: Vec<String>,
     /// Whether everything is checked and nothing kept.
     pub(crate) validate_only: bool,

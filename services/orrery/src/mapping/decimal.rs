@@ -1,5 +1,5 @@
-//! The `decimal` transform: an amount as a shop or a spreadsheet writes it, as the contract writes it. What is written differently from what
-//! the settings say is refused: whether `1,234` is a thousand or one is not guessed.
+//! The `decimal` transform: an amount as a shop or a spreadsheet writes it, as the contract writes it. What is written
+//! differently from what the settings say is refused: whether `1,234` is a thousand or one is not guessed.
 
 use std::borrow::Cow;
 
@@ -85,8 +85,9 @@ struct Rest<'a> {
 }
 
 impl DecimalFormat {
-    /// An exact decimal as the contract writes it: an optional `-`, digits, and optionally a point and digits. Reads a leading `+`, a
-    /// missing zero before the mark and a mark at the end. Digits that are not zero are all kept. No floats, no exponents.
+    /// An exact decimal as the contract writes it: an optional `-`, digits, and optionally a point and digits. Reads a
+    /// leading `+`, a missing zero before the mark and a mark at the end. Digits that are not zero are all kept. No
+    /// floats, no exponents.
     pub(crate) fn read(&self, text: &str) -> Result<String, Problem> {
         let malformed = || -> Problem {
             if *self == Self::default() {
@@ -168,7 +169,8 @@ impl DecimalFormat {
         false
     }
 
-    /// The digits before the mark without what groups them. Groups are of three digits, or, as in India, of two with three at the end.
+    /// The digits before the mark without what groups them. Groups are of three digits, or, as in India, of two with
+    /// three at the end.
     fn ungrouped<'a>(&self, whole: &'a str) -> Option<Cow<'a, str>> {
         let Some(group) = self.group else { return Some(Cow::Borrowed(whole)) };
         let is_mark = |character: char| match group {

@@ -1,5 +1,5 @@
-//! What a text of any script becomes where only some characters of ASCII may stand: in uids, in the keys of labels, in label values that
-//! can be selected by.
+//! What a text of any script becomes where only some characters of ASCII may stand: in uids, in the keys of labels, in
+//! label values that can be selected by.
 
 use std::borrow::Cow;
 
@@ -24,8 +24,9 @@ pub(crate) fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text in lower case in which every run of characters other than a-z and 0-9, at the ends too, is one `-`. Texts that differ in nothing
-/// but letter case or such characters have one slug: `AB-1` and `ab 1`, `A+` and `a-`, any two of letters that are not a-z.
+/// A text in lower case in which every run of characters other than a-z and 0-9, at the ends too, is one `-`. Texts
+/// that differ in nothing but letter case or such characters have one slug: `AB-1` and `ab 1`, `A+` and `a-`, any two
+/// of letters that are not a-z.
 pub(crate) fn slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
     for character in composed(text).chars().flat_map(char::to_lowercase) {
@@ -38,10 +39,10 @@ pub(crate) fn slug(text: &str) -> String {
     slug
 }
 
-/// A key that keeps apart what differs in more than white space at either end; that alone is no key. A text of a-z, 0-9 and single `-`
-/// stands as it is. Any other one is its slug, a point, and a digest of the whole text (the first 128 bits of its SHA-256): `café-noir` is
-/// `caf-noir.` and 26 characters. No text that stands as it is has a point, so that two texts have one key only if they are the same in
-/// Unicode's composed form.
+/// A key that keeps apart what differs in more than white space at either end; that alone is no key. A text of a-z, 0-9
+/// and single `-` stands as it is. Any other one is its slug, a point, and a digest of the whole text (the first 128
+/// bits of its SHA-256): `café-noir` is `caf-noir.` and 26 characters. No text that stands as it is has a point, so
+/// that two texts have one key only if they are the same in Unicode's composed form.
 pub(crate) fn key(text: &str) -> String {
     let text = composed(text.trim());
     let slug = slug(&text);
@@ -51,9 +52,10 @@ pub(crate) fn key(text: &str) -> String {
     with_digest(&slug, KEY_BEGINNING, &digest(&text))
 }
 
-/// A text as the name of a label or a value that can be selected by: at most 63 characters that begin and end with a letter or digit.
-/// Letter case, white space and punctuation tell nothing apart and go as in a slug: `Summer Sale` is `summer-sale`. A text of other letters
-/// or signs, or a longer one, ends in a point and a digest, so that it stays apart from others: `Größe`, `C++`. White space alone is no label.
+/// A text as the name of a label or a value that can be selected by: at most 63 characters that begin and end with a
+/// letter or digit. Letter case, white space and punctuation tell nothing apart and go as in a slug: `Summer Sale` is
+/// `summer-sale`. A text of other letters or signs, or a longer one, ends in a point and a digest, so that it stays
+/// apart from others: `Größe`, `C++`. White space alone is no label.
 pub(crate) fn label(text: &str) -> String {
     let text = composed(text.trim()).to_lowercase();
     if text.is_empty() {

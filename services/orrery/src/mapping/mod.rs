@@ -69,33 +69,35 @@
 //! A path may have a list of rules. A field that is a list of texts gets an element of each, a path that ends in `*` the keys of each, and
 //! any other field takes the first that gives something: `"status.phase" = [{ column = "Cancelled", ... }, { column = "Paid", ... }]`.
 //!
-//! Of two parts of one text that become one key with different values the first stays, and the other is counted as left out. A key that a
-//! path names exactly goes before the same key of a path that ends in `*`.
+//! Of two parts of one text that become one key with different values the first stays, and the other is counted as left
+//! out. A key that a path names exactly goes before the same key of a path that ends in `*`.
 //!
 //! Text that comes out empty leaves its field unset. What a text becomes depends on the field: RFC 3339 for a time, digits for a
 //! number, `true` or `false`, the name of an enum's value.
 //!
 //! # Keys
 //!
-//! Two different texts of a file must not become one uid: they would be one row, or one line of an order, or point at one product. So the
-//! second of two texts that do is refused, with both texts and both lines named; that the same text comes again is not. This holds for
-//! the key field, for what groups are made by, and for every field called `uid` or ending in `_uid`, the uids of parts within their row.
-//! Records of one group must have one key, unless `pick` says whose counts. White space at either end tells no texts apart, nor does it
-//! whether a character is composed (`é`, or `e` and an accent: Unicode's NFC); `same` says what else does not. Memory holds some 80
-//! bytes for each different uid, and nothing for rules of `trim` and `key` alone, which cannot make one uid of two texts (nor can
-//! they with `lower` before them and `same = "letter-case"`). A key cannot be a constant, and has no `default`.
+//! Two different texts of a file must not become one uid: they would be one row, or one line of an order, or point at
+//! one product. So the second of two texts that do is refused, with both texts and both lines named; that the same text
+//! comes again is not. This holds for the key field, for what groups are made by, and for every field called `uid` or
+//! ending in `_uid`, the uids of parts within their row. Records of one group must have one key, unless `pick` says
+//! whose counts. White space at either end tells no texts apart, nor does it whether a character is composed (`é`, or
+//! `e` and an accent: Unicode's NFC); `same` says what else does not. Memory holds some 80 bytes for each different
+//! uid, and nothing for rules of `trim` and `key` alone, which cannot make one uid of two texts (nor can they with
+//! `lower` before them and `same = "letter-case"`). A key cannot be a constant, and has no `default`.
 //!
-//! What is looked at is one file. That texts of two files do not become one uid only `key` promises: a row does not say which text its uid
-//! was made of.
+//! What is looked at is one file. That texts of two files do not become one uid only `key` promises: a row does not say
+//! which text its uid was made of.
 //!
 //! # Rows that exist
 //!
-//! An import overwrites what its mapping names and leaves all else as it is: a label or annotation under another key stays, one that is
-//! named and that the file does not give any more is taken away (`labels.tag/*` owns every key that begins with `tag/`), and any other
-//! field that a row leaves unset stays as it is stored. A list that has a section is replaced as a whole by rows that have elements of
-//! it. What has `on = "create"` only new rows take, so that people can change it afterwards: a phase above all. All rules of one path, and
-//! all sections of one list, have it or none. `create_ts` is taken by new rows only in any case. JSONL that is imported without a
-//! mapping overwrites every field that is set in a row, all labels together.
+//! An import overwrites what its mapping names and leaves all else as it is: a label or annotation under another key
+//! stays, one that is named and that the file does not give any more is taken away (`labels.tag/*` owns every key that
+//! begins with `tag/`), and any other field that a row leaves unset stays as it is stored. A list that has a section is
+//! replaced as a whole by rows that have elements of it. What has `on = "create"` only new rows take, so that people
+//! can change it afterwards: a phase above all. All rules of one path, and all sections of one list, have it or none.
+//! `create_ts` is taken by new rows only in any case. JSONL that is imported without a mapping overwrites every field
+//! that is set in a row, all labels together.
 //!
 //! # Transforms
 //!
@@ -117,12 +119,13 @@
 //! | `{ map = { "C*" = "returned", "*" = "fulfilled" } }` | The exact text first, then the longest pattern; others are refused. "" is nothing. |
 //! | `{ default = "draft" }` | This text where there is none. |
 //!
-//! A `timestamp` has a whole date and, if it has a part of it, a whole time of day; without one it is midnight. Parts that contradict each
-//! other (a day of the week, `%p` beside `%H`) are refused, and so are leap seconds, which stored times do not have. `%y` of 69 is 2069, of
-//! 70 is 1970. Texts without an offset (`%z`) are times of `zone`. `%Z`, an abbreviation, is honoured: as what `zone` calls so at that time,
-//! else as what it means everywhere (UTC, GMT, CET, EST, PST and the like); one of several meanings, as IST, or of none is refused. A
-//! local time that comes twice when clocks go back is the first of the two unless `%Z` tells, one that clocks going forward skip is read
-//! as if they had not; `clock-change = "refuse"` refuses both.
+//! A `timestamp` has a whole date and, if it has a part of it, a whole time of day; without one it is midnight. Parts
+//! that contradict each other (a day of the week, `%p` beside `%H`) are refused, and so are leap seconds, which stored
+//! times do not have. `%y` of 69 is 2069, of 70 is 1970. Texts without an offset (`%z`) are times of `zone`. `%Z`, an
+//! abbreviation, is honoured: as what `zone` calls so at that time, else as what it means everywhere (UTC, GMT, CET,
+//! EST, PST and the like); one of several meanings, as IST, or of none is refused. A local time that comes twice when
+//! clocks go back is the first of the two unless `%Z` tells, one that clocks going forward skip is read as if they had
+//! not; `clock-change = "refuse"` refuses both.
 //!
 //! # Records that cannot be read
 //!

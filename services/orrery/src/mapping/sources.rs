@@ -1,8 +1,8 @@
-//! Which text of the file each uid was made of: two different ones must not become one uid, which would make one row of two, or point at
-//! another row than was meant.
+//! Which text of the file each uid was made of: two different ones must not become one uid, which would make one row of
+//! two, or point at another row than was meant.
 //!
-//! Memory holds at most about 80 bytes for each different uid, and [`TEXT_BYTES`] of texts, so that a refusal can name both. Rules that cannot make
-//! one uid of two texts are not looked at and cost nothing.
+//! Memory holds at most about 80 bytes for each different uid, and [`TEXT_BYTES`] of texts, so that a refusal can name
+//! both. Rules that cannot make one uid of two texts are not looked at and cost nothing.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -42,7 +42,8 @@ pub(crate) enum Same {
 }
 
 impl Same {
-    /// A text without what does not tell it apart from others: white space at either end and, always, whether its characters are composed.
+    /// A text without what does not tell it apart from others: white space at either end and, always, whether its
+    /// characters are composed.
     pub(super) fn identity(same: Option<Self>, text: &str) -> String {
         let text = composed(text.trim());
         match same {
@@ -72,8 +73,8 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Takes in what the record of a line made its uids of. One that was made of another text before is refused, with whether the record is
-    /// no part of the row that has it; what came before it stays taken in.
+    /// Takes in what the record of a line made its uids of. One that was made of another text before is refused, with
+    /// whether the record is no part of the row that has it; what came before it stays taken in.
     pub(crate) fn add(&mut self, line: u64, sources: &[Source]) -> Result<(), (Refusal, bool)> {
         for source in sources {
             let Source { path, scope, uid, text, is_own } = source;

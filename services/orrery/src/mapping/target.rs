@@ -132,7 +132,8 @@ impl Target {
         }
     }
 
-    /// Whether this path and another one may name the same key of a map, neither of them as a whole path alone: one is open.
+    /// Whether this path and another one may name the same key of a map, neither of them as a whole path alone: one is
+    /// open.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let same_map = |one: &FieldDescriptor, another: &FieldDescriptor| one == another && self.steps == other.steps;
         match (&self.leaf, &other.leaf) {

@@ -42,8 +42,8 @@ enum Parts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum ClockChange {
-    /// One that comes twice, when clocks go back, is the first of the two. One that never comes, when clocks go forward, is read as if
-    /// they had not: in Europe/London 2011-03-27 01:30:00 is 01:30:00 UTC.
+    /// One that comes twice, when clocks go back, is the first of the two. One that never comes, when clocks go
+    /// forward, is read as if they had not: in Europe/London 2011-03-27 01:30:00 is 01:30:00 UTC.
     #[default]
     Earlier,
     /// It is refused.

@@ -7,8 +7,8 @@ use crate::resource::Resource;
 /// How many paths an update_mask may have.
 const MOST_PATHS: usize = 256;
 
-/// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset stays as it is; of maps the keys that the
-/// mapping names go with the row, and all others stay.
+/// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset stays as it is; of maps
+/// the keys that the mapping names go with the row, and all others stay.
 pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) -> anyhow::Result<Vec<String>> {
     let mut paths = Vec::new();
     for rules in row.chunk_by(|one, next| one.path == next.path) {

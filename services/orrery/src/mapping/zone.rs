@@ -5,8 +5,8 @@ use chrono_tz::{OffsetName as _, Tz};
 
 use super::Problem;
 
-/// Abbreviations with one meaning, and their minutes ahead of UTC. CST, CDT, MST and PST are those of North America, which is what exports
-/// mean by them; a mapping that names a zone in which they mean something else is understood so.
+/// Abbreviations with one meaning, and their minutes ahead of UTC. CST, CDT, MST and PST are those of North America,
+/// which is what exports mean by them; a mapping that names a zone in which they mean something else is understood so.
 const KNOWN: [(&str, i32); 40] = [
     ("UTC", 0),
     ("UT", 0),
@@ -69,7 +69,8 @@ pub(super) fn known(name: &str) -> Option<FixedOffset> {
     FixedOffset::east_opt(minutes * 60)
 }
 
-/// The offset that an abbreviation means beside a local time: in `zone` what that zone calls so then, else what it means everywhere.
+/// The offset that an abbreviation means beside a local time: in `zone` what that zone calls so then, else what it
+/// means everywhere.
 pub(super) fn offset(name: &str, local: NaiveDateTime, zone: Option<Tz>) -> Result<FixedOffset, Problem> {
     let in_zone = zone.and_then(|zone| {
         let (earliest, latest) = match zone.from_local_datetime(&local) {

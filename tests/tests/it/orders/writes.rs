@@ -49,7 +49,8 @@ async fn an_order_is_rows_of_four_tables() {
     assert_eq!(read.summary.unwrap().total, "0.4890");
 }
 
-/// A mask that keeps what is unset: lines, addresses and shipping are replaced by those that are there, and by nothing else.
+/// A mask that keeps what is unset: lines, addresses and shipping are replaced by those that are there, and by nothing
+/// else.
 #[tokio::test]
 async fn a_mask_that_keeps_what_is_unset_leaves_lines_that_are_not_sent() {
     let fixture = Fixture::new().await;
