@@ -7,7 +7,7 @@
 //! - `references`: what rows point at in another slice
 //! - [`commit`]: chunks and ledger in one transaction
 //! - [`refusal`]: why rows are refused, counted and bounded
-//! - [`start`]: what holds for a whole stream
+//! - [`start`]: what holds for a whole stream, and the grammar of write ids
 //! - [`queue`]: what was received and is not committed yet
 //! - [`stream`]: the protocol of `WriteX`
 //! - [`single`] and [`delete`]: one resource
@@ -28,7 +28,7 @@ pub mod refusal;
 mod rows;
 pub mod session;
 pub mod single;
-mod start;
+pub mod start;
 pub mod statement;
 pub mod stream;
 pub mod transition;

@@ -11,7 +11,7 @@ use crate::resource::Resource;
 use crate::resource::mask::update_mask;
 
 /// Most bytes of a write_id or request_id.
-const MAX_ID_BYTES: usize = 128;
+pub const MAX_ID_BYTES: usize = 128;
 
 /// What writes the rows of a stream that begins so.
 ///
@@ -60,13 +60,42 @@ pub(super) fn writer(context: &Context, resource: &'static Resource, start: &Wri
     }
 }
 
-/// Whether a text names a write or a request; an empty one names none. Clients ask this before they send one.
+/// Whether a text may be a write_id or a request_id: at most [`MAX_ID_BYTES`] characters, each from `!` (0x21) to `~`
+/// (0x7E). The services check every one with this; a client that checks before it calls uses this too.
+///
+/// An empty text passes: in a request it stands for no id.
 ///
 /// # Errors
 /// What it must be, in words that follow the field's name.
 pub fn check_id(id: &str) -> Result<(), String> {
     if id.len() > MAX_ID_BYTES || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("must be at most {MAX_ID_BYTES} printable ASCII characters without spaces"));
+        return Err(format!("must be 1 to {MAX_ID_BYTES} ASCII characters from \"!\" to \"~\", without spaces"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{MAX_ID_BYTES, check_id};
+
+    #[test]
+    fn ids_are_visible_ascii_up_to_their_length() {
+        let (longest, longer) = ("x".repeat(MAX_ID_BYTES), "x".repeat(MAX_ID_BYTES + 1));
+        for id in ["", "!", "~", "nightly", "2026-11-28T06:30:00+01:00/products#1", "{\"a\"}", &longest] {
+            assert_eq!(check_id(id), Ok(()), "{id}");
+        }
+        for id in [" ", "a b", "a ", "\t", "line\n", "\0", "\u{7f}", "é", "a\u{a0}b", &longer] {
+            assert!(check_id(id).is_err(), "{id:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(id in "[!-~]{0,130}|\\PC{0,40}") {
+            let plain = id.chars().count() <= MAX_ID_BYTES && id.chars().all(|c| ('!'..='~').contains(&c));
+            prop_assert_eq!(check_id(&id).is_ok(), plain);
+        }
+    }
 }
