@@ -1,9 +1,11 @@
 //! Instants between the wire and the database: `google.protobuf.Timestamp` (seconds since 1970 and nanoseconds) on one side, Postgres's
 //! `timestamptz` (microseconds since 2000) on the other.
 //!
-//! Requests may name instants from year 1 to year 9999. Digits below the microsecond are cut off, not refused: the clocks of many
-//! clients give nanoseconds. Other programs may store instants outside that range, and the two infinities: they read as
-//! the nearest instant of the range, while [`to_sql_literal`] keeps them exact, so that a cursor can stand on such a row.
+//! Requests may name instants from year 1 to year 9999. Digits below the microsecond are not refused: the clocks of
+//! many clients give nanoseconds. A value to store loses them ([`to_postgres`]); a bound that stored values are
+//! compared with is rounded up ([`bound_to_postgres`]). Other programs may store instants outside that range, and the
+//! two infinities: they read as the nearest instant of the range, while [`to_sql_literal`] keeps them exact, so that a
+//! cursor can stand on such a row.
 
 use std::time::SystemTime;
 
@@ -33,6 +35,16 @@ pub fn to_postgres(seconds: i64, nanos: i32) -> Result<i64, &'static str> {
         return Err("nanos must be between 0 and 999,999,999");
     }
     Ok((seconds - POSTGRES_EPOCH) * MICROS + i64::from(nanos / 1_000))
+}
+
+/// The first instant that Postgres can hold and that does not lie before a `google.protobuf.Timestamp`, as
+/// [`to_postgres`] gives it.
+///
+/// Of stored instants, which are whole microseconds, exactly those lie at or after the bound that lie at or after the
+/// instant, and those before it that lie before the instant. From the last microsecond of year 9999 the bound may be
+/// the first instant of year 10000.
+pub fn bound_to_postgres(seconds: i64, nanos: i32) -> Result<i64, &'static str> {
+    Ok(to_postgres(seconds, nanos)? + i64::from(nanos % 1_000 > 0))
 }
 
 /// Microseconds since 2000-01-01T00:00:00Z by this machine's clock.
@@ -142,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_is_rounded_up_beyond_the_last_microsecond_too() {
+        for nanos in [999_999_001, 999_999_999] {
+            let bound = bound_to_postgres(LAST_SECOND, nanos).unwrap();
+            assert_eq!(to_sql_literal(bound), "'10000-01-01 00:00:00.000000+00'::timestamptz");
+        }
+        assert_eq!(bound_to_postgres(POSTGRES_EPOCH - 1, 999_999_001), Ok(0));
+        assert_eq!(bound_to_postgres(POSTGRES_EPOCH - 1, 999_999_000), Ok(-1));
+        for (seconds, nanos) in [(FIRST_SECOND - 1, 999_999_999), (LAST_SECOND + 1, 0), (0, -1), (0, 1_000_000_000)] {
+            assert!(bound_to_postgres(seconds, nanos).is_err(), "{seconds} {nanos}");
+        }
+    }
+
+    #[test]
     fn what_others_stored_out_of_range_is_clamped() {
         assert_eq!(from_postgres(i64::MIN), (FIRST_SECOND, 0));
         assert_eq!(from_postgres(i64::MAX), (LAST_SECOND, 999_999_000));
@@ -154,6 +179,19 @@ mod tests {
         fn instants_survive_to_the_microsecond(seconds in FIRST_SECOND..=LAST_SECOND, nanos in 0..1_000_000_000_i32) {
             let micros = to_postgres(seconds, nanos).unwrap();
             prop_assert_eq!(from_postgres(micros), (seconds, nanos / 1_000 * 1_000));
+        }
+
+        #[test]
+        fn a_bound_parts_stored_instants_as_the_instant_itself_does(
+            seconds in FIRST_SECOND..=LAST_SECOND,
+            nanos in 0..1_000_000_000_i32,
+            apart in -3..=3_i64,
+        ) {
+            let bound = bound_to_postgres(seconds, nanos).unwrap();
+            let stored = to_postgres(seconds, nanos).unwrap() + apart;
+            let in_nanos = |micros: i64| (i128::from(micros) + i128::from(POSTGRES_EPOCH * MICROS)) * 1_000;
+            let instant = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+            prop_assert_eq!(stored >= bound, in_nanos(stored) >= instant);
         }
 
         #[test]

@@ -66,6 +66,11 @@ fn time() -> impl Strategy<Value = Timestamp> {
     (TIMES, select(&[0, 0, 1_000, 999_999_000][..])).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos })
 }
 
+/// Any of these instants, or one that is up to a microsecond later.
+fn bound() -> impl Strategy<Value = Timestamp> {
+    (time(), select(&[0, 0, 1, 999][..])).prop_map(|(time, finer)| Timestamp { nanos: time.nanos + finer, ..time })
+}
+
 fn row() -> impl Strategy<Value = Row> {
     let labels = btree_map(select(KEYS).prop_map(str::to_owned), select(VALUES).prop_map(str::to_owned), 0..4);
     (select(NAMES), option::weighted(0.9, select(PHASES)), labels, time(), time()).prop_map(
@@ -74,7 +79,7 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 fn range() -> impl Strategy<Value = TimeRange> {
-    (option::of(time()), option::of(time())).prop_map(|(start, end)| match (start, end) {
+    (option::of(bound()), option::of(bound())).prop_map(|(start, end)| match (start, end) {
         (Some(start), Some(end)) if (end.seconds, end.nanos) < (start.seconds, start.nanos) => {
             TimeRange { start: Some(end), end: Some(start) }
         }
@@ -206,6 +211,7 @@ async fn a_filter_refuses_what_it_cannot_mean() {
         uids(vec!["prd_1".to_owned(); 1_000]),
         contains(&"x".repeat(256)),
         created(at(1, 0), at(1, 0)),
+        created(at(1, 1), at(1, 2)),
         created(at(-62_135_596_800, 0), at(253_402_300_799, 999_999_999)),
         created(None, None),
     ];
@@ -236,6 +242,9 @@ async fn a_filter_refuses_what_it_cannot_mean() {
         (contains(&"x".repeat(257)), "name_contains"),
         (contains("a\0"), "name_contains"),
         (created(at(2, 0), at(1, 999_999_999)), "created.end"),
+        // The same microsecond, rounded up or down.
+        (created(at(1, 2), at(1, 1)), "created.end"),
+        (created(at(1, 1), at(1, 0)), "created.end"),
         (created(at(253_402_300_800, 0), None), "created.start"),
         (created(None, at(i64::MIN, 0)), "created.end"),
         (updated(at(0, -1), None), "updated.start"),
@@ -251,23 +260,34 @@ async fn a_filter_refuses_what_it_cannot_mean() {
 }
 
 #[tokio::test]
-async fn a_bound_is_exact_to_the_microsecond() {
+async fn a_bound_holds_to_the_nanosecond() {
     let database = TestDatabase::create().await;
     run(
         &mut database.connect(Role::Operator).await,
         "insert into catalog.product (uid, create_ts) values \
          ('prd_1', '2026-01-01 00:00:00.000001+00'), ('prd_2', '2026-01-01 00:00:00.000002+00'), \
-         ('prd_3', 'infinity'), ('prd_4', '-infinity'), ('prd_5', '0044-03-15 00:00:00+00 BC')",
+         ('prd_3', 'infinity'), ('prd_4', '-infinity'), ('prd_5', '0044-03-15 00:00:00+00 BC'), \
+         ('prd_6', '9999-12-31 23:59:59.999999+00')",
     )
     .await;
     let server = CatalogServer::start(&database).await;
     let second = 1_767_225_600;
     let at = |nanos: i32| Some(Timestamp { seconds: second, nanos });
     let first = Some(Timestamp { seconds: -62_135_596_800, nanos: 0 });
+    let last = |nanos: i32| Some(Timestamp { seconds: 253_402_300_799, nanos });
     let cases: &[(Option<Timestamp>, Option<Timestamp>, &[&str])] = &[
         (at(1_000), at(2_000), &["prd_1"]),
-        (at(1_001), None, &["prd_1", "prd_2", "prd_3"]),
-        (at(2_000), None, &["prd_2", "prd_3"]),
+        (at(1_001), None, &["prd_2", "prd_3", "prd_6"]),
+        (at(1_000), at(1_001), &["prd_1"]),
+        (at(999), at(1_001), &["prd_1"]),
+        (at(1), at(999), &[]),
+        (at(1_001), at(2_000), &[]),
+        (at(1_999), at(2_001), &["prd_2"]),
+        (at(2_000), None, &["prd_2", "prd_3", "prd_6"]),
+        // What is stored beyond year 9999 reads as its last microsecond and is compared as what it is.
+        (last(999_999_000), last(999_999_001), &["prd_6"]),
+        (last(999_999_001), None, &["prd_3"]),
+        (at(2_001), last(999_999_999), &["prd_6"]),
         (None, at(1_000), &["prd_4", "prd_5"]),
         (first, at(2_000), &["prd_1"]),
         (None, first, &["prd_4", "prd_5"]),

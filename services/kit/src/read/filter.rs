@@ -168,7 +168,8 @@ impl Filter {
         self.when(format!("t.{column} in ({})", selects.join(" union ")))
     }
 
-    /// A range of time in a column: what has no time is in no range, not in one without bounds either. Unset: no condition.
+    /// A range of time in a column: what has no time is in no range, not in one without bounds either. Bounds finer
+    /// than a microsecond hold exactly. Unset: no condition.
     #[must_use]
     pub fn time_range(mut self, field: &str, column: &str, range: Option<&TimeRange>) -> Self {
         let Some(range) = range else { return self };
@@ -177,9 +178,9 @@ impl Filter {
             [("start", ">=", &range.start), ("end", "<", &range.end)].into_iter().enumerate()
         {
             let Some(time) = time else { continue };
-            match timestamp::to_postgres(time.seconds, time.nanos) {
+            match timestamp::bound_to_postgres(time.seconds, time.nanos) {
                 Ok(microseconds) => {
-                    bounds[at] = Some(microseconds);
+                    bounds[at] = Some((time.seconds, time.nanos));
                     self.conditions.push(format!("t.{column} {sign} {}", timestamp::to_sql_literal(microseconds)));
                 }
                 Err(why) => self = self.refuse(&format!("{field}.{name}"), why),

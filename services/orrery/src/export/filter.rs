@@ -19,7 +19,8 @@ struct CommonFilterOptions {
     /// Only this one; may be given several times.
     #[arg(long, value_name = "UID")]
     filter_uid: Vec<String>,
-    /// Only those created at this time or later, as "2026-05-01T00:00:00Z".
+    /// Only those created at this time or later, as "2026-05-01T00:00:00Z"; at most nine digits after the second's
+    /// point.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     filter_created_from: Option<Timestamp>,
     /// Only those created before this time.
@@ -102,9 +103,36 @@ fn range(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<TimeRange> 
     (start.is_some() || end.is_some()).then_some(TimeRange { start, end })
 }
 
+/// Reads a time that a [`Timestamp`] can hold exactly: rounded it would be another bound.
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     let time = chrono::DateTime::parse_from_rfc3339(text)
         .map_err(|_| "a time is written as 2026-05-01T00:00:00Z".to_owned())?
         .to_utc();
-    Ok(Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos() as i32 })
+    let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
+    if fraction.bytes().take_while(u8::is_ascii_digit).count() > 9 {
+        return Err("a time has at most nine digits after the second's point".to_owned());
+    }
+    let nanos = time.timestamp_subsec_nanos();
+    if nanos >= 1_000_000_000 {
+        return Err("a leap second cannot be told apart from the second after it; name that one".to_owned());
+    }
+    Ok(Timestamp { seconds: time.timestamp(), nanos: nanos as i32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_to_the_nanosecond_or_refused() {
+        let read = |text: &str| parse_time(text).map(|time| (time.seconds, time.nanos));
+        assert_eq!(read("1970-01-01T00:00:01Z"), Ok((1, 0)));
+        assert_eq!(read("1970-01-01T01:00:01.000000001+01:00"), Ok((1, 1)));
+        assert_eq!(read("1969-12-31T23:59:59.999999999Z"), Ok((-1, 999_999_999)));
+        assert!(read("1970-01-01T00:00:01.0000000001Z").is_err_and(|why| why.contains("nine digits")));
+        assert!(read("2016-12-31T23:59:60Z").is_err_and(|why| why.contains("leap second")));
+        for text in ["", "1970-01-01", "1970-01-01T00:00:01", "yesterday", "1970-01-01T00:00:01.Z"] {
+            assert!(read(text).is_err_and(|why| why.contains("is written as")), "{text}");
+        }
+    }
 }

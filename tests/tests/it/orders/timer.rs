@@ -48,6 +48,11 @@ async fn it_is_set_while_the_order_is_not_done_and_cleared_always() {
             // Microseconds.
             let stored = Timestamp { seconds: 2_000_000_000, nanos: 123_456_000 };
             assert_eq!((order.provision_timer_ts, order.revision), (Some(stored), revision), "{phase}");
+            // What was cut off is no change.
+            for same in [later, stored] {
+                let again = client.set_provision_timer(set(&uid, Some(same), revision)).await.unwrap().into_inner();
+                assert_eq!((again.provision_timer_ts, again.revision), (Some(stored), revision), "{phase}");
+            }
             assert!(order.update_ts.unwrap().seconds > 0, "{phase}");
         } else {
             let refused = answer.unwrap_err();

@@ -1,6 +1,6 @@
 //! A row that equals what is stored is read and left alone: no new version, no new update_ts, no dead tuple.
 
-use orrery_proto::catalog::v1::Product;
+use orrery_proto::catalog::v1::{Product, ProductMetric};
 use orrery_proto::r#type::v1::{Status as Phase, WriteStart};
 use sqlx::Row as _;
 
@@ -77,4 +77,29 @@ async fn equal_rows_are_not_rewritten() {
     .unwrap();
     assert_eq!((updated, deleted), (1, 0));
     assert!(dead <= 1, "{dead} dead tuples");
+}
+
+#[tokio::test]
+async fn what_is_finer_than_a_microsecond_is_cut_off_and_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let channel = || fixture.server.channel();
+    let at = |nanos| Some(prost_types::Timestamp { seconds: 1_000, nanos });
+    // The second write is finer than the first one, the third coarser.
+    for (nanos, counts) in [(1_001, [1, 0, 0, 0, 0]), (1_999, [0, 0, 1, 0, 0]), (1_000, [0, 0, 1, 0, 0])] {
+        let row = Product { create_ts: at(nanos), ..product("1", "The same") };
+        let (totals, end) = write(channel(), PRODUCTS, WriteStart::default(), &[row]).await;
+        end.unwrap();
+        assert_eq!(totals.counts(), counts, "{nanos}");
+        let row = ProductMetric { as_of_ts: at(nanos), ..metric("1", "sales", "12.50") };
+        let (totals, end) = write(channel(), METRICS, WriteStart::default(), &[row]).await;
+        end.unwrap();
+        assert_eq!(totals.counts(), counts, "{nanos}");
+    }
+    // Both are of the same microsecond: neither is older, and the later write wins.
+    let row = ProductMetric { as_of_ts: at(1_000), ..metric("1", "sales", "13") };
+    let (totals, end) = write(channel(), METRICS, WriteStart::default(), &[row]).await;
+    end.unwrap();
+    assert_eq!(totals.counts(), [0, 1, 0, 0, 0]);
+    let stored = "(select from catalog.product where create_ts = 'epoch'::timestamptz + interval '1000 s 1 us') p";
+    assert_eq!(fixture.count(stored).await, 1);
 }
