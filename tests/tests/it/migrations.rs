@@ -215,7 +215,7 @@ async fn errors_name_file_and_line() {
         ),
         (
             "-- migrate:up\ncreate table t (a int);\ncommit;\n-- migrate:down\n",
-            "files/20260101000000_x.sql: the file ends the transaction",
+            "files/20260101000000_x.sql:3: `commit` must not stand in a migration",
         ),
     ];
     for (text, expected) in cases {
@@ -223,7 +223,9 @@ async fn errors_name_file_and_line() {
         let migrator = migrator(&database, folder_of(&[("20260101000000_x.sql", text)]));
         let error = migrator.up(|_| ()).await.unwrap_err().to_string();
         assert!(error.starts_with(expected), "{text} gave {error}");
-        assert!(applied(&mut database.connect(Role::Operator).await).await.is_empty());
+        let mut connection = database.connect(Role::Operator).await;
+        assert!(tables(&mut connection).await.is_empty());
+        assert!(!traces(&mut connection).await.0 || applied(&mut connection).await.is_empty());
     }
 }
 
@@ -274,4 +276,104 @@ async fn an_older_file_that_arrives_late_is_applied_and_a_version_without_a_file
     assert_eq!((known.len(), known[0].1, unknown), (1, true, vec!["20260101000001".to_owned()]));
     let error = only_a.down(|_| ()).await.unwrap_err().to_string();
     assert_eq!(error, "version 20260101000001 is applied, but files has no such file");
+}
+
+/// Whether there is a ledger, and the tables that [`tables`] knows.
+async fn traces(connection: &mut PgConnection) -> (bool, Vec<String>) {
+    let ledger = sqlx::query_scalar("select to_regclass('public.schema_migrations') is not null");
+    (ledger.fetch_one(&mut *connection).await.unwrap(), tables(connection).await)
+}
+
+#[tokio::test]
+async fn what_would_part_the_ledger_from_the_schema_is_refused_before_anything_runs() {
+    let database = TestDatabase::create_empty().await;
+    let mut connection = database.connect(Role::Operator).await;
+    let good = ("20260101000000_good.sql", "-- migrate:up\ncreate table good ();\n-- migrate:down\ndrop table good;\n");
+    let begin_and_commit = "begin;\ncreate table half ();\ncommit;";
+    for (up, down, line, words) in [
+        (begin_and_commit, "", 2, "begin"),
+        ("create table half ();\nSTART /* ; */ TRANSACTION;", "", 3, "start transaction"),
+        ("create table half (); end;\ncreate table more ();", "", 2, "end"),
+        ("create table half ();\nrollback;", "", 3, "rollback"),
+        ("create table half ();", "drop table half;\ncommit and chain;", 5, "commit"),
+        ("create table half ();\nabort;\nselect 1;", "", 3, "abort"),
+    ] {
+        for option in ["", " transaction:false"] {
+            let text = format!("-- migrate:up{option}\n{up}\n-- migrate:down{option}\n{down}\n");
+            let files = [good, ("20260101000001_bad.sql", text.as_str())];
+            let error = migrator(&database, folder_of(&files)).up(|_| ()).await.unwrap_err().to_string();
+            let expected = format!("files/20260101000001_bad.sql:{line}: `{words}` must not stand in a migration");
+            assert!(error.starts_with(&expected), "{text} gave {error}");
+            assert_eq!(traces(&mut connection).await, (false, vec![]), "{text}");
+        }
+    }
+    let index = "-- migrate:up\ncreate table half (a int);\ncreate index concurrently on half (a);\n-- migrate:down\n";
+    let error =
+        migrator(&database, folder_of(&[good, ("20260101000001_bad.sql", index)])).up(|_| ()).await.unwrap_err();
+    let expected = "files/20260101000001_bad.sql:3: `create index concurrently` cannot run in a transaction";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert_eq!(traces(&mut connection).await, (false, vec![]));
+    // Without it, the file before it is applied.
+    migrator(&database, folder_of(&[good])).up(|_| ()).await.unwrap();
+    assert_eq!(traces(&mut connection).await, (true, vec!["public.good".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_another_program_applied_is_not_held_against_its_successors() {
+    let database = TestDatabase::create_empty().await;
+    let mut connection = database.connect(Role::Operator).await;
+    let old = "-- migrate:up\nbegin;\ncreate table old ();\ncommit;\n-- migrate:down\ndrop table old;\ncommit;\n";
+    let files = [
+        ("20260101000000_old.sql", old),
+        ("20260101000001_new.sql", "-- migrate:up\ncreate table new ();\n-- migrate:down\ndrop table new;\n"),
+    ];
+    run(
+        &mut connection,
+        "create table old (); create table schema_migrations (version varchar primary key); \
+         insert into schema_migrations values ('20260101000000')",
+    )
+    .await;
+    let migrator = migrator(&database, folder_of(&files));
+    assert_eq!(migrator.up(|_| ()).await.unwrap(), 1);
+    assert_eq!(migrator.down(|_| ()).await.unwrap(), "files/20260101000001_new.sql");
+    // Rolling the old one back would part them.
+    let error = migrator.down(|_| ()).await.unwrap_err().to_string();
+    assert!(error.starts_with("files/20260101000000_old.sql:7: `commit` must not stand"), "{error}");
+    assert_eq!(traces(&mut connection).await, (true, vec!["public.old".to_owned()]));
+    assert_eq!(applied(&mut connection).await, ["20260101000000"]);
+}
+
+#[tokio::test]
+async fn a_commit_that_only_the_server_sees_does_not_part_them_either() {
+    let database = TestDatabase::create_empty().await;
+    let mut connection = database.connect(Role::Operator).await;
+    let block = |option: &str| {
+        format!(
+            "-- migrate:up{option}\ndo $$ begin create table batch (); commit; end $$;\n\
+             -- migrate:down{option}\ndrop table if exists batch;\n"
+        )
+    };
+    let inside = migrator(&database, folder_of(&[("20260101000000_x.sql", &block(""))]));
+    let error = inside.up(|_| ()).await.unwrap_err().to_string();
+    assert!(error.starts_with("files/20260101000000_x.sql:2: invalid transaction termination"), "{error}");
+    assert!(tables(&mut connection).await.is_empty() && applied(&mut connection).await.is_empty());
+    // Outside of a transaction it may commit, and is recorded.
+    let outside = migrator(&database, folder_of(&[("20260101000000_x.sql", &block(" transaction:false"))]));
+    assert_eq!(outside.up(|_| ()).await.unwrap(), 1);
+    assert_eq!(tables(&mut connection).await, ["public.batch"]);
+    outside.down(|_| ()).await.unwrap();
+    assert!(tables(&mut connection).await.is_empty() && applied(&mut connection).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_section_sets_in_its_session_does_not_reach_the_ledger() {
+    let database = TestDatabase::create_empty().await;
+    let text = "-- migrate:up transaction:false\nset default_transaction_read_only = on;\n\
+                -- migrate:down transaction:false\nset default_transaction_read_only = on;\n";
+    let migrator = migrator(&database, folder_of(&[("20260101000000_x.sql", text)]));
+    assert_eq!(migrator.up(|_| ()).await.unwrap(), 1);
+    let mut connection = database.connect(Role::Operator).await;
+    assert_eq!(applied(&mut connection).await, ["20260101000000"]);
+    migrator.down(|_| ()).await.unwrap();
+    assert!(applied(&mut connection).await.is_empty());
 }

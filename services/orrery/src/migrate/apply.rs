@@ -2,6 +2,7 @@
 //! runs at the same time apply each migration once. A lock that cannot be had within moments is given up and asked for again later,
 //! for a waiting DDL statement makes all traffic on its table wait behind it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -10,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
 use super::file::{Migration, Section};
 use super::folder::Folder;
-use super::{ledger, statement};
+use super::{check, ledger, statement};
 use crate::database;
 
 /// The advisory lock of migrations: "orrery" in ASCII.
@@ -159,6 +160,9 @@ impl Migrator {
     }
 
     async fn locked(&self, connection: &mut PgConnection, direction: Direction) -> Result<Step, Failure> {
+        // Before anything runs, and before the ledger is made.
+        let applied = ledger::applied(connection).await.map_err(|error| failure(&error, "the ledger"))?;
+        self.check(direction, &applied)?;
         if !ledger::exists(connection).await.map_err(|error| failure(&error, "the ledger"))? {
             // Committed by itself: a section outside of a transaction writes it from a second connection.
             let mut transaction = self.begin(connection).await?;
@@ -199,6 +203,27 @@ impl Migrator {
         Ok(Step::Done(name))
     }
 
+    /// Checks what is about to run: of files that are not applied both sections, since what goes up must come down; of
+    /// the one to roll back that half. A file that dbmate applied long ago is not held against its successors.
+    fn check(&self, direction: Direction, applied: &BTreeSet<String>) -> Result<(), Failure> {
+        let sections: Vec<(&Migration, &Section)> = match direction {
+            Direction::Up => (self.folder.migrations.iter())
+                .filter(|migration| !applied.contains(&migration.version))
+                .flat_map(|migration| [(migration, &migration.up), (migration, &migration.down)])
+                .collect(),
+            Direction::Down => (applied.last().and_then(|version| self.folder.find(version)).into_iter())
+                .map(|migration| (migration, &migration.down))
+                .collect(),
+        };
+        for (migration, section) in sections {
+            if let Err((line, problem)) = check::check(section) {
+                let name = self.folder.display(migration);
+                return Err(Failure::Final(anyhow::anyhow!("{name}:{line}: {problem}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Runs a section that says `transaction:false` on a second connection, while the first holds the lock in a transaction that has no
     /// snapshot, so that `create index concurrently` does not wait for it. No lock timeout: such statements do not hold traffic up while they wait, and one that is
     /// interrupted leaves an invalid index behind.
@@ -214,6 +239,9 @@ impl Migrator {
             Failure::Busy(reason) => Failure::Final(anyhow::anyhow!(reason)),
             last @ Failure::Final(_) => last,
         })?;
+        let _ = connection.close().await;
+        // On a connection of its own: the section may have set a role or anything else in its session.
+        let mut connection = database::connect(&self.url).await.map_err(Failure::Final)?;
         record(&mut connection, direction, version).await.map_err(|error| failure(&error, name))?;
         let _ = connection.close().await;
         Ok(())
@@ -281,7 +309,7 @@ fn line_of(error: &sqlx::Error, sql: &str, finished: usize) -> usize {
         Some(sqlx::postgres::PgErrorPosition::Original(position)) => {
             sql.char_indices().nth(position.saturating_sub(1)).map(|(offset, _)| offset)
         }
-        _ => statement::starts(sql).get(finished).copied(),
+        _ => statement::statements(sql).get(finished).map(|statement| statement.start),
     };
     sql[..offset.unwrap_or(0)].matches('\n').count()
 }

@@ -2,6 +2,7 @@
 //! works on the same folder before and after.
 
 mod apply;
+mod check;
 mod file;
 mod folder;
 mod ledger;
@@ -45,8 +46,11 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Applies every migration that is not applied yet, oldest first.
+    ///
+    /// Nothing runs if one of them, in either section, begins or ends a transaction, or holds what cannot run in one
+    /// without saying transaction:false: file, line and statement are named.
     Up,
-    /// Rolls back the newest applied migration.
+    /// Rolls back the newest applied migration, after the same checks.
     #[command(alias = "rollback")]
     Down {
         /// How many to roll back, newest first.

@@ -1,10 +1,37 @@
-//! Where the statements of a script begin. The server says how many of them it finished before one failed, not always where that
-//! one stands.
+//! The statements of a script: where each begins, and its words. The server says how many of them it finished before
+//! one failed, not always where that one stands, and it says only after the fact that a statement may not stand where
+//! it does.
 
-/// The offset of the first character of each statement in `sql`, comments and white space before it left out.
-pub(super) fn starts(sql: &str) -> Vec<usize> {
-    let mut found = Vec::new();
+/// One statement of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    /// The offset of its first character; comments and white space before it are left out.
+    pub(super) start: usize,
+    /// Its keywords and bare names in lower case. What is quoted, numbers and punctuation are left out.
+    pub(super) words: Vec<String>,
+}
+
+impl Statement {
+    /// Whether its first words are these.
+    pub(super) fn begins(&self, words: &[&str]) -> bool {
+        self.words.len() >= words.len() && self.words.iter().zip(words).all(|(has, word)| has == word)
+    }
+
+    /// Whether it makes a function or a procedure, whose body may be written as `begin atomic ...; ...; end`.
+    fn is_routine(&self) -> bool {
+        [&["create", "or", "replace"][..], &["create"]].iter().any(|create| {
+            self.begins(create)
+                && matches!(self.words[create.len()..].first(), Some(kind) if kind == "function" || kind == "procedure")
+        })
+    }
+}
+
+/// The statements of `sql`, in order.
+pub(super) fn statements(sql: &str) -> Vec<Statement> {
+    let mut found: Vec<Statement> = Vec::new();
     let mut inside = false;
+    // A semicolon within parentheses, as in a rule, or within the body of a routine ends nothing.
+    let (mut parentheses, mut blocks) = (0_usize, 0_usize);
     let mut at = 0;
     while let Some(next) = sql[at..].chars().next() {
         let rest = &sql[at..];
@@ -13,16 +40,38 @@ pub(super) fn starts(sql: &str) -> Vec<usize> {
             at += comment.max(next.len_utf8());
             continue;
         }
-        if next == ';' {
-            inside = false;
-            at += 1;
-            continue;
+        match next {
+            ';' if parentheses == 0 && blocks == 0 => {
+                inside = false;
+                at += 1;
+                continue;
+            }
+            '(' => parentheses += 1,
+            ')' => parentheses = parentheses.saturating_sub(1),
+            _ => {}
         }
         if !inside {
-            found.push(at);
+            found.push(Statement { start: at, words: Vec::new() });
             inside = true;
+            (parentheses, blocks) = (usize::from(next == '('), 0);
         }
-        at += token_length(rest);
+        let length = token_length(rest);
+        if let Some(statement) = found.last_mut()
+            && (next.is_alphabetic() || next == '_')
+            && !rest[..length].contains('\'')
+        {
+            let word = rest[..length].to_lowercase();
+            if statement.is_routine() {
+                match word.as_str() {
+                    "begin" => blocks += 1,
+                    "case" if blocks > 0 => blocks += 1,
+                    "end" => blocks = blocks.saturating_sub(1),
+                    _ => {}
+                }
+            }
+            statement.words.push(word);
+        }
+        at += length;
     }
     found
 }
@@ -99,10 +148,13 @@ fn dollar_quoted_length(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn split(sql: &str) -> Vec<&str> {
-        starts(sql).into_iter().map(|at| sql[at..].split_whitespace().next().unwrap_or_default()).collect()
+        let first = |statement: Statement| sql[statement.start..].split_whitespace().next().unwrap_or_default();
+        statements(sql).into_iter().map(first).collect()
     }
 
     #[test]
@@ -112,5 +164,37 @@ mod tests {
         assert_eq!(split("-- only a comment"), [""; 0]);
         assert_eq!(split("select 'never closed ; "), ["select"]);
         assert_eq!(split("ä; ö $ü$;$ü$; ß"), ["ä;", "ö", "ß"]);
+    }
+
+    #[test]
+    fn semicolons_in_parentheses_and_bodies_end_nothing() {
+        let rule = "create rule r as on insert to t do (select 1; select 2); next";
+        assert_eq!(split(rule), ["create", "next"]);
+        let function = "create or replace function f(int) returns int begin atomic select case when $1 > 0 then 1 end; \
+                        select 2; end; next; end";
+        assert_eq!(split(function), ["create", "next;", "end"]);
+        // Outside of such a body the words mean what they say.
+        assert_eq!(split("begin; select case when true then 1 end; end"), ["begin;", "select", "end"]);
+        assert_eq!(split("create table t (a int); begin; end"), ["create", "begin;", "end"]);
+        assert_eq!(split("); a; (b; c); d"), [");", "a;", "(b;", "d"]);
+    }
+
+    #[test]
+    fn words_are_what_is_not_quoted() {
+        let words = |sql: &str| statements(sql).into_iter().map(|statement| statement.words).collect::<Vec<_>>();
+        let expected: &[&[&str]] = &[&["create", "index", "on", "a_1$b", "ä"], &["commit"]];
+        assert_eq!(
+            words("CREATE Index /* x */ \"Concurrently\" ON a_1$b (ä, 7, 'y', e'\\'z', $$w$$); -- v\ncommit"),
+            expected
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_cut(sql in "(begin|end|create function|;|'|\"|\\$a?\\$|\\(|\\)|--|/\\*|\\*/|\n| |é|\\PC){0,40}") {
+            let statements = statements(&sql);
+            prop_assert!(statements.windows(2).all(|pair| pair[0].start < pair[1].start));
+            prop_assert!(statements.iter().all(|statement| !sql[statement.start..].starts_with(char::is_whitespace)));
+        }
     }
 }

@@ -1,0 +1,171 @@
+//! What a section must not hold, found before anything of it runs: statements after which the ledger would not say what
+//! the schema is, and statements that Postgres refuses where they stand.
+
+use super::file::Section;
+use super::statement::{Statement, statements};
+
+/// Whether a section may run as it says.
+///
+/// # Errors
+/// The line of the file, from 1, and what is wrong with the statement that begins there.
+pub(super) fn check(section: &Section) -> Result<(), (usize, String)> {
+    let statements = statements(&section.sql);
+    for statement in &statements {
+        if let Some(problem) = problem(statement, section.transaction, statements.len()) {
+            let line = section.first_line + section.sql[..statement.start].matches('\n').count();
+            return Err((line, problem));
+        }
+    }
+    Ok(())
+}
+
+fn problem(statement: &Statement, transaction: bool, of: usize) -> Option<String> {
+    if let Some(words) = controls_transaction(statement) {
+        let rule = if transaction {
+            "a migration and its row in the ledger share one transaction, which orrery begins and ends"
+        } else {
+            "what it ends or leaves open is no longer one with the row in the ledger"
+        };
+        return Some(format!("`{words}` must not stand in a migration: {rule}; leave it out"));
+    }
+    let words = needs_no_transaction(statement)?;
+    if transaction {
+        return Some(format!(
+            "`{words}` cannot run in a transaction: put it alone into a file that says transaction:false, in one word"
+        ));
+    }
+    (of > 1).then(|| format!("`{words}` has to be the only statement of its section: several are one transaction"))
+}
+
+/// The words of a statement that begins or ends a transaction. Savepoints stay within the one that there is.
+fn controls_transaction(statement: &Statement) -> Option<String> {
+    let back_to_savepoint = [&["rollback", "to"][..], &["rollback", "work", "to"], &["rollback", "transaction", "to"]];
+    if back_to_savepoint.iter().any(|words| statement.begins(words)) {
+        return None;
+    }
+    let controls: [&[&str]; 9] = [
+        &["start", "transaction"],
+        &["prepare", "transaction"],
+        &["commit", "prepared"],
+        &["rollback", "prepared"],
+        &["begin"],
+        &["commit"],
+        &["end"],
+        &["rollback"],
+        &["abort"],
+    ];
+    controls.iter().find(|words| statement.begins(words)).map(|words| words.join(" "))
+}
+
+/// The words of a statement that Postgres refuses within a transaction, whatever else it says. Others depend on their
+/// options; about those the server has the word.
+fn needs_no_transaction(statement: &Statement) -> Option<String> {
+    let never: [&[&str]; 7] = [
+        &["vacuum"],
+        &["alter", "system"],
+        &["create", "database"],
+        &["drop", "database"],
+        &["create", "tablespace"],
+        &["drop", "tablespace"],
+        &["discard", "all"],
+    ];
+    if let Some(words) = never.iter().find(|words| statement.begins(words)) {
+        return Some(words.join(" "));
+    }
+    // The word is reserved: nothing is called so without quotes.
+    let concurrently = statement
+        .words
+        .windows(2)
+        .any(|pair| pair[0] == "concurrently" && !["false", "off"].contains(&pair[1].as_str()))
+        || statement.words.last().is_some_and(|word| word == "concurrently");
+    let kinds: [&[&str]; 5] =
+        [&["create", "index"], &["create", "unique", "index"], &["drop", "index"], &["reindex"], &["alter", "table"]];
+    let kind = kinds.iter().find(|words| concurrently && statement.begins(words))?;
+    Some(format!("{} concurrently", kind.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(sql: &str, transaction: bool) -> Result<(), (usize, String)> {
+        check(&Section { sql: format!("-- migrate:up\n{sql}"), first_line: 7, transaction })
+    }
+
+    #[test]
+    fn what_begins_or_ends_a_transaction_is_refused_in_every_section() {
+        for words in [
+            "begin",
+            "start transaction",
+            "commit",
+            "end",
+            "rollback",
+            "abort",
+            "prepare transaction",
+            "commit prepared",
+            "rollback prepared",
+        ] {
+            let sql = format!(
+                "create table t ();\n/* why */ {}\n  'x';\nselect 1;",
+                words.to_uppercase().replace(' ', " --;\n ")
+            );
+            for transaction in [true, false] {
+                let (line, problem) = told(&sql, transaction).expect_err(words);
+                assert!(line == 9 && problem.starts_with(&format!("`{words}` must not stand")), "{line}: {problem}");
+            }
+        }
+        for sql in ["commit and chain", "begin isolation level serializable", "end work", "COMMIT", "Rollback;"] {
+            assert!(told(sql, true).is_err() && told(sql, false).is_err(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_in_a_transaction_is_told_to_go_elsewhere_and_alone() {
+        for (sql, words) in [
+            ("create index concurrently if not exists i on t (a)", "create index concurrently"),
+            ("create unique index\n concurrently i on t (a)", "create unique index concurrently"),
+            ("drop index concurrently i", "drop index concurrently"),
+            ("reindex index concurrently i", "reindex concurrently"),
+            ("reindex (verbose, concurrently) index i", "reindex concurrently"),
+            ("alter table t detach partition p concurrently", "alter table concurrently"),
+            ("vacuum (analyze) t", "vacuum"),
+            ("VACUUM", "vacuum"),
+            ("alter system set work_mem = '1GB'", "alter system"),
+            ("create database d", "create database"),
+            ("drop database d", "drop database"),
+            ("discard all", "discard all"),
+        ] {
+            let (line, problem) = told(&format!("select 1;\n{sql};"), true).expect_err(sql);
+            assert!(line == 9 && problem.starts_with(&format!("`{words}` cannot run")), "{line}: {problem}");
+            assert_eq!(told(sql, false), Ok(()), "{sql}");
+            let (_, problem) = told(&format!("{sql}; select 1"), false).expect_err(sql);
+            assert!(problem.contains("only statement"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it_is_left_to_the_server() {
+        for sql in [
+            "do $$ begin perform 1; end $$",
+            "do $x$ begin commit; end $x$",
+            "create function f() returns int begin atomic select 1; end",
+            "create procedure p() language plpgsql as $$ begin commit; end $$",
+            "savepoint s; rollback to s; rollback work to savepoint s; release s",
+            "-- commit;\n/* begin; */ select 'commit; end;'",
+            "create table \"begin\" (\"end\" int)",
+            "select begin, commit from t",
+            "create table begin_end (a int)",
+            "set transaction read write",
+            "prepare p as select 1",
+            "create index concurrently_i on t (a)",
+            "drop index \"concurrently\"",
+            "reindex (concurrently false) index i",
+            "refresh materialized view concurrently v",
+            "alter database d set work_mem = '1GB'",
+            "",
+            ";;",
+        ] {
+            assert_eq!(told(sql, true), Ok(()), "{sql}");
+        }
+    }
+}
