@@ -1,6 +1,7 @@
-//! What a support person types, as conditions on orders. Every meaning is a select of its own over an index of its own.
+//! What a support person types or pastes, as conditions on orders. Every meaning is a select of its own over an index
+//! of its own.
 
-use orrery_kit::db::sql::literal;
+use orrery_kit::db::sql::{literal, literal_array};
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_proto::orders::v1::lookup_orders_request::{Annotation, By};
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use super::line_item::MAX_SKU_BYTES;
 use super::order::MAX_CUSTOMER_ID_BYTES;
+use super::pasted::{folded, forms, pairs};
 use super::uids::ORDER_UID;
 
 /// Most bytes of what is typed, and of an annotation's key and value.
@@ -26,20 +28,25 @@ pub fn filter(by: Option<&By>) -> Result<Filter, Error> {
         }
         By::CustomerId(id) => {
             check("customer_id", id, MAX_CUSTOMER_ID_BYTES)?;
-            vec![of_customer(id)]
+            of_customer(id)
         }
         By::Sku(sku) => {
             check("sku", sku, MAX_SKU_BYTES)?;
-            vec![with_sku(sku)]
+            with_sku(sku)
         }
         By::Annotation(Annotation { key, value }) => {
             check("annotation.key", key, MAX_TEXT_BYTES)?;
             check("annotation.value", value, MAX_TEXT_BYTES)?;
-            vec![annotated(key, value)]
+            annotated(key, value)
         }
         By::UidPrefix(prefix) => {
-            ORDER_UID.check(prefix).map_err(|why| Error::invalid("uid_prefix", why))?;
-            vec![beginning_with(prefix)]
+            let selects = beginning_with(prefix);
+            if selects.is_empty() {
+                // Without what came along when it was pasted.
+                let prefix = forms(prefix).pop().unwrap_or_default();
+                ORDER_UID.check(&prefix).map_err(|why| Error::invalid("uid_prefix", why))?;
+            }
+            selects
         }
     };
     Ok(Filter::default().among("uid", &selects))
@@ -52,39 +59,48 @@ fn check(field: &str, text: &str, max_bytes: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// A text means what it says, and also what it says without the white space that comes along when it is pasted.
+/// A text means everything that it may mean.
 fn of_any_meaning(text: &str) -> Vec<String> {
-    let trimmed = text.trim();
-    let mut texts = vec![text];
-    if trimmed != text && !trimmed.is_empty() {
-        texts.push(trimmed);
-    }
-    let mut selects = Vec::new();
-    for text in texts {
-        selects.extend([of_customer(text), with_sku(text)]);
-        if ORDER_UID.check(text).is_ok() {
-            selects.push(beginning_with(text));
-        }
-        if let Some((key, value)) = text.split_once('=')
-            && !key.is_empty()
-        {
-            selects.push(annotated(key, value));
-        }
+    let mut selects = [of_customer(text), with_sku(text), beginning_with(text)].concat();
+    if let Some((key, value)) = text.split_once('=')
+        && !key.is_empty()
+    {
+        selects.extend(annotated(key, value));
     }
     selects
 }
 
-fn of_customer(id: &str) -> String {
-    format!("select h.uid from orders.order_header as h where h.customer_id = {}", literal(id))
+fn of_customer(id: &str) -> Vec<String> {
+    in_any_case("uid", "orders.order_header", "customer_id", id)
 }
 
-fn with_sku(sku: &str) -> String {
-    format!("select l.order_uid from orders.order_line_item as l where l.sku = {}", literal(sku))
+fn with_sku(sku: &str) -> Vec<String> {
+    in_any_case("order_uid", "orders.order_line_item", "sku", sku)
 }
 
-/// Uids that begin so: a range up to the prefix with the next character in place of its last, which the key's index serves: uids compare
+/// Rows whose column holds this text in any composition and any case of A to Z. What is stored as it is folded stands
+/// in the column's own index; what is not, in one of its own: most writers use one case, and pay for one index.
+fn in_any_case(uid: &str, table: &str, column: &str, text: &str) -> Vec<String> {
+    let texts = literal_array(&folded(text));
+    let fold = format!("lower(normalize(t.{column}, nfc))");
+    vec![
+        format!("select t.{uid} from {table} as t where t.{column} = any({texts})"),
+        format!("select t.{uid} from {table} as t where {fold} = any({texts}) and t.{column} <> {fold}"),
+    ]
+}
+
+/// Uids that begin so, as it was pasted or in lower case, as uids are made.
+fn beginning_with(prefix: &str) -> Vec<String> {
+    let mut prefixes: Vec<String> = forms(prefix).into_iter().flat_map(|form| [form.to_lowercase(), form]).collect();
+    prefixes.retain(|prefix| ORDER_UID.check(prefix).is_ok());
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    prefixes.iter().map(|prefix| in_range_of(prefix)).collect()
+}
+
+/// A range up to the prefix with the next character in place of its last, which the key's index serves: uids compare
 /// bytewise. The prefix is ASCII, and its last character has a next one.
-fn beginning_with(prefix: &str) -> String {
+fn in_range_of(prefix: &str) -> String {
     let from = literal(prefix);
     let mut next = prefix.to_owned();
     let last = next.pop().and_then(|last| char::from_u32(u32::from(last) + 1));
@@ -93,9 +109,14 @@ fn beginning_with(prefix: &str) -> String {
     format!("select h.uid from orders.order_header as h where h.uid >= {from} and h.uid < {to}")
 }
 
+/// Orders with an annotation, in any composition, in the letter case that was pasted.
+fn annotated(key: &str, value: &str) -> Vec<String> {
+    pairs(key, value).iter().map(|(key, value)| annotated_so(key, value)).collect()
+}
+
 /// Orders with an annotation. Other programs may have stored what is no string, and it reads as its JSON text: `5` is found
 /// whether it was stored as a text or as a number. The index brings candidates; what each reads as decides.
-fn annotated(key: &str, value: &str) -> String {
+fn annotated_so(key: &str, value: &str) -> String {
     let contains = |value: Value| {
         let object = Value::Object([(key.to_owned(), value)].into_iter().collect());
         format!("h.annotations @> {}::jsonb", literal(&object.to_string()))
@@ -146,10 +167,16 @@ mod tests {
     #[test]
     fn a_text_is_looked_for_in_every_meaning_it_may_have() {
         let meanings = |text: &str| of_any_meaning(text).len();
-        assert_eq!(meanings("17850"), 2);
-        assert_eq!(meanings("ord_53"), 3);
-        assert_eq!(meanings("source/country=France"), 3);
-        assert_eq!(meanings("=France"), 2);
+        // A customer and a sku, in two indexes each.
+        assert_eq!(meanings("17850"), 4);
         assert_eq!(meanings(" 17850\n"), 4);
+        assert_eq!(meanings("ord_53"), 5);
+        assert_eq!(meanings("ORD_53\u{200b}"), 5);
+        assert_eq!(meanings("ord_5K"), 6);
+        assert_eq!(meanings("source/country=France"), 5);
+        assert_eq!(meanings("source/city=Köln"), 6);
+        assert_eq!(meanings("=France"), 4);
+        // Different in every form.
+        assert!(meanings("\u{feff}ord_é\u{ad}x\u{a0}=\u{a0}é\u{ad}x\u{a0}") < 20);
     }
 }

@@ -5,6 +5,7 @@ pub mod claim;
 pub mod line_item;
 pub mod lookup;
 pub mod order;
+mod pasted;
 pub mod product_sales;
 pub mod summary;
 pub mod timer;

@@ -1,7 +1,7 @@
 //! What a support person finds by what they type.
 
 use orrery_proto::orders::v1::lookup_orders_request::{Annotation, By};
-use orrery_proto::orders::v1::{LookupOrdersRequest, OrderView};
+use orrery_proto::orders::v1::{ListOrdersRequest, LookupOrdersRequest, OrderFilter, OrderView};
 use prost_types::FieldMask;
 
 use super::fixture::Fixture;
@@ -188,6 +188,88 @@ async fn it_goes_page_by_page_and_shows_as_much_as_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_pasted_is_found_however_it_is_stored() {
+    let fixture = Fixture::new().await;
+    let stored = [
+        ("ord_01", "anna@example.com", "85123a"),
+        ("ord_02", "Anna@Example.com", "85123A"),
+        ("ord_03", "ANNA@EXAMPLE.COM", "85123A "),
+        ("ord_04", "Ärger", "Caf\u{e9}"),
+        ("ord_05", "A\u{308}rger", "cafe\u{301}"),
+        ("ord_06", "ärger", "CAFE\u{301}"),
+        ("ord_07", "a b", "x\u{200b}y"),
+        ("ord_08", "anna@example.org", "85123"),
+        ("ord_0A", "Östlich-süd", "0"),
+    ];
+    for (uid, customer, sku) in stored {
+        put(&fixture, uid, customer, sku, "{}").await;
+    }
+    let customer = async |text: &str| found(&fixture, By::CustomerId(text.to_owned())).await;
+    let sku = async |text: &str| found(&fixture, By::Sku(text.to_owned())).await;
+    let anna = ["ord_01", "ord_02", "ord_03"];
+    let arger = ["ord_04", "ord_05", "ord_06"];
+    for text in ["anna@example.com", "ANNA@example.COM", "aNNa@eXample.com"] {
+        for pasted in [
+            text.to_owned(),
+            format!("\u{feff}{text}\r\n"),
+            format!("\u{a0}{text}\u{200b}"),
+            format!("\u{202a}an\u{ad}{}\u{202c} ", &text[2..]),
+        ] {
+            assert_eq!(customer(&pasted).await, anna, "{pasted:?}");
+            assert_eq!(typed(&fixture, &pasted).await, anna, "{pasted:?}");
+        }
+    }
+    for text in ["Ärger", "A\u{308}rger", "ärger", "a\u{308}rger", "ÄRGER", "A\u{308}RGER", "ÄrGeR", " Ärger\u{a0}"]
+    {
+        let all = customer(text).await;
+        assert_eq!(all, arger, "{text:?}");
+        assert_eq!(typed(&fixture, text).await, all, "{text:?}");
+    }
+    for text in ["café", "CAFÉ", "cafe\u{301}", "Cafe\u{301}\u{feff}"] {
+        assert_eq!(sku(text).await, ["ord_04", "ord_05", "ord_06"], "{text:?}");
+    }
+    assert_eq!(sku("85123A").await, ["ord_01", "ord_02"]);
+    // As it is stored, spaces and all, it is found too.
+    assert_eq!(sku("85123a ").await, anna);
+    assert_eq!(sku("x\u{200b}y").await, ["ord_07"]);
+    assert_eq!(sku("xy").await, Vec::<String>::new());
+    assert_eq!(customer("a\u{a0}b").await, ["ord_07"]);
+    // Beyond A to Z, each letter as it is, or all in one case.
+    assert_eq!(customer("ÖSTLICH-süd").await, ["ord_0A"]);
+    assert_eq!(customer("östlich-süd").await, Vec::<String>::new());
+    // Uids, as pasted or in lower case.
+    for text in ["ord_08", "ORD_08", "\u{feff}Ord_08\n"] {
+        assert_eq!(typed(&fixture, text).await, ["ord_08"], "{text:?}");
+        assert_eq!(found(&fixture, By::UidPrefix(text.to_owned())).await, ["ord_08"], "{text:?}");
+    }
+    assert_eq!(typed(&fixture, "ord_0A").await, ["ord_0A"]);
+    // What lists is exact.
+    let exact = |customer_id: &str| ListOrdersRequest {
+        filter: Some(OrderFilter { customer_id: customer_id.to_owned(), ..OrderFilter::default() }),
+        ..ListOrdersRequest::default()
+    };
+    let listed = fixture.server.client().list_orders(exact("anna@example.com")).await.unwrap().into_inner().orders;
+    assert_eq!(listed.into_iter().map(|order| order.uid).collect::<Vec<_>>(), ["ord_01"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_annotation_is_found_in_either_composition_and_its_own_case() {
+    let fixture = Fixture::new().await;
+    put(&fixture, "ord_1", "x", "x", r#"{"source/city": "K\u00f6ln"}"#).await;
+    put(&fixture, "ord_2", "x", "x", r#"{"source/city": "Ko\u0308ln"}"#).await;
+    put(&fixture, "ord_3", "x", "x", r#"{"source/city": "k\u00f6ln"}"#).await;
+    put(&fixture, "ord_4", "x", "x", r#"{"source/city": " K\u00f6ln"}"#).await;
+    let both = ["ord_1", "ord_2"];
+    for text in ["Köln", "Ko\u{308}ln", "\u{feff}Köln\n", "K\u{ad}öln"] {
+        assert_eq!(annotated(&fixture, "source/city", text).await, both, "{text:?}");
+        assert_eq!(typed(&fixture, &format!("source/city={text}")).await, both, "{text:?}");
+        assert_eq!(typed(&fixture, &format!(" source/city = {text} ")).await, both, "{text:?}");
+    }
+    assert_eq!(annotated(&fixture, "source/city", " Köln").await, ["ord_1", "ord_2", "ord_4"]);
+    assert_eq!(annotated(&fixture, "source/city", "KÖLN").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_arguments_are_named() {
     let fixture = Fixture::new().await;
     let mut client = fixture.server.client();
@@ -222,17 +304,21 @@ async fn every_meaning_is_served_by_an_index() {
     fixture
         .run(
             "insert into orders.order_header (uid, customer_id, currency_code, annotations) \
-             select 'ord_' || lpad(n::text, 7, '0'), 'c' || n, 'GBP', jsonb_build_object('source/number', n) \
+             select 'ord_' || lpad(n::text, 7, '0'), case when n % 2 = 0 then 'c' else 'C' end || n, 'GBP', \
+                    jsonb_build_object('source/number', n) \
                from generate_series(1, 30000) n; \
              insert into orders.order_line_item (order_uid, uid, line_number, sku) \
-             select 'ord_' || lpad(n::text, 7, '0'), 'oli_1', 1, 's' || n from generate_series(1, 30000) n; \
+             select 'ord_' || lpad(n::text, 7, '0'), 'oli_1', 1, \
+                    case when n % 2 = 0 then 's' else 'S' end || n from generate_series(1, 30000) n; \
              analyze orders.order_header, orders.order_line_item",
         )
         .await;
     let sequential = "coalesce(sum(seq_tup_read), 0) from pg_stat_user_tables where schemaname = 'orders'";
     let before = fixture.text(&format!("select {sequential}")).await;
-    for text in ["c17", "s17", "ord_0000017", "source/number=17"] {
-        assert_eq!(typed(&fixture, text).await, ["ord_0000017"], "{text}");
+    for (text, number) in
+        [("c17", 17), ("s17", 17), ("ORD_0000017", 17), ("source/number=17", 17), ("C18", 18), ("\u{feff}S18", 18)]
+    {
+        assert_eq!(typed(&fixture, text).await, [format!("ord_{number:07}")], "{text}");
     }
     // Sessions report what they did when they end.
     let Fixture { server, pool, database: _database } = fixture;

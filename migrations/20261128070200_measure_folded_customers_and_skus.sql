@@ -1,0 +1,12 @@
+-- migrate:up
+-- How many rows have the same folded customer or sku. Postgres does not ask the partial indexes for that, and would take
+-- it for one row in two hundred.
+create statistics orders.order_header_customer_id_folded
+    on (lower(normalize(customer_id, nfc))) from orders.order_header;
+create statistics orders.order_line_item_sku_folded
+    on (lower(normalize(sku, nfc))) from orders.order_line_item;
+analyze orders.order_header, orders.order_line_item;
+
+-- migrate:down
+drop statistics orders.order_line_item_sku_folded;
+drop statistics orders.order_header_customer_id_folded;
