@@ -1,6 +1,6 @@
 -- migrate:up
--- How many rows have the same folded customer or sku. Postgres does not ask the partial indexes for that, and would take
--- it for one row in two hundred.
+-- How many rows have the same folded customer or sku. Postgres does not ask the partial indexes for that, and would
+-- take it for one row in two hundred.
 create statistics orders.order_header_customer_id_folded
     on (lower(normalize(customer_id, nfc))) from orders.order_header;
 create statistics orders.order_line_item_sku_folded

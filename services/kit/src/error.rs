@@ -8,6 +8,7 @@ use orrery_proto::r#type::v1::ErrorReason;
 use tonic::{Code, Status};
 
 pub use self::status::RETRY_DELAY;
+pub(crate) use self::status::shortened;
 
 /// A field of a request and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

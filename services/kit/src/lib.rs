@@ -3,6 +3,7 @@
 mod admin;
 pub mod build_info;
 mod cache;
+pub mod compression;
 pub mod config;
 pub mod consistency;
 pub mod context;

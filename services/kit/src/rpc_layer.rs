@@ -1,9 +1,12 @@
-//! What stands around every call, whatever serves it: a span, one log sentence and its metrics at the call's end, its deadline over the whole
-//! stream, the bound on calls, the refusals and the end of a drain, and errors in the form that the contract promises, for a panic too.
+//! What stands around every call, whatever serves it: a span, one log sentence and its metrics at the call's end, its
+//! deadline over the whole stream, the bounds on calls and on their metadata, compression, the refusals and the end of
+//! a drain, and errors in the form that the contract promises, for a panic too.
 
 mod admission;
 mod body;
 mod call;
+mod compressed;
+mod metadata;
 mod normalise;
 #[cfg(test)]
 mod tests;
@@ -26,9 +29,11 @@ use tracing::Instrument as _;
 use self::admission::Admission;
 use self::body::{InboundBody, RpcBody};
 use self::call::{Call, Ending};
+use self::compressed::{Compressor, Decompressed, encoding_for, encoding_of};
 pub use self::normalise::normalise;
 pub(crate) use self::normalise::panicked;
 use self::normalise::{draining, normalise_headers};
+use crate::compression::{Encoding, Encodings};
 use crate::config::ServiceConfig;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
@@ -57,17 +62,32 @@ impl RpcRows {
     }
 }
 
+/// What a call may be, and how it is answered.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    metadata_bytes: usize,
+    message_bytes: usize,
+    /// How answers may be compressed.
+    answers: Encodings,
+}
+
 /// Puts an [`RpcService`] around a server's routes. It has to be the outermost layer.
 #[derive(Clone, Debug)]
 pub(crate) struct RpcLayer {
     drain: Drain,
     admission: Admission,
     metrics: RpcMetrics,
+    bounds: Bounds,
 }
 
 impl RpcLayer {
     pub(crate) fn new(drain: Drain, config: &ServiceConfig, metrics: &Metrics) -> Self {
-        Self { drain, admission: Admission::new(config, metrics), metrics: metrics.rpc.clone() }
+        let bounds = Bounds {
+            metadata_bytes: config.server.max_metadata_bytes,
+            message_bytes: config.stream.max_message_bytes,
+            answers: config.server.compress_responses,
+        };
+        Self { drain, admission: Admission::new(config, metrics), metrics: metrics.rpc.clone(), bounds }
     }
 }
 
@@ -80,6 +100,7 @@ impl<S> Layer<S> for RpcLayer {
             drain: self.drain.clone(),
             admission: self.admission.clone(),
             metrics: self.metrics.clone(),
+            bounds: self.bounds,
         }
     }
 }
@@ -91,6 +112,7 @@ pub(crate) struct RpcService<S> {
     drain: Drain,
     admission: Admission,
     metrics: RpcMetrics,
+    bounds: Bounds,
 }
 
 type CallFuture = Pin<Box<dyn Future<Output = Result<Response<RpcBody>, Infallible>> + Send>>;
@@ -132,11 +154,22 @@ where
         if call.refused() {
             return Box::pin(async { Ok(ended(call, draining())) });
         }
+        let encoding =
+            metadata::check(&parts, self.bounds.metadata_bytes).and_then(|()| encoding_of(&mut parts.headers));
+        let body = match encoding {
+            Ok(None) => Body::new(InboundBody::new(body)),
+            Ok(Some(encoding)) => {
+                let body = Body::new(InboundBody::new(body));
+                Body::new(Decompressed::new(body, encoding, self.bounds.message_bytes))
+            }
+            Err(status) => return Box::pin(async { Ok(ended(call, status)) }),
+        };
+        let compress = encoding_for(&parts.headers, self.bounds.answers);
         let ending = Ending::new(deadline, &call);
         let span = call.span().clone();
-        let request = Request::from_parts(parts, Body::new(InboundBody::new(body)));
+        let request = Request::from_parts(parts, body);
         let inner = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| self.inner.call(request))));
-        Box::pin(answer(inner, call, ending).instrument(span))
+        Box::pin(answer(inner, call, ending, compress).instrument(span))
     }
 }
 
@@ -145,6 +178,7 @@ async fn answer<F>(
     inner: std::thread::Result<F>,
     mut call: Call,
     mut ending: Ending,
+    compress: Option<Encoding>,
 ) -> Result<Response<RpcBody>, Infallible>
 where
     F: Future<Output = Result<Response<Body>, Infallible>>,
@@ -167,10 +201,15 @@ where
         Ok(mut response) => {
             // Of a call that answers with one message everything is known by now; of a stream its trailers say it.
             call.provenance().add_to(response.headers_mut());
-            if let Some(code) = normalise_headers(response.headers_mut(), call.path()) {
-                call.finish(code);
-            }
-            response.map(|body| RpcBody::new(body, call, ending))
+            // An answer without messages has its status there, and nothing to compress.
+            let compressor = match normalise_headers(response.headers_mut(), call.path()) {
+                Some(code) => {
+                    call.finish(code);
+                    None
+                }
+                None => compress.map(|encoding| Compressor::announced(encoding, response.headers_mut())),
+            };
+            response.map(|body| RpcBody::new(body, call, ending, compressor))
         }
     })
 }

@@ -116,6 +116,7 @@ async fn serve_until_drained(
         .initial_stream_window_size(u32::try_from(settings.http2_stream_window)?)
         .initial_connection_window_size(u32::try_from(settings.http2_connection_window)?)
         .max_concurrent_streams(settings.max_concurrent_streams)
+        .http2_max_header_list_size(u32::try_from(settings.http2_header_bytes())?)
         .http2_keepalive_interval(Some(settings.http2_keepalive_interval))
         .http2_keepalive_timeout(Some(settings.http2_keepalive_timeout))
         .add_routes(routes)

@@ -360,9 +360,9 @@ async fn a_write_id_goes_on_with_its_own_file_only() {
 async fn a_write_id_is_checked_by_the_rule_of_the_service_before_anything_is_read() {
     let long = "x".repeat(129);
     for (id, said) in [
-        ("nightly run", "must be at most 128 printable ASCII characters without spaces"),
-        ("n\u{e4}chtlich", "must be at most 128 printable ASCII characters without spaces"),
-        (&long, "must be at most 128 printable ASCII characters without spaces"),
+        ("nightly run", "must be 1 to 128 ASCII characters from \"!\" to \"~\", without spaces"),
+        ("n\u{e4}chtlich", "must be 1 to 128 ASCII characters from \"!\" to \"~\", without spaces"),
+        (&long, "must be 1 to 128 ASCII characters from \"!\" to \"~\", without spaces"),
         ("", "leave --write-id out"),
     ] {
         let ended = run(&["import", "products", "/nowhere/x.csv", &format!("--write-id={id}")]).await;

@@ -8,6 +8,13 @@ use clap::builder::BoolishValueParser;
 use super::ConfigError;
 use super::checks::{at_least, at_most, not_zero};
 use super::units::{parse_bytes, parse_duration};
+use crate::compression::Encodings;
+
+/// How much more metadata HTTP/2 reads than a call may have. What is read and refused is answered as the contract says,
+/// while what HTTP/2 refuses may cost the connection. By default that is as much as a connection's window.
+const HEADROOM: usize = 64;
+/// The most that HTTP/2 reads, whatever a call may have: what h2 takes for its own bound where nobody sets one.
+const MOST_HEADER_BYTES: usize = 16 << 20;
 
 /// The transport, and how the process ends.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +56,23 @@ pub struct ServerConfig {
     #[arg(long, value_name = "BYTES", env = "ORRERY_HTTP2_CONNECTION_WINDOW", default_value = "4MiB", value_parser = parse_bytes)]
     pub http2_connection_window: usize,
 
+    /// Most bytes of one call's request metadata; more is RESOURCE_EXHAUSTED, reason METADATA_TOO_LARGE.
+    ///
+    /// Counted as HTTP/2 does: names and values, and 32 for each pair. HTTP/2 itself reads 64 times as much, 16MiB at
+    /// most, and announces that (SETTINGS_MAX_HEADER_LIST_SIZE). Beyond it, it answers with status 431, which gRPC
+    /// clients show as UNKNOWN or INTERNAL, and from a quarter more on it closes the connection, which ends every call
+    /// on it.
+    #[arg(long, value_name = "BYTES", env = "ORRERY_MAX_METADATA_BYTES", default_value = "64KiB", value_parser = parse_bytes)]
+    pub max_metadata_bytes: usize,
+
+    /// Compress the messages of answers for callers that accept it: "none", or some of gzip, deflate and zstd, the
+    /// preferred one first.
+    ///
+    /// Saves bytes on a line that is slow or billed by them, and costs time on both sides. Messages of less than 1 KiB
+    /// are sent as they are. Requests may be compressed in all three ways, whatever stands here.
+    #[arg(long, value_name = "ENCODINGS", env = "ORRERY_COMPRESS_RESPONSES", default_value = "none", value_parser = Encodings::parse)]
+    pub compress_responses: Encodings,
+
     /// Send small packets at once instead of gathering them (TCP_NODELAY).
     ///
     /// Without it short answers wait up to 40 ms. Turn it off only to save packets on a line that is billed by them.
@@ -77,6 +101,14 @@ impl ServerConfig {
         at_most("http2-stream-window", self.http2_stream_window, i32::MAX as usize)?;
         at_least("http2-connection-window", self.http2_connection_window, 65_535)?;
         at_most("http2-connection-window", self.http2_connection_window, i32::MAX as usize)?;
+        // What clients of gRPC add by themselves takes some hundred bytes.
+        at_least("max-metadata-bytes", self.max_metadata_bytes, 4 << 10)?;
+        at_most("max-metadata-bytes", self.max_metadata_bytes, 1 << 20)?;
         not_zero("tcp-keepalive", self.tcp_keepalive)
+    }
+
+    /// How much metadata HTTP/2 reads before it refuses a call in its own, rougher way.
+    pub(crate) fn http2_header_bytes(&self) -> usize {
+        self.max_metadata_bytes.saturating_mul(HEADROOM).min(MOST_HEADER_BYTES)
     }
 }

@@ -115,7 +115,7 @@ pub(super) fn phases(from: &str, to: &str) -> String {
 }
 
 /// A text cut to what fits a status, at a character's boundary.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     if text.len() <= MAX_QUOTED {
         return text.to_owned();
     }

@@ -11,6 +11,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::call::{Call, Ending};
+use super::compressed::Compressor;
 use super::normalise::{normalise_at, normalise_headers, panicked, unfinished};
 
 /// What the caller sends. tonic takes a call that was broken off for one whose sender has finished; here it is an error that the
@@ -51,21 +52,23 @@ pub(crate) struct RpcBody {
     ending: Option<Ending>,
     /// `None` for a call that was never begun.
     call: Option<Call>,
+    /// `None` if messages are sent as they are.
+    compressor: Option<Compressor>,
 }
 
 impl RpcBody {
-    pub(super) fn new(inner: Body, call: Call, ending: Ending) -> Self {
-        Self { inner: Some(inner), ending: Some(ending), call: Some(call) }
+    pub(super) fn new(inner: Body, call: Call, ending: Ending, compressor: Option<Compressor>) -> Self {
+        Self { inner: Some(inner), ending: Some(ending), call: Some(call), compressor }
     }
 
     /// No messages; the status stands in the response's headers.
     pub(super) fn finished(call: Call) -> Self {
-        Self { inner: None, ending: None, call: Some(call) }
+        Self { inner: None, ending: None, call: Some(call), compressor: None }
     }
 
     /// The same for a call that was never begun.
     pub(super) fn refused() -> Self {
-        Self { inner: None, ending: None, call: None }
+        Self { inner: None, ending: None, call: None, compressor: None }
     }
 }
 
@@ -97,7 +100,12 @@ impl http_body::Body for RpcBody {
             Ok(Poll::Ready(Some(Ok(frame)))) => {
                 let mut trailers = match frame.into_trailers() {
                     Ok(trailers) => trailers,
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                    Err(frame) => {
+                        return Poll::Ready(Some(Ok(match &mut this.compressor {
+                            Some(compressor) => frame.map_data(|data| compressor.compress(data)),
+                            None => frame,
+                        })));
+                    }
                 };
                 let code = normalise_headers(&mut trailers, call.path()).unwrap_or(Code::Unknown);
                 call.provenance().add_to(&mut trailers);

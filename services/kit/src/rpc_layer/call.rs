@@ -20,6 +20,8 @@ use crate::metrics::MethodMetrics;
 
 /// Where a caller may put an id of its own, which then stands in the logs.
 const REQUEST_ID: &str = "x-request-id";
+/// A longer id is left out of the logs, which are not the caller's to fill.
+const MAX_REQUEST_ID_BYTES: usize = 128;
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// Health and reflection, whose streams hold nothing that a client could lose.
 pub(super) const INFRASTRUCTURE: &str = "/grpc.";
@@ -48,11 +50,13 @@ impl Call {
         permit: Option<Permit>,
     ) -> Self {
         metrics.start();
+        let request_id = request.headers.get(REQUEST_ID).filter(|id| id.len() <= MAX_REQUEST_ID_BYTES);
+        let request_id = request_id.and_then(|id| id.to_str().ok());
         let span = tracing::info_span!(
             target: "orrery::rpc",
             "rpc",
             method = request.uri.path(),
-            request_id = request.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()),
+            request_id,
         );
         let (uri, started) = (request.uri.clone(), Instant::now());
         Self { span, uri, started, rows, provenance, drain, metrics, _permit: permit, finished: false }

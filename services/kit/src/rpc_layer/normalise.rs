@@ -15,10 +15,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::config::ByteSize;
-use crate::error::RETRY_DELAY;
+use crate::error::{RETRY_DELAY, shortened};
 
 /// When a caller that was turned away should come again: long enough for another process to be found.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+const CUT_SHORT: &str = "the request ends in the middle of a message";
 
 /// Gives a status that tonic made the code and the reason that the contract promises. A status that carries details is
 /// returned as it is. Handlers use it on the errors of inbound streams; what they return passes through it anyway.
@@ -43,18 +44,20 @@ pub(super) fn normalise_at(status: Status, path: &str) -> Status {
 fn translate(status: &Status, path: &str) -> Option<(Code, ErrorReason, String)> {
     let text = status.message();
     let malformed = |message: String| Some((Code::InvalidArgument, ErrorReason::MessageMalformed, message));
-    let same = |reason| Some((status.code(), reason, text.to_owned()));
+    // tonic's own services quote what they were asked for.
+    let same = |reason| Some((status.code(), reason, shortened(text)));
     match status.code() {
         Code::Unimplemented if text.is_empty() => {
-            let message = if path.is_empty() { "no such method".to_owned() } else { format!("no such method: {path}") };
+            let message = if path.is_empty() {
+                "no such method".to_owned()
+            } else {
+                format!("no such method: {}", shortened(path))
+            };
             Some((Code::Unimplemented, ErrorReason::MethodUnknown, message))
         }
         Code::OutOfRange if text.starts_with("Error, decoded message length too large") => malformed(too_large(text)),
-        Code::ResourceExhausted if text.starts_with("Error decompressing") => malformed(too_large(text)),
         Code::Internal if text == "Missing request message." => malformed("the request holds no message".to_owned()),
-        Code::Internal if text.starts_with("Unexpected EOF decoding stream") => {
-            malformed("the request ends in the middle of a message".to_owned())
-        }
+        Code::Internal if text.starts_with("Unexpected EOF decoding stream") => malformed(CUT_SHORT.to_owned()),
         Code::Internal if text.starts_with("protocol error: received message with") => {
             malformed("a message of the request is compressed in a way that it does not name".to_owned())
         }
@@ -71,13 +74,12 @@ fn translate(status: &Status, path: &str) -> Option<(Code, ErrorReason, String)>
     }
 }
 
-/// tonic's sentence holds the size and the limit in bytes, in this order; of a compressed message the limit alone.
+/// tonic's sentence holds the size and the limit in bytes, in this order.
 fn too_large(text: &str) -> String {
     let numbers: Vec<usize> =
         text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
     match numbers[..] {
         [size, limit] => format!("a message of {size} bytes; the largest that is taken has {}", ByteSize(limit)),
-        [limit] => format!("a message that is larger than {}, the largest that is taken", ByteSize(limit)),
         _ => "a message that is larger than any that is taken".to_owned(),
     }
 }
@@ -99,6 +101,40 @@ pub(super) fn normalise_headers(headers: &mut HeaderMap, path: &str) -> Option<C
         *headers = replaced;
     }
     Some(code)
+}
+
+/// The status of a call with a message that is, or would be, larger than `most` bytes.
+pub(super) fn oversized(most: usize) -> Status {
+    let message = format!("a message that is larger than {}, the largest that is taken", ByteSize(most));
+    with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, message)
+}
+
+/// The status of a call with a message that is not compressed as it says.
+pub(super) fn undecodable(encoding: &str) -> Status {
+    let message = format!("a message of the request cannot be decompressed: it is no {encoding}");
+    with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, message)
+}
+
+/// The status of a call whose request ends in the middle of a message.
+pub(super) fn cut_short() -> Status {
+    with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, CUT_SHORT)
+}
+
+/// The status of a call whose messages are compressed in a way that is not known; the answer's header `key` names those
+/// that are.
+pub(super) fn encoding_unknown(named: &str, key: &'static str, accepted: &[&str]) -> Status {
+    let message = format!("messages compressed as {:?} are not taken; {} are", shortened(named), accepted.join(", "));
+    let mut status = with_reason(Code::Unimplemented, ErrorReason::EncodingUnknown, message);
+    if let Ok(value) = accepted.join(",").parse() {
+        status.metadata_mut().insert(key, value);
+    }
+    status
+}
+
+/// The status of a call whose metadata is larger than it may be.
+pub(super) fn metadata_too_large(bytes: usize, most: usize) -> Status {
+    let message = format!("the request's metadata has {bytes} bytes; at most {} are taken", ByteSize(most));
+    with_reason(Code::ResourceExhausted, ErrorReason::MetadataTooLarge, message)
 }
 
 /// The status of a call whose deadline passed.

@@ -191,7 +191,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_cut(sql in "(begin|end|create function|;|'|\"|\\$a?\\$|\\(|\\)|--|/\\*|\\*/|\n| |é|\\PC){0,40}") {
+        fn any_text_is_cut(
+            sql in "(begin|end|create function|;|'|\"|\\$a?\\$|\\(|\\)|--|/\\*|\\*/|\n| |é|\\PC){0,40}",
+        ) {
             let statements = statements(&sql);
             prop_assert!(statements.windows(2).all(|pair| pair[0].start < pair[1].start));
             prop_assert!(statements.iter().all(|statement| !sql[statement.start..].starts_with(char::is_whitespace)));

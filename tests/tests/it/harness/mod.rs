@@ -24,6 +24,7 @@ pub(crate) mod blackhole;
 mod catalog;
 pub(crate) mod contract;
 mod database;
+pub(crate) mod http2;
 pub(crate) mod operator;
 mod orders;
 pub(crate) mod plan;

@@ -33,6 +33,26 @@ fn what_tonic_says_becomes_what_the_contract_promises() {
     }
 }
 
+/// Many clients take 8 KiB of headers or trailers and no more.
+#[test]
+fn what_a_caller_sent_is_not_sent_back_in_full() {
+    let long = "é".repeat(20_000);
+    for (status, path) in [
+        (Status::not_found(format!("symbol {long} not found")), "/x/Y"),
+        (Status::internal(long.clone()), "/x/Y"),
+        (Status::unimplemented(""), long.as_str()),
+    ] {
+        let mut headers = HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        normalise_headers(&mut headers, path).unwrap();
+        let bytes: usize = headers.iter().map(|(name, value)| 32 + name.as_str().len() + value.len()).sum();
+        assert!(bytes < 4 << 10, "{bytes} bytes");
+    }
+    let headers = encoding_unknown(&long, "grpc-accept-encoding", &["identity"]).into_http::<()>();
+    let bytes: usize = headers.headers().iter().map(|(name, value)| 32 + name.as_str().len() + value.len()).sum();
+    assert!(bytes < 4 << 10, "{bytes} bytes");
+}
+
 #[test]
 fn what_has_no_reason_in_the_contract_stays_as_it_is() {
     for status in

@@ -1,0 +1,40 @@
+//! The bound on a request's metadata. HTTP/2 has a bound of its own, far beyond this one, and cannot tell a gRPC client
+//! about it.
+
+use http::request::Parts;
+use tonic::Status;
+
+use super::normalise::metadata_too_large;
+
+/// What HTTP/2 counts for each pair beside its name and its value (RFC 9113, 6.5.2).
+const PAIR: usize = 32;
+const PATH: &str = ":path";
+
+/// Refuses a request whose metadata, its path included, has more than `most` bytes.
+pub(super) fn check(request: &Parts, most: usize) -> Result<(), Status> {
+    let pairs = request.headers.iter().map(|(name, value)| PAIR + name.as_str().len() + value.len());
+    let bytes = pairs.sum::<usize>() + PAIR + PATH.len() + request.uri.path().len();
+    if bytes > most { Err(metadata_too_large(bytes, most)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use http::Request;
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn names_values_and_pairs_count() {
+        let (parts, ()) = Request::post("/a.B/C").header("x-y", "zz").header("x-y", "z").body(()).unwrap().into_parts();
+        let bytes = (5 + 6 + 32) + (3 + 2 + 32) + (3 + 1 + 32);
+        assert!(check(&parts, bytes).is_ok());
+        let status = check(&parts, bytes - 1).unwrap_err();
+        let reason = status.get_details_error_info().unwrap().reason;
+        assert_eq!((status.code(), reason.as_str()), (Code::ResourceExhausted, "METADATA_TOO_LARGE"));
+        assert!(status.message().contains("116 bytes") && status.message().contains("115B"), "{status:?}");
+    }
+}
