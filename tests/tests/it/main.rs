@@ -24,6 +24,7 @@ mod limits;
 mod lists;
 mod loader;
 mod metadata_limit;
+mod locks;
 mod metrics;
 mod metrics_endpoint;
 mod migrations;

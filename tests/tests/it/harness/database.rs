@@ -8,22 +8,24 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use super::route::{Route, Way};
+use super::watchdog::Watchdog;
 use super::wire::{Violation, WireLimits};
 use super::{Pooler, Postgres};
 
 /// A database that one test has for itself. Dropping it drops the database, and disconnects who is still connected. It panics if a
 /// session of a service passed a limit and the test did not [ask](Self::take_violations) for that, or if a service behind a pooler used what
-/// outlives a transaction.
+/// outlives a transaction. A test that does not end while it has one is [given up](Watchdog), and the run with it.
 pub(crate) struct TestDatabase {
     postgres: Postgres,
     name: String,
     way: Way,
+    _watchdog: Watchdog,
 }
 
 impl TestDatabase {
     pub(super) async fn new(postgres: Postgres, name: String) -> Self {
         let way = Route::from_environment().open(&postgres).await;
-        Self { postgres, name, way }
+        Self { postgres, name, way, _watchdog: Watchdog::new() }
     }
 
     /// A migrated database on the shared server.

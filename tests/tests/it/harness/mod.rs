@@ -9,6 +9,7 @@
 //! - [`route`]: the way from a service to its database; by default through [`wire`], which holds the limits of a managed Postgres against
 //!   it.
 //! - [`TestDatabase::pooled`]: a database that services reach through PgBouncer in transaction mode.
+//! - [`until_waiting`]: what was sent waits for a lock that the test holds.
 //! - [`program`]: the path of a built program; [`operator::run`]: `orrery` run to its end.
 //!
 //! Servers end with the test process, however it ends, and take their files with them.
@@ -42,6 +43,8 @@ mod serving;
 mod sessions;
 pub(crate) mod timed;
 pub(crate) mod values;
+mod waiting;
+mod watchdog;
 pub(crate) mod wire;
 
 pub(crate) use catalog::{CatalogProcess, CatalogServer};
@@ -57,3 +60,4 @@ pub(crate) use replica::StandbyServer;
 pub(crate) use route::Route;
 pub(crate) use serving::until_healthy;
 pub(crate) use sessions::until_no_session;
+pub(crate) use waiting::{until_waiting, until_waiting_or, waiting};

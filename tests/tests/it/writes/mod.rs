@@ -27,7 +27,7 @@ pub(crate) mod workload;
 use orrery_kit::config::ServiceConfig;
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::harness::{CatalogServer, Role, TestDatabase};
+use crate::harness::{CatalogServer, Role, TestDatabase, until_waiting};
 
 /// A service on a database of its own, and a look at that database past the service.
 pub(crate) struct Fixture {
@@ -75,7 +75,12 @@ impl Fixture {
 
     /// Waits until a write stands before a lock that somebody holds.
     pub(crate) async fn until_blocked(&self) {
-        self.until("select exists (select from pg_locks where not granted)").await;
+        self.until_waiting(1).await;
+    }
+
+    /// Waits until so many sessions of the service stand before locks. Locks of other tests' databases are no matter of this one.
+    pub(crate) async fn until_waiting(&self, count: i64) {
+        until_waiting(&mut *self.pool.acquire().await.unwrap(), Role::Catalog, count).await;
     }
 
     /// Waits until a condition holds.

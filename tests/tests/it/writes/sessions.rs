@@ -67,7 +67,7 @@ async fn a_commit_under_way_counts_for_whoever_takes_over() {
     first.send(0, &products(0..5)).await;
     fixture.until_blocked().await;
     let second = tokio::spawn(WriteStream::resume(channel(), PRODUCTS, named("late")));
-    fixture.until("select count(*) = 2 from pg_locks where not granted").await;
+    fixture.until_waiting(2).await;
     held.rollback().await.unwrap();
     let (mut second, offset) = second.await.unwrap().unwrap();
     assert_eq!(offset, 5);
