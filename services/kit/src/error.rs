@@ -5,6 +5,8 @@
 mod status;
 
 use orrery_proto::r#type::v1::ErrorReason;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tonic::{Code, Status};
 
 pub use self::status::RETRY_DELAY;
@@ -295,8 +297,8 @@ impl From<sqlx::Error> for Error {
             "40001" | "40P01" | "55P03" => Self::TransactionConflict(error),
             // query_canceled (statement_timeout), idle_in_transaction_session_timeout, transaction_timeout
             "57014" | "25P03" | "25P04" => Self::DeadlineExceeded,
-            // The server stops, starts or was promoted; the role or database is being set up.
-            "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "3D000" | "28P01" | "28000" => {
+            // The server stops, starts, is a standby, or has dropped the database; the role or database is being set up.
+            "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25006" | "3D000" | "28P01" | "28000" => {
                 Self::DatabaseUnavailable(error)
             }
             // program_limit_exceeded, out_of_memory, configuration_limit_exceeded
@@ -304,7 +306,15 @@ impl From<sqlx::Error> for Error {
             code if code.starts_with("08") || code.starts_with("53") => Self::DatabaseUnavailable(error),
             // character_not_in_repertoire, untranslatable_character
             "22021" | "22P05" => Self::invalid("", "the text holds characters that the database cannot store"),
+            // Whatever it is, the server has ended the session over it, or gives none: the right to connect is missing, for example.
+            _ if ends_session(database.as_ref()) => Self::DatabaseUnavailable(error),
             _ => Self::internal(error),
         }
     }
+}
+
+/// Whether an error is the server's last word to a session.
+fn ends_session(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }

@@ -41,6 +41,7 @@ mod single_writes;
 mod slices;
 mod slow_readers;
 mod sparse_filters;
+mod sqlstates;
 mod streams;
 mod timestamp;
 mod tokens;

@@ -11,6 +11,7 @@ use crate::db::{Database, Ending, Statement};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::page_token::{Scope, TokenError, TokenKey, open, seal};
+use crate::write::attempts::retried;
 
 /// The field of a page message that holds its token.
 const TOKEN_FIELD: u8 = 2;
@@ -74,13 +75,16 @@ impl TokenKeys {
                 )
                 .bind(proposed.to_vec())?;
                 let select = Statement::new(format!("select key from {table} where name = 'page'"), 1);
-                let read = self.database.transaction(deadline, move |transaction| {
-                    Box::pin(async move {
-                        transaction.fetch(insert).await?;
-                        Ok(Ending::Commit(transaction.fetch(select).await?))
+                let rows = retried(deadline, || {
+                    let (insert, select) = (insert.clone(), select.clone());
+                    self.database.transaction(deadline, move |transaction| {
+                        Box::pin(async move {
+                            transaction.fetch(insert).await?;
+                            Ok(Ending::Commit(transaction.fetch(select).await?))
+                        })
                     })
-                });
-                let rows = read.await?;
+                })
+                .await?;
                 let stored: Vec<u8> = rows.first().ok_or_else(|| Error::internal("no token key"))?.try_get(0)?;
                 Ok(TokenKey::from_secret(&stored))
             })

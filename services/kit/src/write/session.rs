@@ -4,6 +4,7 @@
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 use sqlx::Row as _;
 
+use super::attempts::retried;
 use crate::context::Context;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
@@ -38,11 +39,10 @@ impl Session {
         deadline: Deadline,
     ) -> Result<(Self, i64), Error> {
         let (schema, resource) = (context.schema, resource.description.message);
-        let write_id = start.write_id.clone();
         let parameters = parameters(start).to_string();
-        context
-            .database
-            .transaction(deadline, move |transaction| {
+        retried(deadline, || {
+            let (write_id, parameters) = (start.write_id.clone(), parameters.clone());
+            context.database.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     transaction.fetch(clearing(schema)).await?;
                     let open = Statement::new(
@@ -66,7 +66,8 @@ impl Session {
                     Ok(Ending::Commit((session, row.try_get(0)?)))
                 })
             })
-            .await
+        })
+        .await
     }
 
     /// Moves the write on, within the transaction that writes the rows, and remembers their hashes.

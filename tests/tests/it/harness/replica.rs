@@ -59,6 +59,11 @@ impl StandbyServer {
         PgConnection::connect(&self.at(&self.primary.url(Role::Operator, "postgres"))).await
     }
 
+    /// What it logged so far, with SQLSTATEs.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default()
+    }
+
     /// A URL of the primary, changed to lead here.
     fn at(&self, primary: &str) -> String {
         let there = format!(":{}/", self.primary.port());
@@ -85,6 +90,7 @@ impl StandbyServer {
                 ("hot_standby", "on"),
                 ("wal_retrieve_retry_interval", "100ms"),
                 ("timezone", "UTC"),
+                ("log_line_prefix", "%m [%p] %e %q%u@%d "),
             ] {
                 command.arg("-c").arg(format!("{name}={value}"));
             }

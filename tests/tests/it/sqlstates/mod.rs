@@ -1,0 +1,174 @@
+//! What callers are told of each SQLSTATE that services know by name, each provoked on a real server. [`TOLD`] lists them; a test keeps the
+//! list whole. That the server said that very SQLSTATE is read in its log.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod conflicts;
+mod driver;
+mod endings;
+mod resources;
+mod sessions;
+mod standby;
+mod text;
+
+use std::collections::BTreeSet;
+
+use orrery_kit::config::ServiceConfig;
+use orrery_kit::db::{Database, Ending, Statement};
+use orrery_kit::deadline::Deadline;
+use orrery_kit::error::Error;
+use sqlx::PgConnection;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Postgres, Role, Route, TestDatabase, refusal, run};
+
+/// What a caller is told: the code, the reason, and whether it is told when to come again.
+type Told = (Code, &'static str, bool);
+
+const CONFLICT: Told = (Code::Aborted, "TRANSACTION_CONFLICT", true);
+const UNAVAILABLE: Told = (Code::Unavailable, "DATABASE_UNAVAILABLE", true);
+const LATE: Told = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", true);
+const TOO_MUCH: Told = (Code::ResourceExhausted, "ROW_TOO_LARGE", false);
+const INVALID: Told = (Code::InvalidArgument, "FIELD_INVALID", false);
+const INTERNAL: Told = (Code::Internal, "INTERNAL", false);
+
+/// Every SQLSTATE that is told as more than INTERNAL, and some that are not.
+const TOLD: [(&str, Told); 26] = [
+    ("08P01", UNAVAILABLE),
+    ("22021", INVALID),
+    ("22P05", INVALID),
+    ("25006", UNAVAILABLE),
+    ("25P03", LATE),
+    ("25P04", LATE),
+    ("28000", UNAVAILABLE),
+    ("28P01", UNAVAILABLE),
+    ("3D000", UNAVAILABLE),
+    ("40001", CONFLICT),
+    ("40P01", CONFLICT),
+    ("42501", INTERNAL),
+    ("42P01", INTERNAL),
+    ("53100", UNAVAILABLE),
+    ("53200", TOO_MUCH),
+    ("53300", UNAVAILABLE),
+    ("53400", TOO_MUCH),
+    ("54000", TOO_MUCH),
+    // As the last word to a session; else INTERNAL.
+    ("55000", UNAVAILABLE),
+    ("55P03", CONFLICT),
+    ("57014", LATE),
+    ("57P01", UNAVAILABLE),
+    ("57P02", UNAVAILABLE),
+    ("57P03", UNAVAILABLE),
+    ("57P04", UNAVAILABLE),
+    ("57P05", UNAVAILABLE),
+];
+
+/// What the service knows by name is in the list, and each of the list has a test that names it.
+#[test]
+fn every_sqlstate_that_is_known_is_provoked() {
+    const KNOWN: &str = include_str!("../../../../services/kit/src/error.rs");
+    const TESTS: [&str; 7] = [
+        include_str!("conflicts.rs"),
+        include_str!("driver.rs"),
+        include_str!("endings.rs"),
+        include_str!("resources.rs"),
+        include_str!("sessions.rs"),
+        include_str!("standby.rs"),
+        include_str!("text.rs"),
+    ];
+    let is_state = |text: &&str| text.len() == 5 && text.starts_with(|first: char| first.is_ascii_digit());
+    let known: BTreeSet<&str> = KNOWN.split('"').filter(is_state).collect();
+    assert!(known.contains("40P01"), "they are found: {known:?}");
+    let told: BTreeSet<&str> = TOLD.iter().map(|(state, _)| *state).collect();
+    assert_eq!(known.difference(&told).collect::<Vec<_>>(), Vec::<&&str>::new(), "known and not tried");
+    let untried = told.iter().filter(|state| !TESTS.iter().any(|test| test.contains(&format!("\"{state}\""))));
+    assert_eq!(untried.collect::<Vec<_>>(), Vec::<&&str>::new(), "in the list and not tried");
+}
+
+/// What is told of a SQLSTATE.
+fn told(state: &str) -> Told {
+    TOLD.iter().find(|(known, _)| *known == state).unwrap_or_else(|| unreachable!("{state} is not in the list")).1
+}
+
+/// Checks that a caller is told what is to be told of `state`, and that this is what the server said.
+#[track_caller]
+fn assert_told(database: &TestDatabase, state: &str, error: Error) {
+    assert_status(database, state, &Status::from(error));
+}
+
+/// As [`assert_told`], of what a caller got.
+#[track_caller]
+fn assert_status(database: &TestDatabase, state: &str, status: &Status) {
+    assert_said(database, state);
+    assert_is(status, told(state), state);
+}
+
+/// Checks that the server said `state`.
+#[track_caller]
+fn assert_said(database: &TestDatabase, state: &str) {
+    assert_ne!(said(database, state), 0, "the server never said {state}");
+}
+
+/// How often the server said `state`.
+fn said(database: &TestDatabase, state: &str) -> usize {
+    database.postgres().logged(database.name(), &[state]).len()
+}
+
+#[track_caller]
+fn assert_is(status: &Status, told: Told, about: &str) {
+    let refused = refusal(status);
+    let again = status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some());
+    assert_eq!((refused.code, refused.reason.as_str(), again), told, "{about}: {status:?}");
+}
+
+/// A database on the shared server that services reach straight: what is provoked is the server's word about its own session.
+async fn direct() -> TestDatabase {
+    TestDatabase::create().await.by(Route::Direct).await
+}
+
+/// A database on a server of its own.
+async fn own() -> (Postgres, TestDatabase) {
+    own_with(&[]).await
+}
+
+/// As [`own`], with settings.
+async fn own_with(settings: &[(&str, &str)]) -> (Postgres, TestDatabase) {
+    let postgres = Postgres::own_with(settings).await;
+    let database = postgres.create_database().await.by(Route::Direct).await;
+    (postgres, database)
+}
+
+/// The data layer with one connection, which waits for a new one no longer than a moment.
+fn lone(database: &TestDatabase) -> Database {
+    database.data_layer(impatient)
+}
+
+fn impatient(config: &mut ServiceConfig) {
+    config.database.database_pool_max = 1;
+    config.database.database_acquire_timeout = std::time::Duration::from_millis(500);
+}
+
+/// Says what holds for every new session of the catalog in this database.
+async fn set(operator: &mut PgConnection, database: &TestDatabase, setting: &str) {
+    run(operator, &format!("alter role catalog_service in database {} set {setting}", database.name())).await;
+}
+
+/// Runs statements in one transaction.
+async fn transaction(pool: &Database, statements: &[&str]) -> Result<(), Error> {
+    let statements: Vec<Statement> = statements.iter().map(|sql| Statement::new(*sql, 1)).collect();
+    pool.transaction(Deadline::none(), move |transaction| {
+        Box::pin(async move {
+            for statement in statements {
+                transaction.fetch(statement).await?;
+            }
+            Ok(Ending::Commit(()))
+        })
+    })
+    .await
+}
+
+/// Connects as the operator.
+async fn operator(database: &TestDatabase) -> PgConnection {
+    database.connect(Role::Operator).await
+}
