@@ -37,6 +37,7 @@ mod pooler;
 mod read_masks;
 mod replica;
 mod service_process;
+mod rights;
 mod single_writes;
 mod slices;
 mod slow_readers;

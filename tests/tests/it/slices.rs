@@ -6,6 +6,7 @@ use orrery::migrate::{Folder, Migrator, Patience};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Role, TestDatabase};
+use crate::rights::wrong_rights;
 
 const SLICES: [(&str, Role); 3] = [("catalog", Role::Catalog), ("orders", Role::Orders), ("records", Role::Records)];
 
@@ -20,21 +21,6 @@ async fn refused(connection: &mut PgConnection, sql: &str) {
     let error = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap_err();
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned);
     assert_eq!(code.as_deref(), Some(DENIED), "{sql} gave {error}");
-}
-
-/// Tables on which the slice's role lacks one of its four rights, and others that it has a right on.
-async fn wrong_rights(connection: &mut PgConnection) -> Vec<String> {
-    sqlx::query_scalar(
-        "select format('%s on %s.%s by %s', privilege, schemaname, tablename, slice || '_service') \
-         from pg_tables, unnest(array['catalog', 'orders', 'records']) slice, \
-              unnest(array['select', 'insert', 'update', 'delete']) privilege \
-         where schemaname in ('catalog', 'orders', 'records', 'public') \
-           and has_table_privilege(slice || '_service', format('%I.%I', schemaname, tablename), privilege) \
-               <> (slice = schemaname)",
-    )
-    .fetch_all(connection)
-    .await
-    .unwrap()
 }
 
 #[tokio::test]
