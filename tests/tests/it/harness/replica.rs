@@ -59,6 +59,11 @@ impl StandbyServer {
         PgConnection::connect(&self.at(&self.primary.url(Role::Operator, "postgres"))).await
     }
 
+    /// A connection of the superuser to a database on it.
+    pub(crate) async fn connect_to(&self, database: &TestDatabase) -> PgConnection {
+        PgConnection::connect(&self.url(Role::Operator, database)).await.unwrap()
+    }
+
     /// What it logged so far, with SQLSTATEs.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default()

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod asynchronous;
 mod conflicts;
 mod faults;
+mod lacking;
 mod metadata;
 mod positions;
 mod reads;
+mod within_pages;
 
 use std::time::{Duration, Instant};
 

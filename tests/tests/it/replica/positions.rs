@@ -61,9 +61,13 @@ fn encoded(messages: &[impl Message]) -> Vec<bytes::Bytes> {
 
 #[tokio::test]
 async fn every_write_of_the_catalog_says_where_it_can_be_read() {
-    let database = TestDatabase::create().await;
-    let server = CatalogServer::start(&database).await;
-    let mut writes = Writes::new(&database, server.channel()).await;
+    catalog_writes(&TestDatabase::create().await).await;
+}
+
+/// Checks the position that each write of the catalog says.
+pub(super) async fn catalog_writes(database: &TestDatabase) {
+    let server = CatalogServer::start(database).await;
+    let mut writes = Writes::new(database, server.channel()).await;
     let create = |request_id: &str| {
         let request_id = request_id.to_owned();
         method(CATALOG, "CreateProduct", &CreateProductRequest { product: Some(product("prd_a")), request_id })
@@ -113,9 +117,13 @@ async fn every_write_of_the_catalog_says_where_it_can_be_read() {
 
 #[tokio::test]
 async fn every_write_of_orders_says_where_it_can_be_read() {
-    let database = TestDatabase::create().await;
-    let server = OrdersServer::start(&database).await;
-    let mut writes = Writes::new(&database, server.channel()).await;
+    order_writes(&TestDatabase::create().await).await;
+}
+
+/// Checks the position that each write of orders says.
+pub(super) async fn order_writes(database: &TestDatabase) {
+    let server = OrdersServer::start(database).await;
+    let mut writes = Writes::new(database, server.channel()).await;
     let create = CreateOrderRequest { order: Some(order("ord_a")), ..CreateOrderRequest::default() };
     writes.one(true, &method(ORDERS, "CreateOrder", &create)).await;
     let mut changed = order("ord_a");

@@ -26,7 +26,7 @@ use crate::harness::{
 use crate::writes::stream::{METRICS, write};
 
 /// Every read of the catalog, of product 1.
-fn catalog_reads() -> Vec<Method> {
+pub(super) fn catalog_reads() -> Vec<Method> {
     let uids = vec![uid(1)];
     let name = || Some(FieldMask { paths: vec!["name".to_owned()] });
     vec![
@@ -42,7 +42,7 @@ fn catalog_reads() -> Vec<Method> {
 }
 
 /// Every read of orders, of the order "ord_a".
-fn order_reads() -> Vec<Method> {
+pub(super) fn order_reads() -> Vec<Method> {
     let one = || "ord_a".to_owned();
     let sales = StreamProductSalesRequest {
         day_from: "2000-01-01".to_owned(),

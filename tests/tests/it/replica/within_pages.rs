@@ -1,0 +1,89 @@
+//! A replica that fails when a page is half read: the page is read again from its beginning, none of its rows is left out.
+
+use std::time::Instant;
+
+use orrery_proto::catalog::v1::{
+    GetProductRequest, ListProductsRequest, ListProductsResponse, ProductFilter, StreamProductsRequest,
+    StreamProductsResponse,
+};
+use prost::Message as _;
+use sqlx::query_scalar;
+use tonic::Code;
+
+use super::{CATALOG, EVENTUAL, PATIENCE, method, until_served_by};
+use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, run, seed, uid};
+
+/// More than two windows of the first size.
+const PRODUCTS: usize = 45_000;
+/// The rows that are asked for: two in the first window, two beyond it.
+const WANTED: [usize; 4] = [100, 19_000, 21_000, 44_000];
+/// Behind the first window, where every read of the replica stops.
+const HELD: usize = 30_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_which_the_replica_brought_a_part_is_read_again_whole() {
+    let primary = Postgres::own().await;
+    let database = primary.create_database().await;
+    let mut operator = database.connect(Role::Operator).await;
+    seed(&mut operator, PRODUCTS).await;
+    let wanted = WANTED.map(|number| format!("'{}'", uid(number))).join(", ");
+    // Whoever reads the held row on the replica waits for a lock that this test has there.
+    run(
+        &mut operator,
+        &format!(
+            "update catalog.product set name = 'a needle' where uid in ({wanted}); \
+             alter table catalog.product rename to stored; \
+             create view catalog.product as select * from catalog.stored \
+                 where not pg_is_in_recovery() or uid <> '{}' or pg_advisory_xact_lock_shared(1)::text = ''; \
+             grant select on catalog.product, catalog.stored to catalog_service",
+            uid(HELD)
+        ),
+    )
+    .await;
+    let standby = StandbyServer::of(&primary).await;
+    let url = standby.url(Role::Catalog, &database);
+    let mut holder = standby.connect_to(&database).await;
+    run(&mut holder, "select pg_advisory_lock(1)").await;
+    let server = CatalogServer::start_with(&database, |config| {
+        config.replica.database_replica_url = Some(url.parse().unwrap());
+        // A page ends with the last row and not for its time.
+        config.stream.progress_interval = PATIENCE;
+        config.limits.transaction_timeout = PATIENCE;
+    })
+    .await;
+    let channel = server.channel();
+    let get = method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: None });
+    let filter = || Some(ProductFilter { name_contains: "needle".to_owned(), ..ProductFilter::default() });
+    let list = ListProductsRequest { filter: filter(), ..Default::default() };
+    let stream = StreamProductsRequest { filter: filter(), ..Default::default() };
+    let reads = [method(CATALOG, "ListProducts", &list), method(CATALOG, "StreamProducts", &stream)];
+    for read in reads {
+        until_served_by("replica", &channel, &get).await;
+        let path = read.path.clone();
+        let reader = channel.clone();
+        let call = tokio::spawn(async move { read.call(&reader, &[EVENTUAL]).await });
+        // Each time it is at the held row its session is ended, until it asks the replica no more.
+        let begun = Instant::now();
+        let mut ended = 0;
+        while !call.is_finished() {
+            let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                       where usename = 'catalog_service' and wait_event_type = 'Lock'";
+            ended += query_scalar::<_, i64>(end).fetch_one(&mut holder).await.unwrap();
+            assert!(begun.elapsed() < PATIENCE, "{path} does not end");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(ended > 0, "{path} did not read from the replica");
+        let said = call.await.unwrap();
+        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{path}: {said:?}");
+        let rows = said.messages.unwrap().into_iter().flat_map(|page| {
+            if path.ends_with("ListProducts") {
+                let page = ListProductsResponse::decode(page).unwrap();
+                assert_eq!(page.next_page_token, "");
+                page.products
+            } else {
+                StreamProductsResponse::decode(page).unwrap().products
+            }
+        });
+        assert_eq!(rows.map(|product| product.uid).collect::<Vec<_>>(), WANTED.map(uid), "{path}");
+    }
+}
