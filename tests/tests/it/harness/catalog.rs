@@ -39,6 +39,7 @@ impl CatalogServer {
         config.database.database_pooler = database.pooler_mode();
         config.server.drain_timeout = Duration::from_secs(2);
         change(&mut config);
+        database.hold_to(&config.limits);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

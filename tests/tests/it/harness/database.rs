@@ -1,7 +1,7 @@
 //! A database for one test.
 
 use orrery::cluster::Role;
-use orrery_kit::config::{Configuration as _, DatabasePooler, ServiceConfig};
+use orrery_kit::config::{Configuration as _, DatabasePooler, Limits, ServiceConfig};
 use orrery_kit::db::Database;
 use orrery_kit::metrics::Metrics;
 use sqlx::postgres::PgPoolOptions;
@@ -102,6 +102,19 @@ impl TestDatabase {
     /// Changes the limits of what connects from now on. The route must be that of the limits, which [`limited`](Self::limited) makes sure.
     pub(crate) fn set_limits(&self, limits: WireLimits) {
         self.way.proxy().unwrap().set_limits(limits);
+    }
+
+    /// Holds what connects from now on to no more rows than a service was told to keep to: what it believes it keeps, it keeps. Of its other
+    /// limits a service may see a little more before it ends what exceeds them.
+    pub(super) fn hold_to(&self, limits: &Limits) {
+        if let Some(proxy) = self.way.proxy() {
+            let held = proxy.limits();
+            proxy.set_limits(WireLimits {
+                query_rows: held.query_rows.min(limits.max_query_rows as u64),
+                statement_rows: held.statement_rows.min(limits.max_statement_rows as u64),
+                ..held
+            });
+        }
     }
 
     /// The limits that services have passed since this was asked last. Whoever asks answers for them.

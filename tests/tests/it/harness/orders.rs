@@ -41,6 +41,7 @@ impl OrdersServer {
         // Nobody listens there.
         config.catalog.address = "127.0.0.1:1".parse().unwrap();
         change(&mut config);
+        database.hold_to(&config.service.limits);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

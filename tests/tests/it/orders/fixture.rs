@@ -42,7 +42,10 @@ impl Fixture {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut OrdersConfig)) -> Self {
-        let database = TestDatabase::create().await;
+        Self::on(TestDatabase::create().await, change).await
+    }
+
+    pub(crate) async fn on(database: TestDatabase, change: impl FnOnce(&mut OrdersConfig)) -> Self {
         let server = OrdersServer::start_with(&database, change).await;
         let pool = database.pool(Role::Operator).await;
         Self { server, pool, database }

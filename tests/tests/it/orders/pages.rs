@@ -11,6 +11,7 @@ use tokio_stream::StreamExt as _;
 use tonic::Code;
 
 use super::seed::{assert_summary, assert_whole, large_order, lines_of, seed};
+use crate::harness::wire::{Limit, WireLimits};
 use crate::harness::{OrdersProcess, OrdersServer, Role, TestDatabase, order_uid, refusal, run};
 
 const MIB: usize = 1 << 20;
@@ -96,20 +97,30 @@ async fn an_order_of_30000_lines_is_read_whole_and_alone_in_its_page() {
 
 #[tokio::test]
 async fn no_query_brings_more_rows_or_bytes_than_a_query_may() {
-    let database = TestDatabase::create().await;
+    const ROWS: usize = 50;
+    const BYTES: usize = 300_000;
+    // The server keeps to the same as the service: a query that brings more fails the test.
+    let limits = WireLimits { query_rows: ROWS as u64, result_bytes: BYTES as u64, ..WireLimits::default() };
+    let database = TestDatabase::limited(limits).await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 120).await;
     large_order(&mut operator, 121, 1_000).await;
     // 50 rows, 200 kB: the largest order takes 20 queries and most of the bytes.
     let server = OrdersServer::start_with(&database, |config| {
-        config.service.limits.max_query_rows = 50;
-        config.service.limits.max_result_bytes = 300_000;
+        config.service.limits.max_query_rows = ROWS;
+        config.service.limits.max_result_bytes = BYTES;
         config.service.stream.page_bytes = 16 << 10;
     })
     .await;
     assert_all(&pages(&server, full()).await, 121, &[(121, 1_000)]);
     let request = GetOrderRequest { uid: order_uid(121), ..Default::default() };
     assert_whole(&server.client().get_order(request).await.unwrap().into_inner(), 121, 1_000);
+    assert!(database.take_violations().is_empty());
+    // And it measures: a service that believes in more is refused.
+    let other = OrdersServer::start_with(&database, |config| config.service.stream.page_bytes = 16 << 10).await;
+    assert_all(&pages(&other, full()).await, 121, &[(121, 1_000)]);
+    let passed = database.take_violations();
+    assert!(passed.iter().any(|violation| violation.limit == Limit::QueryRows), "{passed:?}");
 }
 
 #[tokio::test]

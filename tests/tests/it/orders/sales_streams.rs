@@ -7,7 +7,8 @@ use tonic::Code;
 
 use super::fixture::Fixture;
 use super::sales::{SOLD, expected, many, pages, put, request, rows};
-use crate::harness::{assert_invalid, refusal};
+use crate::harness::wire::WireLimits;
+use crate::harness::{TestDatabase, assert_invalid, refusal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_token_goes_on_without_a_gap_or_a_repeat() {
@@ -114,7 +115,9 @@ async fn what_takes_long_is_walked_in_windows_and_says_where_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_stays_within_the_limits_of_a_query() {
     for (rows_limit, bytes_limit) in [(100, 1 << 20), (100_000, 20_000)] {
-        let fixture = Fixture::with(|config| {
+        // The server keeps to the same number of rows as the service: a query that brings more fails the test.
+        let limits = WireLimits { query_rows: rows_limit as u64, ..WireLimits::default() };
+        let fixture = Fixture::on(TestDatabase::limited(limits).await, |config| {
             config.service.limits.max_query_rows = rows_limit;
             config.service.limits.max_result_bytes = bytes_limit;
             config.service.stream.page_bytes = 4_096;

@@ -78,6 +78,11 @@ impl Proxy {
         self.port
     }
 
+    /// The limits of sessions that are opened now.
+    pub(crate) fn limits(&self) -> WireLimits {
+        *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Changes the limits of sessions that are opened from now on.
     pub(crate) fn set_limits(&self, limits: WireLimits) {
         *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
