@@ -31,6 +31,7 @@ mod migrations;
 mod orders;
 mod outages;
 mod overload;
+mod page_bytes;
 mod plans;
 mod point_reads;
 mod pooler;

@@ -14,6 +14,7 @@ mod endings;
 mod exactly_once;
 mod input;
 mod kills;
+mod ledger;
 mod metrics;
 mod model;
 mod modes;
