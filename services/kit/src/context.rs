@@ -121,14 +121,20 @@ impl Call {
         Response::new(message)
     }
 
-    /// The next message of an inbound stream, unless the deadline passes or the process drains first.
+    /// The next message of an inbound stream, unless the deadline passes or the process drains first. What has arrived and was not taken by
+    /// then is left.
     ///
     /// # Errors
     /// [`Error::DeadlineExceeded`], [`Error::Draining`], or what the transport says.
     pub async fn next<T>(&self, inbound: &mut Streaming<T>) -> Result<Option<T>, Status> {
         tokio::select! {
             biased;
-            message = inbound.message() => message.map_err(normalise),
+            message = inbound.message() => match message.map_err(normalise)? {
+                // A caller who never stops sending must not keep the process from ending.
+                Some(_) if self.draining.has_begun() => Err(Error::Draining.into()),
+                Some(_) if self.deadline.expired() => Err(Error::DeadlineExceeded.into()),
+                message => Ok(message),
+            },
             () = self.deadline.passed() => Err(Error::DeadlineExceeded.into()),
             () = self.draining.begun() => Err(Error::Draining.into()),
         }

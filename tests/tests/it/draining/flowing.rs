@@ -4,9 +4,12 @@
 use std::time::{Duration, Instant};
 
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
-use orrery_proto::catalog::v1::{StreamProductMetricsRequest, StreamProductsRequest};
+use orrery_proto::catalog::v1::{CheckProductsRequest, StreamProductMetricsRequest, StreamProductsRequest};
 use orrery_proto::orders::v1::orders_service_client::OrdersServiceClient;
-use orrery_proto::orders::v1::{OrderView, StreamLineItemsRequest, StreamOrdersRequest, StreamProductSalesRequest};
+use orrery_proto::orders::v1::{
+    CheckOrdersRequest, OrderView, StreamLineItemsRequest, StreamOrdersRequest, StreamProductSalesRequest,
+};
+use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -188,5 +191,53 @@ async fn a_stream_that_flows_ends_at_its_next_page_and_the_rest_comes_elsewhere(
         let prefix = &seen[0][..4];
         let all: Vec<String> = (1..=ROWS).map(|number| format!("{prefix}{number:07}")).collect();
         assert!(seen == all, "{kind:?}: each row once and in order: {} rows", seen.len());
+    }
+}
+
+/// A check whose caller asks and then thinks, and one whose caller asks without end: neither keeps the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_ends_whether_its_caller_thinks_or_never_stops_asking() {
+    let database = TestDatabase::create().await;
+    for endless in [false, true] {
+        let catalog = CatalogServer::start_with(&database, |config| config.server.drain_timeout = DRAIN).await;
+        let orders = OrdersServer::start_with(&database, |config| config.service.server.drain_timeout = DRAIN).await;
+        let times = if endless { usize::MAX } else { 1 };
+        let (of_products, of_orders) = (vec!["prd_a".to_owned()], vec!["ord_a".to_owned()]);
+        let asked = std::iter::repeat_n(CheckProductsRequest { uids: of_products.clone() }, times);
+        let asked = tokio_stream::iter(asked).chain(tokio_stream::pending());
+        let mut products = catalog.client().check_products(asked).await.unwrap().into_inner();
+        assert_eq!(products.message().await.unwrap().unwrap().missing_uids, of_products);
+        let asked = std::iter::repeat_n(CheckOrdersRequest { uids: of_orders.clone() }, times);
+        let asked = tokio_stream::iter(asked).chain(tokio_stream::pending());
+        let mut checked = orders.client().check_orders(asked).await.unwrap().into_inner();
+        assert_eq!(checked.message().await.unwrap().unwrap().missing_uids, of_orders);
+        let begun = Instant::now();
+        let stopping = [tokio::spawn(catalog.stop()), tokio::spawn(orders.stop())];
+        let of_products = async {
+            loop {
+                match products.message().await {
+                    Ok(answer) => assert!(endless && answer.is_some(), "it ends as if all were answered"),
+                    Err(status) => break status,
+                }
+            }
+        };
+        let of_orders = async {
+            loop {
+                match checked.message().await {
+                    Ok(answer) => assert!(endless && answer.is_some(), "it ends as if all were answered"),
+                    Err(status) => break status,
+                }
+            }
+        };
+        let (of_products, of_orders) = tokio::join!(of_products, of_orders);
+        for status in [of_products, of_orders] {
+            let refused = refusal(&status);
+            assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "DRAINING"), "{status:?}");
+            assert!(status.get_details_retry_info().is_some(), "{status:?}");
+        }
+        for server in stopping {
+            server.await.unwrap().unwrap();
+        }
+        assert!(begun.elapsed() < DRAIN / 2, "nobody waits for the bound: {:?}", begun.elapsed());
     }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use orrery_proto::catalog::v1::{DeleteProductRequest, GetProductRequest, Product, UpdateProductRequest};
 use orrery_proto::orders::v1::{
-    DeleteOrderRequest, Order, SetProvisionTimerRequest, TransitionOrderRequest, UpdateOrderRequest,
+    DeleteOrderRequest, LineItem, Order, SetProvisionTimerRequest, TransitionOrderRequest, UpdateOrderRequest,
 };
 use orrery_proto::r#type::v1::{ErrorReason, RowErrorPolicy, WriteMode, WriteStart};
 use prost::Message;
@@ -182,5 +182,37 @@ async fn of_a_chunk_and_a_move_with_the_same_revision_one_comes_through() {
     assert_eq!(call.await.unwrap(), Err("REVISION_MISMATCH".to_owned()));
     let read = fixture.get("a").await;
     assert_eq!((read.revision, read.line_items.len(), read.status.unwrap().phase.as_str()), (2, 1, "draft"));
+    fixture.assert_sums().await;
+}
+
+/// Two writes of an order's lines that demand nothing: the second begins when the first has ended, and what it says is what stays.
+#[tokio::test]
+async fn of_two_writes_of_an_order_that_meet_the_second_waits() {
+    let fixture = Orders::new().await;
+    let mut watcher = fixture.database.connect(Role::Operator).await;
+    fixture.write(&[bare("a")]).await.expect_counts([1, 0, 0, 0, 0]);
+    // The first has read which lines there are, and waits for this one.
+    let theirs = "insert into orders.order_line_item (order_uid, uid, line_number) values ('ord_a', 'oli_first', 9)";
+    let holding = begin(&fixture.pool, theirs).await;
+    let order = |sku: &str| Order {
+        line_items: vec![LineItem { uid: format!("oli_{sku}"), ..line(sku, 2, "1.25") }],
+        ..bare("a")
+    };
+    let stream = WriteStream::open(fixture.server.channel(), ORDERS, WriteStart::default()).await.unwrap();
+    stream.send(0, &[order("first")]).await;
+    until_waiting(&mut watcher, Role::Orders, 1).await;
+    let mut client = fixture.server.client();
+    let update_mask = Some(mask(&["line_items"]));
+    let update = UpdateOrderRequest { order: Some(order("second")), update_mask, ..UpdateOrderRequest::default() };
+    let update = tokio::spawn(async move { client.update_order(update).await });
+    until_waiting_or(&mut watcher, Role::Orders, 2, || update.is_finished()).await;
+    holding.rollback().await.unwrap();
+    let (totals, end) = stream.finish().await;
+    end.unwrap();
+    assert_eq!(totals.counts(), [0, 1, 0, 0, 0]);
+    update.await.unwrap().unwrap();
+    let read = fixture.get("a").await;
+    let skus: Vec<&str> = read.line_items.iter().map(|line| line.sku.as_str()).collect();
+    assert_eq!((skus, read.revision), (vec!["second"], 3));
     fixture.assert_sums().await;
 }

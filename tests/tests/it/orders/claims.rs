@@ -112,7 +112,8 @@ async fn sixteen_claimers_never_get_an_order_twice() {
     }
     let mut seen = HashMap::new();
     for claimer in claimers {
-        for (uid, revision) in claimer.await.unwrap() {
+        let claimed = tokio::time::timeout(Duration::from_secs(120), claimer).await.expect("claimers come to an end");
+        for (uid, revision) in claimed.unwrap() {
             assert_eq!(revision, 2, "{uid}");
             assert_eq!(seen.insert(uid.clone(), revision), None, "{uid} was handed out twice");
         }
