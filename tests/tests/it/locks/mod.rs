@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod claims;
+mod deletes;
 mod preconditions;
 mod references;
 mod vanished;

@@ -216,3 +216,40 @@ async fn of_two_writes_of_an_order_that_meet_the_second_waits() {
     assert_eq!((skus, read.revision), (vec!["second"], 3));
     fixture.assert_sums().await;
 }
+
+/// Chunks that share a commit lock their rows in the order of the keys, not in that in which they came: who holds the first of them holds up
+/// the whole commit, and nobody else meets it half way.
+#[tokio::test]
+async fn chunks_that_share_a_commit_lock_their_rows_in_the_order_of_the_keys() {
+    let fixture = Catalog::new().await;
+    let mut watcher = fixture.database.connect(Role::Operator).await;
+    let rows = ["a", "b", "c"].map(|uid| product(uid, "before"));
+    let (_, end) = write(fixture.server.channel(), PRODUCTS, WriteStart::default(), &rows).await;
+    end.unwrap();
+    let of_c = begin(&fixture.pool, "update catalog.product set labels = '{}' where uid = 'prd_c'").await;
+    let of_a = begin(&fixture.pool, "update catalog.product set labels = '{}' where uid = 'prd_a'").await;
+    let stream = WriteStream::open(fixture.server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
+    // The first commit waits, and the other two chunks for it.
+    stream.send(0, &[product("c", "after")]).await;
+    until_waiting(&mut watcher, Role::Catalog, 1).await;
+    stream.send(1, &[product("b", "after")]).await;
+    stream.send(2, &[product("a", "after")]).await;
+    of_c.rollback().await.unwrap();
+    let waits = "select count(*) from pg_locks as l join pg_stat_activity as s using (pid) \
+                 where not l.granted and s.datname = current_database() and s.usename = 'catalog_service' \
+                   and l.transactionid = (select transactionid from pg_locks where pid = $1 and locktype = 'transactionid' and granted)";
+    let mut of_a = of_a;
+    let holder: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *of_a).await.unwrap();
+    let until_it_waits = async {
+        while sqlx::query_scalar::<_, i64>(waits).bind(holder).fetch_one(&mut watcher).await.unwrap() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), until_it_waits).await.expect("it waits for the first row");
+    let free = begin(&fixture.pool, "select from catalog.product where uid = 'prd_b' for update nowait").await;
+    free.rollback().await.unwrap();
+    of_a.rollback().await.unwrap();
+    let (totals, end) = stream.finish().await;
+    end.unwrap();
+    assert_eq!(totals.counts(), [0, 3, 0, 0, 0]);
+}

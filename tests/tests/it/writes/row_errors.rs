@@ -231,6 +231,29 @@ async fn of_many_refused_rows_all_are_counted_and_the_first_thousand_reported() 
 }
 
 /// What is refused is remembered as well: the same rows may come again after a lost acknowledgement, their maps in whatever order.
+/// What one answer can report is no bound on what waits together: chunks share a commit only as far as one answer can report their errors.
+#[tokio::test]
+async fn of_chunks_that_wait_together_every_refused_row_is_reported() {
+    const CHUNKS: i64 = 4;
+    const BAD: i64 = 400;
+    let fixture = Fixture::new().await;
+    let held = fixture.hold("catalog.product").await;
+    let start = WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
+    let stream = WriteStream::open(fixture.server.channel(), PRODUCTS, start).await.unwrap();
+    stream.send(0, &products(0..1)).await;
+    fixture.until_blocked().await;
+    for chunk in 0..CHUNKS {
+        let bad = |offset: i64| Product { uid: format!("no uid {offset}"), ..Product::default() };
+        stream.send(1 + chunk * BAD, &(0..BAD).map(bad).collect::<Vec<_>>()).await;
+    }
+    held.rollback().await.unwrap();
+    let (totals, end) = stream.finish().await;
+    end.unwrap();
+    assert_eq!(totals.counts(), [1, 0, 0, CHUNKS * BAD, 0]);
+    let offsets: Vec<i64> = totals.errors.iter().map(|error| error.offset).collect();
+    assert_eq!(offsets, (1..=CHUNKS * BAD).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_chunk_with_refused_rows_may_come_again() {
     let fixture = Fixture::new().await;
