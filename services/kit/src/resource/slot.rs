@@ -30,7 +30,7 @@ impl Portion<'_> {
     pub(super) fn keep<T>(self, entries: &mut Vec<(String, T)>) {
         match self {
             Self::All => {}
-            Self::Keys(keys) => entries.retain(|(key, _)| keys.contains(key)),
+            Self::Keys(keys) => entries.retain(|(key, _)| keys.contain(key)),
             Self::Details => entries.retain(|(key, _)| key != "phase"),
             Self::Nothing => entries.clear(),
         }
