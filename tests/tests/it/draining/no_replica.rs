@@ -1,11 +1,12 @@
 //! What a proxy says by itself while no replica is there is what a service would say.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::{GetProductRequest, StreamProductsRequest};
 use orrery_tests_needs as needs;
+use tokio::net::TcpSocket;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -16,8 +17,13 @@ async fn callers_are_told_when_to_come_again(kind: ProxyKind) {
     if !needs::met(&[kind.need()]) {
         return;
     }
-    // Two ports on which nobody listens any more.
-    let replicas = [0, 1].map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap());
+    // Two ports that nobody else gets and on which nobody listens.
+    let bound = [0, 1].map(|_| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        socket
+    });
+    let replicas = bound.each_ref().map(|socket| socket.local_addr().unwrap());
     let proxy = Proxy::start(kind, replicas).await;
     let mut client = CatalogServiceClient::new(connect(proxy.address()));
     let request = GetProductRequest { uid: "prd_a".to_owned(), read_mask: None };

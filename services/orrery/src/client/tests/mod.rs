@@ -203,9 +203,10 @@ async fn a_check_keeps_nothing() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_is_given_up() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // Bound, so that nobody else gets the port, and not listening, so that it refuses.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let options = WriteOptions { patience: Duration::from_millis(300), ..options(port) };
     let (_, result, _) = written(&options, &rows(5)).await;
     let Err(WriteFault::Call(status)) = result else { panic!("{result:?}") };

@@ -131,7 +131,7 @@ fn lines_and_what_they_point_at_are_kept_apart_too() {
         outcome.refused,
         [
             (5, format!("line_items.uid: {BOTH}: \"A- and A+ (line 4) would both be oli_a-\"")),
-            (4, "uid: has a record that was rejected: \"ord_3\"".to_owned()),
+            (4, "uid: has a record that was refused: \"ord_3\"".to_owned()),
         ],
         "an order that lacks a line is a wrong one"
     );
