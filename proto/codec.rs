@@ -31,7 +31,7 @@ impl<M: Message> Outgoing for M {
 
 impl Outgoing for Encoded {
     fn put(self, buffer: &mut EncodeBuf<'_>) {
-        buffer.reserve(self.body.len() + self.tail.len());
+        buffer.reserve(self.len());
         buffer.put_slice(&self.body);
         buffer.put_slice(&self.tail);
     }

@@ -20,6 +20,18 @@ pub struct Encoded {
     pub rows: u64,
 }
 
+impl Encoded {
+    /// How many bytes the message has.
+    pub fn len(&self) -> usize {
+        self.body.len() + self.tail.len()
+    }
+
+    /// Whether the message has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// One message to a chunked write.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WriteRequest {

@@ -50,7 +50,10 @@ impl Consistency {
 }
 
 /// The text of a key that may come once.
-fn only<'r>(metadata: &'r MetadataMap, key: &'static str) -> Result<Option<&'r str>, Error> {
+///
+/// # Errors
+/// [`Error::Invalid`] that names the key.
+pub(crate) fn only<'r>(metadata: &'r MetadataMap, key: &'static str) -> Result<Option<&'r str>, Error> {
     let mut values = metadata.get_all(key).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use orrery_proto::wire::Encoded;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::answer::{AnswerLimit, OMITTED_FIELDS};
 use crate::config::StreamConfig;
 use crate::consistency::{Consistency, Provenance, ServedBy};
 use crate::db::{Database, Replica};
@@ -15,7 +16,9 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::read::tokens::TokenKeys;
 use crate::references::ForeignReferences;
+use crate::resource::Resource;
 use crate::rpc_layer::{RpcRows, normalise};
+use crate::write::returned::Written;
 
 /// Database, token keys, stream settings and metrics of a service; cheap to clone.
 #[derive(Clone, Debug)]
@@ -98,6 +101,8 @@ pub struct Call {
     pub consistency: Consistency,
     /// What it learns about the databases that it uses, for its answer's metadata.
     pub provenance: Provenance,
+    /// How large an answer its caller takes.
+    pub answers: AnswerLimit,
 }
 
 impl Call {
@@ -112,13 +117,45 @@ impl Call {
             rows: RpcRows::of(request),
             consistency: Consistency::of(request)?,
             provenance: Provenance::of(request),
+            answers: AnswerLimit::of(request)?,
         })
     }
 
     /// The answer of a unary call, its rows counted.
-    pub fn answer(&self, message: Encoded) -> Response<Encoded> {
+    ///
+    /// # Errors
+    /// [`Error::AnswerTooLarge`] if it is more than the caller takes.
+    pub fn answer(&self, message: Encoded) -> Result<Response<Encoded>, Error> {
+        self.answers.check(message.len())?;
         self.rows.add(message.rows);
-        Response::new(message)
+        Ok(Response::new(message))
+    }
+
+    /// The answer that is one row, which an error names.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub fn answer_row(
+        &self,
+        resource: &'static Resource,
+        name: &str,
+        message: Encoded,
+    ) -> Result<Response<Encoded>, Error> {
+        self.answer(message).map_err(|error| error.of_row(resource.description.message, name))
+    }
+
+    /// The answer of a write, and what it leaves out of the resource.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub fn answer_written(&self, written: Written) -> Result<Response<Encoded>, Error> {
+        let Written { message, omitted } = written;
+        let mut response = self.answer(message)?;
+        if !omitted.is_empty() {
+            let fields = omitted.join(",").parse().map_err(Error::internal)?;
+            response.metadata_mut().insert(OMITTED_FIELDS, fields);
+        }
+        Ok(response)
     }
 
     /// The next message of an inbound stream, unless the deadline passes or the process drains first. What has arrived and was not taken by

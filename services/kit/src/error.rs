@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 
 pub use self::status::RETRY_DELAY;
 pub(crate) use self::status::shortened;
+use crate::answer::AnswerTooLarge;
 
 /// A field of a request and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,14 @@ pub enum Error {
     /// The resource does not exist.
     #[error("{resource} {name} does not exist")]
     NotFound {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+    },
+    /// What an earlier call of the same request_id created was deleted since.
+    #[error("{resource} {name} was created by this request_id and has been deleted since")]
+    CreatedAndDeleted {
         /// The resource's message type.
         resource: &'static str,
         /// Its key.
@@ -142,9 +151,12 @@ pub enum Error {
         /// Its key.
         name: String,
     },
-    /// What was asked for is too much for one answer.
-    #[error("the answer would exceed {0} bytes: ask for fewer rows or columns")]
-    AnswerTooLarge(usize),
+    /// What was asked for is more than the caller takes in one message.
+    #[error(transparent)]
+    AnswerTooLarge(AnswerTooLarge),
+    /// What was asked for as a whole has more than so many rows.
+    #[error("more than {0} rows: read them page by page")]
+    TooManyRows(usize),
     /// The process is at its bound.
     #[error("the service is at its limit of concurrent work")]
     Overloaded,
@@ -194,6 +206,17 @@ impl Error {
         Self::Internal(cause.into())
     }
 
+    /// The same, if it is an answer's size, said of the one row of that answer.
+    #[must_use]
+    pub fn of_row(self, resource: &'static str, name: impl Into<String>) -> Self {
+        match self {
+            Self::AnswerTooLarge(too_large) => {
+                Self::AnswerTooLarge(AnswerTooLarge { row: Some((resource, name.into())), ..too_large })
+            }
+            error => error,
+        }
+    }
+
     /// Whether the connection was lost before the server could act: it was found dead, or the server is going away.
     pub(crate) fn is_connection_loss(&self) -> bool {
         match self {
@@ -219,6 +242,7 @@ impl Error {
             Self::TokenInvalid(_) => ErrorReason::TokenInvalid,
             Self::TokenMismatch(_) => ErrorReason::TokenMismatch,
             Self::NotFound { .. } => ErrorReason::ResourceNotFound,
+            Self::CreatedAndDeleted { .. } => ErrorReason::CreatedResourceDeleted,
             Self::AlreadyExists { .. } => ErrorReason::ResourceExists,
             Self::EtagMismatch { .. } => ErrorReason::EtagMismatch,
             Self::RevisionMismatch { .. } => ErrorReason::RevisionMismatch,
@@ -229,9 +253,8 @@ impl Error {
             Self::OffsetConflict { .. } => ErrorReason::OffsetConflict,
             Self::WriteTakenOver => ErrorReason::WriteSessionTakenOver,
             Self::WriteMismatch(..) => ErrorReason::WriteSessionMismatch,
-            Self::RowTooLarge { .. } | Self::AnswerTooLarge(_) | Self::ResultTooLarge(_) | Self::ResultRefused(_) => {
-                ErrorReason::RowTooLarge
-            }
+            Self::RowTooLarge { .. } | Self::ResultTooLarge(_) | Self::ResultRefused(_) => ErrorReason::RowTooLarge,
+            Self::AnswerTooLarge(_) | Self::TooManyRows(_) => ErrorReason::AnswerTooLarge,
             Self::Overloaded => ErrorReason::Overloaded,
             Self::DatabaseUnavailable(_) => ErrorReason::DatabaseUnavailable,
             Self::DependencyUnavailable { .. } => ErrorReason::DependencyUnavailable,
@@ -251,7 +274,7 @@ impl Error {
             | Self::TokenMismatch(_)
             | Self::RowRejected { .. }
             | Self::WriteMismatch(..) => Code::InvalidArgument,
-            Self::NotFound { .. } => Code::NotFound,
+            Self::NotFound { .. } | Self::CreatedAndDeleted { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::EtagMismatch { .. }
             | Self::RevisionMismatch { .. }
@@ -264,6 +287,7 @@ impl Error {
             Self::OffsetGap { .. } => Code::OutOfRange,
             Self::RowTooLarge { .. }
             | Self::AnswerTooLarge(_)
+            | Self::TooManyRows(_)
             | Self::ResultTooLarge(_)
             | Self::ResultRefused(_)
             | Self::Overloaded => Code::ResourceExhausted,

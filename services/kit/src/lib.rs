@@ -1,6 +1,7 @@
 //! What every Orrery service stands on. It knows no table, no product and no order.
 
 mod admin;
+pub mod answer;
 pub mod build_info;
 mod cache;
 pub mod compression;

@@ -33,6 +33,7 @@ use self::compressed::{Compressor, Decompressed, encoding_for, encoding_of};
 pub use self::normalise::normalise;
 pub(crate) use self::normalise::panicked;
 use self::normalise::{draining, normalise_headers};
+use crate::answer::AnswerBound;
 use crate::compression::{Encoding, Encodings};
 use crate::config::ServiceConfig;
 use crate::consistency::Provenance;
@@ -68,7 +69,7 @@ struct Bounds {
     metadata_bytes: usize,
     message_bytes: usize,
     /// How answers may be compressed.
-    answers: Encodings,
+    compression: Encodings,
 }
 
 /// Puts an [`RpcService`] around a server's routes. It has to be the outermost layer.
@@ -78,6 +79,7 @@ pub(crate) struct RpcLayer {
     admission: Admission,
     metrics: RpcMetrics,
     bounds: Bounds,
+    answers: AnswerBound,
 }
 
 impl RpcLayer {
@@ -85,9 +87,10 @@ impl RpcLayer {
         let bounds = Bounds {
             metadata_bytes: config.server.max_metadata_bytes,
             message_bytes: config.stream.max_message_bytes,
-            answers: config.server.compress_responses,
+            compression: config.server.compress_responses,
         };
-        Self { drain, admission: Admission::new(config, metrics), metrics: metrics.rpc.clone(), bounds }
+        let answers = AnswerBound(config.stream.max_answer_bytes);
+        Self { drain, admission: Admission::new(config, metrics), metrics: metrics.rpc.clone(), bounds, answers }
     }
 }
 
@@ -101,6 +104,7 @@ impl<S> Layer<S> for RpcLayer {
             admission: self.admission.clone(),
             metrics: self.metrics.clone(),
             bounds: self.bounds,
+            answers: self.answers,
         }
     }
 }
@@ -113,6 +117,7 @@ pub(crate) struct RpcService<S> {
     admission: Admission,
     metrics: RpcMetrics,
     bounds: Bounds,
+    answers: AnswerBound,
 }
 
 type CallFuture = Pin<Box<dyn Future<Output = Result<Response<RpcBody>, Infallible>> + Send>>;
@@ -146,6 +151,7 @@ where
         let (mut parts, body) = request.into_parts();
         let rows = RpcRows::default();
         parts.extensions.insert(rows.clone());
+        parts.extensions.insert(self.answers);
         let provenance = Provenance::default();
         parts.extensions.insert(provenance.clone());
         parts.extensions.insert(self.drain.draining());
@@ -164,7 +170,7 @@ where
             }
             Err(status) => return Box::pin(async { Ok(ended(call, status)) }),
         };
-        let compress = encoding_for(&parts.headers, self.bounds.answers);
+        let compress = encoding_for(&parts.headers, self.bounds.compression);
         let ending = Ending::new(deadline, &call);
         let span = call.span().clone();
         let request = Request::from_parts(parts, body);

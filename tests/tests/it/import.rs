@@ -413,6 +413,20 @@ async fn fill(pool: &PgPool, rows: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_export_takes_rows_that_are_larger_than_a_client_takes_by_default() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool(Role::Catalog).await;
+    fill(&pool, 10).await;
+    let large = "update catalog.product set annotations = jsonb_build_object('text', repeat('x', 5000000)) \
+                 where uid = 'prd_000005'";
+    sqlx::query(large).execute(&pool).await.unwrap();
+    let catalog = CatalogProcess::spawn(&database).await;
+    let exported = run(&["export", "products", &format!("--catalog={}", catalog.address())]).await;
+    assert_eq!((exported.code, exported.stdout.lines().count()), (Some(0), 10), "{}", exported.stderr);
+    assert!(exported.stdout.len() > 5_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_export_outlives_the_service() {
     const ROWS: i32 = 60_000;
     let database = TestDatabase::create().await;

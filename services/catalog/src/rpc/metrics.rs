@@ -29,9 +29,9 @@ pub(super) async fn get(
     PRODUCT_UID.check(&request.product_uid).map_err(|why| Error::invalid("product_uid", why))?;
     let mask = mask(&PRODUCT_METRIC, request.read_mask.as_ref(), View::Full)?;
     let filter = Filter::default().uids("product_uid", "product_uid", PRODUCT_UID, &[request.product_uid]);
-    let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter.checked()?, Order::NATURAL);
-    let all = scan.whole(MAX_METRICS, context.stream.max_message_bytes, call.deadline).await?;
-    Ok(call.answer(Encoded { rows: all.rows as u64, body: all.body.into(), ..Encoded::default() }))
+    let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter.checked()?, Order::NATURAL, call.answers);
+    let all = scan.whole(MAX_METRICS, call.answers, call.deadline).await?;
+    call.answer(Encoded { rows: all.rows as u64, body: all.body.into(), ..Encoded::default() })
 }
 
 pub(super) async fn stream(

@@ -42,7 +42,7 @@ pub(super) async fn get(
         let selection = Selection::new(&PRODUCT, &mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?);
         point::get(&context.database, &PRODUCT, &selection, PRODUCT_UID, &request.uid, call.deadline).await?
     };
-    Ok(call.answer(product))
+    call.answer_row(&PRODUCT, &request.uid, product)
 }
 
 pub(super) async fn batch_get(
@@ -53,8 +53,8 @@ pub(super) async fn batch_get(
     let context = &context.for_reads(&call);
     let request = request.into_inner();
     let mask = mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?;
-    let products = point::batch_get(context, &PRODUCT, &mask, PRODUCT_UID, &request.uids, call.deadline).await?;
-    Ok(call.answer(products))
+    let (answers, deadline) = (call.answers, call.deadline);
+    call.answer(point::batch_get(context, &PRODUCT, &mask, PRODUCT_UID, &request.uids, answers, deadline).await?)
 }
 
 pub(super) async fn create(
@@ -69,8 +69,9 @@ pub(super) async fn create(
         request_id: &request.request_id,
         references: 0,
         deadline: call.deadline,
+        answers: call.answers,
     };
-    Ok(call.answer(single::create(&context.for_writes(&call), &PRODUCT, create).await?))
+    call.answer_written(single::create(&context.for_writes(&call), &PRODUCT, create).await?)
 }
 
 pub(super) async fn update(
@@ -86,8 +87,9 @@ pub(super) async fn update(
         allow_missing: request.allow_missing,
         references: 0,
         deadline: call.deadline,
+        answers: call.answers,
     };
-    Ok(call.answer(single::update(&context.for_writes(&call), &PRODUCT, update).await?))
+    call.answer_written(single::update(&context.for_writes(&call), &PRODUCT, update).await?)
 }
 
 pub(super) async fn delete(context: &Context, request: Request<DeleteProductRequest>) -> Result<Response<()>, Error> {
@@ -118,8 +120,9 @@ pub(super) async fn list(context: &Context, request: Request<ListProductsRequest
         page_token: request.page_token,
         page_size: request.page_size,
         deadline: call.deadline,
+        answers: call.answers,
     };
-    Ok(call.answer(list::list(context, &PRODUCT, list).await?))
+    call.answer(list::list(context, &PRODUCT, list).await?)
 }
 
 pub(super) async fn stream(

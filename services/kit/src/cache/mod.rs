@@ -37,14 +37,15 @@ use self::body::{Gathered, gather};
 use self::control::Freshness;
 use self::flight::{Flights, fetch};
 use self::store::Store;
+use crate::answer::MAX_ANSWER_BYTES;
 use crate::config::CacheConfig;
 use crate::metrics::{CacheMetrics, CacheResult};
 use crate::rpc_layer::RpcRows;
 
 /// The largest request message whose answer is kept; what is larger is not asked twice.
 const MAX_REQUEST: usize = 64 * 1024;
-/// Metadata that decides what an answer holds: who asks, and whether a replica may answer.
-const DECIDING: [&str; 3] = ["authorization", "cookie", "x-consistency"];
+/// Metadata that decides what an answer holds: who asks, whether a replica may answer, and how much the caller takes.
+const DECIDING: [&str; 4] = ["authorization", "cookie", "x-consistency", MAX_ANSWER_BYTES];
 /// Metadata of a caller who has to see a certain write. Older answers do not have it.
 const MIN_LSN: &str = "x-min-lsn";
 

@@ -7,6 +7,7 @@ use clap::Args;
 use super::checks::{at_least, at_most, not_zero};
 use super::units::{ByteSize, parse_bytes, parse_duration};
 use super::{ConfigError, Limits};
+use crate::answer::LEAST_ANSWER_BYTES;
 
 /// How streams are cut into pages, statements and messages.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,8 @@ use super::{ConfigError, Limits};
 pub struct StreamConfig {
     /// Encoded size that one page of a streamed read aims at.
     ///
-    /// Larger costs memory per reader and gains little; clients of gRPC refuse messages over 4 MiB unless told otherwise.
+    /// Larger costs memory per reader and gains little. No message exceeds what its caller takes, which is 4 MiB unless
+    /// the caller says otherwise (see --max-answer-bytes).
     #[arg(long, value_name = "BYTES", env = "ORRERY_PAGE_BYTES", default_value = "1MiB", value_parser = parse_bytes)]
     pub page_bytes: usize,
 
@@ -41,6 +43,14 @@ pub struct StreamConfig {
     /// Larger ones are INVALID_ARGUMENT. Raise it for clients that send chunks of many thousand rows; each open write may hold as much.
     #[arg(long, value_name = "BYTES", env = "ORRERY_MAX_MESSAGE_BYTES", default_value = "16MiB", value_parser = parse_bytes)]
     pub max_message_bytes: usize,
+
+    /// Largest response message, to callers who ask for more than 4 MiB.
+    ///
+    /// A caller says in the request metadata `x-max-answer-bytes` how large a message its client takes; one who does
+    /// not is sent no message over 4 MiB, which is the limit of gRPC's clients unless they are told otherwise. Lower it
+    /// to bound the memory that one call takes.
+    #[arg(long, value_name = "BYTES", env = "ORRERY_MAX_ANSWER_BYTES", default_value = "64MiB", value_parser = parse_bytes)]
+    pub max_answer_bytes: usize,
 }
 
 impl StreamConfig {
@@ -64,6 +74,8 @@ impl StreamConfig {
         at_least("write-batch-bytes", self.write_batch_bytes, 1024)?;
         not_zero("progress-interval", self.progress_interval)?;
         at_least("max-message-bytes", self.max_message_bytes, 1024)?;
-        at_most("max-message-bytes", self.max_message_bytes, i32::MAX as usize)
+        at_most("max-message-bytes", self.max_message_bytes, i32::MAX as usize)?;
+        at_least("max-answer-bytes", self.max_answer_bytes, LEAST_ANSWER_BYTES)?;
+        at_most("max-answer-bytes", self.max_answer_bytes, i32::MAX as usize)
     }
 }

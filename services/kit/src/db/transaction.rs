@@ -59,6 +59,26 @@ impl Transaction<'_> {
         Ok(rows)
     }
 
+    /// Runs one statement and returns its first rows, of at most so many bytes, and whether they are all. If they are
+    /// not, the transaction is of no use any more.
+    ///
+    /// # Errors
+    /// As [`Transaction::fetch`]; [`Error::ResultTooLarge`] if the first row alone has more bytes.
+    pub async fn fetch_first(&mut self, statement: Statement, max_bytes: usize) -> Result<(Vec<PgRow>, bool), Error> {
+        self.check_rows(statement.rows)?;
+        self.failed += 1;
+        let mut rows = Vec::new();
+        let max_bytes = max_bytes.min(self.limits.max_result_bytes);
+        match self.lease.fetch(statement, max_bytes, &mut rows).await {
+            Ok(()) => {
+                self.failed -= 1;
+                Ok((rows, true))
+            }
+            Err(Error::ResultTooLarge(_)) if !rows.is_empty() => Ok((rows, false)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Runs `copy ... from stdin (format binary)` with `count` rows, which `put_next` appends one by one in their binary form.
     /// They are sent in pieces, so that the server works on the first while the next are made.
     ///

@@ -8,6 +8,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::Error;
+use crate::answer::AnswerTooLarge;
 
 /// How long a caller is asked to wait where nothing better is known.
 pub const RETRY_DELAY: Duration = Duration::from_millis(500);
@@ -52,11 +53,20 @@ impl From<Error> for Status {
                 metadata.insert("offset".to_owned(), offset.to_string());
             }
             Error::NotFound { resource, name }
+            | Error::CreatedAndDeleted { resource, name }
             | Error::AlreadyExists { resource, name }
             | Error::EtagMismatch { resource, name }
             | Error::RevisionMismatch { resource, name }
             | Error::RowTooLarge { resource, name } => {
                 details.set_resource_info(*resource, shortened(name), "", &text);
+            }
+            Error::AnswerTooLarge(AnswerTooLarge { bytes, taken, bound, row }) => {
+                metadata.insert("answer_bytes".to_owned(), bytes.to_string());
+                metadata.insert("max_answer_bytes".to_owned(), taken.to_string());
+                metadata.insert("service_max_answer_bytes".to_owned(), bound.to_string());
+                if let Some((resource, name)) = row {
+                    details.set_resource_info(*resource, shortened(name), "", &text);
+                }
             }
             Error::PhaseForbids { name, from, to, .. } => {
                 details.add_precondition_failure_violation("PHASE", shortened(name), phases(from, to));
@@ -75,7 +85,7 @@ impl From<Error> for Status {
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::WriteTakenOver
-            | Error::AnswerTooLarge(_)
+            | Error::TooManyRows(_)
             | Error::ResultTooLarge(_)
             | Error::ResultRefused(_)
             | Error::Internal(_)

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures::Stream;
+use prost::Message;
 use tonic::{Status, Streaming};
 
 use super::point::{check_uids, missing};
@@ -26,7 +27,7 @@ pub fn check<Q, A>(
 ) -> impl Stream<Item = Result<A, Status>> + Send + 'static
 where
     Q: Send + 'static,
-    A: Send + 'static,
+    A: Message + 'static,
 {
     let database = context.database.clone();
     async_stream::try_stream! {
@@ -37,7 +38,9 @@ where
             let uids: Vec<String> = uids.into_iter().filter(|uid| seen.insert(uid.clone())).collect();
             let missing_uids = missing(&database, resource, &uids, call.deadline).await?;
             call.rows.add(uids.len() as u64);
-            yield answer(uids.len() as i64, missing_uids);
+            let answer = answer(uids.len() as i64, missing_uids);
+            call.answers.check(answer.encoded_len())?;
+            yield answer;
         }
     }
 }

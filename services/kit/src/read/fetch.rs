@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::gathering::Room;
 use super::order::Position;
-use super::parts::{Outcome, Owners, read};
+use super::parts::{MAX_ROWS, Outcome, Owners, read};
 use super::scan::{Page, Scan};
 use crate::db::{CopyEnd, CopySource as _};
 use crate::deadline::Deadline;
@@ -155,6 +155,8 @@ impl Scan {
             bytes: self.page_bytes.saturating_sub(page.body.len()),
             first_anyway: page.rows == 0,
             surplus: surplus_bytes,
+            cut_off: true,
+            rows: MAX_ROWS,
         };
         let adjacent = self.filter.is_empty() && self.order.is_by_key(self.resource);
         let parts = match read(&mut snapshot, self.resource, &self.selection.parts, &owners, adjacent, room).await {

@@ -14,8 +14,13 @@ pub(super) struct Room {
     pub(super) bytes: usize,
     /// Whether the first owner is taken however large it is.
     pub(super) first_anyway: bool,
-    /// Bytes that are let go by before a result is cut off.
+    /// Bytes that are let go by before a result is cut off. Owners that are taken all or not at all are read so far
+    /// beyond the room.
     pub(super) surplus: usize,
+    /// Whether a result is cut off, which costs the connection.
+    pub(super) cut_off: bool,
+    /// Most rows of one query, of several owners. What belongs to one owner may be more, and comes in pages then.
+    pub(super) rows: usize,
 }
 
 /// Owners whose parts are being read, in the order of their uids: all that are not given up.
@@ -114,13 +119,14 @@ impl<'a> Gathering<'a> {
     /// [`Error::RowTooLarge`] for the first owner.
     pub(super) fn take(&mut self, tuple: &[u8]) -> Result<ControlFlow<()>, Error> {
         self.seen += 1;
-        if !self.given_up {
+        if !self.has_given_up() {
             self.keep(tuple)?;
         }
         if self.given_up {
             self.surplus += tuple.len();
         }
-        let enough = self.fewer.is_some() || self.surplus > self.reading.room.surplus;
+        let room = &self.reading.room;
+        let enough = room.cut_off && (self.fewer.is_some() || self.surplus > room.surplus);
         Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
@@ -169,14 +175,20 @@ impl<'a> Gathering<'a> {
         }
         if in_order && self.used > room.bytes {
             self.given_up = true;
-        } else if self.used > room.bytes + room.surplus {
-            self.fewer = Some(uids.len() / 2);
+        } else if self.used > room.bytes.saturating_add(room.surplus) {
+            // So many are too much, room and surplus together. There is more than one, or they would be in order.
+            self.fewer = Some((self.owner + 1).div_ceil(2).min(uids.len() / 2));
         }
     }
 
     /// Whether this owner is the first one, and taken however large it is.
     fn may_be_large(&self) -> bool {
         self.owner == 0 && self.reading.room.first_anyway && self.reading.in_order
+    }
+
+    /// Whether nothing that comes now is kept.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.given_up || self.fewer.is_some()
     }
 
     /// Gives up the owner whose rows were coming, because not all of them came.

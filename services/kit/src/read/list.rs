@@ -6,6 +6,7 @@ use orrery_proto::wire::Encoded;
 use super::filter::Filter;
 use super::order::{Order, Position};
 use super::scan::{Cursor, Scan};
+use crate::answer::AnswerLimit;
 use crate::context::Context;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -94,15 +95,18 @@ pub struct ListRequest {
     pub page_size: i32,
     /// Until when.
     pub deadline: Deadline,
+    /// How large the answer may be.
+    pub answers: AnswerLimit,
 }
 
 /// Reads one page.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a negative page size; what [`PageToken::open`] and [`Scan::page`] say.
+/// [`Error::Invalid`] for a negative page size; what [`PageToken::open`] and [`Scan::page`] say;
+/// [`Error::AnswerTooLarge`] for a row that is too large by itself.
 pub async fn list(context: &Context, resource: &'static Resource, request: ListRequest) -> Result<Encoded, Error> {
-    let ListRequest { method, mask, filter, encoded_filter, order, page_token, page_size, deadline } = request;
-    let scan = Scan::new(context, resource, &mask, filter, order);
+    let ListRequest { method, mask, filter, encoded_filter, order, page_token, page_size, deadline, answers } = request;
+    let scan = Scan::new(context, resource, &mask, filter, order, answers);
     let token = PageToken::new(method, &encoded_filter, &scan);
     let rows = match usize::try_from(page_size) {
         Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
@@ -111,7 +115,8 @@ pub async fn list(context: &Context, resource: &'static Resource, request: ListR
     };
     let mut cursor = token.open(context, &scan, "page_token", &page_token, deadline).await?;
     cursor.ask_for(rows);
+    let before = cursor.clone();
     let page = scan.page(&mut cursor, rows, deadline).await?;
     let tail = if page.end { Bytes::new() } else { token.seal(context, &cursor, deadline).await? };
-    Ok(Encoded { rows: page.rows as u64, body: page.body.into(), tail })
+    scan.message(page, tail, &before, answers, deadline).await
 }

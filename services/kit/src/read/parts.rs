@@ -14,8 +14,8 @@ use crate::resource::Resource;
 use crate::resource::select::{SelectedPart, Selection, row_length};
 use crate::resource::tuple::Columns;
 
-/// Most rows of one query of several owners. What belongs to one owner may be more, and comes in pages then.
-const MAX_ROWS: usize = 20_000;
+/// Most rows of one query of several owners, where there is no reason for another number.
+pub(super) const MAX_ROWS: usize = 20_000;
 
 /// Rows whose own fields were read.
 #[derive(Debug, Default)]
@@ -183,7 +183,7 @@ impl Reading {
         adjacent: bool,
         is_last: bool,
     ) -> Result<Gathered, Error> {
-        let limit = MAX_ROWS.min(source.limits().max_query_rows);
+        let limit = self.room.rows.min(source.limits().max_query_rows);
         let mut gathering = Gathering::new(self, part, source.limits().max_result_bytes);
         let mut position: Option<Position> = None;
         let lone = self.uids.len() == 1;
@@ -212,6 +212,9 @@ impl Reading {
             // There may be more.
             if !lone {
                 gathering.give_up_from_here();
+                break end;
+            }
+            if gathering.has_given_up() {
                 break end;
             }
             position = Some(gathering.place());

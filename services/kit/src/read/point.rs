@@ -1,7 +1,6 @@
 //! Reading by key: one row, or the rows of some uids.
 
 use std::collections::HashMap;
-use std::iter::once;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::gathering::Room;
 use super::order::Order;
 use super::parts::{self, Outcome, Owners, Parts};
 use super::scan::Scan;
+use crate::answer::AnswerLimit;
 use crate::context::Context;
 use crate::db::array::ArrayParameter;
 use crate::db::sql::literal_array;
@@ -23,7 +23,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::mask::Reached;
-use crate::resource::select::{Selection, etag, put_row_of};
+use crate::resource::select::{Selection, row_length};
 use crate::uid::UidKind;
 
 /// Most uids of one batch.
@@ -134,7 +134,7 @@ async fn read_with_parts(
         (CopyEnd::Broken(error), _) => return Err(error),
         (CopyEnd::Whole | CopyEnd::Stopped, _) => {}
     }
-    let room = Room { bytes: ROOM, first_anyway: true, surplus: ROOM };
+    let room = Room { bytes: ROOM, first_anyway: true, surplus: ROOM, cut_off: true, rows: parts::MAX_ROWS };
     let mut found = HashMap::with_capacity(owners.len());
     let (read, taken) = match parts::read(&mut snapshot, resource, &selection.parts, &owners, false, room).await? {
         Outcome::Read(parts) => {
@@ -162,107 +162,83 @@ fn joined(owners: &Owners, parts: &Parts, owner: usize) -> Vec<u8> {
     message
 }
 
-/// A row as a message with all that belongs to it, and its etag, as a transaction sees them. `lock` is appended to the select: a lock
-/// on the row keeps what belongs to it as well.
+/// A row as a transaction sees it.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// There is none.
+    Nothing,
+    /// Its message would have more bytes than it may have: at least so many.
+    Larger(usize),
+    /// Its message.
+    Row(Bytes),
+}
+
+/// What a selection asks for of a row, with what belongs to it, as a transaction sees it, in at most `max_bytes`.
 ///
 /// # Errors
-/// [`Error::RowTooLarge`]; [`Error::TransactionConflict`] if the server refused a page for its size, and a smaller one is asked for the
-/// next time; what the database says.
+/// [`Error::RowTooLarge`] beyond the limit of a result; [`Error::TransactionConflict`] if the server refused a page for
+/// its size, and a smaller one is asked for the next time; what the database says.
 pub async fn stored(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
+    selection: &Selection,
     uid: &str,
-    lock: &str,
-) -> Result<Option<(Vec<u8>, String)>, Error> {
-    let selection = Selection::whole(resource);
+    max_bytes: usize,
+) -> Result<Stored, Error> {
     let table = resource.description.table;
-    let select =
-        Statement::new(format!("select {} from {table} as t where t.uid = $1{lock}", selection.sql), 1).bind(uid)?;
+    let select = Statement::new(format!("select {} from {table} as t where t.uid = $1", selection.sql), 1).bind(uid)?;
     let rows = transaction.fetch(select).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
+    let Some(row) = rows.first() else { return Ok(Stored::Nothing) };
     let mut tuple = Vec::new();
     put_tuple(row, selection.columns, &mut tuple)?;
-    let etag = etag(&tuple);
     let mut owners = Owners::default();
-    owners.push(&selection, &tuple);
-    let room = Room { bytes: ROOM, first_anyway: true, surplus: ROOM };
-    match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
-        Outcome::Read(parts) => Ok(Some((joined(&owners, &parts, 0), etag))),
-        Outcome::Fewer(_) => Err(Error::internal("a lone row had no room")),
-        Outcome::SmallerPages(error) => Err(again(error)),
+    owners.push(selection, &tuple);
+    if owners.message(0).len() > max_bytes {
+        return Ok(Stored::Larger(owners.message(0).len()));
     }
+    // Nothing is cut off: the transaction goes on.
+    let bytes = row_length(max_bytes);
+    let room = Room { bytes, first_anyway: false, surplus: 0, cut_off: false, rows: parts::MAX_ROWS };
+    let parts = match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
+        Outcome::Read(parts) if parts.taken() > 0 => parts,
+        Outcome::Read(_) | Outcome::Fewer(_) => return Ok(Stored::Larger(max_bytes + 1)),
+        Outcome::SmallerPages(error) => return Err(again(error)),
+    };
+    let message = joined(&owners, &parts, 0);
+    Ok(if message.len() > max_bytes { Stored::Larger(message.len()) } else { Stored::Row(message.into()) })
 }
 
 /// What a transaction ends with that would not be refused if it were run again.
-fn again(refused: Error) -> Error {
+pub(super) fn again(refused: Error) -> Error {
     match refused {
         Error::ResultRefused(cause) | Error::DatabaseUnavailable(cause) => Error::TransactionConflict(cause),
         error => error,
     }
 }
 
-/// The rows of some uids as field 1 of an answer, by uid, with what belongs to them, as a transaction sees them.
-///
-/// # Errors
-/// [`Error::AnswerTooLarge`] if they exceed `max_bytes`; what the database says.
-pub async fn within(
-    transaction: &mut Transaction<'_>,
-    resource: &'static Resource,
-    selection: &Selection,
-    uids: &[String],
-    max_bytes: usize,
-) -> Result<Encoded, Error> {
-    let table = resource.description.table;
-    let whose = literal_array(uids);
-    let select = format!("select {} from {table} as t where t.uid = any({whose}) order by t.uid", selection.sql);
-    let mut owners = Owners::default();
-    let end = transaction.copy_out(&select, |tuple| {
-        owners.push(selection, tuple);
-        Ok(ControlFlow::Continue(()))
-    });
-    match end.await? {
-        CopyEnd::Broken(Error::ResultTooLarge(_) | Error::ResultRefused(_)) => {
-            return Err(Error::AnswerTooLarge(max_bytes));
-        }
-        CopyEnd::Broken(error) => return Err(error),
-        CopyEnd::Whole | CopyEnd::Stopped => {}
-    }
-    let room = Room { bytes: max_bytes, first_anyway: false, surplus: 0 };
-    let parts = match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
-        Outcome::Read(parts) if parts.taken() == owners.len() => parts,
-        Outcome::SmallerPages(error) => return Err(again(error)),
-        Outcome::Read(_) | Outcome::Fewer(_) => return Err(Error::AnswerTooLarge(max_bytes)),
-    };
-    let mut body = Vec::with_capacity(owners.bytes());
-    for owner in 0..owners.len() {
-        put_row_of(once(owners.message(owner)).chain(parts.of(owner)), &mut body);
-    }
-    if body.len() > max_bytes {
-        return Err(Error::AnswerTooLarge(max_bytes));
-    }
-    Ok(Encoded { rows: owners.len() as u64, body: body.into(), tail: Bytes::new() })
-}
-
 /// The rows of some uids, in their order, as field 1 of the answer, and the uids without a row as field 2.
 ///
 /// # Errors
-/// [`Error::Invalid`] for `uids`; [`Error::AnswerTooLarge`] if the rows exceed a message.
+/// [`Error::Invalid`] for `uids`; [`Error::AnswerTooLarge`].
 pub async fn batch_get(
     context: &Context,
     resource: &'static Resource,
     mask: &[Reached],
     kind: UidKind,
     uids: &[String],
+    answers: AnswerLimit,
     deadline: Deadline,
 ) -> Result<Encoded, Error> {
     if uids.is_empty() || uids.len() > MAX_BATCH {
         return Err(Error::invalid("uids", format!("must hold 1 to {MAX_BATCH} uids, not {}", uids.len())));
     }
     let filter = Filter::default().uids("uids", "uid", kind, uids).checked()?;
-    let mut scan = Scan::new(context, resource, mask, filter, Order::NATURAL);
+    let mut scan = Scan::new(context, resource, mask, filter, Order::NATURAL, answers);
     scan.keep_keys = true;
-    let page = scan.whole(MAX_BATCH, context.stream.max_message_bytes, deadline).await?;
-    let bytes = page.body.len();
+    let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match uids {
+        [uid] => error.of_row(resource.description.message, uid),
+        _ => error,
+    })?;
     let rows = Bytes::from(page.body);
     let mut found = HashMap::with_capacity(page.keys.len());
     let mut start = 0;
@@ -270,6 +246,9 @@ pub async fn batch_get(
         found.insert(key, rows.slice(start..end));
         start = end;
     }
+    // A row that is named often is there as often.
+    let bytes = uids.iter().filter_map(|uid| found.get(uid.as_bytes())).map(Bytes::len).sum();
+    answers.check(bytes)?;
     let mut body = Vec::with_capacity(bytes);
     let mut tail = Vec::new();
     let mut rows = 0;

@@ -8,9 +8,13 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use orrery_proto::wire::Encoded;
+
 use super::fetch::Fetched;
 use super::filter::Filter;
 use super::order::{Order, Position};
+use crate::answer::AnswerLimit;
 use crate::context::Context;
 use crate::db::{CopyEnd, CopyRequest, Database};
 use crate::deadline::Deadline;
@@ -99,15 +103,22 @@ pub struct Page {
 }
 
 impl Scan {
-    /// A read of what passes `filter`, in `order`, as far as `mask` wants it.
-    pub fn new(context: &Context, resource: &'static Resource, mask: &[Reached], filter: Filter, order: Order) -> Self {
+    /// A read of what passes `filter`, in `order`, as far as `mask` wants it, in pages that fit its caller's answers.
+    pub fn new(
+        context: &Context,
+        resource: &'static Resource,
+        mask: &[Reached],
+        filter: Filter,
+        order: Order,
+        answers: AnswerLimit,
+    ) -> Self {
         Self {
             database: context.database.clone(),
             resource,
             selection: Selection::new(resource, mask),
             filter,
             order,
-            page_bytes: context.stream.page_bytes,
+            page_bytes: answers.page_bytes(context.stream.page_bytes),
             progress_interval: context.stream.progress_interval,
             keep_keys: false,
         }
@@ -116,8 +127,9 @@ impl Scan {
     /// Everything at once, for reads that are known to be small.
     ///
     /// # Errors
-    /// [`Error::AnswerTooLarge`] beyond `max_rows` rows or `max_bytes` bytes; as [`Scan::page`].
-    pub async fn whole(&self, max_rows: usize, max_bytes: usize, deadline: Deadline) -> Result<Page, Error> {
+    /// [`Error::TooManyRows`] beyond `max_rows` rows, [`Error::AnswerTooLarge`] beyond the limit of an answer; as
+    /// [`Scan::page`].
+    pub async fn whole(&self, max_rows: usize, answers: AnswerLimit, deadline: Deadline) -> Result<Page, Error> {
         let mut cursor = Cursor::start(&self.filter);
         let mut all = Page::default();
         while !all.end {
@@ -127,9 +139,10 @@ impl Scan {
             let before = all.body.len();
             all.body.extend_from_slice(&page.body);
             all.keys.extend(page.keys.into_iter().map(|(key, end)| (key, before + end)));
-            if all.rows > max_rows || all.body.len() > max_bytes {
-                return Err(Error::AnswerTooLarge(max_bytes));
+            if all.rows > max_rows {
+                return Err(Error::TooManyRows(max_rows));
             }
+            answers.check(all.body.len())?;
         }
         Ok(all)
     }
@@ -279,6 +292,28 @@ impl Scan {
             rows - 1
         );
         self.only_row(&select, deadline).await
+    }
+
+    /// The message of a page that was read from `before` on, with its token behind its rows.
+    ///
+    /// # Errors
+    /// [`Error::AnswerTooLarge`], which names the row that is too large by itself.
+    pub(super) async fn message(
+        &self,
+        page: Page,
+        tail: Bytes,
+        before: &Cursor,
+        answers: AnswerLimit,
+        deadline: Deadline,
+    ) -> Result<Encoded, Error> {
+        let message = Encoded { rows: page.rows as u64, body: page.body.into(), tail };
+        match answers.check(message.len()) {
+            Ok(()) => Ok(message),
+            Err(error) => {
+                let name = self.next_key(before, deadline).await.unwrap_or_default();
+                Err(error.of_row(self.resource.description.message, name))
+            }
+        }
     }
 
     /// The key of the row that comes next, for people.

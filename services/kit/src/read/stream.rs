@@ -1,7 +1,8 @@
 //! `StreamX`: every row that matches, as pages with resume tokens.
 //!
 //! While a page is on its way to the caller the next one is read; so a stream has at most two pages in memory, and a
-//! connection only while a page is read: a caller that stops reading holds none.
+//! connection only while a page is read: a caller that stops reading holds none. A row that is too large for the caller
+//! ends the stream; the last token leads to it, and past it for a caller that takes more or asks for less of each row.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,9 +59,9 @@ pub async fn stream(
     request: StreamRequest,
 ) -> Result<impl Stream<Item = Result<Encoded, Status>> + Send + 'static, Error> {
     let StreamRequest { method, mask, filter, encoded_filter, resume_token, page_size, call } = request;
-    let scan = Scan::new(context, resource, &mask, filter, Order::NATURAL);
+    let (deadline, answers) = (call.deadline, call.answers);
+    let scan = Scan::new(context, resource, &mask, filter, Order::NATURAL, answers);
     let token = PageToken::new(method, &encoded_filter, &scan);
-    let deadline = call.deadline;
     let rows = page_rows(page_size)?;
     let mut cursor = token.open(context, &scan, "resume_token", &resume_token, deadline).await?;
     let context = context.clone();
@@ -77,14 +78,15 @@ pub async fn stream(
                 return;
             };
             let (page, passed) = read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
-            cursor = passed;
+            let before = std::mem::replace(&mut cursor, passed);
             if !page.end {
                 next = Some(read_ahead(&scan, cursor.clone(), rows, deadline));
             }
             if page.rows > 0 || next.is_some() {
                 let tail = token.seal(&context, &cursor, deadline).await?;
-                call.rows.add(page.rows as u64);
-                yield Encoded { rows: page.rows as u64, body: page.body.into(), tail };
+                let message = scan.message(page, tail, &before, answers, deadline).await?;
+                call.rows.add(message.rows);
+                yield message;
             }
             if next.is_some() && call.draining.has_begun() {
                 Err(Error::Draining)?;

@@ -15,6 +15,14 @@ pub enum View {
     Full,
 }
 
+/// Whether a field is in a view.
+pub(super) fn in_view(resource: &Resource, field: usize, view: View) -> bool {
+    match resource.fields[field].kind {
+        Kind::Part(nth) => view == View::Full || resource.parts[nth].single,
+        _ => true,
+    }
+}
+
 /// What a `read_mask` asks for; a view's fields if it is unset or empty.
 ///
 /// # Errors
@@ -22,10 +30,7 @@ pub enum View {
 pub fn mask(resource: &Resource, mask: Option<&FieldMask>, view: View) -> Result<Vec<Reached>, Error> {
     let mut reached = read_mask(resource, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     if view == View::Basic && mask.is_none_or(|mask| mask.paths.is_empty()) {
-        reached.retain(|reached| match resource.fields[reached.field].kind {
-            Kind::Part(nth) => resource.parts[nth].single,
-            _ => true,
-        });
+        reached.retain(|reached| in_view(resource, reached.field, view));
     }
     Ok(reached)
 }

@@ -76,15 +76,21 @@ pub struct Reached {
     pub reach: Reach,
 }
 
+impl Reached {
+    /// Every field.
+    pub fn all(resource: &Resource) -> Vec<Self> {
+        (0..resource.fields.len()).map(|field| Self { field, reach: Reach::Whole }).collect()
+    }
+}
+
 /// Reads a read_mask. `None` and an empty mask mean every field; so does `*`.
 ///
 /// # Errors
 /// A path that names no field; its violation is for `argument`.
 pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) -> Result<Vec<Reached>, Violation> {
-    let all = || (0..resource.fields.len()).map(|field| Reached { field, reach: Reach::Whole }).collect();
     match mask {
-        None => Ok(all()),
-        Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(all()),
+        None => Ok(Reached::all(resource)),
+        Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(Reached::all(resource)),
         Some(mask) => reached(resource, &mask.paths, argument, |_| Ok(())),
     }
 }

@@ -119,9 +119,7 @@ impl Selection {
 
     /// Everything.
     pub fn whole(resource: &Resource) -> Self {
-        let all: Vec<Reached> =
-            (0..resource.fields.len()).map(|field| Reached { field, reach: Reach::Whole }).collect();
-        Self::new(resource, &all)
+        Self::new(resource, &Reached::all(resource))
     }
 
     /// Whether it is everything.

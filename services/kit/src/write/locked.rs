@@ -1,11 +1,10 @@
-//! One stored row within a transaction: locked, held against what a caller demands of it, and read back when it is changed.
+//! One stored row within a transaction: locked, and held against what a caller demands of it.
 
-use orrery_proto::wire::Encoded;
 use sqlx::Row as _;
 
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
-use crate::read::point::{put_tuple, stored};
+use crate::read::point::put_tuple;
 use crate::resource::decode::Precondition;
 use crate::resource::select::{Selection, etag};
 use crate::resource::{Kind, Resource};
@@ -64,20 +63,5 @@ impl Locked {
             return Err(Error::RevisionMismatch { resource, name: name() });
         }
         Ok(())
-    }
-}
-
-/// A row that was just written, as a message with all that belongs to it.
-///
-/// # Errors
-/// [`Error::NotFound`]; what the database says.
-pub async fn read_back(
-    transaction: &mut Transaction<'_>,
-    resource: &'static Resource,
-    uid: &str,
-) -> Result<Encoded, Error> {
-    match stored(transaction, resource, uid, "").await? {
-        Some((body, _)) => Ok(Encoded { body: body.into(), rows: 1, ..Encoded::default() }),
-        None => Err(Error::NotFound { resource: resource.description.message, name: uid.to_owned() }),
     }
 }

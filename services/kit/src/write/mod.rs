@@ -11,8 +11,10 @@
 //! - [`queue`]: what was received and is not committed yet
 //! - [`stream`]: the protocol of `WriteX`
 //! - [`single`] and [`delete`]: one resource
+//! - `request_id`: the ledger of creates, by which a retry is recognised
 //! - [`transition`]: a move along a lifecycle
 //! - [`locked`]: one stored row and what is demanded of it
+//! - [`returned`]: one row that was written, as the answer
 //! - [`attempts`]: tries of a transaction that may have to give way
 
 mod assignment;
@@ -25,6 +27,8 @@ pub mod locked;
 mod queue;
 mod references;
 pub mod refusal;
+mod request_id;
+pub mod returned;
 mod rows;
 pub mod session;
 pub mod single;

@@ -118,24 +118,25 @@ impl Queue {
         if rows.is_empty() {
             return Err(Error::invalid(format!("chunk.{plural}"), "must hold at least one row"));
         }
-        if rows.len() > most {
-            let why = format!("holds {} rows; a chunk is committed whole, and at most {most} can be", rows.len());
+        if offset < 0 || offset > i64::MAX - rows.len().max(most) as i64 {
+            return Err(Error::invalid("chunk.offset", "must be the number of rows sent before"));
+        }
+        // What came before is not judged again: it has happened.
+        let known = if self.resumable { usize::try_from(self.received.saturating_sub(offset)).unwrap_or(0) } else { 0 };
+        let (repeated, new) = rows.split_at(known.min(rows.len()));
+        if new.len() > most {
+            let why = format!("holds {} rows; a chunk is committed whole, and at most {most} can be", new.len());
             return Err(Error::invalid(format!("chunk.{plural}"), why));
         }
         let resource = self.writer.resource;
-        let children = if resource.parts.is_empty() { 0 } else { rows.iter().map(|row| count(resource, row)).sum() };
+        let children = if resource.parts.is_empty() { 0 } else { new.iter().map(|row| count(resource, row)).sum() };
         if children > MAX_CHILDREN {
             let why = format!("hold {children} rows of parts together; a chunk may hold at most {MAX_CHILDREN}");
             return Err(Error::invalid(format!("chunk.{plural}"), why));
         }
-        if offset < 0 || offset > i64::MAX - most as i64 {
-            return Err(Error::invalid("chunk.offset", "must be the number of rows sent before"));
-        }
         if offset > self.received || (offset < self.received && !self.resumable) {
             return Err(Error::OffsetGap { expected: self.received });
         }
-        let repeated = usize::try_from(self.received - offset).unwrap_or(usize::MAX).min(rows.len());
-        let (repeated, new) = rows.split_at(repeated);
         if !repeated.is_empty() {
             let hashes = Chunk::decode(self.writer.resource, self.writer.update.as_ref(), offset, repeated).hashes;
             self.rows += hashes.len();

@@ -70,6 +70,11 @@ impl Pointer {
     }
 }
 
+/// Whether a row points at anything in another slice.
+pub(super) fn points_elsewhere(resource: &'static Resource, tuple: &[u8]) -> bool {
+    Pointer::all(resource).iter().any(|pointer| !pointer.targets(resource, tuple).is_empty())
+}
+
 /// The rows that point at something in another slice that does not exist, each with the first such column.
 ///
 /// # Errors

@@ -2,20 +2,21 @@
 //! back within the transaction what they return.
 
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
-use orrery_proto::wire::Encoded;
 use prost_types::FieldMask;
-use sqlx::Row as _;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::attempts::retried;
-use super::locked::{Locked, read_back};
-use super::references::{Pointless, pointing_nowhere};
+use super::locked::Locked;
+use super::references::{Pointless, pointing_nowhere, points_elsewhere};
+use super::request_id::Entry;
+use super::returned::{Written, read_back, returning};
 use super::start::check_id;
 use super::statement::WriteStatement;
+use crate::answer::AnswerLimit;
 use crate::context::Context;
-use crate::db::{Ending, Statement, Transaction};
+use crate::db::{Ending, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
+use crate::read::extent::Extent;
 use crate::resource::decode::{Decoded, EmptyUid};
 use crate::resource::document::phase;
 use crate::resource::mask::{Reach, UpdateMask, update_mask};
@@ -35,6 +36,8 @@ pub struct CreateRequest<'a> {
     pub references: i32,
     /// Until when.
     pub deadline: Deadline,
+    /// How large the answer may be.
+    pub answers: AnswerLimit,
 }
 
 /// An update.
@@ -52,6 +55,8 @@ pub struct UpdateRequest<'a> {
     pub references: i32,
     /// Until when.
     pub deadline: Deadline,
+    /// How large the answer may be.
+    pub answers: AnswerLimit,
 }
 
 /// One row on its way in.
@@ -89,16 +94,18 @@ fn decode(
     Ok(Incoming { tuple, uid, decoded })
 }
 
-/// Creates one resource and returns it.
+/// Creates one resource and returns it, as far as it fits. What an earlier call of the same request_id created is
+/// returned instead, whatever became of what it points at.
 ///
 /// # Errors
-/// [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::WriteMismatch`] for a request_id that was used with other content.
+/// [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ReferenceMissing`]; [`Error::WriteMismatch`] for a request_id
+/// that was used with other content, [`Error::CreatedAndDeleted`] for one whose resource is gone.
 pub async fn create(
     context: &Context,
     resource: &'static Resource,
     request: CreateRequest<'_>,
-) -> Result<Encoded, Error> {
-    let CreateRequest { message, field, request_id, deadline, .. } = request;
+) -> Result<Written, Error> {
+    let CreateRequest { message, field, request_id, references, deadline, answers } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let incoming = decode(resource, message.as_deref(), field, EmptyUid::Make, None)?;
     if !incoming.decoded.precondition.etag.is_empty() {
@@ -107,73 +114,127 @@ pub async fn create(
     if incoming.decoded.precondition.revision != 0 {
         return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
     }
-    let digest = incoming.digest();
+    let entry = Entry::of(context, resource, request_id, incoming.digest());
     let Incoming { tuple, uid, .. } = incoming;
     let phase = phase_asked_for(resource, &tuple, &UpdateMask::Populated);
     check_phase(resource, &uid, phase.as_deref(), None)?;
-    check_references(context, resource, field, request.references, &tuple, deadline).await?;
-    let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
-    retried(deadline, || {
-        let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
-        let (schema, request_id, digest) = (context.schema, request_id.to_owned(), digest.clone());
-        context.database.transaction(deadline, move |transaction| {
-            Box::pin(async move {
-                if !request_id.is_empty()
-                    && let Some(made) = made_before(transaction, schema, resource, &request_id, &digest, &uid).await?
-                {
-                    return Ok(Ending::RollBack(read_back(transaction, resource, &made).await?));
-                }
-                let written = statement.run(transaction, &[&tuple]).await?;
-                if written.created == 0 {
-                    return Err(Error::AlreadyExists { resource: resource.description.message, name: uid });
-                }
-                Ok(Ending::Commit(read_back(transaction, resource, &uid).await?))
-            })
-        })
-    })
-    .await
+    let creation = Creation { context, resource, entry, tuple, uid, deadline, answers };
+    let checks = checks_references(references)?;
+    // A retry is recognised before it is judged by what others may have changed meanwhile.
+    if checks && let Some(made) = creation.made_before().await? {
+        return Ok(made);
+    }
+    if checks && let Err(refused) = check_references(context, resource, field, &creation.tuple, deadline).await {
+        return creation.made_meanwhile(refused).await;
+    }
+    creation.run().await
 }
 
-/// Enters a request into the ledger, or returns the uid that an earlier one of the same id and content made.
-async fn made_before(
+/// A create that is well-formed.
+struct Creation<'a> {
+    context: &'a Context,
+    resource: &'static Resource,
+    entry: Option<Entry>,
+    tuple: Vec<u8>,
+    uid: String,
+    deadline: Deadline,
+    answers: AnswerLimit,
+}
+
+impl Creation<'_> {
+    /// What an earlier call of the same request_id made, if that call has ended and this one asks another slice before
+    /// its transaction: in the transaction the ledger is looked at anyway.
+    async fn made_before(&self) -> Result<Option<Written>, Error> {
+        match &self.entry {
+            Some(entry)
+                if points_elsewhere(self.resource, &self.tuple)
+                    && entry.is_known(self.context, self.deadline).await? =>
+            {
+                self.made().await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What an earlier call of the same request_id has made while this one was being refused; else the refusal.
+    async fn made_meanwhile(&self, refused: Error) -> Result<Written, Error> {
+        if self.entry.is_none() {
+            return Err(refused);
+        }
+        match self.made().await {
+            Ok(Some(made)) => Ok(made),
+            Err(error @ (Error::WriteMismatch(..) | Error::CreatedAndDeleted { .. })) => Err(error),
+            Ok(None) | Err(_) => Err(refused),
+        }
+    }
+
+    /// What an earlier call of the same request_id made. Waits for one that is at it.
+    async fn made(&self) -> Result<Option<Written>, Error> {
+        let (resource, deadline, answers) = (self.resource, self.deadline, self.answers);
+        let made = returning(deadline, |extent| {
+            let (entry, uid) = (self.entry.clone(), self.uid.clone());
+            self.context.database.transaction(deadline, move |transaction| {
+                Box::pin(async move {
+                    let made = match entry {
+                        Some(entry) => entry.enter(transaction, &uid).await?,
+                        None => None,
+                    };
+                    let made = made.ok_or(Error::NotFound { resource: resource.description.message, name: uid })?;
+                    Ok(Ending::RollBack(read_made(transaction, resource, &made, answers, extent).await?))
+                })
+            })
+        });
+        match made.await {
+            Err(Error::NotFound { .. }) => Ok(None),
+            made => made.map(Some),
+        }
+    }
+
+    async fn run(self) -> Result<Written, Error> {
+        let Self { context, resource, entry, tuple, uid, deadline, answers } = self;
+        let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
+        returning(deadline, |extent| {
+            let (statement, tuple, uid, entry) = (statement.clone(), tuple.clone(), uid.clone(), entry.clone());
+            context.database.transaction(deadline, move |transaction| {
+                Box::pin(async move {
+                    if let Some(entry) = entry
+                        && let Some(made) = entry.enter(transaction, &uid).await?
+                    {
+                        return Ok(Ending::RollBack(read_made(transaction, resource, &made, answers, extent).await?));
+                    }
+                    let written = statement.run(transaction, &[&tuple]).await?;
+                    if written.created == 0 {
+                        return Err(Error::AlreadyExists { resource: resource.description.message, name: uid });
+                    }
+                    Ok(Ending::Commit(read_back(transaction, resource, &uid, answers, extent).await?))
+                })
+            })
+        })
+        .await
+    }
+}
+
+/// What an earlier call made, as it stands now.
+async fn read_made(
     transaction: &mut Transaction<'_>,
-    schema: &str,
-    resource: &Resource,
-    request_id: &str,
-    content: &str,
+    resource: &'static Resource,
     uid: &str,
-) -> Result<Option<String>, Error> {
-    let name = format!("create {}", resource.description.message);
-    let enter = Statement::new(
-        format!(
-            "insert into {schema}.write_session (resource, write_id, parameters) \
-             values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) \
-             on conflict (resource, write_id) do nothing returning 1"
-        ),
-        1,
-    )
-    .bind(&name)?
-    .bind(request_id)?
-    .bind(content)?
-    .bind(uid)?;
-    if !transaction.fetch(enter).await?.is_empty() {
-        return Ok(None);
+    answers: AnswerLimit,
+    extent: Extent,
+) -> Result<Written, Error> {
+    read_back(transaction, resource, uid, answers, extent).await.map_err(|error| match error {
+        Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
+        error => error,
+    })
+}
+
+/// Whether a single write checks that what it points at exists.
+fn checks_references(check: i32) -> Result<bool, Error> {
+    match ReferenceCheck::try_from(check) {
+        Err(_) => Err(Error::invalid("reference_check", "is no ReferenceCheck")),
+        Ok(ReferenceCheck::Accept) => Ok(false),
+        Ok(ReferenceCheck::Reject | ReferenceCheck::Unspecified) => Ok(true),
     }
-    let select = Statement::new(
-        format!(
-            "select parameters ->> 'content', parameters ->> 'uid' from {schema}.write_session \
-             where resource = $1 and write_id = $2"
-        ),
-        1,
-    )
-    .bind(&name)?
-    .bind(request_id)?;
-    let rows = transaction.fetch(select).await?;
-    let row = rows.first().ok_or(Error::TransactionConflict(sqlx::Error::RowNotFound))?;
-    if row.try_get::<String, _>(0)? != content {
-        return Err(Error::WriteMismatch("request_id", "content"));
-    }
-    Ok(Some(row.try_get(1)?))
 }
 
 /// Checks that what the resource points at in another slice exists.
@@ -181,15 +242,9 @@ async fn check_references(
     context: &Context,
     resource: &'static Resource,
     field: &str,
-    check: i32,
     tuple: &[u8],
     deadline: Deadline,
 ) -> Result<(), Error> {
-    match ReferenceCheck::try_from(check) {
-        Err(_) => return Err(Error::invalid("reference_check", "is no ReferenceCheck")),
-        Ok(ReferenceCheck::Accept) => return Ok(()),
-        Ok(ReferenceCheck::Reject | ReferenceCheck::Unspecified) => {}
-    }
     let pointless = pointing_nowhere(context, resource, &[tuple], deadline).await?;
     pointless.into_iter().next().map_or(Ok(()), |Pointless { path, target, .. }| {
         let violation = Violation::new(format!("{field}.{path}"), format!("{target} does not exist"));
@@ -228,7 +283,7 @@ fn check_phase(resource: &Resource, uid: &str, asked: Option<&str>, stored: Opti
     Err(Error::PhaseForbids { resource: resource.description.message, name, from, to })
 }
 
-/// Changes one resource and returns it.
+/// Changes one resource and returns it, as far as it fits.
 ///
 /// # Errors
 /// [`Error::Invalid`], [`Error::NotFound`], [`Error::EtagMismatch`].
@@ -236,16 +291,18 @@ pub async fn update(
     context: &Context,
     resource: &'static Resource,
     request: UpdateRequest<'_>,
-) -> Result<Encoded, Error> {
-    let UpdateRequest { message, field, mask, allow_missing, references, deadline } = request;
+) -> Result<Written, Error> {
+    let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     let Incoming { tuple, uid, decoded: Decoded { precondition, .. } } =
         decode(resource, message.as_deref(), field, EmptyUid::Refuse, (!allow_missing).then_some(&mask))?;
-    check_references(context, resource, field, references, &tuple, deadline).await?;
+    if checks_references(references)? {
+        check_references(context, resource, field, &tuple, deadline).await?;
+    }
     let phase = phase_asked_for(resource, &tuple, &mask);
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
     let statement = WriteStatement::new(resource, mode, &mask);
-    retried(deadline, || {
+    returning(deadline, |extent| {
         let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
         let (precondition, phase) = (precondition.clone(), phase.clone());
         context.database.transaction(deadline, move |transaction| {
@@ -272,7 +329,7 @@ pub async fn update(
                 if !written.refused.is_empty() {
                     return Err(Error::NotFound { resource: resource.description.message, name: uid });
                 }
-                Ok(Ending::Commit(read_back(transaction, resource, &uid).await?))
+                Ok(Ending::Commit(read_back(transaction, resource, &uid, answers, extent).await?))
             })
         })
     })

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use futures::Stream;
-use orrery_proto::r#type::v1::WriteStart;
+use orrery_proto::r#type::v1::{RowError, WriteStart};
 use orrery_proto::wire::{WriteMessage, WriteRequest, WriteResponse};
+use prost::Message as _;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
@@ -18,6 +19,7 @@ use super::commit::{Outcome, Writer};
 use super::queue::{Next, Queue, Refused, Repeated};
 use super::session::Session;
 use super::start::writer;
+use crate::answer::AnswerLimit;
 use crate::context::{Call, Context};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -56,7 +58,7 @@ pub fn write(
 ) -> impl Stream<Item = Result<WriteResponse, Status>> + Send + 'static {
     async_stream::try_stream! {
         let first = call.next(&mut inbound).await?;
-        let Call { deadline, draining, rows, .. } = call;
+        let Call { deadline, draining, rows, answers, .. } = call;
         let Some(WriteRequest { message: Some(WriteMessage::Start(start)) }) = first else {
             Err(Error::invalid("start", "must be the first message"))?;
             return;
@@ -75,7 +77,7 @@ pub fn write(
                     Some(Next::Compare(repeated)) => work = Some(write.compare(repeated)),
                     Some(Next::Refuse(refused)) => {
                         let error = refused.error(&write.writer);
-                        yield write.refused(refused);
+                        yield fitting(write.refused(refused), answers);
                         Err(error)?;
                     }
                     Some(Next::End(error)) => Err(error)?,
@@ -104,14 +106,14 @@ pub fn write(
                                 write.acknowledged.acknowledge(chunks.len(), committed);
                             }
                             write.committed = ack.committed_offset;
-                            yield ack;
+                            yield fitting(ack, answers);
                         }
                         Done::Commit(chunks, Outcome::Refused(refusals)) => {
                             let chunks = Arc::into_inner(chunks)
                                 .ok_or_else(|| Error::internal("chunks are held although their commit has ended"))?;
                             if let Some(refused) = queue.put_back(chunks, refusals) {
                                 let error = refused.error(&write.writer);
-                                yield write.refused(refused);
+                                yield fitting(write.refused(refused), answers);
                                 Err(error)?;
                             }
                         }
@@ -134,6 +136,20 @@ pub fn write(
             }
         }
     }
+}
+
+/// An answer with as many of its row errors as its caller takes. All are counted.
+fn fitting(mut answer: WriteResponse, answers: AnswerLimit) -> WriteResponse {
+    if !answer.row_errors.is_empty() {
+        let errors = std::mem::take(&mut answer.row_errors);
+        let mut bytes = answer.encoded_len();
+        let fits = |error: &RowError| {
+            bytes += prost::encoding::message::encoded_len(6, error);
+            bytes <= answers.bytes()
+        };
+        answer.row_errors = errors.into_iter().take_while(fits).collect();
+    }
+    answer
 }
 
 /// What a stream waits for.

@@ -1,10 +1,9 @@
 //! The move of one resource along the lifecycle of its status.
 
-use orrery_proto::wire::Encoded;
-
 use super::assignment::next_revision;
-use super::attempts::retried;
-use super::locked::{Locked, read_back};
+use super::locked::Locked;
+use super::returned::{Written, read_back, returning};
+use crate::answer::AnswerLimit;
 use crate::context::Context;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
@@ -31,6 +30,8 @@ pub struct Transition {
     pub revision: i32,
     /// Until when.
     pub deadline: Deadline,
+    /// How large the answer may be.
+    pub answers: AnswerLimit,
 }
 
 /// A column that has a meaning in some phases only, and is cleared by a move out of them.
@@ -42,7 +43,8 @@ pub struct BoundColumn {
     pub phases: &'static [&'static str],
 }
 
-/// Moves a resource along the lifecycle of its status, enters that into the status, and returns the resource.
+/// Moves a resource along the lifecycle of its status, enters that into the status, and returns the resource, as far as
+/// it fits.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `uid`, `to_phase`, `reason` and `revision`; [`Error::NotFound`], [`Error::RevisionMismatch`],
@@ -52,11 +54,11 @@ pub async fn transition(
     resource: &'static Resource,
     bound: &'static [BoundColumn],
     request: Transition,
-) -> Result<Encoded, Error> {
+) -> Result<Written, Error> {
     let lifecycle = resource.lifecycle().ok_or_else(|| Error::internal("the resource has no lifecycle"))?;
     check(resource, lifecycle, &request)?;
-    let deadline = request.deadline;
-    retried(deadline, || {
+    let (deadline, answers) = (request.deadline, request.answers);
+    returning(deadline, |extent| {
         let Transition { uid, to_phase, reason, revision, .. } = request.clone();
         context.database.transaction(deadline, move |transaction| {
             Box::pin(async move {
@@ -71,7 +73,7 @@ pub async fn transition(
                     .bind(&to_phase)?
                     .bind(&reason)?;
                 transaction.fetch(update).await?;
-                Ok(Ending::Commit(read_back(transaction, resource, &uid).await?))
+                Ok(Ending::Commit(read_back(transaction, resource, &uid, answers, extent).await?))
             })
         })
     })

@@ -30,6 +30,7 @@ pub(super) async fn lookup(
         page_token: request.page_token,
         page_size: request.page_size,
         deadline: call.deadline,
+        answers: call.answers,
     };
-    Ok(call.answer(list::list(context, &ORDER, list).await?))
+    call.answer(list::list(context, &ORDER, list).await?)
 }

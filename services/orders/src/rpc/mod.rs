@@ -1,6 +1,7 @@
 //! `orrery.orders.v1.OrdersService`. Each method is in the file of its group and in the order validate, work, answer; what it
 //! needs beyond that is kit's.
 
+mod claims;
 mod lifecycle;
 mod line_items;
 mod lookup;
@@ -23,6 +24,7 @@ use orrery_proto::orders::v1::{
 use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
+use self::claims::Sizes;
 use crate::store::order::ORDER;
 use crate::store::uids::ORDER_UID;
 
@@ -30,14 +32,15 @@ use crate::store::uids::ORDER_UID;
 #[derive(Debug)]
 pub struct Orders {
     context: Context,
-    orders: Loader,
+    loader: Loader,
+    sizes: Sizes,
 }
 
 impl Orders {
     /// The service on a database, which its context may ask about products.
     pub fn new(context: Context) -> Self {
-        let orders = Loader::new(&context, &ORDER, ORDER_UID);
-        Self { context, orders }
+        let loader = Loader::new(&context, &ORDER, ORDER_UID);
+        Self { context, loader, sizes: Sizes::default() }
     }
 }
 
@@ -57,7 +60,7 @@ fn view(view: i32, default: View) -> Result<View, Error> {
 #[tonic::async_trait]
 impl OrdersService for Orders {
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Answer<Encoded> {
-        Ok(orders::get(&self.context, &self.orders, request).await?)
+        Ok(orders::get(&self.context, &self.loader, request).await?)
     }
 
     async fn batch_get_orders(&self, request: Request<BatchGetOrdersRequest>) -> Answer<Encoded> {
@@ -110,7 +113,7 @@ impl OrdersService for Orders {
     }
 
     async fn claim_due_orders(&self, request: Request<ClaimDueOrdersRequest>) -> Answer<Encoded> {
-        Ok(lifecycle::claim(&self.context, request).await?)
+        Ok(claims::claim(&self.context, &self.sizes, request).await?)
     }
 
     async fn lookup_orders(&self, request: Request<LookupOrdersRequest>) -> Answer<Encoded> {

@@ -43,7 +43,7 @@ pub(super) async fn get(
         let selection = Selection::new(&ORDER, &mask(&ORDER, request.read_mask.as_ref(), view)?);
         point::get(&context.database, &ORDER, &selection, ORDER_UID, &request.uid, call.deadline).await?
     };
-    Ok(call.answer(order))
+    call.answer_row(&ORDER, &request.uid, order)
 }
 
 pub(super) async fn batch_get(
@@ -54,7 +54,8 @@ pub(super) async fn batch_get(
     let context = &context.for_reads(&call);
     let request = request.into_inner();
     let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Full)?)?;
-    Ok(call.answer(point::batch_get(context, &ORDER, &mask, ORDER_UID, &request.uids, call.deadline).await?))
+    let (answers, deadline) = (call.answers, call.deadline);
+    call.answer(point::batch_get(context, &ORDER, &mask, ORDER_UID, &request.uids, answers, deadline).await?)
 }
 
 pub(super) async fn create(
@@ -69,8 +70,9 @@ pub(super) async fn create(
         request_id: &request.request_id,
         references: request.reference_check,
         deadline: call.deadline,
+        answers: call.answers,
     };
-    Ok(call.answer(single::create(&context.for_writes(&call), &ORDER, create).await?))
+    call.answer_written(single::create(&context.for_writes(&call), &ORDER, create).await?)
 }
 
 pub(super) async fn update(
@@ -86,8 +88,9 @@ pub(super) async fn update(
         allow_missing: request.allow_missing,
         references: request.reference_check,
         deadline: call.deadline,
+        answers: call.answers,
     };
-    Ok(call.answer(single::update(&context.for_writes(&call), &ORDER, update).await?))
+    call.answer_written(single::update(&context.for_writes(&call), &ORDER, update).await?)
 }
 
 pub(super) async fn delete(context: &Context, request: Request<DeleteOrderRequest>) -> Result<Response<()>, Error> {
@@ -118,8 +121,9 @@ pub(super) async fn list(context: &Context, request: Request<ListOrdersRequest>)
         page_token: request.page_token,
         page_size: request.page_size,
         deadline: call.deadline,
+        answers: call.answers,
     };
-    Ok(call.answer(list::list(context, &ORDER, list).await?))
+    call.answer(list::list(context, &ORDER, list).await?)
 }
 
 pub(super) async fn stream(

@@ -44,6 +44,7 @@ pub(super) async fn stream(
     let context = Context::clone(context);
     Ok(Response::new(Box::pin(async_stream::try_stream! {
         let interval = context.stream.progress_interval;
+        let page_bytes = call.answers.page_bytes(context.stream.page_bytes);
         let mut silent_since = Instant::now();
         loop {
             let reading = tokio::spawn(read(context.clone(), period.clone(), cursor.clone(), call.deadline));
@@ -55,7 +56,7 @@ pub(super) async fn stream(
                 if let Ok(Some(read)) = read {
                     break read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
                 }
-                yield page(&context, &scope, &[], &cursor, call.deadline).await?;
+                yield call.answers.checked(page(&context, &scope, &[], &cursor, call.deadline).await?)?;
                 if call.draining.has_begun() {
                     reading.abort();
                     Err(Error::Draining)?;
@@ -63,19 +64,19 @@ pub(super) async fn stream(
                 silent_since = Instant::now();
             };
             if rows.is_empty() && !end && call.draining.has_begun() {
-                yield page(&context, &scope, &[], &passed, call.deadline).await?;
+                yield call.answers.checked(page(&context, &scope, &[], &passed, call.deadline).await?)?;
                 Err(Error::Draining)?;
             }
             let mut rest = rows.as_slice();
             while !rest.is_empty() {
-                let (now, later) = rest.split_at(fitting(rest, max_rows, context.stream.page_bytes));
+                let (now, later) = rest.split_at(fitting(rest, max_rows, page_bytes));
                 rest = later;
                 let mut reached = passed.clone();
                 if !rest.is_empty() {
                     reached.position = now.last().map(Position::of);
                 }
                 call.rows.add(now.len() as u64);
-                yield page(&context, &scope, now, &reached, call.deadline).await?;
+                yield call.answers.checked(page(&context, &scope, now, &reached, call.deadline).await?)?;
                 silent_since = Instant::now();
                 if call.draining.has_begun() && !(end && rest.is_empty()) {
                     Err(Error::Draining)?;

@@ -1,38 +1,50 @@
-//! The hand-out of due orders to workers.
+//! The hand-out of due orders to workers: which are due, and that they are claimed.
 
 use orrery_kit::db::Statement;
+use orrery_kit::db::array::ArrayParameter;
 use orrery_kit::db::sql::literal;
 use orrery_kit::error::Error;
+use orrery_kit::resource::select::Selection;
 use orrery_kit::write::transition::{moved, touched};
 
 use super::order::ORDER;
 use crate::lifecycle::{CONFIRMED, PROVISIONING};
 
-/// Claims up to `limit` due orders, those first that have been due for longest, for `lease_micros` microseconds, and returns their uids. Rows
-/// that another worker is claiming at this moment are passed over; whoever comes after it sees their new timer.
+/// Locks up to `limit` due orders, those first that have been due for longest, and selects what `selection` says of
+/// them. Rows that another worker is claiming at this moment are passed over.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
-pub fn claim(limit: usize, lease_micros: i64) -> Result<Statement, Error> {
+pub fn due(limit: usize, selection: &Selection) -> Result<Statement, Error> {
+    let sql = format!(
+        "select {}
+  from orders.order_header as t
+ where t.provision_timer_ts <= now()
+   and t.status ->> 'phase' in ('{CONFIRMED}', '{PROVISIONING}')
+ order by t.provision_timer_ts, t.uid
+ limit $1
+   for update skip locked",
+        selection.sql
+    );
+    Statement::new(sql, limit).bind(limit as i64)
+}
+
+/// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards. Whoever
+/// comes later sees their new timer.
+///
+/// # Errors
+/// [`Error::Internal`] if a parameter cannot be encoded.
+pub fn claim(uids: &[String], lease_micros: i64, selection: &Selection) -> Result<Statement, Error> {
     let entered = moved("t.status", &literal(CONFIRMED), &literal(PROVISIONING), "'claimed'");
     let touched = touched(&ORDER).join(",\n       ");
     let sql = format!(
-        "with due as materialized (
-    select t.uid
-      from orders.order_header as t
-     where t.provision_timer_ts <= now()
-       and t.status ->> 'phase' in ('{CONFIRMED}', '{PROVISIONING}')
-     order by t.provision_timer_ts, t.uid
-     limit $1
-       for update skip locked
-)
-update orders.order_header as t
+        "update orders.order_header as t
    set status = case t.status ->> 'phase' when '{CONFIRMED}' then {entered} else t.status end,
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        {touched}
-  from due
- where t.uid = due.uid
-returning t.uid"
+ where t.uid = any($1)
+returning {}",
+        selection.sql
     );
-    Statement::new(sql, limit).bind(limit as i64)?.bind(lease_micros as f64)
+    Statement::new(sql, uids.len()).bind(ArrayParameter::texts(uids))?.bind(lease_micros as f64)
 }

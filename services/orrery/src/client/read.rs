@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use orrery_kit::answer::MAX_ANSWER_BYTES;
 use prost_reflect::{DynamicMessage, Value};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Status, Streaming};
@@ -10,7 +11,7 @@ use tonic_prost::ProstCodec;
 
 use super::patience::Patience;
 use super::wire::Page;
-use super::{ServiceAddress, connect, fault};
+use super::{MESSAGE_LIMIT, ServiceAddress, connect, fault};
 
 /// What to read.
 #[derive(Clone, Debug)]
@@ -72,7 +73,9 @@ impl Pages {
         request.set_field_by_name("resume_token", Value::String(self.token.clone()));
         let codec = ProstCodec::<DynamicMessage, Page>::default();
         let path = PathAndQuery::from_static(self.query.method);
-        let stream = service.server_streaming(Request::new(request), path, codec).await?.into_inner();
+        let mut request = Request::new(request);
+        request.metadata_mut().insert(MAX_ANSWER_BYTES, MESSAGE_LIMIT.into());
+        let stream = service.server_streaming(request, path, codec).await?.into_inner();
         self.stream.insert(stream).message().await
     }
 }

@@ -58,6 +58,6 @@ pub(crate) use programs::program;
 pub(crate) use refusal::{assert_invalid, refusal};
 pub(crate) use replica::StandbyServer;
 pub(crate) use route::Route;
-pub(crate) use serving::until_healthy;
+pub(crate) use serving::{LARGEST_MESSAGE, taking, until_healthy};
 pub(crate) use sessions::until_no_session;
 pub(crate) use waiting::{until_waiting, until_waiting_or, waiting};

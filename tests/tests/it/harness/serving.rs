@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use orrery_kit::answer::MAX_ANSWER_BYTES;
+use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -15,6 +17,13 @@ pub(crate) const LARGEST_MESSAGE: usize = 64 << 20;
 /// A connection that is opened when it is first used.
 pub(crate) fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
+}
+
+/// A request of a caller who takes answers of so many bytes.
+pub(crate) fn taking<T>(message: T, bytes: usize) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(MAX_ANSWER_BYTES, bytes.into());
+    request
 }
 
 /// Waits until the service of that name is healthy.

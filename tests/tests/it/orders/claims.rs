@@ -213,28 +213,6 @@ async fn what_is_returned_is_what_the_view_or_the_mask_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_not_fit_a_message_is_not_claimed() {
-    let database = TestDatabase::create().await;
-    let server =
-        OrdersServer::start_with(&database, |config| config.service.stream.max_message_bytes = 64 * 1024).await;
-    let mut connection = database.connect(Role::Operator).await;
-    put(&mut connection, 1..=3, "confirmed", LONG_DUE).await;
-    run(
-        &mut connection,
-        "insert into orders.order_line_item (order_uid, uid, line_number, name) \
-         select uid, 'oli_' || n, n, repeat('x', 1000) from orders.order_header cross join generate_series(1, 30) n",
-    )
-    .await;
-    let mut client = server.client();
-    let full = |limit| ClaimDueOrdersRequest { view: OrderView::Full.into(), ..request(limit, HOUR) };
-    let refused = client.claim_due_orders(full(3)).await.unwrap_err();
-    assert_eq!(refusal(&refused).code, Code::ResourceExhausted);
-    let one = client.claim_due_orders(full(1)).await.unwrap().into_inner().orders;
-    assert_eq!(uids(&one), [order_uid(1)]);
-    assert_eq!(uids(&claim(&mut client, 10, HOUR).await), [order_uid(2), order_uid(3)]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn wrong_arguments_claim_nothing() {
     let (_database, server, mut connection) = server().await;
     let mut client = server.client();

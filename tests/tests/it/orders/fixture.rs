@@ -45,6 +45,7 @@ impl Fixture {
         Self::on(TestDatabase::create().await, change).await
     }
 
+    /// On a database that exists.
     pub(crate) async fn on(database: TestDatabase, change: impl FnOnce(&mut OrdersConfig)) -> Self {
         let server = OrdersServer::start_with(&database, change).await;
         let pool = database.pool(Role::Operator).await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod answers;
 mod arbitrary_input;
 mod bad_input;
 mod claims;
@@ -16,6 +17,7 @@ mod plans;
 mod races;
 mod reads;
 mod references;
+mod retries;
 mod sales;
 mod sales_streams;
 pub(crate) mod seed;

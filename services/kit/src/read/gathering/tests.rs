@@ -91,7 +91,7 @@ proptest! {
         owners in owners(1), extra in 0..400_usize, first_anyway: bool, surplus in 0..200_usize
     ) {
         let bytes = owners.iter().map(|owner| owner.0).sum::<usize>() + extra;
-        let room = Room { bytes, first_anyway, surplus };
+        let room = Room { bytes, first_anyway, surplus, cut_off: true, rows: usize::MAX };
         let (reading, part) = (reading(&owners, room, true), part());
         let mut gathering = Gathering::new(&reading, &part, usize::MAX);
         let taken = fitting(&owners, room);
@@ -114,7 +114,7 @@ proptest! {
 
     #[test]
     fn owners_in_another_order_are_taken_all_or_not_at_all(owners in owners(2), bytes in 0..400_usize, surplus in 0..200_usize) {
-        let room = Room { bytes, first_anyway: true, surplus };
+        let room = Room { bytes, first_anyway: true, surplus, cut_off: true, rows: usize::MAX };
         let (reading, part) = (reading(&owners, room, false), part());
         let mut gathering = Gathering::new(&reading, &part, usize::MAX);
         for row in rows(&owners) {
@@ -127,7 +127,7 @@ proptest! {
             Ok((children, _)) => prop_assert_eq!(children.owners(), owners.len()),
             Err(fewer) => {
                 prop_assert!(all > bytes + surplus);
-                prop_assert_eq!(fewer, owners.len() / 2);
+                prop_assert!((1..=owners.len() / 2).contains(&fewer), "{fewer} of {}", owners.len());
             }
         }
     }
@@ -136,7 +136,7 @@ proptest! {
 #[test]
 fn an_owner_whose_rows_may_be_incomplete_is_given_up() {
     let owners = [(10, vec![5, 5]), (10, vec![5]), (10, vec![])];
-    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0 };
+    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
     let (reading, part) = (reading(&owners, room, true), part());
     let mut gathering = Gathering::new(&reading, &part, usize::MAX);
     for row in rows(&owners) {
@@ -151,7 +151,7 @@ fn an_owner_whose_rows_may_be_incomplete_is_given_up() {
 #[test]
 fn the_first_owner_is_tried_alone_if_its_rows_may_be_incomplete() {
     let owners = [(10, vec![5, 5]), (10, vec![])];
-    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0 };
+    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
     let (reading, part) = (reading(&owners, room, true), part());
     let mut gathering = Gathering::new(&reading, &part, usize::MAX);
     for row in rows(&owners) {
@@ -164,7 +164,7 @@ fn the_first_owner_is_tried_alone_if_its_rows_may_be_incomplete() {
 #[test]
 fn in_another_order_no_owner_may_be_large() {
     let owners = [(10, vec![40, 40]), (10, vec![])];
-    let room = Room { bytes: 50, first_anyway: true, surplus: 10 };
+    let room = Room { bytes: 50, first_anyway: true, surplus: 10, cut_off: true, rows: usize::MAX };
     let (reading, part) = (reading(&owners, room, false), part());
     let mut gathering = Gathering::new(&reading, &part, usize::MAX);
     assert!(gathering.take(&rows(&owners)[0]).unwrap().is_break());
@@ -174,7 +174,7 @@ fn in_another_order_no_owner_may_be_large() {
 #[test]
 fn an_owner_beyond_the_limit_of_a_result_is_named() {
     let owners = [(10, vec![40, 40])];
-    let room = Room { bytes: 1, first_anyway: true, surplus: 0 };
+    let room = Room { bytes: 1, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
     let (reading, part) = (reading(&owners, room, true), part());
     let rows = rows(&owners);
     let mut gathering = Gathering::new(&reading, &part, rows.concat().len() - 1);
@@ -186,7 +186,7 @@ fn an_owner_beyond_the_limit_of_a_result_is_named() {
 #[test]
 fn a_lone_owner_knows_where_its_last_row_stands() {
     let owners = [(10, vec![1, 2])];
-    let room = Room { bytes: 1, first_anyway: true, surplus: 0 };
+    let room = Room { bytes: 1, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
     let (reading, part) = (reading(&owners, room, true), part());
     let mut gathering = Gathering::new(&reading, &part, usize::MAX);
     for row in rows(&owners) {
@@ -199,7 +199,7 @@ fn a_lone_owner_knows_where_its_last_row_stands() {
 #[test]
 fn rows_of_others_are_passed_over() {
     let owners = [(10, vec![1]), (10, vec![1, 2])];
-    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0 };
+    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
     let (reading, part) = (reading(&owners, room, true), part());
     let mut gathering = Gathering::new(&reading, &part, usize::MAX);
     let rows = rows(&owners);

@@ -1,0 +1,56 @@
+//! How much of a row an answer holds where all that was asked for is too large: less and less, until it fits. For
+//! answers that have to arrive, because what they tell of has happened.
+
+use super::view::{View, in_view};
+use crate::resource::mask::{Reach, Reached};
+use crate::resource::{Kind, Resource};
+
+/// How much of what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// All but the parts of which there are many. The essential fields are there, whether they were asked for or not.
+    WithoutParts,
+    /// The essential fields alone: the key, the revision and the times.
+    Essential,
+}
+
+impl Extent {
+    /// The next smaller one.
+    #[must_use]
+    pub fn less(self) -> Option<Self> {
+        match self {
+            Self::Whole => Some(Self::WithoutParts),
+            Self::WithoutParts => Some(Self::Essential),
+            Self::Essential => None,
+        }
+    }
+
+    /// What is left of a mask.
+    #[must_use]
+    pub fn of(self, resource: &Resource, mask: &[Reached]) -> Vec<Reached> {
+        let mut left = match self {
+            Self::Whole => return mask.to_vec(),
+            Self::WithoutParts => mask.to_vec(),
+            Self::Essential => Vec::new(),
+        };
+        left.retain(|reached| in_view(resource, reached.field, View::Basic));
+        for (field, described) in resource.fields.iter().enumerate() {
+            let essential = described.key || matches!(described.kind, Kind::Revision | Kind::Timestamp(_));
+            if essential && left.iter().all(|reached| reached.field != field) {
+                left.push(Reached { field, reach: Reach::Whole });
+            }
+        }
+        left.sort_by_key(|reached| reached.field);
+        left
+    }
+
+    /// The names of the fields that a mask asks for and that are left out.
+    #[must_use]
+    pub fn omits(self, resource: &Resource, mask: &[Reached]) -> Vec<&'static str> {
+        let left = self.of(resource, mask);
+        let omitted = mask.iter().filter(|asked| left.iter().all(|reached| reached.field != asked.field));
+        omitted.map(|asked| resource.fields[asked.field].name).collect()
+    }
+}

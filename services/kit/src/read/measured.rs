@@ -1,0 +1,105 @@
+//! Rows that are about to be changed and returned, with what belongs to them: how many of the first fit an answer. They
+//! are measured before they are changed, so that nothing is changed that cannot be told.
+
+use std::collections::HashMap;
+use std::iter::once;
+
+use bytes::Bytes;
+use orrery_proto::wire::Encoded;
+use sqlx::postgres::PgRow;
+
+use super::gathering::Room;
+use super::parts::{self, Outcome, Owners, Parts};
+use super::point::{again, put_tuple};
+use crate::db::Transaction;
+use crate::error::Error;
+use crate::resource::Resource;
+use crate::resource::select::{Selection, put_row_of, row_length};
+
+/// What came of measuring.
+#[derive(Debug)]
+pub enum Fit {
+    /// Some of the rows fit.
+    Some(Measured),
+    /// Of so many of them it may be tried again; of none: the first one alone is too large.
+    Fewer(usize),
+}
+
+/// The rows that fit: the first of those that were measured.
+#[derive(Debug)]
+pub struct Measured {
+    uids: Vec<String>,
+    parts: Parts,
+}
+
+/// Measures rows that `selection` brought, in the order in which they are wanted, and reads what belongs to them. Each
+/// may grow by `growth` bytes when it is changed, and what belongs to it stays as it is: the caller holds locks on the
+/// rows.
+///
+/// # Errors
+/// [`Error::RowTooLarge`] where the database does not give out what belongs to a lone row; what the database says.
+pub async fn measure(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    selection: &Selection,
+    rows: &[PgRow],
+    growth: usize,
+    max_bytes: usize,
+) -> Result<Fit, Error> {
+    let mut owners = Owners::default();
+    let mut tuple = Vec::new();
+    for row in rows {
+        tuple.clear();
+        put_tuple(row, selection.columns, &mut tuple)?;
+        owners.push(selection, &tuple);
+    }
+    // Twice as much is read as fits: which are the first is known when all is there. Nothing is cut off: a connection
+    // that is closed keeps its locks for a moment.
+    let room = Room { bytes: max_bytes, first_anyway: false, surplus: max_bytes, cut_off: false, rows: usize::MAX };
+    let parts = match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
+        Outcome::Read(parts) if parts.taken() == owners.len() => parts,
+        Outcome::Read(parts) => return Ok(Fit::Fewer(parts.taken())),
+        Outcome::Fewer(rows) => return Ok(Fit::Fewer(rows)),
+        Outcome::SmallerPages(error) => return Err(again(error)),
+    };
+    let mut bytes = 0;
+    let fits = |owner: &usize| {
+        let pieces = parts.of(*owner).map(<[u8]>::len).sum::<usize>();
+        bytes += row_length(owners.message(*owner).len() + growth + pieces);
+        bytes <= max_bytes
+    };
+    let uid = |owner: usize| String::from_utf8_lossy(owners.uid(owner)).into_owned();
+    let uids: Vec<String> = (0..owners.len()).take_while(fits).map(uid).collect();
+    Ok(if uids.is_empty() { Fit::Fewer(0) } else { Fit::Some(Measured { uids, parts }) })
+}
+
+impl Measured {
+    /// Which they are, in the order in which they were measured; at least one.
+    pub fn uids(&self) -> &[String] {
+        &self.uids
+    }
+
+    /// The rows as they are now, with what belongs to them, by uid: field 1 of an answer.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a row is none of those that were measured.
+    pub fn answer(&self, selection: &Selection, changed: &[PgRow]) -> Result<Encoded, Error> {
+        let places: HashMap<&str, usize> = self.uids.iter().map(String::as_str).zip(0..).collect();
+        let mut owners = Owners::default();
+        let mut tuple = Vec::new();
+        for row in changed {
+            tuple.clear();
+            put_tuple(row, selection.columns, &mut tuple)?;
+            owners.push(selection, &tuple);
+        }
+        let mut by_uid: Vec<usize> = (0..owners.len()).collect();
+        by_uid.sort_by_key(|&at| owners.uid(at));
+        let mut body = Vec::with_capacity(owners.bytes());
+        for at in by_uid {
+            let place = std::str::from_utf8(owners.uid(at)).ok().and_then(|uid| places.get(uid));
+            let place = *place.ok_or_else(|| Error::internal("a row was changed that had not been measured"))?;
+            put_row_of(once(owners.message(at)).chain(self.parts.of(place)), &mut body);
+        }
+        Ok(Encoded { rows: owners.len() as u64, body: body.into(), tail: Bytes::new() })
+    }
+}

@@ -1,0 +1,88 @@
+//! What a write returns: the resource as it stands after it, or as much of it as its caller takes. A write is not
+//! refused because what is stored is large, and what it returns is known to fit before it is committed.
+
+use bytes::Bytes;
+use orrery_proto::wire::Encoded;
+
+use super::attempts::retried;
+use crate::answer::AnswerLimit;
+use crate::db::Transaction;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::read::extent::Extent;
+use crate::read::point::{Stored, stored};
+use crate::resource::Resource;
+use crate::resource::mask::Reached;
+use crate::resource::select::Selection;
+
+/// A resource that was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// As much of it as fits.
+    pub message: Encoded,
+    /// The fields that were left out for that.
+    pub omitted: Vec<&'static str>,
+}
+
+/// Runs a write that ends with [`read_back`], by [`retried`]; again, and so that it returns less, where the database
+/// does not give out all of the resource.
+///
+/// # Errors
+/// What `work` said last.
+pub async fn returning<F>(deadline: Deadline, mut work: impl FnMut(Extent) -> F) -> Result<Written, Error>
+where
+    F: Future<Output = Result<Written, Error>>,
+{
+    let mut extent = Extent::Whole;
+    loop {
+        match (retried(deadline, || work(extent)).await, extent.less()) {
+            (Err(Error::RowTooLarge { .. }), Some(less)) => extent = less,
+            (outcome, _) => return outcome,
+        }
+    }
+}
+
+/// A row that was just written, with all that belongs to it: no more of it than `extent` says, and than fits.
+///
+/// # Errors
+/// As [`read_masked`].
+pub async fn read_back(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    uid: &str,
+    answers: AnswerLimit,
+    extent: Extent,
+) -> Result<Written, Error> {
+    read_masked(transaction, resource, &Reached::all(resource), uid, answers, extent).await
+}
+
+/// What a mask asks for of a row that was just written: no more of it than `extent` says, and than fits.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::AnswerTooLarge`] if not even the least of it fits; [`Error::RowTooLarge`] where the
+/// database does not give out so much of it; what the database says.
+pub async fn read_masked(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    mask: &[Reached],
+    uid: &str,
+    answers: AnswerLimit,
+    mut extent: Extent,
+) -> Result<Written, Error> {
+    loop {
+        let selection = Selection::new(resource, &extent.of(resource, mask));
+        match (stored(transaction, resource, &selection, uid, answers.bytes()).await?, extent.less()) {
+            (Stored::Row(body), _) => {
+                let message = Encoded { body, tail: Bytes::new(), rows: 1 };
+                return Ok(Written { message, omitted: extent.omits(resource, mask) });
+            }
+            (Stored::Larger(_), Some(less)) => extent = less,
+            (Stored::Larger(bytes), None) => {
+                return Err(answers.exceeded(bytes).of_row(resource.description.message, uid));
+            }
+            (Stored::Nothing, _) => {
+                return Err(Error::NotFound { resource: resource.description.message, name: uid.to_owned() });
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The hand-out of due orders to workers. No order is claimed whose data is not in the answer: how many fit is measured
+//! under their locks, before they are claimed. One that does not fit by itself is handed out with less than was asked
+//! for, so that it holds up nobody.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use orrery_kit::answer::AnswerLimit;
+use orrery_kit::context::{Call, Context};
+use orrery_kit::db::{Ending, Statement, Transaction};
+use orrery_kit::error::Error;
+use orrery_kit::read::extent::Extent;
+use orrery_kit::read::measured::{Fit, measure};
+use orrery_kit::read::view::{View, mask};
+use orrery_kit::resource::mask::Reached;
+use orrery_kit::resource::select::{Selection, put_row_of};
+use orrery_kit::write::attempts::retried;
+use orrery_kit::write::returned::{Written, read_masked};
+use orrery_proto::orders::v1::ClaimDueOrdersRequest;
+use orrery_proto::wire::Encoded;
+use sqlx::Row as _;
+use tonic::{Request, Response};
+
+use super::view;
+use crate::store::claim;
+use crate::store::line_item::LINE_ITEM;
+use crate::store::order::ORDER;
+
+/// Orders of one claim if the caller does not say how many.
+const DEFAULT_CLAIM: usize = 100;
+/// Most orders of one claim.
+const MAX_CLAIM: usize = 1_000;
+/// The longest lease, in seconds.
+const MAX_LEASE: i64 = 24 * 60 * 60;
+/// How long a server may take to notice that a connection was closed, and how often it is asked meanwhile.
+const UNLOCKED_WITHIN: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(10);
+/// How many bytes a claim adds to an order at most: the transition that is entered, and longer numbers.
+const GROWTH: usize = 512;
+/// The number of ClaimDueOrdersResponse.reduced_uids.
+const REDUCED_UIDS: u32 = 2;
+/// How many bytes an answer of one reduced order has beside the order's message: that it is a row, and its uid once
+/// more.
+const AROUND: usize = 512;
+
+/// How many bytes the orders of the last claims had, on average: without their lines, and with them. So many are locked
+/// at once as may fit.
+#[derive(Debug)]
+pub(super) struct Sizes([AtomicUsize; 2]);
+
+impl Default for Sizes {
+    fn default() -> Self {
+        // The first claim tries as many as are asked for.
+        Self([AtomicUsize::new(1), AtomicUsize::new(1)])
+    }
+}
+
+impl Sizes {
+    fn of(&self, selection: &Selection) -> &AtomicUsize {
+        let lines = selection.parts.iter().any(|part| std::ptr::eq(part.resource, &raw const *LINE_ITEM));
+        &self.0[usize::from(lines)]
+    }
+
+    /// How many may fit: a few more than on average.
+    fn fitting(&self, selection: &Selection, bytes: usize) -> usize {
+        bytes / self.of(selection).load(Ordering::Relaxed).max(1) * 5 / 4 + 1
+    }
+
+    /// Takes note that `orders` had so many bytes. Larger ones count at once, smaller ones by and by.
+    fn learn(&self, selection: &Selection, orders: usize, bytes: usize) {
+        let Some(size) = bytes.checked_div(orders) else { return };
+        let known = self.of(selection);
+        let before = known.load(Ordering::Relaxed);
+        known.store(if size > before { size } else { before.midpoint(size) }, Ordering::Relaxed);
+    }
+}
+
+/// What one try of a claim came to.
+enum Tried {
+    Claimed(Encoded),
+    /// So many of the first due orders may fit; if none, the first one does not by itself.
+    Fewer {
+        orders: usize,
+        /// Whether the connection was lost over it.
+        lost: bool,
+    },
+    /// The database does not give out so much of this order; perhaps so much.
+    Less(String, Extent),
+}
+
+/// A claim that is well-formed. Cheap enough to be cloned for every try.
+#[derive(Clone)]
+struct Claim {
+    mask: Vec<Reached>,
+    selection: Selection,
+    /// Whether the texts of its statements are sure to come again.
+    keep_prepared: bool,
+    lease_micros: i64,
+    answers: AnswerLimit,
+}
+
+pub(super) async fn claim(
+    context: &Context,
+    sizes: &Sizes,
+    request: Request<ClaimDueOrdersRequest>,
+) -> Result<Response<Encoded>, Error> {
+    let call = Call::of(&request)?;
+    let request = request.into_inner();
+    let most = match usize::try_from(request.limit) {
+        Err(_) => return Err(Error::invalid("limit", "must not be negative")),
+        Ok(0) => DEFAULT_CLAIM,
+        Ok(limit) => limit.min(MAX_CLAIM).min(context.database.limits().max_statement_rows),
+    };
+    let lease_micros = lease_micros(request.lease)?;
+    let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?;
+    let selection = Selection::new(&ORDER, &mask);
+    let answers = call.answers;
+    let claim = Claim { mask, selection, keep_prepared: request.read_mask.is_none(), lease_micros, answers };
+    let context = context.for_writes(&call);
+    let mut limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
+    let (mut reduced, mut lost) = (None, None::<Instant>);
+    loop {
+        let tried = retried(call.deadline, || {
+            let (claim, reduced) = (claim.clone(), reduced.clone());
+            context.database.transaction(call.deadline, move |transaction| {
+                Box::pin(async move {
+                    if limit > 0 {
+                        claim.first(transaction, limit).await
+                    } else {
+                        claim.alone(transaction, reduced).await
+                    }
+                })
+            })
+        });
+        match tried.await? {
+            // What a try that ended with its connection has locked is free in a moment.
+            Tried::Claimed(orders) if orders.rows == 0 && lost.is_some_and(|lost| lost.elapsed() < UNLOCKED_WITHIN) => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Tried::Claimed(orders) => {
+                if limit > 0 {
+                    sizes.learn(&claim.selection, orders.rows as usize, orders.len());
+                }
+                return call.answer(orders);
+            }
+            Tried::Fewer { orders, lost: connection } => {
+                lost = if connection { Some(Instant::now()) } else { lost };
+                sizes.learn(&claim.selection, orders, answers.bytes());
+                limit = orders;
+            }
+            Tried::Less(uid, extent) => {
+                lost = Some(Instant::now());
+                reduced = Some((uid, extent));
+            }
+        }
+    }
+}
+
+impl Claim {
+    /// Claims the first due orders, at most `limit`: as many as fit.
+    async fn first(&self, transaction: &mut Transaction<'_>, limit: usize) -> Result<Ending<Tried>, Error> {
+        let most = self.answers.bytes();
+        let fewer = |orders: usize, lost: bool| Ok(Ending::RollBack(Tried::Fewer { orders, lost }));
+        let due = self.prepared(claim::due(limit, &self.selection)?);
+        let rows = match transaction.fetch_first(due, 2 * most).await {
+            Ok((rows, _)) if rows.is_empty() => return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))),
+            Ok((rows, true)) => rows,
+            Ok((rows, false)) => return fewer(rows.len() / 2, true),
+            Err(Error::ResultTooLarge(_)) => return fewer(0, true),
+            Err(error) if is_for_size(&error) => return fewer(limit / 2, true),
+            Err(error) => return Err(error),
+        };
+        let measured = match measure(transaction, &ORDER, &self.selection, &rows, GROWTH, most).await {
+            Ok(Fit::Some(measured)) => measured,
+            Ok(Fit::Fewer(orders)) => return fewer(orders, false),
+            Err(error) if is_for_size(&error) => return fewer(rows.len() / 2, true),
+            Err(error) => return Err(error),
+        };
+        let update = claim::claim(measured.uids(), self.lease_micros, &self.selection)?;
+        let claimed = transaction.fetch(self.prepared(update)).await?;
+        let orders = measured.answer(&self.selection, &claimed)?;
+        if self.answers.check(orders.len()).is_err() {
+            return fewer(measured.uids().len() - 1, false);
+        }
+        Ok(Ending::Commit(Tried::Claimed(orders)))
+    }
+
+    /// Claims the first due order, with as much of it as fits. `reduced` says of one how much the database gives out,
+    /// if that is not all.
+    async fn alone(
+        &self,
+        transaction: &mut Transaction<'_>,
+        reduced: Option<(String, Extent)>,
+    ) -> Result<Ending<Tried>, Error> {
+        let essential = Selection::new(&ORDER, &Extent::Essential.of(&ORDER, &[]));
+        let rows = transaction.fetch(claim::due(1, &essential)?).await?;
+        let Some(row) = rows.first() else { return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))) };
+        let uid: String = row.try_get(0)?;
+        transaction.fetch(claim::claim(std::slice::from_ref(&uid), self.lease_micros, &essential)?).await?;
+        let extent = reduced.filter(|(of, _)| *of == uid).map_or(Extent::Whole, |(_, extent)| extent);
+        let answers = self.answers.without(AROUND);
+        match (read_masked(transaction, &ORDER, &self.mask, &uid, answers, extent).await, extent.less()) {
+            (Ok(written), _) => Ok(Ending::Commit(Tried::Claimed(one(&written, &uid)))),
+            (Err(error), Some(less)) if is_for_size(&error) => Ok(Ending::RollBack(Tried::Less(uid, less))),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn prepared(&self, mut statement: Statement) -> Statement {
+        statement.keep_prepared = self.keep_prepared;
+        statement
+    }
+}
+
+/// Whether the database did not give out so much; the transaction is of no use any more then.
+fn is_for_size(error: &Error) -> bool {
+    error.asks_for_less() || matches!(error, Error::RowTooLarge { .. })
+}
+
+/// The answer that holds one order.
+fn one(order: &Written, uid: &str) -> Encoded {
+    let mut body = Vec::with_capacity(order.message.len() + AROUND);
+    put_row_of(std::iter::once(&*order.message.body), &mut body);
+    let mut tail = Vec::new();
+    if !order.omitted.is_empty() {
+        prost::encoding::string::encode(REDUCED_UIDS, &uid.to_owned(), &mut tail);
+    }
+    Encoded { body: body.into(), tail: tail.into(), rows: 1 }
+}
+
+/// A lease in microseconds.
+fn lease_micros(lease: Option<prost_types::Duration>) -> Result<i64, Error> {
+    let refuse = || Error::invalid("lease", "is required: 1 second to 24 hours");
+    let prost_types::Duration { seconds, nanos } = lease.ok_or_else(refuse)?;
+    let whole = (1..=MAX_LEASE).contains(&seconds) && (0..1_000_000_000).contains(&nanos);
+    if !whole || (seconds == MAX_LEASE && nanos > 0) {
+        return Err(refuse());
+    }
+    Ok(seconds * 1_000_000 + i64::from(nanos) / 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_one_second_to_a_day() {
+        let lease = |seconds, nanos| lease_micros(Some(prost_types::Duration { seconds, nanos })).ok();
+        assert_eq!(lease(1, 0), Some(1_000_000));
+        assert_eq!(lease(1, 500_000_999), Some(1_500_000));
+        assert_eq!(lease(86_400, 0), Some(86_400_000_000));
+        for (seconds, nanos) in [(0, 999_999_999), (86_400, 1), (2, -1), (2, 1_000_000_000), (-1, 0), (i64::MAX, 0)] {
+            assert_eq!(lease(seconds, nanos), None, "{seconds} {nanos}");
+        }
+        assert!(lease_micros(None).is_err());
+    }
+}
