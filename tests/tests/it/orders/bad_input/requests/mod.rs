@@ -23,6 +23,7 @@ const WITHOUT_RULE: &[&str] = &[
     "DeleteOrder allow_missing",
     // Compared with the stored one, whatever it is.
     "DeleteOrder etag",
+    "WriteOrders start.keep_unset",
     "WriteOrders start.validate_only",
 ];
 
