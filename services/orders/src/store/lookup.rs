@@ -40,6 +40,7 @@ pub fn filter(by: Option<&By>) -> Result<Filter, Error> {
             annotated(key, value)
         }
         By::UidPrefix(prefix) => {
+            check("uid_prefix", prefix, MAX_TEXT_BYTES)?;
             let selects = beginning_with(prefix);
             if selects.is_empty() {
                 // Without what came along when it was pasted.

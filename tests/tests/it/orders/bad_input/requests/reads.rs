@@ -143,7 +143,12 @@ pub(super) fn lookups(cases: &mut Cases) {
         cases.add("LookupOrders", "annotation.key", &by(By::Annotation(key)));
         cases.add("LookupOrders", "annotation.value", &by(By::Annotation(Annotation { key: good(), value: text })));
     }
-    for prefix in values::broken_uids("ord_").into_iter().chain([String::new()]) {
+    let pasted = |prefix: &String| prefix.starts_with("ORD_") || prefix.starts_with(' ');
+    let mut prefixes = values::broken_uids("ord_");
+    // As they are pasted, which is no mistake here.
+    prefixes.retain(|prefix| !pasted(prefix));
+    prefixes.extend([String::new(), "ord_a\0".to_owned(), "ord_a b".to_owned(), "x".repeat(1_025)]);
+    for prefix in prefixes {
         cases.add("LookupOrders", "uid_prefix", &by(By::UidPrefix(prefix)));
     }
 }
