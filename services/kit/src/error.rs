@@ -181,6 +181,9 @@ pub enum Error {
     /// The database undid the transaction for another's sake.
     #[error("the transaction gave way to another one")]
     TransactionConflict(#[source] sqlx::Error),
+    /// A table was changed under a statement that the connection keeps prepared, before anything was done. Another connection takes it.
+    #[error("the table was changed meanwhile")]
+    PlanOutdated(#[source] sqlx::Error),
     /// The database refused a result for its size.
     #[error("the database refused the result for its size")]
     ResultRefused(#[source] sqlx::Error),
@@ -260,7 +263,7 @@ impl Error {
             Self::DependencyUnavailable { .. } => ErrorReason::DependencyUnavailable,
             Self::Draining => ErrorReason::Draining,
             Self::DeadlineExceeded => ErrorReason::DeadlineExceeded,
-            Self::TransactionConflict(_) => ErrorReason::TransactionConflict,
+            Self::TransactionConflict(_) | Self::PlanOutdated(_) => ErrorReason::TransactionConflict,
             Self::Internal(_) => ErrorReason::Internal,
             Self::Transport(_) => ErrorReason::Unspecified,
         }
@@ -280,7 +283,8 @@ impl Error {
             | Self::RevisionMismatch { .. }
             | Self::OffsetConflict { .. }
             | Self::WriteTakenOver
-            | Self::TransactionConflict(_) => Code::Aborted,
+            | Self::TransactionConflict(_)
+            | Self::PlanOutdated(_) => Code::Aborted,
             Self::ReferenceMissing(_) | Self::PhaseForbids { .. } | Self::PhaseForbidsField { .. } => {
                 Code::FailedPrecondition
             }
@@ -330,6 +334,8 @@ impl From<sqlx::Error> for Error {
             code if code.starts_with("08") || code.starts_with("53") => Self::DatabaseUnavailable(error),
             // character_not_in_repertoire, untranslatable_character
             "22021" | "22P05" => Self::invalid("", "the text holds characters that the database cannot store"),
+            // feature_not_supported: a migration gave a column another type, and with that the results of a prepared statement.
+            "0A000" if is_of_outdated_plan(database.as_ref()) => Self::PlanOutdated(error),
             // Whatever it is, the server has ended the session over it, or gives none: the right to connect is missing, for example.
             _ if ends_session(database.as_ref()) => Self::DatabaseUnavailable(error),
             _ => Self::internal(error),
@@ -341,4 +347,11 @@ impl From<sqlx::Error> for Error {
 fn ends_session(error: &dyn DatabaseError) -> bool {
     let error = error.try_downcast_ref::<PgDatabaseError>();
     error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
+/// Whether the server cannot run a prepared statement any more because its result would have other types ("cached plan must not change result
+/// type"), told by the place in the server that says so.
+fn is_of_outdated_plan(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
 }

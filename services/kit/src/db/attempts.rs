@@ -52,7 +52,8 @@ impl Attempts<'_> {
     /// What the caller is told if none follows: `error`; or, if it was lost before there was a connection that a statement could be sent
     /// on, that there is none. Nobody must take that for what the statement did.
     pub(super) async fn go_on(&mut self, error: Error) -> Result<(), Error> {
-        if !error.is_connection_loss() {
+        // With an outdated plan the connection is of no use either, and was closed.
+        if !error.is_connection_loss() && !matches!(error, Error::PlanOutdated(_)) {
             return Err(error);
         }
         if !self.may_go_on().await {

@@ -299,6 +299,11 @@ impl Database {
                 // The lease goes with the work: its connection is closed, which ends the statement.
                 () = gone.cancelled() => return Err(Error::internal("nobody waits for the transaction any more")),
             };
+            let outcome = match outcome {
+                // The lease closes the connection, which undoes: it would keep the plan.
+                Err(error @ Error::PlanOutdated(_)) => return Err(error),
+                outcome => outcome,
+            };
             let (end, outcome) = match outcome {
                 Ok(Ending::Commit(value)) => ("commit", Ok(value)),
                 Ok(Ending::RollBack(value)) => ("rollback", Ok(value)),

@@ -81,7 +81,8 @@ impl From<Error> for Status {
             | Error::DependencyUnavailable { .. }
             | Error::Draining
             | Error::DeadlineExceeded
-            | Error::TransactionConflict(_) => {
+            | Error::TransactionConflict(_)
+            | Error::PlanOutdated(_) => {
                 details.set_retry_info(Some(RETRY_DELAY));
             }
             Error::WriteTakenOver
@@ -91,8 +92,10 @@ impl From<Error> for Status {
             | Error::Internal(_)
             | Error::Transport(_) => {}
         }
-        if let Error::DatabaseUnavailable(cause) | Error::TransactionConflict(cause) | Error::ResultRefused(cause) =
-            &error
+        if let Error::DatabaseUnavailable(cause)
+        | Error::TransactionConflict(cause)
+        | Error::PlanOutdated(cause)
+        | Error::ResultRefused(cause) = &error
         {
             tracing::warn!(error = %cause, "the database failed a request");
         }

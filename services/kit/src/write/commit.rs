@@ -8,6 +8,7 @@ use orrery_proto::r#type::v1::{ReferenceCheck, RowError, RowErrorPolicy, WriteMo
 use orrery_proto::wire::WriteResponse;
 use sqlx::Row as _;
 
+use super::attempts::on_present_plans;
 use super::chunk::{Chunk, Row};
 use super::references::{Pointless, pointing_nowhere};
 use super::refusal::{Refusals, row_error, whole_row_error};
@@ -104,11 +105,10 @@ impl Writer {
         let elsewhere = Arc::new(self.pointing_elsewhere(context, chunks, deadline).await?);
         let mut pause = PAUSE;
         for attempt in 1.. {
-            let (writer, session, chunks) = (Arc::clone(self), session.cloned(), Arc::clone(chunks));
-            let elsewhere = Arc::clone(&elsewhere);
-            let outcome = context
-                .database
-                .transaction(deadline, move |transaction| {
+            let outcome = on_present_plans(deadline, || {
+                let (writer, session, chunks) = (Arc::clone(self), session.cloned(), Arc::clone(chunks));
+                let elsewhere = Arc::clone(&elsewhere);
+                context.database.transaction(deadline, move |transaction| {
                     Box::pin(async move {
                         if let (Some(session), Some(first)) = (&session, chunks.first()) {
                             let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
@@ -119,7 +119,8 @@ impl Writer {
                         Ok(if undone { Ending::RollBack(outcome) } else { Ending::Commit(outcome) })
                     })
                 })
-                .await;
+            })
+            .await;
             match outcome {
                 Err(Error::TransactionConflict(_)) if attempt < ATTEMPTS && !deadline.expired() => {
                     tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;

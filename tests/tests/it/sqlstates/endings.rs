@@ -132,8 +132,11 @@ async fn a_session_that_was_ended_for_its_idleness_is_replaced() {
     let pool = lone(&database);
     let pid = Statement::new("select pg_backend_pid()", 1);
     for _ in 0..3 {
-        let pid: i32 = pool.fetch(&pid, Deadline::none()).await.unwrap()[0].get(0);
-        until_gone(&mut watcher, pid).await;
+        // Before a statement that runs alone, and before a transaction.
+        for _ in 0..2 {
+            let pid: i32 = pool.fetch(&pid, Deadline::none()).await.unwrap()[0].get(0);
+            until_gone(&mut watcher, pid).await;
+        }
         transaction(&pool, &["select 1"]).await.unwrap();
     }
     assert_said(&database, "57P05");

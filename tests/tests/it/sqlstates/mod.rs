@@ -6,6 +6,7 @@
 mod conflicts;
 mod driver;
 mod endings;
+mod plans;
 mod resources;
 mod sessions;
 mod standby;
@@ -34,8 +35,10 @@ const INVALID: Told = (Code::InvalidArgument, "FIELD_INVALID", false);
 const INTERNAL: Told = (Code::Internal, "INTERNAL", false);
 
 /// Every SQLSTATE that is told as more than INTERNAL, and some that are not.
-const TOLD: [(&str, Told); 26] = [
+const TOLD: [(&str, Told); 27] = [
     ("08P01", UNAVAILABLE),
+    // Of a prepared statement whose table was changed, and told only if no connection takes it; else INTERNAL.
+    ("0A000", CONFLICT),
     ("22021", INVALID),
     ("22P05", INVALID),
     ("25006", UNAVAILABLE),
@@ -68,10 +71,11 @@ const TOLD: [(&str, Told); 26] = [
 #[test]
 fn every_sqlstate_that_is_known_is_provoked() {
     const KNOWN: &str = include_str!("../../../../services/kit/src/error.rs");
-    const TESTS: [&str; 7] = [
+    const TESTS: [&str; 8] = [
         include_str!("conflicts.rs"),
         include_str!("driver.rs"),
         include_str!("endings.rs"),
+        include_str!("plans.rs"),
         include_str!("resources.rs"),
         include_str!("sessions.rs"),
         include_str!("standby.rs"),

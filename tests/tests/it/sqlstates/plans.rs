@@ -1,0 +1,47 @@
+//! Statements that are kept prepared, and a table that changes under them.
+
+use orrery_proto::catalog::v1::{GetProductRequest, UpdateProductRequest};
+use orrery_proto::r#type::v1::{RowErrorPolicy, WriteStart};
+
+use super::{direct, operator, said};
+use crate::harness::{CatalogServer, product, run};
+use crate::writes::stream::{PRODUCTS, write};
+
+/// A migration that gives a column another type makes the plans of prepared statements useless ("0A000"), on every connection. Nobody is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_gets_another_type_costs_nobody_a_call() {
+    const CALLERS: usize = 12;
+    let database = direct().await;
+    let mut connection = operator(&database).await;
+    run(&mut connection, "insert into catalog.product (uid, name) values ('prd_a', 'A')").await;
+    let server = CatalogServer::start(&database).await;
+    let mut before = 0;
+    for name_type in ["varchar(4000)", "text", "varchar(4000)", "text"] {
+        // All at once, so that every connection prepares its statements; and twice, so that those of after the change are used as well.
+        for _ in 0..2 {
+            let calls = (0..CALLERS).map(|caller| {
+                let (mut client, channel) = (server.client(), server.channel());
+                tokio::spawn(async move {
+                    let get = GetProductRequest { uid: "prd_a".to_owned(), read_mask: None };
+                    let read = client.get_product(get).await.unwrap().into_inner();
+                    let mut changed = product("prd_a");
+                    changed.name = format!("caller {caller}");
+                    let update = UpdateProductRequest { product: Some(changed.clone()), ..Default::default() };
+                    client.update_product(update).await.unwrap();
+                    // The stored row is read for its etag, which is another one by now.
+                    changed.etag = read.etag;
+                    let start = WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
+                    write(channel, PRODUCTS, start, &[changed]).await.1.unwrap();
+                })
+            });
+            for call in calls.collect::<Vec<_>>() {
+                call.await.unwrap();
+            }
+        }
+        if before > 0 {
+            assert!(said(&database, "0A000") > before, "the plans were outdated");
+        }
+        before = said(&database, "0A000").max(1);
+        run(&mut connection, &format!("alter table catalog.product alter column name type {name_type}")).await;
+    }
+}
