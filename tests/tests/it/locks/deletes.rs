@@ -1,4 +1,5 @@
-//! A delete that takes several transactions: once something is gone it goes through, whatever the row became meanwhile.
+//! Deletes: one that takes several transactions goes through once something is gone, whatever the row became meanwhile; and what is cleared
+//! away by the way is passed over where somebody holds it.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +7,7 @@ use orrery_proto::catalog::v1::{DeleteProductRequest, GetProductRequest};
 
 use super::{begin, commit};
 use crate::harness::{CatalogServer, Role, TestDatabase, until_waiting};
+use crate::writes::stream::{PRODUCTS, WriteStream, named};
 
 /// How long a transaction may take; after half of that a delete commits what it has done.
 const TRANSACTION: Duration = Duration::from_secs(6);
@@ -51,4 +53,29 @@ async fn a_delete_that_has_begun_does_not_stop_at_a_change() {
     .await
     .unwrap();
     assert_eq!(left, 0);
+}
+
+/// A new stream clears a few writes away that nobody has touched for long. One that somebody holds does not hold it up.
+#[tokio::test]
+async fn a_stream_does_not_wait_for_what_it_clears_away() {
+    let database = TestDatabase::create().await;
+    let pool = database.pool(Role::Operator).await;
+    let server = CatalogServer::start(&database).await;
+    commit(
+        &pool,
+        "insert into catalog.write_session (resource, write_id, parameters, update_ts) \
+             select 'orrery.catalog.v1.Product', 'old ' || n, '{}', now() - interval '100 days' from generate_series(1, 3) n",
+    )
+    .await;
+    let holding = begin(&pool, "select from catalog.write_session where write_id = 'old 2' for update").await;
+    let opened = WriteStream::resume(server.channel(), PRODUCTS, named("new"));
+    let (_, offset) =
+        tokio::time::timeout(Duration::from_secs(20), opened).await.expect("it waits for nobody").unwrap();
+    assert_eq!(offset, 0);
+    let left: Vec<String> = sqlx::query_scalar("select write_id from catalog.write_session order by write_id")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(left, ["new", "old 2"]);
+    holding.rollback().await.unwrap();
 }
