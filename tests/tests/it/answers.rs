@@ -12,7 +12,6 @@ use orrery_proto::catalog::v1::{
 use orrery_proto::r#type::v1::{RowErrorPolicy, WriteStart};
 use orrery_proto::wire::{WriteMessage, WriteRequest, WriteResponse};
 use prost::Message as _;
-use prost_types::FieldMask;
 use sqlx::PgConnection;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
@@ -23,7 +22,7 @@ use tonic_types::StatusExt as _;
 use crate::harness::{
     CatalogServer, LARGEST_MESSAGE, Role, TestDatabase, assert_invalid, refusal, run, seed, taking, uid, uids,
 };
-use crate::writes::stream::{PRODUCTS, chunk};
+use crate::writes::stream::{PRODUCTS, chunk, mask};
 
 const MIB: usize = 1 << 20;
 const KEY: &str = "x-max-answer-bytes";
@@ -50,10 +49,6 @@ fn client(server: &CatalogServer) -> CatalogServiceClient<Channel> {
 
 fn batch(uids: Vec<String>) -> BatchGetProductsRequest {
     BatchGetProductsRequest { uids, read_mask: None }
-}
-
-fn mask(path: &str) -> Option<FieldMask> {
-    Some(FieldMask { paths: vec![path.to_owned()] })
 }
 
 /// Asserts that the service refused an answer for its size, and returns what it says about that.
@@ -86,7 +81,7 @@ async fn a_batch_is_answered_whole_to_whoever_takes_it_and_refused_to_others() {
     assert_too_large(&default.batch_get_products(batch(often.clone())).await.unwrap_err());
     let told = server.client().batch_get_products(taking(batch(often), LARGEST_MESSAGE)).await.unwrap_err();
     assert!(assert_too_large(&told)["answer_bytes"].parse::<usize>().unwrap() > 200_000_000);
-    let least = BatchGetProductsRequest { read_mask: mask("name"), ..batch(uids(60)) };
+    let least = BatchGetProductsRequest { read_mask: Some(mask(&["name"])), ..batch(uids(60)) };
     assert_eq!(default.batch_get_products(least).await.unwrap().into_inner().products.len(), 60);
 }
 
@@ -137,7 +132,7 @@ async fn a_row_that_is_too_large_is_named_and_is_got_by_taking_more_or_asking_fo
         assert_names(&refused, &uid(40));
         assert!(refused.message().contains(KEY), "{refused:?}");
     }
-    let least = GetProductRequest { read_mask: mask("name"), ..get.clone() };
+    let least = GetProductRequest { read_mask: Some(mask(&["name"])), ..get.clone() };
     assert_eq!(default.get_product(least).await.unwrap().into_inner().name, "Thing 40");
     let whole = server.client().get_product(taking(get, 6 * MIB)).await.unwrap().into_inner();
     assert_eq!(whole.annotations["text"].len(), 5 * MIB);
@@ -164,7 +159,7 @@ async fn a_row_that_is_too_large_is_named_and_is_got_by_taking_more_or_asking_fo
     );
     for less in [false, true] {
         let mut pages = if less {
-            let request = StreamProductsRequest { read_mask: mask("uid"), ..request.clone() };
+            let request = StreamProductsRequest { read_mask: Some(mask(&["uid"])), ..request.clone() };
             default.stream_products(request).await.unwrap().into_inner()
         } else {
             server.client().stream_products(taking(request.clone(), 6 * MIB)).await.unwrap().into_inner()
@@ -193,7 +188,7 @@ async fn a_write_is_never_refused_for_the_size_of_what_is_stored() {
     large(&mut operator, &[uid(2)], 5 * MIB).await;
     let rename = |name: &str| UpdateProductRequest {
         product: Some(Product { uid: uid(2), name: name.to_owned(), ..Product::default() }),
-        update_mask: mask("name"),
+        update_mask: Some(mask(&["name"])),
         allow_missing: false,
     };
     let answer = client(&server).update_product(rename("New")).await.unwrap();

@@ -254,8 +254,8 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
         provision_timer_ts: Some(timestamp(4_000_000_000)),
         revision: order.revision,
     };
-    let timed = client(&fixture).set_provision_timer(timer).await.unwrap();
-    assert_eq!((omitted(&timed).as_str(), timed.get_ref().revision), ("line_items,addresses", 2));
+    let postponed = client(&fixture).set_provision_timer(timer).await.unwrap();
+    assert_eq!((omitted(&postponed).as_str(), postponed.get_ref().revision), ("line_items,addresses", 2));
 
     // A read is refused instead, and says of which order.
     let get = GetOrderRequest { uid: order.uid.clone(), ..GetOrderRequest::default() };
