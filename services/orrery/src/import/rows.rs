@@ -14,7 +14,7 @@ use super::input::{Input, extension, format_of};
 use super::jsonl::{JsonLines, JsonlSource};
 use super::omissions::Omissions;
 use super::record::{Next, Record, Warning};
-use crate::mapping::{Content, Format, Group, Groups, Mapping, Plan, Quoting, Refusal, Sources, Values};
+use crate::mapping::{Collision, Content, Format, Group, Groups, Mapping, Plan, Quoting, Refusal, Sources, Values};
 use crate::message::from_json;
 use crate::resource::Resource;
 
@@ -84,10 +84,12 @@ struct Mapped {
     sources: Sources,
 }
 
-/// Why a record gave nothing, and whether it is no part of the row that its key names.
+/// Why a record gave nothing.
 struct Refused {
     refusal: Refusal,
-    is_of_no_group: bool,
+    /// Whether it is a part of the row that its key names.
+    is_of_group: bool,
+    loss: Loss,
 }
 
 enum Source {
@@ -204,7 +206,7 @@ impl Mapped {
 
     /// What the next record gives; none at the end.
     fn next_values(&mut self, omissions: &Omissions) -> anyhow::Result<Option<Result<Values, Refused>>> {
-        let refused = |refusal| Refused { refusal, is_of_no_group: false };
+        let refused = |refusal| Refused { refusal, is_of_group: true, loss: Loss::Record };
         let next = self.source.next(&mut self.record)?;
         self.warnings.extend(self.record.warning.take());
         Ok(match next {
@@ -212,7 +214,11 @@ impl Mapped {
             Next::Record => Some(self.plan.evaluate(&self.record.cells).map_err(refused).and_then(|mut values| {
                 let line = self.record.line;
                 let added = self.sources.add(line, &std::mem::take(&mut values.sources));
-                added.map_err(|(refusal, is_of_no_group)| Refused { refusal, is_of_no_group })?;
+                added.map_err(|Collision { refusal, is_another_row, is_new }| Refused {
+                    refusal,
+                    is_of_group: !is_another_row,
+                    loss: if is_new { Loss::RecordAndRow } else { Loss::Record },
+                })?;
                 omissions.add(line, std::mem::take(&mut values.omissions));
                 Ok(values)
             })),
@@ -244,11 +250,11 @@ impl Mapped {
             let line = self.record.line;
             match values {
                 Ok(values) => self.groups.add(&self.plan, line, values)?,
-                Err(Refused { refusal, is_of_no_group }) => {
-                    if !is_of_no_group {
+                Err(Refused { refusal, is_of_group, loss }) => {
+                    if is_of_group {
                         self.lose(line)?;
                     }
-                    return Ok(Some(Item::Refused(line, refusal, Loss::Record)));
+                    return Ok(Some(Item::Refused(line, refusal, loss)));
                 }
             }
         }

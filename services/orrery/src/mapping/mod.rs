@@ -166,7 +166,7 @@ pub(crate) use document::{Format, Mapping, Quoting};
 pub(crate) use group::{Content, Group, Groups};
 pub(crate) use plan::{Plan, Values};
 pub(crate) use rule::Column;
-pub(crate) use sources::Sources;
+pub(crate) use sources::{Collision, Sources};
 pub(crate) use target::{read_scalar, value_of};
 
 use std::borrow::Cow;

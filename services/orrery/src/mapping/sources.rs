@@ -4,8 +4,8 @@
 //! Memory holds at most about 80 bytes for each different uid, and [`TEXT_BYTES`] of texts, so that a refusal can name
 //! both. Rules that cannot make one uid of two texts are not looked at and cost nothing.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
@@ -70,12 +70,24 @@ pub(crate) struct Sources {
     /// Texts one behind the other, each ended by a zero byte.
     texts: Vec<u8>,
     hashers: [RandomState; 2],
+    /// The uids and texts of rows that were refused, so that each counts once.
+    refused: HashSet<(u128, u64)>,
+}
+
+/// A uid that was made of another text before.
+#[derive(Debug)]
+pub(crate) struct Collision {
+    pub(crate) refusal: Refusal,
+    /// Whether the record is no part of the row that has the uid.
+    pub(crate) is_another_row: bool,
+    /// Whether that other row was not refused before.
+    pub(crate) is_new: bool,
 }
 
 impl Sources {
-    /// Takes in what the record of a line made its uids of. One that was made of another text before is refused, with
-    /// whether the record is no part of the row that has it; what came before it stays taken in.
-    pub(crate) fn add(&mut self, line: u64, sources: &[Source]) -> Result<(), (Refusal, bool)> {
+    /// Takes in what the record of a line made its uids of. One that was made of another text before is refused; what
+    /// came before it stays taken in.
+    pub(crate) fn add(&mut self, line: u64, sources: &[Source]) -> Result<(), Collision> {
         for source in sources {
             let Source { path, scope, uid, text, is_own } = source;
             let hash = |hasher: &RandomState| hasher.hash_one((path, scope, uid));
@@ -91,7 +103,10 @@ impl Sources {
                     };
                     let value = format!("{} and {earlier} would both be {}", shortened(text), shortened(uid));
                     let problem = "two different keys of the file become one, which the first has".into();
-                    return Err((Refusal { field: path.to_string(), problem, value }, *is_own));
+                    let refusal = Refusal { field: path.to_string(), problem, value };
+                    let is_another_row = *is_own;
+                    let is_new = is_another_row && self.refused.insert((key, text_hash));
+                    return Err(Collision { refusal, is_another_row, is_new });
                 }
                 Entry::Vacant(seen) => {
                     let mut place = 0;
@@ -140,10 +155,12 @@ mod tests {
             sources.add(line, &[source("prd_a-", "A+")]).unwrap();
             sources.add(line + 1, &[source("prd_b", "b")]).unwrap();
         }
-        let (refusal, is_own) = sources.add(11, &[source("prd_a-", "A-")]).unwrap_err();
+        let Collision { refusal, is_another_row, is_new } = sources.add(11, &[source("prd_a-", "A-")]).unwrap_err();
         assert_eq!(refusal.field, "uid");
         assert_eq!(refusal.value, "A- and A+ (line 2) would both be prd_a-");
-        assert!(is_own);
+        assert!(is_another_row && is_new);
+        assert!(!sources.add(12, &[source("prd_a-", "A-")]).unwrap_err().is_new, "it is refused already");
+        assert!(sources.add(13, &[source("prd_a-", "a-")]).unwrap_err().is_new, "a third row");
         // Another path or scope.
         sources.add(12, &[Source { path: "line_items.uid".into(), ..source("prd_b", "B") }]).unwrap();
         sources.add(12, &[Source { scope: "ord_1".into(), ..source("prd_b", "B") }]).unwrap();
@@ -165,9 +182,9 @@ mod tests {
             sources.add(line, &[source(uid, &long)]).unwrap();
         }
         assert!(sources.texts.len() < TEXT_BYTES);
-        let (refusal, _) = sources.add(5, &[source("a", "y")]).unwrap_err();
+        let Collision { refusal, .. } = sources.add(5, &[source("a", "y")]).unwrap_err();
         assert_eq!(refusal.value, format!("y and {}… (line 2) would both be a", "x".repeat(SHOWN)));
-        let (refusal, _) = sources.add(5, &[source("c", "y")]).unwrap_err();
+        let Collision { refusal, .. } = sources.add(5, &[source("c", "y")]).unwrap_err();
         assert_eq!(refusal.value, "y and what stands on line 4 would both be c");
     }
 }
