@@ -1,4 +1,7 @@
 //! What every Orrery service stands on. It knows no table, no product and no order.
+//!
+//! What slices call here returns a boxed future or stream. An async function is compiled in each crate that awaits it, with all
+//! that it awaits in turn.
 
 mod admin;
 pub mod answer;

@@ -50,7 +50,7 @@ pub(super) async fn stream(
         page_size: request.page_size,
         call,
     };
-    Ok(Response::new(Box::pin(stream::stream(context, &PRODUCT_METRIC, stream).await?)))
+    Ok(Response::new(stream::stream(context, &PRODUCT_METRIC, stream).await?))
 }
 
 pub(super) fn write(
@@ -59,10 +59,5 @@ pub(super) fn write(
 ) -> Result<Response<Answers<WriteResponse>>, Error> {
     let call = Call::of(&request)?;
     let rows = request.into_inner();
-    Ok(Response::new(Box::pin(orrery_kit::write::stream::write(
-        context.for_writes(&call),
-        &PRODUCT_METRIC,
-        rows,
-        call,
-    ))))
+    Ok(Response::new(orrery_kit::write::stream::write(context.for_writes(&call), &PRODUCT_METRIC, rows, call)))
 }

@@ -141,7 +141,7 @@ pub(super) async fn stream(
         page_size: request.page_size,
         call,
     };
-    Ok(Response::new(Box::pin(stream::stream(context, &PRODUCT, stream).await?)))
+    Ok(Response::new(stream::stream(context, &PRODUCT, stream).await?))
 }
 
 pub(super) fn write(
@@ -150,7 +150,7 @@ pub(super) fn write(
 ) -> Result<Response<Answers<WriteResponse>>, Error> {
     let call = Call::of(&request)?;
     let rows = request.into_inner();
-    Ok(Response::new(Box::pin(orrery_kit::write::stream::write(context.for_writes(&call), &PRODUCT, rows, call))))
+    Ok(Response::new(orrery_kit::write::stream::write(context.for_writes(&call), &PRODUCT, rows, call)))
 }
 
 pub(super) fn check(

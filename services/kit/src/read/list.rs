@@ -1,6 +1,7 @@
 //! `ListX`: one page, and the tokens by which pages are continued.
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 
 use super::filter::Filter;
@@ -104,7 +105,15 @@ pub struct ListRequest {
 /// # Errors
 /// [`Error::Invalid`] for a negative page size; what [`PageToken::open`] and [`Scan::page`] say;
 /// [`Error::AnswerTooLarge`] for a row that is too large by itself.
-pub async fn list(context: &Context, resource: &'static Resource, request: ListRequest) -> Result<Encoded, Error> {
+pub fn list<'a>(
+    context: &'a Context,
+    resource: &'static Resource,
+    request: ListRequest,
+) -> BoxFuture<'a, Result<Encoded, Error>> {
+    Box::pin(read_page(context, resource, request))
+}
+
+async fn read_page(context: &Context, resource: &'static Resource, request: ListRequest) -> Result<Encoded, Error> {
     let ListRequest { method, mask, filter, encoded_filter, order, page_token, page_size, deadline, answers } = request;
     let scan = Scan::new(context, resource, &mask, filter, order, answers);
     let token = PageToken::new(method, &encoded_filter, &scan);

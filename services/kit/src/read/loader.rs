@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 use tokio::sync::oneshot;
 
@@ -69,7 +70,16 @@ impl Loader {
     ///
     /// # Errors
     /// As [`get`].
-    pub async fn get(&self, context: &Context, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
+    pub fn get<'a>(
+        &'a self,
+        context: &'a Context,
+        uid: &'a str,
+        deadline: Deadline,
+    ) -> BoxFuture<'a, Result<Encoded, Error>> {
+        Box::pin(self.load(context, uid, deadline))
+    }
+
+    async fn load(&self, context: &Context, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
         if let Some(lane) = &self.replica
             && context.database.replica(deadline).await.is_some()
             && let Some(outcome) = context.database.unless_replica_fails(lane.get(uid, deadline)).await

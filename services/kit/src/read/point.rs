@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, ValueRef as _};
@@ -50,7 +51,18 @@ pub(crate) fn put_tuple(row: &PgRow, columns: usize, tuple: &mut Vec<u8>) -> Res
 ///
 /// # Errors
 /// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::RowTooLarge`].
-pub async fn get(
+pub fn get<'a>(
+    database: &'a Database,
+    resource: &'static Resource,
+    selection: &'a Selection,
+    kind: UidKind,
+    uid: &'a str,
+    deadline: Deadline,
+) -> BoxFuture<'a, Result<Encoded, Error>> {
+    Box::pin(read_one(database, resource, selection, kind, uid, deadline))
+}
+
+async fn read_one(
     database: &Database,
     resource: &'static Resource,
     selection: &Selection,
@@ -178,7 +190,17 @@ pub enum Stored {
 /// # Errors
 /// [`Error::RowTooLarge`] beyond the limit of a result; [`Error::TransactionConflict`] if the server refused a page for
 /// its size, and a smaller one is asked for the next time; what the database says.
-pub async fn stored(
+pub fn stored<'a>(
+    transaction: &'a mut Transaction<'_>,
+    resource: &'static Resource,
+    selection: &'a Selection,
+    uid: &'a str,
+    max_bytes: usize,
+) -> BoxFuture<'a, Result<Stored, Error>> {
+    Box::pin(read_stored(transaction, resource, selection, uid, max_bytes))
+}
+
+async fn read_stored(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
     selection: &Selection,
@@ -220,7 +242,19 @@ pub(super) fn again(refused: Error) -> Error {
 ///
 /// # Errors
 /// [`Error::Invalid`] for `uids`; [`Error::AnswerTooLarge`].
-pub async fn batch_get(
+pub fn batch_get<'a>(
+    context: &'a Context,
+    resource: &'static Resource,
+    mask: &'a [Reached],
+    kind: UidKind,
+    uids: &'a [String],
+    answers: AnswerLimit,
+    deadline: Deadline,
+) -> BoxFuture<'a, Result<Encoded, Error>> {
+    Box::pin(read_batch(context, resource, mask, kind, uids, answers, deadline))
+}
+
+async fn read_batch(
     context: &Context,
     resource: &'static Resource,
     mask: &[Reached],
@@ -268,7 +302,16 @@ pub async fn batch_get(
 ///
 /// # Errors
 /// What the database says.
-pub async fn missing(
+pub fn missing<'a>(
+    database: &'a Database,
+    resource: &'static Resource,
+    uids: &'a [String],
+    deadline: Deadline,
+) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+    Box::pin(read_missing(database, resource, uids, deadline))
+}
+
+async fn read_missing(
     database: &Database,
     resource: &'static Resource,
     uids: &[String],

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use orrery_proto::wire::Encoded;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -49,11 +51,25 @@ pub struct StreamRequest {
     pub call: Call,
 }
 
+/// Messages of pages.
+pub type Pages = BoxStream<'static, Result<Encoded, Status>>;
+
 /// Starts a stream in the resource's own order. A wrong argument is an error at once; later ones end the stream.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a negative page size, and what [`PageToken::open`] says.
-pub async fn stream(
+pub fn stream<'a>(
+    context: &'a Context,
+    resource: &'static Resource,
+    request: StreamRequest,
+) -> BoxFuture<'a, Result<Pages, Error>> {
+    Box::pin(async move {
+        let pages: Pages = Box::pin(open(context, resource, request).await?);
+        Ok(pages)
+    })
+}
+
+async fn open(
     context: &Context,
     resource: &'static Resource,
     request: StreamRequest,

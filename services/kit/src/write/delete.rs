@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use sqlx::Row as _;
 
 use super::attempts::retried;
@@ -50,7 +51,16 @@ enum Progress {
 /// # Errors
 /// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::EtagMismatch`]. After an error that came late some of what belongs to the
 /// resource may be gone, and the resource is there.
-pub async fn delete(
+pub fn delete<'a>(
+    context: &'a Context,
+    resource: &'static Resource,
+    request: DeleteRequest,
+    dependents: &'static [Dependent],
+) -> BoxFuture<'a, Result<(), Error>> {
+    Box::pin(delete_row(context, resource, request, dependents))
+}
+
+async fn delete_row(
     context: &Context,
     resource: &'static Resource,
     request: DeleteRequest,

@@ -2,6 +2,7 @@
 //! refused because what is stored is large, and what it returns is known to fit before it is committed.
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 
 use super::attempts::retried;
@@ -46,7 +47,17 @@ where
 ///
 /// # Errors
 /// As [`read_masked`].
-pub async fn read_back(
+pub fn read_back<'a>(
+    transaction: &'a mut Transaction<'_>,
+    resource: &'static Resource,
+    uid: &'a str,
+    answers: AnswerLimit,
+    extent: Extent,
+) -> BoxFuture<'a, Result<Written, Error>> {
+    Box::pin(read_whole(transaction, resource, uid, answers, extent))
+}
+
+async fn read_whole(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
     uid: &str,
@@ -61,7 +72,18 @@ pub async fn read_back(
 /// # Errors
 /// [`Error::NotFound`]; [`Error::AnswerTooLarge`] if not even the least of it fits; [`Error::RowTooLarge`] where the
 /// database does not give out so much of it; what the database says.
-pub async fn read_masked(
+pub fn read_masked<'a>(
+    transaction: &'a mut Transaction<'_>,
+    resource: &'static Resource,
+    mask: &'a [Reached],
+    uid: &'a str,
+    answers: AnswerLimit,
+    extent: Extent,
+) -> BoxFuture<'a, Result<Written, Error>> {
+    Box::pin(read_as_masked(transaction, resource, mask, uid, answers, extent))
+}
+
+async fn read_as_masked(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
     mask: &[Reached],

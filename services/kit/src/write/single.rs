@@ -1,6 +1,7 @@
 //! Create and update of one resource. They use the statements of the chunked write with a batch of one row, and read
 //! back within the transaction what they return.
 
+use futures::future::BoxFuture;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 use prost_types::FieldMask;
 use xxhash_rust::xxh3::xxh3_64;
@@ -100,7 +101,15 @@ fn decode(
 /// # Errors
 /// [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ReferenceMissing`]; [`Error::WriteMismatch`] for a request_id
 /// that was used with other content, [`Error::CreatedAndDeleted`] for one whose resource is gone.
-pub async fn create(
+pub fn create<'a>(
+    context: &'a Context,
+    resource: &'static Resource,
+    request: CreateRequest<'a>,
+) -> BoxFuture<'a, Result<Written, Error>> {
+    Box::pin(create_row(context, resource, request))
+}
+
+async fn create_row(
     context: &Context,
     resource: &'static Resource,
     request: CreateRequest<'_>,
@@ -287,7 +296,15 @@ fn check_phase(resource: &Resource, uid: &str, asked: Option<&str>, stored: Opti
 ///
 /// # Errors
 /// [`Error::Invalid`], [`Error::NotFound`], [`Error::EtagMismatch`].
-pub async fn update(
+pub fn update<'a>(
+    context: &'a Context,
+    resource: &'static Resource,
+    request: UpdateRequest<'a>,
+) -> BoxFuture<'a, Result<Written, Error>> {
+    Box::pin(update_row(context, resource, request))
+}
+
+async fn update_row(
     context: &Context,
     resource: &'static Resource,
     request: UpdateRequest<'_>,

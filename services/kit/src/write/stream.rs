@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use futures::Stream;
+use futures::stream::BoxStream;
 use orrery_proto::r#type::v1::{RowError, WriteStart};
 use orrery_proto::wire::{WriteMessage, WriteRequest, WriteResponse};
 use prost::Message as _;
@@ -51,6 +52,15 @@ type Work = AbortOnDropHandle<Result<Done, Error>>;
 
 /// Runs a chunked write.
 pub fn write(
+    context: Context,
+    resource: &'static Resource,
+    inbound: Streaming<WriteRequest>,
+    call: Call,
+) -> BoxStream<'static, Result<WriteResponse, Status>> {
+    Box::pin(answers(context, resource, inbound, call))
+}
+
+fn answers(
     context: Context,
     resource: &'static Resource,
     mut inbound: Streaming<WriteRequest>,

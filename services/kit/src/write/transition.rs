@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::lifecycle::Lifecycle;
 use crate::resource::decode::Precondition;
 use crate::resource::{Kind, Resource, TextRule};
+use futures::future::BoxFuture;
 
 /// How many transitions a status remembers.
 const MAX_TRANSITIONS: usize = 32;
@@ -49,7 +50,16 @@ pub struct BoundColumn {
 /// # Errors
 /// [`Error::Invalid`] for `uid`, `to_phase`, `reason` and `revision`; [`Error::NotFound`], [`Error::RevisionMismatch`],
 /// [`Error::PhaseForbids`].
-pub async fn transition(
+pub fn transition<'a>(
+    context: &'a Context,
+    resource: &'static Resource,
+    bound: &'static [BoundColumn],
+    request: Transition,
+) -> BoxFuture<'a, Result<Written, Error>> {
+    Box::pin(move_row(context, resource, bound, request))
+}
+
+async fn move_row(
     context: &Context,
     resource: &'static Resource,
     bound: &'static [BoundColumn],
@@ -115,7 +125,16 @@ pub fn check_revision(revision: i32) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::RevisionMismatch`] if `revision` is not 0 and not the row's.
-pub async fn lock(
+pub fn lock<'a>(
+    transaction: &'a mut Transaction<'_>,
+    resource: &'static Resource,
+    uid: &'a str,
+    revision: i32,
+) -> BoxFuture<'a, Result<String, Error>> {
+    Box::pin(lock_row(transaction, resource, uid, revision))
+}
+
+async fn lock_row(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
     uid: &str,

@@ -28,5 +28,5 @@ pub(super) async fn stream(
         page_size: request.page_size,
         call,
     };
-    Ok(Response::new(Box::pin(stream::stream(context, &LINE_ITEM, stream).await?)))
+    Ok(Response::new(stream::stream(context, &LINE_ITEM, stream).await?))
 }
