@@ -19,6 +19,9 @@ use clap::Parser as _;
 
 /// The whole program: the operator's command, or a service where a link by that service's name was called. Parses, calls, says what
 /// went wrong in one sentence.
+///
+/// # Panics
+/// If the operating system gives the process no threads.
 #[tokio::main]
 pub async fn program() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();

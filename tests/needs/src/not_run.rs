@@ -61,7 +61,7 @@ fn report(text: &str) -> Option<String> {
     let mut report =
         format!("{count} {were} did not run, because this machine lacks {needs}: install {them}, or run .ci/run");
     for (test, needs) in &tests {
-        report.push_str(&format!("\n  {test} ({})", needs.join(", ")));
+        report.extend(["\n  ", test, " (", &needs.join(", "), ")"]);
     }
     (count > 0).then_some(report)
 }

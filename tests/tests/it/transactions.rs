@@ -107,13 +107,13 @@ async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
 /// A service that is frozen or cut off ends nothing by itself: neither a statement nor a transaction between two.
 #[tokio::test]
 async fn a_transaction_tells_the_server_how_long_it_may_last() {
-    if !needs::met(&[Need::PgBouncer]) {
-        return;
-    }
     const LIMIT: Duration = Duration::from_secs(7);
     const LEFT: Duration = Duration::from_secs(5);
     const SETTINGS: &str = "select setting::bigint from pg_settings \
          where name in ('statement_timeout', 'idle_in_transaction_session_timeout')";
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
     for database in [TestDatabase::create().await, TestDatabase::pooled().await] {
         let pool = database.data_layer(|config| config.limits.transaction_timeout = LIMIT);
         for (deadline, most) in [(Deadline::none(), LIMIT), (Deadline::after(LEFT), LEFT)] {

@@ -17,6 +17,9 @@ use crate::metrics::StatementKind;
 /// Signature, flags and the length of the header's extension (manual, COPY, "Binary Format").
 const HEADER: usize = 19;
 
+/// What takes each row, as [`CopySource::copy_out`] says.
+type OnRow<'r> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send + 'r;
+
 /// One reading statement and its time limit.
 #[derive(Clone, Copy, Debug)]
 pub struct CopyRequest<'a> {
@@ -165,7 +168,7 @@ impl Lease {
         select: &'l str,
         max_bytes: usize,
         deadline: Deadline,
-        on_row: &'l mut (dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send),
+        on_row: &'l mut OnRow<'l>,
     ) -> BoxFuture<'l, Result<CopyEnd, Error>> {
         Box::pin(self.copy_out_here(select, max_bytes, deadline, on_row))
     }
@@ -175,7 +178,7 @@ impl Lease {
         select: &str,
         max_bytes: usize,
         deadline: Deadline,
-        on_row: &mut (dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send),
+        on_row: &mut OnRow<'_>,
     ) -> Result<CopyEnd, Error> {
         let begun = Instant::now();
         let statement = format!("copy ({select}) to stdout (format binary)");

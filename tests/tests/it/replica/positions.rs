@@ -77,7 +77,7 @@ pub(super) async fn catalog_writes(database: &TestDatabase) {
     writes.one(false, &create("once")).await;
 
     let mut changed = product("prd_a");
-    changed.name = "Another name".to_owned();
+    "Another name".clone_into(&mut changed.name);
     let update = UpdateProductRequest { product: Some(changed), ..UpdateProductRequest::default() };
     let update = method(CATALOG, "UpdateProduct", &update);
     writes.one(true, &update).await;

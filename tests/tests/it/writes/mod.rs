@@ -81,7 +81,7 @@ impl Fixture {
 
     /// Waits until so many sessions of the service stand before locks. Locks of other tests' databases are no matter of this one.
     pub(crate) async fn until_waiting(&self, count: i64) {
-        until_waiting(&mut *self.pool.acquire().await.unwrap(), Role::Catalog, count).await;
+        until_waiting(&mut self.pool.acquire().await.unwrap(), Role::Catalog, count).await;
     }
 
     /// Waits until a condition holds.
