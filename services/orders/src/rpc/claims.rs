@@ -3,7 +3,7 @@
 //! for, so that it holds up nobody.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use orrery_kit::answer::AnswerLimit;
 use orrery_kit::context::{Call, Context};
@@ -22,7 +22,7 @@ use sqlx::Row as _;
 use tonic::{Request, Response};
 
 use super::view;
-use crate::store::claim;
+use crate::store::claim::{self, Locked};
 use crate::store::line_item::LINE_ITEM;
 use crate::store::order::ORDER;
 
@@ -32,9 +32,9 @@ const DEFAULT_CLAIM: usize = 100;
 const MAX_CLAIM: usize = 1_000;
 /// The longest lease, in seconds.
 const MAX_LEASE: i64 = 24 * 60 * 60;
-/// How long a server may take to notice that a connection was closed, and how often it is asked meanwhile.
-const UNLOCKED_WITHIN: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long a server may take to notice that a connection was closed. Until then it keeps the locks of the try that
+/// ended with the connection: the next try waits for them, so that the orders stay in their turn.
+const UNLOCKED_WITHIN: Duration = Duration::from_secs(2);
 /// How many bytes a claim adds to an order at most: the transition that is entered, and longer numbers.
 const GROWTH: usize = 512;
 /// The number of ClaimDueOrdersResponse.reduced_uids.
@@ -84,8 +84,10 @@ enum Tried {
         /// Whether the connection was lost over it.
         lost: bool,
     },
-    /// The database does not give out so much of this order; perhaps so much.
+    /// The connection was lost over this order; perhaps the database gives out so much of it.
     Less(String, Extent),
+    /// Somebody holds a lock for long.
+    Held,
 }
 
 /// A claim that is well-formed. Cheap enough to be cloned for every try.
@@ -118,55 +120,67 @@ pub(super) async fn claim(
     let claim = Claim { mask, selection, keep_prepared: request.read_mask.is_none(), lease_micros, answers };
     let context = context.for_writes(&call);
     let mut limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
-    let (mut reduced, mut lost) = (None, None::<Instant>);
+    let (mut reduced, mut locked, mut waits) = (None, Locked::PassedOver, true);
     loop {
         let tried = retried(call.deadline, || {
             let (claim, reduced) = (claim.clone(), reduced.clone());
             context.database.transaction(call.deadline, move |transaction| {
                 Box::pin(async move {
                     if limit > 0 {
-                        claim.first(transaction, limit).await
+                        claim.first(transaction, limit, locked).await
                     } else {
-                        claim.alone(transaction, reduced).await
+                        claim.alone(transaction, reduced, locked).await
                     }
                 })
             })
         });
         match tried.await? {
-            // What a try that ended with its connection has locked is free in a moment.
-            Tried::Claimed(orders) if orders.rows == 0 && lost.is_some_and(|lost| lost.elapsed() < UNLOCKED_WITHIN) => {
-                tokio::time::sleep(PAUSE).await;
-            }
             Tried::Claimed(orders) => {
                 if limit > 0 {
                     sizes.learn(&claim.selection, orders.rows as usize, orders.len());
                 }
                 return call.answer(orders);
             }
-            Tried::Fewer { orders, lost: connection } => {
-                lost = if connection { Some(Instant::now()) } else { lost };
+            Tried::Fewer { orders, lost } => {
+                if lost && waits {
+                    locked = Locked::WaitedFor;
+                }
                 sizes.learn(&claim.selection, orders, answers.bytes());
                 limit = orders;
             }
             Tried::Less(uid, extent) => {
-                lost = Some(Instant::now());
+                if waits {
+                    locked = Locked::WaitedFor;
+                }
                 reduced = Some((uid, extent));
             }
+            Tried::Held => (locked, waits) = (Locked::PassedOver, false),
         }
     }
 }
 
 impl Claim {
     /// Claims the first due orders, at most `limit`: as many as fit.
-    async fn first(&self, transaction: &mut Transaction<'_>, limit: usize) -> Result<Ending<Tried>, Error> {
+    async fn first(
+        &self,
+        transaction: &mut Transaction<'_>,
+        limit: usize,
+        locked: Locked,
+    ) -> Result<Ending<Tried>, Error> {
         let most = self.answers.bytes();
         let fewer = |orders: usize, lost: bool| Ok(Ending::RollBack(Tried::Fewer { orders, lost }));
-        let due = self.prepared(claim::due(limit, &self.selection)?);
+        if locked == Locked::WaitedFor {
+            transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
+        }
+        let due = self.prepared(claim::due(limit, &self.selection, locked)?);
         let rows = match transaction.fetch_first(due, 2 * most).await {
             Ok((rows, _)) if rows.is_empty() => return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))),
             Ok((rows, true)) => rows,
             Ok((rows, false)) => return fewer(rows.len() / 2, true),
             Err(Error::ResultTooLarge(_)) => return fewer(0, true),
+            Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
+                return Ok(Ending::RollBack(Tried::Held));
+            }
             Err(error) if is_for_size(&error) => return fewer(limit / 2, true),
             Err(error) => return Err(error),
         };
@@ -191,9 +205,18 @@ impl Claim {
         &self,
         transaction: &mut Transaction<'_>,
         reduced: Option<(String, Extent)>,
+        locked: Locked,
     ) -> Result<Ending<Tried>, Error> {
+        if locked == Locked::WaitedFor {
+            transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
+        }
         let essential = Selection::new(&ORDER, &Extent::Essential.of(&ORDER, &[]));
-        let rows = transaction.fetch(claim::due(1, &essential)?).await?;
+        let rows = match transaction.fetch(claim::due(1, &essential, locked)?).await {
+            Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
+                return Ok(Ending::RollBack(Tried::Held));
+            }
+            rows => rows?,
+        };
         let Some(row) = rows.first() else { return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))) };
         let uid: String = row.try_get(0)?;
         transaction.fetch(claim::claim(std::slice::from_ref(&uid), self.lease_micros, &essential)?).await?;

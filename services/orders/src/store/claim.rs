@@ -1,5 +1,7 @@
 //! The hand-out of due orders to workers: which are due, and that they are claimed.
 
+use std::time::Duration;
+
 use orrery_kit::db::Statement;
 use orrery_kit::db::array::ArrayParameter;
 use orrery_kit::db::sql::literal;
@@ -10,12 +12,33 @@ use orrery_kit::write::transition::{moved, touched};
 use super::order::ORDER;
 use crate::lifecycle::{CONFIRMED, PROVISIONING};
 
-/// Locks up to `limit` due orders, those first that have been due for longest, and selects what `selection` says of
-/// them. Rows that another worker is claiming at this moment are passed over.
+/// What becomes of rows that somebody else has locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// They are passed over.
+    PassedOver,
+    /// They are waited for.
+    WaitedFor,
+}
+
+/// Bounds how long a transaction waits for a lock.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
-pub fn due(limit: usize, selection: &Selection) -> Result<Statement, Error> {
+pub fn wait_at_most(time: Duration) -> Result<Statement, Error> {
+    Statement::new("select set_config('lock_timeout', $1, true)", 1).bind(format!("{}ms", time.as_millis()))
+}
+
+/// Locks up to `limit` due orders, those first that have been due for longest, and selects what `selection` says of
+/// them. Rows that another worker is claiming at this moment are passed over, or waited for.
+///
+/// # Errors
+/// [`Error::Internal`] if a parameter cannot be encoded.
+pub fn due(limit: usize, selection: &Selection, locked: Locked) -> Result<Statement, Error> {
+    let locked = match locked {
+        Locked::PassedOver => " skip locked",
+        Locked::WaitedFor => "",
+    };
     let sql = format!(
         "select {}
   from orders.order_header as t
@@ -23,7 +46,7 @@ pub fn due(limit: usize, selection: &Selection) -> Result<Statement, Error> {
    and t.status ->> 'phase' in ('{CONFIRMED}', '{PROVISIONING}')
  order by t.provision_timer_ts, t.uid
  limit $1
-   for update skip locked",
+   for update{locked}",
         selection.sql
     );
     Statement::new(sql, limit).bind(limit as i64)
