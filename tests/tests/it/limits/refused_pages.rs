@@ -80,6 +80,16 @@ async fn a_stream_of_pages_with_too_many_rows_arrives_whole() {
     }
 }
 
+/// One row at a time, and no word about whether there is another.
+#[tokio::test]
+async fn a_server_that_gives_one_row_at_a_time_gives_all() {
+    let database = TestDatabase::limited(WireLimits { query_rows: 1, ..managed() }).await;
+    seed(&mut database.connect(Role::Operator).await, 12).await;
+    let server = CatalogServer::start(&database).await;
+    assert_streamed(&server, 12).await;
+    assert!(!database.take_violations().is_empty());
+}
+
 #[tokio::test]
 async fn orders_with_all_that_belongs_to_them_are_asked_for_again_too() {
     let orders = 2_000;
