@@ -1,6 +1,7 @@
 //! Transactions that a caller cannot leave half way: the work runs in a task of its own, so that a call which goes away drops
 //! only its interest in the outcome.
 
+use std::any::Any;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -201,6 +202,13 @@ pub enum Ending<T> {
     RollBack(T),
 }
 
+/// What a transaction's work gives. Of whatever type, so that what runs it is compiled once and not for each kind of work.
+type Value = Box<dyn Any + Send>;
+
+/// The work of a transaction.
+type Work =
+    Box<dyn for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<Value>, Error>> + Send + 'static>;
+
 impl Lease {
     /// Ends a transaction by `end`, and notes where the write-ahead log stands then, in the same round trip.
     ///
@@ -271,6 +279,25 @@ impl Database {
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
     {
+        let work: Work = Box::new(move |transaction| {
+            let ending = work(transaction);
+            Box::pin(async move {
+                let of_any_type = |value: T| -> Value { Box::new(value) };
+                Ok(match ending.await? {
+                    Ending::Commit(value) => Ending::Commit(of_any_type(value)),
+                    Ending::RollBack(value) => Ending::RollBack(of_any_type(value)),
+                })
+            })
+        });
+        let value = self.transact(deadline, work).await?;
+        value.downcast().map(|value| *value).map_err(|_| Error::internal("a transaction gave a value of another type"))
+    }
+
+    fn transact(&self, deadline: Deadline, work: Work) -> BoxFuture<'_, Result<Value, Error>> {
+        Box::pin(self.transact_here(deadline, work))
+    }
+
+    async fn transact_here(&self, deadline: Deadline, work: Work) -> Result<Value, Error> {
         let database = self.primary();
         let gone = CancellationToken::new();
         let _caller = gone.clone().drop_guard();

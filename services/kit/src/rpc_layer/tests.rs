@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use tonic::service::Routes;
 use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 use crate::config::Configuration as _;
@@ -204,12 +205,9 @@ impl Lines {
 async fn each_call_is_one_sentence_at_its_end() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(EnvFilter::new("off,orrery::rpc=debug"))
-        .with_writer(move || writer.clone())
-        .finish();
+    let sentences = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
+    let filter: Targets = "off,orrery::rpc=debug".parse().unwrap();
+    let subscriber = tracing_subscriber::registry().with(filter).with(sentences);
     // This thread's alone; the runtime of this test has no other.
     let _guard = tracing::subscriber::set_default(subscriber);
     // With a single subscriber in the process, tracing asks only the thread that first reaches a place whether it is of
