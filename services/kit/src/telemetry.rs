@@ -1,12 +1,17 @@
-//! Logs: one subscriber per process, human or JSON, on standard error so that standard output stays free for results.
+//! Logs: one subscriber per process, human or JSON, on standard error so that standard output stays free for results. Of
+//! lines that say the same, one a second is written.
+
+mod repeats;
 
 use std::io::IsTerminal as _;
 
+use tokio::runtime::Handle;
 use tracing_subscriber::filter::{ParseError, Targets};
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
 
+use self::repeats::Repeats;
 use crate::config::{ConfigError, LogFormat, TelemetryConfig};
 
 impl TelemetryConfig {
@@ -35,11 +40,20 @@ impl TelemetryConfig {
 pub fn init(config: &TelemetryConfig) -> Result<(), ConfigError> {
     let filtered = tracing_subscriber::registry().with(config.filter()?);
     let lines = fmt::layer().with_writer(std::io::stderr);
+    let repeats = Repeats::default();
+    let once = repeats.clone();
     // An error here means that a subscriber is installed: that of a test, or of an earlier call.
-    let _installed_before = match config.log_format {
-        LogFormat::Human => filtered.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
-        LogFormat::Json => filtered.with(lines.json().flatten_event(true)).try_init(),
+    let installed = match config.log_format {
+        LogFormat::Human => {
+            filtered.with(lines.with_ansi(std::io::stderr().is_terminal()).with_filter(once)).try_init()
+        }
+        LogFormat::Json => filtered.with(lines.json().flatten_event(true).with_filter(once)).try_init(),
     };
+    if installed.is_ok()
+        && let Ok(runtime) = Handle::try_current()
+    {
+        runtime.spawn(repeats.report());
+    }
     Ok(())
 }
 

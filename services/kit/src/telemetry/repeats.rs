@@ -1,0 +1,226 @@
+//! A log that nobody can fill: of each kind of line, one a second. How many were left out is said afterwards.
+//!
+//! What one caller can bring about a thousand times a second would else cost more than the calls, and hide what others
+//! bring about. Lines are of one kind if they are written at the same place and say the same but for numbers. Where one
+//! place writes many kinds, as of a text that callers choose, it writes a few of them.
+
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustc_hash::{FxHashMap, FxHasher};
+use tracing::callsite::Identifier;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Filter};
+
+use crate::error::shortened;
+
+/// In which a kind is written once.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Kinds that one place may write in that time.
+const KINDS: u32 = 8;
+/// Stands for the kinds of a place that were too many.
+const OTHERS: u64 = 0;
+/// What says how many lines were left out is never left out.
+const TARGET: &str = "orrery::log";
+
+/// Lets the first line of a kind through. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Repeats(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    kinds: FxHashMap<(Identifier, u64), Kind>,
+    /// When each place began its window, and how many kinds it wrote since.
+    places: FxHashMap<Identifier, (Instant, u32)>,
+}
+
+#[derive(Debug)]
+struct Kind {
+    written: Instant,
+    left_out: u64,
+    message: String,
+}
+
+/// What makes lines the same.
+#[derive(Default)]
+struct Content {
+    hash: FxHasher,
+    message: String,
+}
+
+impl Visit for Content {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let text = format!("{value:?}");
+        (field.name(), &text).hash(&mut self.hash);
+        if field.name() == "message" {
+            self.message = text;
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        (field.name(), value).hash(&mut self.hash);
+    }
+
+    fn record_f64(&mut self, _: &Field, _: f64) {}
+
+    fn record_i64(&mut self, _: &Field, _: i64) {}
+
+    fn record_u64(&mut self, _: &Field, _: u64) {}
+}
+
+impl Repeats {
+    fn lets_through(&self, event: &Event<'_>, now: Instant) -> bool {
+        let metadata = event.metadata();
+        // Finer levels are asked for, by who wants to see each line.
+        if *metadata.level() > Level::INFO || metadata.target() == TARGET {
+            return true;
+        }
+        let place = metadata.callsite();
+        let mut content = Content::default();
+        event.record(&mut content);
+        let kind = content.hash.finish().max(1);
+        let is_recent = |since: Instant| now.saturating_duration_since(since) < WINDOW;
+
+        let mut state = self.state();
+        if let Some(kind) = state.kinds.get_mut(&(place.clone(), kind)).filter(|kind| is_recent(kind.written)) {
+            kind.left_out += 1;
+            return false;
+        }
+        let (since, kinds) = state.places.entry(place.clone()).or_insert((now, 0));
+        if !is_recent(*since) {
+            (*since, *kinds) = (now, 0);
+        }
+        let is_written = *kinds < KINDS;
+        *kinds += 1;
+        let kind = if is_written { kind } else { OTHERS };
+        let message = content.message;
+        let kind = state.kinds.entry((place, kind)).or_insert(Kind { written: now, left_out: 0, message });
+        kind.written = now;
+        kind.left_out += u64::from(!is_written);
+        is_written
+    }
+
+    /// What was left out since it was asked last: how the lines read, and how many there were.
+    fn left_out(&self, now: Instant) -> Vec<(String, u64)> {
+        let mut state = self.state();
+        let mut left_out = Vec::new();
+        state.kinds.retain(|_, kind| {
+            if kind.left_out > 0 {
+                left_out.push((kind.message.clone(), std::mem::take(&mut kind.left_out)));
+            }
+            now.saturating_duration_since(kind.written) < WINDOW
+        });
+        state.places.retain(|_, (since, _)| now.saturating_duration_since(*since) < WINDOW);
+        left_out
+    }
+
+    /// Says once a second what was left out, for ever.
+    pub(super) async fn report(self) {
+        let mut second = tokio::time::interval(WINDOW);
+        loop {
+            second.tick().await;
+            for (message, lines) in self.left_out(Instant::now()) {
+                tracing::warn!(target: TARGET, lines, like = shortened(&message), "lines were left out of the log");
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Subscriber> Filter<S> for Repeats {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        self.lets_through(event, Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Write;
+
+    use tracing_subscriber::Layer as _;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Lines {
+        fn count(&self, part: &str) -> usize {
+            let bytes = self.0.lock().unwrap().clone();
+            String::from_utf8(bytes).unwrap().lines().filter(|line| line.contains(part)).count()
+        }
+    }
+
+    /// What `log` writes.
+    fn logged(repeats: &Repeats, log: impl FnOnce()) -> Lines {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_filter(repeats.clone());
+        let subscriber = tracing_subscriber::registry().with(layer);
+        // With a single subscriber in the process, tracing asks only the thread that first reaches a place whether it is
+        // of interest. With two it asks both.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+        tracing::subscriber::with_default(subscriber, log);
+        lines
+    }
+
+    #[test]
+    fn one_line_of_a_kind_and_the_number_of_the_others() {
+        let repeats = Repeats::default();
+        let lines = logged(&repeats, || {
+            for number in 0..1_000 {
+                tracing::error!(number, ratio = 0.5 * f64::from(number), code = "INTERNAL", "the same");
+                tracing::debug!("each is seen");
+            }
+            for address in ["a", "b", "c"] {
+                tracing::info!(%address, "listening");
+            }
+            for number in 0..100 {
+                tracing::warn!(text = %format!("chosen by a caller: {number}"), "a text");
+            }
+        });
+        assert_eq!((lines.count("the same"), lines.count("each is seen"), lines.count("listening")), (1, 1_000, 3));
+        assert_eq!(lines.count("a text"), KINDS as usize);
+        let mut left_out = repeats.left_out(Instant::now());
+        left_out.sort_unstable();
+        assert_eq!(left_out, [("a text".to_owned(), 92), ("the same".to_owned(), 999)]);
+        assert!(repeats.left_out(Instant::now()).is_empty(), "each is told once");
+    }
+
+    #[test]
+    fn after_a_second_a_kind_is_written_again_and_nothing_is_kept_of_it() {
+        let repeats = Repeats::default();
+        let one = || tracing::warn!("again");
+        let lines = logged(&repeats, || {
+            one();
+            one();
+            std::thread::sleep(WINDOW);
+            one();
+        });
+        assert_eq!(lines.count("again"), 2);
+        repeats.left_out(Instant::now() + WINDOW);
+        assert!(repeats.state().kinds.is_empty() && repeats.state().places.is_empty());
+    }
+}
