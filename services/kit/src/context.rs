@@ -7,6 +7,7 @@ use orrery_proto::wire::Encoded;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::answer::{AnswerLimit, OMITTED_FIELDS};
+use crate::budget::Share;
 use crate::config::StreamConfig;
 use crate::consistency::{Consistency, Provenance, ServedBy};
 use crate::db::{Database, Replica};
@@ -17,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::read::tokens::TokenKeys;
 use crate::references::ForeignReferences;
 use crate::resource::Resource;
-use crate::rpc_layer::{RpcRows, normalise};
+use crate::rpc_layer::{Pause, RpcRows, normalise};
 use crate::write::returned::Written;
 
 /// Database, token keys, stream settings and metrics of a service; cheap to clone.
@@ -103,6 +104,10 @@ pub struct Call {
     pub provenance: Provenance,
     /// How large an answer its caller takes.
     pub answers: AnswerLimit,
+    /// What it may make the process hold.
+    pub share: Share,
+    /// What a handler that stops reading a stream of messages says.
+    pub pause: Pause,
 }
 
 impl Call {
@@ -118,6 +123,8 @@ impl Call {
             consistency: Consistency::of(request)?,
             provenance: Provenance::of(request),
             answers: AnswerLimit::of(request)?,
+            share: request.extensions().get::<Share>().cloned().unwrap_or_default(),
+            pause: Pause::of(request),
         })
     }
 
@@ -164,6 +171,13 @@ impl Call {
     /// # Errors
     /// [`Error::DeadlineExceeded`], [`Error::Draining`], or what the transport says.
     pub async fn next<T>(&self, inbound: &mut Streaming<T>) -> Result<Option<T>, Status> {
+        let next = self.arrived(inbound).await;
+        // Until the next one is asked for.
+        self.pause.begin();
+        next
+    }
+
+    async fn arrived<T>(&self, inbound: &mut Streaming<T>) -> Result<Option<T>, Status> {
         tokio::select! {
             biased;
             message = inbound.message() => match message.map_err(normalise)? {

@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod answer;
+pub mod budget;
 pub mod build_info;
 mod cache;
 pub mod compression;

@@ -1,45 +1,64 @@
 //! What stands around every call, whatever serves it: a span, one log sentence and its metrics at the call's end, its
-//! deadline over the whole stream, the bounds on calls and on their metadata, compression, the refusals and the end of
+//! deadline over the whole stream, the bounds on calls and on what they send, compression, the refusals and the end of
 //! a drain, and errors in the form that the contract promises, for a panic too.
+//!
+//! The way of a call: is it gRPC ([`protocol`]), is there a place for it ([`admission`]), is its metadata small enough
+//! ([`metadata`]). Then its message is taken in, within a time and a memory ([`inbound`]), and decompressed
+//! ([`compressed`]); only then does it take the place. The handler works. One message of an answer waits on a list until
+//! its caller takes it ([`unsent`]); a stream of them is made as it is sent ([`body`]).
 
-mod admission;
+pub(crate) mod admission;
 mod body;
 mod call;
 mod compressed;
+mod framing;
+mod inbound;
 mod metadata;
 mod normalise;
+mod protocol;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unsent;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt as _;
-use http::{Request, Response};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use self::admission::Admission;
-use self::body::{InboundBody, RpcBody};
-use self::call::{Call, Ending};
-use self::compressed::{Compressor, Decompressed, encoding_for, encoding_of};
+use self::admission::{Admission, kind_of};
+use self::body::RpcBody;
+use self::call::{Call, Ending, PermitSlot};
+use self::compressed::{Compressor, Decompressed, decompressed, encoding_for, encoding_of};
+pub use self::inbound::Pause;
+use self::inbound::{Allowance, InboundBody};
 pub use self::normalise::normalise;
-pub(crate) use self::normalise::panicked;
-use self::normalise::{draining, normalise_headers};
+pub(crate) use self::normalise::{deadline_passed, panicked};
+use self::normalise::{draining, normalise_headers, unfinished};
 use crate::answer::AnswerBound;
 use crate::compression::{Encoding, Encodings};
 use crate::config::ServiceConfig;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
-use crate::metrics::{Metrics, RpcMetrics};
+use crate::metrics::{CallKind, MethodMetrics, Metrics, RpcMetrics};
+use crate::server::connections::ConnectionInfo;
+
+/// The largest message of a question of health or a request of reflection: a name.
+const INFRASTRUCTURE_MESSAGE: usize = 8 << 10;
 
 /// Counts the rows that a call moves, for its log sentence. In the extensions of every request; a handler adds what it sends or
 /// commits.
@@ -68,6 +87,8 @@ impl RpcRows {
 struct Bounds {
     metadata_bytes: usize,
     message_bytes: usize,
+    /// How long a caller may take over one message, sent or received.
+    transfer_time: Duration,
     /// How answers may be compressed.
     compression: Encodings,
 }
@@ -83,14 +104,15 @@ pub(crate) struct RpcLayer {
 }
 
 impl RpcLayer {
-    pub(crate) fn new(drain: Drain, config: &ServiceConfig, metrics: &Metrics) -> Self {
+    pub(crate) fn new(drain: Drain, admission: Admission, config: &ServiceConfig, metrics: &Metrics) -> Self {
         let bounds = Bounds {
             metadata_bytes: config.server.max_metadata_bytes,
             message_bytes: config.stream.max_message_bytes,
+            transfer_time: config.server.transfer_timeout,
             compression: config.server.compress_responses,
         };
         let answers = AnswerBound(config.stream.max_answer_bytes);
-        Self { drain, admission: Admission::new(config, metrics), metrics: metrics.rpc.clone(), bounds, answers }
+        Self { drain, admission, metrics: metrics.rpc.clone(), bounds, answers }
     }
 }
 
@@ -124,7 +146,7 @@ type CallFuture = Pin<Box<dyn Future<Output = Result<Response<RpcBody>, Infallib
 
 impl<S> Service<Request<Body>> for RpcService<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response<RpcBody>;
@@ -137,95 +159,219 @@ where
 
     fn call(&mut self, request: Request<Body>) -> CallFuture {
         let method = Arc::clone(self.metrics.of(request.uri().path()));
+        if let Some(refusal) = protocol::refusal(&request) {
+            method.refuse(Code::Unknown);
+            return Box::pin(std::future::ready(Ok(refusal.map(|()| RpcBody::Empty))));
+        }
         // A process that goes away says so, however busy it is.
-        let permit =
-            if self.drain.has_begun() { Ok(None) } else { self.admission.admit(&method, request.uri().path()) };
-        let permit = match permit {
-            Ok(permit) => permit,
-            Err(headers) => {
-                let mut refusal = Response::new(RpcBody::refused());
-                *refusal.headers_mut() = headers;
-                return Box::pin(std::future::ready(Ok(refusal)));
-            }
-        };
+        if !self.drain.has_begun()
+            && let Some(headers) = self.admission.refusal(&method)
+        {
+            let mut refusal = Response::new(RpcBody::Empty);
+            *refusal.headers_mut() = headers;
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         let (mut parts, body) = request.into_parts();
+        let connection = parts.extensions.get::<ConnectionInfo>().cloned();
+        let connection = connection.unwrap_or_else(|| ConnectionInfo::detached(&self.admission));
         let rows = RpcRows::default();
         parts.extensions.insert(rows.clone());
         parts.extensions.insert(self.answers);
+        parts.extensions.insert(connection.share().bytes().clone());
         let provenance = Provenance::default();
         parts.extensions.insert(provenance.clone());
         parts.extensions.insert(self.drain.draining());
         let deadline = Deadline::on_arrival(&parts.headers, &mut parts.extensions);
-        let call = Call::begin(&parts, (rows, provenance), self.drain.clone(), method, permit);
+        let permit = PermitSlot::default();
+        let call = Call::begin(
+            &parts,
+            (rows, provenance),
+            self.drain.clone(),
+            Arc::clone(&method),
+            (Arc::clone(&permit), connection.open_call()),
+        );
         if call.refused() {
             return Box::pin(async { Ok(ended(call, draining())) });
         }
-        let encoding =
-            metadata::check(&parts, self.bounds.metadata_bytes).and_then(|()| encoding_of(&mut parts.headers));
-        let body = match encoding {
-            Ok(None) => Body::new(InboundBody::new(body)),
-            Ok(Some(encoding)) => {
-                let body = Body::new(InboundBody::new(body));
-                Body::new(Decompressed::new(body, encoding, self.bounds.message_bytes))
-            }
+        let checked = metadata::check(&parts, self.bounds.metadata_bytes)
+            .and_then(|metadata| Ok((metadata, encoding_of(&mut parts.headers)?)));
+        let (metadata, encoding) = match checked {
+            Ok(checked) => checked,
             Err(status) => return Box::pin(async { Ok(ended(call, status)) }),
         };
         let compress = encoding_for(&parts.headers, self.bounds.compression);
         let ending = Ending::new(deadline, &call);
         let span = call.span().clone();
-        let request = Request::from_parts(parts, body);
-        let inner = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| self.inner.call(request))));
-        Box::pin(answer(inner, call, ending, compress).instrument(span))
+        let most = if method.is_infrastructure() { INFRASTRUCTURE_MESSAGE } else { self.bounds.message_bytes };
+        let share = connection.share().bytes().clone();
+        let allowance = Allowance { share, most, time: self.bounds.transfer_time };
+        let body = InboundBody::new(body, allowance, metadata);
+        // The one that was asked whether it is ready does the work.
+        let next = self.inner.clone();
+        let handling = Handling {
+            inner: std::mem::replace(&mut self.inner, next),
+            admission: self.admission.clone(),
+            connection: connection.clone(),
+            method,
+            permit,
+            encoding,
+            most,
+        };
+        Box::pin(answer(handling.run(parts, body), call, ending, compress, connection).instrument(span))
     }
+}
+
+/// What it takes to have a call handled.
+struct Handling<S> {
+    inner: S,
+    admission: Admission,
+    connection: ConnectionInfo,
+    method: Arc<MethodMetrics>,
+    permit: PermitSlot,
+    encoding: Option<Encoding>,
+    most: usize,
+}
+
+/// What a handler answers.
+enum Answered {
+    /// One message, and the trailers behind it.
+    One(Bytes, HeaderMap),
+    /// Messages, or none.
+    Stream(Body),
+}
+
+impl<S> Handling<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    async fn run(self, parts: Parts, body: InboundBody) -> Result<Response<Answered>, Status> {
+        if self.method.takes_one_message() {
+            self.one_message(parts, body).await
+        } else {
+            self.messages(parts, body).await
+        }
+    }
+
+    /// Takes the message in before there is a place for the call. An answer of one message is there as a whole when the
+    /// place is given back; one that is a stream keeps it.
+    async fn one_message(mut self, parts: Parts, body: InboundBody) -> Result<Response<Answered>, Status> {
+        let (mut message, mut held) = body.gather().await?;
+        let permit = self.admission.enter(kind_of(&self.method), self.connection.share()).await?;
+        if let Some(encoding) = self.encoding {
+            message = decompressed(message, encoding, self.most).await?;
+            held.add(message.len());
+        }
+        let request = Request::from_parts(parts, Body::new(Full::new(message)));
+        let Ok(response) = self.inner.call(request).await;
+        if self.method.is_stream() {
+            let _first = self.permit.set(permit);
+            return Ok(response.map(Answered::Stream));
+        }
+        whole(response).await
+    }
+
+    /// Hands messages on as they arrive. The place is taken when the first one is whole; what is no method here gets its
+    /// answer without one.
+    async fn messages(mut self, mut parts: Parts, body: InboundBody) -> Result<Response<Answered>, Status> {
+        let kind = kind_of(&self.method);
+        let body = if self.method.is_known() {
+            let (admission, connection) = (self.admission.clone(), self.connection.clone());
+            let slot = Arc::clone(&self.permit);
+            let (body, pause) = body.gated(Box::new(move || {
+                let _first = slot.set(admission.enter_now(kind, connection.share())?);
+                Ok(())
+            }));
+            parts.extensions.insert(pause);
+            body
+        } else {
+            let _first = self.permit.set(self.admission.enter(CallKind::Unary, self.connection.share()).await?);
+            body
+        };
+        let body = Body::new(body);
+        let body = match self.encoding {
+            Some(encoding) => {
+                let held = self.connection.share().bytes().hold(0);
+                Body::new(Decompressed::new(body, encoding, self.most, held))
+            }
+            None => body,
+        };
+        let Ok(response) = self.inner.call(Request::from_parts(parts, body)).await;
+        Ok(response.map(Answered::Stream))
+    }
+}
+
+/// Reads the answer of a unary call: everything that it is is there.
+async fn whole(response: Response<Body>) -> Result<Response<Answered>, Status> {
+    let (parts, mut body) = response.into_parts();
+    if parts.headers.contains_key(Status::GRPC_STATUS) {
+        return Ok(Response::from_parts(parts, Answered::Stream(Body::empty())));
+    }
+    let mut message = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        match frame?.into_trailers() {
+            Ok(trailers) => return Ok(Response::from_parts(parts, Answered::One(message, trailers))),
+            Err(frame) => match frame.into_data() {
+                Ok(data) if message.is_empty() => message = data,
+                Ok(data) => message = [message, data].concat().into(),
+                Err(_) => {}
+            },
+        }
+    }
+    Err(unfinished())
 }
 
 /// Waits for the response's headers, or for what ends the call before they are there.
 async fn answer<F>(
-    inner: std::thread::Result<F>,
+    handled: F,
     mut call: Call,
     mut ending: Ending,
     compress: Option<Encoding>,
+    connection: ConnectionInfo,
 ) -> Result<Response<RpcBody>, Infallible>
 where
-    F: Future<Output = Result<Response<Body>, Infallible>>,
+    F: Future<Output = Result<Response<Answered>, Status>>,
 {
-    let inner = match inner {
-        Ok(inner) => inner,
-        Err(payload) => return Ok(ended(call, panicked(payload.as_ref()))),
-    };
-    let mut inner = pin!(AssertUnwindSafe(inner).catch_unwind());
+    let mut handled = pin!(AssertUnwindSafe(handled).catch_unwind());
     // The handler first: what it has to say at the last moment is better than what can be said here.
-    let answered = poll_fn(|context| match inner.as_mut().poll(context) {
-        Poll::Ready(Ok(Ok(response))) => Poll::Ready(Ok(response)),
-        Poll::Ready(Ok(Err(never))) => match never {},
+    let answered = poll_fn(|context| match handled.as_mut().poll(context) {
+        Poll::Ready(Ok(answered)) => Poll::Ready(answered),
         Poll::Ready(Err(payload)) => Poll::Ready(Err(panicked(payload.as_ref()))),
         Poll::Pending => ending.poll(context).map(Err),
     })
     .await;
-    Ok(match answered {
-        Err(status) => ended(call, status),
-        Ok(mut response) => {
-            // Of a call that answers with one message everything is known by now; of a stream its trailers say it.
-            call.provenance().add_to(response.headers_mut());
-            // An answer without messages has its status there, and nothing to compress.
-            let compressor = match normalise_headers(response.headers_mut(), call.path()) {
-                Some(code) => {
-                    call.finish(code);
-                    None
-                }
-                None => compress.map(|encoding| Compressor::announced(encoding, response.headers_mut())),
-            };
-            response.map(|body| RpcBody::new(body, call, ending, compressor))
+    let mut response = match answered {
+        Err(status) => return Ok(ended(call, normalise::normalise_at(status, ""))),
+        Ok(response) => response,
+    };
+    // Of a call that answers with one message everything is known by now; of a stream its trailers say it.
+    call.provenance().add_to(response.headers_mut());
+    // An answer without messages has its status there, and nothing to compress.
+    if let Some(code) = normalise_headers(response.headers_mut(), call.path()) {
+        call.finish(code);
+        return Ok(response.map(|answered| match answered {
+            Answered::One(..) => RpcBody::Empty,
+            Answered::Stream(body) => RpcBody::stream(body, call, ending, None),
+        }));
+    }
+    let mut compressor = compress.map(|encoding| Compressor::announced(encoding, response.headers_mut()));
+    Ok(response.map(|answered| match answered {
+        Answered::One(message, mut trailers) => {
+            let code = normalise_headers(&mut trailers, call.path()).unwrap_or(Code::Unknown);
+            call.provenance().add_to(&mut trailers);
+            let message = compressor.as_mut().map_or(message.clone(), |compressor| compressor.compress(message));
+            let held = connection.share().bytes().hold(message.len());
+            RpcBody::One(connection.unsent().add(message, (trailers, code), call, held))
         }
-    })
+        Answered::Stream(body) => RpcBody::stream(body, call, ending, compressor),
+    }))
 }
 
 /// The response of a call that ends with `status` before it has begun to answer.
 fn ended(mut call: Call, status: Status) -> Response<RpcBody> {
     call.finish(status.code());
-    let mut response = status.into_http::<Body>();
+    let mut response = status.into_http::<()>();
     call.provenance().add_to(response.headers_mut());
-    response.map(|_| RpcBody::finished(call))
+    response.map(|()| RpcBody::Empty)
 }
 
 /// The code's name in the protocol: `DEADLINE_EXCEEDED`.

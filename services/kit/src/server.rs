@@ -1,11 +1,15 @@
 //! A process that serves: what every service has beside its own RPCs (health, reflection, the layer around all calls), the
 //! transport's settings, and an end that takes a bounded time.
 
+pub(crate) mod connections;
+mod files;
+mod frames;
 mod linger;
 #[cfg(test)]
 pub(crate) mod odd_service;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,25 +19,27 @@ use futures::future::BoxFuture;
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use self::linger::Lingering;
+use self::connections::Connections;
+pub use self::files::connections;
+use self::watched::Watched;
 use crate::admin::Admin;
 use crate::cache::CacheLayer;
-use crate::config::{Configuration, ServiceConfig, Span};
+use crate::config::{Configuration, ServerConfig, ServiceConfig, Span};
 use crate::db::Database;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
 use crate::health::{Health, Pace};
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcLayer;
+use crate::rpc_layer::admission::Admission;
 use crate::telemetry;
 
 /// A service while it runs. Boxed, so that each slice is compiled once, in its own crate.
@@ -45,6 +51,9 @@ pub type Probe = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 const CLOSING: Duration = Duration::from_millis(500);
 /// Pause after a connection could not be accepted: without it, a process that has no file left would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Most streams that the transport resets on a connection because its client broke a rule of HTTP/2; one more closes it
+/// (RUSTSEC-2024-0003). h2's own default, which tonic takes away unless one is set.
+const MOST_LOCAL_RESETS: usize = 1024;
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
@@ -99,24 +108,32 @@ async fn serve_until_drained(
         .with_nodelay(Some(settings.tcp_nodelay))
         .with_keepalive(Some(settings.tcp_keepalive));
     let closing = TaskTracker::new();
-    let lingering = closing.clone();
-    let incoming = incoming.then(move |accepted| {
-        let lingering = lingering.clone();
+    let admission = Admission::new(config, metrics);
+    let most = files::connections(config, 1)?;
+    let connections = Connections::new(settings, most, admission.clone(), metrics.connections.clone());
+    let (lingering, admitting) = (closing.clone(), connections.clone());
+    let settings_of_each = *settings;
+    let incoming = futures::StreamExt::filter_map(incoming, move |accepted| {
+        let accepted = accepted.map(|stream| watched(stream, &admitting, lingering.clone(), &settings_of_each));
         async move {
-            if let Err(error) = &accepted {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            match accepted {
+                Ok(connection) => connection.map(Ok),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    Some(Err(error))
+                }
             }
-            accepted.map(|stream| Lingering::new(stream, lingering))
         }
     });
     let server = Server::builder()
-        .layer(RpcLayer::new(drain.clone(), config, metrics))
-        .layer(CacheLayer::new(&config.cache, metrics.cache.clone())?)
+        .layer(RpcLayer::new(drain.clone(), admission.clone(), config, metrics))
+        .layer(CacheLayer::new(&config.cache, metrics.cache.clone(), admission)?)
         .initial_stream_window_size(u32::try_from(settings.http2_stream_window)?)
         .initial_connection_window_size(u32::try_from(settings.http2_connection_window)?)
         .max_concurrent_streams(settings.max_concurrent_streams)
         .http2_max_header_list_size(u32::try_from(settings.http2_header_bytes())?)
+        .http2_max_local_error_reset_streams(Some(MOST_LOCAL_RESETS))
         .http2_keepalive_interval(Some(settings.http2_keepalive_interval))
         .http2_keepalive_timeout(Some(settings.http2_keepalive_timeout))
         .add_routes(routes)
@@ -124,6 +141,7 @@ async fn serve_until_drained(
     let mut server = std::pin::pin!(server);
 
     tracing::info!(%address, services = service_names.join(" "), "listening");
+    let _looked_after = AbortOnDropHandle::new(tokio::spawn(async move { connections.look_after().await }));
     tokio::select! {
         result = &mut server => return result.context("the transport failed"),
         () = shutdown.cancelled() => {}
@@ -146,6 +164,18 @@ async fn serve_until_drained(
     closing.close();
     closing.wait().await;
     result.context("the transport failed")
+}
+
+/// A connection that was accepted; `None` if there are too many, or its peer is gone already.
+fn watched(
+    stream: TcpStream,
+    connections: &Connections,
+    closing: TaskTracker,
+    config: &ServerConfig,
+) -> Option<Watched> {
+    let peer = stream.peer_addr().ok()?;
+    let place = connections.admit(peer.ip())?;
+    Some(Watched::new(stream, place, closing, config))
 }
 
 /// Runs a service as this process: logs, a listener at the configured address, and a drain on SIGTERM or SIGINT. A second signal

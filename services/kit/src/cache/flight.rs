@@ -1,7 +1,7 @@
 //! One query for all who ask the same at the same time.
 //!
 //! The query belongs to those who wait for it, and to no single one: its deadline is nobody's, it goes on when the one who began it
-//! leaves, and it ends when the last one has left.
+//! leaves, and it ends when the last one has left. One that nobody waits for, a refresh, has a deadline of its own.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use tower::Service;
 use super::answer::Answer;
 use super::store::{Key, Store};
 use crate::deadline::Deadline;
-use crate::rpc_layer::{RpcRows, panicked};
+use crate::rpc_layer::{RpcRows, deadline_passed, panicked};
 
 /// A query under way; whoever polls it drives it.
 pub(super) type Flight = Shared<BoxFuture<'static, Arc<Answer>>>;
@@ -62,6 +62,11 @@ impl Flights {
         flight
     }
 
+    /// Whether a query for `key` is under way.
+    pub(super) fn is_under_way(&self, key: &[u8]) -> bool {
+        self.listed().contains_key(key)
+    }
+
     /// How many are under way.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
@@ -91,7 +96,14 @@ impl Drop for Entry {
 }
 
 /// Asks the handler, and keeps the answer if it is OK. A handler that panics has answered INTERNAL, for all who wait.
-pub(super) async fn fetch<S>(store: Arc<Store>, key: Key, mut inner: S, mut parts: Parts, message: Bytes) -> Arc<Answer>
+pub(super) async fn fetch<S>(
+    store: Arc<Store>,
+    key: Key,
+    mut inner: S,
+    mut parts: Parts,
+    message: Bytes,
+    deadline: Deadline,
+) -> Arc<Answer>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -99,7 +111,7 @@ where
     let began = Instant::now();
     let rows = RpcRows::default();
     parts.extensions.insert(rows.clone());
-    parts.extensions.insert(Deadline::none());
+    parts.extensions.insert(deadline);
     let request = Request::from_parts(parts, Body::new(Full::new(message)));
     let asked = AssertUnwindSafe(async {
         match inner.call(request).await {
@@ -107,8 +119,12 @@ where
             Err(never) => match never {},
         }
     });
-    let mut answer =
-        asked.catch_unwind().await.unwrap_or_else(|payload| Answer::failed(panicked(payload.as_ref()), began));
+    let asked = asked.catch_unwind();
+    let mut answer = tokio::select! {
+        biased;
+        answer = asked => answer.unwrap_or_else(|payload| Answer::failed(panicked(payload.as_ref()), began)),
+        () = deadline.passed() => Answer::failed(deadline_passed(), began),
+    };
     answer.rows = rows.count();
     let answer = Arc::new(answer);
     if answer.is_ok() {

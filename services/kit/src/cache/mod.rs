@@ -2,15 +2,14 @@
 //! effects with the bytes of an earlier answer, where the caller asks for that.
 //!
 //! A request asks by the metadata `cache-control` ([`control`]). An answer younger than its `max-age` is given as it is; one that is not
-//! older than `stale-while-revalidate` beyond that is given too, while a new one is fetched behind the caller's back; anything else is
-//! fetched, by one query for all who ask the same meanwhile ([`flight`]). Only answers that are OK are kept, within a
+//! older than `stale-while-revalidate` beyond that is given too, while a new one is fetched behind the caller's back, if there is a place
+//! among the calls for that; else the answer ages on. Anything else is fetched, by one query for all who ask the same meanwhile ([`flight`]). Only answers that are OK are kept, within a
 //! bound of bytes ([`store`]).
 //!
 //! What makes two requests the same is their method, the bytes of their message, and everything of their metadata that
 //! decides what the caller may see or which state of the database is read. Authorization has to stand before this layer.
 
 mod answer;
-mod body;
 mod control;
 mod flight;
 mod methods;
@@ -27,25 +26,29 @@ use std::time::Duration;
 
 use futures::future::Either;
 use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use rustc_hash::FxHashSet;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use self::answer::{Answer, How};
-use self::body::{Gathered, gather};
 use self::control::Freshness;
 use self::flight::{Flights, fetch};
 use self::store::Store;
 use crate::answer::MAX_ANSWER_BYTES;
 use crate::config::CacheConfig;
-use crate::metrics::{CacheMetrics, CacheResult};
+use crate::deadline::Deadline;
+use crate::metrics::{CacheMetrics, CacheResult, CallKind};
 use crate::rpc_layer::RpcRows;
+use crate::rpc_layer::admission::{Admission, ConnectionShare};
 
 /// The largest request message whose answer is kept; what is larger is not asked twice.
 const MAX_REQUEST: usize = 64 * 1024;
 /// Metadata that decides what an answer holds: who asks, whether a replica may answer, and how much the caller takes.
 const DECIDING: [&str; 4] = ["authorization", "cookie", "x-consistency", MAX_ANSWER_BYTES];
+/// How long a query may take that no caller waits for.
+const REFRESH_TIME: Duration = Duration::from_secs(10);
 /// Metadata of a caller who has to see a certain write. Older answers do not have it.
 const MIN_LSN: &str = "x-min-lsn";
 
@@ -57,8 +60,9 @@ pub(crate) struct CacheLayer {
 }
 
 impl CacheLayer {
-    pub(crate) fn new(config: &CacheConfig, metrics: CacheMetrics) -> anyhow::Result<Self> {
-        let cache = (config.cache_bytes > 0).then(|| Cache::new(config, metrics)).transpose()?;
+    /// `admission` bounds the queries that no caller waits for.
+    pub(crate) fn new(config: &CacheConfig, metrics: CacheMetrics, admission: Admission) -> anyhow::Result<Self> {
+        let cache = (config.cache_bytes > 0).then(|| Cache::new(config, metrics, admission)).transpose()?;
         Ok(Self { cache: cache.map(Arc::new) })
     }
 }
@@ -78,11 +82,16 @@ struct Cache {
     store: Arc<Store>,
     flights: Arc<Flights>,
     metrics: CacheMetrics,
+    admission: Admission,
+    /// What refreshes may hold together: as much as one connection.
+    share: ConnectionShare,
 }
 
 impl Cache {
-    fn new(config: &CacheConfig, metrics: CacheMetrics) -> anyhow::Result<Self> {
+    fn new(config: &CacheConfig, metrics: CacheMetrics, admission: Admission) -> anyhow::Result<Self> {
         Ok(Self {
+            share: admission.connection(),
+            admission,
             defaults: *config,
             methods: methods::cacheable()?,
             store: Arc::new(Store::new(config.cache_bytes, metrics.clone())?),
@@ -155,14 +164,15 @@ where
     S::Future: Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let message = match gather(body, MAX_REQUEST).await {
-        Ok(Gathered::Whole(message)) => message,
-        Ok(Gathered::More(body)) => {
-            cache.metrics.request(CacheResult::Bypass);
-            return inner.call(Request::from_parts(parts, body)).await;
-        }
+    // It has arrived as a whole before this layer is asked.
+    let message = match body.collect().await {
+        Ok(message) => message.to_bytes(),
         Err(status) => return Ok(status.into_http()),
     };
+    if message.len() > MAX_REQUEST {
+        cache.metrics.request(CacheResult::Bypass);
+        return inner.call(Request::from_parts(parts, Body::new(Full::new(message)))).await;
+    }
     let key = key_of(parts.uri.path(), &parts.headers, &message);
     let rows = parts.extensions.get::<RpcRows>().cloned().unwrap_or_default();
     let given = |answer: &Answer, how: How| {
@@ -178,16 +188,26 @@ where
     let stale = kept.zip(age).filter(|(_, age)| *age < freshness.max_age.saturating_add(freshness.stale));
     // A query that began too long ago is as old as an answer of that age; one that is under way revalidates what is stale.
     let oldest = if stale.is_some() { Duration::MAX } else { freshness.max_age };
-    let flight =
-        cache.flights.join(key.into(), oldest, |key| fetch(Arc::clone(&cache.store), key, inner, parts, message));
-    match stale {
-        Some((answer, _)) => {
-            // Goes on without the caller, who is answered now.
-            tokio::spawn(flight);
-            given(&answer, How::Stale)
+    let Some((old, _)) = stale else {
+        let ask = |key| fetch(Arc::clone(&cache.store), key, inner, parts, message, Deadline::none());
+        return given(&*cache.flights.join(key.into(), oldest, ask).await, How::Miss);
+    };
+    if !cache.flights.is_under_way(&key) {
+        match cache.admission.enter_now(CallKind::Unary, &cache.share) {
+            Ok(permit) => {
+                let ask =
+                    |key| fetch(Arc::clone(&cache.store), key, inner, parts, message, Deadline::after(REFRESH_TIME));
+                let refresh = cache.flights.join(key.into(), oldest, ask);
+                // Goes on without the caller, who is answered now.
+                tokio::spawn(async move {
+                    refresh.await;
+                    drop(permit);
+                });
+            }
+            Err(_) => cache.metrics.not_refreshed(),
         }
-        None => given(&*flight.await, How::Miss),
     }
+    given(&old, How::Stale)
 }
 
 /// What makes a request the same as another one: its pieces, each behind its length.

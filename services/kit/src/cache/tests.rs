@@ -9,6 +9,8 @@ use tonic::Code;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::config::{Configuration as _, ServiceConfig};
+use crate::metrics::Metrics;
 
 const GET: &str = "/orrery.catalog.v1.CatalogService/GetProduct";
 const STREAM: &str = "/orrery.catalog.v1.CatalogService/StreamProducts";
@@ -18,6 +20,8 @@ const STREAM: &str = "/orrery.catalog.v1.CatalogService/StreamProducts";
 struct Handlers {
     asked: Arc<AtomicUsize>,
     left: Arc<AtomicUsize>,
+    /// How many calls had a deadline.
+    bounded: Arc<AtomicUsize>,
     gate: Arc<Semaphore>,
     size: usize,
     code: Code,
@@ -27,7 +31,8 @@ struct Handlers {
 impl Handlers {
     fn new() -> Self {
         let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        Self { asked: Arc::default(), left: Arc::default(), gate, size: 8, code: Code::Ok, panics: false }
+        let (asked, left, bounded) = Default::default();
+        Self { asked, left, bounded, gate, size: 8, code: Code::Ok, panics: false }
     }
 
     fn asked(&self) -> usize {
@@ -60,10 +65,8 @@ impl Service<Request<Body>> for Handlers {
             let _leaving = Leaving(Arc::clone(&handlers.left));
             let number = handlers.asked.fetch_add(1, Ordering::SeqCst) + 1;
             assert!(!handlers.panics, "as asked");
-            assert_eq!(
-                request.extensions().get::<crate::deadline::Deadline>(),
-                Some(&crate::deadline::Deadline::none())
-            );
+            let deadline = request.extensions().get::<Deadline>().unwrap();
+            handlers.bounded.fetch_add(usize::from(deadline.instant().is_some()), Ordering::SeqCst);
             let _permit = handlers.gate.acquire().await.unwrap();
             request.extensions().get::<RpcRows>().unwrap().add(3);
             if handlers.code != Code::Ok {
@@ -95,7 +98,9 @@ fn cached(handlers: &Handlers, bytes: usize) -> CachedService<Handlers> {
         cache_max_age: Duration::from_secs(60),
         cache_stale_while_revalidate: Duration::from_secs(15),
     };
-    CacheLayer::new(&config, CacheMetrics::default()).unwrap().layer(handlers.clone())
+    let service = ServiceConfig::for_database("postgres://nobody@localhost/nothing").unwrap();
+    let admission = Admission::new(&service, &Metrics::default());
+    CacheLayer::new(&config, CacheMetrics::default(), admission).unwrap().layer(handlers.clone())
 }
 
 fn request(path: &str, message: &'static str, metadata: &[(&'static str, &'static str)]) -> Request<Body> {
@@ -104,7 +109,7 @@ fn request(path: &str, message: &'static str, metadata: &[(&'static str, &'stati
     for (name, value) in metadata {
         request.headers_mut().append(*name, value.parse().unwrap());
     }
-    request.extensions_mut().insert(crate::deadline::Deadline::none());
+    request.extensions_mut().insert(Deadline::none());
     request.extensions_mut().insert(RpcRows::default());
     request
 }
@@ -210,6 +215,35 @@ async fn an_old_answer_is_given_while_a_new_one_is_fetched() {
     handlers.gate.add_permits(10);
     soon(async || said(&service, request(GET, "a", &[CACHE])).await == seen("hit", 2)).await;
     assert_eq!(handlers.asked(), 2);
+    assert_eq!(handlers.bounded.load(Ordering::SeqCst), 1, "only a query that nobody waits for has its own deadline");
+}
+
+/// A key for each caller who asks, and all of them are old.
+#[tokio::test]
+async fn old_answers_age_on_where_there_is_no_place_to_fetch_new_ones() {
+    const KEYS: usize = 800;
+    // A quarter of 64.
+    const PLACES: usize = 16;
+    let handlers = Handlers::new();
+    let service = cached(&handlers, 16 << 20);
+    let messages: Vec<&'static str> =
+        (0..KEYS).map(|number| &*Box::leak(format!("message {number}").into_boxed_str())).collect();
+    for message in &messages {
+        said(&service, request(GET, message, &[CACHE])).await;
+    }
+    handlers.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let stale = ("cache-control", "max-age=0, stale-while-revalidate=60");
+    for message in &messages {
+        assert_eq!(said(&service, request(GET, message, &[stale])).await.0, "stale");
+    }
+    handlers.until_asked(KEYS + PLACES).await;
+    assert_eq!(service.cache.as_ref().unwrap().flights.count(), PLACES);
+    handlers.gate.add_permits(PLACES);
+    soon(async || service.cache.as_ref().unwrap().flights.count() == 0).await;
+    assert_eq!(handlers.asked(), KEYS + PLACES);
+    // The places are free again.
+    said(&service, request(GET, messages[KEYS - 1], &[stale])).await;
+    handlers.until_asked(KEYS + PLACES + 1).await;
 }
 
 #[tokio::test]

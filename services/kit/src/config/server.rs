@@ -56,6 +56,32 @@ pub struct ServerConfig {
     #[arg(long, value_name = "BYTES", env = "ORRERY_HTTP2_CONNECTION_WINDOW", default_value = "4MiB", value_parser = parse_bytes)]
     pub http2_connection_window: usize,
 
+    /// Most connections of callers. Default: 4096, and in any case so few that the database and the admin port have the
+    /// files that they need (ulimit -n, which is raised as far as it may be).
+    ///
+    /// Beyond it a new connection takes the place of one that has not spoken HTTP/2, or of the one that has had no call
+    /// for the longest; where all have calls, the new one is closed.
+    #[arg(long, value_name = "CONNECTIONS", env = "ORRERY_MAX_CONNECTIONS")]
+    pub max_connections: Option<usize>,
+
+    /// Most connections from one address, or from one network of IPv6 (64 bits). Default: half of all.
+    ///
+    /// Raise it to --max-connections where all callers come through one proxy.
+    #[arg(long, value_name = "CONNECTIONS", env = "ORRERY_MAX_CONNECTIONS_PER_ADDRESS")]
+    pub max_connections_per_address: Option<usize>,
+
+    /// How long a new connection may take to speak HTTP/2: its preface and first SETTINGS.
+    #[arg(long, value_name = "DURATION", env = "ORRERY_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
+    pub handshake_timeout: Duration,
+
+    /// How long a caller may take to send a message that it has begun, a unary call or the first message of a stream from
+    /// its headers on, and to take the answer of a unary call.
+    ///
+    /// Between the messages of a stream callers may pause for as long as they like, and they may take the messages of a
+    /// stream as slowly as they like.
+    #[arg(long, value_name = "DURATION", env = "ORRERY_TRANSFER_TIMEOUT", default_value = "30s", value_parser = parse_duration)]
+    pub transfer_timeout: Duration,
+
     /// Most bytes of one call's request metadata; more is RESOURCE_EXHAUSTED, reason METADATA_TOO_LARGE.
     ///
     /// Counted as HTTP/2 does: names and values, and 32 for each pair. HTTP/2 itself reads 64 times as much, 16MiB at
@@ -95,6 +121,10 @@ impl ServerConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         not_zero("http2-keepalive-interval", self.http2_keepalive_interval)?;
         not_zero("http2-keepalive-timeout", self.http2_keepalive_timeout)?;
+        not_zero("handshake-timeout", self.handshake_timeout)?;
+        not_zero("transfer-timeout", self.transfer_timeout)?;
+        at_least("max-connections", self.max_connections.unwrap_or(1), 1)?;
+        at_least("max-connections-per-address", self.max_connections_per_address.unwrap_or(1), 1)?;
         at_least("max-concurrent-streams", self.max_concurrent_streams, 1)?;
         // HTTP/2 starts every connection with 65,535 bytes and has no way to take them back.
         at_least("http2-stream-window", self.http2_stream_window, 65_535)?;

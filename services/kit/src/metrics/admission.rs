@@ -1,4 +1,4 @@
-//! Calls under way, and those that were turned away.
+//! Calls under way and those that were turned away, and the bytes that callers make the process hold.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -8,16 +8,41 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::exposition::{Exposition, count};
+use crate::budget::Budget;
 
-const KINDS: [&str; 2] = ["unary", "stream"];
+/// What has a bound of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    /// Calls of one message and one answer.
+    Unary,
+    /// Calls in which either side sends a stream.
+    Stream,
+    /// Questions of health.
+    Infrastructure,
+    /// Those who watch health, and reflection.
+    InfrastructureStream,
+}
 
-/// The calls of a process that a bound holds for: unary ones, and streams. Cheap to clone.
+impl CallKind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Unary, Self::Stream, Self::Infrastructure, Self::InfrastructureStream];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unary => "unary",
+            Self::Stream => "stream",
+            Self::Infrastructure => "infrastructure",
+            Self::InfrastructureStream => "infrastructure_stream",
+        }
+    }
+}
+
+/// The calls of a process that a bound holds for, by their kind. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct AdmissionMetrics {
-    /// Unary calls.
-    pub(crate) unary: Arc<CallCounts>,
-    /// Calls in which either side sends a stream.
-    pub(crate) streams: Arc<CallCounts>,
+    calls: [Arc<CallCounts>; CallKind::ALL.len()],
+    /// What callers make the process hold.
+    pub(crate) budget: Budget,
 }
 
 /// Those of one kind.
@@ -38,9 +63,19 @@ impl CallCounts {
         self.bound.store(bound, Ordering::Relaxed);
     }
 
+    /// The bound.
+    pub(crate) fn bound(&self) -> usize {
+        self.bound.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are as many as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) >= self.bound()
+    }
+
     /// Counts one more call under way, unless there are as many as may be.
     pub(crate) fn enter(&self) -> bool {
-        let bound = self.bound.load(Ordering::Relaxed);
+        let bound = self.bound();
         let more = |in_flight| (in_flight < bound).then_some(in_flight + 1);
         self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
     }
@@ -58,30 +93,41 @@ impl CallCounts {
 
 impl AdmissionMetrics {
     pub(super) fn new() -> Self {
-        Self { unary: CallCounts::new(), streams: CallCounts::new() }
+        Self { calls: std::array::from_fn(|_| CallCounts::new()), budget: Budget::default() }
+    }
+
+    /// Those of one kind.
+    pub(crate) fn of(&self, kind: CallKind) -> &Arc<CallCounts> {
+        &self.calls[kind as usize]
     }
 }
 
 impl Collector for AdmissionMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut exposition = Exposition(encoder);
-        let all = || KINDS.iter().map(|kind| [("kind", *kind)]).zip([&self.unary, &self.streams]);
-        let help = "Calls under way that count towards the bound: all but health and reflection.";
-        exposition.gauge("orrery_calls_in_flight", help, |metric| {
+        let all = || CallKind::ALL.iter().map(|kind| [("kind", kind.name())]).zip(&self.calls);
+        let as_gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        exposition.gauge("orrery_calls_in_flight", "Calls under way that count towards the bound.", |metric| {
             all().try_for_each(|(labels, counts)| {
-                metric.encode_family(&labels)?.encode_gauge(&(counts.in_flight.load(Ordering::Relaxed) as i64))
+                metric.encode_family(&labels)?.encode_gauge(&as_gauge(counts.in_flight.load(Ordering::Relaxed)))
             })
         })?;
         exposition.gauge("orrery_calls_max", "The bound.", |metric| {
-            all().try_for_each(|(labels, counts)| {
-                let bound = i64::try_from(counts.bound.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-                metric.encode_family(&labels)?.encode_gauge(&bound)
-            })
+            all()
+                .try_for_each(|(labels, counts)| metric.encode_family(&labels)?.encode_gauge(&as_gauge(counts.bound())))
         })?;
         exposition.counter("orrery_calls_shed", "Calls that were turned away because of it.", |metric| {
             all().try_for_each(|(labels, counts)| {
                 count(&mut metric.encode_family(&labels)?, counts.shed.load(Ordering::Relaxed))
             })
+        })?;
+        let help = "Requests and answers that callers make the process hold.";
+        exposition.gauge("orrery_held_bytes", help, |metric| metric.encode_gauge(&as_gauge(self.budget.used())))?;
+        exposition.gauge("orrery_held_bytes_max", "The bound on them.", |metric| {
+            metric.encode_gauge(&as_gauge(self.budget.bound()))
+        })?;
+        exposition.counter("orrery_calls_without_room", "Calls that were ended because of it.", |mut metric| {
+            count(&mut metric, self.budget.refused())
         })
     }
 }

@@ -33,6 +33,7 @@ struct Inner {
     requests: [AtomicU64; RESULTS.len()],
     bytes: AtomicU64,
     entries: AtomicU64,
+    not_refreshed: AtomicU64,
 }
 
 impl CacheMetrics {
@@ -46,6 +47,11 @@ impl CacheMetrics {
             CacheResult::Bypass => bypass,
         };
         requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an old answer that was given without a new one being fetched, since there was no place for that.
+    pub(crate) fn not_refreshed(&self) {
+        self.0.not_refreshed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How much the cache holds now.
@@ -62,6 +68,10 @@ impl Collector for CacheMetrics {
             RESULTS.iter().zip(&self.0.requests).try_for_each(|(result, requests)| {
                 count(&mut metric.encode_family(&[("result", *result)])?, requests.load(Ordering::Relaxed))
             })
+        })?;
+        let help = "Old answers given without fetching a new one, since there was no place for that among the calls.";
+        exposition.counter("orrery_cache_refreshes_skipped", help, |mut metric| {
+            count(&mut metric, self.0.not_refreshed.load(Ordering::Relaxed))
         })?;
         exposition.gauge("orrery_cache_entries", "Answers that the query cache holds.", |metric| {
             metric.encode_gauge(&self.0.entries.load(Ordering::Relaxed).cast_signed())

@@ -5,6 +5,7 @@
 
 mod admission;
 mod cache;
+mod connections;
 mod database;
 mod exposition;
 mod histogram;
@@ -21,8 +22,9 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
-pub(crate) use self::admission::{AdmissionMetrics, CallCounts};
+pub(crate) use self::admission::{AdmissionMetrics, CallCounts, CallKind};
 pub use self::cache::{CacheMetrics, CacheResult};
+pub(crate) use self::connections::{Closed, ConnectionMetrics};
 pub(crate) use self::database::PoolWaits;
 pub use self::database::{DatabaseMetrics, StatementKind};
 use self::exposition::Exposition;
@@ -37,6 +39,8 @@ pub struct Metrics {
     pub(crate) rpc: RpcMetrics,
     /// Calls under way, and the bound on them.
     pub(crate) admission: AdmissionMetrics,
+    /// The connections that they come by.
+    pub(crate) connections: ConnectionMetrics,
     /// Statements and the pools of connections.
     pub database: DatabaseMetrics,
     /// What chunked writes acknowledged.
@@ -60,15 +64,17 @@ impl Metrics {
     pub fn new(service_names: &[&str]) -> Self {
         let (rpc, database, writes) = (RpcMetrics::new(service_names), DatabaseMetrics::new(), WriteMetrics::default());
         let (admission, cache, state) = (AdmissionMetrics::new(), CacheMetrics::default(), State::default());
+        let connections = ConnectionMetrics::default();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(state.clone()));
         registry.register_collector(Box::new(rpc.clone()));
         registry.register_collector(Box::new(admission.clone()));
+        registry.register_collector(Box::new(connections.clone()));
         registry.register_collector(Box::new(database.clone()));
         registry.register_collector(Box::new(writes.clone()));
         registry.register_collector(Box::new(cache.clone()));
         registry.register_collector(Box::new(process::ProcessCollector));
-        Self { rpc, admission, database, writes, cache, state, registry: Arc::new(registry) }
+        Self { rpc, admission, connections, database, writes, cache, state, registry: Arc::new(registry) }
     }
 
     /// Says that the process drains.

@@ -81,6 +81,21 @@ impl MethodMetrics {
         self.kind.ends_with("_stream")
     }
 
+    /// Whether the caller sends exactly one message. Of what is no method here nobody knows.
+    pub(crate) fn takes_one_message(&self) -> bool {
+        matches!(self.kind, "unary" | "server_stream")
+    }
+
+    /// Whether it is a method here.
+    pub(crate) fn is_known(&self) -> bool {
+        self.kind != UNKNOWN
+    }
+
+    /// Whether it belongs to health or reflection, which every process serves beside its own services.
+    pub(crate) fn is_infrastructure(&self) -> bool {
+        INFRASTRUCTURE.contains(&self.service.as_str())
+    }
+
     /// A call has begun.
     pub(crate) fn start(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);

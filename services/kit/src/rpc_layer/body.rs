@@ -1,4 +1,4 @@
-//! Both directions of a call's messages, frame by frame.
+//! What a caller is sent, frame by frame.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -13,67 +13,62 @@ use tonic::{Code, Status};
 use super::call::{Call, Ending};
 use super::compressed::Compressor;
 use super::normalise::{normalise_at, normalise_headers, panicked, unfinished};
+use super::unsent::UnsentBody;
 
-/// What the caller sends. tonic takes a call that was broken off for one whose sender has finished; here it is an error that the
-/// handler sees.
-pub(super) struct InboundBody(Body);
-
-impl InboundBody {
-    pub(super) fn new(body: Body) -> Self {
-        Self(body)
-    }
+/// What the caller is sent.
+pub(crate) enum RpcBody {
+    /// No messages: what there is to say stands in the response's headers.
+    Empty,
+    /// One message.
+    One(UnsentBody),
+    /// Messages that are made while they are sent.
+    Stream(Box<Outgoing>),
 }
 
-impl http_body::Body for InboundBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.0).poll_frame(context).map_err(|error| {
-            // Nobody is left to read this status; it has to be any but CANCELLED.
-            Status::aborted(format!("the caller broke the call off: {}", error.message()))
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
-}
-
-/// What the caller is sent. Ends with a status whatever happens inside: a stream that stopped looks like one that was complete only
-/// if it was.
-pub(crate) struct RpcBody {
+/// A stream of messages. Ends with a status whatever happens inside: a stream that stopped looks like one that was
+/// complete only if it was.
+pub(crate) struct Outgoing {
     /// `None` once the call's status was sent.
     inner: Option<Body>,
     ending: Option<Ending>,
-    /// `None` for a call that was never begun.
-    call: Option<Call>,
+    call: Call,
     /// `None` if messages are sent as they are.
     compressor: Option<Compressor>,
 }
 
 impl RpcBody {
-    pub(super) fn new(inner: Body, call: Call, ending: Ending, compressor: Option<Compressor>) -> Self {
-        Self { inner: Some(inner), ending: Some(ending), call: Some(call), compressor }
+    pub(super) fn stream(inner: Body, call: Call, ending: Ending, compressor: Option<Compressor>) -> Self {
+        Self::Stream(Box::new(Outgoing { inner: Some(inner), ending: Some(ending), call, compressor }))
+    }
+}
+
+impl http_body::Body for RpcBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::One(answer) => Pin::new(answer).poll_frame(context),
+            Self::Stream(outgoing) => Pin::new(&mut **outgoing).poll_frame(context),
+        }
     }
 
-    /// No messages; the status stands in the response's headers.
-    pub(super) fn finished(call: Call) -> Self {
-        Self { inner: None, ending: None, call: Some(call), compressor: None }
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::One(answer) => answer.is_end_stream(),
+            Self::Stream(outgoing) => outgoing.is_end_stream(),
+        }
     }
 
-    /// The same for a call that was never begun.
-    pub(super) fn refused() -> Self {
-        Self { inner: None, ending: None, call: None, compressor: None }
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
     }
 }
 
 /// The trailers of a call that ends with `status`.
-fn trailers(call: &mut Call, status: &Status) -> HeaderMap {
+pub(super) fn trailers(call: &mut Call, status: &Status) -> HeaderMap {
     call.finish(status.code());
     let mut trailers = HeaderMap::new();
     if status.add_header(&mut trailers).is_err() {
@@ -85,15 +80,14 @@ fn trailers(call: &mut Call, status: &Status) -> HeaderMap {
     trailers
 }
 
-impl http_body::Body for RpcBody {
+impl http_body::Body for Outgoing {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        let (Some(inner), Some(call)) = (&mut this.inner, &mut this.call) else {
-            return Poll::Ready(None);
-        };
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let call = &mut this.call;
         let span = call.span().clone();
         let _in_span = span.enter();
         let status = match catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(context))) {
@@ -130,11 +124,6 @@ impl http_body::Body for RpcBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        let finished = self.call.as_ref().is_none_or(Call::is_finished);
-        self.inner.as_ref().is_none_or(|inner| finished && inner.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        self.inner.as_ref().is_none_or(|inner| self.call.is_finished() && inner.is_end_stream())
     }
 }

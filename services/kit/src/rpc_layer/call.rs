@@ -1,7 +1,7 @@
 //! One call from its arrival to its end: the span, the log sentence, and what ends it from outside.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -16,7 +16,9 @@ use super::{RpcRows, code_name};
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
+use crate::error::shortened;
 use crate::metrics::MethodMetrics;
+use crate::server::connections::OpenCall;
 
 /// Where a caller may put an id of its own, which then stands in the logs.
 const REQUEST_ID: &str = "x-request-id";
@@ -25,6 +27,9 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// Health and reflection, whose streams hold nothing that a client could lose.
 pub(super) const INFRASTRUCTURE: &str = "/grpc.";
+
+/// Where the permit of a stream is put once it has one. Cheap to clone.
+pub(super) type PermitSlot = Arc<OnceLock<Permit>>;
 
 /// Exists as long as its call. Dropped before [`finish`](Self::finish), the caller went away.
 #[derive(Debug)]
@@ -37,7 +42,9 @@ pub(super) struct Call {
     drain: Drain,
     metrics: Arc<MethodMetrics>,
     /// Leave to run, given back when the call is dropped: after its last byte, or when its caller went away.
-    _permit: Option<Permit>,
+    _permit: PermitSlot,
+    /// Its place among the calls of its connection.
+    _open: OpenCall,
     finished: bool,
 }
 
@@ -47,7 +54,7 @@ impl Call {
         (rows, provenance): (RpcRows, Provenance),
         drain: Drain,
         metrics: Arc<MethodMetrics>,
-        permit: Option<Permit>,
+        (permit, open): (PermitSlot, OpenCall),
     ) -> Self {
         metrics.start();
         let request_id = request.headers.get(REQUEST_ID).filter(|id| id.len() <= MAX_REQUEST_ID_BYTES);
@@ -55,11 +62,11 @@ impl Call {
         let span = tracing::info_span!(
             target: "orrery::rpc",
             "rpc",
-            method = request.uri.path(),
+            method = shortened(request.uri.path()),
             request_id,
         );
         let (uri, started) = (request.uri.clone(), Instant::now());
-        Self { span, uri, started, rows, provenance, drain, metrics, _permit: permit, finished: false }
+        Self { span, uri, started, rows, provenance, drain, metrics, _permit: permit, _open: open, finished: false }
     }
 
     pub(super) fn span(&self) -> &Span {

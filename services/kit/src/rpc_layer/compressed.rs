@@ -7,18 +7,25 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::normalise::{cut_short, encoding_unknown, oversized, undecodable};
+use super::framing::PREFIX;
+use super::normalise::{cut_short, encoding_unknown, oversized, undecodable, unfinished};
+use crate::budget::Held;
 use crate::compression::{Encoding, Encodings, NotDecompressed};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const IDENTITY: &str = "identity";
-const PREFIX: usize = 5;
+/// A message of fewer bytes is decompressed where it stands; a larger one on a thread that may be kept busy.
+const INLINE: usize = 1 << 10;
+/// Messages that are decompressed at one time on such threads: how large each becomes is known afterwards.
+static DECOMPRESSING: Semaphore = Semaphore::const_new(2);
 
 /// Takes what the request says about its encoding out of its headers; `None` if it is not compressed.
 ///
@@ -51,22 +58,71 @@ pub(super) struct Decompressed {
     received: BytesMut,
     /// How much of a message that is not compressed is still to be handed on.
     passing: usize,
+    /// A message that is being decompressed.
+    work: Option<BoxFuture<'static, Result<Bytes, Status>>>,
+    /// The message that was handed on last.
+    held: Held,
     ended: bool,
 }
 
+/// What there is to be handed on.
+enum Next {
+    /// These bytes.
+    Bytes(Bytes),
+    /// A message that has to be decompressed first.
+    Compressed(Bytes),
+    /// Nothing before more has come.
+    More,
+}
+
+/// A message, its prefix removed, decompressed and with a prefix.
+async fn unpacked(compressed: Bytes, encoding: Encoding, most: usize) -> Result<Bytes, Status> {
+    if compressed.len() <= INLINE {
+        return unpacked_now(&compressed, encoding, most);
+    }
+    // Whoever has given up does not wait.
+    let _turn = DECOMPRESSING.acquire().await.map_err(|_| unfinished())?;
+    let work = tokio::task::spawn_blocking(move || unpacked_now(&compressed, encoding, most));
+    work.await.unwrap_or_else(|failed| Err(super::normalise::failed(&failed)))
+}
+
+fn unpacked_now(compressed: &[u8], encoding: Encoding, most: usize) -> Result<Bytes, Status> {
+    let message = encoding.decompress(compressed, most).map_err(|why| match why {
+        NotDecompressed::TooLarge => oversized(most),
+        NotDecompressed::Malformed => undecodable(encoding.name()),
+    })?;
+    let mut whole = BytesMut::with_capacity(PREFIX + message.len());
+    put_prefix(&mut whole, false, message.len())?;
+    whole.extend_from_slice(&message);
+    Ok(whole.freeze())
+}
+
+/// One whole message, with its prefix, as if it had not been compressed.
+///
+/// # Errors
+/// The status for one that cannot be decompressed, or becomes larger than `most`.
+pub(super) async fn decompressed(message: Bytes, encoding: Encoding, most: usize) -> Result<Bytes, Status> {
+    match message.split_first_chunk::<PREFIX>() {
+        Some(([1, ..], _)) => unpacked(message.slice(PREFIX..), encoding, most).await,
+        _ => Ok(message),
+    }
+}
+
 impl Decompressed {
-    pub(super) fn new(inner: Body, encoding: Encoding, most: usize) -> Self {
-        Self { inner, encoding, most, received: BytesMut::new(), passing: 0, ended: false }
+    /// `held` counts what was handed on and not taken up.
+    pub(super) fn new(inner: Body, encoding: Encoding, most: usize, held: Held) -> Self {
+        let (received, work) = (BytesMut::new(), None);
+        Self { inner, encoding, most, received, passing: 0, work, held, ended: false }
     }
 
-    /// What can be handed on of what was received; `None` if more has to come first.
-    fn next(&mut self) -> Result<Option<Bytes>, Status> {
+    /// What can be handed on of what was received.
+    fn next(&mut self) -> Result<Next, Status> {
         if self.passing > 0 && !self.received.is_empty() {
             let piece = self.received.split_to(self.passing.min(self.received.len()));
             self.passing -= piece.len();
-            return Ok(Some(piece.freeze()));
+            return Ok(Next::Bytes(piece.freeze()));
         }
-        let Some((prefix, rest)) = self.received.split_first_chunk::<PREFIX>() else { return Ok(None) };
+        let Some((prefix, rest)) = self.received.split_first_chunk::<PREFIX>() else { return Ok(Next::More) };
         let [flag, length @ ..] = *prefix;
         let length = u32::from_be_bytes(length) as usize;
         if flag != 1 {
@@ -78,18 +134,15 @@ impl Decompressed {
             return Err(oversized(self.most));
         }
         if rest.len() < length {
-            self.received.reserve(length - rest.len());
-            return Ok(None);
+            return Ok(Next::More);
         }
-        let message = self.encoding.decompress(&rest[..length], self.most).map_err(|why| match why {
-            NotDecompressed::TooLarge => oversized(self.most),
-            NotDecompressed::Malformed => undecodable(self.encoding.name()),
-        })?;
-        self.received.advance(PREFIX + length);
-        let mut whole = BytesMut::with_capacity(PREFIX + message.len());
-        put_prefix(&mut whole, false, message.len())?;
-        whole.extend_from_slice(&message);
-        Ok(Some(whole.freeze()))
+        self.received.advance(PREFIX);
+        Ok(Next::Compressed(self.received.split_to(length).freeze()))
+    }
+
+    fn end(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.ended = true;
+        Poll::Ready(Some(Err(status)))
     }
 }
 
@@ -103,13 +156,27 @@ impl http_body::Body for Decompressed {
             if this.ended {
                 return Poll::Ready(None);
             }
+            if let Some(work) = &mut this.work {
+                let message = ready!(work.as_mut().poll(context));
+                this.work = None;
+                return match message {
+                    Ok(message) => {
+                        this.held.set(message.len());
+                        Poll::Ready(Some(Ok(Frame::data(message))))
+                    }
+                    Err(status) => this.end(status),
+                };
+            }
+            // Whoever asks for more has taken up what there was.
+            this.held.set(0);
             match this.next() {
-                Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Ok(None) => {}
-                Err(status) => {
-                    this.ended = true;
-                    return Poll::Ready(Some(Err(status)));
+                Ok(Next::Bytes(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Next::Compressed(message)) => {
+                    this.work = Some(Box::pin(unpacked(message, this.encoding, this.most)));
+                    continue;
                 }
+                Ok(Next::More) => {}
+                Err(status) => return this.end(status),
             }
             let received = match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
                 Some(Ok(frame)) => frame,
@@ -185,13 +252,13 @@ fn put_prefix(out: &mut BytesMut, compressed: bool, length: usize) -> Result<(),
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use futures::FutureExt as _;
     use http_body_util::{BodyExt as _, StreamBody};
     use proptest::prelude::*;
     use tonic::Code;
     use tonic_types::StatusExt as _;
 
     use super::*;
+    use crate::budget::Share;
 
     fn message(compressed: bool, bytes: &[u8]) -> Vec<u8> {
         let mut out = BytesMut::new();
@@ -204,9 +271,9 @@ mod tests {
     fn decompressed(pieces: Vec<Vec<u8>>, most: usize) -> Result<Vec<u8>, Status> {
         let frames = pieces.into_iter().map(|piece| Ok::<_, Status>(Frame::data(Bytes::from(piece))));
         let body = Body::new(StreamBody::new(tokio_stream::iter(frames)));
-        let body = Decompressed::new(body, Encoding::Gzip, most);
-        // Nothing in it waits.
-        let collected = body.collect().now_or_never().unwrap();
+        let body = Decompressed::new(body, Encoding::Gzip, most, Share::default().hold(0));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let collected = runtime.block_on(body.collect());
         collected.map(|collected| collected.to_bytes().to_vec())
     }
 

@@ -10,11 +10,14 @@ use super::normalise::metadata_too_large;
 const PAIR: usize = 32;
 const PATH: &str = ":path";
 
-/// Refuses a request whose metadata, its path included, has more than `most` bytes.
-pub(super) fn check(request: &Parts, most: usize) -> Result<(), Status> {
+/// The size of a request's metadata, its path included, in bytes.
+///
+/// # Errors
+/// The status of a call that has more than `most`.
+pub(super) fn check(request: &Parts, most: usize) -> Result<usize, Status> {
     let pairs = request.headers.iter().map(|(name, value)| PAIR + name.as_str().len() + value.len());
     let bytes = pairs.sum::<usize>() + PAIR + PATH.len() + request.uri.path().len();
-    if bytes > most { Err(metadata_too_large(bytes, most)) } else { Ok(()) }
+    if bytes > most { Err(metadata_too_large(bytes, most)) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -31,7 +34,7 @@ mod tests {
     fn names_values_and_pairs_count() {
         let (parts, ()) = Request::post("/a.B/C").header("x-y", "zz").header("x-y", "z").body(()).unwrap().into_parts();
         let bytes = (5 + 6 + 32) + (3 + 2 + 32) + (3 + 1 + 32);
-        assert!(check(&parts, bytes).is_ok());
+        assert_eq!(check(&parts, bytes).unwrap(), bytes);
         let status = check(&parts, bytes - 1).unwrap_err();
         let reason = status.get_details_error_info().unwrap().reason;
         assert_eq!((status.code(), reason.as_str()), (Code::ResourceExhausted, "METADATA_TOO_LARGE"));

@@ -14,11 +14,12 @@ use orrery_proto::r#type::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::config::ByteSize;
+use crate::config::{ByteSize, Span};
 use crate::error::{RETRY_DELAY, shortened};
 
 /// When a caller that was turned away should come again: long enough for another process to be found.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+const NO_MESSAGE: &str = "the request holds no message";
 const CUT_SHORT: &str = "the request ends in the middle of a message";
 
 /// Gives a status that tonic made the code and the reason that the contract promises. A status that carries details is
@@ -56,7 +57,7 @@ fn translate(status: &Status, path: &str) -> Option<(Code, ErrorReason, String)>
             Some((Code::Unimplemented, ErrorReason::MethodUnknown, message))
         }
         Code::OutOfRange if text.starts_with("Error, decoded message length too large") => malformed(too_large(text)),
-        Code::Internal if text == "Missing request message." => malformed("the request holds no message".to_owned()),
+        Code::Internal if text == "Missing request message." => malformed(NO_MESSAGE.to_owned()),
         Code::Internal if text.starts_with("Unexpected EOF decoding stream") => malformed(CUT_SHORT.to_owned()),
         Code::Internal if text.starts_with("protocol error: received message with") => {
             malformed("a message of the request is compressed in a way that it does not name".to_owned())
@@ -137,8 +138,39 @@ pub(super) fn metadata_too_large(bytes: usize, most: usize) -> Status {
     with_reason(Code::ResourceExhausted, ErrorReason::MetadataTooLarge, message)
 }
 
+/// The status of a call that sends no message where it has to send one.
+pub(super) fn no_message() -> Status {
+    with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, NO_MESSAGE)
+}
+
+/// The status of a call that sends a second message where there is one only.
+pub(super) fn second_message() -> Status {
+    let message = "the request holds more than one message; this method takes one";
+    with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, message)
+}
+
+/// The status of a call whose message does not arrive.
+pub(super) fn too_slow(time: Duration) -> Status {
+    let message = format!("the request's message did not arrive within {}", Span(time));
+    with_reason(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
+}
+
+/// The status of a call for whose message there is no memory.
+pub(super) fn no_room() -> Status {
+    let mut details = details(ErrorReason::Overloaded);
+    details.set_retry_info(Some(RETRY_DELAY));
+    let message =
+        "this process holds as much of what callers send as it can; come back later, or send less at one time";
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// What the transport is told of an answer that its caller did not take in time.
+pub(super) fn not_taken() -> Status {
+    Status::deadline_exceeded("the answer was not taken in time")
+}
+
 /// The status of a call whose deadline passed.
-pub(super) fn deadline_passed() -> Status {
+pub(crate) fn deadline_passed() -> Status {
     with_reason(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, "the call's deadline passed")
 }
 
@@ -151,6 +183,12 @@ pub(super) fn draining() -> Status {
 pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Status {
     let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = said.unwrap_or("no message"), "a handler panicked");
+    with_reason(Code::Internal, ErrorReason::Internal, "the service failed; its log holds the cause")
+}
+
+/// The status of a call of which a part failed that runs beside it.
+pub(super) fn failed(why: &dyn std::fmt::Display) -> Status {
+    tracing::error!(%why, "a part of a call failed");
     with_reason(Code::Internal, ErrorReason::Internal, "the service failed; its log holds the cause")
 }
 

@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use super::connections::Place;
 
 /// How long a peer may take to close its half.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -24,13 +25,22 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct Lingering {
     /// There until it is dropped.
     stream: Option<TcpStream>,
+    /// Its place among the connections of the server, until it is closed; none in a test.
+    place: Option<Place>,
     closing: TaskTracker,
+    /// Nothing is left to be read that a peer would miss.
+    at_once: bool,
 }
 
 impl Lingering {
     /// `closing` holds those that are being closed.
-    pub(super) fn new(stream: TcpStream, closing: TaskTracker) -> Self {
-        Self { stream: Some(stream), closing }
+    pub(super) fn new(stream: TcpStream, place: Option<Place>, closing: TaskTracker) -> Self {
+        Self { stream: Some(stream), place, closing, at_once: false }
+    }
+
+    /// Closes it without patience when it is dropped: its peer has done wrong, or has no call.
+    pub(super) fn abort(&mut self) {
+        self.at_once = true;
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -41,14 +51,15 @@ impl Lingering {
 impl Drop for Lingering {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take()
+            && !self.at_once
             && let Ok(runtime) = Handle::try_current()
         {
-            self.closing.spawn_on(close(stream), &runtime);
+            self.closing.spawn_on(close(stream, self.place.take()), &runtime);
         }
     }
 }
 
-async fn close(mut stream: TcpStream) {
+async fn close(mut stream: TcpStream, _place: Option<Place>) {
     let closed = async {
         stream.shutdown().await?;
         let mut late = [0; 4096];
@@ -57,17 +68,6 @@ async fn close(mut stream: TcpStream) {
     };
     // A peer that is gone, or takes its time, costs nothing more.
     let _closed = tokio::time::timeout(LINGER, closed).await;
-}
-
-impl Connected for Lingering {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        match &self.stream {
-            Some(stream) => stream.connect_info(),
-            None => TcpConnectInfo { local_addr: None, remote_addr: None },
-        }
-    }
 }
 
 impl AsyncRead for Lingering {
@@ -118,7 +118,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let closing = TaskTracker::new();
-        (Lingering::new(listener.accept().await.unwrap().0, closing.clone()), peer, closing)
+        (Lingering::new(listener.accept().await.unwrap().0, None, closing.clone()), peer, closing)
     }
 
     #[tokio::test]

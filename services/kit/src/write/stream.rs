@@ -68,7 +68,7 @@ fn answers(
 ) -> impl Stream<Item = Result<WriteResponse, Status>> + Send + 'static {
     async_stream::try_stream! {
         let first = call.next(&mut inbound).await?;
-        let Call { deadline, draining, rows, answers, .. } = call;
+        let Call { deadline, draining, rows, answers, pause, .. } = call;
         let Some(WriteRequest { message: Some(WriteMessage::Start(start)) }) = first else {
             Err(Error::invalid("start", "must be the first message"))?;
             return;
@@ -97,6 +97,9 @@ fn answers(
                 }
             }
             let receiving = open && queue.has_room() && !draining.has_begun();
+            if !receiving {
+                pause.begin();
+            }
             let event = tokio::select! {
                 biased;
                 done = finished(&mut work) => Event::Done(done),

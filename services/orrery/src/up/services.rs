@@ -142,6 +142,8 @@ impl Services {
             config.overload = options.overload;
             config.server = options.server;
             config.validate()?;
+            // All of them share the files that this process may have open.
+            config.server.max_connections = Some(orrery_kit::server::connections(&config, SLICES.len())?);
             let start = Start { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };
             let service = (slice.run)(start);
             tasks.spawn(async move { (slice.name, service.await) });

@@ -1,0 +1,183 @@
+//! Memory that callers decide about: what they send and was not worked off yet, and what they are sent and did not take
+//! yet. All of it counts against one bound of the process, and what comes by one connection against a share of that.
+//!
+//! What has arrived is counted, whether there is room or not; whoever would read on asks first whether there is. So a
+//! caller who only announces much holds nothing, and the bound is passed by no more than what is on its way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How long a caller may take over a message, at most, while memory is short.
+const HASTE: Duration = Duration::from_secs(2);
+
+/// The bound of a process. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Budget(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    most: AtomicUsize,
+    used: AtomicUsize,
+    refused: AtomicU64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { most: AtomicUsize::new(usize::MAX), used: AtomicUsize::new(0), refused: AtomicU64::new(0) }
+    }
+}
+
+impl Budget {
+    /// Sets the bound, in bytes, before anything is counted.
+    pub(crate) fn set_bound(&self, bytes: usize) {
+        self.0.most.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The bound, in bytes.
+    pub(crate) fn bound(&self) -> usize {
+        self.0.most.load(Ordering::Relaxed)
+    }
+
+    /// What is held now, in bytes.
+    pub(crate) fn used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call that was ended because there was no room.
+    pub(crate) fn refuse(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many calls were ended because there was no room.
+    pub(crate) fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    /// A share of it: at most `bytes`.
+    pub fn share(&self, bytes: usize) -> Share {
+        Share(Arc::new(ShareCounts { budget: self.clone(), most: bytes, used: AtomicUsize::new(0) }))
+    }
+}
+
+/// What one connection may hold of a [`Budget`]. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Share(Arc<ShareCounts>);
+
+#[derive(Debug)]
+struct ShareCounts {
+    budget: Budget,
+    most: usize,
+    used: AtomicUsize,
+}
+
+impl Default for Share {
+    /// One without a bound, for a call that came by no connection, as in a test.
+    fn default() -> Self {
+        Budget::default().share(usize::MAX)
+    }
+}
+
+impl Share {
+    /// Counts bytes that are in memory already.
+    pub fn hold(&self, bytes: usize) -> Held {
+        let mut held = Held { share: self.clone(), bytes: 0 };
+        held.set(bytes);
+        held
+    }
+
+    /// Whether more may be read.
+    pub(crate) fn has_room(&self) -> bool {
+        self.0.used.load(Ordering::Relaxed) < self.0.most && self.0.budget.used() < self.0.budget.bound()
+    }
+
+    /// How long a caller may take over a message: `usual`, and little where more than half of what there is, or of this
+    /// share, is held.
+    pub(crate) fn patience(&self, usual: Duration) -> Duration {
+        let is_short =
+            self.0.used.load(Ordering::Relaxed) > self.0.most / 2 || self.0.budget.used() > self.0.budget.bound() / 2;
+        if is_short { usual.min(HASTE) } else { usual }
+    }
+
+    /// The whole that it is a share of.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+}
+
+/// Bytes that count until this is dropped.
+#[derive(Debug)]
+pub struct Held {
+    share: Share,
+    bytes: usize,
+}
+
+impl Held {
+    /// Counts so many more.
+    pub fn add(&mut self, bytes: usize) {
+        self.set(self.bytes.saturating_add(bytes));
+    }
+
+    /// Counts exactly so many.
+    pub fn set(&mut self, bytes: usize) {
+        let ShareCounts { budget, used, .. } = &*self.share.0;
+        for used in [used, &budget.0.used] {
+            if bytes >= self.bytes {
+                used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+            } else {
+                used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            }
+        }
+        self.bytes = bytes;
+    }
+
+    /// How many they are.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_counts_twice_and_comes_back() {
+        let budget = Budget::default();
+        budget.set_bound(100);
+        let (one, another) = (budget.share(40), budget.share(80));
+        let mut first = one.hold(39);
+        assert!(one.has_room());
+        first.add(1);
+        assert!(!one.has_room() && another.has_room(), "a share is its own");
+        let second = another.hold(60);
+        assert!(!another.has_room(), "the whole is full, though the share is not");
+        assert_eq!((first.bytes(), budget.used()), (40, 100));
+        first.set(10);
+        assert_eq!(budget.used(), 70);
+        drop(second);
+        drop(first);
+        assert_eq!(budget.used(), 0);
+        assert!(one.has_room() && another.has_room());
+    }
+
+    #[test]
+    fn who_is_slow_has_less_time_while_memory_is_short() {
+        let budget = Budget::default();
+        budget.set_bound(100);
+        let (one, another) = (budget.share(40), budget.share(80));
+        let usual = Duration::from_secs(30);
+        assert_eq!(one.patience(usual), usual);
+        let _held = one.hold(21);
+        assert_eq!((one.patience(usual), another.patience(usual)), (HASTE, usual));
+        let _more = another.hold(40);
+        assert_eq!(another.patience(usual), HASTE);
+        assert_eq!(another.patience(HASTE / 2), HASTE / 2);
+    }
+}

@@ -1,0 +1,319 @@
+//! The connections of a process: how many there may be, what each may hold, and which has to go when there are too many.
+//!
+//! A connection costs a file, of which the database needs some as well, and memory. There is a bound on all, and one on
+//! those from one address. Beyond it a new connection takes the place of one that has not spoken HTTP/2 yet, or else of
+//! the one that has had no call for the longest; where all have calls, the new one is closed. A client of gRPC connects
+//! again when it needs to.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ServerConfig;
+use crate::metrics::{Closed, ConnectionMetrics};
+use crate::rpc_layer::admission::{Admission, ConnectionShare};
+use crate::rpc_layer::unsent::Unsent;
+
+/// How often answers that are not taken are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+/// So many answers at one time, dropped because they were not taken and still not taken, are a client that takes none.
+const MOST_STUCK: usize = 64;
+
+/// All of a server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Connections(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    open: Mutex<FxHashMap<u64, ConnectionInfo>>,
+    next: AtomicU64,
+    most: usize,
+    most_of_address: usize,
+    transfer_time: Duration,
+    admission: Admission,
+    metrics: ConnectionMetrics,
+}
+
+/// One connection, as its calls know it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionInfo(Arc<Connection>);
+
+#[derive(Debug)]
+struct Connection {
+    share: ConnectionShare,
+    unsent: Arc<Unsent>,
+    /// Whose it is.
+    address: Option<IpAddr>,
+    opened: Instant,
+    /// Whether it has spoken HTTP/2.
+    has_begun: AtomicBool,
+    /// Calls under way.
+    calls: AtomicUsize,
+    /// When it had its last call, in milliseconds since it was opened.
+    last_call: AtomicU64,
+    has_to_go: CancellationToken,
+}
+
+/// A call of a connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenCall(Arc<Connection>);
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.0.last_call.store(self.0.age(), Ordering::Relaxed);
+        self.0.calls.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A connection's place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Connections,
+    id: u64,
+    /// The connection that has it.
+    pub(super) info: ConnectionInfo,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.open();
+        open.remove(&self.id);
+        self.connections.0.metrics.set_open(open.len());
+    }
+}
+
+impl Connection {
+    fn age(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long it has had no call, if it has none.
+    fn idle(&self) -> Option<u64> {
+        let idle = self.calls.load(Ordering::Acquire) == 0;
+        idle.then(|| self.age().saturating_sub(self.last_call.load(Ordering::Relaxed)))
+    }
+}
+
+impl ConnectionInfo {
+    fn new(admission: &Admission, address: Option<IpAddr>) -> Self {
+        Self(Arc::new(Connection {
+            share: admission.connection(),
+            unsent: Arc::default(),
+            address,
+            opened: Instant::now(),
+            has_begun: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            last_call: AtomicU64::new(0),
+            has_to_go: CancellationToken::new(),
+        }))
+    }
+
+    /// That of a call that came by no connection, as in a test.
+    pub(crate) fn detached(admission: &Admission) -> Self {
+        Self::new(admission, None)
+    }
+
+    /// What it may hold.
+    pub(crate) fn share(&self) -> &ConnectionShare {
+        &self.0.share
+    }
+
+    /// Its answers that were not taken yet.
+    pub(crate) fn unsent(&self) -> &Arc<Unsent> {
+        &self.0.unsent
+    }
+
+    /// Counts a call.
+    pub(crate) fn open_call(&self) -> OpenCall {
+        self.0.calls.fetch_add(1, Ordering::AcqRel);
+        OpenCall(Arc::clone(&self.0))
+    }
+
+    /// It has spoken HTTP/2.
+    pub(super) fn begin(&self) {
+        self.0.last_call.store(self.0.age(), Ordering::Relaxed);
+        self.0.has_begun.store(true, Ordering::Release);
+    }
+
+    /// Cancelled when it has to be closed.
+    pub(super) fn has_to_go(&self) -> &CancellationToken {
+        &self.0.has_to_go
+    }
+}
+
+impl Connections {
+    /// None yet, and at most `most`.
+    pub(super) fn new(config: &ServerConfig, most: usize, admission: Admission, metrics: ConnectionMetrics) -> Self {
+        let most_of_address = config.max_connections_per_address.unwrap_or(most.div_ceil(2)).min(most);
+        metrics.set_bound(most);
+        Self(Arc::new(Shared {
+            open: Mutex::default(),
+            next: AtomicU64::new(0),
+            most,
+            most_of_address,
+            transfer_time: config.transfer_timeout,
+            admission,
+            metrics,
+        }))
+    }
+
+    /// A place for a new connection; `None` if it has to be closed, because all others have calls.
+    pub(super) fn admit(&self, address: IpAddr) -> Option<Place> {
+        let address = owner(address);
+        let mut open = self.open();
+        let of_address = |info: &ConnectionInfo| info.0.address == Some(address);
+        let too_many_of_address = open.len() >= self.0.most_of_address
+            && open.values().filter(|info| of_address(info)).count() >= self.0.most_of_address;
+        if too_many_of_address || open.len() >= self.0.most {
+            let candidates = open.iter().filter(|(_, info)| !too_many_of_address || of_address(info));
+            let Some(id) = most_dispensable(candidates) else {
+                self.0.metrics.refuse();
+                tracing::warn!(
+                    %address,
+                    open = open.len(),
+                    "a connection was closed at once: there are as many as may be, and all have calls",
+                );
+                return None;
+            };
+            if let Some(evicted) = open.remove(&id) {
+                let why = if evicted.0.has_begun.load(Ordering::Acquire) { Closed::Idle } else { Closed::Silent };
+                self.closed(why, "to make room for a new one");
+                evicted.0.has_to_go.cancel();
+            }
+        }
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let info = ConnectionInfo::new(&self.0.admission, Some(address));
+        open.insert(id, info.clone());
+        self.0.metrics.set_open(open.len());
+        Some(Place { connections: self.clone(), id, info })
+    }
+
+    /// Counts a connection that this end closes.
+    pub(super) fn closed(&self, why: Closed, reason: &'static str) {
+        self.0.metrics.close(why);
+        tracing::warn!(why = why.name(), reason, "a connection was closed");
+    }
+
+    /// Drops answers that their callers do not take, and closes connections that take none, as long as it is polled.
+    pub(super) async fn look_after(&self) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            let open: Vec<ConnectionInfo> = self.open().values().cloned().collect();
+            for info in open {
+                let patience = info.0.share.bytes().patience(self.0.transfer_time);
+                if info.0.unsent.drop_older_than(patience) >= MOST_STUCK && !info.0.has_to_go.is_cancelled() {
+                    self.closed(Closed::Stuck, "its client takes no answers");
+                    info.0.has_to_go.cancel();
+                }
+            }
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, FxHashMap<u64, ConnectionInfo>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// All of the server.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+}
+
+/// The connection that is missed least: one that has not spoken HTTP/2, the oldest first, or the one that has had no call
+/// for the longest. `None` if all have calls.
+fn most_dispensable<'c>(candidates: impl Iterator<Item = (&'c u64, &'c ConnectionInfo)>) -> Option<u64> {
+    let rank = |info: &ConnectionInfo| {
+        if info.0.has_begun.load(Ordering::Acquire) {
+            info.0.idle().map(|idle| (false, idle))
+        } else {
+            Some((true, info.0.age()))
+        }
+    };
+    candidates.filter_map(|(id, info)| Some((rank(info)?, std::cmp::Reverse(*id)))).max().map(|(_, id)| id.0)
+}
+
+/// Who has an address: of IPv6, a subscriber has as many as he likes (RFC 6177), all in one network of 64 bits.
+fn owner(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::config::{Configuration as _, ServiceConfig};
+    use crate::metrics::Metrics;
+
+    fn connections(most: usize, of_address: usize) -> Connections {
+        let mut config = ServiceConfig::for_database("postgres://nobody@localhost/nothing").unwrap();
+        config.server.max_connections_per_address = Some(of_address);
+        let metrics = Metrics::default();
+        let admission = Admission::new(&config, &metrics);
+        Connections::new(&config.server, most, admission, metrics.connections)
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    #[test]
+    fn silent_ones_go_first_then_idle_ones_and_never_those_with_calls() {
+        let connections = connections(3, 3);
+        let silent = connections.admit(address(1)).unwrap();
+        let idle = connections.admit(address(2)).unwrap();
+        idle.info.begin();
+        let busy = connections.admit(address(3)).unwrap();
+        busy.info.begin();
+        let call = busy.info.open_call();
+        let fourth = connections.admit(address(4)).unwrap();
+        assert!(silent.info.has_to_go().is_cancelled());
+        fourth.info.begin();
+        let _call = fourth.info.open_call();
+        let fifth = connections.admit(address(5)).unwrap();
+        assert!(idle.info.has_to_go().is_cancelled());
+        fifth.info.begin();
+        let _another = fifth.info.open_call();
+        assert!(connections.admit(address(6)).is_none());
+        drop(call);
+        assert!(connections.admit(address(6)).is_some());
+        assert!(busy.info.has_to_go().is_cancelled());
+        assert!(!fourth.info.has_to_go().is_cancelled() && !fifth.info.has_to_go().is_cancelled());
+        drop((silent, idle, busy, fourth, fifth));
+        assert_eq!(connections.open().len(), 0);
+    }
+
+    #[test]
+    fn one_address_makes_room_for_itself_only() {
+        let connections = connections(10, 2);
+        let other = connections.admit(address(9)).unwrap();
+        let first = connections.admit(address(1)).unwrap();
+        let second = connections.admit(address(1)).unwrap();
+        let third = connections.admit(address(1)).unwrap();
+        assert!(first.info.has_to_go().is_cancelled());
+        assert!(![&other, &second, &third].iter().any(|place| place.info.has_to_go().is_cancelled()));
+    }
+
+    #[test]
+    fn a_subscribers_addresses_are_one() {
+        let parse = |text: &str| owner(text.parse().unwrap());
+        assert_eq!(parse("2001:db8:1:2:3::4"), parse("2001:db8:1:2:ffff::1"));
+        assert_ne!(parse("2001:db8:1:2::1"), parse("2001:db8:1:3::1"));
+        assert_eq!(parse("::ffff:10.0.0.1"), address(1));
+        assert_ne!(parse("10.0.0.1"), parse("10.0.0.2"));
+    }
+}
