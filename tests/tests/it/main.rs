@@ -3,6 +3,7 @@
 mod admin_connections;
 mod answers;
 mod arbitrary_input;
+mod attacks;
 mod bad_input;
 mod cache;
 mod cancellation;

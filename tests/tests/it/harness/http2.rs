@@ -67,8 +67,12 @@ impl Http2 {
 
     /// Sends the headers of a call.
     pub(crate) async fn open(&self, path: &str, metadata: &[(&str, &str)]) -> Result<Open, h2::Error> {
+        self.open_as("application/grpc", path, metadata).await
+    }
+
+    async fn open_as(&self, kind: &str, path: &str, metadata: &[(&str, &str)]) -> Result<Open, h2::Error> {
         let mut request = Request::post(format!("http://{}{path}", self.address))
-            .header("content-type", "application/grpc")
+            .header("content-type", kind)
             .header("te", "trailers");
         for (key, value) in metadata {
             request = request.header(*key, *value);
@@ -81,6 +85,11 @@ impl Http2 {
     /// A whole call.
     pub(crate) async fn call(&self, path: &str, metadata: &[(&str, &str)], body: Bytes) -> Result<Exchange, h2::Error> {
         self.open(path, metadata).await?.end(body).await
+    }
+
+    /// A whole request of this content type.
+    pub(crate) async fn call_as(&self, kind: &str, path: &str, body: Bytes) -> Result<Exchange, h2::Error> {
+        self.open_as(kind, path, &[]).await?.end(body).await
     }
 }
 

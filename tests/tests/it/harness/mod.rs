@@ -10,6 +10,7 @@
 //!   it.
 //! - [`TestDatabase::pooled`]: a database that services reach through PgBouncer in transaction mode.
 //! - [`until_waiting`]: what was sent waits for a lock that the test holds.
+//! - [`Bystander`]: a caller who is to notice nothing of what else happens.
 //! - [`program`]: the path of a built program; [`operator::run`]: `orrery` run to its end.
 //!
 //! Servers end with the test process, however it ends, and take their files with them.
@@ -22,9 +23,11 @@
 
 pub(crate) mod admin;
 pub(crate) mod blackhole;
+mod bystander;
 mod catalog;
 pub(crate) mod contract;
 mod database;
+pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod operator;
 mod orders;
@@ -47,6 +50,7 @@ mod waiting;
 mod watchdog;
 pub(crate) mod wire;
 
+pub(crate) use bystander::Bystander;
 pub(crate) use catalog::{CatalogProcess, CatalogServer};
 pub(crate) use database::TestDatabase;
 pub(crate) use orders::{OrdersProcess, OrdersServer, line, order, order_uid, status};

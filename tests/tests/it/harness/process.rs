@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use orrery_kit::config::DatabasePooler;
 use tokio::net::TcpListener;
 
+use super::admin::Admin;
 use super::serving::{channel, until_healthy};
 use super::{Role, TestDatabase, program};
 
@@ -22,6 +23,7 @@ pub(crate) struct ServiceProcess {
     address: SocketAddr,
     environment: Vec<(&'static str, String)>,
     arguments: Vec<String>,
+    files: Option<u32>,
     log: PathBuf,
 }
 
@@ -33,6 +35,17 @@ impl ServiceProcess {
         (database, role): (&TestDatabase, Role),
         arguments: &[&str],
     ) -> Self {
+        Self::spawn_with_files(program, name, (database, role), arguments, None).await
+    }
+
+    /// The same, with so many files that it may have open.
+    pub(crate) async fn spawn_with_files(
+        program: &'static str,
+        name: &'static str,
+        (database, role): (&TestDatabase, Role),
+        arguments: &[&str],
+        files: Option<u32>,
+    ) -> Self {
         let mut environment = vec![("DATABASE_URL", database.url(role))];
         if database.pooler_mode() == DatabasePooler::Transaction {
             environment.push(("DATABASE_POOLER", "transaction".to_owned()));
@@ -41,8 +54,8 @@ impl ServiceProcess {
         let log = tempfile::Builder::new().prefix(program).suffix(".log").tempfile().unwrap();
         let log = log.into_temp_path().keep().unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let child = run(program, address, &environment, &arguments, &log);
-        let process = Self { program, name, child, address, environment, arguments, log };
+        let child = run(program, address, &environment, &arguments, files, &log);
+        let process = Self { program, name, child, address, environment, arguments, files, log };
         until_healthy(&channel(address), name).await;
         process
     }
@@ -93,14 +106,31 @@ impl ServiceProcess {
 
     /// Runs it again at the same address after it has ended, and waits until it is healthy.
     pub(crate) async fn start(&mut self) {
-        self.child = run(self.program, self.address, &self.environment, &self.arguments, &self.log);
+        self.child = run(self.program, self.address, &self.environment, &self.arguments, self.files, &self.log);
         until_healthy(&channel(self.address), self.name).await;
+    }
+
+    /// Its admin port, as its log names it.
+    pub(crate) fn admin(&self) -> Admin {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains("metrics at /metrics")).unwrap();
+        let (_, address) = line.split_once("address=").unwrap();
+        Admin(address.split(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// The memory that it has resident now, in bytes. Linux only.
+    pub(crate) fn memory(&self) -> u64 {
+        self.status_bytes("VmRSS:")
     }
 
     /// The most memory that it had resident so far, in bytes. Linux only.
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }
@@ -116,9 +146,24 @@ impl Drop for ServiceProcess {
     }
 }
 
-fn run(name: &str, address: SocketAddr, environment: &[(&str, String)], arguments: &[String], log: &PathBuf) -> Child {
+fn run(
+    name: &str,
+    address: SocketAddr,
+    environment: &[(&str, String)],
+    arguments: &[String],
+    files: Option<u32>,
+    log: &PathBuf,
+) -> Child {
     let log = File::options().append(true).open(log).unwrap();
-    Command::new(program(name))
+    let mut command = match files {
+        None => Command::new(program(name)),
+        Some(files) => {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\"")).arg(program(name));
+            command
+        }
+    };
+    command
         .arg(format!("--listen={address}"))
         .arg("--admin-listen=127.0.0.1:0")
         .args(arguments)

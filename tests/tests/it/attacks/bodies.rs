@@ -1,0 +1,97 @@
+//! Callers who make a process hold what they send.
+
+use std::time::Duration;
+
+use super::{CHECK, CREATE, MIB, PRODUCTS, REFLECTION, WRITE, assert_memory, catalog};
+use crate::harness::Bystander;
+use crate::harness::admin::Scrape;
+use crate::harness::frames::{Frames, stream};
+
+/// Begins a message of so many bytes and sends all but the last one.
+async fn unfinished(enemy: &Frames, call: usize, path: &str, bytes: usize) {
+    enemy.headers(stream(call), path, 0).await;
+    let mut body = crate::harness::http2::framed(false, &vec![7; bytes]).to_vec();
+    body.pop();
+    // As far as the window goes; what is beyond it stays here. A stream's window is 1 MiB, a connection's 4 MiB, and both
+    // are given back as they are read.
+    enemy.data(stream(call), &body, 0).await;
+}
+
+#[tokio::test]
+async fn health_and_reflection_take_in_what_they_need() {
+    let (_database, process) = catalog(&["--transfer-timeout=5s"]).await;
+    let before = process.memory();
+    for path in [CHECK, REFLECTION] {
+        let during = format!("300 calls of {path} with 1 MiB each");
+        let bystander = Bystander::start(process.address(), PRODUCTS).await;
+        for _ in 0..3 {
+            let enemy = Frames::connect(process.address(), &[]).await;
+            for call in 0..100 {
+                // Announced is 4 MiB, and that is refused at once.
+                enemy.headers(stream(call), path, 0).await;
+                let body = crate::harness::http2::framed(false, &vec![7; 4 << 20]);
+                enemy.data(stream(call), &body[..1 << 16], 0).await;
+            }
+            enemy.until(&during, |seen| seen.ended.len() == 100).await;
+        }
+        bystander.assert_unharmed(&during).await;
+    }
+    assert_memory(&process, before, 60 * MIB, "bodies of health and reflection");
+}
+
+#[tokio::test]
+async fn bodies_count_against_one_bound_and_their_memory_comes_back() {
+    let bound = 32 * MIB;
+    let (_database, process) = catalog(&["--transfer-timeout=4s", "--max-held-bytes=32MiB"]).await;
+    let before = process.memory();
+    let admin = process.admin();
+    for path in [CREATE, WRITE] {
+        let during = format!("bodies of {path} that do not end");
+        let bystander = Bystander::start(process.address(), PRODUCTS).await;
+        let mut enemies = Vec::new();
+        for _ in 0..8 {
+            let enemy = Frames::connect(process.address(), &[]).await;
+            for call in 0..8 {
+                unfinished(&enemy, call, path, 1 << 20).await;
+            }
+            enemies.push(enemy);
+        }
+        let refused = |scrape: &Scrape| scrape.value("orrery_calls_without_room_total", &[]) > 0.0;
+        let scrape = admin.scrape_until("there is no room", refused).await;
+        // What is on its way may be one frame of each call more.
+        let held = scrape.value("orrery_held_bytes", &[]);
+        assert!(held < (bound + 64 * 16 * 1024) as f64, "{during}: {held} bytes are held");
+        for enemy in &enemies {
+            enemy.until(&during, |seen| seen.ended.len() == 8).await;
+        }
+        admin.scrape_until("nothing is held", |scrape| scrape.value("orrery_held_bytes", &[]) == 0.0).await;
+        bystander.assert_unharmed(&during).await;
+    }
+    // Twice the bound: what is received, and what the transport had not handed on.
+    assert_memory(&process, before, 4 * bound, "bodies that do not end");
+    let begun = std::time::Instant::now();
+    while process.memory() > before + bound {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{} MiB stay", process.memory() / MIB);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("{} MiB are left of {} MiB at most", process.memory() / MIB, process.peak_memory() / MIB);
+}
+
+#[tokio::test]
+async fn a_byte_now_and_then_is_not_enough() {
+    let (_database, process) = catalog(&["--transfer-timeout=2s"]).await;
+    for path in [CREATE, WRITE] {
+        let bystander = Bystander::start(process.address(), PRODUCTS).await;
+        let enemy = Frames::connect(process.address(), &[]).await;
+        enemy.headers(stream(0), path, 0).await;
+        let body = crate::harness::http2::framed(false, &[7; 1_000]);
+        let mut bytes = body.iter();
+        while !enemy.seen().ended.contains(&stream(0)) {
+            let byte = bytes.next().expect("it is ended before its message is whole");
+            enemy.data(stream(0), &[*byte], 0).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(!enemy.seen().closed);
+        bystander.assert_unharmed(&format!("a body of {path} that trickles")).await;
+    }
+}
