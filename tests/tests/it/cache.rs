@@ -27,7 +27,12 @@ type Client = CatalogServiceClient<Channel>;
 const ROOM: usize = 16 << 20;
 
 async fn cached(database: &TestDatabase) -> CatalogServer {
-    CatalogServer::start_with(database, |config| config.cache.cache_bytes = ROOM).await
+    CatalogServer::start_with(database, |config| {
+        config.cache.cache_bytes = ROOM;
+        // All callers may come by one connection.
+        config.overload.connection_share = 100;
+    })
+    .await
 }
 
 fn asking<T>(message: T, control: &str) -> Request<T> {

@@ -40,6 +40,8 @@ impl Fixture {
             config.admin.admin_listen = listen;
             config.overload.max_concurrent_calls = Some(CALLS);
             config.overload.max_open_streams = STREAMS;
+            // All calls of a test may come by one connection.
+            config.overload.connection_share = 100;
         })
         .await;
         Self { database, server, admin }

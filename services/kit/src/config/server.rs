@@ -60,7 +60,7 @@ pub struct ServerConfig {
     /// files that they need (ulimit -n, which is raised as far as it may be).
     ///
     /// Beyond it a new connection takes the place of one that has not spoken HTTP/2, or of the one that has had no call
-    /// for the longest; where all have calls, the new one is closed.
+    /// for the longest, a second at least; where all are in use, the new one is closed.
     #[arg(long, value_name = "CONNECTIONS", env = "ORRERY_MAX_CONNECTIONS")]
     pub max_connections: Option<usize>,
 

@@ -2,7 +2,7 @@
 //!
 //! A connection costs a file, of which the database needs some as well, and memory. There is a bound on all, and one on
 //! those from one address. Beyond it a new connection takes the place of one that has not spoken HTTP/2 yet, or else of
-//! the one that has had no call for the longest; where all have calls, the new one is closed. A client of gRPC connects
+//! the one that has had no call for the longest; where all are in use, the new one is closed. A client of gRPC connects
 //! again when it needs to.
 
 use std::net::IpAddr;
@@ -20,6 +20,8 @@ use crate::rpc_layer::unsent::Unsent;
 
 /// How often answers that are not taken are looked for.
 const LOOK: Duration = Duration::from_millis(500);
+/// A connection that has had a call within this time is in use.
+const LEAST_IDLE: Duration = Duration::from_secs(1);
 /// So many answers at one time, dropped because they were not taken and still not taken, are a client that takes none.
 const MOST_STUCK: usize = 64;
 
@@ -33,6 +35,7 @@ struct Shared {
     next: AtomicU64,
     most: usize,
     most_of_address: usize,
+    least_idle: Duration,
     transfer_time: Duration,
     admission: Admission,
     metrics: ConnectionMetrics,
@@ -155,6 +158,7 @@ impl Connections {
             next: AtomicU64::new(0),
             most,
             most_of_address,
+            least_idle: LEAST_IDLE,
             transfer_time: config.transfer_timeout,
             admission,
             metrics,
@@ -170,7 +174,7 @@ impl Connections {
             && open.values().filter(|info| of_address(info)).count() >= self.0.most_of_address;
         if too_many_of_address || open.len() >= self.0.most {
             let candidates = open.iter().filter(|(_, info)| !too_many_of_address || of_address(info));
-            let Some(id) = most_dispensable(candidates) else {
+            let Some(id) = most_dispensable(candidates, self.0.least_idle) else {
                 self.0.metrics.refuse();
                 tracing::warn!(
                     %address,
@@ -228,11 +232,15 @@ impl Place {
 }
 
 /// The connection that is missed least: one that has not spoken HTTP/2, the oldest first, or the one that has had no call
-/// for the longest. `None` if all have calls.
-fn most_dispensable<'c>(candidates: impl Iterator<Item = (&'c u64, &'c ConnectionInfo)>) -> Option<u64> {
+/// for the longest, and for `least_idle`. `None` if all are in use.
+fn most_dispensable<'c>(
+    candidates: impl Iterator<Item = (&'c u64, &'c ConnectionInfo)>,
+    least_idle: Duration,
+) -> Option<u64> {
     let rank = |info: &ConnectionInfo| {
         if info.0.has_begun.load(Ordering::Acquire) {
-            info.0.idle().map(|idle| (false, idle))
+            let idle = info.0.idle().filter(|idle| Duration::from_millis(*idle) >= least_idle);
+            idle.map(|idle| (false, idle))
         } else {
             Some((true, info.0.age()))
         }
@@ -259,12 +267,14 @@ mod tests {
     use crate::config::{Configuration as _, ServiceConfig};
     use crate::metrics::Metrics;
 
-    fn connections(most: usize, of_address: usize) -> Connections {
+    fn connections(most: usize, of_address: usize, least_idle: Duration) -> Connections {
         let mut config = ServiceConfig::for_database("postgres://nobody@localhost/nothing").unwrap();
         config.server.max_connections_per_address = Some(of_address);
         let metrics = Metrics::default();
         let admission = Admission::new(&config, &metrics);
-        Connections::new(&config.server, most, admission, metrics.connections)
+        let mut connections = Connections::new(&config.server, most, admission, metrics.connections);
+        Arc::get_mut(&mut connections.0).unwrap().least_idle = least_idle;
+        connections
     }
 
     fn address(last: u8) -> IpAddr {
@@ -273,7 +283,7 @@ mod tests {
 
     #[test]
     fn silent_ones_go_first_then_idle_ones_and_never_those_with_calls() {
-        let connections = connections(3, 3);
+        let connections = connections(3, 3, Duration::ZERO);
         let silent = connections.admit(address(1)).unwrap();
         let idle = connections.admit(address(2)).unwrap();
         idle.info.begin();
@@ -298,8 +308,17 @@ mod tests {
     }
 
     #[test]
+    fn who_has_just_had_a_call_is_in_use() {
+        let connections = connections(1, 1, LEAST_IDLE);
+        let one = connections.admit(address(1)).unwrap();
+        one.info.begin();
+        drop(one.info.open_call());
+        assert!(connections.admit(address(2)).is_none() && !one.info.has_to_go().is_cancelled());
+    }
+
+    #[test]
     fn one_address_makes_room_for_itself_only() {
-        let connections = connections(10, 2);
+        let connections = connections(10, 2, Duration::ZERO);
         let other = connections.admit(address(9)).unwrap();
         let first = connections.admit(address(1)).unwrap();
         let second = connections.admit(address(1)).unwrap();

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CHECK, CREATE, MIB, PRODUCTS, REFLECTION, WRITE, assert_memory, catalog};
-use crate::harness::Bystander;
+use super::{CHECK, CREATE, MIB, REFLECTION, Target, WRITE};
 use crate::harness::admin::Scrape;
 use crate::harness::frames::{Frames, stream};
 
@@ -19,13 +18,11 @@ async fn unfinished(enemy: &Frames, call: usize, path: &str, bytes: usize) {
 
 #[tokio::test]
 async fn health_and_reflection_take_in_what_they_need() {
-    let (_database, process) = catalog(&["--transfer-timeout=5s"]).await;
-    let before = process.memory();
+    let mut target = Target::start(&["--transfer-timeout=5s"]).await;
     for path in [CHECK, REFLECTION] {
         let during = format!("300 calls of {path} with 1 MiB each");
-        let bystander = Bystander::start(process.address(), PRODUCTS).await;
         for _ in 0..3 {
-            let enemy = Frames::connect(process.address(), &[]).await;
+            let enemy = Frames::connect(target.address(), &[]).await;
             for call in 0..100 {
                 // Announced is 4 MiB, and that is refused at once.
                 enemy.headers(stream(call), path, 0).await;
@@ -34,23 +31,21 @@ async fn health_and_reflection_take_in_what_they_need() {
             }
             enemy.until(&during, |seen| seen.ended.len() == 100).await;
         }
-        bystander.assert_unharmed(&during).await;
+        target.assert_unharmed(&during).await;
     }
-    assert_memory(&process, before, 60 * MIB, "bodies of health and reflection");
+    target.end("bodies of health and reflection", 60 * MIB).await;
 }
 
 #[tokio::test]
 async fn bodies_count_against_one_bound_and_their_memory_comes_back() {
     let bound = 32 * MIB;
-    let (_database, process) = catalog(&["--transfer-timeout=4s", "--max-held-bytes=32MiB"]).await;
-    let before = process.memory();
-    let admin = process.admin();
+    let mut target = Target::start(&["--transfer-timeout=4s", "--max-held-bytes=32MiB"]).await;
+    let admin = target.admin();
     for path in [CREATE, WRITE] {
         let during = format!("bodies of {path} that do not end");
-        let bystander = Bystander::start(process.address(), PRODUCTS).await;
         let mut enemies = Vec::new();
         for _ in 0..8 {
-            let enemy = Frames::connect(process.address(), &[]).await;
+            let enemy = Frames::connect(target.address(), &[]).await;
             for call in 0..8 {
                 unfinished(&enemy, call, path, 1 << 20).await;
             }
@@ -65,24 +60,23 @@ async fn bodies_count_against_one_bound_and_their_memory_comes_back() {
             enemy.until(&during, |seen| seen.ended.len() == 8).await;
         }
         admin.scrape_until("nothing is held", |scrape| scrape.value("orrery_held_bytes", &[]) == 0.0).await;
-        bystander.assert_unharmed(&during).await;
+        target.assert_unharmed(&during).await;
     }
-    // Twice the bound: what is received, and what the transport had not handed on.
-    assert_memory(&process, before, 4 * bound, "bodies that do not end");
     let begun = std::time::Instant::now();
-    while process.memory() > before + bound {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{} MiB stay", process.memory() / MIB);
+    while target.process.memory() > target.before + bound {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{} MiB stay", target.process.memory() / MIB);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    println!("{} MiB are left of {} MiB at most", process.memory() / MIB, process.peak_memory() / MIB);
+    println!("{} MiB are left of {} MiB at most", target.process.memory() / MIB, target.process.peak_memory() / MIB);
+    // Twice the bound, twice: what is received while it is put together, and what the transport had not handed on.
+    target.end("bodies that do not end", 4 * bound).await;
 }
 
 #[tokio::test]
 async fn a_byte_now_and_then_is_not_enough() {
-    let (_database, process) = catalog(&["--transfer-timeout=2s"]).await;
+    let mut target = Target::start(&["--transfer-timeout=2s"]).await;
     for path in [CREATE, WRITE] {
-        let bystander = Bystander::start(process.address(), PRODUCTS).await;
-        let enemy = Frames::connect(process.address(), &[]).await;
+        let enemy = Frames::connect(target.address(), &[]).await;
         enemy.headers(stream(0), path, 0).await;
         let body = crate::harness::http2::framed(false, &[7; 1_000]);
         let mut bytes = body.iter();
@@ -92,6 +86,7 @@ async fn a_byte_now_and_then_is_not_enough() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert!(!enemy.seen().closed);
-        bystander.assert_unharmed(&format!("a body of {path} that trickles")).await;
+        target.assert_unharmed(&format!("a body of {path} that trickles")).await;
     }
+    target.end("bodies that trickle", 30 * MIB).await;
 }

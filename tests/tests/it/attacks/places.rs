@@ -3,8 +3,7 @@
 use orrery_proto::catalog::v1::{ListProductsRequest, StreamProductsRequest};
 use prost::Message as _;
 
-use super::{CHECK, GET, LIST, MIB, PRODUCTS, REFLECTION, STREAM, WATCH, WRITE, assert_memory, catalog};
-use crate::harness::Bystander;
+use super::{CHECK, GET, LIST, MIB, REFLECTION, STREAM, Target, WATCH, WRITE};
 use crate::harness::admin::Scrape;
 use crate::harness::frames::{Frames, GOAWAY, HEADERS, INITIAL_WINDOW, Seen, stream};
 
@@ -13,41 +12,37 @@ const CALLS: usize = 300;
 
 #[tokio::test]
 async fn headers_without_a_message_keep_nobody_out() {
-    let (_database, process) = catalog(&["--transfer-timeout=3s"]).await;
-    let before = process.memory();
+    let mut target = Target::start(&["--transfer-timeout=3s"]).await;
     for path in [GET, LIST, STREAM, WRITE, CHECK, WATCH, REFLECTION] {
         let during = format!("{CALLS} calls of {path} that do not begin");
-        let bystander = Bystander::start(process.address(), PRODUCTS).await;
-        let enemy = Frames::connect(process.address(), &[]).await;
+        let enemy = Frames::connect(target.address(), &[]).await;
         for call in 0..CALLS {
             enemy.headers(stream(call), path, 0).await;
         }
         // While they wait, others stream, and probes are answered.
         let mut products =
-            process.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
+            target.process.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
         while products.message().await.unwrap().is_some() {}
         // They are ended when their time is over, and the connection is not.
         let seen = enemy.until(&during, |seen| seen.ended.len() == CALLS).await;
         assert_eq!((seen.closed, seen.goaway), (false, None), "{during}");
-        let scrape = process.admin().scrape().await;
+        let scrape = target.admin().scrape().await;
         assert_eq!(scrape.value("orrery_calls_shed_total", &[("kind", "unary")]), 0.0, "{during}");
-        bystander.assert_unharmed(&during).await;
+        target.assert_unharmed(&during).await;
     }
-    assert_memory(&process, before, 60 * MIB, "calls that do not begin");
     let held = |scrape: &Scrape| scrape.value("orrery_held_bytes", &[]) == 0.0;
-    process.admin().scrape_until("nothing is held", held).await;
+    target.admin().scrape_until("nothing is held", held).await;
+    target.end("calls that do not begin", 60 * MIB).await;
 }
 
 #[tokio::test]
 async fn answers_that_are_not_taken_keep_nobody_out_and_are_dropped() {
-    let (_database, process) = catalog(&["--transfer-timeout=3s"]).await;
-    let before = process.memory();
+    let target = Target::start(&["--transfer-timeout=3s"]).await;
     let during = "answers that are not taken";
-    let bystander = Bystander::start(process.address(), PRODUCTS).await;
     let list = ListProductsRequest { page_size: 1_000, ..ListProductsRequest::default() }.encode_to_vec();
     let mut enemies = Vec::new();
     for _ in 0..4 {
-        let enemy = Frames::connect(process.address(), &[(INITIAL_WINDOW, 0)]).await;
+        let enemy = Frames::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
         for call in 0..40 {
             enemy.call(stream(call), LIST, &list).await;
         }
@@ -57,7 +52,7 @@ async fn answers_that_are_not_taken_keep_nobody_out_and_are_dropped() {
         let headers = |seen: &Seen| seen.count(HEADERS) == 40;
         enemy.until("all are answered, as far as the headers", headers).await;
     }
-    let admin = process.admin();
+    let admin = target.admin();
     let held = |bytes: std::ops::RangeInclusive<f64>| {
         move |scrape: &Scrape| bytes.contains(&scrape.value("orrery_held_bytes", &[]))
     };
@@ -66,8 +61,6 @@ async fn answers_that_are_not_taken_keep_nobody_out_and_are_dropped() {
     let in_flight = admin.scrape().await.value("orrery_calls_in_flight", &[("kind", "unary")]);
     assert!(in_flight <= 1.0, "{in_flight} calls beside the second caller's");
     admin.scrape_until("they are dropped", held(0.0..=0.0)).await;
-    bystander.assert_unharmed(during).await;
-    assert_memory(&process, before, 150 * MIB, during);
 
     // One who goes on like that is closed.
     let enemy = &enemies[0];
@@ -77,60 +70,63 @@ async fn answers_that_are_not_taken_keep_nobody_out_and_are_dropped() {
     enemy.until("the connection is closed", |seen| seen.closed).await;
     assert_eq!(admin.scrape().await.value("orrery_connections_closed_total", &[("why", "stuck")]), 1.0);
     assert!(enemies[1..].iter().all(|enemy| !enemy.seen().closed));
+    target.end(during, 150 * MIB).await;
 }
 
 #[tokio::test]
 async fn streams_that_are_not_read_stay_and_one_connection_has_its_share_of_them() {
-    let (_database, process) = catalog(&["--transfer-timeout=1s", "--max-open-streams=40"]).await;
-    let enemy = Frames::connect(process.address(), &[(INITIAL_WINDOW, 0)]).await;
+    let target = Target::start(&["--transfer-timeout=1s", "--max-open-streams=40"]).await;
+    let enemy = Frames::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
     for call in 0..40 {
         enemy.call(stream(call), STREAM, &StreamProductsRequest::default().encode_to_vec()).await;
     }
     // A quarter of them go on; the others are refused, with trailers in place of headers.
     enemy.until("30 are refused", |seen| seen.ended.len() == 30).await;
-    let admin = process.admin();
+    let admin = target.admin();
     let scrape = admin.scrape().await;
     assert_eq!(scrape.value("orrery_calls_in_flight", &[("kind", "stream")]), 10.0);
     assert_eq!(scrape.value("orrery_calls_shed_total", &[("kind", "stream")]), 30.0);
     // Another connection has its own share, and its own eleventh stream is refused.
-    let other = Frames::connect(process.address(), &[(INITIAL_WINDOW, 0)]).await;
+    let other = Frames::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
     for call in 0..11 {
         other.call(stream(call), STREAM, &StreamProductsRequest::default().encode_to_vec()).await;
     }
     other.until("one is refused", |seen| seen.ended.len() == 1).await;
     // Who has none is served, and another kind of call as well.
-    let mut products = process.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
+    let mut products =
+        target.process.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
     while products.message().await.unwrap().is_some() {}
     // Whoever pauses may do so for longer than a message may take.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(admin.scrape().await.value("orrery_calls_in_flight", &[("kind", "stream")]), 20.0);
     assert_eq!((enemy.seen().closed, enemy.seen().count(GOAWAY)), (false, 0));
+    target.end("streams that are not read", 100 * MIB).await;
 }
 
 #[tokio::test]
 async fn one_connection_waits_for_itself() {
-    let (database, process) = catalog(&["--max-concurrent-calls=8"]).await;
+    let target = Target::start(&["--max-concurrent-calls=8"]).await;
     // Two calls of a connection are at work, and six wait behind them; what is more is refused.
-    let mut holder = database.connect(crate::harness::Role::Operator).await;
+    let mut holder = target.database.connect(crate::harness::Role::Operator).await;
     crate::harness::run(&mut holder, "begin").await;
     crate::harness::run(&mut holder, "lock table catalog.product in access exclusive mode").await;
-    let busy = Frames::connect(process.address(), &[]).await;
+    let busy = Frames::connect(target.address(), &[]).await;
     for call in 0..20 {
         busy.call(stream(call), LIST, &ListProductsRequest::default().encode_to_vec()).await;
     }
     busy.until("12 are refused", |seen| seen.ended.len() == 12).await;
     let unary = [("kind", "unary")];
-    assert_eq!(process.admin().scrape().await.value("orrery_calls_in_flight", &unary), 2.0);
+    // The second caller has one under way, which waits for the lock as well.
+    target.admin().scrape_until("three", |scrape| scrape.value("orrery_calls_in_flight", &unary) == 3.0).await;
     // Others have their own.
-    let mut client = process.client();
+    let mut client = target.process.client();
     let other = tokio::spawn(async move { client.list_products(ListProductsRequest::default()).await });
-    process.admin().scrape_until("a third", |scrape| scrape.value("orrery_calls_in_flight", &unary) == 3.0).await;
+    target.admin().scrape_until("a fourth", |scrape| scrape.value("orrery_calls_in_flight", &unary) == 4.0).await;
     crate::harness::run(&mut holder, "rollback").await;
     other.await.unwrap().unwrap();
     // Those that waited are served.
     let seen = busy.until("all are answered", |seen| seen.ended.len() == 20).await;
     assert!(seen.count(HEADERS) >= 12 + 2 * 8, "{seen:?}");
-    let admin = process.admin();
-    admin.scrape_until("none is left", |scrape| scrape.value("orrery_calls_in_flight", &unary) == 0.0).await;
-    assert_eq!(admin.scrape().await.value("orrery_calls_shed_total", &unary), 12.0);
+    assert_eq!(target.admin().scrape().await.value("orrery_calls_shed_total", &unary), 12.0);
+    target.end("calls beyond a connection's share", 30 * MIB).await;
 }

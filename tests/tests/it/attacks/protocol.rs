@@ -5,14 +5,14 @@ use orrery_proto::catalog::v1::GetProductRequest;
 use prost::Message as _;
 use tonic::Code;
 
-use super::{CHECK, CREATE, GET, LIST, catalog};
+use super::{CHECK, CREATE, GET, LIST, MIB, Target};
 use crate::harness::http2::{Http2, framed};
 use crate::harness::{refusal, uid};
 
 #[tokio::test]
 async fn another_protocol_is_answered_by_http() {
-    let (_database, process) = catalog(&[]).await;
-    let connection = Http2::connect(process.address()).await;
+    let target = Target::start(&[]).await;
+    let connection = Http2::connect(target.address()).await;
     let one = framed(false, &GetProductRequest { uid: uid(1), read_mask: None }.encode_to_vec());
     for content_type in ["application/json", "application/grpc-web", "text/plain", "application/grpc+json"] {
         for path in [GET, CHECK, "/no.Such/Method"] {
@@ -24,12 +24,13 @@ async fn another_protocol_is_answered_by_http() {
         let exchange = connection.call_as(content_type, GET, one.clone()).await.unwrap();
         assert_eq!(exchange.status().map(|status| status.code()), Some(Code::Ok), "{content_type}");
     }
+    target.end("requests that are no calls", 30 * MIB).await;
 }
 
 #[tokio::test]
 async fn one_message_is_one_message() {
-    let (_database, process) = catalog(&[]).await;
-    let connection = Http2::connect(process.address()).await;
+    let target = Target::start(&[]).await;
+    let connection = Http2::connect(target.address()).await;
     let get = framed(false, &GetProductRequest { uid: uid(1), read_mask: None }.encode_to_vec());
     let twice = |message: &Bytes| Bytes::from([&message[..], &message[..]].concat());
     let empty = framed(false, b"");
@@ -47,4 +48,5 @@ async fn one_message_is_one_message() {
         let exchange = connection.call(path, &[], Bytes::new()).await.unwrap();
         assert!(exchange.status().unwrap().message().contains("no message"), "{path}");
     }
+    target.end("requests that are no calls", 30 * MIB).await;
 }

@@ -96,10 +96,10 @@ impl CatalogProcess {
         Self(ServiceProcess::spawn("orrery-catalog", NAME, (database, Role::Catalog), arguments).await)
     }
 
-    /// The same, as a process that may have so many files open.
-    pub(crate) async fn spawn_with_files(database: &TestDatabase, arguments: &[&str], files: u32) -> Self {
+    /// The same, as a process that may have so many files open, if there is a number.
+    pub(crate) async fn spawn_with_files(database: &TestDatabase, arguments: &[&str], files: Option<u32>) -> Self {
         let role = (database, Role::Catalog);
-        Self(ServiceProcess::spawn_with_files("orrery-catalog", NAME, role, arguments, Some(files)).await)
+        Self(ServiceProcess::spawn_with_files("orrery-catalog", NAME, role, arguments, files).await)
     }
 
     /// A client on a connection of its own.
