@@ -5,6 +5,7 @@ pub(crate) mod connections;
 mod files;
 mod frames;
 mod linger;
+mod memory;
 #[cfg(test)]
 pub(crate) mod odd_service;
 #[cfg(test)]

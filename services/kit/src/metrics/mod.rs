@@ -28,6 +28,7 @@ pub(crate) use self::connections::{Closed, ConnectionMetrics};
 pub(crate) use self::database::PoolWaits;
 pub use self::database::{DatabaseMetrics, StatementKind};
 use self::exposition::Exposition;
+pub(crate) use self::process::resident_bytes;
 pub(crate) use self::rpc::{MethodMetrics, RpcMetrics};
 pub use self::writes::{WriteCounters, WriteMetrics};
 use crate::build_info::{COMPILER, PASSES, VERSION};

@@ -49,7 +49,8 @@ fn cpu_seconds() -> Option<f64> {
     Some((stat(14)? + stat(15)?) / TICKS)
 }
 
-fn resident_bytes() -> Option<f64> {
+/// Memory of this process that is resident, in bytes.
+pub(crate) fn resident_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

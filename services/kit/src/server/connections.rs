@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
 
+use super::memory;
 use crate::config::ServerConfig;
 use crate::metrics::{Closed, ConnectionMetrics};
 use crate::rpc_layer::admission::{Admission, ConnectionShare};
 use crate::rpc_layer::unsent::Unsent;
 
-/// How often answers that are not taken are looked for.
+/// How often answers that are not taken are looked for, and memory that can be given back.
 const LOOK: Duration = Duration::from_millis(500);
 /// A connection that has had a call within this time is in use.
 const LEAST_IDLE: Duration = Duration::from_secs(1);
@@ -202,7 +203,8 @@ impl Connections {
         tracing::warn!(why = why.name(), reason, "a connection was closed");
     }
 
-    /// Drops answers that their callers do not take, and closes connections that take none, as long as it is polled.
+    /// Drops answers that their callers do not take, closes connections that take none, and gives memory back, as long as it
+    /// is polled.
     pub(super) async fn look_after(&self) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -216,6 +218,8 @@ impl Connections {
                     info.0.has_to_go.cancel();
                 }
             }
+            // It waits for locks of the allocator.
+            let _looked = tokio::task::spawn_blocking(memory::look).await;
         }
     }
 

@@ -1,0 +1,44 @@
+//! The allocator of the C library, asked to give back what it keeps.
+//!
+//! glibc keeps pages that a program has freed, for the next allocation, and gives back by itself only what lies at the
+//! end of its heap. A process that once held much stays as large as it was. `malloc_trim` gives back every page that is
+//! free, wherever it lies (its manual page, malloc_trim(3)). There is no way to call it without `unsafe`, which the rest
+//! of the workspace forbids; so it has a crate of its own, with nothing else in it.
+
+/// Gives all free pages back to the system, and says whether there were any. Takes the locks of the allocator, one arena
+/// after the other, for a millisecond or so in all: to be called from a thread that may wait.
+///
+/// Does nothing where the C library is another one.
+#[must_use]
+#[allow(unsafe_code, reason = "a call of C")]
+pub fn give_back() -> bool {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes a number, no pointer, and any thread may call it at any time (MT-Safe, says its manual page).
+    let given_back = unsafe { libc::malloc_trim(0) } == 1;
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let given_back = false;
+    given_back
+}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use super::give_back;
+
+    fn resident_kib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_was_freed_is_given_back_wherever_it_lies() {
+        // Small pieces, every hundredth of which stays: nothing large is free at the end of the heap.
+        let mut pieces: Vec<Vec<u8>> = (0..100_000_u32).map(|piece| vec![piece as u8; 1_000]).collect();
+        let full = resident_kib();
+        let kept: Vec<Vec<u8>> = pieces.drain(..).step_by(100).collect();
+        assert!(give_back());
+        let after = resident_kib();
+        assert!(after + 50_000 < full, "{full} KiB before, {after} KiB after");
+        assert_eq!(kept.len(), 1_000);
+    }
+}
