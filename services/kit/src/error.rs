@@ -10,7 +10,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tonic::{Code, Status};
 
 pub use self::status::RETRY_DELAY;
-pub(crate) use self::status::shortened;
+pub(crate) use self::status::{beginning, shortened};
 use crate::answer::AnswerTooLarge;
 
 /// A field of a request and what is wrong with it.

@@ -7,11 +7,11 @@ use std::io::IsTerminal as _;
 
 use tokio::runtime::Handle;
 use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
 
-use self::repeats::Repeats;
+use self::repeats::{Once, Repeats};
 use crate::config::{ConfigError, LogFormat, TelemetryConfig};
 
 impl TelemetryConfig {
@@ -45,9 +45,13 @@ pub fn init(config: &TelemetryConfig) -> Result<(), ConfigError> {
     // An error here means that a subscriber is installed: that of a test, or of an earlier call.
     let installed = match config.log_format {
         LogFormat::Human => {
-            filtered.with(lines.with_ansi(std::io::stderr().is_terminal()).with_filter(once)).try_init()
+            let lines = lines.with_ansi(std::io::stderr().is_terminal());
+            filtered.with(lines.map_event_format(|format| Once { format, repeats: once })).try_init()
         }
-        LogFormat::Json => filtered.with(lines.json().flatten_event(true).with_filter(once)).try_init(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            filtered.with(lines.map_event_format(|format| Once { format, repeats: once })).try_init()
+        }
     };
     if installed.is_ok()
         && let Ok(runtime) = Handle::try_current()

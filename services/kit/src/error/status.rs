@@ -129,14 +129,17 @@ pub(super) fn phases(from: &str, to: &str) -> String {
 
 /// A text cut to what fits a status, at a character's boundary.
 pub(crate) fn shortened(text: &str) -> String {
-    if text.len() <= MAX_QUOTED {
-        return text.to_owned();
-    }
-    let mut end = MAX_QUOTED;
+    let beginning = beginning(text);
+    if beginning.len() == text.len() { text.to_owned() } else { format!("{beginning}...") }
+}
+
+/// As much of a text as fits a status, whole characters.
+pub(crate) fn beginning(text: &str) -> &str {
+    let mut end = MAX_QUOTED.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}...", &text[..end])
+    &text[..end]
 }
 
 #[cfg(test)]

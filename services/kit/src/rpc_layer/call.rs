@@ -16,7 +16,7 @@ use super::{RpcRows, code_name};
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
-use crate::error::shortened;
+use crate::error::beginning;
 use crate::metrics::MethodMetrics;
 use crate::server::connections::OpenCall;
 
@@ -62,7 +62,7 @@ impl Call {
         let span = tracing::info_span!(
             target: "orrery::rpc",
             "rpc",
-            method = shortened(request.uri.path()),
+            method = beginning(request.uri.path()),
             request_id,
         );
         let (uri, started) = (request.uri.clone(), Instant::now());

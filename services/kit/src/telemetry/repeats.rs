@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHasher};
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::layer::{Context, Filter};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::error::shortened;
 
@@ -132,13 +134,25 @@ impl Repeats {
     }
 }
 
-impl<S: Subscriber> Filter<S> for Repeats {
-    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        true
-    }
+/// A format that writes nothing where a line is left out. Not a filter: one of those costs each span a look-up whenever it
+/// is entered or left, and calls do that all the time.
+#[derive(Debug)]
+pub(super) struct Once<F> {
+    pub(super) format: F,
+    pub(super) repeats: Repeats,
+}
 
-    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        self.lets_through(event, Instant::now())
+impl<S, N, F> FormatEvent<S, N> for Once<F>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
+        if !self.repeats.lets_through(event, Instant::now()) {
+            return Ok(());
+        }
+        self.format.format_event(context, writer, event)
     }
 }
 
@@ -148,7 +162,6 @@ mod tests {
 
     use std::io::Write;
 
-    use tracing_subscriber::Layer as _;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
@@ -177,7 +190,9 @@ mod tests {
     fn logged(repeats: &Repeats, log: impl FnOnce()) -> Lines {
         let lines = Lines::default();
         let writer = lines.clone();
-        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_filter(repeats.clone());
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .map_event_format(|format| Once { format, repeats: repeats.clone() });
         let subscriber = tracing_subscriber::registry().with(layer);
         // With a single subscriber in the process, tracing asks only the thread that first reaches a place whether it is
         // of interest. With two it asks both.
