@@ -100,7 +100,7 @@ impl Resource {
                 }
                 (Kind::Part(nth), slot) => {
                     let owner = first_text(&tuple[start..]).to_owned();
-                    self.put_part(nth, &owner, slot, tuple, &mut violations);
+                    self.put_part(nth, &owner, &slot, tuple, &mut violations);
                     Ok(())
                 }
                 (_, slot) => put_value(field, slot, part, update.is_some_and(UpdateMask::keeps_unset), tuple),
@@ -121,21 +121,25 @@ impl Resource {
     }
 
     /// Appends what a message says of a part.
-    fn put_part(&self, nth: usize, owner: &str, slot: Slot<'_>, tuple: &mut Vec<u8>, violations: &mut Vec<Violation>) {
+    fn put_part(&self, nth: usize, owner: &str, slot: &Slot<'_>, tuple: &mut Vec<u8>, violations: &mut Vec<Violation>) {
         let part = &self.parts[nth];
-        let messages = match slot {
+        let alone;
+        let messages: &[&[u8]] = match slot {
             Slot::Unset | Slot::Number(_) => {
                 tuple.put_i32(NULL);
                 return;
             }
-            Slot::Bytes(message) => vec![message],
-            Slot::Entries(messages) => messages.into_iter().map(Cow::Borrowed).collect(),
+            Slot::Bytes(message) => {
+                alone = [&message[..]];
+                &alone
+            }
+            Slot::Entries(messages) if messages.len() > MAX_CHILDREN => {
+                let why = format!("has {} entries; at most {MAX_CHILDREN} are allowed", messages.len());
+                violations.push(Violation::new(part.name, why));
+                return;
+            }
+            Slot::Entries(messages) => messages,
         };
-        if messages.len() > MAX_CHILDREN {
-            let why = format!("has {} entries; at most {MAX_CHILDREN} are allowed", messages.len());
-            violations.push(Violation::new(part.name, why));
-            return;
-        }
         let at = tuple.len();
         tuple.put_i32(0);
         for (place, message) in messages.iter().enumerate() {
@@ -214,9 +218,19 @@ impl Resource {
         let malformed = |Malformed| vec![Violation::new("", format!("the bytes are no {}", self.description.message))];
         let mut slots = Vec::with_capacity(self.fields.len());
         slots.resize_with(self.fields.len(), || Slot::Unset);
-        let mut own_bytes = message.len();
+        let (mut own_bytes, mut left) = (0, message.len());
         let mut reader = Reader::new(message);
         while let Some((number, value)) = reader.next().map_err(malformed)? {
+            let taken = left - reader.left();
+            left = reader.left();
+            own_bytes += match value {
+                Value::Bytes(bytes) if self.is_part(number) => taken - bytes.len(),
+                _ => taken,
+            };
+            // Seen at once: what is collected of a row takes many times what an empty entry takes of its message.
+            if own_bytes > MAX_ROW_BYTES {
+                return Err(vec![Violation::new("", format!("is larger than {MAX_ROW_BYTES} bytes"))]);
+            }
             // A field that this contract does not know is skipped, as protobuf says.
             let Some(at) = self.fields.iter().position(|field| field.number == number) else { continue };
             let slot = &mut slots[at];
@@ -235,9 +249,6 @@ impl Resource {
                 Kind::Part(nth) => !self.parts[nth].single,
                 _ => false,
             };
-            if matches!(kind, Kind::Part(_)) {
-                own_bytes -= bytes.len();
-            }
             match (kind, slot) {
                 (_, Slot::Entries(entries)) if repeated => entries.push(bytes),
                 (_, slot) if repeated => *slot = Slot::Entries(vec![bytes]),
@@ -248,10 +259,12 @@ impl Resource {
                 (_, slot) => *slot = Slot::Bytes(Cow::Borrowed(bytes)),
             }
         }
-        if own_bytes > MAX_ROW_BYTES {
-            return Err(vec![Violation::new("", format!("is larger than {MAX_ROW_BYTES} bytes"))]);
-        }
         Ok(slots)
+    }
+
+    /// Whether a field of the message holds what belongs to a row.
+    fn is_part(&self, number: u32) -> bool {
+        self.parts.iter().any(|part| part.number == number)
     }
 }
 

@@ -118,6 +118,10 @@ impl<'a> Items<'a> {
         let mut at = 0;
         while let Some(&byte) = self.rest.get(at) {
             match byte {
+                b'0'..=b'9' if !in_string => {
+                    at += 1 + digits(&self.rest[at + 1..]);
+                    continue;
+                }
                 b'\\' if in_string => at += 1,
                 b'"' => in_string = !in_string,
                 _ if in_string => {}
@@ -132,6 +136,29 @@ impl<'a> Items<'a> {
         self.rest = rest;
         value.trim_ascii()
     }
+}
+
+/// How many digits a text begins with, as far as they come eight at a time.
+#[inline]
+pub(super) fn digits(text: &[u8]) -> usize {
+    const HIGH: u64 = u64::from_ne_bytes([0xf0; 8]);
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    const SIXES: u64 = u64::from_ne_bytes([6; 8]);
+    let (eights, _) = text.as_chunks::<8>();
+    // A digit is 0x30 to 0x39: its high half is 3, and still is when 6 is added. Nothing carries: 0x3f + 6 < 0x100.
+    let are_digits = |eight: &[u8; 8]| {
+        let eight = u64::from_ne_bytes(*eight);
+        eight & HIGH == ZEROS && (eight + SIXES) & HIGH == ZEROS
+    };
+    8 * eights.iter().take_while(|eight| are_digits(eight)).count()
+}
+
+/// How many zeros a text begins with.
+#[inline]
+pub(super) fn zeros(text: &[u8]) -> usize {
+    let (eights, _) = text.as_chunks::<8>();
+    let whole = 8 * eights.iter().take_while(|eight| **eight == [b'0'; 8]).count();
+    whole + text[whole..].iter().take_while(|byte| **byte == b'0').count()
 }
 
 /// The text behind a string with escapes.
@@ -154,6 +181,8 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
             b'\n' => b"\\n",
             b'\r' => b"\\r",
             b'\t' => b"\\t",
+            0x08 => b"\\b",
+            0x0c => b"\\f",
             0..0x20 => b"",
             _ => continue,
         };
@@ -168,6 +197,16 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(&text.as_bytes()[from..]);
     out.push(b'"');
+}
+
+/// How many bytes a text takes as a JSON string, as Postgres and [`put_string`] write it.
+pub(super) fn escaped_length(text: &str) -> usize {
+    let more = |byte: u8| match byte {
+        b'"' | b'\\' | 0x08..=0x0a | 0x0c | 0x0d => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    2 + text.len() + text.bytes().map(more).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -215,7 +254,25 @@ mod tests {
         fn a_written_string_is_json(text: String) {
             let mut out = Vec::new();
             put_string(&mut out, &text);
+            prop_assert_eq!(out.len(), escaped_length(&text));
             prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("a string"), text);
+        }
+
+        #[test]
+        fn control_characters_have_a_known_length(bytes in prop::collection::vec(0_u8..0x30, 0..40)) {
+            let text = String::from_utf8(bytes).expect("ASCII");
+            let mut out = Vec::new();
+            put_string(&mut out, &text);
+            prop_assert_eq!(out.len(), escaped_length(&text));
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("a string"), text);
+        }
+
+        #[test]
+        fn runs_of_digits_and_zeros_are_counted(zero in "0{0,40}", digit in "[0-9]{0,40}", rest in "[^0-9].*|") {
+            let all = digits(format!("{digit}{rest}").as_bytes());
+            prop_assert!(all <= digit.len() && digit.len() - all < 8, "{}", all);
+            prop_assert_eq!(zeros(format!("{zero}{rest}").as_bytes()), zero.len());
+            prop_assert_eq!(zeros(format!("{zero}7{digit}").as_bytes()), zero.len());
         }
 
         #[test]

@@ -18,8 +18,10 @@ pub mod decode;
 mod description;
 pub(crate) mod document;
 mod field;
+mod json;
 pub mod mask;
 mod new_row;
+mod numeral;
 pub mod part;
 pub mod select;
 mod slot;
@@ -35,6 +37,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 pub use self::description::{Description, Reference, Rule, Target};
 pub use self::field::{AMOUNT_DIGITS, EmptyDecimal, Field, IntegerRule, Kind, MapRule, TextRule, TimestampRule};
 use self::part::Part;
+pub(crate) use self::wire::{BadChunk, ChunkReader};
 use crate::lifecycle::Lifecycle;
 
 /// A description joined with the descriptors.

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use bytes::BufMut as _;
 
-use super::document::put_string;
+use super::json::JsonText;
 use super::slot::{Portion, Slot};
-use super::structure::{put_object, read_entries, sort_and_keep_last};
+use super::structure::{Item, put_object, read_entries, sort_and_keep_last};
 use super::tuple::{NULL, end_value, put_prefixed};
 use super::wire::{Malformed, Reader, Value};
 use super::{EmptyDecimal, Field, IntegerRule, MapRule, TextRule};
@@ -153,7 +153,9 @@ pub(super) fn put_text_list(
     }
     let at = tuple.len();
     tuple.put_i32(0);
-    tuple.extend_from_slice(&[JSONB_VERSION, b'[']);
+    tuple.push(JSONB_VERSION);
+    let mut json = JsonText::new(tuple);
+    json.put(b"[");
     for (nth, item) in items.iter().enumerate() {
         let path = || format!("{}[{nth}]", field.name);
         let item = text(item, path)?;
@@ -161,12 +163,11 @@ pub(super) fn put_text_list(
             let why = format!("is {} bytes long; at most {max_bytes} are allowed", item.len());
             return Err(Violation::new(path(), why));
         }
-        if nth > 0 {
-            tuple.extend_from_slice(b", ");
-        }
-        put_string(tuple, item);
+        json.separate(nth);
+        json.put_string(item);
     }
-    tuple.push(b']');
+    json.put(b"]");
+    json.finish().map_err(|why| Violation::new(field.name, why))?;
     end_value(tuple, at);
     Ok(())
 }
@@ -220,16 +221,17 @@ pub(super) fn put_map(
     }
     let at = tuple.len();
     tuple.put_i32(0);
-    tuple.extend_from_slice(&[JSONB_VERSION, b'{']);
+    tuple.push(JSONB_VERSION);
+    let mut json = JsonText::new(tuple);
+    json.put(b"{");
     for (nth, (key, value)) in entries.into_iter().enumerate() {
-        if nth > 0 {
-            tuple.extend_from_slice(b", ");
-        }
-        put_string(tuple, key);
-        tuple.extend_from_slice(b": ");
-        put_string(tuple, value);
+        json.separate(nth);
+        json.put_string(key);
+        json.put(b": ");
+        json.put_string(value);
     }
-    tuple.push(b'}');
+    json.put(b"}");
+    json.finish().map_err(|why| Violation::new(field.name, why))?;
     end_value(tuple, at);
     Ok(())
 }
@@ -290,12 +292,10 @@ pub(super) fn put_status(
     let mut entries = read_entries(&details).map_err(|error| refuse(".details", error.description()))?;
     part.keep(&mut entries);
     if !phase.is_empty() {
-        if entries.iter().any(|(key, _)| key == "phase") {
+        if entries.iter().any(|(key, _)| *key == "phase") {
             return Err(refuse(".details", "must not hold the key phase: the phase is a field of its own"));
         }
-        let mut json = Vec::new();
-        put_string(&mut json, phase);
-        entries.push(("phase".to_owned(), json));
+        entries.push(("phase", Item::Text(phase)));
         sort_and_keep_last(&mut entries);
     }
     if entries.is_empty() {
@@ -305,7 +305,9 @@ pub(super) fn put_status(
     let at = tuple.len();
     tuple.put_i32(0);
     tuple.push(JSONB_VERSION);
-    put_object(tuple, &entries);
+    let mut json = JsonText::new(tuple);
+    put_object(&mut json, &entries).map_err(|error| refuse(".details", error.description()))?;
+    json.finish().map_err(|why| refuse(".details", &why))?;
     end_value(tuple, at);
     Ok(())
 }

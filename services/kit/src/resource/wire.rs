@@ -34,6 +34,31 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends a length-delimited field whose bytes `put` appends. What they are moved by when their length takes more than
+/// a byte costs less than a vector of their own.
+#[inline]
+pub(super) fn put_nested(out: &mut Vec<u8>, number: u32, put: impl FnOnce(&mut Vec<u8>)) {
+    put_varint(out, u64::from(number << 3 | LENGTH_DELIMITED));
+    let at = out.len();
+    out.push(0);
+    put(out);
+    let length = out.len() - at - 1;
+    if length < 0x80 {
+        out[at] = length as u8;
+        return;
+    }
+    let end = out.len();
+    let more = varint_length(length as u64) - 1;
+    out.resize(end + more, 0);
+    out.copy_within(at + 1..end, at + 1 + more);
+    let mut rest = length;
+    for byte in &mut out[at..at + more] {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    out[at + more] = rest as u8;
+}
+
 /// Appends a varint field.
 #[inline]
 pub(super) fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
@@ -66,6 +91,12 @@ pub(super) struct Malformed;
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
+    }
+
+    /// How many bytes are left.
+    #[inline]
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
     }
 
     /// The next field's number and value; `None` at the end.
@@ -121,11 +152,76 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Why a chunk cannot be taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum BadChunk {
+    /// Its bytes are no chunk.
+    Chunk,
+    /// Its offset is no number.
+    Offset,
+    /// Its rows are no messages.
+    Rows,
+}
+
+/// An encoded [`WriteChunk`](orrery_proto::wire::WriteChunk), taken apart only as far as it is asked for.
+pub(crate) struct ChunkReader<'a> {
+    message: &'a [u8],
+    /// The offset of its first row.
+    pub(crate) offset: i64,
+    /// How many rows it has.
+    pub(crate) count: usize,
+}
+
+impl<'a> ChunkReader<'a> {
+    pub(crate) fn new(message: &'a [u8]) -> Result<Self, BadChunk> {
+        let mut chunk = Self { message, offset: 0, count: 0 };
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next().map_err(|Malformed| BadChunk::Chunk)? {
+            match field {
+                (1, Value::Varint(offset)) => chunk.offset = offset.cast_signed(),
+                (1, _) => return Err(BadChunk::Offset),
+                (2, Value::Bytes(_)) => chunk.count += 1,
+                (2, _) => return Err(BadChunk::Rows),
+                _ => {}
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Its rows, each an encoded resource.
+    pub(crate) fn rows(&self) -> Vec<&'a [u8]> {
+        let mut rows = Vec::with_capacity(self.count);
+        let mut reader = Reader::new(self.message);
+        while let Ok(Some((number, value))) = reader.next() {
+            if let (2, Value::Bytes(row)) = (number, value) {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_chunk_is_taken_apart() {
+        use orrery_proto::wire::WriteChunk;
+        use prost::Message as _;
+        let rows = vec![b"one".to_vec().into(), bytes::Bytes::new(), b"three".to_vec().into()];
+        let encoded = WriteChunk { offset: -7, rows: rows.clone() }.encode_to_vec();
+        let chunk = ChunkReader::new(&encoded).expect("a chunk");
+        assert_eq!((chunk.offset, chunk.count), (-7, 3));
+        assert_eq!(chunk.rows(), rows);
+        let bad = |bytes: &[u8]| ChunkReader::new(bytes).map(|chunk| chunk.count);
+        assert_eq!(bad(&[]), Ok(0));
+        assert_eq!(bad(&[0x0d, 0, 0, 0, 0]), Err(BadChunk::Offset));
+        assert_eq!(bad(&[0x10, 1]), Err(BadChunk::Rows));
+        assert_eq!(bad(&[0x12, 5, 0]), Err(BadChunk::Chunk));
+    }
 
     proptest! {
         #[test]
@@ -134,6 +230,19 @@ mod tests {
             put_varint(&mut out, value);
             prop_assert_eq!(out.len(), varint_length(value));
             prop_assert_eq!(Reader::new(&out).varint(), Ok(value));
+        }
+
+        #[test]
+        fn a_nested_field_is_its_bytes(
+            before: Vec<u8>,
+            length in prop_oneof![0_usize..400, 16_300..16_500_usize],
+            number in 1_u32..40,
+        ) {
+            let bytes: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let (mut expected, mut out) = (before.clone(), before);
+            put_bytes(&mut expected, number, &bytes);
+            put_nested(&mut out, number, |out| out.extend_from_slice(&bytes));
+            prop_assert_eq!(out, expected);
         }
 
         #[test]

@@ -1,0 +1,196 @@
+//! A JSON text on its way into a tuple, measured as Postgres will print it. Numbers are sent with an exponent where
+//! that is shorter; jsonb has none, and prints `5e-324` with all its zeros, 326 characters, whenever the row is read.
+//! So it is the printed length that is bounded: it is what everybody pays who reads the row.
+
+use std::io::Write as _;
+
+use super::document::{escaped_length, put_string};
+
+/// Most bytes of one document as Postgres prints it: twice what the details of a status, or annotations, may hold on
+/// the wire.
+pub(super) const MAX_JSON_BYTES: usize = 512 * 1024;
+
+/// From here on numbers are written with an exponent. Those between stay as they always were: their text is what the
+/// ledger of writes hashes.
+const LARGE: f64 = 1e21;
+/// Numbers below this are written with an exponent.
+const SMALL: f64 = 1e-7;
+
+/// A JSON text that is being appended to a tuple. What goes beyond the bound is counted and not written.
+pub(super) struct JsonText<'t> {
+    out: &'t mut Vec<u8>,
+    printed: usize,
+}
+
+/// A place in a [`JsonText`].
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    written: usize,
+    printed: usize,
+}
+
+impl<'t> JsonText<'t> {
+    pub(super) fn new(out: &'t mut Vec<u8>) -> Self {
+        Self { out, printed: 0 }
+    }
+
+    /// The place that was reached.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { written: self.out.len(), printed: self.printed }
+    }
+
+    /// Takes away what was put behind a place.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.out.truncate(mark.written);
+        self.printed = mark.printed;
+    }
+
+    /// Counts so many printed bytes; whether they are to be written.
+    fn takes(&mut self, printed: usize) -> bool {
+        self.printed = self.printed.saturating_add(printed);
+        self.printed <= MAX_JSON_BYTES
+    }
+
+    /// Puts text that Postgres prints as it stands.
+    pub(super) fn put(&mut self, text: &[u8]) {
+        if self.takes(text.len()) {
+            self.out.extend_from_slice(text);
+        }
+    }
+
+    /// Puts a string.
+    pub(super) fn put_string(&mut self, text: &str) {
+        if self.takes(escaped_length(text)) {
+            put_string(self.out, text);
+        }
+    }
+
+    /// Puts a finite number: the shortest digits that read as this double.
+    pub(super) fn put_number(&mut self, number: f64) {
+        let size = number.abs();
+        let at = self.out.len();
+        // Writing to a vector does not fail.
+        if size == 0.0 || (SMALL..LARGE).contains(&size) {
+            let _ = write!(self.out, "{number}");
+            self.printed += self.out.len() - at;
+        } else {
+            let _ = write!(self.out, "{number:e}");
+            self.printed += printed_length(&self.out[at..]);
+        }
+        if self.printed > MAX_JSON_BYTES {
+            self.out.truncate(at);
+        }
+    }
+
+    /// Puts a separator before every item but the first.
+    pub(super) fn separate(&mut self, nth: usize) {
+        if nth > 0 {
+            self.put(b", ");
+        }
+    }
+
+    /// Whether all of it was written.
+    ///
+    /// # Errors
+    /// Why not, in words that follow the field's name.
+    pub(super) fn finish(self) -> Result<(), String> {
+        let bytes = self.printed;
+        if bytes > MAX_JSON_BYTES {
+            return Err(format!(
+                "takes {bytes} bytes as the JSON that Postgres prints; at most {MAX_JSON_BYTES} are allowed"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How many characters a number with an exponent has without it.
+fn printed_length(text: &[u8]) -> usize {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let sign = usize::from(mantissa.starts_with('-'));
+    let distance = exponent.unsigned_abs() as usize;
+    sign + if exponent < 0 {
+        // "0.", the zeros behind it, the digits.
+        1 + distance + digits
+    } else if digits > distance + 1 {
+        digits + 1
+    } else {
+        distance + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(number: f64) -> (String, usize) {
+        let mut out = Vec::new();
+        let mut json = JsonText::new(&mut out);
+        json.put_number(number);
+        let printed = json.printed;
+        assert_eq!(json.finish(), Ok(()));
+        (String::from_utf8(out).expect("JSON is UTF-8"), printed)
+    }
+
+    #[test]
+    fn numbers_have_an_exponent_where_that_is_shorter() {
+        for (number, text, printed) in [
+            (5e-324, "5e-324", 326),
+            (-5e-324, "-5e-324", 327),
+            (f64::MAX, "1.7976931348623157e308", 309),
+            (1e21, "1e21", 22),
+            (9.99e20, "999000000000000000000", 21),
+            (1.25e-8, "1.25e-8", 12),
+            (1e-7, "0.0000001", 9),
+            (0.0, "0", 1),
+            (-0.0, "-0", 2),
+            (1.5, "1.5", 3),
+            (-100.0, "-100", 4),
+        ] {
+            assert_eq!(written(number), (text.to_owned(), printed), "{number:e}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_bound_is_counted_and_not_written() {
+        let mut out = Vec::new();
+        let mut json = JsonText::new(&mut out);
+        json.put(b"[");
+        let mark = json.mark();
+        for _ in 0..20_000 {
+            json.put_number(5e-324);
+            json.put_string("\u{1}\"x");
+            json.put(b", ");
+        }
+        let text_bytes = 1 + 20_000 * (326 + 11 + 2);
+        assert_eq!(json.printed, text_bytes);
+        assert!(json.out.len() < 40_000, "{}", json.out.len());
+        // And what is taken away again does not count.
+        json.back_to(mark);
+        json.put(b"]");
+        assert_eq!(json.finish(), Ok(()));
+        assert_eq!(out, b"[]");
+        let mut json = JsonText::new(&mut out);
+        json.put_string(&"x".repeat(MAX_JSON_BYTES - 1));
+        let why = json.finish().expect_err("it is too long");
+        assert!(why.contains("524289") && why.contains("524288"), "{why}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_reads_as_it_was_and_its_printed_length_is_known(
+            number in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL,
+        ) {
+            let (text, printed) = written(number);
+            prop_assert_eq!(text.parse().map(f64::to_bits), Ok(number.to_bits()));
+            // Rust prints a double without an exponent, as Postgres does a numeric.
+            prop_assert_eq!(printed, number.to_string().len());
+            prop_assert!(text.len() <= 26, "{}", text);
+        }
+    }
+}
