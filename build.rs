@@ -42,11 +42,37 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             servers = servers.extern_path(format!(".{package}"), format!("crate::{module}"));
         }
     }
-    for (message, wire) in wire_forms(&descriptors)? {
+    let forms = wire_forms(&descriptors)?;
+    fs::write(server_dir.join("requests.rs"), whole_requests(&descriptors, &forms))?;
+    for (message, wire) in forms {
         servers = servers.extern_path(message, format!("crate::wire::{wire}"));
     }
     servers.compile_fds(descriptors)?;
     Ok(())
+}
+
+/// How requests without a wire form are taken: decoded as a whole, up to a size.
+fn whole_requests(set: &FileDescriptorSet, forms: &BTreeMap<String, &'static str>) -> String {
+    let mut requests = BTreeMap::new();
+    for file in set.file.iter().filter(|file| file.package().starts_with("orrery.")) {
+        for method in file.service.iter().flat_map(|service| &service.method) {
+            let most = if leading_word(method.name()) == "Check" { "LARGEST_CHECK" } else { "LARGEST_REQUEST" };
+            if !forms.contains_key(method.input_type()) {
+                requests.insert(method.input_type(), most);
+            }
+        }
+    }
+    let implementation = |(message, most): (&str, &str)| {
+        let path = message.trim_start_matches(".orrery.").replace('.', "::").replace("type::", "r#type::");
+        format!(
+            "impl crate::codec::Incoming for crate::{path} {{\n    \
+                 fn take(message: bytes::Bytes) -> Result<Self, tonic::Status> {{\n        \
+                     crate::codec::decode(message, crate::codec::{most})\n    \
+                 }}\n\
+             }}\n"
+        )
+    };
+    requests.into_iter().map(implementation).collect()
 }
 
 fn find_sources(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -78,7 +104,7 @@ fn wire_forms(set: &FileDescriptorSet) -> Result<BTreeMap<String, &'static str>,
                 "Write" => {
                     check(&input, is_write_request)?;
                     check(&output, is_write_response)?;
-                    forms.insert(input.0, "WriteRequest");
+                    forms.insert(input.0, "ReceivedWrite");
                     forms.insert(output.0, "WriteResponse");
                 }
                 "Stream" => {
@@ -90,6 +116,11 @@ fn wire_forms(set: &FileDescriptorSet) -> Result<BTreeMap<String, &'static str>,
                     forms.insert(output.0, "Encoded");
                 }
                 "Get" | "BatchGet" | "Claim" => {
+                    forms.insert(output.0, "Encoded");
+                }
+                word @ ("Create" | "Update") => {
+                    check(&input, |message| is_single_write(message, word == "Update"))?;
+                    forms.insert(input.0, if word == "Create" { "ReceivedCreate" } else { "ReceivedUpdate" });
                     forms.insert(output.0, "Encoded");
                 }
                 // A method that returns the resource itself.
@@ -144,6 +175,19 @@ fn is_write_request(message: &DescriptorProto) -> bool {
                 && has(chunk, 1, Some("offset"), Type::Int64, false)
                 && has(chunk, 2, None, Type::Message, true)
         })
+}
+
+fn is_single_write(message: &DescriptorProto, update: bool) -> bool {
+    let beside = if update { 3 } else { 2 };
+    let own = if update {
+        has(message, 2, Some("update_mask"), Type::Message, false)
+            && has(message, 3, Some("allow_missing"), Type::Bool, false)
+    } else {
+        has(message, 2, Some("request_id"), Type::String, false)
+    };
+    let checked = has(message, beside + 1, Some("reference_check"), Type::Enum, false);
+    let fields = if checked { beside + 1 } else { beside };
+    has(message, 1, None, Type::Message, false) && own && message.field.len() == fields as usize
 }
 
 fn is_write_response(message: &DescriptorProto) -> bool {

@@ -1,10 +1,11 @@
-//! The codec of Orrery's servers: protobuf, with two differences from tonic's own. A response may be encoded already
-//! ([`Encoded`]), and a request that cannot be decoded is the caller's mistake: INVALID_ARGUMENT that names the field, where tonic
-//! would say INTERNAL.
+//! The codec of Orrery's servers: protobuf, with three differences from tonic's own. A response may be encoded already
+//! ([`Encoded`]); a request that cannot be decoded is the caller's mistake, INVALID_ARGUMENT that names the field,
+//! where tonic would say INTERNAL; and a request is decoded as a whole only where that cannot take many times its size
+//! ([`Incoming`]).
 
 use std::marker::PhantomData;
 
-use bytes::BufMut as _;
+use bytes::{Buf as _, BufMut as _, Bytes};
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -37,6 +38,37 @@ impl Outgoing for Encoded {
     }
 }
 
+/// Most bytes of a request that holds no rows, and of what stands beside the rows in one that does: decoded, a list of
+/// nothing takes twelve times as many. A filter of as many uids as one may have, each as long as it may be, has half of
+/// that.
+pub const LARGEST_REQUEST: usize = 512 * 1024;
+/// Most bytes of a request that asks whether rows exist: of 10,000 uids.
+pub const LARGEST_CHECK: usize = 2 * 1024 * 1024;
+
+/// What [`ServerCodec`] can take.
+pub trait Incoming: Sized {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT with the reason MESSAGE_MALFORMED.
+    fn take(message: Bytes) -> Result<Self, Status>;
+}
+
+/// `google.protobuf.StringValue`.
+impl Incoming for String {
+    fn take(message: Bytes) -> Result<Self, Status> {
+        decode(message, LARGEST_REQUEST)
+    }
+}
+
+/// Reads a request of at most so many bytes as a whole.
+pub(crate) fn decode<U: Message + Default>(message: Bytes, most: usize) -> Result<U, Status> {
+    if message.len() > most {
+        return Err(too_large("", message.len(), most));
+    }
+    U::decode(message).map_err(|error| malformed("", &error.to_string()))
+}
+
 /// Encodes responses `T` and decodes requests `U`.
 #[derive(Debug)]
 pub struct ServerCodec<T, U>(PhantomData<fn() -> (T, U)>);
@@ -50,7 +82,7 @@ impl<T, U> Default for ServerCodec<T, U> {
 impl<T, U> Codec for ServerCodec<T, U>
 where
     T: Outgoing + Send + 'static,
-    U: Message + Default + 'static,
+    U: Incoming + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -84,24 +116,31 @@ impl<T: Outgoing> Encoder for ServerEncoder<T> {
 #[derive(Debug)]
 pub struct ServerDecoder<U>(PhantomData<fn() -> U>);
 
-impl<U: Message + Default> Decoder for ServerDecoder<U> {
+impl<U: Incoming> Decoder for ServerDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(buffer).map(Some).map_err(|error| malformed(&error.to_string()))
+        // Not copied: the buffer gives its bytes away.
+        U::take(buffer.copy_to_bytes(buffer.remaining())).map(Some)
     }
 }
 
 /// The status for bytes that are no message, from prost's description: "failed to decode Protobuf message: Product.name: why" (the
-/// path is there for known fields only).
-fn malformed(description: &str) -> Status {
+/// path is there for known fields only). `within` is the field that holds the message; empty if it is the request.
+pub(crate) fn malformed(within: &str, description: &str) -> Status {
     // The first one: a field may be called message.
     let rest = description.split_once("message: ").map_or(description, |(_, rest)| rest);
-    let (field, why) = match rest.rsplit_once(": ") {
-        Some((path, why)) => (field_path(path), why),
-        None => (String::new(), rest),
+    let (path, why) = match rest.rsplit_once(": ") {
+        Some((path, why)) if path.contains('.') => (field_path(path), why),
+        _ => (String::new(), rest),
     };
+    let both = !within.is_empty() && !path.is_empty();
+    malformed_field(&format!("{within}{}{path}", if both { "." } else { "" }), why)
+}
+
+/// The status for a field whose bytes are not what it holds; an empty name stands for the request.
+pub fn malformed_field(field: &str, why: &str) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason_name(ErrorReason::MessageMalformed), ERROR_DOMAIN, std::collections::HashMap::new());
     if field.is_empty() {
@@ -111,24 +150,18 @@ fn malformed(description: &str) -> Status {
             details,
         );
     }
-    details.add_bad_request_violation(field.clone(), why);
+    details.add_bad_request_violation(field, why);
     Status::with_error_details(tonic::Code::InvalidArgument, format!("{field}: {why}"), details)
 }
 
-/// `Product.name: CreateProductRequest.product` names the fields as `Message.field`, innermost first. Of a oneof it has the oneof's name:
-/// that of a chunked write, whose members are messages of their own, gives way to the member's.
+/// The status for a field, or a request, of more bytes than it may have.
+pub(crate) fn too_large(field: &str, bytes: usize, most: usize) -> Status {
+    malformed_field(field, &format!("has {bytes} bytes beside its rows; at most {most} are allowed"))
+}
+
+/// `Product.name: CreateProductRequest.product` names the fields as `Message.field`, innermost first.
 fn field_path(path: &str) -> String {
-    let mut names = Vec::new();
-    let mut inner = "";
-    for step in path.split(": ") {
-        let Some((message, field)) = step.split_once('.') else { continue };
-        names.push(match (message, field, inner) {
-            ("WriteRequest", "message", "WriteStart") => "start",
-            ("WriteRequest", "message", "WriteChunk") => "chunk",
-            _ => field,
-        });
-        inner = message;
-    }
+    let mut names: Vec<&str> = path.split(": ").filter_map(|step| Some(step.split_once('.')?.1)).collect();
     names.reverse();
     names.join(".")
 }
@@ -141,11 +174,10 @@ pub fn reason_name(reason: ErrorReason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::v1::CreateProductRequest;
-    use crate::wire::WriteRequest;
+    use crate::catalog::v1::{CreateProductRequest, ListProductsRequest};
 
-    fn fields_told(error: &prost::DecodeError) -> Vec<String> {
-        let bad = malformed(&error.to_string()).get_details_bad_request();
+    fn fields_told(status: &Status) -> Vec<String> {
+        let bad = status.get_details_bad_request();
         bad.into_iter().flat_map(|bad| bad.field_violations).map(|violation| violation.field).collect()
     }
 
@@ -154,18 +186,12 @@ mod tests {
         // product { name: "caf\xe9" }
         let bytes: &[u8] = &[0x0a, 6, 0x12, 4, b'c', b'a', b'f', 0xe9];
         let Err(error) = CreateProductRequest::decode(bytes) else { unreachable!("it is not UTF-8") };
-        assert_eq!(fields_told(&error), ["product.name"]);
-    }
-
-    #[test]
-    fn malformed_text_of_a_chunked_write_is_named_by_the_member() {
-        // start { write_id: "\xff" }
-        let Err(error) = WriteRequest::decode(&[0x0a, 3, 0x0a, 1, 0xff][..]) else { unreachable!("it is not UTF-8") };
-        assert_eq!(fields_told(&error), ["start.write_id"]);
-        // chunk { offset: a fixed64 }
-        let Err(error) = WriteRequest::decode(&[0x12, 9, 0x09, 0, 0, 0, 0, 0, 0, 0, 0][..]) else {
-            unreachable!("it is no varint")
+        assert_eq!(fields_told(&malformed("", &error.to_string())), ["product.name"]);
+        assert_eq!(fields_told(&malformed("within", &error.to_string())), ["within.product.name"]);
+        // filter { label_selector: "\xff" }
+        let Err(status) = ListProductsRequest::take(vec![0x0a, 3, 0x0a, 1, 0xff].into()) else {
+            unreachable!("it is not UTF-8")
         };
-        assert_eq!(fields_told(&error), ["chunk.offset"]);
+        assert_eq!(fields_told(&status), ["filter.label_selector"]);
     }
 }

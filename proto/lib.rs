@@ -2,10 +2,16 @@
 //! which rows are handled as bytes ([`wire`]), and the descriptors that reflection serves.
 
 pub mod codec;
+mod received;
 pub mod wire;
 
 /// All descriptors of the contract, encoded as a `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Requests that are decoded as a whole, and how large each may be.
+mod requests {
+    include!(concat!(env!("OUT_DIR"), "/server/requests.rs"));
+}
 
 /// `orrery.type`: what every slice's contract uses.
 pub mod r#type {

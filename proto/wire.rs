@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 
+pub use crate::received::{ReceivedCreate, ReceivedUpdate, ReceivedWrite};
 use crate::r#type::v1::{RowError, WriteStart};
 
 /// A response that is encoded already: the bytes of a message of whatever type the method returns.

@@ -91,12 +91,14 @@ impl Share {
         self.0.used.load(Ordering::Relaxed) < self.0.most && self.0.budget.used() < self.0.budget.bound()
     }
 
-    /// How long a caller may take over a message: `usual`, and little where more than half of what there is, or of this
-    /// share, is held.
+    /// How long a caller may take over a message: `usual`, and little where memory is short.
     pub(crate) fn patience(&self, usual: Duration) -> Duration {
-        let is_short =
-            self.0.used.load(Ordering::Relaxed) > self.0.most / 2 || self.0.budget.used() > self.0.budget.bound() / 2;
-        if is_short { usual.min(HASTE) } else { usual }
+        if self.is_short() { usual.min(HASTE) } else { usual }
+    }
+
+    /// Whether more than half of what there is, or of this share, is held.
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.used.load(Ordering::Relaxed) > self.0.most / 2 || self.0.budget.used() > self.0.budget.bound() / 2
     }
 
     /// The whole that it is a share of.

@@ -32,4 +32,5 @@ pub mod server;
 pub mod telemetry;
 pub mod timestamp;
 pub mod uid;
+pub mod work;
 pub mod write;

@@ -8,7 +8,7 @@ use orrery_kit::read::scan::Scan;
 use orrery_kit::read::stream::{self, StreamRequest};
 use orrery_kit::read::view::{View, mask};
 use orrery_proto::catalog::v1::{GetProductMetricsRequest, ProductMetricFilter, StreamProductMetricsRequest};
-use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use orrery_proto::wire::{Encoded, ReceivedWrite, WriteResponse};
 use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
@@ -55,7 +55,7 @@ pub(super) async fn stream(
 
 pub(super) fn write(
     context: &Context,
-    request: Request<Streaming<WriteRequest>>,
+    request: Request<Streaming<ReceivedWrite>>,
 ) -> Result<Response<Answers<WriteResponse>>, Error> {
     let call = Call::of(&request)?;
     let rows = request.into_inner();

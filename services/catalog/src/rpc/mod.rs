@@ -11,11 +11,11 @@ use orrery_kit::context::Context;
 use orrery_kit::read::loader::Loader;
 use orrery_proto::catalog::v1::server::CatalogService;
 use orrery_proto::catalog::v1::{
-    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CreateProductRequest, DeleteProductRequest,
+    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, DeleteProductRequest,
     GetProductMetricsRequest, GetProductRequest, ListProductsRequest, StreamProductMetricsRequest,
-    StreamProductsRequest, UpdateProductRequest,
+    StreamProductsRequest,
 };
-use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::store::product::{PRODUCT, PRODUCT_UID};
@@ -48,11 +48,11 @@ impl CatalogService for Catalog {
         Ok(products::batch_get(&self.context, request).await?)
     }
 
-    async fn create_product(&self, request: Request<CreateProductRequest>) -> Answer<Encoded> {
+    async fn create_product(&self, request: Request<ReceivedCreate>) -> Answer<Encoded> {
         Ok(products::create(&self.context, request).await?)
     }
 
-    async fn update_product(&self, request: Request<UpdateProductRequest>) -> Answer<Encoded> {
+    async fn update_product(&self, request: Request<ReceivedUpdate>) -> Answer<Encoded> {
         Ok(products::update(&self.context, request).await?)
     }
 
@@ -72,7 +72,7 @@ impl CatalogService for Catalog {
 
     type WriteProductsStream = Answers<WriteResponse>;
 
-    async fn write_products(&self, request: Request<Streaming<WriteRequest>>) -> Answer<Answers<WriteResponse>> {
+    async fn write_products(&self, request: Request<Streaming<ReceivedWrite>>) -> Answer<Answers<WriteResponse>> {
         Ok(products::write(&self.context, request)?)
     }
 
@@ -97,7 +97,10 @@ impl CatalogService for Catalog {
 
     type WriteProductMetricsStream = Answers<WriteResponse>;
 
-    async fn write_product_metrics(&self, request: Request<Streaming<WriteRequest>>) -> Answer<Answers<WriteResponse>> {
+    async fn write_product_metrics(
+        &self,
+        request: Request<Streaming<ReceivedWrite>>,
+    ) -> Answer<Answers<WriteResponse>> {
         Ok(metrics::write(&self.context, request)?)
     }
 }

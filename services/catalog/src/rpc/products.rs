@@ -14,10 +14,10 @@ use orrery_kit::resource::select::Selection;
 use orrery_kit::write::delete::{self, DeleteRequest};
 use orrery_kit::write::single::{self, CreateRequest, UpdateRequest};
 use orrery_proto::catalog::v1::{
-    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CreateProductRequest, DeleteProductRequest,
-    GetProductRequest, ListProductsRequest, Product, ProductFilter, StreamProductsRequest, UpdateProductRequest,
+    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, DeleteProductRequest, GetProductRequest,
+    ListProductsRequest, ProductFilter, StreamProductsRequest,
 };
-use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
@@ -57,14 +57,11 @@ pub(super) async fn batch_get(
     call.answer(point::batch_get(context, &PRODUCT, &mask, PRODUCT_UID, &request.uids, answers, deadline).await?)
 }
 
-pub(super) async fn create(
-    context: &Context,
-    request: Request<CreateProductRequest>,
-) -> Result<Response<Encoded>, Error> {
+pub(super) async fn create(context: &Context, request: Request<ReceivedCreate>) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
     let request = request.into_inner();
     let create = CreateRequest {
-        message: request.product.as_ref().map(Product::encode_to_vec),
+        message: request.resource,
         field: "product",
         request_id: &request.request_id,
         references: 0,
@@ -74,14 +71,11 @@ pub(super) async fn create(
     call.answer_written(single::create(&context.for_writes(&call), &PRODUCT, create).await?)
 }
 
-pub(super) async fn update(
-    context: &Context,
-    request: Request<UpdateProductRequest>,
-) -> Result<Response<Encoded>, Error> {
+pub(super) async fn update(context: &Context, request: Request<ReceivedUpdate>) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
     let request = request.into_inner();
     let update = UpdateRequest {
-        message: request.product.as_ref().map(Product::encode_to_vec),
+        message: request.resource,
         field: "product",
         mask: request.update_mask.as_ref(),
         allow_missing: request.allow_missing,
@@ -146,7 +140,7 @@ pub(super) async fn stream(
 
 pub(super) fn write(
     context: &Context,
-    request: Request<Streaming<WriteRequest>>,
+    request: Request<Streaming<ReceivedWrite>>,
 ) -> Result<Response<Answers<WriteResponse>>, Error> {
     let call = Call::of(&request)?;
     let rows = request.into_inner();

@@ -35,6 +35,8 @@ pub struct OverloadConfig {
     pub connection_share: u8,
 
     /// Most bytes of messages that are held for callers: received and not worked off yet, or answered and not taken yet.
+    /// Chunks of a write count decoded until they are committed; from half of it on, a write takes no further chunk
+    /// before.
     ///
     /// Who would send more waits for two seconds and is then RESOURCE_EXHAUSTED. From half of it on, a caller has two
     /// seconds for a message in place of --transfer-timeout. A message takes about twice its size while it is decoded.

@@ -28,7 +28,8 @@ pub struct StreamConfig {
 
     /// Most bytes of rows that one statement of a chunked write takes.
     ///
-    /// Bounds the memory of a writer whose rows are large. One larger row is still written, alone.
+    /// Bounds the memory of a writer whose rows are large: as many bytes of chunks, decoded, wait while as many are
+    /// committed, and one message more. One larger row is still written, alone.
     #[arg(long, value_name = "BYTES", env = "ORRERY_WRITE_BATCH_BYTES", default_value = "4MiB", value_parser = parse_bytes)]
     pub write_batch_bytes: usize,
 
@@ -41,6 +42,7 @@ pub struct StreamConfig {
     /// Largest request message.
     ///
     /// Larger ones are INVALID_ARGUMENT. Raise it for clients that send chunks of many thousand rows; each open write may hold as much.
+    /// Requests that hold no rows have 512 KiB at most, and 2 MiB where they ask whether rows exist.
     #[arg(long, value_name = "BYTES", env = "ORRERY_MAX_MESSAGE_BYTES", default_value = "16MiB", value_parser = parse_bytes)]
     pub max_message_bytes: usize,
 

@@ -13,6 +13,7 @@ use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::metrics::StatementKind;
+use crate::work::{self, Pauses};
 
 /// Signature, flags and the length of the header's extension (manual, COPY, "Binary Format").
 const HEADER: usize = 19;
@@ -186,7 +187,7 @@ impl Lease {
         let mut rows = within(deadline, async { Ok(connection.copy_out_raw(&statement).await?) }).await?;
         let (mut count_read, mut bytes) = (0, 0);
         let read = async {
-            let mut first = true;
+            let (mut first, mut pauses) = (true, Pauses::default());
             while let Some(message) = rows.try_next().await? {
                 // The server sends one row per message, the header before the first (manual, 55.2.6 and 55.7).
                 let row = if first { message.get(HEADER..).unwrap_or_default() } else { &message[..] };
@@ -200,9 +201,11 @@ impl Lease {
                 if bytes > max_bytes {
                     return Err(Error::ResultTooLarge(max_bytes));
                 }
-                if on_row(tuple)?.is_break() {
+                if work::aside(tuple.len(), || on_row(tuple)).await?.is_break() {
                     return Ok(CopyEnd::Stopped);
                 }
+                // Rows that have arrived already are taken without a pause.
+                pauses.after(tuple.len()).await;
             }
             Ok(CopyEnd::Whole)
         };

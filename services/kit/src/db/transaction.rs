@@ -17,6 +17,7 @@ use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::metrics::StatementKind;
+use crate::work::Pauses;
 
 /// Signature, no flags, no extension (manual, COPY, "Binary Format").
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -114,12 +115,14 @@ impl Transaction<'_> {
         let begun = Instant::now();
         let mut copy = self.lease.connection()?.copy_in_raw(sql).await?;
         let mut bytes = 0;
-        let mut piece = COPY_HEADER.to_vec();
+        let (mut piece, mut pauses) = (COPY_HEADER.to_vec(), Pauses::default());
         for _ in 0..count {
             put_next(&mut piece);
             if piece.len() >= COPY_PIECE {
                 copy.send(piece.as_slice()).await?;
                 bytes += piece.len();
+                // A server that takes everything at once gives no pause.
+                pauses.after(piece.len()).await;
                 piece.clear();
             }
         }

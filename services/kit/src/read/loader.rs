@@ -20,6 +20,7 @@ use crate::resource::Resource;
 use crate::resource::select::Selection;
 use crate::resource::tuple::Columns;
 use crate::uid::UidKind;
+use crate::work::{self, Pauses};
 
 /// Queries under way at once.
 const MAX_RUNNING: usize = 2;
@@ -191,12 +192,13 @@ impl Lane {
         let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids))?;
         let rows = self.database.fetch(&statement, deadline).await?;
         let mut found = HashMap::with_capacity(rows.len());
-        let mut tuple = Vec::with_capacity(512);
+        let (mut tuple, mut pauses) = (Vec::with_capacity(512), Pauses::default());
         for row in &rows {
             tuple.clear();
             put_tuple(row, self.selection.columns, &mut tuple)?;
             let mut body = Vec::with_capacity(tuple.len() + 64);
-            self.selection.put_message(&tuple, &mut body);
+            work::aside(tuple.len(), || self.selection.put_message(&tuple, &mut body)).await;
+            pauses.after(tuple.len()).await;
             let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
             found.insert(uid, Some(body.into()));
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::iter::once;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 use sqlx::postgres::PgRow;
 
@@ -15,6 +16,7 @@ use crate::db::Transaction;
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::select::{Selection, put_row_of, row_length};
+use crate::work::{self, Pauses};
 
 /// What came of measuring.
 #[derive(Debug)]
@@ -47,11 +49,12 @@ pub async fn measure(
     max_bytes: usize,
 ) -> Result<Fit, Error> {
     let mut owners = Owners::default();
-    let mut tuple = Vec::new();
+    let (mut tuple, mut pauses) = (Vec::new(), Pauses::default());
     for row in rows {
         tuple.clear();
         put_tuple(row, selection.columns, &mut tuple)?;
-        owners.push(selection, &tuple);
+        work::aside(tuple.len(), || owners.push(selection, &tuple)).await;
+        pauses.after(tuple.len()).await;
     }
     // Twice as much is read as fits: which are the first is known when all is there. Nothing is cut off: a connection
     // that is closed keeps its locks for a moment.
@@ -83,14 +86,23 @@ impl Measured {
     ///
     /// # Errors
     /// [`Error::Internal`] if a row is none of those that were measured.
-    pub fn answer(&self, selection: &Selection, changed: &[PgRow]) -> Result<Encoded, Error> {
+    pub fn answer<'a>(
+        &'a self,
+        selection: &'a Selection,
+        changed: &'a [PgRow],
+    ) -> BoxFuture<'a, Result<Encoded, Error>> {
+        Box::pin(self.put_together(selection, changed))
+    }
+
+    async fn put_together(&self, selection: &Selection, changed: &[PgRow]) -> Result<Encoded, Error> {
         let places: HashMap<&str, usize> = self.uids.iter().map(String::as_str).zip(0..).collect();
         let mut owners = Owners::default();
-        let mut tuple = Vec::new();
+        let (mut tuple, mut pauses) = (Vec::new(), Pauses::default());
         for row in changed {
             tuple.clear();
             put_tuple(row, selection.columns, &mut tuple)?;
-            owners.push(selection, &tuple);
+            work::aside(tuple.len(), || owners.push(selection, &tuple)).await;
+            pauses.after(tuple.len()).await;
         }
         let mut by_uid: Vec<usize> = (0..owners.len()).collect();
         by_uid.sort_by_key(|&at| owners.uid(at));

@@ -26,6 +26,7 @@ use crate::resource::Resource;
 use crate::resource::mask::Reached;
 use crate::resource::select::{Selection, row_length};
 use crate::uid::UidKind;
+use crate::work;
 
 /// Most uids of one batch.
 const MAX_BATCH: usize = 1_000;
@@ -90,15 +91,15 @@ async fn read_one(
         error => error,
     })?;
     let row = rows.first().ok_or_else(missing)?;
-    Ok(Encoded { body: message(row, selection)?, tail: Bytes::new(), rows: 1 })
+    Ok(Encoded { body: message(row, selection).await?, tail: Bytes::new(), rows: 1 })
 }
 
 /// A row as a message.
-pub(crate) fn message(row: &PgRow, selection: &Selection) -> Result<Bytes, Error> {
+pub(crate) async fn message(row: &PgRow, selection: &Selection) -> Result<Bytes, Error> {
     let mut tuple = Vec::with_capacity(512);
     put_tuple(row, selection.columns, &mut tuple)?;
     let mut body = Vec::with_capacity(tuple.len() + 64);
-    selection.put_message(&tuple, &mut body);
+    work::aside(tuple.len(), || selection.put_message(&tuple, &mut body)).await;
     Ok(body.into())
 }
 
@@ -214,7 +215,7 @@ async fn read_stored(
     let mut tuple = Vec::new();
     put_tuple(row, selection.columns, &mut tuple)?;
     let mut owners = Owners::default();
-    owners.push(selection, &tuple);
+    work::aside(tuple.len(), || owners.push(selection, &tuple)).await;
     if owners.message(0).len() > max_bytes {
         return Ok(Stored::Larger(owners.message(0).len()));
     }

@@ -20,6 +20,7 @@ use crate::resource::part::{Part, said};
 use crate::resource::select::column;
 use crate::resource::tuple::Columns;
 use crate::resource::{Kind, Resource, TimestampRule};
+use crate::work;
 
 /// Which rows' children are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,19 +161,23 @@ impl PartStatements {
         self.read(transaction, &self.keys, part.resource.key_length(), &keys, |key| left.push(key.to_vec())).await?;
         self.delete(transaction, &left.iter().map(Vec::as_slice).collect::<Vec<_>>()).await?;
         let mut rows = Rows::default();
-        for (place, tuple) in owners.iter().enumerate() {
-            let own = said(self.owner, self.nth, tuple);
-            match part.derivation {
-                Some(derivation) => {
-                    let source = self.source.and_then(|(source, _)| said(self.owner, source, tuple));
-                    let row = sum(derivation, source.unwrap_or_default())
-                        .and_then(|sums| complete(derivation, &sums, own, None))
-                        .map_err(|violation| Error::Invalid(vec![violation]))?;
-                    rows.extend(part, place, first_column(tuple), &row);
+        let children = || {
+            for (place, tuple) in owners.iter().enumerate() {
+                let own = said(self.owner, self.nth, tuple);
+                match part.derivation {
+                    Some(derivation) => {
+                        let source = self.source.and_then(|(source, _)| said(self.owner, source, tuple));
+                        let row = sum(derivation, source.unwrap_or_default())
+                            .and_then(|sums| complete(derivation, &sums, own, None))
+                            .map_err(|violation| Error::Invalid(vec![violation]))?;
+                        rows.extend(part, place, first_column(tuple), &row);
+                    }
+                    None => rows.extend(part, place, first_column(tuple), own.unwrap_or_default()),
                 }
-                None => rows.extend(part, place, first_column(tuple), own.unwrap_or_default()),
             }
-        }
+            Ok::<_, Error>(())
+        };
+        work::aside(bytes_of(owners), children).await?;
         let tuples: Vec<&[u8]> = rows.iter().map(|(_, tuple)| tuple).collect();
         if tuples.is_empty() { Ok(()) } else { self.rows.create(transaction, &tuples, now).await }
     }
@@ -232,13 +237,16 @@ impl PartStatements {
     ) -> Result<(Rows, HashSet<Vec<u8>>), Error> {
         let mut rows = Rows::default();
         let mut replaced = Vec::new();
-        for (place, tuple) in owners.iter().enumerate() {
-            let said = said(self.owner, self.nth, tuple);
-            if self.reaching.reaches(said) {
-                rows.extend(self.part(), place, first_column(tuple), said.unwrap_or_default());
-                replaced.push(first_column(tuple));
+        let children = || {
+            for (place, tuple) in owners.iter().enumerate() {
+                let said = said(self.owner, self.nth, tuple);
+                if self.reaching.reaches(said) {
+                    rows.extend(self.part(), place, first_column(tuple), said.unwrap_or_default());
+                    replaced.push(first_column(tuple));
+                }
             }
-        }
+        };
+        work::aside(bytes_of(owners), children).await;
         let key_length = self.part().resource.key_length();
         let mut stored = HashSet::new();
         self.read(transaction, &self.keys, key_length, &replaced, |key| {
@@ -316,6 +324,10 @@ fn columns_of_their_own(resource: &Resource) -> Vec<Reached> {
     };
     let own = |at: &usize| !resource.fields[*at].key && !fixed(resource.fields[*at].kind);
     (0..resource.fields.len()).filter(own).map(|field| Reached { field, reach: Reach::Whole }).collect()
+}
+
+fn bytes_of(tuples: &[&[u8]]) -> usize {
+    tuples.iter().map(|tuple| tuple.len()).sum()
 }
 
 /// A tuple's first column, with its length.

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use rustc_hash::FxBuildHasher;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::refusal::{Refusals, row_error};
+use crate::budget::{Held, Share};
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::{EmptyUid, Precondition};
@@ -46,12 +46,14 @@ pub struct Chunk {
     /// How many rows gave way to another one of the same key.
     pub superseded: usize,
     tuples: Vec<u8>,
+    /// Counts its bytes as long as it is there.
+    held: Option<Held>,
 }
 
 impl Chunk {
     /// Decodes and checks the rows of a chunk; with an `update` as far as it reaches.
-    pub fn decode(resource: &Resource, update: Option<&UpdateMask>, first_offset: i64, messages: &[Bytes]) -> Self {
-        let mut tuples = Vec::with_capacity(messages.iter().map(Bytes::len).sum::<usize>() * 5 / 4);
+    pub fn decode(resource: &Resource, update: Option<&UpdateMask>, first_offset: i64, messages: &[&[u8]]) -> Self {
+        let mut tuples = Vec::with_capacity(messages.iter().map(|message| message.len()).sum::<usize>() * 5 / 4);
         let mut rows: Vec<Row> = Vec::with_capacity(messages.len());
         let mut hashes = Vec::with_capacity(messages.len());
         let mut refusals = Refusals::default();
@@ -80,7 +82,8 @@ impl Chunk {
         // It waits, perhaps for long.
         tuples.shrink_to_fit();
         let message_offset = first_offset;
-        let mut chunk = Self { first_offset, message_offset, rows, hashes, refusals, superseded: 0, tuples };
+        let mut chunk =
+            Self { first_offset, message_offset, rows, hashes, refusals, superseded: 0, tuples, held: None };
         chunk.keep_one_of_each_key(resource);
         chunk
     }
@@ -128,12 +131,18 @@ impl Chunk {
         self.first_offset + self.hashes.len() as i64
     }
 
-    /// How much memory it takes, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.tuples.len()
-            + self.rows.len() * size_of::<Row>()
+    /// How much memory it takes, decoded, in bytes: what counts as waiting, and not what it took on the wire.
+    pub fn decoded_bytes(&self) -> usize {
+        self.tuples.capacity()
+            + self.rows.capacity() * size_of::<Row>()
+            + self.rows.iter().map(|row| row.precondition.etag.len()).sum::<usize>()
             + self.hashes.len() * size_of::<u64>()
             + self.refusals.bytes()
+    }
+
+    /// Counts its decoded bytes against what its connection may make the process hold, until it is dropped.
+    pub(super) fn count_against(&mut self, share: &Share) {
+        self.held = Some(share.hold(self.decoded_bytes()));
     }
 
     /// A row's input tuple.

@@ -4,16 +4,25 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use orrery_proto::codec::malformed_field;
 use orrery_proto::r#type::v1::RowErrorPolicy;
-use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest};
+use orrery_proto::wire::ReceivedWrite;
 
 use super::chunk::Chunk;
 use super::commit::Writer;
 use super::refusal::{MAX_ROW_ERRORS, Refusals};
+use crate::budget::Share;
 use crate::context::Context;
 use crate::error::{Error, Violation};
-use crate::resource::part::{MAX_CHILDREN, count};
+use crate::resource::part::{MAX_CHILDREN, count as count_children};
 use crate::resource::tuple::Columns;
+use crate::resource::{BadChunk, ChunkReader};
+use crate::work;
+
+/// Most rows of a chunk that came before, if no more may be new. A bound may have been larger when they came; an empty
+/// row is two bytes of a message, and twelve times as many here.
+const REPEATED_ROWS: usize = 500_000;
 
 /// What waits.
 enum Waiting {
@@ -52,11 +61,13 @@ pub(super) enum Next {
 /// The queue of one stream.
 pub(super) struct Queue {
     writer: Arc<Writer>,
+    /// What the chunks count against, decoded, until they are committed.
+    share: Share,
     /// Whether rows that came before may come again.
     resumable: bool,
     /// Most rows that share a commit, and that wait.
     max_rows: usize,
-    /// Most bytes that wait; one message more than that.
+    /// Most bytes that wait, decoded; one message more than that.
     max_bytes: usize,
     max_chunk_rows: usize,
     /// Every row before it was received.
@@ -64,6 +75,8 @@ pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     rows: usize,
     bytes: usize,
+    /// Bytes that were taken out last, and are being committed.
+    under_way: usize,
     /// Chunks that share a commit are committed one by one after one of them was refused.
     alone: bool,
     /// Nothing that comes now is wanted: the stream ends with something that waits.
@@ -72,9 +85,10 @@ pub(super) struct Queue {
 
 impl Queue {
     /// An empty queue of a stream that goes on from `received`.
-    pub(super) fn new(context: &Context, writer: Arc<Writer>, resumable: bool, received: i64) -> Self {
+    pub(super) fn new(context: &Context, writer: Arc<Writer>, share: Share, resumable: bool, received: i64) -> Self {
         Self {
             writer,
+            share,
             resumable,
             max_rows: context.stream.write_batch_rows,
             max_bytes: context.stream.write_batch_bytes,
@@ -83,19 +97,27 @@ impl Queue {
             waiting: VecDeque::new(),
             rows: 0,
             bytes: 0,
+            under_way: 0,
             alone: false,
             closed: false,
         }
     }
 
-    /// Whether another message may be received.
+    /// Whether another message may be received. A large one that is being committed counts as well: beside it a second
+    /// one is not held.
     pub(super) fn has_room(&self) -> bool {
-        !self.closed && self.rows < self.max_rows && self.bytes < self.max_bytes
+        let room = self.max_bytes.saturating_mul(2).saturating_sub(self.under_way).min(self.max_bytes);
+        !self.closed && self.rows < self.max_rows && self.bytes < room
     }
 
-    /// Takes a message in.
-    pub(super) fn receive(&mut self, request: WriteRequest) {
-        if let Err(error) = self.try_receive(request) {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Takes a message in. A large one is decoded on another thread meanwhile.
+    pub(super) async fn receive(&mut self, message: ReceivedWrite) {
+        if let Err(error) = self.try_receive(message).await {
             self.end(error);
         }
     }
@@ -106,50 +128,31 @@ impl Queue {
         self.waiting.push_back(Waiting::End(error));
     }
 
-    fn try_receive(&mut self, request: WriteRequest) -> Result<(), Error> {
-        let chunk = match request.message {
-            Some(WriteMessage::Chunk(chunk)) => chunk,
-            Some(WriteMessage::Start(_)) => return Err(Error::invalid("start", "was sent before")),
-            None => return Err(Error::invalid("chunk", "is required")),
+    async fn try_receive(&mut self, message: ReceivedWrite) -> Result<(), Error> {
+        let message = match message {
+            ReceivedWrite::Chunk(chunk) => chunk,
+            ReceivedWrite::Start(_) => return Err(Error::invalid("start", "was sent before")),
+            ReceivedWrite::Nothing => return Err(Error::invalid("chunk", "is required")),
         };
-        let WriteChunk { offset, rows } = chunk;
-        let plural = self.writer.resource.plural;
-        let most = self.max_chunk_rows;
-        if rows.is_empty() {
-            return Err(Error::invalid(format!("chunk.{plural}"), "must hold at least one row"));
+        let arrival = Arrival {
+            message,
+            writer: Arc::clone(&self.writer),
+            resumable: self.resumable,
+            received: self.received,
+            max_rows: self.max_chunk_rows,
+        };
+        let (repeated, new) = work::apart(arrival.message.len(), move || arrival.decode()).await??;
+        if let Some(repeated) = repeated {
+            self.rows += repeated.hashes.len();
+            self.bytes += repeated.hashes.len() * size_of::<u64>();
+            self.waiting.push_back(Waiting::Repeated(repeated));
         }
-        if offset < 0 || offset > i64::MAX - rows.len().max(most) as i64 {
-            return Err(Error::invalid("chunk.offset", "must be the number of rows sent before"));
-        }
-        // What came before is not judged again: it has happened.
-        let known = if self.resumable { usize::try_from(self.received.saturating_sub(offset)).unwrap_or(0) } else { 0 };
-        let (repeated, new) = rows.split_at(known.min(rows.len()));
-        if new.len() > most {
-            let why = format!("holds {} rows; a chunk is committed whole, and at most {most} can be", new.len());
-            return Err(Error::invalid(format!("chunk.{plural}"), why));
-        }
-        let resource = self.writer.resource;
-        let children = if resource.parts.is_empty() { 0 } else { new.iter().map(|row| count(resource, row)).sum() };
-        if children > MAX_CHILDREN {
-            let why = format!("hold {children} rows of parts together; a chunk may hold at most {MAX_CHILDREN}");
-            return Err(Error::invalid(format!("chunk.{plural}"), why));
-        }
-        if offset > self.received || (offset < self.received && !self.resumable) {
-            return Err(Error::OffsetGap { expected: self.received });
-        }
-        if !repeated.is_empty() {
-            let hashes = Chunk::decode(self.writer.resource, self.writer.update.as_ref(), offset, repeated).hashes;
-            self.rows += hashes.len();
-            self.bytes += hashes.len() * size_of::<u64>();
-            self.waiting.push_back(Waiting::Repeated(Repeated { offset, hashes }));
-        }
-        if !new.is_empty() {
-            let mut chunk = Chunk::decode(self.writer.resource, self.writer.update.as_ref(), self.received, new);
-            chunk.message_offset = offset;
+        if let Some(mut chunk) = new {
+            chunk.count_against(&self.share);
             self.received = chunk.end_offset();
             self.closed = self.refuses(&chunk);
             self.rows += chunk.sent_rows();
-            self.bytes += chunk.bytes();
+            self.bytes += chunk.decoded_bytes();
             self.waiting.push_back(Waiting::Chunk(chunk));
         }
         Ok(())
@@ -162,6 +165,7 @@ impl Queue {
     /// Takes out what is to be done next. Chunks that wait share a commit: as many as fit a statement and have no key in common,
     /// so that each is counted as if it had come alone.
     pub(super) fn next(&mut self) -> Option<Next> {
+        self.under_way = 0;
         let chunk = match self.waiting.pop_front()? {
             Waiting::End(error) => return Some(Next::End(error)),
             Waiting::Repeated(repeated) => {
@@ -197,7 +201,8 @@ impl Queue {
 
     fn taken(&mut self, chunk: Chunk) -> Chunk {
         self.rows -= chunk.sent_rows();
-        self.bytes -= chunk.bytes();
+        self.bytes -= chunk.decoded_bytes();
+        self.under_way += chunk.decoded_bytes();
         chunk
     }
 
@@ -211,10 +216,71 @@ impl Queue {
         self.alone = true;
         for chunk in chunks.into_iter().rev() {
             self.rows += chunk.sent_rows();
-            self.bytes += chunk.bytes();
+            self.bytes += chunk.decoded_bytes();
             self.waiting.push_front(Waiting::Chunk(chunk));
         }
         None
+    }
+}
+
+/// A chunk as it came, and what has to be known of the stream to judge it.
+struct Arrival {
+    /// Encoded.
+    message: Bytes,
+    writer: Arc<Writer>,
+    resumable: bool,
+    /// Every row before it was received.
+    received: i64,
+    max_rows: usize,
+}
+
+impl Arrival {
+    /// The rows that came before, and the new ones.
+    fn decode(self) -> Result<(Option<Repeated>, Option<Chunk>), Error> {
+        let (resource, update, most) = (self.writer.resource, self.writer.update.as_ref(), self.max_rows);
+        let plural = format!("chunk.{}", resource.plural);
+        let chunk = ChunkReader::new(&self.message).map_err(|bad| {
+            let field = match bad {
+                BadChunk::Chunk => "chunk",
+                BadChunk::Offset => "chunk.offset",
+                BadChunk::Rows => plural.as_str(),
+            };
+            Error::Transport(malformed_field(field, "the bytes are not what the field holds"))
+        })?;
+        let ChunkReader { offset, count, .. } = chunk;
+        if count == 0 {
+            return Err(Error::invalid(plural, "must hold at least one row"));
+        }
+        if offset < 0 || offset > i64::MAX - count.max(most) as i64 {
+            return Err(Error::invalid("chunk.offset", "must be the number of rows sent before"));
+        }
+        // What came before is not judged again: it has happened.
+        let known = if self.resumable { usize::try_from(self.received.saturating_sub(offset)).unwrap_or(0) } else { 0 };
+        let known = known.min(count);
+        if count - known > most || known > most.max(REPEATED_ROWS) {
+            let rows = known.max(count - known);
+            let why = format!("holds {rows} rows; a chunk is committed whole, and at most {most} can be");
+            return Err(Error::invalid(plural, why));
+        }
+        let rows = chunk.rows();
+        let (repeated, new) = rows.split_at(known);
+        let children =
+            if resource.parts.is_empty() { 0 } else { new.iter().map(|row| count_children(resource, row)).sum() };
+        if children > MAX_CHILDREN {
+            let why = format!("hold {children} rows of parts together; a chunk may hold at most {MAX_CHILDREN}");
+            return Err(Error::invalid(plural, why));
+        }
+        if offset > self.received || (offset < self.received && !self.resumable) {
+            return Err(Error::OffsetGap { expected: self.received });
+        }
+        let repeated = (!repeated.is_empty())
+            .then(|| Repeated { offset, hashes: Chunk::decode(resource, update, offset, repeated).hashes });
+        let new = (!new.is_empty()).then(|| {
+            let mut chunk = Chunk::decode(resource, update, self.received, new);
+            chunk.message_offset = offset;
+            chunk
+        });
+        Ok((repeated, new))
     }
 }
 

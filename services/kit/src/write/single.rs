@@ -1,6 +1,7 @@
 //! Create and update of one resource. They use the statements of the chunked write with a batch of one row, and read
 //! back within the transaction what they return.
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 use prost_types::FieldMask;
@@ -23,12 +24,13 @@ use crate::resource::document::phase;
 use crate::resource::mask::{Reach, UpdateMask, update_mask};
 use crate::resource::tuple::Columns;
 use crate::resource::{Kind, Resource};
+use crate::work;
 
 /// A create.
 #[derive(Debug)]
 pub struct CreateRequest<'a> {
     /// The encoded message; `None` if the caller sent none.
-    pub message: Option<Vec<u8>>,
+    pub message: Option<Bytes>,
     /// The message's field in the request, for violations.
     pub field: &'static str,
     /// Makes a retry safe; may be empty.
@@ -45,7 +47,7 @@ pub struct CreateRequest<'a> {
 #[derive(Debug)]
 pub struct UpdateRequest<'a> {
     /// The encoded message; `None` if the caller sent none.
-    pub message: Option<Vec<u8>>,
+    pub message: Option<Bytes>,
     /// The message's field in the request, for violations.
     pub field: &'static str,
     /// Which fields to change.
@@ -78,21 +80,25 @@ impl Incoming {
     }
 }
 
-fn decode(
-    resource: &Resource,
-    message: Option<&[u8]>,
+async fn decode(
+    resource: &'static Resource,
+    message: Option<Bytes>,
     field: &'static str,
     empty_uid: EmptyUid,
     update: Option<&UpdateMask>,
 ) -> Result<Incoming, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
-    let mut tuple = Vec::new();
-    let decoded = resource.decode(message, empty_uid, update, &mut tuple).map_err(|violations| {
-        Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
-    })?;
-    let uid = Columns::new(&tuple).next().flatten().unwrap_or_default();
-    let uid = String::from_utf8_lossy(uid).into_owned();
-    Ok(Incoming { tuple, uid, decoded })
+    let update = update.cloned();
+    work::apart(message.len(), move || {
+        let mut tuple = Vec::new();
+        let decoded = resource.decode(&message, empty_uid, update.as_ref(), &mut tuple).map_err(|violations| {
+            Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
+        })?;
+        let uid = Columns::new(&tuple).next().flatten().unwrap_or_default();
+        let uid = String::from_utf8_lossy(uid).into_owned();
+        Ok(Incoming { tuple, uid, decoded })
+    })
+    .await?
 }
 
 /// Creates one resource and returns it, as far as it fits. What an earlier call of the same request_id created is
@@ -116,7 +122,7 @@ async fn create_row(
 ) -> Result<Written, Error> {
     let CreateRequest { message, field, request_id, references, deadline, answers } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
-    let incoming = decode(resource, message.as_deref(), field, EmptyUid::Make, None)?;
+    let incoming = decode(resource, message, field, EmptyUid::Make, None).await?;
     if !incoming.decoded.precondition.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
@@ -312,7 +318,7 @@ async fn update_row(
     let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     let Incoming { tuple, uid, decoded: Decoded { precondition, .. } } =
-        decode(resource, message.as_deref(), field, EmptyUid::Refuse, (!allow_missing).then_some(&mask))?;
+        decode(resource, message, field, EmptyUid::Refuse, (!allow_missing).then_some(&mask)).await?;
     if checks_references(references)? {
         check_references(context, resource, field, &tuple, deadline).await?;
     }

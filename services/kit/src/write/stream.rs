@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::Stream;
 use futures::stream::BoxStream;
 use orrery_proto::r#type::v1::{RowError, WriteStart};
-use orrery_proto::wire::{WriteMessage, WriteRequest, WriteResponse};
+use orrery_proto::wire::{ReceivedWrite, WriteResponse};
 use prost::Message as _;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,6 +21,7 @@ use super::queue::{Next, Queue, Refused, Repeated};
 use super::session::Session;
 use super::start::writer;
 use crate::answer::AnswerLimit;
+use crate::budget::Share;
 use crate::context::{Call, Context};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -54,7 +55,7 @@ type Work = AbortOnDropHandle<Result<Done, Error>>;
 pub fn write(
     context: Context,
     resource: &'static Resource,
-    inbound: Streaming<WriteRequest>,
+    inbound: Streaming<ReceivedWrite>,
     call: Call,
 ) -> BoxStream<'static, Result<WriteResponse, Status>> {
     Box::pin(answers(context, resource, inbound, call))
@@ -63,13 +64,13 @@ pub fn write(
 fn answers(
     context: Context,
     resource: &'static Resource,
-    mut inbound: Streaming<WriteRequest>,
+    mut inbound: Streaming<ReceivedWrite>,
     call: Call,
 ) -> impl Stream<Item = Result<WriteResponse, Status>> + Send + 'static {
     async_stream::try_stream! {
         let first = call.next(&mut inbound).await?;
-        let Call { deadline, draining, rows, answers, pause, .. } = call;
-        let Some(WriteRequest { message: Some(WriteMessage::Start(start)) }) = first else {
+        let Call { deadline, draining, rows, answers, pause, share, .. } = call;
+        let Some(ReceivedWrite::Start(start)) = first else {
             Err(Error::invalid("start", "must be the first message"))?;
             return;
         };
@@ -77,7 +78,7 @@ fn answers(
         if !start.write_id.is_empty() {
             yield write.acknowledgement();
         }
-        let mut queue = write.queue();
+        let mut queue = write.queue(share.clone());
         let mut work: Option<Work> = None;
         let mut open = true;
         loop {
@@ -96,7 +97,9 @@ fn answers(
                     None => {}
                 }
             }
-            let receiving = open && queue.has_room() && !draining.has_begun();
+            // Where memory is short, what this stream holds already is committed first.
+            let may_hold = (work.is_none() && queue.is_empty()) || !share.is_short();
+            let receiving = open && may_hold && queue.has_room() && !draining.has_begun();
             if !receiving {
                 pause.begin();
             }
@@ -132,7 +135,15 @@ fn answers(
                         }
                     }
                 }
-                Event::Message(Ok(Some(request))) => queue.receive(request),
+                Event::Message(Ok(Some(message))) => {
+                    let in_time = tokio::select! {
+                        () = queue.receive(message) => true,
+                        () = deadline.passed() => false,
+                    };
+                    if !in_time {
+                        Err(Error::DeadlineExceeded)?;
+                    }
+                }
                 Event::Message(Ok(None)) => open = false,
                 Event::Message(Err(status)) => {
                     let status = normalise(status);
@@ -170,7 +181,7 @@ enum Event {
     /// The task under way has ended.
     Done(Result<Result<Done, Error>, JoinError>),
     /// The caller sent something, ended well, or broke off.
-    Message(Result<Option<WriteRequest>, Status>),
+    Message(Result<Option<ReceivedWrite>, Status>),
     /// The process is to end.
     Drain,
     /// The deadline passed.
@@ -202,8 +213,8 @@ impl Write {
         Ok(Self { context, writer, session, deadline, committed, acknowledged })
     }
 
-    fn queue(&self) -> Queue {
-        Queue::new(&self.context, Arc::clone(&self.writer), self.session.is_some(), self.committed)
+    fn queue(&self, share: Share) -> Queue {
+        Queue::new(&self.context, Arc::clone(&self.writer), share, self.session.is_some(), self.committed)
     }
 
     fn commit(&self, chunks: Vec<Chunk>) -> Work {

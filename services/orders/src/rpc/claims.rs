@@ -192,7 +192,7 @@ impl Claim {
         };
         let update = claim::claim(measured.uids(), self.lease_micros, &self.selection)?;
         let claimed = transaction.fetch(self.prepared(update)).await?;
-        let orders = measured.answer(&self.selection, &claimed)?;
+        let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
             return fewer(measured.uids().len() - 1, false);
         }

@@ -17,11 +17,11 @@ use orrery_kit::read::loader::Loader;
 use orrery_kit::read::view::View;
 use orrery_proto::orders::v1::server::OrdersService;
 use orrery_proto::orders::v1::{
-    BatchGetOrdersRequest, CheckOrdersRequest, CheckOrdersResponse, ClaimDueOrdersRequest, CreateOrderRequest,
-    DeleteOrderRequest, GetOrderRequest, ListOrdersRequest, LookupOrdersRequest, OrderView, SetProvisionTimerRequest,
-    StreamLineItemsRequest, StreamOrdersRequest, StreamProductSalesRequest, TransitionOrderRequest, UpdateOrderRequest,
+    BatchGetOrdersRequest, CheckOrdersRequest, CheckOrdersResponse, ClaimDueOrdersRequest, DeleteOrderRequest,
+    GetOrderRequest, ListOrdersRequest, LookupOrdersRequest, OrderView, SetProvisionTimerRequest,
+    StreamLineItemsRequest, StreamOrdersRequest, StreamProductSalesRequest, TransitionOrderRequest,
 };
-use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
 use self::claims::Sizes;
@@ -67,11 +67,11 @@ impl OrdersService for Orders {
         Ok(orders::batch_get(&self.context, request).await?)
     }
 
-    async fn create_order(&self, request: Request<CreateOrderRequest>) -> Answer<Encoded> {
+    async fn create_order(&self, request: Request<ReceivedCreate>) -> Answer<Encoded> {
         Ok(orders::create(&self.context, request).await?)
     }
 
-    async fn update_order(&self, request: Request<UpdateOrderRequest>) -> Answer<Encoded> {
+    async fn update_order(&self, request: Request<ReceivedUpdate>) -> Answer<Encoded> {
         Ok(orders::update(&self.context, request).await?)
     }
 
@@ -91,7 +91,7 @@ impl OrdersService for Orders {
 
     type WriteOrdersStream = Answers<WriteResponse>;
 
-    async fn write_orders(&self, request: Request<Streaming<WriteRequest>>) -> Answer<Answers<WriteResponse>> {
+    async fn write_orders(&self, request: Request<Streaming<ReceivedWrite>>) -> Answer<Answers<WriteResponse>> {
         Ok(orders::write(&self.context, request)?)
     }
 

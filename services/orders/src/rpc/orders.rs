@@ -13,10 +13,10 @@ use orrery_kit::resource::select::Selection;
 use orrery_kit::write::delete::{self, DeleteRequest};
 use orrery_kit::write::single::{self, CreateRequest, UpdateRequest};
 use orrery_proto::orders::v1::{
-    self as v1, BatchGetOrdersRequest, CheckOrdersRequest, CheckOrdersResponse, CreateOrderRequest, DeleteOrderRequest,
-    GetOrderRequest, ListOrdersRequest, OrderFilter, StreamOrdersRequest, UpdateOrderRequest,
+    BatchGetOrdersRequest, CheckOrdersRequest, CheckOrdersResponse, DeleteOrderRequest, GetOrderRequest,
+    ListOrdersRequest, OrderFilter, StreamOrdersRequest,
 };
-use orrery_proto::wire::{Encoded, WriteRequest, WriteResponse};
+use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
@@ -58,14 +58,11 @@ pub(super) async fn batch_get(
     call.answer(point::batch_get(context, &ORDER, &mask, ORDER_UID, &request.uids, answers, deadline).await?)
 }
 
-pub(super) async fn create(
-    context: &Context,
-    request: Request<CreateOrderRequest>,
-) -> Result<Response<Encoded>, Error> {
+pub(super) async fn create(context: &Context, request: Request<ReceivedCreate>) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
     let request = request.into_inner();
     let create = CreateRequest {
-        message: request.order.as_ref().map(v1::Order::encode_to_vec),
+        message: request.resource,
         field: "order",
         request_id: &request.request_id,
         references: request.reference_check,
@@ -75,14 +72,11 @@ pub(super) async fn create(
     call.answer_written(single::create(&context.for_writes(&call), &ORDER, create).await?)
 }
 
-pub(super) async fn update(
-    context: &Context,
-    request: Request<UpdateOrderRequest>,
-) -> Result<Response<Encoded>, Error> {
+pub(super) async fn update(context: &Context, request: Request<ReceivedUpdate>) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
     let request = request.into_inner();
     let update = UpdateRequest {
-        message: request.order.as_ref().map(v1::Order::encode_to_vec),
+        message: request.resource,
         field: "order",
         mask: request.update_mask.as_ref(),
         allow_missing: request.allow_missing,
@@ -147,7 +141,7 @@ pub(super) async fn stream(
 
 pub(super) fn write(
     context: &Context,
-    request: Request<Streaming<WriteRequest>>,
+    request: Request<Streaming<ReceivedWrite>>,
 ) -> Result<Response<Answers<WriteResponse>>, Error> {
     let call = Call::of(&request)?;
     let rows = request.into_inner();

@@ -8,6 +8,7 @@ use crate::db::Transaction;
 use crate::error::{Error, Violation};
 use crate::resource::mask::UpdateMask;
 use crate::resource::part::{Derivation, children, said};
+use crate::work;
 
 /// What a computed part becomes.
 pub(in crate::write) struct Derived {
@@ -55,7 +56,7 @@ impl PartStatements {
             let before = stored.get(key).map(Vec::as_slice);
             let source = source_of(tuple).filter(|(reaching, said)| reaching.reaches(*said));
             let sums = match (source, before) {
-                (Some((_, said)), _) => sum(derivation, said.unwrap_or_default()),
+                (Some((_, said)), _) => work::aside(tuple.len(), || sum(derivation, said.unwrap_or_default())).await,
                 (None, Some(before)) => Ok(before.to_vec()),
                 (None, None) => self.sum_of_stored(transaction, derivation, key).await?,
             };
