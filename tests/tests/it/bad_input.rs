@@ -176,14 +176,8 @@ async fn text_that_is_not_utf_8_is_told_by_its_field() {
         ([uid.clone(), field(8, bad)].concat(), "etag"),
     ];
     for (product, name) in products {
-        let refused = call(&channel, &path("CreateProduct"), vec![field(1, &product).into()]).await.unwrap_err();
-        let refused = refusal(&refused);
-        assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "MESSAGE_MALFORMED"));
-        let outer = name.split('.').next().unwrap();
-        assert!(
-            refused.fields.iter().any(|field| field.starts_with(&format!("product.{outer}"))),
-            "{refused:?}, {name}"
-        );
+        let refused = call(&channel, &path("CreateProduct"), vec![field(1, &product).into()]).await.map(drop);
+        assert_invalid(refused, "FIELD_INVALID", &format!("product.{name}"));
         let write = vec![field(1, b"").into(), field(2, &field(2, &product)).into()];
         let refused = call(&channel, &path("WriteProducts"), write).await.map(drop);
         assert_invalid(refused, "ROW_REJECTED", &format!("chunk.products[0].{name}"));

@@ -1,6 +1,7 @@
 //! End-to-end tests: a file per behaviour, all against real servers. What they share is in [`harness`].
 
 mod admin_connections;
+mod amplification;
 mod answers;
 mod arbitrary_input;
 mod attacks;

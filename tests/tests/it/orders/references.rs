@@ -15,13 +15,13 @@ use orrery_orders::catalog::Catalog;
 use orrery_orders::config::CatalogConfig;
 use orrery_proto::catalog::v1::server::{CatalogService, CatalogServiceServer};
 use orrery_proto::catalog::v1::{
-    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CreateProductRequest, DeleteProductRequest,
+    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, DeleteProductRequest,
     GetProductMetricsRequest, GetProductRequest, ListProductsRequest, StreamProductMetricsRequest,
-    StreamProductsRequest, UpdateProductRequest,
+    StreamProductsRequest,
 };
 use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteStart};
-use orrery_proto::wire::{Encoded, WriteMessage, WriteRequest, WriteResponse};
+use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteMessage, WriteResponse};
 use prost_types::FieldMask;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -106,15 +106,15 @@ impl CatalogService for FakeCatalog {
     unasked! {
         get_product(GetProductRequest) -> Encoded;
         batch_get_products(BatchGetProductsRequest) -> Encoded;
-        create_product(CreateProductRequest) -> Encoded;
-        update_product(UpdateProductRequest) -> Encoded;
+        create_product(ReceivedCreate) -> Encoded;
+        update_product(ReceivedUpdate) -> Encoded;
         delete_product(DeleteProductRequest) -> ();
         list_products(ListProductsRequest) -> Encoded;
         stream_products(StreamProductsRequest) -> Answers<Encoded>;
-        write_products(Streaming<WriteRequest>) -> Answers<WriteResponse>;
+        write_products(Streaming<ReceivedWrite>) -> Answers<WriteResponse>;
         get_product_metrics(GetProductMetricsRequest) -> Encoded;
         stream_product_metrics(StreamProductMetricsRequest) -> Answers<Encoded>;
-        write_product_metrics(Streaming<WriteRequest>) -> Answers<WriteResponse>;
+        write_product_metrics(Streaming<ReceivedWrite>) -> Answers<WriteResponse>;
     }
 }
 

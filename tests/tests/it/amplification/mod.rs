@@ -1,0 +1,39 @@
+//! Messages that are small on the wire and large behind it, and rows that are small on disk and large when they are
+//! read. A caller who sends them costs the service a little memory and time, and nobody else an answer.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod empties;
+mod memory;
+mod numerals;
+mod workers;
+
+use orrery_proto::catalog::v1::Product;
+use orrery_proto::r#type::v1::Status;
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+
+use crate::harness::{product, uid};
+
+/// What a message may have by default.
+const LARGEST_REQUEST: usize = 16 << 20;
+
+/// A double in `details` that has as many digits as one can have, when it is written without an exponent.
+const LONG: f64 = 5e-324;
+
+/// A product whose details hold a list of these values.
+fn listing(number: usize, values: Vec<Kind>) -> Product {
+    let values = values.into_iter().map(|kind| Value { kind: Some(kind) }).collect();
+    let list = Value { kind: Some(Kind::ListValue(ListValue { values })) };
+    let details = Some(Struct { fields: [("list".to_owned(), list)].into() });
+    Product { status: Some(Status { phase: "draft".to_owned(), details }), ..product(&uid(number)) }
+}
+
+/// Seconds of processor time that a process took so far. Linux only.
+fn processor_seconds(pid: u32) -> f64 {
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The second field is a name in parentheses; user and system time are the 14th and the 15th.
+    let rest = stat.rsplit_once(')').unwrap().1;
+    rest.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS
+}
