@@ -162,11 +162,6 @@ pub trait Configuration: Args {
         config.validate().map_err(|error| command.error(clap::error::ErrorKind::ValueValidation, error))?;
         Ok(config)
     }
-
-    /// As [`from_arguments`](Self::from_arguments); prints the help or the error and exits where there is one.
-    fn from_command_line(binary: Binary, arguments: Vec<OsString>) -> Self {
-        Self::from_arguments(binary, arguments).unwrap_or_else(|error| error.exit())
-    }
 }
 
 impl Configuration for ServiceConfig {

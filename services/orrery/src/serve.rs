@@ -14,7 +14,7 @@ use orrery_kit::config::{Binary, Configuration as _, ServiceConfig};
 use orrery_kit::server::run_until_signal;
 use orrery_orders::config::OrdersConfig;
 
-use crate::say;
+use crate::terminal::{Answer, exit_with};
 
 /// A slice whose service can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +54,15 @@ impl Slice {
         let binary = self.binary();
         match self {
             Self::Catalog => {
-                let config = ServiceConfig::from_command_line(binary, arguments);
+                let config = ServiceConfig::from_arguments(binary, arguments).unwrap_or_else(|error| exit_with(&error));
                 Box::pin(run_until_signal(config, orrery_catalog::run))
             }
             Self::Orders => {
-                let config = OrdersConfig::from_command_line(binary, arguments);
+                let config = OrdersConfig::from_arguments(binary, arguments).unwrap_or_else(|error| exit_with(&error));
                 Box::pin(run_until_signal(config, orrery_orders::run))
             }
             Self::Records => {
-                let config = ServiceConfig::from_command_line(binary, arguments);
+                let config = ServiceConfig::from_arguments(binary, arguments).unwrap_or_else(|error| exit_with(&error));
                 Box::pin(run_until_signal(config, orrery_records::run))
             }
         }
@@ -119,14 +119,16 @@ pub struct LinkOptions {
 /// A sentence with the path that cannot be made.
 pub fn link(options: &LinkOptions) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("this program has no path")?;
+    let mut answer = Answer::default();
     for slice in Slice::ALL {
         let link = options.folder.join(slice.binary().name);
         match std::os::unix::fs::symlink(&program, &link) {
-            Ok(()) => say(&format!("{} -> {}", link.display(), program.display())),
+            Ok(()) => answer.line(format_args!("{} -> {}", link.display(), program.display())),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && leads_to(&link, &program) => {}
             Err(error) => return Err(error).with_context(|| format!("{} cannot be made", link.display())),
         }
     }
+    answer.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -35,9 +35,15 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn new(query: Query) -> Self {
+    /// The pages behind a token, or all of them if it is empty.
+    pub(crate) fn new(query: Query, token: String) -> Self {
         let patience = Patience::new(query.patience);
-        Self { query, stream: None, token: String::new(), patience }
+        Self { query, stream: None, token, patience }
+    }
+
+    /// Where to go on behind the last page.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// The rows of the next page, encoded; none when the service has said that these were all.

@@ -4,7 +4,7 @@ mod filter;
 mod output;
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,12 +21,15 @@ use self::output::Output;
 use crate::client::{Pages, Query, ServiceAddress, describe};
 use crate::message::write_json;
 use crate::resource::{ORDERS, PRODUCTS, Resource};
+use crate::terminal::{PIPE_CLOSED, tell};
 
-/// The exit code where the reader of standard output went away, as the shell has it for SIGPIPE.
-const PIPE_CLOSED: u8 = 141;
+const AFTER_HELP: &str = "\
+An export that ends early says how many rows were written whole and, unless it is packed, the --resume-token with which the same command \
+goes on behind them. A file then still is FILE.partial, and the command that goes on adds to it. A standard output that is closed, or \
+/dev/null opened for reading as well, is refused: nothing would be kept, and nobody would know.
 
-const EXIT_CODES: &str = "Exit codes: 0 everything was written; 1 the export ended early; 2 the command line is wrong; 141 the reader of \
-    standard output went away.";
+Exit codes: 0 everything was written; 1 the export ended early; 2 the command line is wrong; 141 the reader of standard output went away, \
+as `orrery export products | head` does.";
 
 /// What `orrery export` takes.
 #[derive(Debug, Args)]
@@ -38,7 +41,7 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 enum ResourceOptions {
     /// Exports products, by uid, as JSONL.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = AFTER_HELP)]
     Products {
         #[command(flatten)]
         export: ExportOptions,
@@ -49,7 +52,7 @@ enum ResourceOptions {
         catalog: ServiceAddress,
     },
     /// Exports orders, by uid, with their lines, addresses and sums, as JSONL.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = AFTER_HELP)]
     Orders {
         #[command(flatten)]
         export: ExportOptions,
@@ -64,12 +67,16 @@ enum ResourceOptions {
 /// What holds for every resource.
 #[derive(Debug, Args)]
 struct ExportOptions {
-    /// Where to write; "-" is standard output. A file takes its name when it is whole, and is FILE.partial until then.
+    /// Where to write; "-" is standard output. A file takes its name when it is whole, and is FILE.partial until then. A pipe or a
+    /// device is written as it is.
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Packs what is written.
     #[arg(long)]
     gzip: bool,
+    /// Goes on behind the rows that an export wrote which ended early, and which said this. All other options must be the same.
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true, conflicts_with = "gzip")]
+    resume_token: String,
     /// Which fields to write, as "uid,name,labels.season". Default: all.
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     read_mask: Vec<String>,
@@ -97,7 +104,8 @@ async fn export_resource(
     filter: impl prost::Message,
 ) -> anyhow::Result<ExitCode> {
     let message = resource.descriptor()?;
-    let output = Output::create(&options.output, options.gzip)?;
+    let output = Output::create(&options.output, options.gzip, !options.resume_token.is_empty())?;
+    let partial = output.partial().map(Path::to_owned);
     let mut request = resource.stream_request()?;
     if filter.encoded_len() > 0 {
         set(&mut request, "filter", &filter)?;
@@ -106,7 +114,8 @@ async fn export_resource(
         set(&mut request, "read_mask", &FieldMask { paths: options.read_mask })?;
     }
     let patience = Duration::from_secs(options.patience);
-    let mut pages = Pages::new(Query { address, method: resource.stream_method, request, patience });
+    let query = Query { address, method: resource.stream_method, request, patience };
+    let mut pages = Pages::new(query, options.resume_token);
     let bar = progress_bar();
     let begin = Instant::now();
 
@@ -116,13 +125,13 @@ async fn export_resource(
     let mut rows = 0_u64;
     let fetched = loop {
         let mut trying_again = |status: &tonic::Status, wait: Duration| {
-            bar.suspend(|| eprintln!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
+            bar.suspend(|| tell(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64())));
         };
         match pages.next(&mut trying_again).await {
             Ok(Some(page)) => {
                 rows += page.len() as u64;
                 bar.set_position(rows);
-                if sender.send(Some(page)).await.is_err() {
+                if sender.send(Some((page, pages.token().to_owned()))).await.is_err() {
                     break Ok(());
                 }
             }
@@ -134,21 +143,42 @@ async fn export_resource(
         }
     };
     drop(sender);
-    let written = writing.await.context("the writer broke")?;
+    let (written, result) = writing.await.context("the writer broke")?;
     bar.finish_and_clear();
-    match (fetched, written) {
-        (_, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::from(PIPE_CLOSED)),
-        (_, Err(error)) => Err(error).with_context(|| format!("{} cannot be written", options.output.display())),
-        (Err(status), Ok(())) => {
-            anyhow::bail!("the export ended early, after {rows} {}: {}", resource.plural, describe(&status))
+    let early = |why: String| {
+        let (plural, place) = (resource.plural, partial.as_deref().map(|path| format!(", in {}", path.display())));
+        let place = place.unwrap_or_default();
+        if options.gzip {
+            return anyhow::anyhow!("the export ended early, after at most {} {plural}{place}: {why}", written.rows);
         }
+        let Written { rows, token } = &written;
+        let go_on = if token.is_empty() { String::new() } else { format!("; to go on, add --resume-token {token}") };
+        anyhow::anyhow!("the export ended early, after {rows} {plural}{place}: {why}{go_on}")
+    };
+    match (fetched, result) {
+        (_, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::from(PIPE_CLOSED)),
+        (_, Err(error)) => {
+            let output = options.output.display().to_string();
+            let output = if output == "-" { "standard output" } else { &output };
+            Err(early(format!("{output} cannot be written: {error}")))
+        }
+        (Err(status), Ok(())) => Err(early(describe(&status))),
         (Ok(()), Ok(())) => {
             let seconds = begin.elapsed().as_secs_f64();
             let rate = rows as f64 / seconds.max(0.001);
-            eprintln!("{rows} {} exported in {seconds:.1} s, {rate:.0}/s", resource.plural);
+            tell(format_args!("{rows} {} exported in {seconds:.1} s, {rate:.0}/s", resource.plural));
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What of an export was written.
+#[derive(Debug, Default)]
+struct Written {
+    /// Rows, all whole.
+    rows: u64,
+    /// Where to go on behind them; empty before the first page.
+    token: String,
 }
 
 /// Sets a field of a request to a message.
@@ -159,25 +189,39 @@ fn set(request: &mut DynamicMessage, field: &str, message: &impl prost::Message)
     }
 }
 
-/// Writes pages as they come. Only after the `None` that says that all came is the output finished.
+/// A page's rows, and the token behind them.
+type Page = (Vec<Bytes>, String);
+
+/// Writes pages as they come. Only after the `None` that says that all came is the output finished. Says what was written in any case.
 fn write_pages(
     mut output: Output,
     message: &MessageDescriptor,
-    mut pages: mpsc::Receiver<Option<Vec<Bytes>>>,
-) -> io::Result<()> {
+    mut pages: mpsc::Receiver<Option<Page>>,
+) -> (Written, io::Result<()>) {
+    let mut written = Written::default();
     let mut lines = Vec::new();
     while let Some(page) = pages.blocking_recv() {
-        let Some(rows) = page else { return output.finish() };
-        lines.clear();
-        for row in rows {
-            let row = DynamicMessage::decode(message.clone(), row)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            write_json(&row, &mut lines);
-            lines.push(b'\n');
+        let Some((rows, token)) = page else { return (written, output.finish()) };
+        let count = rows.len() as u64;
+        let result = page_lines(message, rows, &mut lines).and_then(|()| output.write(&lines));
+        if let Err(error) = result {
+            output.abandon();
+            return (written, Err(error));
         }
-        output.write(&lines)?;
+        written = Written { rows: written.rows + count, token };
     }
     output.abandon();
+    (written, Ok(()))
+}
+
+fn page_lines(message: &MessageDescriptor, rows: Vec<Bytes>, lines: &mut Vec<u8>) -> io::Result<()> {
+    lines.clear();
+    for row in rows {
+        let row = DynamicMessage::decode(message.clone(), row)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        write_json(&row, lines);
+        lines.push(b'\n');
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
-//! Where an export goes: standard output, or a file that takes its name when it is whole.
+//! Where an export goes: standard output, a file that takes its name when it is whole, or a pipe or device.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,50 +8,77 @@ use anyhow::Context as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::terminal::{file_of, was_closed};
+
 /// An output that is being written.
+#[derive(Debug)]
 pub(crate) struct Output {
     sink: Sink,
     /// The name that the file has while it is written, and the one it takes.
     names: Option<(PathBuf, PathBuf)>,
+    /// The file again, to cut off what is not whole.
+    file: File,
+    /// How long the file is up to the last whole page.
+    whole: u64,
 }
 
-type Target = BufWriter<Box<dyn Write + Send>>;
+type Target = BufWriter<File>;
 
+#[derive(Debug)]
 enum Sink {
     Plain(Target),
     Gzip(GzEncoder<Target>),
 }
 
 impl Output {
-    /// Begins an output; `-` is standard output.
-    pub(crate) fn create(path: &Path, gzip: bool) -> anyhow::Result<Self> {
-        let (target, names): (Box<dyn Write + Send>, _) = if path == Path::new("-") {
-            (Box::new(io::stdout()), None)
+    /// Begins an output; `-` is standard output. `append`: what an export wrote that ended early is kept, and this goes on behind it.
+    pub(crate) fn create(path: &Path, gzip: bool, append: bool) -> anyhow::Result<Self> {
+        let (file, names) = if path == Path::new("-") {
+            anyhow::ensure!(
+                !was_closed(io::stdout()),
+                "standard output is closed, so that nothing can be written; name a file with --output (/dev/null, if \
+                 nothing is to be kept)"
+            );
+            (file_of(io::stdout()).context("standard output cannot be written")?, None)
         } else {
-            let mut partial = path.as_os_str().to_owned();
-            partial.push(".partial");
-            let partial = PathBuf::from(partial);
-            let file = File::create(&partial).with_context(|| format!("{} cannot be written", partial.display()))?;
-            (Box::new(file), Some((partial, path.to_owned())))
+            open(path, append)?
         };
-        let target = BufWriter::with_capacity(128 * 1024, target);
+        let whole = if names.is_some() { file.metadata().map_or(0, |metadata| metadata.len()) } else { 0 };
+        let again = file.try_clone().with_context(|| format!("{} cannot be written", path.display()))?;
+        let target = BufWriter::with_capacity(128 * 1024, file);
         let sink = if gzip { Sink::Gzip(GzEncoder::new(target, Compression::default())) } else { Sink::Plain(target) };
-        Ok(Self { sink, names })
+        Ok(Self { sink, names, file: again, whole })
     }
 
-    /// Writes some lines.
+    /// Writes the lines of a page. Of what is not packed every line has been taken by the file or the reader when this returns.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match &mut self.sink {
-            Sink::Plain(target) => target.write_all(lines),
-            Sink::Gzip(target) => target.write_all(lines),
+            Sink::Plain(target) => target.write_all(lines).and_then(|()| target.flush())?,
+            Sink::Gzip(target) => target.write_all(lines)?,
         }
+        self.whole += lines.len() as u64;
+        Ok(())
     }
 
-    /// Not everything was written: what is packed is left without its end, so that no reader takes it for whole.
+    /// The name under which stands what was written, if that is another than the one asked for.
+    pub(crate) fn partial(&self) -> Option<&Path> {
+        self.names.as_ref().map(|(partial, _)| partial.as_path())
+    }
+
+    /// Not everything was written. A file that is not packed is left with its whole pages; what is packed is left without its end,
+    /// so that no reader takes it for whole.
     pub(crate) fn abandon(self) {
-        if let Sink::Gzip(encoder) = self.sink {
+        match self.sink {
+            Sink::Plain(target) => {
+                // Its destructor would write what it could not write before.
+                let (_file, _unwritten) = target.into_parts();
+                if self.names.is_some() {
+                    // Where that fails too the last line is torn, which a reader of JSONL refuses.
+                    let _ = self.file.set_len(self.whole);
+                }
+            }
             // Its destructor would write the end.
-            std::mem::forget(encoder);
+            Sink::Gzip(encoder) => std::mem::forget(encoder),
         }
     }
 
@@ -69,6 +96,31 @@ impl Output {
     }
 }
 
+/// Opens a file under the name that it has while it is written, with both names. A pipe or a device is opened as it is.
+#[expect(clippy::type_complexity, reason = "a file and its two names")]
+fn open(path: &Path, append: bool) -> anyhow::Result<(File, Option<(PathBuf, PathBuf)>)> {
+    let cannot = |path: &Path| format!("{} cannot be written", path.display());
+    if let Ok(metadata) = fs::metadata(path) {
+        anyhow::ensure!(!metadata.is_dir(), "{} is a folder; --output names a file", path.display());
+        if !metadata.is_file() {
+            let file = OpenOptions::new().write(true).open(path).with_context(|| cannot(path))?;
+            return Ok((file, None));
+        }
+    }
+    anyhow::ensure!(path.file_name().is_some(), "{} names no file", path.display());
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let mut options = OpenOptions::new();
+    if append {
+        options.append(true)
+    } else {
+        options.write(true).truncate(true)
+    };
+    let file = options.create(true).open(&partial).with_context(|| cannot(&partial))?;
+    Ok((file, Some((partial, path.to_owned()))))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -81,7 +133,7 @@ mod tests {
     fn a_file_takes_its_name_when_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.jsonl.gz");
-        let mut output = Output::create(&path, true).unwrap();
+        let mut output = Output::create(&path, true, false).unwrap();
         output.write(b"{}\n").unwrap();
         assert!(!path.exists());
         output.finish().unwrap();
@@ -90,16 +142,46 @@ mod tests {
         assert_eq!(text, "{}\n");
 
         let path = folder.path().join("y.jsonl");
-        let mut output = Output::create(&path, false).unwrap();
+        let mut output = Output::create(&path, false, false).unwrap();
         output.write(b"{}\n").unwrap();
         output.abandon();
         assert!(!path.exists());
 
         let path = folder.path().join("z.jsonl.gz");
-        let mut output = Output::create(&path, true).unwrap();
+        let mut output = Output::create(&path, true, false).unwrap();
         output.write(b"{}\n").unwrap();
         output.abandon();
         let packed = File::open(folder.path().join("z.jsonl.gz.partial")).unwrap();
         assert!(flate2::read::GzDecoder::new(packed).read_to_string(&mut text).is_err());
+    }
+
+    #[test]
+    fn what_was_left_is_gone_on_with_behind_its_last_whole_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.jsonl");
+        let mut output = Output::create(&path, false, false).unwrap();
+        output.write(b"{\"uid\":1}\n").unwrap();
+        // As a disk that fills up leaves it.
+        (&output.file).write_all(b"{\"uid\":2").unwrap();
+        output.abandon();
+        let mut output = Output::create(&path, false, true).unwrap();
+        output.write(b"{\"uid\":2}\n").unwrap();
+        output.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"uid\":1}\n{\"uid\":2}\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_device_stays_what_it_is_and_a_folder_is_refused_at_once() {
+        let mut output = Output::create(Path::new("/dev/null"), false, false).unwrap();
+        output.write(b"{}\n").unwrap();
+        assert!(output.partial().is_none());
+        output.finish().unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        let full = Output::create(Path::new("/dev/full"), false, false).unwrap().write(b"{}\n").unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        let folder = tempfile::tempdir().unwrap();
+        let refused = Output::create(folder.path(), false, false).unwrap_err().to_string();
+        assert!(refused.contains("is a folder"), "{refused}");
     }
 }

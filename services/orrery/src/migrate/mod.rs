@@ -19,7 +19,8 @@ use clap::{Args, Subcommand};
 pub use self::apply::{Migrator, Patience};
 pub use self::file::{FileError, Migration, Section};
 pub use self::folder::Folder;
-use crate::{cluster, say};
+use crate::cluster;
+use crate::terminal::Answer;
 
 /// What every `orrery migrate` command takes.
 #[derive(Debug, Args)]
@@ -72,31 +73,35 @@ enum Command {
 
 /// Runs `orrery migrate`.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let mut answer = Answer::default();
     if let Command::New { name } = &options.command {
         let folder = options.migrations.unwrap_or_else(|| PathBuf::from("migrations"));
-        say(&new::write(&folder, name, chrono::Utc::now())?.display().to_string());
+        answer.line(new::write(&folder, name, chrono::Utc::now())?.display());
+        answer.finish()?;
         return Ok(ExitCode::SUCCESS);
     }
     let migrator = options.migrator()?;
     match options.command {
         Command::Up => {
-            if migrator.up(say).await? == 0 {
-                say("Nothing to apply");
+            if migrator.up(|line| answer.line(line)).await? == 0 {
+                answer.line("Nothing to apply");
             }
         }
         Command::Down { steps } => {
             for _ in 0..steps {
-                migrator.down(say).await?;
+                migrator.down(|line| answer.line(line)).await?;
             }
         }
         Command::Status { exit_code } => {
-            let pending = print_status(&migrator).await?;
+            let pending = print_status(&migrator, &mut answer).await?;
             if exit_code && pending > 0 {
+                answer.finish()?;
                 return Ok(ExitCode::FAILURE);
             }
         }
         Command::New { .. } => {}
     }
+    answer.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,15 +126,15 @@ impl Options {
 }
 
 /// Prints what is applied, as dbmate does, and returns how many migrations are not.
-async fn print_status(migrator: &Migrator) -> anyhow::Result<usize> {
+async fn print_status(migrator: &Migrator, answer: &mut Answer) -> anyhow::Result<usize> {
     let (migrations, unknown) = migrator.status().await?;
     for (migration, applied) in &migrations {
-        say(&format!("[{}] {}", if *applied { 'X' } else { ' ' }, migration.file_name));
+        answer.line(format_args!("[{}] {}", if *applied { 'X' } else { ' ' }, migration.file_name));
     }
     for version in &unknown {
-        say(&format!("[?] {version} is applied, but there is no such file"));
+        answer.line(format_args!("[?] {version} is applied, but there is no such file"));
     }
     let applied = migrations.iter().filter(|(_, applied)| *applied).count();
-    say(&format!("\nApplied: {applied}\nPending: {}", migrations.len() - applied));
+    answer.line(format_args!("\nApplied: {applied}\nPending: {}", migrations.len() - applied));
     Ok(migrations.len() - applied)
 }

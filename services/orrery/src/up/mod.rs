@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::services::Services;
 use self::storage::Storage;
 use crate::cluster::DATA_DIR;
-use crate::say;
+use crate::terminal::say;
 
 /// What `orrery up` takes.
 #[derive(Args, Debug)]

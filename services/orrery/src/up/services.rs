@@ -18,7 +18,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::Options;
-use crate::say;
+use crate::terminal::say;
 
 /// How long a service may take to call itself healthy.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(30);

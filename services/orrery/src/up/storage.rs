@@ -7,8 +7,9 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::Options;
 use crate::cluster::{Cluster, ClusterOptions, DATABASE, Role, Shutdown};
+use crate::database;
 use crate::migrate::{Folder, Migrator, Patience};
-use crate::{database, say};
+use crate::terminal::say;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often a private server may fail before `up` gives up.

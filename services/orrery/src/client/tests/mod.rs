@@ -222,12 +222,13 @@ async fn a_read_goes_on_wherever_its_connection_broke() {
         let rows = rows(100);
         let (_double, port) = Double::serve(rows.clone()).await;
         let wire = breaking_wire(port, budgets.clone()).await;
-        let mut pages = Pages::new(Query {
+        let query = Query {
             address: format!("127.0.0.1:{wire}").parse().unwrap(),
             method: "/double/Read",
             request: PRODUCTS.stream_request().unwrap(),
             patience: Duration::from_secs(20),
-        });
+        };
+        let mut pages = Pages::new(query, String::new());
         let (mut read, mut breaks) = (Vec::new(), 0);
         while let Some(page) = pages.next(&mut |_, _| breaks += 1).await.unwrap() {
             read.extend(page);
