@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::account::Account;
 use super::binaries::Binaries;
+use crate::whole_file;
 
 /// The version that is fetched.
 const VERSION: &str = "17.10.0-beta.17";
@@ -64,7 +65,7 @@ pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binarie
 /// npm's archives hold no symbolic links; the package lists those that its libraries need.
 fn make_links(package: &Path) -> anyhow::Result<()> {
     let list = package.join("native/pg-symlinks.json");
-    let text = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let text = whole_file::read(&list, 1).with_context(|| format!("cannot read {}", list.display()))?;
     let links: Vec<Link> = serde_json::from_slice(&text).with_context(|| format!("cannot read {}", list.display()))?;
     for link in links {
         let target = package.join(&link.target);

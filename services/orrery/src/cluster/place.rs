@@ -52,7 +52,7 @@ fn open_to_all(folder: &Path) -> io::Result<()> {
 /// Takes the data directory for this process, until it ends.
 pub(super) fn lock(data_dir: &Path) -> anyhow::Result<Flock<File>> {
     let path = data_dir.join("lock");
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -61,7 +61,7 @@ pub(super) fn lock(data_dir: &Path) -> anyhow::Result<Flock<File>> {
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
     let mut owner = String::new();
-    let _ = file.read_to_string(&mut owner);
+    let _ = (&file).take(64).read_to_string(&mut owner);
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut lock) => {
             let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| write!(lock, "{}", std::process::id()));

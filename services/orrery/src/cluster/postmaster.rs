@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use super::Shutdown;
 use super::account::Account;
 use super::binaries::Binaries;
+use crate::whole_file::read_end;
 
 const TICK: Duration = Duration::from_millis(10);
 
@@ -84,7 +85,7 @@ impl Postmaster {
 
     /// What the server's log says about why it ended: its last FATAL or ERROR line.
     pub(super) fn last_words(&self) -> String {
-        let text = fs::read(&self.log).unwrap_or_default();
+        let text = read_end(&self.log, 64 * 1024).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let worst = ["PANIC:", "FATAL:", "ERROR:"];
         let line = text

@@ -12,6 +12,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use serde::{Deserialize, Serialize};
 
 use super::Role;
+use crate::whole_file;
 
 /// The file's name below the data directory.
 pub(super) const FILE: &str = "cluster.json";
@@ -45,7 +46,7 @@ impl State {
     /// What `data_dir` remembers; `None` where no cluster was made yet.
     pub(super) fn load(data_dir: &Path) -> anyhow::Result<Option<Self>> {
         let path = data_dir.join(FILE);
-        match fs::read(&path) {
+        match whole_file::read(&path, 1) {
             Ok(text) => {
                 serde_json::from_slice(&text).map(Some).with_context(|| format!("{} is damaged", path.display()))
             }

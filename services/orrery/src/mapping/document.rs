@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::sources::Same;
 use super::transform::Transform;
+use crate::whole_file::read_text;
 
 /// A mapping as it was written.
 #[derive(Clone, Debug)]
@@ -162,8 +163,10 @@ pub(crate) enum Pick {
 impl Mapping {
     /// Reads a mapping file.
     pub(crate) fn load(file: &Path) -> anyhow::Result<Self> {
+        /// No mapping is so large: its paths and columns are written by hand.
+        const MOST_MIB: u64 = 1;
         let text =
-            std::fs::read_to_string(file).with_context(|| format!("the mapping {} cannot be read", file.display()))?;
+            read_text(file, MOST_MIB).with_context(|| format!("the mapping {} cannot be read", file.display()))?;
         Self::parse(file, &text)
     }
 

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::file::{FileError, Migration, is_migration_name};
+use crate::whole_file::read_text;
+
+/// How large a migration may be.
+const MOST_MIB: u64 = 16;
 
 /// The files of `migrations/` as they were when this was compiled: name and text, in order.
 const COMPILED_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
@@ -49,7 +53,7 @@ impl Folder {
         let mut migrations: Vec<Migration> = Vec::new();
         for name in names {
             let file = path.join(&name);
-            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = read_text(&file, MOST_MIB).with_context(|| format!("cannot read {}", file.display()))?;
             let migration =
                 Migration::parse(&name, &text).with_context(|| format!("in the folder {}", path.display()))?;
             if let Some(last) = migrations.last().filter(|last| last.version == migration.version) {
