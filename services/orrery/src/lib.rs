@@ -11,7 +11,9 @@ mod message;
 pub mod migrate;
 mod resource;
 pub mod serve;
+mod terminal;
 pub mod up;
+mod whole_file;
 
 use std::process::ExitCode;
 
@@ -27,16 +29,7 @@ pub async fn program() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     let result = match serve::Slice::of_program(&name) {
         Some(slice) => slice.serve(std::env::args_os().collect()).await.map(|()| ExitCode::SUCCESS),
-        None => cli::run(cli::Cli::parse()).await,
+        None => cli::run(cli::Cli::try_parse().unwrap_or_else(|error| terminal::exit_with(&error))).await,
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("orrery: {error:#}");
-        ExitCode::FAILURE
-    })
-}
-
-/// Says a line to the person at the terminal. One who has stopped listening (`orrery up | head`) is no error.
-pub(crate) fn say(line: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{line}");
+    result.unwrap_or_else(|error| terminal::end_with(&error))
 }

@@ -31,6 +31,7 @@ mod metadata_limit;
 mod metrics;
 mod metrics_endpoint;
 mod migrations;
+mod operator_output;
 mod orders;
 mod outages;
 mod overload;

@@ -14,6 +14,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::decode::Decoded;
 use crate::mapping::Format;
+use crate::terminal::was_closed;
 
 /// The text of a file, whatever it is packed in.
 pub(crate) struct Input {
@@ -35,6 +36,7 @@ impl Input {
     /// Opens a file; `-` is standard input.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         if path == Path::new("-") {
+            anyhow::ensure!(!was_closed(io::stdin()), "standard input is closed; name a file to import");
             return Self::new("standard input".into(), Box::new(io::stdin()), None);
         }
         let name = path.display().to_string();

@@ -36,8 +36,9 @@ use self::rejects::Rejects;
 use self::rows::{Item, Loss, Rows};
 use self::summary::{Summary, grouped};
 use crate::client::{Event, ServiceAddress, WriteFault, WriteOptions, describe, write};
-use crate::mapping::{Format, Mapping, Refusal};
+use crate::mapping::{Format, GroupMemory, Mapping, Refusal};
 use crate::resource::{ORDERS, PRODUCTS, Resource};
+use crate::terminal::{Answer, tell};
 
 /// The exit code of an import of which records were refused or rows rejected, and the rest went in.
 const SOME_REJECTED: u8 = 3;
@@ -54,7 +55,8 @@ before. It is rejected by the service, or because records of it were refused, an
 are; a line of its own says how many records were refused and how many rows that cost.
 
 Exit codes: 0 everything went in; 3 records were refused or rows rejected, the others went in; 1 the import ended \
-early, what is reported went in; 2 the command line is wrong.";
+early, what is reported went in; 2 the command line is wrong; 1 or 141 the import came to its end, and the summary \
+could not be written to standard output, or nobody read it.";
 
 /// What `orrery import` takes.
 #[derive(Debug, Args)]
@@ -134,6 +136,13 @@ struct ImportOptions {
     /// Checks everything and writes nothing.
     #[arg(long)]
     validate_only: bool,
+    /// How much memory, in MiB, may hold groups, rows of several records that may stand anywhere in the file. What is more is sorted in
+    /// temporary files, which take about as much room as the columns that are read, twice while they are merged.
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    group_memory: usize,
+    /// The folder of temporary files. They have no name, so that none is left however the import ends. Default: $TMPDIR, or /tmp.
+    #[arg(long, value_name = "DIR")]
+    temp_dir: Option<PathBuf>,
     /// How long, in seconds, to go on while the service cannot be reached. A service that is not there at all is given up after 5.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     patience: u64,
@@ -205,7 +214,11 @@ async fn import_resource(
     let input = Input::open(&options.file)?;
     let bar = progress_bar(input.size);
     let position = Arc::clone(&input.position);
-    let rows = Rows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
+    let mut rows = Rows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
+    rows.set_group_memory(GroupMemory {
+        bytes: options.group_memory.saturating_mul(1024 * 1024),
+        folder: options.temp_dir.unwrap_or_else(std::env::temp_dir),
+    });
     let (update_mask, omissions) = (rows.update_mask(), rows.omissions());
     let rejects = Mutex::new(Rejects::to_file(resource, options.rejects.as_deref())?);
 
@@ -213,7 +226,7 @@ async fn import_resource(
     let write_id =
         options.write_id.unwrap_or_else(|| format!("import-{}", ulid::Ulid::generate().to_string().to_lowercase()));
     if resumable {
-        eprintln!("write id {write_id}: after an interruption, go on with --write-id {write_id}");
+        tell(format_args!("write id {write_id}: after an interruption, go on with --write-id {write_id}"));
     }
     let write_options = WriteOptions {
         address,
@@ -250,7 +263,7 @@ async fn import_resource(
         Notice::Warning(warning) => {
             let first = rejects.lock().unwrap_or_else(PoisonError::into_inner).warn(&warning);
             if first && warning.now {
-                bar.suspend(|| eprintln!("warning: {warning}"));
+                bar.suspend(|| tell(format_args!("warning: {warning}")));
             }
         }
     };
@@ -258,7 +271,7 @@ async fn import_resource(
         Event::Committed(rows) => bar.set_message(format!("{} {}", grouped(rows as u64), resource.plural)),
         Event::Refused(line, error) => add(line, &refusal_of(error), Loss::Row),
         Event::TryingAgain(status, wait) => {
-            bar.suspend(|| eprintln!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
+            bar.suspend(|| tell(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64())));
         }
     };
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
@@ -299,17 +312,19 @@ async fn import_resource(
     };
     let mut rejects = rejects.into_inner().unwrap_or_else(PoisonError::into_inner);
     for line in rejects.lines() {
-        eprintln!("{line}");
+        tell(line);
     }
     for omission in omissions.lines() {
-        eprintln!("{omission}");
+        tell(omission);
     }
-    println!("{summary}");
+    let mut answer = Answer::default();
+    answer.line(&summary);
     rejects.finish()?;
     read.context("the import ended early")?;
     if let Err(fault) = result {
         anyhow::bail!(explain(&fault, &resource, &write_id, resumable));
     }
+    answer.finish()?;
     Ok(if summary.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
 }
 

@@ -14,12 +14,11 @@ use super::input::{Input, extension, format_of};
 use super::jsonl::{JsonLines, JsonlSource};
 use super::omissions::Omissions;
 use super::record::{Next, Record, Warning};
-use crate::mapping::{Collision, Content, Format, Group, Groups, Mapping, Plan, Quoting, Refusal, Sources, Values};
+use crate::mapping::{
+    Collision, Content, Format, Group, GroupMemory, Groups, Mapping, Plan, Quoting, ROW_LIMIT, Refusal, Sources, Values,
+};
 use crate::message::from_json;
 use crate::resource::Resource;
-
-/// How many bytes one row may have: with a margin what a service takes in a message if it is not configured otherwise.
-const ROW_LIMIT: usize = 15 * 1024 * 1024;
 
 /// A row that is ready to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,9 +147,9 @@ impl Rows {
                 };
                 Reader::Mapped(Box::new(Mapped {
                     source,
-                    plan,
                     record: Record::default(),
-                    groups: Groups::default(),
+                    groups: Groups::new(&plan, GroupMemory::default()),
+                    plan,
                     warnings: VecDeque::new(),
                     singular: resource.singular,
                     plural: resource.plural,
@@ -160,6 +159,13 @@ impl Rows {
         };
         let omissions = Omissions::default();
         Ok(Self { reader, resource: *resource, message: resource.descriptor()?, records: 0, omissions })
+    }
+
+    /// How much memory groups take, before the first row is read.
+    pub(crate) fn set_group_memory(&mut self, memory: GroupMemory) {
+        if let Reader::Mapped(mapped) = &mut self.reader {
+            mapped.groups = Groups::new(&mapped.plan, memory);
+        }
     }
 
     /// What of existing rows is overwritten: what the mapping names. Without a mapping everything that is set in a row.
@@ -201,7 +207,8 @@ impl Mapped {
         let Some(values) = self.next_values(omissions)? else { return Ok(None) };
         *records += 1;
         let values = values.map_err(|refused| refused.refusal);
-        Ok(Some(item(self.record.line, values.map(|values| self.plan.build(values)), Loss::RecordAndRow)))
+        let row = values.and_then(|values| self.plan.build(values).map_err(too_large));
+        Ok(Some(item(self.record.line, row, Loss::RecordAndRow)))
     }
 
     /// What the next record gives; none at the end.
@@ -229,9 +236,9 @@ impl Mapped {
     /// The next row that a group makes, or the next refusal; none at the end. Counts the records that it reads.
     fn next_group(&mut self, records: &mut u64, omissions: &Omissions) -> anyhow::Result<Option<Item>> {
         loop {
-            if let Some(Group { line, content }) = self.groups.next_whole(self.plan.is_consecutive()) {
+            if let Some(Group { line, content }) = self.groups.next_whole(&self.plan)? {
                 return Ok(Some(match content {
-                    Content::Row(values) => item(line, Ok(self.plan.build(values)), Loss::Row),
+                    Content::Row(values) => item(line, self.plan.build(*values).map_err(too_large), Loss::Row),
                     Content::Refused(refusal) => Item::Refused(line, refusal, Loss::RowOfRecords),
                     Content::Nothing => {
                         let refusal = Refusal::new(self.plan.group_path(), "has no record that was not refused", "");
@@ -239,11 +246,11 @@ impl Mapped {
                     }
                 }));
             }
-            if self.groups.are_done() {
+            if self.groups.have_ended() {
                 return Ok(None);
             }
             let Some(values) = self.next_values(omissions)? else {
-                self.groups.end();
+                self.groups.end(&self.plan)?;
                 continue;
             };
             *records += 1;
@@ -293,8 +300,7 @@ fn plain_row(resource: &Resource, message: &MessageDescriptor, json: &Json) -> R
 fn item(line: u64, row: Result<Vec<u8>, Refusal>, loss: Loss) -> Item {
     let row = row.and_then(|bytes| {
         if bytes.len() > ROW_LIMIT {
-            let problem = format!("the row has more than {} MiB", ROW_LIMIT / 1024 / 1024);
-            return Err(Refusal::new("", problem, &format!("{} bytes", bytes.len())));
+            return Err(too_large(bytes.len()));
         }
         Ok(Row { line, bytes: bytes.into() })
     });
@@ -302,6 +308,11 @@ fn item(line: u64, row: Result<Vec<u8>, Refusal>, loss: Loss) -> Item {
         Ok(row) => Item::Row(row),
         Err(refusal) => Item::Refused(line, refusal, loss),
     }
+}
+
+/// Why a row of so many bytes is refused.
+fn too_large(bytes: usize) -> Refusal {
+    Refusal::new("", format!("the row has more than {} MiB", ROW_LIMIT / 1024 / 1024), &format!("{bytes} bytes"))
 }
 
 /// How a CSV file is written.

@@ -143,10 +143,10 @@
 //!
 //! # Memory
 //!
-//! Memory holds one record, or with `[group]` what all groups will be: their mapped values, and the encoded elements of their records,
-//! which together are about as large as the columns that are read. With `consecutive` it holds one group and the keys of those
-//! before; a group that goes on after another has begun ends the import, although it was sent without
-//! what comes then.
+//! Memory holds one record, or with `[group]` what groups will be, up to a bound (`--group-memory`): their mapped values, and the encoded
+//! elements of their records, which together are about as large as the columns that are read. What is more goes to temporary files
+//! (`--temp-dir`), twice at the most, without a name, so that none is left. With `consecutive` memory holds one group and some 40 bytes for
+//! each of those before; a group that goes on after another has begun ends the import, although it was sent without what comes then.
 
 mod decimal;
 mod document;
@@ -155,6 +155,7 @@ mod group;
 mod key;
 mod plan;
 mod rule;
+mod runs;
 mod sources;
 mod target;
 mod timestamp;
@@ -163,8 +164,8 @@ mod update;
 mod zone;
 
 pub(crate) use document::{Format, Mapping, Quoting};
-pub(crate) use group::{Content, Group, Groups};
-pub(crate) use plan::{Plan, Values};
+pub(crate) use group::{Content, Group, GroupMemory, Groups};
+pub(crate) use plan::{Plan, ROW_LIMIT, Values};
 pub(crate) use rule::Column;
 pub(crate) use sources::{Collision, Sources};
 pub(crate) use target::{read_scalar, value_of};

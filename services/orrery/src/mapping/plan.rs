@@ -17,6 +17,9 @@ use super::transform::quoted;
 use super::{Cell, Omission, Refusal, update};
 use crate::resource::Resource;
 
+/// How many bytes one row may have: with a margin what a service takes in a message if it is not configured otherwise.
+pub(crate) const ROW_LIMIT: usize = 15 * 1024 * 1024;
+
 /// A mapping made ready. Reads cells in the order of [`columns`](Self::columns).
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -66,13 +69,37 @@ struct PlannedElement {
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     /// By rule: those of the row, then those of the elements of which a row has one.
-    assigned: Vec<Assigned>,
+    pub(super) assigned: Vec<Assigned>,
     /// The elements of the records, encoded as fields of the row: there may be as many as the file has records, and nothing is smaller.
-    elements: Vec<u8>,
+    pub(super) elements: Vec<u8>,
+    /// How many bytes of elements were left out, because there were more than any row may have.
+    pub(super) left_out: usize,
     /// What uids were made of that may be made of several texts.
     pub(crate) sources: Vec<Source>,
     /// What had to be left out.
     pub(crate) omissions: Vec<Omission>,
+}
+
+impl Values {
+    /// About how much memory they take, in bytes.
+    pub(super) fn size(&self) -> usize {
+        // What an allocation takes besides.
+        const EACH: usize = 16;
+        let of_scalar = |scalar: &Scalar| if let Scalar::Text(text) = scalar { text.capacity() + EACH } else { 0 };
+        let of_key = |(key, scalar): &(String, Scalar)| {
+            size_of::<(String, Scalar)>() + key.capacity() + EACH + of_scalar(scalar)
+        };
+        let of_assigned = |assigned: &Assigned| match assigned {
+            Assigned::Nothing => 0,
+            Assigned::One(scalar) => of_scalar(scalar),
+            Assigned::Keys(keys) => EACH + keys.iter().map(of_key).sum::<usize>(),
+        };
+        size_of::<Self>()
+            + 3 * EACH
+            + self.assigned.capacity() * size_of::<Assigned>()
+            + self.assigned.iter().map(of_assigned).sum::<usize>()
+            + self.elements.capacity()
+    }
 }
 
 impl Plan {
@@ -158,7 +185,7 @@ impl Plan {
         }
         self.take_sources(cells, &mut values);
         let row = text_of(&values.assigned[self.key.clone()]).unwrap_or_default();
-        let Values { assigned, elements, sources, omissions } = &mut values;
+        let Values { assigned, elements, sources, omissions, .. } = &mut values;
         let mut of_record = Vec::new();
         for element in &self.elements {
             let into = if element.each == Each::Row { &mut *assigned } else { &mut of_record };
@@ -235,10 +262,14 @@ impl Plan {
             }
         }
         group.elements.extend(record.elements);
+        group.left_out += record.left_out;
+        if group.elements.len() > ROW_LIMIT {
+            group.left_out += std::mem::take(&mut group.elements).len();
+        }
     }
 
-    /// The row that the values make, encoded.
-    pub(crate) fn build(&self, values: Values) -> Vec<u8> {
+    /// The row that the values make, encoded. The error is how many bytes it would have, if those are too many.
+    pub(crate) fn build(&self, values: Values) -> Result<Vec<u8>, usize> {
         let mut assigned = values.assigned.into_iter();
         let mut row = self.row.build(assigned.by_ref().take(self.row.rules.len()));
         for PlannedElement { list, fields, .. } in self.elements_of_rows() {
@@ -251,7 +282,8 @@ impl Plan {
         }
         let mut bytes = row.encode_to_vec();
         bytes.extend(values.elements);
-        bytes
+        let size = bytes.len() + values.left_out;
+        if size > ROW_LIMIT { Err(size) } else { Ok(bytes) }
     }
 
     fn elements_of_rows(&self) -> impl Iterator<Item = &PlannedElement> {

@@ -10,6 +10,7 @@ mod groups;
 mod keys;
 mod mappings;
 mod orders;
+mod spilled;
 mod updates;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,197 @@
+//! Groups whose records may stand anywhere in a file: an external sort.
+//!
+//! Memory holds what groups gave up to a bound. Then all of it is written to a temporary file, by key, and what comes later begins anew.
+//! At the end of the file these runs are merged, which brings the parts of each group together, in the order of the file; what that gives
+//! is sorted once more, by where groups began. A file whose groups fit takes neither way.
+
+use std::collections::HashMap;
+
+use super::stored::{Part, decode, encode};
+use super::{Content, Group, GroupMemory, lacks, may_lack};
+use crate::mapping::plan::{Plan, Values};
+use crate::mapping::runs::{Entry, Merged, Runs};
+
+/// The groups of a file.
+#[derive(Debug)]
+pub(crate) struct Scattered {
+    memory: GroupMemory,
+    /// What the groups gave since the last run, by key.
+    parts: HashMap<String, Part>,
+    /// How many bytes they take.
+    used: usize,
+    /// How many parts there were.
+    begun: u64,
+    /// The line of the first refused record of which nobody knows the group.
+    stray: Option<u64>,
+    /// Parts by key.
+    runs: Runs,
+    whole: Option<Whole>,
+}
+
+/// Groups of which all records came, by where they began.
+#[derive(Debug)]
+enum Whole {
+    InMemory(std::vec::IntoIter<(String, Part)>),
+    OnDisk(Box<Merged>),
+}
+
+impl Scattered {
+    pub(super) fn new(memory: GroupMemory) -> Self {
+        let runs = Runs::new(&memory.folder);
+        Self { memory, parts: HashMap::new(), used: 0, begun: 0, stray: None, runs, whole: None }
+    }
+
+    pub(super) fn add(&mut self, plan: &Plan, line: u64, record: Values) -> anyhow::Result<()> {
+        let key = plan.group_key(&record);
+        // No row comes of them any more.
+        let lost = self.stray.is_some();
+        self.change(line, &key, |part| match &mut part.values {
+            _ if lost || (part.refused && plan.needs_every_record()) => part.values = None,
+            Some(values) => plan.merge(values, record),
+            None => part.values = Some(Box::new(record)),
+        })
+    }
+
+    pub(super) fn refuse(&mut self, plan: &Plan, line: u64, key: &str) -> anyhow::Result<()> {
+        self.change(line, key, |part| {
+            part.refused = true;
+            if plan.needs_every_record() {
+                part.values = None;
+            }
+        })
+    }
+
+    pub(super) fn refuse_all(&mut self, line: u64) -> bool {
+        let first = self.stray.is_none();
+        self.stray.get_or_insert(line);
+        first
+    }
+
+    pub(super) fn have_ended(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    pub(super) fn end(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        self.whole = Some(if self.runs.is_empty() {
+            Whole::in_memory(std::mem::take(&mut self.parts).into_iter().collect())
+        } else {
+            self.spill()?;
+            self.merge(plan)?
+        });
+        Ok(())
+    }
+
+    pub(super) fn next_whole(&mut self, plan: &Plan) -> anyhow::Result<Option<Group>> {
+        let next = match &mut self.whole {
+            None => None,
+            Some(Whole::InMemory(groups)) => groups.next(),
+            Some(Whole::OnDisk(groups)) => match groups.next() {
+                Some(entry) => Some(decode(&entry?.value)?),
+                None => None,
+            },
+        };
+        Ok(next.map(|(key, Part { line, refused, values, .. })| {
+            let content = match (self.stray, values) {
+                _ if refused && plan.needs_every_record() => lacks(plan, &key),
+                (Some(stray), _) => may_lack(plan, stray),
+                (None, Some(values)) => Content::Row(values),
+                (None, None) => Content::Nothing,
+            };
+            Group { line, content }
+        }))
+    }
+
+    /// Changes what is known of a group, which may begin here.
+    fn change(&mut self, line: u64, key: &str, change: impl FnOnce(&mut Part)) -> anyhow::Result<()> {
+        if let Some(part) = self.parts.get_mut(key) {
+            let before = size(key, part);
+            change(part);
+            self.used = self.used + size(key, part) - before;
+        } else {
+            let mut part = Part { begun: self.begun, line, refused: false, values: None };
+            self.begun += 1;
+            change(&mut part);
+            self.used += size(key, &part);
+            self.parts.insert(key.to_owned(), part);
+        }
+        if self.used > self.memory.bytes { self.spill() } else { Ok(()) }
+    }
+
+    /// Writes what memory holds to a run.
+    fn spill(&mut self) -> anyhow::Result<()> {
+        let mut parts: Vec<(String, Part)> = std::mem::take(&mut self.parts).into_iter().collect();
+        self.used = 0;
+        parts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        self.runs.add(parts.into_iter().map(|(key, part)| {
+            let value = encode("", part);
+            Entry { key: key.into_bytes(), value }
+        }))
+    }
+
+    /// Brings the parts of each group together, and the groups in the order in which they began.
+    fn merge(&mut self, plan: &Plan) -> anyhow::Result<Whole> {
+        let mut by_beginning = Runs::new(&self.memory.folder);
+        let mut groups: Vec<(String, Part)> = Vec::new();
+        let mut used = 0;
+        let by_key = std::mem::replace(&mut self.runs, Runs::new(&self.memory.folder)).merge()?;
+        for entry in by_key {
+            let Entry { key, value } = entry?;
+            let key = String::from_utf8(key)?;
+            let (_, part) = decode(&value)?;
+            match groups.last_mut() {
+                Some((last, whole)) if *last == key => {
+                    let before = size(&key, whole);
+                    whole.append(plan, part);
+                    used = used + size(&key, whole) - before;
+                }
+                _ => {
+                    if used > self.memory.bytes {
+                        spill_by_beginning(&mut groups, &mut by_beginning)?;
+                        used = 0;
+                    }
+                    used += size(&key, &part);
+                    groups.push((key, part));
+                }
+            }
+        }
+        if by_beginning.is_empty() {
+            return Ok(Whole::in_memory(groups));
+        }
+        spill_by_beginning(&mut groups, &mut by_beginning)?;
+        Ok(Whole::OnDisk(Box::new(by_beginning.merge()?)))
+    }
+}
+
+impl Whole {
+    fn in_memory(mut groups: Vec<(String, Part)>) -> Self {
+        groups.sort_unstable_by_key(|(_, part)| part.begun);
+        Self::InMemory(groups.into_iter())
+    }
+}
+
+impl Part {
+    /// Takes in what later records of the same group gave.
+    fn append(&mut self, plan: &Plan, later: Self) {
+        self.refused |= later.refused;
+        match (&mut self.values, later.values) {
+            _ if self.refused && plan.needs_every_record() => self.values = None,
+            (Some(values), Some(later)) => plan.merge(values, *later),
+            (values @ None, later) => *values = later,
+            (Some(_), None) => {}
+        }
+    }
+}
+
+fn spill_by_beginning(groups: &mut Vec<(String, Part)>, runs: &mut Runs) -> anyhow::Result<()> {
+    groups.sort_unstable_by_key(|(_, part)| part.begun);
+    runs.add(groups.drain(..).map(|(key, part)| {
+        let begun = part.begun.to_be_bytes().to_vec();
+        Entry { key: begun, value: encode(&key, part) }
+    }))
+}
+
+/// How much memory a part takes: its place in a table that may be half empty and is copied when it grows or is sorted, its key and what
+/// its records gave.
+fn size(key: &str, part: &Part) -> usize {
+    3 * size_of::<(String, Part)>() + key.len() + part.values.as_ref().map_or(0, |values| values.size())
+}
