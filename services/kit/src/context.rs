@@ -20,6 +20,7 @@ use crate::references::ForeignReferences;
 use crate::resource::Resource;
 use crate::rpc_layer::{Pause, RpcRows, normalise};
 use crate::write::returned::Written;
+use crate::write::session::Entries;
 
 /// Database, token keys, stream settings and metrics of a service; cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Context {
     pub stream: StreamConfig,
     /// What is counted.
     pub metrics: Metrics,
+    /// How many creates named themselves, so that the ledger is cleared now and then.
+    pub entries: Entries,
     /// What knows whether rows of another slice exist; `None` if no row of this one points there.
     pub foreign: Option<Arc<dyn ForeignReferences>>,
 }
@@ -44,7 +47,7 @@ impl Context {
     /// A context of the slice `schema`.
     pub fn new(database: Database, schema: &'static str, stream: StreamConfig, metrics: Metrics) -> Self {
         let tokens = TokenKeys::new(database.clone(), schema);
-        Self { tokens, database, replica: None, schema, stream, metrics, foreign: None }
+        Self { tokens, database, replica: None, schema, stream, metrics, entries: Entries::default(), foreign: None }
     }
 
     /// The same, with a replica for reads that need not be the freshest.

@@ -121,6 +121,17 @@ impl Chunk {
         self.rows.sort_by(|a, b| columns(tuples, a).cmp(columns(tuples, b)));
     }
 
+    /// Takes the rows before an offset off, which lies within the chunk, and returns their hashes.
+    pub fn take_before(&mut self, offset: i64) -> Vec<u64> {
+        let rest = self.hashes.split_off(usize::try_from(offset - self.first_offset).unwrap_or_default());
+        let taken = std::mem::replace(&mut self.hashes, rest);
+        self.first_offset = offset;
+        self.rows.retain(|row| row.offset >= offset);
+        self.refusals.keep_from(offset, self.hashes.iter().filter(|hash| **hash == REFUSED).count());
+        self.superseded = self.hashes.len() - self.rows.len() - self.refusals.count();
+        taken
+    }
+
     /// How many rows were sent, whatever became of them.
     pub fn sent_rows(&self) -> usize {
         self.hashes.len()

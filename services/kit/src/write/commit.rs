@@ -12,7 +12,7 @@ use super::attempts::on_present_plans;
 use super::chunk::{Chunk, Row};
 use super::references::{Pointless, pointing_nowhere};
 use super::refusal::{Refusals, row_error, whole_row_error};
-use super::session::Session;
+use super::session::{Advance, Session};
 use super::statement::{WriteStatement, Written};
 use crate::context::Context;
 use crate::db::array::ArrayParameter;
@@ -66,6 +66,8 @@ pub enum Outcome {
     Committed(WriteResponse),
     /// Rows were refused, the policy is STOP, and nothing was written.
     Refused(Refusals),
+    /// An older stream of the same write committed first, and nothing was written: this stream is to take the write over.
+    Begun,
 }
 
 /// A row that the database's state refuses.
@@ -112,7 +114,9 @@ impl Writer {
                     Box::pin(async move {
                         if let (Some(session), Some(first)) = (&session, chunks.first()) {
                             let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
-                            session.advance(transaction, first.first_offset, &hashes).await?;
+                            if session.advance(transaction, first.first_offset, &hashes).await? == Advance::Begun {
+                                return Ok(Ending::RollBack(Outcome::Begun));
+                            }
                         }
                         let outcome = writer.write(transaction, &chunks, &elsewhere).await?;
                         let undone = writer.validate_only || matches!(outcome, Outcome::Refused(_));

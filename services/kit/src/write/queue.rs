@@ -206,6 +206,33 @@ impl Queue {
         chunk
     }
 
+    /// Puts chunks back that were to be committed, because rows up to `committed` were by another stream of the same write: those are to
+    /// be compared.
+    pub(super) fn go_on_from(&mut self, committed: i64, chunks: Vec<Chunk>) {
+        let behind = std::mem::take(&mut self.waiting);
+        for waiting in chunks.into_iter().map(Waiting::Chunk).chain(behind) {
+            let Waiting::Chunk(mut chunk) = waiting else {
+                self.waiting.push_back(waiting);
+                continue;
+            };
+            if chunk.first_offset < committed {
+                let (offset, before) = (chunk.first_offset, committed.min(chunk.end_offset()));
+                let hashes = chunk.take_before(before);
+                self.waiting.push_back(Waiting::Repeated(Repeated { offset, hashes }));
+            }
+            if !chunk.hashes.is_empty() {
+                self.waiting.push_back(Waiting::Chunk(chunk));
+            }
+        }
+        self.received = self.received.max(committed);
+        let sizes = self.waiting.iter().map(|waiting| match waiting {
+            Waiting::Chunk(chunk) => (chunk.sent_rows(), chunk.bytes()),
+            Waiting::Repeated(Repeated { hashes, .. }) => (hashes.len(), hashes.len() * size_of::<u64>()),
+            Waiting::End(_) => (0, 0),
+        });
+        (self.rows, self.bytes) = sizes.fold((0, 0), |(rows, bytes), (more, size)| (rows + more, bytes + size));
+    }
+
     /// What becomes of chunks of which the database refused a row: alone, the chunk ends the stream; in company, each is tried
     /// by itself.
     pub(super) fn put_back(&mut self, mut chunks: Vec<Chunk>, refusals: Refusals) -> Option<Refused> {

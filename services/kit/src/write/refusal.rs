@@ -35,6 +35,12 @@ impl Refusals {
         }
     }
 
+    /// Leaves those of the rows from an offset on, which are `count`.
+    pub fn keep_from(&mut self, offset: i64, count: usize) {
+        self.first.retain(|error| error.offset >= offset);
+        self.count = count;
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.count == 0

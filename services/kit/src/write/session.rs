@@ -1,6 +1,10 @@
 //! The ledger of named writes: one row of `write_session` per write_id, and in `write_commit` the content of its last commits, as a hash of
 //! every row. Both move in the transaction that writes the rows, so that an acknowledgement and its rows are one fact.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 use sqlx::Row as _;
 
@@ -17,18 +21,37 @@ const REMEMBERED_COMMITS: i64 = 64;
 const RETENTION_DAYS: u32 = 30;
 /// How many forgotten writes one new stream clears away.
 const CLEARED_AT_ONCE: usize = 10;
+/// After how many creates with a request_id a process clears away three times as many of what is forgotten.
+const ENTRIES_PER_CLEARING: u32 = 100;
 
 /// A write that this stream holds.
+///
+/// A write is stored from its first commit on: a caller who only begins writes leaves nothing behind. Of the streams of a write the one
+/// holds it whose fence is the highest, and a fence is the time at which its stream began, in microseconds since 1970 by the database's
+/// clock; so the order of streams is known before the first of them has stored anything.
 #[derive(Clone, Debug)]
 pub struct Session {
     schema: &'static str,
     resource: &'static str,
     write_id: String,
+    parameters: String,
     fence: i64,
 }
 
+/// What became of moving a write on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// It has moved on.
+    Done,
+    /// It was not begun when this stream began, and an older stream has committed rows of it since.
+    Begun,
+}
+
+/// The fence of a stream that begins now.
+const NOW: &str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
+
 impl Session {
-    /// Begins a write or takes it over from whoever held it, and returns where to go on.
+    /// Begins a write, or takes it over from whoever held it, and returns where to go on.
     ///
     /// # Errors
     /// [`Error::WriteMismatch`] if it was begun with other parameters.
@@ -45,51 +68,72 @@ impl Session {
             context.database.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     transaction.fetch(clearing(schema)).await?;
-                    let open = Statement::new(
+                    let take = Statement::new(
                         format!(
-                            "insert into {schema}.write_session as s (resource, write_id, parameters) \
-                             values ($1, $2, $3::text::jsonb) \
-                             on conflict (resource, write_id) do update set fence = s.fence + 1, update_ts = now() \
-                             returning s.committed_offset, s.fence, s.parameters = $3::text::jsonb"
+                            "update {schema}.write_session as s \
+                             set fence = greatest(s.fence + 1, {NOW}), update_ts = now() \
+                             where resource = $1 and write_id = $2 \
+                             returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb"
                         ),
                         1,
                     )
                     .bind(resource)?
                     .bind(&write_id)?
                     .bind(&parameters)?;
-                    let rows = transaction.fetch(open).await?;
+                    let mut rows = transaction.fetch(take).await?;
+                    if rows.is_empty() {
+                        let new = Statement::new(format!("select {NOW}, 0::bigint, true"), 1);
+                        rows = transaction.fetch(new).await?;
+                    }
                     let row = rows.first().ok_or_else(|| Error::internal("no write session"))?;
                     if !row.try_get::<bool, _>(2)? {
                         return Err(Error::WriteMismatch("start.write_id", "parameters"));
                     }
-                    let session = Self { schema, resource, write_id, fence: row.try_get(1)? };
-                    Ok(Ending::Commit((session, row.try_get(0)?)))
+                    let session = Self { schema, resource, write_id, parameters, fence: row.try_get(0)? };
+                    Ok(Ending::Commit((session, row.try_get(1)?)))
                 })
             })
         })
         .await
     }
 
-    /// Moves the write on, within the transaction that writes the rows, and remembers their hashes.
+    /// Moves the write on, within the transaction that writes the rows, and remembers their hashes. The first commit stores the write.
     ///
     /// # Errors
-    /// [`Error::WriteTakenOver`] if another stream holds the write.
-    pub async fn advance(&self, transaction: &mut Transaction<'_>, from: i64, hashes: &[u64]) -> Result<(), Error> {
+    /// [`Error::WriteTakenOver`] if another stream holds the write; [`Error::WriteMismatch`] if another one has stored it meanwhile, with
+    /// other parameters.
+    pub async fn advance(
+        &self,
+        transaction: &mut Transaction<'_>,
+        from: i64,
+        hashes: &[u64],
+    ) -> Result<Advance, Error> {
         let schema = self.schema;
-        let advance = Statement::new(
-            format!(
-                "update {schema}.write_session set committed_offset = $5, update_ts = now() \
-                 where resource = $1 and write_id = $2 and fence = $3 and committed_offset = $4 returning 1"
-            ),
-            1,
-        )
-        .bind(self.resource)?
-        .bind(&self.write_id)?
-        .bind(self.fence)?
-        .bind(from)?
-        .bind(from + hashes.len() as i64)?;
+        let to = from + hashes.len() as i64;
+        let advance = if from == 0 {
+            Statement::new(
+                format!(
+                    "insert into {schema}.write_session as s (resource, write_id, fence, committed_offset, parameters) \
+                     values ($1, $2, $3, $5, $6::text::jsonb) \
+                     on conflict (resource, write_id) do update \
+                     set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts \
+                     where s.fence = $3 and s.committed_offset = $4 returning 1"
+                ),
+                1,
+            )
+        } else {
+            Statement::new(
+                format!(
+                    "update {schema}.write_session set committed_offset = $5, update_ts = now() \
+                     where resource = $1 and write_id = $2 and fence = $3 and committed_offset = $4 returning 1"
+                ),
+                1,
+            )
+        };
+        let advance = advance.bind(self.resource)?.bind(&self.write_id)?.bind(self.fence)?.bind(from)?.bind(to)?;
+        let advance = if from == 0 { advance.bind(&self.parameters)? } else { advance };
         if transaction.fetch(advance).await?.is_empty() {
-            return Err(Error::WriteTakenOver);
+            return if from == 0 { self.held_by_other(transaction).await } else { Err(Error::WriteTakenOver) };
         }
         let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect();
         let remember = Statement::new(
@@ -113,7 +157,58 @@ impl Session {
         .bind(hashes.len() as i64)?
         .bind(bytes)?;
         transaction.fetch(remember).await?;
-        Ok(())
+        Ok(Advance::Done)
+    }
+
+    /// What it means that another stream has stored the write since this one began.
+    async fn held_by_other(&self, transaction: &mut Transaction<'_>) -> Result<Advance, Error> {
+        let select = Statement::new(
+            format!(
+                "select fence < $3, parameters = $4::text::jsonb from {}.write_session \
+                 where resource = $1 and write_id = $2",
+                self.schema
+            ),
+            1,
+        )
+        .bind(self.resource)?
+        .bind(&self.write_id)?
+        .bind(self.fence)?
+        .bind(&self.parameters)?;
+        let rows = transaction.fetch(select).await?;
+        let row = rows.first().ok_or(Error::TransactionConflict(sqlx::Error::RowNotFound))?;
+        if !row.try_get::<bool, _>(1)? {
+            return Err(Error::WriteMismatch("start.write_id", "parameters"));
+        }
+        if row.try_get::<bool, _>(0)? { Ok(Advance::Begun) } else { Err(Error::WriteTakenOver) }
+    }
+
+    /// Takes the write over from an older stream, which has stored it since this one began, and returns where to go on.
+    ///
+    /// # Errors
+    /// [`Error::WriteTakenOver`] if a newer stream holds it.
+    pub async fn take_over(&self, context: &Context, deadline: Deadline) -> Result<i64, Error> {
+        retried(deadline, || {
+            let session = self.clone();
+            context.database.transaction(deadline, move |transaction| {
+                Box::pin(async move {
+                    let take = Statement::new(
+                        format!(
+                            "update {}.write_session set fence = $3, update_ts = now() \
+                             where resource = $1 and write_id = $2 and fence <= $3 returning committed_offset",
+                            session.schema
+                        ),
+                        1,
+                    )
+                    .bind(session.resource)?
+                    .bind(&session.write_id)?
+                    .bind(session.fence)?;
+                    let rows = transaction.fetch(take).await?;
+                    let row = rows.first().ok_or(Error::WriteTakenOver)?;
+                    Ok(Ending::Commit(row.try_get(0)?))
+                })
+            })
+        })
+        .await
     }
 
     /// Compares rows that were committed before with what was committed. Commits that are no longer remembered pass.
@@ -171,6 +266,38 @@ fn parameters(start: &WriteStart) -> serde_json::Value {
         parameters["keep_unset"] = true.into();
     }
     parameters
+}
+
+/// How many creates with a request_id came since the ledger was cleared.
+#[derive(Clone, Debug, Default)]
+pub struct Entries(Arc<AtomicU32>);
+
+impl Entries {
+    /// Counts one, and now and then clears the ledger beside the call: streams clear it as they begin, and there may be none.
+    pub(super) fn count(&self, context: &Context) {
+        if (self.0.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
+            tokio::spawn(clear(context.clone()));
+        }
+    }
+}
+
+/// Clears away what is forgotten, in short transactions, up to a bound. What fails here is done by another one.
+async fn clear(context: Context) {
+    let deadline = Deadline::after(Duration::from_secs(5));
+    for _ in 0..3 * ENTRIES_PER_CLEARING as usize / CLEARED_AT_ONCE {
+        let schema = context.schema;
+        let cleared = context.database.transaction(deadline, move |transaction| {
+            Box::pin(async move {
+                let rows = transaction.fetch(clearing(schema)).await?;
+                Ok(Ending::Commit(rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))?))
+            })
+        });
+        match cleared.await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => return tracing::debug!(%error, "the ledger of writes was not cleared"),
+        }
+    }
 }
 
 /// Clears a few writes away that nobody has touched for long.

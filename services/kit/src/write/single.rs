@@ -208,6 +208,9 @@ impl Creation<'_> {
     async fn run(self) -> Result<Written, Error> {
         let Self { context, resource, entry, tuple, uid, deadline, answers } = self;
         let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
+        if entry.is_some() {
+            context.entries.count(&context);
+        }
         returning(deadline, |extent| {
             let (statement, tuple, uid, entry) = (statement.clone(), tuple.clone(), uid.clone(), entry.clone());
             context.database.transaction(deadline, move |transaction| {

@@ -133,6 +133,12 @@ fn answers(
                                 Err(error)?;
                             }
                         }
+                        Done::Commit(chunks, Outcome::Begun) => {
+                            let chunks = Arc::into_inner(chunks)
+                                .ok_or_else(|| Error::internal("chunks are held although their commit has ended"))?;
+                            write.take_over().await?;
+                            queue.go_on_from(write.committed, chunks);
+                        }
                     }
                 }
                 Event::Message(Ok(Some(message))) => {
@@ -211,6 +217,14 @@ impl Write {
         };
         let acknowledged = context.metrics.writes.of(resource.description.message);
         Ok(Self { context, writer, session, deadline, committed, acknowledged })
+    }
+
+    /// Goes on behind what an older stream of the same write has committed since this one began.
+    async fn take_over(&mut self) -> Result<(), Error> {
+        if let Some(session) = &self.session {
+            self.committed = session.take_over(&self.context, self.deadline).await?;
+        }
+        Ok(())
     }
 
     fn queue(&self, share: Share) -> Queue {

@@ -1,5 +1,7 @@
 //! Who holds a named write: one stream at a time, with the same parameters each time.
 
+use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
+use orrery_proto::catalog::v1::{CreateProductRequest, Product};
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 use tonic::Code;
 
@@ -66,14 +68,120 @@ async fn a_commit_under_way_counts_for_whoever_takes_over() {
     let (first, _) = WriteStream::resume(channel(), PRODUCTS, named("late")).await.unwrap();
     first.send(0, &products(0..5)).await;
     fixture.until_blocked().await;
-    let second = tokio::spawn(WriteStream::resume(channel(), PRODUCTS, named("late")));
+    // Nothing is stored of the write yet, so that there is nothing to wait for before there is something to write.
+    let (mut second, offset) = WriteStream::resume(channel(), PRODUCTS, named("late")).await.unwrap();
+    assert_eq!(offset, 0);
+    second.send(0, &products(0..3)).await;
     fixture.until_waiting(2).await;
+    second.send(3, &products(3..8)).await;
     held.rollback().await.unwrap();
-    let (mut second, offset) = second.await.unwrap().unwrap();
-    assert_eq!(offset, 5);
-    second.send(0, &products(0..8)).await;
     assert_eq!(second.acknowledged(8).await.unwrap().counts(), [3, 0, 0, 0, 0]);
     drop(first);
+
+    // A write that is stored is waited for as it is taken over.
+    let held = fixture.hold("catalog.product").await;
+    second.send(8, &products(8..10)).await;
+    fixture.until_blocked().await;
+    let third = tokio::spawn(WriteStream::resume(channel(), PRODUCTS, named("late")));
+    fixture.until_waiting(2).await;
+    held.rollback().await.unwrap();
+    let (mut third, offset) = third.await.unwrap().unwrap();
+    assert_eq!(offset, 10);
+    third.send(0, &products(0..11)).await;
+    assert_eq!(third.acknowledged(11).await.unwrap().counts(), [1, 0, 0, 0, 0]);
+}
+
+/// What a caller costs who only begins writes is nothing that stays.
+#[tokio::test]
+async fn a_write_is_stored_with_its_first_commit() {
+    let fixture = Fixture::new().await;
+    let channel = || fixture.server.channel();
+    for write in 0..50 {
+        let (_, offset) = WriteStream::resume(channel(), PRODUCTS, named(&format!("begun{write}"))).await.unwrap();
+        assert_eq!(offset, 0);
+    }
+    assert_eq!(fixture.count("catalog.write_session").await, 0);
+    let (refused, _) = WriteStream::resume(channel(), PRODUCTS, named("refused")).await.unwrap();
+    refused.send(0, &[Product { uid: "wrong".to_owned(), ..Product::default() }]).await;
+    assert_status(&refused.ended().await.1, Code::InvalidArgument, "ROW_REJECTED");
+    assert_eq!(fixture.count("catalog.write_session").await, 0, "nothing was committed");
+    let (mut stream, _) = WriteStream::resume(channel(), PRODUCTS, named("begun7")).await.unwrap();
+    stream.send(0, &products(0..5)).await;
+    stream.acknowledged(5).await.unwrap();
+    assert_eq!(fixture.count("catalog.write_session where write_id = 'begun7' and committed_offset = 5").await, 1);
+}
+
+/// Streams that all began before the first of them committed: the newest holds the write.
+#[tokio::test]
+async fn of_streams_that_began_a_new_write_the_newest_holds_it() {
+    let fixture = Fixture::new().await;
+    let begin = |start: WriteStart| WriteStream::resume(fixture.server.channel(), PRODUCTS, start);
+    let (mut first, _) = begin(named("new")).await.unwrap();
+    let (mut second, _) = begin(named("new")).await.unwrap();
+    let (mut third, offset) = begin(named("new")).await.unwrap();
+    assert_eq!(offset, 0);
+
+    // The second commits before the first: the first is older.
+    second.send(0, &products(0..5)).await;
+    second.acknowledged(5).await.unwrap();
+    first.send(0, &products(0..5)).await;
+    assert_status(&first.answer().await.unwrap_err(), Code::Aborted, "WRITE_SESSION_TAKEN_OVER");
+
+    // The third goes on behind what the second committed, however it cuts its chunks, and the second is told.
+    for (offset, rows) in [(0, 0..2), (2, 2..4), (4, 4..9), (9, 9..10)] {
+        third.send(offset, &products(rows)).await;
+    }
+    assert_eq!(third.acknowledged(10).await.unwrap().counts(), [5, 0, 0, 0, 0]);
+    second.send(5, &products(5..6)).await;
+    assert_status(&second.answer().await.unwrap_err(), Code::Aborted, "WRITE_SESSION_TAKEN_OVER");
+    assert_eq!(fixture.count("catalog.product").await, 10);
+    third.send(10, &products(10..11)).await;
+    assert_eq!(third.acknowledged(11).await.unwrap().counts(), [1, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn of_streams_that_began_a_new_write_one_with_other_rows_or_parameters_is_refused() {
+    let fixture = Fixture::new().await;
+    let begin = |start: WriteStart| WriteStream::resume(fixture.server.channel(), PRODUCTS, start);
+    let (mut first, _) = begin(named("new")).await.unwrap();
+    let (mut other_rows, _) = begin(named("new")).await.unwrap();
+    let create = WriteStart { mode: WriteMode::Create.into(), ..named("new") };
+    let (mut other_mode, _) = begin(create).await.unwrap();
+    first.send(0, &products(0..5)).await;
+    first.acknowledged(5).await.unwrap();
+    other_mode.send(0, &products(0..9)).await;
+    let status = other_mode.answer().await.unwrap_err();
+    assert_status(&status, Code::InvalidArgument, "WRITE_SESSION_MISMATCH");
+    assert_eq!(violated(&status), "start.write_id");
+    first.send(5, &products(5..6)).await;
+    first.acknowledged(6).await.unwrap();
+    other_rows.send(0, &products(3..8)).await;
+    assert_status(&other_rows.answer().await.unwrap_err(), Code::Aborted, "OFFSET_CONFLICT");
+    assert_eq!(fixture.count("catalog.product").await, 6);
+}
+
+/// Creates clear the ledger too: a service may have no streams.
+#[tokio::test]
+async fn what_is_forgotten_goes_where_there_are_creates_alone() {
+    let fixture = Fixture::new().await;
+    let old = "insert into catalog.write_session (resource, write_id, parameters, update_ts) \
+               select 'create orrery.catalog.v1.Product', 'old ' || n, '{}', now() - interval '100 days' \
+                 from generate_series(1, 250) n";
+    sqlx::query(old).execute(&fixture.pool).await.unwrap();
+    let mut client = CatalogServiceClient::new(fixture.server.channel());
+    for call in 0..100 {
+        let product = Some(Product { uid: format!("prd_{call}"), ..Product::default() });
+        let request_id = format!("create-{call}");
+        let request = CreateProductRequest { product, request_id, ..CreateProductRequest::default() };
+        client.create_product(request).await.unwrap();
+    }
+    let cleared = async {
+        while fixture.count("catalog.write_session").await > 100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), cleared).await.unwrap();
+    assert_eq!(fixture.count("catalog.write_session where write_id like 'create-%'").await, 100);
 }
 
 #[tokio::test]
@@ -81,7 +189,9 @@ async fn a_write_goes_on_with_the_parameters_that_it_was_begun_with() {
     let fixture = Fixture::new().await;
     let channel = || fixture.server.channel();
     let begun = WriteStart { update_mask: Some(mask(&["name", "labels"])), ..named("parameters") };
-    WriteStream::resume(channel(), PRODUCTS, begun.clone()).await.unwrap();
+    let (mut stored, _) = WriteStream::resume(channel(), PRODUCTS, begun.clone()).await.unwrap();
+    stored.send(0, &products(0..1)).await;
+    stored.acknowledged(1).await.unwrap();
     let others = [
         WriteStart { mode: WriteMode::Create.into(), ..begun.clone() },
         WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..begun.clone() },
@@ -97,7 +207,7 @@ async fn a_write_goes_on_with_the_parameters_that_it_was_begun_with() {
         assert_status(&status, Code::InvalidArgument, "WRITE_SESSION_MISMATCH");
         assert_eq!(violated(&status), "start.write_id");
     }
-    stream.send(0, &products(0..3)).await;
+    stream.send(1, &products(1..3)).await;
     stream.acknowledged(3).await.unwrap();
     // The same in other words.
     let same = WriteStart {
