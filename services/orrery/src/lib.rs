@@ -5,6 +5,8 @@ mod client;
 pub mod cluster;
 mod database;
 pub mod export;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod import;
 mod mapping;
 mod message;

@@ -76,8 +76,25 @@ pub(crate) fn end_with(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::from(PIPE_CLOSED);
     }
-    tell(format_args!("orrery: {error:#}"));
+    tell(format_args!("orrery: {}", shown(error)));
     ExitCode::FAILURE
+}
+
+/// An error in one line that a terminal can show: it may quote what stands in a file, which may be long, and hold characters that a
+/// terminal obeys.
+pub(crate) fn shown(error: &anyhow::Error) -> String {
+    const BEGINNING: usize = 2_000;
+    const END: usize = 500;
+    let mut text = format!("{error:#}");
+    if text.contains(char::is_control) {
+        text =
+            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect();
+    }
+    if text.len() > BEGINNING + END {
+        let (begin, end) = (text.floor_char_boundary(BEGINNING), text.floor_char_boundary(text.len() - END));
+        text.replace_range(begin..end, " … ");
+    }
+    text
 }
 
 /// Ends the process with what the parser of the command line says: a fault on standard error, or the help or version.
@@ -105,4 +122,19 @@ pub(crate) fn was_closed(stream: impl AsFd) -> bool {
         Ok(same && flags & OFlag::O_ACCMODE == OFlag::O_RDWR)
     };
     is_null().unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_of_bounded_length() {
+        let shown_of = |text: String| shown(&anyhow::Error::msg(text));
+        assert_eq!(shown_of("é: no".into()), "é: no");
+        assert_eq!(shown_of("a\u{1b}[2Jb\nc\0".into()), "a\\u{1b}[2Jb\\nc\\u{0}");
+        let long = shown_of(format!("begin{}end", "é".repeat(10_000)));
+        assert!(long.starts_with("begin") && long.ends_with("end") && long.contains("é … é"), "{long}");
+        assert!((2_400..2_600).contains(&long.len()), "{}", long.len());
+    }
 }

@@ -18,6 +18,7 @@ mod draining;
 mod faults;
 mod filters;
 mod foreign_rows;
+mod fuzz;
 mod harness;
 mod health;
 mod import;

@@ -21,7 +21,7 @@ use crate::error::Violation;
 /// Most bytes of one encoded row, without its parts, and of each child: one that was written can always be read within the limits.
 pub const MAX_ROW_BYTES: usize = 1024 * 1024;
 /// After how many broken rules a row's other ones are not looked for.
-const MAX_VIOLATIONS: usize = 32;
+pub(super) const MAX_VIOLATIONS: usize = 32;
 
 /// What becomes of a uid that is left empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use ulid::Ulid;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::decode::MAX_VIOLATIONS;
 use super::tuple::{Columns, put_prefixed};
 use super::wire::Reader;
 use super::{IntegerRule, Kind, Resource, TextRule};
@@ -157,6 +158,9 @@ impl Part {
         let mut numbers = HashSet::new();
         let (mut last_number, mut unnumbered) = (0_i32, 0_usize);
         for (at, child) in children(said).enumerate() {
+            if violations.len() >= MAX_VIOLATIONS {
+                return;
+            }
             let mut refuse = |column: usize, why: &str| {
                 let name = self.resource.inputs().nth(column + 1).map_or("", |field| field.name);
                 violations.push(Violation::new(format!("{}[{at}].{name}", self.name), why));

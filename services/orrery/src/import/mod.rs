@@ -31,9 +31,10 @@ use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowError, RowErrorPo
 use tokio::sync::{mpsc, oneshot};
 
 use self::chunks::{Notice, Progress, produce};
-use self::input::Input;
+pub(crate) use self::input::Input;
 use self::rejects::Rejects;
-use self::rows::{Item, Loss, Rows};
+use self::rows::Loss;
+pub(crate) use self::rows::{Item, Rows};
 use self::summary::{Summary, grouped};
 use crate::client::{Event, ServiceAddress, WriteFault, WriteOptions, describe, write};
 use crate::mapping::{Format, GroupMemory, Mapping, Refusal};

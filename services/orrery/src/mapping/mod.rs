@@ -208,15 +208,24 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal of `value` in `field`.
+    /// A refusal of `value` in `field`. What the mapping puts into the words, a format or the texts of a map, is shortened too: they are
+    /// kept for every reason, and written for every record with `--rejects`.
     pub(crate) fn new(field: impl Into<String>, problem: impl Into<Problem>, value: &str) -> Self {
         const SHOWN: usize = 80;
-        let mut shown: String = value.chars().take(SHOWN).collect();
-        if shown.len() < value.len() {
-            shown.push('…');
-        }
-        Self { field: field.into(), problem: problem.into(), value: shown }
+        const WORDS: usize = 500;
+        let (field, problem) = (field.into(), problem.into());
+        let problem = if problem.len() > WORDS { shortened(&problem, WORDS).into() } else { problem };
+        Self { field: shortened(&field, WORDS), problem, value: shortened(value, SHOWN) }
     }
+}
+
+/// The first characters of a text, and a sign that there were more.
+fn shortened(text: &str, most: usize) -> String {
+    let mut shown: String = text.chars().take(most).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 impl fmt::Display for Refusal {

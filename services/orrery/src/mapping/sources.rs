@@ -130,11 +130,7 @@ fn earlier(texts: &[u8], place: u32) -> Option<&str> {
 }
 
 fn shortened(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
+    super::shortened(text, SHOWN)
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub(super) fn is_migration_name(name: &str) -> bool {
 
 impl Migration {
     /// Reads the file `file_name`.
-    pub(super) fn parse(file_name: &str, text: &str) -> Result<Self, FileError> {
+    pub(crate) fn parse(file_name: &str, text: &str) -> Result<Self, FileError> {
         let fail = |line: Option<usize>, problem: &str| FileError {
             file_name: file_name.to_owned(),
             line: line.map(|line| line + 1),

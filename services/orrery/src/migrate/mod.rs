@@ -71,6 +71,11 @@ enum Command {
     },
 }
 
+/// Where the statements of a script begin.
+pub(crate) fn statement_starts(sql: &str) -> Vec<usize> {
+    statement::statements(sql).into_iter().map(|statement| statement.start).collect()
+}
+
 /// Runs `orrery migrate`.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut answer = Answer::default();

@@ -1,0 +1,98 @@
+//! What fuzz targets reach of the command, whose parts are private otherwise: files of any content, as an import and a migration read them.
+
+use std::fmt::Write as _;
+use std::io::Cursor;
+use std::path::Path;
+
+use prost_reflect::DynamicMessage;
+
+use crate::import::{Input, Item, Rows};
+use crate::mapping::{GroupMemory, Mapping, Plan};
+use crate::message::write_json;
+use crate::migrate::Migration;
+use crate::resource::{ORDERS, PRODUCTS, Resource};
+use crate::terminal::shown;
+
+/// What an import makes of a file: JSON rows, refusals and warnings, a line each, and the error of a file that cannot be read on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Rows, refusals and warnings.
+    pub items: Vec<String>,
+    /// Why the file was not read to its end.
+    pub fault: Option<String>,
+    /// How many rows there were.
+    pub rows: usize,
+}
+
+/// Reads a mapping and makes it ready for each resource.
+///
+/// # Errors
+/// What is wrong with it, for none of them.
+pub fn mapping(text: &str) -> Result<(), String> {
+    let mapping = Mapping::parse(Path::new("mapping.toml"), text).map_err(|error| shown(&error))?;
+    let plans = [PRODUCTS, ORDERS].map(|resource| Plan::new(&mapping, &resource).map(drop));
+    let [products, orders] = plans;
+    products.or(orders).map_err(|error| shown(&error))
+}
+
+/// Imports a file, called `name`, as products or as orders.
+///
+/// # Errors
+/// What is wrong with the mapping, or the beginning of the file.
+pub fn import(
+    are_orders: bool,
+    name: &str,
+    mapping: Option<&str>,
+    file: &[u8],
+    memory: usize,
+) -> Result<Imported, String> {
+    let resource = if are_orders { ORDERS } else { PRODUCTS };
+    read(&resource, name, mapping, file, memory).map_err(|error| shown(&error))
+}
+
+fn read(
+    resource: &Resource,
+    name: &str,
+    mapping: Option<&str>,
+    file: &[u8],
+    memory: usize,
+) -> anyhow::Result<Imported> {
+    let mapping = mapping.map(|text| Mapping::parse(Path::new("mapping.toml"), text)).transpose()?;
+    let input = Input::new(name.to_owned(), Box::new(Cursor::new(file.to_vec())), None)?;
+    let mut rows = Rows::open(resource, Path::new(name), input, None, mapping.as_ref())?;
+    rows.set_group_memory(GroupMemory { bytes: memory, ..GroupMemory::default() });
+    let message = resource.descriptor()?;
+    let mut imported = Imported::default();
+    loop {
+        let mut line = String::new();
+        match rows.next() {
+            Ok(Some(Item::Row(row))) => {
+                let mut json = Vec::new();
+                write_json(&DynamicMessage::decode(message.clone(), row.bytes)?, &mut json);
+                write!(line, "{}: {}", row.line, String::from_utf8(json)?)?;
+                imported.rows += 1;
+            }
+            Ok(Some(Item::Refused(at, refusal, loss))) => write!(line, "{at}: {loss:?}: {refusal}")?,
+            Ok(Some(Item::Warning(warning))) => write!(line, "{warning}")?,
+            Ok(None) => return Ok(imported),
+            Err(error) => {
+                imported.fault = Some(shown(&error));
+                return Ok(imported);
+            }
+        }
+        imported.items.push(line);
+    }
+}
+
+/// Reads a migration.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn migration(text: &str) -> Result<Migration, String> {
+    Migration::parse("20260102030405_fuzz.sql", text).map_err(|error| shown(&error.into()))
+}
+
+/// Where the statements of a script begin.
+pub fn statements(sql: &str) -> Vec<usize> {
+    crate::migrate::statement_starts(sql)
+}

@@ -1,0 +1,164 @@
+//! Messages: decoded by Orrery's own reader and by prost, and rows of the database on their way out.
+
+use bytes::Bytes;
+use orrery_catalog::store::product::PRODUCT;
+use orrery_catalog::store::product_metric::PRODUCT_METRIC;
+use orrery_kit::resource::decode::EmptyUid;
+use orrery_kit::resource::mask::{UpdateMask, update_mask};
+use orrery_kit::resource::select::Selection;
+use orrery_kit::resource::tuple::Columns;
+use orrery_kit::resource::{Kind, Resource};
+use orrery_kit::write::chunk::Chunk;
+use orrery_orders::store::order::ORDER;
+use orrery_proto::catalog::v1::{Product, ProductMetric};
+use orrery_proto::orders::v1::Order;
+use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest};
+use prost::Message;
+use prost_types::FieldMask;
+
+use super::{error_text, told};
+
+pub(super) fn product(bytes: &[u8]) -> String {
+    decoded::<Product>(&PRODUCT, bytes)
+}
+
+pub(super) fn product_metric(bytes: &[u8]) -> String {
+    decoded::<ProductMetric>(&PRODUCT_METRIC, bytes)
+}
+
+pub(super) fn order(bytes: &[u8]) -> String {
+    decoded::<Order>(&ORDER, bytes)
+}
+
+fn everything(resource: &Resource) -> UpdateMask {
+    update_mask(resource, Some(&FieldMask { paths: vec!["*".to_owned()] }), "mask").unwrap()
+}
+
+/// A message that is decoded is one for every other reader too, and as they encode it, it is the same row.
+fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
+    let before = b"what was there".to_vec();
+    let mut tuple = before.clone();
+    let mut said = String::new();
+    match resource.decode(bytes, EmptyUid::Refuse, None, &mut tuple) {
+        Ok(decoded) => {
+            // A field of another wire type than the contract's is an unknown one, as for most readers; prost refuses it.
+            if let Ok(message) = M::decode(bytes) {
+                let mut again = before.clone();
+                let same = resource.decode(&message.encode_to_vec(), EmptyUid::Refuse, None, &mut again);
+                assert_eq!(same, Ok(decoded));
+                assert_eq!(again, tuple, "another encoding of the same message is another row");
+            }
+            for (field, column) in resource.inputs().zip(Columns::new(&tuple[before.len()..])) {
+                said.push(if column.is_some() { 'x' } else { '-' });
+                can_be_stored(field.kind, column.unwrap_or_default());
+            }
+        }
+        Err(violations) => {
+            assert_eq!(tuple, before, "a refused message leaves something behind");
+            said.push_str(&told(violations));
+        }
+    }
+    // As far as an update reaches it is decoded as well.
+    let update = everything(resource);
+    let mut updated = Vec::new();
+    let outcome = resource.decode(bytes, EmptyUid::Refuse, Some(&update), &mut updated);
+    assert!(outcome.is_ok() || updated.is_empty());
+    said
+}
+
+/// Whether Postgres takes a column's value: text, or a version and JSON, without zero characters.
+fn can_be_stored(kind: Kind, value: &[u8]) {
+    fn has_zero(json: &serde_json::Value) -> bool {
+        match json {
+            serde_json::Value::String(text) => text.contains('\0'),
+            serde_json::Value::Array(values) => values.iter().any(has_zero),
+            serde_json::Value::Object(entries) => {
+                entries.iter().any(|(key, value)| key.contains('\0') || has_zero(value))
+            }
+            _ => false,
+        }
+    }
+    match kind {
+        Kind::Text(_) => assert!(!std::str::from_utf8(value).unwrap().contains('\0')),
+        Kind::Map(_) | Kind::Status { .. } | Kind::TextList { .. } if !value.is_empty() => {
+            assert_eq!(value[0], 1);
+            assert!(!has_zero(&serde_json::from_slice(&value[1..]).unwrap()), "{}", value.escape_ascii());
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn write_request(bytes: &[u8]) -> String {
+    let request = match WriteRequest::decode(bytes) {
+        Ok(request) => request,
+        Err(error) => return error_text(&error.to_string()),
+    };
+    assert_eq!(WriteRequest::decode(request.encode_to_vec().as_slice()).as_ref(), Ok(&request));
+    let Some(WriteMessage::Chunk(WriteChunk { offset, rows })) = request.message else { return "start".to_owned() };
+    let offset = offset.clamp(0, i64::MAX / 2);
+    let mut said = String::new();
+    for resource in [&*PRODUCT, &*PRODUCT_METRIC, &*ORDER] {
+        let mut chunk = Chunk::decode(resource, None, offset, &rows);
+        holds_together(&chunk, &rows, offset);
+        said.push_str(&format!(
+            "{} {} {} ",
+            chunk.rows.len().min(9),
+            chunk.refusals.count().min(9),
+            chunk.superseded.min(9)
+        ));
+        // What was committed by another stream is taken off.
+        let half = rows.len() / 2;
+        let (end, hashes) = (chunk.end_offset(), chunk.hashes.clone());
+        let taken = chunk.take_before(offset + half as i64);
+        assert_eq!((taken.as_slice(), chunk.hashes.as_slice()), hashes.split_at(half));
+        assert_eq!(chunk.end_offset(), end);
+        holds_together(&chunk, &rows[half..], offset + half as i64);
+    }
+    said
+}
+
+/// Every row of a chunk is accounted for, once, and they stand in the order of their keys.
+fn holds_together(chunk: &Chunk, rows: &[Bytes], offset: i64) {
+    assert_eq!((chunk.sent_rows(), chunk.first_offset), (rows.len(), offset));
+    assert_eq!(chunk.rows.len() + chunk.refusals.count() + chunk.superseded, rows.len());
+    assert!(chunk.rows.windows(2).all(|pair| chunk.order_key(&pair[0]).lt(chunk.order_key(&pair[1]))));
+    assert!(chunk.rows.iter().all(|row| (offset..chunk.end_offset()).contains(&row.offset)));
+}
+
+/// What other programs may have stored: any JSON becomes a message, and what can be written back is the same.
+pub(super) fn jsonb(bytes: &[u8]) -> String {
+    let valid = serde_json::from_slice::<serde_json::Value>(bytes);
+    let selection = Selection::whole(&PRODUCT);
+    let mut tuple = Vec::new();
+    let mut column = |value: &[u8]| {
+        tuple.extend_from_slice(&(value.len() as i32).to_be_bytes());
+        tuple.extend_from_slice(value);
+    };
+    let json = [b"\x01", bytes].concat();
+    for value in [&b"prd_a"[..], b"name", &json, &json, &json, &[0; 8], &[0; 8]] {
+        column(value);
+    }
+    let mut message = Vec::new();
+    selection.put_message(&tuple, &mut message);
+    let Ok(value) = valid else { return "no json".to_owned() };
+    let product = Product::decode(message.as_slice()).expect("a stored row is no message");
+    let status = product.status.clone().unwrap_or_default();
+    if let serde_json::Value::Object(object) = &value {
+        assert_eq!(product.labels.len(), object.len());
+        let details = status.details.as_ref().map_or(0, |details| details.fields.len());
+        assert!(details == object.len() || details + 1 == object.len(), "{details} of {}", object.len());
+    } else {
+        assert!(product.labels.is_empty() && product.annotations.is_empty());
+    }
+    // What can be written as it was read is the same the next time.
+    let mut first = Vec::new();
+    match PRODUCT.decode(&message, EmptyUid::Refuse, None, &mut first) {
+        Ok(_) => {
+            let mut second = Vec::new();
+            PRODUCT.decode(&product.encode_to_vec(), EmptyUid::Refuse, None, &mut second).unwrap();
+            assert_eq!(first, second);
+            "written back".to_owned()
+        }
+        Err(violations) => told(violations),
+    }
+}
