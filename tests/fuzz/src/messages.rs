@@ -96,16 +96,13 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
     assert_eq!(WriteRequest::decode(request.encode_to_vec().as_slice()).as_ref(), Ok(&request));
     let Some(WriteMessage::Chunk(WriteChunk { offset, rows })) = request.message else { return "start".to_owned() };
     let offset = offset.clamp(0, i64::MAX / 2);
+    let encoded: Vec<&[u8]> = rows.iter().map(AsRef::as_ref).collect();
     let mut said = String::new();
     for resource in [&*PRODUCT, &*PRODUCT_METRIC, &*ORDER] {
-        let mut chunk = Chunk::decode(resource, None, offset, &rows);
+        let mut chunk = Chunk::decode(resource, None, offset, &encoded);
         holds_together(&chunk, &rows, offset);
-        said.push_str(&format!(
-            "{} {} {} ",
-            chunk.rows.len().min(9),
-            chunk.refusals.count().min(9),
-            chunk.superseded.min(9)
-        ));
+        let counts = [chunk.rows.len(), chunk.refusals.count(), chunk.superseded].map(|count| count.min(9));
+        said.extend(counts.map(|count| count.to_string()));
         // What was committed by another stream is taken off.
         let half = rows.len() / 2;
         let (end, hashes) = (chunk.end_offset(), chunk.hashes.clone());

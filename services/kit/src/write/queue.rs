@@ -226,7 +226,7 @@ impl Queue {
         }
         self.received = self.received.max(committed);
         let sizes = self.waiting.iter().map(|waiting| match waiting {
-            Waiting::Chunk(chunk) => (chunk.sent_rows(), chunk.bytes()),
+            Waiting::Chunk(chunk) => (chunk.sent_rows(), chunk.decoded_bytes()),
             Waiting::Repeated(Repeated { hashes, .. }) => (hashes.len(), hashes.len() * size_of::<u64>()),
             Waiting::End(_) => (0, 0),
         });

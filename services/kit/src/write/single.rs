@@ -209,7 +209,7 @@ impl Creation<'_> {
         let Self { context, resource, entry, tuple, uid, deadline, answers } = self;
         let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
         if entry.is_some() {
-            context.entries.count(&context);
+            context.entries.count(context);
         }
         returning(deadline, |extent| {
             let (statement, tuple, uid, entry) = (statement.clone(), tuple.clone(), uid.clone(), entry.clone());

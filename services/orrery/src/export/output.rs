@@ -97,7 +97,6 @@ impl Output {
 }
 
 /// Opens a file under the name that it has while it is written, with both names. A pipe or a device is opened as it is.
-#[expect(clippy::type_complexity, reason = "a file and its two names")]
 fn open(path: &Path, append: bool) -> anyhow::Result<(File, Option<(PathBuf, PathBuf)>)> {
     let cannot = |path: &Path| format!("{} cannot be written", path.display());
     if let Ok(metadata) = fs::metadata(path) {

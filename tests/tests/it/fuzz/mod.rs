@@ -60,17 +60,17 @@ fn fuzz(name: &str) {
     let seed = setting("ORRERY_FUZZ_SEED", 1);
     let time = Duration::from_secs(setting("ORRERY_FUZZ_SECONDS", 2));
     let mut kept = corpus(name);
-    let mut seen: HashSet<String> = kept.iter().map(|input| run(target, input, seed)).collect();
+    let mut outcomes: HashSet<String> = kept.iter().map(|input| run(target, input, seed)).collect();
     let (mut mutator, mut runs) = (Mutator::new(seed), 0_u64);
     let begun = Instant::now();
     while begun.elapsed() < time {
         let input = mutator.mutate(&kept);
         runs += 1;
-        if seen.insert(run(target, &input, seed)) && kept.len() < MOST_KEPT {
+        if outcomes.insert(run(target, &input, seed)) && kept.len() < MOST_KEPT {
             kept.push(input);
         }
     }
-    println!("{name}: {runs} runs, {} outcomes, {} inputs kept, seed {seed}", seen.len(), kept.len());
+    println!("{name}: {runs} runs, {} outcomes, {} inputs kept, seed {seed}", outcomes.len(), kept.len());
     assert!(runs > 0 || time.is_zero());
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum Groups {
     /// The records of a group may stand anywhere.
     Scattered(Box<Scattered>),
     /// They stand together.
-    Together(Together),
+    Together(Box<Together>),
 }
 
 /// A group.
@@ -62,7 +62,7 @@ impl Groups {
     /// No groups yet.
     pub(crate) fn new(plan: &Plan, memory: GroupMemory) -> Self {
         if plan.is_consecutive() {
-            Self::Together(Together::default())
+            Self::Together(Box::default())
         } else {
             Self::Scattered(Box::new(Scattered::new(memory)))
         }
