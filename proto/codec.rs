@@ -131,10 +131,8 @@ impl<U: Incoming> Decoder for ServerDecoder<U> {
 pub(crate) fn malformed(within: &str, description: &str) -> Status {
     // The first one: a field may be called message.
     let rest = description.split_once("message: ").map_or(description, |(_, rest)| rest);
-    let (path, why) = match rest.rsplit_once(": ") {
-        Some((path, why)) if path.contains('.') => (field_path(path), why),
-        _ => (String::new(), rest),
-    };
+    let (steps, why) = steps(rest);
+    let path = field_path(&steps);
     let both = !within.is_empty() && !path.is_empty();
     malformed_field(&format!("{within}{}{path}", if both { "." } else { "" }), why)
 }
@@ -159,11 +157,26 @@ pub(crate) fn too_large(field: &str, bytes: usize, most: usize) -> Status {
     malformed_field(field, &format!("has {bytes} bytes beside its rows; at most {most} are allowed"))
 }
 
-/// `Product.name: CreateProductRequest.product` names the fields as `Message.field`, innermost first.
-fn field_path(path: &str) -> String {
-    let mut names: Vec<&str> = path.split(": ").filter_map(|step| Some(step.split_once('.')?.1)).collect();
-    names.reverse();
-    names.join(".")
+/// The fields that a description begins with, innermost first, and what it says behind them: `Product.name:
+/// CreateProductRequest.product` names fields as `Message.field`.
+fn steps(description: &str) -> (Vec<&str>, &str) {
+    let is_name =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let mut steps = Vec::new();
+    let mut rest = description;
+    while let Some((step, behind)) = rest.split_once(": ")
+        && let Some((message, field)) = step.split_once('.')
+        && is_name(message)
+        && is_name(field)
+    {
+        steps.push(field);
+        rest = behind;
+    }
+    (steps, rest)
+}
+
+fn field_path(steps: &[&str]) -> String {
+    steps.iter().rev().copied().collect::<Vec<_>>().join(".")
 }
 
 /// A reason as it stands in `google.rpc.ErrorInfo`: the enum value's name without its prefix.
@@ -193,5 +206,27 @@ mod tests {
             unreachable!("it is not UTF-8")
         };
         assert_eq!(fields_told(&status), ["filter.label_selector"]);
+    }
+
+    #[test]
+    fn a_text_is_told_whole_although_it_holds_a_colon() {
+        let told = |request: &[u8]| {
+            let Err(error) = CreateProductRequest::decode(request) else { unreachable!("it is no message") };
+            let status = malformed("", &error.to_string());
+            (status.message().to_owned(), fields_told(&status))
+        };
+        let no_field = |request: &[u8], why: &str| {
+            let text = format!("the request is no message of its type: {why}");
+            assert_eq!(told(request), (text, Vec::new()));
+        };
+        no_field(&[0x0e], "invalid wire type value: 6");
+        no_field(&[0x02, 0], "invalid tag value: 0");
+        no_field(&[0xff, 0xff, 0xff, 0xff, 0x7f], "invalid key value: 34359738367");
+        // product { uid: a varint }
+        let why = "product.uid: invalid wire type: Varint (expected LengthDelimited)";
+        assert_eq!(told(&[0x0a, 2, 0x08, 1]), (why.to_owned(), vec!["product.uid".to_owned()]));
+        // product { a field of wire type 7 }
+        let why = "product: invalid wire type value: 7";
+        assert_eq!(told(&[0x0a, 1, 0x0f]), (why.to_owned(), vec!["product".to_owned()]));
     }
 }

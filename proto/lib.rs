@@ -2,6 +2,7 @@
 //! which rows are handled as bytes ([`wire`]), and the descriptors that reflection serves.
 
 pub mod codec;
+pub mod nesting;
 mod received;
 pub mod wire;
 
