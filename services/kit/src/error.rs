@@ -2,6 +2,7 @@
 //!
 //! Callers branch on [`ErrorReason`], never on text. What the driver said is for the log: no SQL, host or password reaches a client.
 
+pub(crate) mod refused;
 mod status;
 
 use orrery_proto::r#type::v1::ErrorReason;
@@ -9,7 +10,9 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tonic::{Code, Status};
 
+use self::refused::RowRefusal;
 pub use self::status::RETRY_DELAY;
+use self::status::named;
 pub(crate) use self::status::{beginning, shortened};
 use crate::answer::AnswerTooLarge;
 
@@ -49,7 +52,7 @@ pub enum Error {
     #[error("{0} belongs to another request")]
     TokenMismatch(&'static str),
     /// The resource does not exist.
-    #[error("{resource} {name} does not exist")]
+    #[error("{resource} {} does not exist", named(.name))]
     NotFound {
         /// The resource's message type.
         resource: &'static str,
@@ -57,7 +60,7 @@ pub enum Error {
         name: String,
     },
     /// What an earlier call of the same request_id created was deleted since.
-    #[error("{resource} {name} was created by this request_id and has been deleted since")]
+    #[error("{resource} {} was created by this request_id and has been deleted since", named(.name))]
     CreatedAndDeleted {
         /// The resource's message type.
         resource: &'static str,
@@ -65,7 +68,7 @@ pub enum Error {
         name: String,
     },
     /// The resource exists.
-    #[error("{resource} {name} exists")]
+    #[error("{resource} {} exists", named(.name))]
     AlreadyExists {
         /// The resource's message type.
         resource: &'static str,
@@ -73,7 +76,7 @@ pub enum Error {
         name: String,
     },
     /// The etag sent is not the stored row's.
-    #[error("the etag of {resource} {name} is another one: it has changed")]
+    #[error("the etag of {resource} {} is another one: it has changed", named(.name))]
     EtagMismatch {
         /// The resource's message type.
         resource: &'static str,
@@ -81,7 +84,7 @@ pub enum Error {
         name: String,
     },
     /// The revision sent is not the stored row's.
-    #[error("{resource} {name} has another revision: it has changed")]
+    #[error("{resource} {} has another revision: it has changed", named(.name))]
     RevisionMismatch {
         /// The resource's message type.
         resource: &'static str,
@@ -89,7 +92,7 @@ pub enum Error {
         name: String,
     },
     /// The resource's phase does not allow what was asked.
-    #[error("{resource} {name}: {}", status::phases(.from, .to))]
+    #[error("{resource} {}: {}", named(.name), status::phases(.from, .to))]
     PhaseForbids {
         /// The resource's message type.
         resource: &'static str,
@@ -101,7 +104,7 @@ pub enum Error {
         to: String,
     },
     /// The resource's phase does not allow a field to be set.
-    #[error("{resource} {name} is {phase}: {field} is set only where it is {}", allowed.join(", "))]
+    #[error("{resource} {} is {}: {field} is set only where it is {}", named(.name), named(.phase), allowed.join(", "))]
     PhaseForbidsField {
         /// The resource's message type.
         resource: &'static str,
@@ -117,6 +120,9 @@ pub enum Error {
     /// What a field points at does not exist.
     #[error("{}: {}", .0.field, .0.description)]
     ReferenceMissing(Violation),
+    /// The database refuses a row that keeps every rule of the contract.
+    #[error("{}", status::refused(.0))]
+    RowRefused(#[source] Box<RowRefusal>),
     /// A row of a chunk was refused and the policy is STOP.
     #[error("row at offset {offset} was refused: {}: {}", .violation.field, .violation.description)]
     RowRejected {
@@ -144,7 +150,7 @@ pub enum Error {
     #[error("{0} was used before with other {1}")]
     WriteMismatch(&'static str, &'static str),
     /// One row does not fit the limits.
-    #[error("{resource} {name} is too large to be returned: ask for fewer columns with read_mask")]
+    #[error("{resource} {} is too large to be returned: ask for fewer columns with read_mask", named(.name))]
     RowTooLarge {
         /// The resource's message type.
         resource: &'static str,
@@ -251,6 +257,7 @@ impl Error {
             Self::RevisionMismatch { .. } => ErrorReason::RevisionMismatch,
             Self::PhaseForbids { .. } | Self::PhaseForbidsField { .. } => ErrorReason::PhaseForbids,
             Self::ReferenceMissing(_) => ErrorReason::ReferenceMissing,
+            Self::RowRefused(refusal) => refusal.kind.reason(),
             Self::RowRejected { .. } => ErrorReason::RowRejected,
             Self::OffsetGap { .. } => ErrorReason::OffsetGap,
             Self::OffsetConflict { .. } => ErrorReason::OffsetConflict,
@@ -277,6 +284,7 @@ impl Error {
             | Self::TokenMismatch(_)
             | Self::RowRejected { .. }
             | Self::WriteMismatch(..) => Code::InvalidArgument,
+            Self::RowRefused(refusal) => refusal.kind.code(),
             Self::NotFound { .. } | Self::CreatedAndDeleted { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::EtagMismatch { .. }

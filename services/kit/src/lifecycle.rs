@@ -18,9 +18,10 @@ impl Lifecycle {
         self.phases.contains(&phase)
     }
 
-    /// Whether a resource may move so. Staying in a phase is no move unless it is named as one.
+    /// Whether a resource may move so. Staying in a phase is no move unless it is named as one. What is in no phase
+    /// that is known, because another program wrote it, may move to any: else it could not be repaired.
     pub fn allows(&self, from: &str, to: &str) -> bool {
-        self.moves.contains(&(from, to))
+        if self.knows(from) { self.moves.contains(&(from, to)) } else { self.knows(to) }
     }
 }
 
@@ -35,6 +36,13 @@ mod tests {
     fn it_allows_its_moves_and_no_other() {
         assert!(DOOR.knows("open") && !DOOR.knows("ajar") && !DOOR.knows(""));
         assert!(DOOR.allows("shut", "open"));
-        assert!(!DOOR.allows("shut", "shut") && !DOOR.allows("shut", "ajar") && !DOOR.allows("ajar", "shut"));
+        assert!(!DOOR.allows("shut", "shut") && !DOOR.allows("shut", "ajar"));
+    }
+
+    #[test]
+    fn out_of_an_unknown_phase_it_allows_every_move_into_a_known_one() {
+        for from in ["", "ajar", "5", "SHUT"] {
+            assert!(DOOR.allows(from, "open") && DOOR.allows(from, "shut") && !DOOR.allows(from, "ajar"), "{from}");
+        }
     }
 }

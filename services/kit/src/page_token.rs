@@ -14,8 +14,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// The longest token that [`open`] looks at, in bytes of its text. Positions are key columns, which an index bounds far below.
-pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+/// The longest token that [`open`] looks at, in bytes of its text. Positions are key columns: other programs may store
+/// such of many thousand bytes, since an index holds them compressed.
+pub const MAX_TOKEN_BYTES: usize = 1024 * 1024;
 
 const VERSION: u8 = 1;
 const SCOPE_BYTES: usize = 16;
@@ -93,7 +94,7 @@ pub enum TokenError {
 
 /// Makes the token that stands at `position`, the values of the key columns of the last row delivered.
 ///
-/// Of a position of more than some 48,000 bytes the token exceeds [`MAX_TOKEN_BYTES`] and cannot be opened.
+/// Of a position of more than some 780,000 bytes the token exceeds [`MAX_TOKEN_BYTES`] and cannot be opened.
 #[must_use]
 pub fn seal(key: &TokenKey, scope: &Scope, position: &[&[u8]]) -> String {
     let length: usize = position.iter().map(|part| 4 + part.len()).sum();

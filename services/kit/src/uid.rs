@@ -1,4 +1,5 @@
-//! The identities of resources: a prefix that tells the kind, then 26 characters of time-ordered id, or whatever a caller brings.
+//! The identities of resources: a prefix that tells the kind, then 26 characters of time-ordered id, or whatever a
+//! caller brings. Other programs store keys that no rule knows: what exists is reached by whatever key it has.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,6 +7,10 @@ use ulid::Generator;
 
 /// The most characters after the prefix.
 const MAX_SUFFIX_BYTES: usize = 124;
+
+/// Most bytes of a key of something that exists. The server's indexes hold no longer ones: they take some 2,700 bytes,
+/// compressed.
+pub const MAX_KEY_BYTES: usize = 256 * 1024;
 
 /// One order for all uids that a process makes: within one millisecond the next one is the last one plus one.
 static GENERATOR: Mutex<Generator> = Mutex::new(Generator::new());
@@ -49,11 +54,25 @@ impl UidKind {
     }
 }
 
+/// Whether `key` may be the key of something that exists, whoever stored it. The error says what is wrong with it.
+pub fn check_key(key: &str) -> Result<(), String> {
+    if key.is_empty() {
+        return Err("is required".to_owned());
+    }
+    if key.len() > MAX_KEY_BYTES {
+        return Err(format!("is {} bytes long; at most {MAX_KEY_BYTES} are allowed", key.len()));
+    }
+    if key.contains('\0') {
+        return Err("must not hold NUL characters: Postgres cannot store them".to_owned());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::UidKind;
+    use super::{MAX_KEY_BYTES, UidKind, check_key};
 
     const PRODUCT: UidKind = UidKind { prefix: "prd_" };
 
@@ -79,6 +98,15 @@ mod tests {
         for uid in ["", "prd", "prd_", "ord_1", "PRD_1", " prd_1", "prd_1 ", "prd_a/b", "prd_é", "prd_\0", &long] {
             assert!(PRODUCT.check(uid).is_err(), "{uid}");
         }
+    }
+
+    #[test]
+    fn what_exists_may_have_any_key_that_can_be_stored() {
+        for key in ["1", "ord", "a b", "\n", "'\\\"", "é😀", &"x".repeat(MAX_KEY_BYTES)] {
+            assert_eq!(check_key(key), Ok(()));
+        }
+        assert_eq!(check_key(""), Err("is required".to_owned()));
+        assert!(check_key("a\0b").is_err() && check_key(&"x".repeat(MAX_KEY_BYTES + 1)).is_err());
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use orrery_catalog::store::product::PRODUCT;
 use orrery_catalog::store::product_metric::PRODUCT_METRIC;
-use orrery_kit::resource::decode::EmptyUid;
+use orrery_kit::resource::decode::Keys;
 use orrery_kit::resource::mask::{UpdateMask, update_mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::resource::tuple::Columns;
@@ -39,12 +39,12 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     let before = b"what was there".to_vec();
     let mut tuple = before.clone();
     let mut said = String::new();
-    match resource.decode(bytes, EmptyUid::Refuse, None, &mut tuple) {
+    match resource.decode(bytes, Keys::New, None, &mut tuple) {
         Ok(decoded) => {
             // A field of another wire type than the contract's is an unknown one, as for most readers; prost refuses it.
             if let Ok(message) = M::decode(bytes) {
                 let mut again = before.clone();
-                let same = resource.decode(&message.encode_to_vec(), EmptyUid::Refuse, None, &mut again);
+                let same = resource.decode(&message.encode_to_vec(), Keys::New, None, &mut again);
                 assert_eq!(same, Ok(decoded));
                 assert_eq!(again, tuple, "another encoding of the same message is another row");
             }
@@ -61,7 +61,7 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     // As far as an update reaches it is decoded as well.
     let update = everything(resource);
     let mut updated = Vec::new();
-    let outcome = resource.decode(bytes, EmptyUid::Refuse, Some(&update), &mut updated);
+    let outcome = resource.decode(bytes, Keys::New, Some(&update), &mut updated);
     assert!(outcome.is_ok() || updated.is_empty());
     said
 }
@@ -99,7 +99,7 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
     let encoded: Vec<&[u8]> = rows.iter().map(AsRef::as_ref).collect();
     let mut said = String::new();
     for resource in [&*PRODUCT, &*PRODUCT_METRIC, &*ORDER] {
-        let mut chunk = Chunk::decode(resource, None, offset, &encoded);
+        let mut chunk = Chunk::decode(resource, Keys::Any, None, offset, &encoded);
         holds_together(&chunk, &rows, offset);
         let counts = [chunk.rows.len(), chunk.refusals.count(), chunk.superseded].map(|count| count.min(9));
         said.extend(counts.map(|count| count.to_string()));
@@ -149,10 +149,10 @@ pub(super) fn jsonb(bytes: &[u8]) -> String {
     }
     // What can be written as it was read is the same the next time.
     let mut first = Vec::new();
-    match PRODUCT.decode(&message, EmptyUid::Refuse, None, &mut first) {
+    match PRODUCT.decode(&message, Keys::New, None, &mut first) {
         Ok(_) => {
             let mut second = Vec::new();
-            PRODUCT.decode(&product.encode_to_vec(), EmptyUid::Refuse, None, &mut second).unwrap();
+            PRODUCT.decode(&product.encode_to_vec(), Keys::New, None, &mut second).unwrap();
             assert_eq!(first, second);
             "written back".to_owned()
         }

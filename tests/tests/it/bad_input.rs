@@ -10,7 +10,7 @@ use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
 use orrery_proto::catalog::v1::{
     CreateProductRequest, GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
 };
-use orrery_proto::r#type::v1::WriteStart;
+use orrery_proto::r#type::v1::{Status, WriteStart};
 use prost::Message as _;
 use prost_types::Timestamp;
 use sqlx::query_scalar;
@@ -258,5 +258,28 @@ async fn no_message_and_too_many_are_the_callers_mistake() {
     ] {
         let start = WriteProductsRequest { message: Some(Message::Start(start)) }.encode_to_vec();
         assert_invalid(send(vec![start]).await, "FIELD_INVALID", field);
+    }
+}
+
+/// Deeper than protobuf's parsers follow, a value is named by its keys and by the rule, as one that is a little too deep is.
+#[tokio::test]
+async fn what_nests_too_deep_is_named_by_its_keys_however_deep_it_is() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start(&database).await;
+    for (levels, reason) in
+        [(29, "FIELD_INVALID"), (32, "FIELD_INVALID"), (33, "MESSAGE_MALFORMED"), (60, "MESSAGE_MALFORMED")]
+    {
+        let mut details = prost_types::Struct::default();
+        for level in (0..levels).rev() {
+            let kind = Some(prost_types::value::Kind::StructValue(details));
+            details = prost_types::Struct { fields: [(format!("k{level}"), prost_types::Value { kind })].into() };
+        }
+        let status = Status { phase: String::new(), details: Some(details) };
+        let product = Product { status: Some(status), ..product("prd_a") };
+        let request = CreateProductRequest { product: Some(product), ..CreateProductRequest::default() };
+        let refused = server.client().create_product(request).await.unwrap_err();
+        let field = "product.status.details.k0.k1.k2.k3.k4.k5.k6.k7...";
+        assert_eq!(refused.message(), format!("{field}: must not nest deeper than 28 levels"), "{levels}");
+        assert_invalid::<()>(Err(refused), reason, field);
     }
 }

@@ -391,7 +391,7 @@ async fn a_deleted_product_takes_its_metrics_along() {
     delete(&server, "prd_a", "", true).await.unwrap();
     delete(&server, "prd_a", "some-etag", true).await.unwrap();
     assert_eq!(count(&mut operator).await, 1);
-    for uid in ["", "a", "prd_", "ord_a", "prd_a b", "prd_\0", &format!("prd_{}", "x".repeat(125))] {
+    for uid in ["", "prd_\0", &"x".repeat(256 * 1024 + 1)] {
         assert_invalid(delete(&server, uid, "", true).await, "FIELD_INVALID", "uid");
         assert_invalid(get(&server, uid).await, "FIELD_INVALID", "uid");
     }

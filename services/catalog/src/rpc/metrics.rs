@@ -7,13 +7,13 @@ use orrery_kit::read::order::Order;
 use orrery_kit::read::scan::Scan;
 use orrery_kit::read::stream::{self, StreamRequest};
 use orrery_kit::read::view::{View, mask};
+use orrery_kit::uid::check_key;
 use orrery_proto::catalog::v1::{GetProductMetricsRequest, ProductMetricFilter, StreamProductMetricsRequest};
 use orrery_proto::wire::{Encoded, ReceivedWrite, WriteResponse};
 use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
 use super::Answers;
-use crate::store::product::PRODUCT_UID;
 use crate::store::product_metric::{PRODUCT_METRIC, filter};
 
 /// Most metrics of one product that are returned at once.
@@ -26,9 +26,9 @@ pub(super) async fn get(
     let call = Call::of(&request)?;
     let context = &context.for_reads(&call);
     let request = request.into_inner();
-    PRODUCT_UID.check(&request.product_uid).map_err(|why| Error::invalid("product_uid", why))?;
+    check_key(&request.product_uid).map_err(|why| Error::invalid("product_uid", why))?;
     let mask = mask(&PRODUCT_METRIC, request.read_mask.as_ref(), View::Full)?;
-    let filter = Filter::default().uids("product_uid", "product_uid", PRODUCT_UID, &[request.product_uid]);
+    let filter = Filter::default().uids("product_uid", "product_uid", &[request.product_uid]);
     let scan = Scan::new(context, &PRODUCT_METRIC, &mask, filter.checked()?, Order::NATURAL, call.answers);
     let all = scan.whole(MAX_METRICS, call.answers, call.deadline).await?;
     call.answer(Encoded { rows: all.rows as u64, body: all.body.into(), ..Encoded::default() })

@@ -18,7 +18,7 @@ use orrery_proto::catalog::v1::{
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::store::product::{PRODUCT, PRODUCT_UID};
+use crate::store::product::PRODUCT;
 
 /// The service.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Catalog {
 impl Catalog {
     /// The service on a database.
     pub fn new(context: Context) -> Self {
-        let products = Loader::new(&context, &PRODUCT, PRODUCT_UID);
+        let products = Loader::new(&context, &PRODUCT);
         Self { context, products }
     }
 }

@@ -22,7 +22,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
 use super::Answers;
-use crate::store::product::{DEPENDENTS, ORDER_COLUMNS, PRODUCT, PRODUCT_UID, filter};
+use crate::store::product::{DEPENDENTS, ORDER_COLUMNS, PRODUCT, filter};
 
 fn encoded(filter: Option<&ProductFilter>) -> Vec<u8> {
     filter.map(ProductFilter::encode_to_vec).unwrap_or_default()
@@ -40,7 +40,7 @@ pub(super) async fn get(
         products.get(context, &request.uid, call.deadline).await?
     } else {
         let selection = Selection::new(&PRODUCT, &mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?);
-        point::get(&context.database, &PRODUCT, &selection, PRODUCT_UID, &request.uid, call.deadline).await?
+        point::get(&context.database, &PRODUCT, &selection, &request.uid, call.deadline).await?
     };
     call.answer_row(&PRODUCT, &request.uid, product)
 }
@@ -54,7 +54,7 @@ pub(super) async fn batch_get(
     let request = request.into_inner();
     let mask = mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?;
     let (answers, deadline) = (call.answers, call.deadline);
-    call.answer(point::batch_get(context, &PRODUCT, &mask, PRODUCT_UID, &request.uids, answers, deadline).await?)
+    call.answer(point::batch_get(context, &PRODUCT, &mask, &request.uids, answers, deadline).await?)
 }
 
 pub(super) async fn create(context: &Context, request: Request<ReceivedCreate>) -> Result<Response<Encoded>, Error> {
@@ -155,6 +155,6 @@ pub(super) fn check(
     let context = &context.for_reads(&call);
     let answer = |checked, missing_uids| CheckProductsResponse { checked, missing_uids };
     let requests = request.into_inner();
-    let answers = check::check(context, &PRODUCT, PRODUCT_UID, call, requests, |request| request.uids, answer);
+    let answers = check::check(context, &PRODUCT, call, requests, |request| request.uids, answer);
     Ok(Response::new(Box::pin(answers)))
 }

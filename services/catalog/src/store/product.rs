@@ -44,7 +44,7 @@ pub fn filter(filter: Option<&ProductFilter>) -> Result<Filter, Error> {
     Filter::default()
         .label_selector("filter.label_selector", "labels", &filter.label_selector)
         .phases("filter.phases", "status", &filter.phases)
-        .uids("filter.uids", "uid", PRODUCT_UID, &filter.uids)
+        .uids("filter.uids", "uid", &filter.uids)
         .time_range("filter.created", "create_ts", filter.created.as_ref())
         .time_range("filter.updated", "update_ts", filter.updated.as_ref())
         .contains("filter.name_contains", "name", &filter.name_contains)

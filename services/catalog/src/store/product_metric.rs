@@ -36,7 +36,7 @@ static DESCRIPTION: Description = Description {
 pub fn filter(filter: Option<&ProductMetricFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()
-        .uids("filter.product_uids", "product_uid", PRODUCT_UID, &filter.product_uids)
+        .uids("filter.product_uids", "product_uid", &filter.product_uids)
         .names("filter.names", "name", &filter.names)
         .time_range("filter.as_of", "as_of_ts", filter.as_of.as_ref())
         .checked()

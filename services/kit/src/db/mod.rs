@@ -29,7 +29,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres, Row 
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
 pub use page_rows::PageRows;
 pub use replica::Replica;
-pub use transaction::{Ending, Transaction};
+pub use transaction::{Ending, Part, Transaction};
 
 use self::replica::Reading;
 use self::session::Session;
@@ -223,7 +223,7 @@ impl Database {
             let mut rows = Vec::new();
             let work = async {
                 let mut lease = attempts.lease(self.lease_for_reading(attempts.until, bound)).await?;
-                lease.fetch(statement.clone(), self.limits.max_result_bytes, &mut rows).await?;
+                lease.fetch(statement.clone(), self.limits.max_result_bytes, &mut rows, Error::from).await?;
                 self.note_answer();
                 lease.leave_after_reading();
                 Ok(())
@@ -338,7 +338,7 @@ impl Lease {
         }
     }
 
-    /// Runs a statement and adds its rows to `rows`, as they come.
+    /// Runs a statement and adds its rows to `rows`, as they come. `judge` says what the driver's word means.
     ///
     /// # Errors
     /// What the database says. After [`Error::ResultTooLarge`], beyond `max_bytes`, the connection is of no use for anything else.
@@ -347,17 +347,24 @@ impl Lease {
         statement: Statement,
         max_bytes: usize,
         rows: &'l mut Vec<PgRow>,
+        judge: fn(sqlx::Error) -> Error,
     ) -> BoxFuture<'l, Result<(), Error>> {
-        Box::pin(self.fetch_here(statement, max_bytes, rows))
+        Box::pin(self.fetch_here(statement, max_bytes, rows, judge))
     }
 
-    async fn fetch_here(&mut self, statement: Statement, max_bytes: usize, rows: &mut Vec<PgRow>) -> Result<(), Error> {
+    async fn fetch_here(
+        &mut self,
+        statement: Statement,
+        max_bytes: usize,
+        rows: &mut Vec<PgRow>,
+        judge: fn(sqlx::Error) -> Error,
+    ) -> Result<(), Error> {
         let kind = if statement.sql.starts_with("select") { StatementKind::Read } else { StatementKind::Write };
         let query = self.session.query(statement);
         let begun = Instant::now();
         let mut bytes = 0;
         let mut result = query.fetch(self.connection()?);
-        while let Some(row) = result.try_next().await? {
+        while let Some(row) = result.try_next().await.map_err(judge)? {
             bytes += size(&row);
             if bytes > max_bytes {
                 drop(result);
@@ -380,6 +387,15 @@ impl Lease {
         Box::pin(async move {
             self.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
             Ok(())
+        })
+    }
+
+    /// As [`execute`](Self::execute), of what has the database judge rows that were written: some constraints wait for
+    /// that.
+    fn execute_on_written_rows(&mut self, sql: &'static str) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let executed = self.connection()?.execute(sqlx::raw_sql(sql)).await;
+            executed.map(drop).map_err(Error::of_written_rows)
         })
     }
 

@@ -16,6 +16,7 @@ use crate::config::Limits;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::error::refused::is_of_key;
 use crate::metrics::StatementKind;
 use crate::work::Pauses;
 
@@ -53,12 +54,64 @@ impl Transaction<'_> {
     /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may;
     /// [`Error::ResultTooLarge`] beyond the limit of a result.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
+        self.run(statement, Error::from).await
+    }
+
+    /// Runs one statement that writes rows, and returns what it returns.
+    ///
+    /// # Errors
+    /// [`Error::RowRefused`] if the database refuses one of the rows; as [`Transaction::fetch`].
+    pub async fn write(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
+        self.run(statement, Error::of_written_rows).await
+    }
+
+    async fn run(&mut self, statement: Statement, judge: fn(sqlx::Error) -> Error) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
         self.failed += 1;
         let mut rows = Vec::new();
-        self.lease.fetch(statement, self.limits.max_result_bytes, &mut rows).await?;
+        self.lease.fetch(statement, self.limits.max_result_bytes, &mut rows, judge).await?;
         self.failed -= 1;
         Ok(rows)
+    }
+
+    /// Checks the rows that were written against the constraints that wait for the commit.
+    ///
+    /// # Errors
+    /// [`Error::RowRefused`]; what the database says.
+    pub async fn check_now(&mut self) -> Result<(), Error> {
+        self.failed += 1;
+        self.lease.execute_on_written_rows("set constraints all immediate").await?;
+        self.failed -= 1;
+        Ok(())
+    }
+
+    /// Begins a part of the transaction that can be undone by itself. One at a time: it ends with [`keep`](Self::keep)
+    /// or [`undo`](Self::undo).
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn begin_part(&mut self) -> Result<Part, Error> {
+        self.lease.execute("savepoint part").await?;
+        Ok(Part { failed: self.failed })
+    }
+
+    /// Keeps a part, if the database takes all of its rows: constraints that wait for the commit are checked now.
+    ///
+    /// # Errors
+    /// [`Error::RowRefused`], after which the part can be undone; what the database says.
+    pub async fn keep(&mut self, _: &Part) -> Result<(), Error> {
+        self.check_now().await?;
+        self.lease.execute("release savepoint part").await
+    }
+
+    /// Undoes a part, also one in which a statement failed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn undo(&mut self, part: Part) -> Result<(), Error> {
+        self.lease.execute("rollback to savepoint part; release savepoint part").await?;
+        self.failed = part.failed;
+        Ok(())
     }
 
     /// Runs one statement and returns its first rows, of at most so many bytes, and whether they are all. If they are
@@ -71,7 +124,7 @@ impl Transaction<'_> {
         self.failed += 1;
         let mut rows = Vec::new();
         let max_bytes = max_bytes.min(self.limits.max_result_bytes);
-        match self.lease.fetch(statement, max_bytes, &mut rows).await {
+        match self.lease.fetch(statement, max_bytes, &mut rows, Error::from).await {
             Ok(()) => {
                 self.failed -= 1;
                 Ok((rows, true))
@@ -85,7 +138,7 @@ impl Transaction<'_> {
     /// They are sent in pieces, so that the server works on the first while the next are made.
     ///
     /// # Errors
-    /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::fetch`].
+    /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::write`].
     pub async fn copy_in(
         &mut self,
         sql: &str,
@@ -138,7 +191,7 @@ impl Transaction<'_> {
     /// Runs an `insert`.
     ///
     /// # Errors
-    /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::fetch`].
+    /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::write`].
     pub fn insert(&mut self, statement: Statement) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(self.insert_here(statement))
     }
@@ -186,14 +239,19 @@ impl CopySource for Transaction<'_> {
     }
 }
 
-/// A row that was not there a moment ago was created by another transaction.
+/// A row that was not there a moment ago was created by another transaction, if it is the key that is taken.
 fn of_new_rows(error: sqlx::Error) -> Error {
     match error {
-        sqlx::Error::Database(error) if error.is_unique_violation() => {
-            Error::TransactionConflict(sqlx::Error::Database(error))
-        }
-        error => error.into(),
+        sqlx::Error::Database(_) if is_of_key(&error) => Error::TransactionConflict(error),
+        error => Error::of_written_rows(error),
     }
+}
+
+/// A part of a transaction that can be undone by itself.
+#[derive(Debug)]
+pub struct Part {
+    /// The transaction's failed statements before it.
+    failed: usize,
 }
 
 /// How work that succeeded wants its transaction to end.
@@ -233,7 +291,7 @@ impl Lease {
         deadline: Deadline,
     ) -> Result<(), Error> {
         let Some(provenance) = provenance else {
-            within(deadline, self.execute(end)).await?;
+            within(deadline, self.execute_on_written_rows(end)).await?;
             self.settle();
             return Ok(());
         };
@@ -241,7 +299,7 @@ impl Lease {
         let whole = within(deadline, async {
             let both = sqlx::raw_sql(AssertSqlSafe(format!("{end}; {WAL_POSITION}")));
             let mut results = both.fetch_many(self.connection()?);
-            while let Some(result) = results.try_next().await? {
+            while let Some(result) = results.try_next().await.map_err(Error::of_written_rows)? {
                 has_ended = true;
                 if let Some(row) = result.right()
                     && let Ok(lsn) = row.try_get::<&str, _>(0)?.parse()

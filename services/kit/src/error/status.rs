@@ -7,7 +7,8 @@ use orrery_proto::codec::{ERROR_DOMAIN, reason_name};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::Error;
+use super::refused::{RefusalKind, RowRefusal};
+use super::{Error, Violation};
 use crate::answer::AnswerTooLarge;
 
 /// How long a caller is asked to wait where nothing better is known.
@@ -17,6 +18,11 @@ pub const RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_VIOLATIONS: usize = 8;
 /// How long a text that a caller sent may be when it is quoted back.
 const MAX_QUOTED: usize = 200;
+/// How long it may be within a sentence, so that the sentence's end is told too: as long as a key of the contract's
+/// grammar.
+const MAX_NAMED: usize = 128;
+/// How long a sentence may be.
+const MAX_TEXT: usize = 640;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -42,6 +48,14 @@ impl From<Error> for Status {
             Error::ReferenceMissing(violation) => {
                 details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
             }
+            Error::RowRefused(refusal) => {
+                let Violation { field, description } = &refusal.violation;
+                details.add_bad_request_violation(shortened(field), shortened(description));
+                if let (RefusalKind::Taken, Some((resource, name))) = (refusal.kind, &refusal.row) {
+                    details.set_resource_info(*resource, shortened(name), "", shortened(description));
+                }
+                tracing::debug!(error = %refusal.cause, "the database refused a row");
+            }
             Error::RowRejected { offset, violation } => {
                 metadata.insert("offset".to_owned(), offset.to_string());
                 details.add_bad_request_violation(shortened(&violation.field), shortened(&violation.description));
@@ -58,14 +72,14 @@ impl From<Error> for Status {
             | Error::EtagMismatch { resource, name }
             | Error::RevisionMismatch { resource, name }
             | Error::RowTooLarge { resource, name } => {
-                details.set_resource_info(*resource, shortened(name), "", &text);
+                details.set_resource_info(*resource, shortened(name), "", cut(&text, MAX_TEXT));
             }
             Error::AnswerTooLarge(AnswerTooLarge { bytes, taken, bound, row }) => {
                 metadata.insert("answer_bytes".to_owned(), bytes.to_string());
                 metadata.insert("max_answer_bytes".to_owned(), taken.to_string());
                 metadata.insert("service_max_answer_bytes".to_owned(), bound.to_string());
                 if let Some((resource, name)) = row {
-                    details.set_resource_info(*resource, shortened(name), "", &text);
+                    details.set_resource_info(*resource, shortened(name), "", cut(&text, MAX_TEXT));
                 }
             }
             Error::PhaseForbids { name, from, to, .. } => {
@@ -111,15 +125,34 @@ impl From<Error> for Status {
                     format!("{}: {}", shortened(&first.field), shortened(&first.description))
                 }
             }),
-            _ => shortened(&text),
+            // The field is long where a key is; what is wrong with it is told all the same.
+            Error::RowRejected { offset, violation: Violation { field, description } } => {
+                format!("row at offset {offset} was refused: {}: {}", shortened(field), shortened(description))
+            }
+            Error::ReferenceMissing(Violation { field, description }) => {
+                format!("{}: {}", shortened(field), shortened(description))
+            }
+            // Their pieces are short enough, and the last one says what is wrong.
+            _ => cut(&text, MAX_TEXT),
         };
         Status::with_error_details(code, message, details)
     }
 }
 
+/// What is said of a row that the database refuses.
+pub(super) fn refused(refusal: &RowRefusal) -> String {
+    let Violation { field, description } = &refusal.violation;
+    let description = shortened(description);
+    match &refusal.row {
+        _ if !field.is_empty() => format!("{}: {description}", shortened(field)),
+        Some((resource, name)) => format!("{resource} {}: {description}", shortened(name)),
+        None => format!("a row {description}"),
+    }
+}
+
 /// Two phases and that the one does not lead to the other.
 pub(super) fn phases(from: &str, to: &str) -> String {
-    let (from, to) = (shortened(from), shortened(to));
+    let (from, to) = (named(from), named(to));
     match from.as_str() {
         "" => format!("has no phase, and so does not become {to}"),
         _ if from == to => format!("is {from} already"),
@@ -129,24 +162,30 @@ pub(super) fn phases(from: &str, to: &str) -> String {
 
 /// A text cut to what fits a status, at a character's boundary.
 pub(crate) fn shortened(text: &str) -> String {
-    let beginning = beginning(text);
-    if beginning.len() == text.len() { text.to_owned() } else { format!("{beginning}...") }
+    cut(text, MAX_QUOTED)
 }
 
 /// As much of a text as fits a status, whole characters.
 pub(crate) fn beginning(text: &str) -> &str {
-    let mut end = MAX_QUOTED.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
+    &text[..text.floor_char_boundary(MAX_QUOTED)]
+}
+
+/// A key or phase as it stands in a sentence. Those of other programs are as long as they like.
+pub(super) fn named(name: &str) -> String {
+    cut(name, MAX_NAMED)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
     }
-    &text[..end]
+    format!("{}...", &text[..text.floor_char_boundary(most)])
 }
 
 #[cfg(test)]
 mod tests {
     use tonic::Code;
 
-    use super::super::Violation;
     use super::*;
 
     #[test]
@@ -157,6 +196,37 @@ mod tests {
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.details().len() < 4 * 1024, "{}", status.details().len());
         assert!(status.get_details_bad_request().is_some_and(|bad| bad.field_violations.len() == MAX_VIOLATIONS));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_however_long_the_field() {
+        let violation = || Violation::new(format!("chunk.products[0].labels.{}", "x".repeat(900)), "is too long");
+        for error in [
+            Error::RowRejected { offset: 7, violation: violation() },
+            Error::ReferenceMissing(violation()),
+            Error::Invalid(vec![violation()]),
+        ] {
+            let status = Status::from(error);
+            assert!(status.message().contains("chunk.products[0].labels.xxx"), "{}", status.message());
+            assert!(status.message().ends_with("...: is too long"), "{}", status.message());
+        }
+    }
+
+    #[test]
+    fn details_stay_small_however_long_the_key() {
+        let (resource, name) = ("a.v1.B", "x".repeat(256 * 1024));
+        let to = "closed".to_owned();
+        let too_large = AnswerTooLarge { bytes: 9, taken: 8, bound: 8, row: Some((resource, name.clone())) };
+        for error in [
+            Error::NotFound { resource, name: name.clone() },
+            Error::PhaseForbids { resource, name: name.clone(), from: name, to },
+            Error::AnswerTooLarge(too_large),
+        ] {
+            let status = Status::from(error);
+            assert!(status.details().len() < 4 * 1024, "{}", status.details().len());
+            assert!(status.message().len() < 640, "{}", status.message().len());
+            assert!(!status.message().ends_with("..."), "what is wrong is told: {}", status.message());
+        }
     }
 
     #[test]

@@ -9,7 +9,6 @@ use tonic::{Status, Streaming};
 use super::point::{check_uids, missing};
 use crate::context::{Call, Context};
 use crate::resource::Resource;
-use crate::uid::UidKind;
 
 /// Most uids of one request.
 const MAX_CHECKED: usize = 10_000;
@@ -19,7 +18,6 @@ const MAX_CHECKED: usize = 10_000;
 pub fn check<Q, A>(
     context: &Context,
     resource: &'static Resource,
-    kind: UidKind,
     call: Call,
     mut requests: Streaming<Q>,
     uids_of: fn(Q) -> Vec<String>,
@@ -33,7 +31,7 @@ where
     async_stream::try_stream! {
         while let Some(request) = call.next(&mut requests).await? {
             let uids = uids_of(request);
-            check_uids(kind, &uids, MAX_CHECKED)?;
+            check_uids(&uids, MAX_CHECKED)?;
             let mut seen = HashSet::with_capacity(uids.len());
             let uids: Vec<String> = uids.into_iter().filter(|uid| seen.insert(uid.clone())).collect();
             let missing_uids = missing(&database, resource, &uids, call.deadline).await?;

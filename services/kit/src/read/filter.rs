@@ -8,7 +8,7 @@ use crate::error::{Error, Violation};
 use crate::label_selector::LabelSelector;
 use crate::resource::Resource;
 use crate::timestamp;
-use crate::uid::UidKind;
+use crate::uid::check_key;
 
 /// Most uids of one filter.
 const MAX_UIDS: usize = 1_000;
@@ -106,7 +106,7 @@ impl Filter {
 
     /// Any of these uids in a column. None: no condition.
     #[must_use]
-    pub fn uids(mut self, field: &str, column: &str, kind: UidKind, uids: &[String]) -> Self {
+    pub fn uids(mut self, field: &str, column: &str, uids: &[String]) -> Self {
         if uids.is_empty() {
             return self;
         }
@@ -114,7 +114,7 @@ impl Filter {
             return self.refuse(field, format!("has {} uids; at most {MAX_UIDS} are allowed", uids.len()));
         }
         for (at, uid) in uids.iter().enumerate() {
-            if let Err(why) = kind.check(uid) {
+            if let Err(why) = check_key(uid) {
                 self = self.refuse(&format!("{field}[{at}]"), why);
             }
         }
@@ -147,11 +147,11 @@ impl Filter {
 
     /// Rows to which at least one row of a part belongs whose column holds this uid. Empty: no condition.
     #[must_use]
-    pub fn uid_in_part(self, field: &str, part: &Resource, column: &str, kind: UidKind, uid: &str) -> Self {
+    pub fn uid_in_part(self, field: &str, part: &Resource, column: &str, uid: &str) -> Self {
         if uid.is_empty() {
             return self;
         }
-        if let Err(why) = kind.check(uid) {
+        if let Err(why) = check_key(uid) {
             return self.refuse(field, why);
         }
         let (table, owner) = (part.description.table, part.description.key[0]);

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::select::Selection;
 use crate::resource::tuple::Columns;
-use crate::uid::UidKind;
+use crate::uid::check_key;
 use crate::work::{self, Pauses};
 
 /// Queries under way at once.
@@ -61,8 +61,8 @@ pub struct Loader {
 
 impl Loader {
     /// A loader of a resource whose key is its uid.
-    pub fn new(context: &Context, resource: &'static Resource, kind: UidKind) -> Self {
-        let lane = |database: &Database| Lane::new(database.clone(), resource, kind);
+    pub fn new(context: &Context, resource: &'static Resource) -> Self {
+        let lane = |database: &Database| Lane::new(database.clone(), resource);
         let replica = context.replica.as_ref().map(|replica| lane(replica.database()));
         Self { primary: lane(&context.database), replica }
     }
@@ -96,23 +96,22 @@ impl Loader {
 struct Lane {
     database: Database,
     resource: &'static Resource,
-    kind: UidKind,
     selection: Arc<Selection>,
     sql: Arc<str>,
     state: Arc<Mutex<State>>,
 }
 
 impl Lane {
-    fn new(database: Database, resource: &'static Resource, kind: UidKind) -> Self {
+    fn new(database: Database, resource: &'static Resource) -> Self {
         let selection = Selection::whole(resource);
         let table = resource.description.table;
         let sql = format!("select {} from {table} as t where t.uid = any ($1)", selection.sql).into();
         let state = State { running: 0, most: MAX_BATCH, waiting: Vec::new() };
-        Self { database, resource, kind, selection: Arc::new(selection), sql, state: Arc::new(Mutex::new(state)) }
+        Self { database, resource, selection: Arc::new(selection), sql, state: Arc::new(Mutex::new(state)) }
     }
 
     async fn get(&self, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
-        self.kind.check(uid).map_err(|why| Error::invalid("uid", why))?;
+        check_key(uid).map_err(|why| Error::invalid("uid", why))?;
         let mut answer = self.enqueue(uid);
         let mut early = false;
         let answer = loop {
@@ -132,7 +131,7 @@ impl Lane {
             Answer::Missing => {
                 Err(Error::NotFound { resource: self.resource.description.message, name: uid.to_owned() })
             }
-            Answer::Failed => get(&self.database, self.resource, &self.selection, self.kind, uid, deadline).await,
+            Answer::Failed => get(&self.database, self.resource, &self.selection, uid, deadline).await,
             Answer::Unavailable => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
         }
     }

@@ -25,7 +25,7 @@ use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::mask::Reached;
 use crate::resource::select::{Selection, row_length};
-use crate::uid::UidKind;
+use crate::uid::check_key;
 use crate::work;
 
 /// Most uids of one batch.
@@ -56,22 +56,20 @@ pub fn get<'a>(
     database: &'a Database,
     resource: &'static Resource,
     selection: &'a Selection,
-    kind: UidKind,
     uid: &'a str,
     deadline: Deadline,
 ) -> BoxFuture<'a, Result<Encoded, Error>> {
-    Box::pin(read_one(database, resource, selection, kind, uid, deadline))
+    Box::pin(read_one(database, resource, selection, uid, deadline))
 }
 
 async fn read_one(
     database: &Database,
     resource: &'static Resource,
     selection: &Selection,
-    kind: UidKind,
     uid: &str,
     deadline: Deadline,
 ) -> Result<Encoded, Error> {
-    kind.check(uid).map_err(|why| Error::invalid("uid", why))?;
+    check_key(uid).map_err(|why| Error::invalid("uid", why))?;
     let missing = || Error::NotFound { resource: resource.description.message, name: uid.to_owned() };
     if !selection.parts.is_empty() {
         let timeout = database.limits().statement_timeout;
@@ -247,19 +245,17 @@ pub fn batch_get<'a>(
     context: &'a Context,
     resource: &'static Resource,
     mask: &'a [Reached],
-    kind: UidKind,
     uids: &'a [String],
     answers: AnswerLimit,
     deadline: Deadline,
 ) -> BoxFuture<'a, Result<Encoded, Error>> {
-    Box::pin(read_batch(context, resource, mask, kind, uids, answers, deadline))
+    Box::pin(read_batch(context, resource, mask, uids, answers, deadline))
 }
 
 async fn read_batch(
     context: &Context,
     resource: &'static Resource,
     mask: &[Reached],
-    kind: UidKind,
     uids: &[String],
     answers: AnswerLimit,
     deadline: Deadline,
@@ -267,7 +263,7 @@ async fn read_batch(
     if uids.is_empty() || uids.len() > MAX_BATCH {
         return Err(Error::invalid("uids", format!("must hold 1 to {MAX_BATCH} uids, not {}", uids.len())));
     }
-    let filter = Filter::default().uids("uids", "uid", kind, uids).checked()?;
+    let filter = Filter::default().uids("uids", "uid", uids).checked()?;
     let mut scan = Scan::new(context, resource, mask, filter, Order::NATURAL, answers);
     scan.keep_keys = true;
     let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match uids {
@@ -335,14 +331,14 @@ async fn read_missing(
 ///
 /// # Errors
 /// [`Error::Invalid`] for `uids`.
-pub fn check_uids(kind: UidKind, uids: &[String], most: usize) -> Result<(), Error> {
+pub fn check_uids(uids: &[String], most: usize) -> Result<(), Error> {
     if uids.is_empty() || uids.len() > most {
         return Err(Error::invalid("uids", format!("must hold 1 to {most} uids, not {}", uids.len())));
     }
     let violations: Vec<Violation> = uids
         .iter()
         .enumerate()
-        .filter_map(|(at, uid)| kind.check(uid).err().map(|why| Violation::new(format!("uids[{at}]"), why)))
+        .filter_map(|(at, uid)| check_key(uid).err().map(|why| Violation::new(format!("uids[{at}]"), why)))
         .collect();
     if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
 }

@@ -10,9 +10,10 @@ use bytes::BufMut as _;
 use super::mask::{Reach, UpdateMask};
 use super::part::MAX_CHILDREN;
 use super::slot::{Portion, Slot};
-use super::tuple::{NULL, end_value, first_text, put_prefixed};
+use super::tuple::{Columns, NULL, end_value, first_text, put_prefixed};
 use super::value::{
-    integer_of, put_decimal, put_integer, put_map, put_status, put_text, put_text_list, put_timestamp, text_of,
+    check_text, integer_of, put_decimal, put_integer, put_map, put_status, put_stored_key, put_text, put_text_list,
+    put_timestamp, text_of,
 };
 use super::wire::{Malformed, Reader, Value};
 use super::{Field, Kind, Resource, TextRule, TimestampRule, part};
@@ -23,13 +24,16 @@ pub const MAX_ROW_BYTES: usize = 1024 * 1024;
 /// After how many broken rules a row's other ones are not looked for.
 pub(super) const MAX_VIOLATIONS: usize = 32;
 
-/// What becomes of a uid that is left empty.
+/// Which keys a row may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EmptyUid {
-    /// It is refused.
-    Refuse,
-    /// One is made.
-    Make,
+pub enum Keys {
+    /// Those of a new row: by the contract's grammar. A uid that is left empty is made.
+    NewOrMade,
+    /// Those of a new row.
+    New,
+    /// Whatever another program may have stored. Whether a row is new, and its key one of a new row, is found out
+    /// later: see [`Resource::check_new_keys`].
+    Any,
 }
 
 /// What a row says besides its columns.
@@ -66,7 +70,7 @@ impl Resource {
     pub fn decode(
         &self,
         message: &[u8],
-        empty_uid: EmptyUid,
+        keys: Keys,
         update: Option<&UpdateMask>,
         tuple: &mut Vec<u8>,
     ) -> Result<Decoded, Vec<Violation>> {
@@ -93,16 +97,17 @@ impl Resource {
                     tuple.put_i32(NULL);
                     Ok(())
                 }
-                (Kind::Text(TextRule::Uid(kind, true)), slot) if empty_uid == EmptyUid::Make && slot.is_empty() => {
+                (Kind::Text(TextRule::Uid(kind, true)), slot) if keys == Keys::NewOrMade && slot.is_empty() => {
                     put_prefixed(tuple, kind.new_uid().as_bytes());
                     decoded.made_uid = true;
                     Ok(())
                 }
                 (Kind::Part(nth), slot) => {
                     let owner = first_text(&tuple[start..]).to_owned();
-                    self.put_part(nth, &owner, &slot, tuple, &mut violations);
+                    self.put_part(nth, &owner, &slot, keys, tuple, &mut violations);
                     Ok(())
                 }
+                (Kind::Text(_), slot) if field.key && keys == Keys::Any => put_stored_key(field, &slot, tuple),
                 (_, slot) => put_value(field, slot, part, update.is_some_and(UpdateMask::keeps_unset), tuple),
             };
             violations.extend(put.err());
@@ -120,8 +125,36 @@ impl Resource {
         Err(violations)
     }
 
+    /// Checks that a row which was decoded with [`Keys::Any`] may be created: that its key, and those of what belongs
+    /// to it, are by the contract's grammar.
+    ///
+    /// # Errors
+    /// The first broken rule.
+    pub fn check_new_keys(&self, tuple: &[u8]) -> Result<(), Violation> {
+        for (field, value) in self.inputs().take(self.key_length()).zip(Columns::new(tuple)) {
+            let Kind::Text(rule) = field.kind else { continue };
+            let key = String::from_utf8_lossy(value.unwrap_or_default());
+            check_text(rule, &key).map_err(|why| Violation::new(field.name, why))?;
+        }
+        for (nth, part) in self.parts.iter().enumerate() {
+            let Some(said) = part::said(self, nth, tuple) else { continue };
+            if let Some((place, _, why)) = part.foreign_children(said).next() {
+                return Err(part.foreign_child(place, why));
+            }
+        }
+        Ok(())
+    }
+
     /// Appends what a message says of a part.
-    fn put_part(&self, nth: usize, owner: &str, slot: &Slot<'_>, tuple: &mut Vec<u8>, violations: &mut Vec<Violation>) {
+    fn put_part(
+        &self,
+        nth: usize,
+        owner: &str,
+        slot: &Slot<'_>,
+        keys: Keys,
+        tuple: &mut Vec<u8>,
+        violations: &mut Vec<Violation>,
+    ) {
         let part = &self.parts[nth];
         let alone;
         let messages: &[&[u8]] = match slot {
@@ -146,7 +179,7 @@ impl Resource {
             let child_at = tuple.len();
             tuple.put_i32(0);
             let before = violations.len();
-            part.resource.put_child(message, owner, tuple, violations);
+            part.resource.put_child(message, owner, keys, tuple, violations);
             end_value(tuple, child_at);
             let path = if part.single { part.name.to_owned() } else { format!("{}[{place}]", part.name) };
             for violation in &mut violations[before..] {
@@ -163,7 +196,7 @@ impl Resource {
     }
 
     /// Appends a child's tuple without its first column, the owner.
-    fn put_child(&self, message: &[u8], owner: &str, tuple: &mut Vec<u8>, violations: &mut Vec<Violation>) {
+    fn put_child(&self, message: &[u8], owner: &str, keys: Keys, tuple: &mut Vec<u8>, violations: &mut Vec<Violation>) {
         let slots = match self.slots(message) {
             Ok(slots) => slots,
             Err(malformed) => return violations.extend(malformed),
@@ -180,6 +213,7 @@ impl Resource {
                     tuple.put_i32(NULL);
                     Ok(())
                 }
+                Kind::Text(TextRule::Uid(_, true)) if keys == Keys::Any => put_stored_key(field, &slot, tuple),
                 _ => put_value(field, slot, Portion::All, false, tuple),
             };
             violations.extend(put.err());

@@ -30,6 +30,8 @@ pub mod tuple;
 mod value;
 mod wire;
 
+use std::sync::LazyLock;
+
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
@@ -37,6 +39,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 pub use self::description::{Description, Reference, Rule, Target};
 pub use self::field::{AMOUNT_DIGITS, EmptyDecimal, Field, IntegerRule, Kind, MapRule, TextRule, TimestampRule};
 use self::part::Part;
+pub(crate) use self::value::MAX_PHASE_BYTES;
 pub(crate) use self::wire::{BadChunk, ChunkReader};
 use crate::lifecycle::Lifecycle;
 
@@ -165,6 +168,19 @@ impl Resource {
     pub fn noun(&self) -> &'static str {
         self.description.message.rsplit('.').next().unwrap_or_default()
     }
+}
+
+/// The names of the fields of `orrery.type.v1.Status`. In the database each is a key of the same object as the details
+/// are.
+static STATUS_FIELDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
+    let status = find_message(&descriptors, "orrery.type.v1.Status").unwrap_or_default();
+    status.field.iter().map(|field| field.name().to_owned()).collect()
+});
+
+/// Whether a key of a status object is a field of its own in the contract.
+fn is_status_field(key: &str) -> bool {
+    STATUS_FIELDS.iter().any(|name| name == key)
 }
 
 fn find_message(set: &FileDescriptorSet, name: &str) -> Option<DescriptorProto> {

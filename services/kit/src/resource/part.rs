@@ -151,6 +151,24 @@ impl Part {
         }
     }
 
+    /// The children that were sent with uids that none is created with: each one's place, its uid and what is wrong
+    /// with that.
+    pub fn foreign_children<'s>(&self, said: &'s [u8]) -> impl Iterator<Item = (usize, &'s [u8], String)> + use<'s> {
+        self.uids.into_iter().flat_map(move |kind| {
+            children(said).enumerate().filter_map(move |(place, child)| {
+                let uid = Columns::new(child).next().flatten()?;
+                let why = kind.check(&String::from_utf8_lossy(uid)).err()?;
+                Some((place, uid, why))
+            })
+        })
+    }
+
+    /// What is said of a child at this place whose uid is not one that is created.
+    pub fn foreign_child(&self, place: usize, why: String) -> Violation {
+        let name = self.resource.inputs().nth(1).map_or("", |field| field.name);
+        Violation::new(format!("{}[{place}].{name}", self.name), why)
+    }
+
     /// Finds children that cannot stand beside each other: of one key, or of one number.
     pub(super) fn check_children(&self, said: &[u8], violations: &mut Vec<Violation>) {
         let own_key = self.resource.key_length() - 1;

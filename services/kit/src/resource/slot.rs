@@ -25,13 +25,13 @@ impl Portion<'_> {
         }
     }
 
-    /// Leaves the entries that it [`reaches`](Self::reaches). A loop for each variant: of one loop around a match the compiler
-    /// makes several, and chooses by a length that other variants do not have. The choice has no effect then, but Valgrind reports it.
-    pub(super) fn keep<T>(self, entries: &mut Vec<(&str, T)>) {
+    /// Leaves the entries of a status's details that it reaches. The key `phase` of a mask is the field of that name,
+    /// and no detail. A loop for each variant: of one loop around a match the compiler makes several, and chooses by a
+    /// length that other variants do not have. The choice has no effect then, but Valgrind reports it.
+    pub(super) fn keep_details<T>(self, entries: &mut Vec<(&str, T)>) {
         match self {
-            Self::All => {}
-            Self::Keys(keys) => entries.retain(|(key, _)| keys.contain(key)),
-            Self::Details => entries.retain(|(key, _)| *key != "phase"),
+            Self::All | Self::Details => {}
+            Self::Keys(keys) => entries.retain(|(key, _)| *key != "phase" && keys.contain(key)),
             Self::Nothing => entries.clear(),
         }
     }

@@ -3,6 +3,8 @@
 //! A Struct's numbers are doubles. A stored number that a double cannot hold is given out as a string of its digits, and an entry that
 //! nests deeper than protobuf's parsers go as its JSON text; neither is lost when it is written back as it was read.
 
+use orrery_proto::nesting::MAX_STRUCT_LEVELS;
+
 use super::document::{JsonValue, digits, elements, entries};
 use super::json::JsonText;
 use super::numeral::exact_double;
@@ -11,7 +13,7 @@ use super::wire::{Malformed, Reader, Value, put_bytes, put_nested, put_number, p
 /// How deep values nest in what is given out: every level of JSON takes three of protobuf, whose parsers stop at 100.
 const MAX_DEPTH_OUT: usize = 28;
 /// How deep values nest in what is taken in; the same for symmetry.
-const MAX_DEPTH_IN: usize = 28;
+pub(super) const MAX_DEPTH_IN: usize = MAX_STRUCT_LEVELS;
 
 // google/protobuf/struct.proto
 const STRUCT_FIELDS: u32 = 1;
@@ -118,7 +120,7 @@ impl StructError {
             Self::NotUtf8 => "must be valid UTF-8",
             Self::Nul => "must not hold NUL characters: Postgres cannot store them",
             Self::NotFinite => "must not hold NaN or infinite numbers: JSON has none",
-            Self::TooDeep => "must not nest deeper than 28 levels",
+            Self::TooDeep => orrery_proto::nesting::TOO_DEEP,
         }
     }
 }

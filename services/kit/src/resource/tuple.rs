@@ -46,7 +46,7 @@ pub(super) fn first_text(tuple: &[u8]) -> &str {
 }
 
 /// Appends a value with its length.
-pub(super) fn put_prefixed(tuple: &mut Vec<u8>, value: &[u8]) {
+pub(crate) fn put_prefixed(tuple: &mut Vec<u8>, value: &[u8]) {
     tuple.put_i32(value.len() as i32);
     tuple.extend_from_slice(value);
 }

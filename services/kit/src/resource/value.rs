@@ -3,20 +3,23 @@
 use std::borrow::Cow;
 
 use bytes::BufMut as _;
+use orrery_proto::nesting::path_below;
 
+use super::is_status_field;
 use super::json::JsonText;
 use super::slot::{Portion, Slot};
-use super::structure::{Item, put_object, read_entries, sort_and_keep_last};
+use super::structure::{Item, MAX_DEPTH_IN, StructError, put_object, read_entries, sort_and_keep_last};
 use super::tuple::{NULL, end_value, put_prefixed};
 use super::wire::{Malformed, Reader, Value};
 use super::{EmptyDecimal, Field, IntegerRule, MapRule, TextRule};
 use crate::decimal::Decimal;
 use crate::error::Violation;
 use crate::lifecycle::Lifecycle;
+use crate::uid::check_key;
 use crate::{label, timestamp};
 
 /// Most bytes of a phase.
-const MAX_PHASE_BYTES: usize = 63;
+pub(crate) const MAX_PHASE_BYTES: usize = 63;
 /// Most bytes of a status's details.
 const MAX_DETAILS_BYTES: usize = 256 * 1024;
 const JSONB_VERSION: u8 = 1;
@@ -58,27 +61,38 @@ pub(super) fn put_text(
             return Ok(());
         }
         _ if text.is_empty() => return refuse("is required".to_owned()),
-        TextRule::Uid(kind, _) | TextRule::OptionalUid(kind) => kind.check(text).or_else(refuse)?,
-        TextRule::Code { letters, .. }
-            if text.len() != letters || !text.bytes().all(|byte| byte.is_ascii_uppercase()) =>
-        {
-            return refuse(format!("must be {letters} letters A-Z"));
-        }
-        TextRule::OneOf(texts) if !texts.contains(&text) => {
-            return refuse(format!("must be one of {}", texts.join(", ")));
-        }
-        TextRule::Name(max_bytes) if !is_name(text, max_bytes) => {
-            return refuse(format!(
-                "must be 1 to {max_bytes} of a-z, 0-9, \"_\", \"-\" and \".\", beginning with a letter"
-            ));
-        }
-        TextRule::Free { max_bytes, .. } if text.len() > max_bytes => {
-            return refuse(format!("is {} bytes long; at most {max_bytes} are allowed", text.len()));
-        }
-        TextRule::Free { .. } | TextRule::Name(_) | TextRule::Code { .. } | TextRule::OneOf(_) => {}
+        rule => check_text(rule, text).or_else(refuse)?,
     }
     put_prefixed(tuple, text.as_bytes());
     Ok(())
+}
+
+/// Puts a part of the key of a row that may be stored already, by whatever program.
+pub(super) fn put_stored_key(field: &Field, slot: &Slot<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+    let text = text_of(slot, field.name)?;
+    check_key(text).map_err(|why| Violation::new(field.name, why))?;
+    put_prefixed(tuple, text.as_bytes());
+    Ok(())
+}
+
+/// Whether a text that is not empty follows its rule. The error says what is wrong with it.
+pub(super) fn check_text(rule: TextRule, text: &str) -> Result<(), String> {
+    match rule {
+        TextRule::Uid(kind, _) | TextRule::OptionalUid(kind) => kind.check(text),
+        TextRule::Code { letters, .. }
+            if text.len() != letters || !text.bytes().all(|byte| byte.is_ascii_uppercase()) =>
+        {
+            Err(format!("must be {letters} letters A-Z"))
+        }
+        TextRule::OneOf(texts) if !texts.contains(&text) => Err(format!("must be one of {}", texts.join(", "))),
+        TextRule::Name(max_bytes) if !is_name(text, max_bytes) => {
+            Err(format!("must be 1 to {max_bytes} of a-z, 0-9, \"_\", \"-\" and \".\", beginning with a letter"))
+        }
+        TextRule::Free { max_bytes, .. } if text.len() > max_bytes => {
+            Err(format!("is {} bytes long; at most {max_bytes} are allowed", text.len()))
+        }
+        TextRule::Free { .. } | TextRule::Name(_) | TextRule::Code { .. } | TextRule::OneOf(_) => Ok(()),
+    }
 }
 
 fn is_name(text: &str, max_bytes: usize) -> bool {
@@ -289,12 +303,16 @@ pub(super) fn put_status(
     if details.len() > MAX_DETAILS_BYTES {
         return Err(refuse(".details", "holds more than 262144 bytes"));
     }
-    let mut entries = read_entries(&details).map_err(|error| refuse(".details", error.description()))?;
-    part.keep(&mut entries);
+    let refuse_details = |error: StructError| {
+        let path = if error == StructError::TooDeep { path_below(&details, MAX_DEPTH_IN) } else { None };
+        refuse(&path.map_or(".details".to_owned(), |path| format!(".details.{path}")), error.description())
+    };
+    let mut entries = read_entries(&details).map_err(refuse_details)?;
+    part.keep_details(&mut entries);
+    if let Some((key, _)) = entries.iter().find(|(key, _)| is_status_field(key)) {
+        return Err(refuse(&format!(".details.{key}"), "must not be set: a field of Status is no key of its details"));
+    }
     if !phase.is_empty() {
-        if entries.iter().any(|(key, _)| *key == "phase") {
-            return Err(refuse(".details", "must not hold the key phase: the phase is a field of its own"));
-        }
         entries.push(("phase", Item::Text(phase)));
         sort_and_keep_last(&mut entries);
     }
@@ -306,7 +324,7 @@ pub(super) fn put_status(
     tuple.put_i32(0);
     tuple.push(JSONB_VERSION);
     let mut json = JsonText::new(tuple);
-    put_object(&mut json, &entries).map_err(|error| refuse(".details", error.description()))?;
+    put_object(&mut json, &entries).map_err(refuse_details)?;
     json.finish().map_err(|why| refuse(".details", &why))?;
     end_value(tuple, at);
     Ok(())

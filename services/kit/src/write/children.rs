@@ -13,12 +13,12 @@ use self::derived::{complete, sum};
 use super::rows::{ARRAY_ROWS, Returning, RowStatements, arrays, same_key, unnested};
 use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::{Statement, Transaction};
-use crate::error::Error;
+use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
 use crate::resource::mask::{Reach, Reached, UpdateMask};
 use crate::resource::part::{Part, said};
 use crate::resource::select::column;
-use crate::resource::tuple::Columns;
+use crate::resource::tuple::{Columns, put_prefixed};
 use crate::resource::{Kind, Resource, TimestampRule};
 use crate::work;
 
@@ -229,6 +229,45 @@ impl PartStatements {
         Ok(())
     }
 
+    /// Those of the owners at `places` that were sent with a child under a uid that none is created with, and that have
+    /// no such child.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) async fn foreign(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owners: &[&[u8]],
+        places: &[usize],
+    ) -> Result<Vec<(usize, Violation)>, Error> {
+        let part = self.part();
+        let mut found = Vec::new();
+        for &owner in places {
+            let tuple = owners[owner];
+            let Some(said) = said(self.owner, self.nth, tuple).filter(|said| self.reaching.reaches(Some(said))) else {
+                continue;
+            };
+            for (place, uid, why) in part.foreign_children(said) {
+                let mut key = first_column(tuple).to_vec();
+                put_prefixed(&mut key, uid);
+                found.push((owner, key, place, why));
+            }
+        }
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut keys: Vec<&[u8]> = found.iter().map(|(owner, ..)| first_column(owners[*owner])).collect();
+        keys.dedup();
+        let mut stored = HashSet::new();
+        self.read(transaction, &self.keys, part.resource.key_length(), &keys, |key| {
+            stored.insert(key.to_vec());
+        })
+        .await?;
+        found.retain(|(_, key, ..)| !stored.contains(key));
+        found.dedup_by_key(|(owner, ..)| *owner);
+        Ok(found.into_iter().map(|(owner, _, place, why)| (owner, part.foreign_child(place, why))).collect())
+    }
+
     /// The children that were sent, and the keys of those that are stored, of the rows that the part is replaced of.
     async fn said(
         &self,
@@ -305,7 +344,7 @@ impl PartStatements {
             for array in arrays(resource.inputs().take(resource.key_length()), batch) {
                 delete = delete.bind(array)?;
             }
-            transaction.fetch(delete).await?;
+            transaction.write(delete).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::refusal::{Refusals, row_error};
 use crate::budget::{Held, Share};
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::decode::{EmptyUid, Precondition};
+use crate::resource::decode::{Keys, Precondition};
 use crate::resource::mask::UpdateMask;
 use crate::resource::tuple::Columns;
 use crate::timestamp;
@@ -52,14 +52,20 @@ pub struct Chunk {
 
 impl Chunk {
     /// Decodes and checks the rows of a chunk; with an `update` as far as it reaches.
-    pub fn decode(resource: &Resource, update: Option<&UpdateMask>, first_offset: i64, messages: &[&[u8]]) -> Self {
+    pub fn decode(
+        resource: &Resource,
+        keys: Keys,
+        update: Option<&UpdateMask>,
+        first_offset: i64,
+        messages: &[&[u8]],
+    ) -> Self {
         let mut tuples = Vec::with_capacity(messages.iter().map(|message| message.len()).sum::<usize>() * 5 / 4);
         let mut rows: Vec<Row> = Vec::with_capacity(messages.len());
         let mut hashes = Vec::with_capacity(messages.len());
         let mut refusals = Refusals::default();
         for (offset, message) in (first_offset..).zip(messages) {
             let start = tuples.len();
-            match resource.decode(message, EmptyUid::Refuse, update, &mut tuples) {
+            match resource.decode(message, keys, update, &mut tuples) {
                 Ok(decoded) => {
                     let tuple = &tuples[start..];
                     hashes.push(content_hash(tuple, &decoded.precondition));

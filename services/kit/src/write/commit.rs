@@ -11,16 +11,18 @@ use sqlx::Row as _;
 use super::attempts::on_present_plans;
 use super::chunk::{Chunk, Row};
 use super::references::{Pointless, pointing_nowhere};
-use super::refusal::{Refusals, row_error, whole_row_error};
+use super::refusal::{Refusals, row_error, row_error_of, whole_row_error};
+use super::search::{By, Search};
 use super::session::{Advance, Session};
 use super::statement::{WriteStatement, Written};
 use crate::context::Context;
 use crate::db::array::ArrayParameter;
-use crate::db::{Ending, PageRows, Statement, Transaction};
+use crate::db::{CopySource as _, Ending, PageRows, Statement, Transaction};
 use crate::deadline::Deadline;
+use crate::error::refused::RowRefusal;
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
-use crate::resource::decode::Precondition;
+use crate::resource::decode::{Keys, Precondition};
 use crate::resource::mask::UpdateMask;
 use crate::resource::select::{Selection, etag};
 use crate::resource::tuple::Columns;
@@ -33,7 +35,6 @@ const ATTEMPTS: u32 = 6;
 pub(super) const LOCKED_AT_ONCE: usize = 32;
 /// How long the first pause between tries is; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(20);
-
 /// How the rows of a write are written.
 #[derive(Debug)]
 pub struct Writer {
@@ -87,11 +88,18 @@ enum Why {
     Reference(String, String),
     /// It breaks a rule together with what is stored.
     Broken(Violation),
+    /// The database refuses it.
+    Database(Box<RowRefusal>),
     /// It exists and was to be created, or it does not and was to be updated.
     Mode,
 }
 
 impl Writer {
+    /// Which keys rows may have as long as it is not known whether they are new.
+    pub fn keys(&self) -> Keys {
+        if self.mode == WriteMode::Create { Keys::New } else { Keys::Any }
+    }
+
     /// Writes chunks, whose keys must all differ, and moves the write on. Rows that did not pass the decoding must have been
     /// refused before if the policy is STOP.
     ///
@@ -106,6 +114,7 @@ impl Writer {
     ) -> Result<Outcome, Error> {
         let elsewhere = Arc::new(self.pointing_elsewhere(context, chunks, deadline).await?);
         let mut pause = PAUSE;
+        let mut by = By::Batches;
         for attempt in 1.. {
             let outcome = on_present_plans(deadline, || {
                 let (writer, session, chunks) = (Arc::clone(self), session.cloned(), Arc::clone(chunks));
@@ -118,14 +127,19 @@ impl Writer {
                                 return Ok(Ending::RollBack(Outcome::Begun));
                             }
                         }
-                        let outcome = writer.write(transaction, &chunks, &elsewhere).await?;
-                        let undone = writer.validate_only || matches!(outcome, Outcome::Refused(_));
+                        let outcome = writer.write(transaction, &chunks, &elsewhere, by, deadline).await?;
+                        let refused = matches!(outcome, Outcome::Refused(_));
+                        if writer.validate_only && !refused {
+                            transaction.check_now().await?;
+                        }
+                        let undone = writer.validate_only || refused;
                         Ok(if undone { Ending::RollBack(outcome) } else { Ending::Commit(outcome) })
                     })
                 })
             })
             .await;
             match outcome {
+                Err(Error::RowRefused(_)) if by == By::Batches => by = By::Pieces,
                 Err(Error::TransactionConflict(_)) if attempt < ATTEMPTS && !deadline.expired() => {
                     tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
                     pause *= 2;
@@ -155,6 +169,8 @@ impl Writer {
         transaction: &mut Transaction<'_>,
         chunks: &[Chunk],
         elsewhere: &[Pointless],
+        by: By,
+        deadline: Deadline,
     ) -> Result<Outcome, Error> {
         let mut rows: Vec<(&Chunk, &Row)> = rows_of(chunks).collect();
         let mut refused: Vec<RefusedRow<'_>> = elsewhere
@@ -185,17 +201,35 @@ impl Writer {
             rows.retain(|(_, row)| !offsets.contains(&row.offset));
         }
         let mut ack = WriteResponse::default();
-        for batch in self.batches(&rows) {
-            let tuples: Vec<&[u8]> = batch.iter().map(|(chunk, row)| chunk.tuple(row)).collect();
+        let mut search = Search::new(by, deadline.bound(transaction.limits().transaction_timeout));
+        let mut pieces: Vec<&[(&Chunk, &Row)]> = self.batches(&rows).collect();
+        pieces.reverse();
+        while let Some(piece) = pieces.pop() {
             let Written { created, updated, refused: places, broken } =
-                self.statement.run(transaction, &tuples).await?;
+                match (search.write(&self.statement, transaction, &tuples(piece)).await?, piece) {
+                    (Ok(written), _) => written,
+                    (Err(refusal), [(chunk, row)]) => {
+                        let refusal = refusal.of(self.resource, &name(chunk.key(row)), "");
+                        let why = Why::Database(Box::new(refusal));
+                        refused.push(RefusedRow { offset: row.offset, key: chunk.key(row), why });
+                        if search.has_ended() {
+                            return Ok(Outcome::Refused(self.refusals(refused)));
+                        }
+                        continue;
+                    }
+                    (Err(_), rows) => {
+                        let (first, second) = rows.split_at(rows.len() / 2);
+                        pieces.extend([second, first]);
+                        continue;
+                    }
+                };
             ack.created += created as i64;
             ack.updated += updated as i64;
-            ack.unchanged += (batch.len() - created - updated - places.len() - broken.len()) as i64;
+            ack.unchanged += (piece.len() - created - updated - places.len() - broken.len()) as i64;
             let places = places.into_iter().map(|at| (at, Why::Mode));
             let broken = broken.into_iter().map(|(at, violation)| (at, Why::Broken(violation)));
             refused.extend(places.chain(broken).filter_map(|(at, why)| {
-                let (chunk, row) = *batch.get(at)?;
+                let (chunk, row) = *piece.get(at)?;
                 Some(RefusedRow { offset: row.offset, key: chunk.key(row), why })
             }));
         }
@@ -258,6 +292,11 @@ impl Writer {
                 row_error(refused.offset, &Error::ReferenceMissing(violation.clone()), &violation)
             }
             Why::Broken(violation) => row_error(refused.offset, &Error::Invalid(vec![violation.clone()]), violation),
+            Why::Database(refusal) => {
+                tracing::debug!(error = %refusal.cause, "the database refused a row");
+                let RowRefusal { kind, violation, .. } = refusal.as_ref();
+                row_error_of(refused.offset, kind.code(), kind.reason(), violation)
+            }
             Why::Mode if self.mode == WriteMode::Create => {
                 whole_row_error(refused.offset, &Error::AlreadyExists { resource, name })
             }
@@ -366,6 +405,10 @@ impl Writer {
         }
         Ok(refused)
     }
+}
+
+fn tuples<'r>(rows: &[(&'r Chunk, &'r Row)]) -> Vec<&'r [u8]> {
+    rows.iter().map(|(chunk, row)| chunk.tuple(row)).collect()
 }
 
 fn rows_of(chunks: &[Chunk]) -> impl Iterator<Item = (&Chunk, &Row)> {

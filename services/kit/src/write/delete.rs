@@ -14,9 +14,9 @@ use crate::context::Context;
 use crate::db::{CopySource as _, Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
+use crate::resource::Resource;
 use crate::resource::decode::Precondition;
-use crate::resource::{Kind, Resource, TextRule};
-use crate::uid::UidKind;
+use crate::uid::check_key;
 
 /// Most rows that one statement deletes.
 const MAX_BATCH: usize = 5_000;
@@ -66,8 +66,7 @@ async fn delete_row(
     request: DeleteRequest,
     dependents: &'static [Dependent],
 ) -> Result<(), Error> {
-    let kind = own_kind(resource).ok_or_else(|| Error::internal("the resource has no uid"))?;
-    kind.check(&request.uid).map_err(|why| Error::invalid("uid", why))?;
+    check_key(&request.uid).map_err(|why| Error::invalid("uid", why))?;
     if request.precondition.etag.contains('\0') {
         return Err(Error::Invalid(vec![Violation::new("etag", "must not hold NUL characters")]));
     }
@@ -101,24 +100,18 @@ async fn delete_row(
                     }
                     let table = resource.description.table;
                     let delete = Statement::new(format!("delete from {table} where uid = $1"), 1).bind(&uid)?;
-                    transaction.fetch(delete).await?;
+                    transaction.write(delete).await?;
                     Ok(Ending::Commit(Progress::Done))
                 })
             })
         })
-        .await?;
+        .await
+        .map_err(|error| error.of_refused_row(resource, &request.uid, ""))?;
         match ended {
             Progress::Done => return Ok(()),
             Progress::Partly => begun = true,
         }
     }
-}
-
-fn own_kind(resource: &Resource) -> Option<UidKind> {
-    resource.fields.iter().find_map(|field| match field.kind {
-        Kind::Text(TextRule::Uid(kind, true)) => Some(kind),
-        _ => None,
-    })
 }
 
 /// Rows of another table of the slice that go when the resource they belong to goes.
@@ -139,7 +132,7 @@ impl Dependent {
         let table = self.table;
         if rest.is_empty() {
             let delete = Statement::new(format!("delete from {table} where {owner} = $1"), 1).bind(uid)?;
-            transaction.fetch(delete).await?;
+            transaction.write(delete).await?;
             return Ok(Progress::Done);
         }
         let columns = rest.join(", ");
@@ -163,7 +156,7 @@ impl Dependent {
             let last = transaction.fetch(last).await?;
             let Some(last) = last.first() else {
                 let delete = Statement::new(format!("delete from {table} where {owner} = $1"), batch).bind(uid)?;
-                transaction.fetch(delete).await?;
+                transaction.write(delete).await?;
                 return Ok(Progress::Done);
             };
             let last = (0..rest.len()).map(|at| last.try_get(at)).collect::<Result<Vec<String>, _>>()?;
@@ -179,7 +172,7 @@ impl Dependent {
             for value in after.iter().chain(&last) {
                 delete = delete.bind(value.clone())?;
             }
-            transaction.fetch(delete).await?;
+            transaction.write(delete).await?;
             after = last;
             if Instant::now() >= until {
                 return Ok(Progress::Partly);

@@ -6,6 +6,7 @@
 //! - [`session`]: the ledger of named writes: how far they have come, and what was committed where
 //! - `references`: what rows point at in another slice
 //! - [`commit`]: chunks and ledger in one transaction
+//! - `search`: the rows of a commit that the database refuses
 //! - [`refusal`]: why rows are refused, counted and bounded
 //! - [`start`]: what holds for a whole stream, and the grammar of write ids
 //! - [`queue`]: what was received and is not committed yet
@@ -30,6 +31,7 @@ pub mod refusal;
 mod request_id;
 pub mod returned;
 mod rows;
+mod search;
 pub mod session;
 pub mod single;
 pub mod start;

@@ -265,6 +265,7 @@ impl Arrival {
     /// The rows that came before, and the new ones.
     fn decode(self) -> Result<(Option<Repeated>, Option<Chunk>), Error> {
         let (resource, update, most) = (self.writer.resource, self.writer.update.as_ref(), self.max_rows);
+        let keys = self.writer.keys();
         let plural = format!("chunk.{}", resource.plural);
         let chunk = ChunkReader::new(&self.message).map_err(|bad| {
             let field = match bad {
@@ -301,9 +302,9 @@ impl Arrival {
             return Err(Error::OffsetGap { expected: self.received });
         }
         let repeated = (!repeated.is_empty())
-            .then(|| Repeated { offset, hashes: Chunk::decode(resource, update, offset, repeated).hashes });
+            .then(|| Repeated { offset, hashes: Chunk::decode(resource, keys, update, offset, repeated).hashes });
         let new = (!new.is_empty()).then(|| {
-            let mut chunk = Chunk::decode(resource, update, self.received, new);
+            let mut chunk = Chunk::decode(resource, keys, update, self.received, new);
             chunk.message_offset = offset;
             chunk
         });

@@ -1,6 +1,7 @@
 //! Refused rows: counted all, reported up to a bound, so that a chunk of nothing but bad rows costs no more memory than a good one.
 
-use orrery_proto::r#type::v1::RowError;
+use orrery_proto::r#type::v1::{ErrorReason, RowError};
+use tonic::Code;
 
 use crate::error::{Error, Violation};
 
@@ -69,12 +70,17 @@ impl Refusals {
 
 /// A row error as it is sent.
 pub fn row_error(offset: i64, error: &Error, violation: &Violation) -> RowError {
+    row_error_of(offset, error.code(), error.reason(), violation)
+}
+
+/// A row error of this code and reason.
+pub fn row_error_of(offset: i64, code: Code, reason: ErrorReason, violation: &Violation) -> RowError {
     RowError {
         offset,
-        code: i32::from(error.code()),
+        code: i32::from(code),
         field: violation.field.chars().take(MAX_TEXT).collect(),
         message: violation.description.chars().take(MAX_TEXT).collect(),
-        reason: error.reason().into(),
+        reason: reason.into(),
     }
 }
 

@@ -140,7 +140,7 @@ impl RowStatements {
                 }
                 statement = statement.bind(array)?;
             }
-            let rows = transaction.fetch(statement).await?;
+            let rows = transaction.write(statement).await?;
             let row = rows.first().ok_or_else(|| Error::internal("an update returned no count"))?;
             let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
             let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);

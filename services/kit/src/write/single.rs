@@ -19,7 +19,7 @@ use crate::db::{Ending, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
-use crate::resource::decode::{Decoded, EmptyUid};
+use crate::resource::decode::{Decoded, Keys};
 use crate::resource::document::phase;
 use crate::resource::mask::{Reach, UpdateMask, update_mask};
 use crate::resource::tuple::Columns;
@@ -84,14 +84,14 @@ async fn decode(
     resource: &'static Resource,
     message: Option<Bytes>,
     field: &'static str,
-    empty_uid: EmptyUid,
+    keys: Keys,
     update: Option<&UpdateMask>,
 ) -> Result<Incoming, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
     let update = update.cloned();
     work::apart(message.len(), move || {
         let mut tuple = Vec::new();
-        let decoded = resource.decode(&message, empty_uid, update.as_ref(), &mut tuple).map_err(|violations| {
+        let decoded = resource.decode(&message, keys, update.as_ref(), &mut tuple).map_err(|violations| {
             Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
         })?;
         let uid = Columns::new(&tuple).next().flatten().unwrap_or_default();
@@ -122,7 +122,7 @@ async fn create_row(
 ) -> Result<Written, Error> {
     let CreateRequest { message, field, request_id, references, deadline, answers } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
-    let incoming = decode(resource, message, field, EmptyUid::Make, None).await?;
+    let incoming = decode(resource, message, field, Keys::NewOrMade, None).await?;
     if !incoming.decoded.precondition.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
@@ -142,7 +142,8 @@ async fn create_row(
     if checks && let Err(refused) = check_references(context, resource, field, &creation.tuple, deadline).await {
         return creation.made_meanwhile(refused).await;
     }
-    creation.run().await
+    let uid = creation.uid.clone();
+    creation.run().await.map_err(|error| error.of_refused_row(resource, &uid, field))
 }
 
 /// A create that is well-formed.
@@ -321,14 +322,14 @@ async fn update_row(
     let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     let Incoming { tuple, uid, decoded: Decoded { precondition, .. } } =
-        decode(resource, message, field, EmptyUid::Refuse, (!allow_missing).then_some(&mask)).await?;
+        decode(resource, message, field, Keys::Any, (!allow_missing).then_some(&mask)).await?;
     if checks_references(references)? {
         check_references(context, resource, field, &tuple, deadline).await?;
     }
     let phase = phase_asked_for(resource, &tuple, &mask);
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
     let statement = WriteStatement::new(resource, mode, &mask);
-    returning(deadline, |extent| {
+    let updated = returning(deadline, |extent| {
         let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
         let (precondition, phase) = (precondition.clone(), phase.clone());
         context.database.transaction(deadline, move |transaction| {
@@ -358,6 +359,6 @@ async fn update_row(
                 Ok(Ending::Commit(read_back(transaction, resource, &uid, answers, extent).await?))
             })
         })
-    })
-    .await
+    });
+    updated.await.map_err(|error| error.of_refused_row(resource, &uid, field))
 }

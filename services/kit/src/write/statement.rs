@@ -41,7 +41,8 @@ pub struct Written {
     pub updated: usize,
     /// Places in the batch of rows that the mode refuses: existing ones on create, missing ones on update.
     pub refused: Vec<usize>,
-    /// Places in the batch of rows that break a rule together with what is stored, and which.
+    /// Places in the batch of rows that break a rule together with what is stored, and which: sums, or a key that only
+    /// a stored row may have.
     pub broken: Vec<(usize, Violation)>,
 }
 
@@ -84,7 +85,13 @@ impl WriteStatement {
         };
         written.refused = refuses.into_iter().flat_map(&which).collect();
         if refuses != Some(false) {
-            let new: Vec<&[u8]> = which(false).map(|at| tuples[at]).collect();
+            let mut new: Vec<&[u8]> = Vec::with_capacity(tuples.len());
+            for at in which(false) {
+                match self.resource.check_new_keys(tuples[at]) {
+                    Ok(()) => new.push(tuples[at]),
+                    Err(violation) => written.broken.push((at, violation)),
+                }
+            }
             written.created = self.create(transaction, &new, now).await?;
         }
         if refuses != Some(true) {
@@ -118,6 +125,12 @@ impl WriteStatement {
     ) -> Result<usize, Error> {
         if places.is_empty() {
             return Ok(0);
+        }
+        for part in self.parts.iter() {
+            let foreign = part.foreign(transaction, tuples, places).await?;
+            let out: HashSet<usize> = foreign.iter().map(|(place, _)| *place).collect();
+            places.retain(|place| !out.contains(place));
+            broken.extend(foreign);
         }
         let (existing, derived) = loop {
             let existing: Vec<&[u8]> = places.iter().map(|&at| tuples[at]).collect();

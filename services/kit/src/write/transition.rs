@@ -10,7 +10,8 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::lifecycle::Lifecycle;
 use crate::resource::decode::Precondition;
-use crate::resource::{Kind, Resource, TextRule};
+use crate::resource::{MAX_PHASE_BYTES, Resource};
+use crate::uid::check_key;
 use futures::future::BoxFuture;
 
 /// How many transitions a status remembers.
@@ -66,9 +67,9 @@ async fn move_row(
     request: Transition,
 ) -> Result<Written, Error> {
     let lifecycle = resource.lifecycle().ok_or_else(|| Error::internal("the resource has no lifecycle"))?;
-    check(resource, lifecycle, &request)?;
+    check(lifecycle, &request)?;
     let (deadline, answers) = (request.deadline, request.answers);
-    returning(deadline, |extent| {
+    let moved = returning(deadline, |extent| {
         let Transition { uid, to_phase, reason, revision, .. } = request.clone();
         context.database.transaction(deadline, move |transaction| {
             Box::pin(async move {
@@ -79,19 +80,25 @@ async fn move_row(
                 }
                 let update = Statement::new(update(resource, bound, &to_phase), 1)
                     .bind(&uid)?
-                    .bind(&from)?
+                    .bind(remembered(&from))?
                     .bind(&to_phase)?
                     .bind(&reason)?;
-                transaction.fetch(update).await?;
+                transaction.write(update).await?;
                 Ok(Ending::Commit(read_back(transaction, resource, &uid, answers, extent).await?))
             })
         })
-    })
-    .await
+    });
+    moved.await.map_err(|error| error.of_refused_row(resource, &request.uid, ""))
 }
 
-fn check(resource: &Resource, lifecycle: &Lifecycle, request: &Transition) -> Result<(), Error> {
-    check_uid(resource, &request.uid)?;
+/// What a transition remembers of the phase that it left. What another program stored in place of one is as long as it
+/// likes.
+fn remembered(from: &str) -> &str {
+    &from[..from.floor_char_boundary(MAX_PHASE_BYTES)]
+}
+
+fn check(lifecycle: &Lifecycle, request: &Transition) -> Result<(), Error> {
+    check_uid(&request.uid)?;
     check_revision(request.revision)?;
     if !lifecycle.knows(&request.to_phase) {
         return Err(Error::invalid("to_phase", format!("must be one of {}", lifecycle.phases.join(", "))));
@@ -102,15 +109,12 @@ fn check(resource: &Resource, lifecycle: &Lifecycle, request: &Transition) -> Re
     Ok(())
 }
 
-/// Whether a text is a uid of the resource.
+/// Whether a text may be the uid of something that exists.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `uid`.
-pub fn check_uid(resource: &Resource, uid: &str) -> Result<(), Error> {
-    let Some(Kind::Text(TextRule::Uid(kind, _))) = resource.fields.first().map(|field| field.kind) else {
-        return Err(Error::internal("the resource has no uid"));
-    };
-    kind.check(uid).map_err(|why| Error::invalid("uid", why))
+pub fn check_uid(uid: &str) -> Result<(), Error> {
+    check_key(uid).map_err(|why| Error::invalid("uid", why))
 }
 
 /// Whether a number can be a revision, or says that any will do.
@@ -121,7 +125,8 @@ pub fn check_revision(revision: i32) -> Result<(), Error> {
     if revision < 0 { Err(Error::invalid("revision", "must not be negative")) } else { Ok(()) }
 }
 
-/// Locks a row for a change that depends on its phase, which is returned; empty where other programs stored none.
+/// Locks a row for a change that depends on its phase, which is returned: as text where other programs stored something
+/// else, and empty where they stored none.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::RevisionMismatch`] if `revision` is not 0 and not the row's.
@@ -162,9 +167,9 @@ pub fn touched(resource: &Resource) -> Vec<String> {
     assignments
 }
 
-/// The status of a row that moves, with the move entered behind the last ones: SQL, as its arguments are. What else other programs
-/// keep in the status stays. If `transitions` is theirs and no list, it becomes the list's first entry; a status that is no object has
-/// no phase to move from.
+/// The status of a row that moves, with the move entered behind the last ones: SQL, as its arguments are. What else
+/// other programs keep in the status stays. If `transitions` is theirs and no list, it becomes the list's first entry;
+/// a status that is no object becomes one.
 pub fn moved(status: &str, from: &str, to: &str, reason: &str) -> String {
     let kept = MAX_TRANSITIONS - 1;
     let before = format!(
@@ -174,7 +179,8 @@ pub fn moved(status: &str, from: &str, to: &str, reason: &str) -> String {
           else jsonb_build_array({status} -> 'transitions') end)"
     );
     format!(
-        "({status} || jsonb_build_object('phase', {to}::text, 'transitions', \
+        "((case jsonb_typeof({status}) when 'object' then {status} else '{{}}' end) \
+          || jsonb_build_object('phase', {to}::text, 'transitions', \
           (select coalesce(jsonb_agg(e.entry order by e.place), '[]') \
              from jsonb_array_elements({before}) with ordinality as e (entry, place) \
             where e.place > jsonb_array_length({before}) - {kept}) \

@@ -32,6 +32,8 @@ const DEFAULT_CLAIM: usize = 100;
 const MAX_CLAIM: usize = 1_000;
 /// The longest lease, in seconds.
 const MAX_LEASE: i64 = 24 * 60 * 60;
+/// How many orders that the database refuses to be claimed one claim passes over.
+const MAX_PASSED_OVER: usize = 32;
 /// How long a server may take to notice that a connection was closed. Until then it keeps the locks of the try that
 /// ended with the connection: the next try waits for them, so that the orders stay in their turn.
 const UNLOCKED_WITHIN: Duration = Duration::from_secs(2);
@@ -88,6 +90,10 @@ enum Tried {
     Less(String, Extent),
     /// Somebody holds a lock for long.
     Held,
+    /// The database refuses to change one of the first so many due orders.
+    RefusedAmong(usize),
+    /// It refuses to change this one, by this error.
+    Refused(String, Error),
 }
 
 /// A claim that is well-formed. Cheap enough to be cloned for every try.
@@ -99,6 +105,8 @@ struct Claim {
     keep_prepared: bool,
     lease_micros: i64,
     answers: AnswerLimit,
+    /// Orders that are not claimed.
+    passed_over: Vec<String>,
 }
 
 pub(super) async fn claim(
@@ -117,13 +125,21 @@ pub(super) async fn claim(
     let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?;
     let selection = Selection::new(&ORDER, &mask);
     let answers = call.answers;
-    let claim = Claim { mask, selection, keep_prepared: request.read_mask.is_none(), lease_micros, answers };
+    let claim = Claim {
+        mask,
+        selection,
+        keep_prepared: request.read_mask.is_none(),
+        lease_micros,
+        answers,
+        passed_over: Vec::new(),
+    };
     let context = context.for_writes(&call);
     let mut limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
     let (mut reduced, mut locked, mut waits) = (None, Locked::PassedOver, true);
+    let mut passed_over: Vec<String> = Vec::new();
     loop {
         let tried = retried(call.deadline, || {
-            let (claim, reduced) = (claim.clone(), reduced.clone());
+            let (claim, reduced) = (claim.without(&passed_over), reduced.clone());
             context.database.transaction(call.deadline, move |transaction| {
                 Box::pin(async move {
                     if limit > 0 {
@@ -155,11 +171,25 @@ pub(super) async fn claim(
                 reduced = Some((uid, extent));
             }
             Tried::Held => (locked, waits) = (Locked::PassedOver, false),
+            Tried::RefusedAmong(orders) => limit = orders.div_ceil(2),
+            Tried::Refused(uid, error) => {
+                if passed_over.len() >= MAX_PASSED_OVER {
+                    return Err(error.of_refused_row(&ORDER, &uid, ""));
+                }
+                error.warn_of_passed_over(&ORDER, &uid);
+                passed_over.push(uid);
+                limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
+            }
         }
     }
 }
 
 impl Claim {
+    /// The same claim of any orders but these.
+    fn without(&self, passed_over: &[String]) -> Self {
+        Self { passed_over: passed_over.to_vec(), ..self.clone() }
+    }
+
     /// Claims the first due orders, at most `limit`: as many as fit.
     async fn first(
         &self,
@@ -172,7 +202,7 @@ impl Claim {
         if locked == Locked::WaitedFor {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
-        let due = self.prepared(claim::due(limit, &self.selection, locked)?);
+        let due = self.prepared(claim::due(limit, &self.selection, locked, &self.passed_over)?);
         let rows = match transaction.fetch_first(due, 2 * most).await {
             Ok((rows, _)) if rows.is_empty() => return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))),
             Ok((rows, true)) => rows,
@@ -191,7 +221,13 @@ impl Claim {
             Err(error) => return Err(error),
         };
         let update = claim::claim(measured.uids(), self.lease_micros, &self.selection)?;
-        let claimed = transaction.fetch(self.prepared(update)).await?;
+        let claimed = match (transaction.write(self.prepared(update)).await, measured.uids()) {
+            (Err(error @ Error::RowRefused(_)), [uid]) => {
+                return Ok(Ending::RollBack(Tried::Refused(uid.clone(), error)));
+            }
+            (Err(Error::RowRefused(_)), uids) => return Ok(Ending::RollBack(Tried::RefusedAmong(uids.len()))),
+            (claimed, _) => claimed?,
+        };
         let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
             return fewer(measured.uids().len() - 1, false);
@@ -211,7 +247,7 @@ impl Claim {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
         let essential = Selection::new(&ORDER, &Extent::Essential.of(&ORDER, &[]));
-        let rows = match transaction.fetch(claim::due(1, &essential, locked)?).await {
+        let rows = match transaction.fetch(claim::due(1, &essential, locked, &self.passed_over)?).await {
             Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
                 return Ok(Ending::RollBack(Tried::Held));
             }
@@ -219,7 +255,11 @@ impl Claim {
         };
         let Some(row) = rows.first() else { return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))) };
         let uid: String = row.try_get(0)?;
-        transaction.fetch(claim::claim(std::slice::from_ref(&uid), self.lease_micros, &essential)?).await?;
+        let update = claim::claim(std::slice::from_ref(&uid), self.lease_micros, &essential)?;
+        match transaction.write(update).await {
+            Err(error @ Error::RowRefused(_)) => return Ok(Ending::RollBack(Tried::Refused(uid, error))),
+            claimed => drop(claimed?),
+        }
         let extent = reduced.filter(|(of, _)| *of == uid).map_or(Extent::Whole, |(_, extent)| extent);
         let answers = self.answers.without(AROUND);
         match (read_masked(transaction, &ORDER, &self.mask, &uid, answers, extent).await, extent.less()) {

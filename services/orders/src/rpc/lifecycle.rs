@@ -34,7 +34,7 @@ pub(super) async fn set_timer(
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
     let SetProvisionTimerRequest { uid, provision_timer_ts, revision } = request.into_inner();
-    check_uid(&ORDER, &uid)?;
+    check_uid(&uid)?;
     check_revision(revision)?;
     let time = provision_timer_ts
         .map(|time| timestamp::to_postgres(time.seconds, time.nanos))
@@ -51,10 +51,10 @@ pub(super) async fn set_timer(
                     let (resource, field) = (ORDER.description.message, "provision_timer_ts");
                     return Err(Error::PhaseForbidsField { resource, name: uid, phase, field, allowed: TIMED_PHASES });
                 }
-                transaction.fetch(timer::set(&uid, time)?).await?;
+                transaction.write(timer::set(&uid, time)?).await?;
                 Ok(Ending::Commit(read_back(transaction, &ORDER, &uid, answers, extent).await?))
             })
         })
     });
-    call.answer_written(order.await?)
+    call.answer_written(order.await.map_err(|error| error.of_refused_row(&ORDER, &uid, ""))?)
 }

@@ -26,7 +26,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::claims::Sizes;
 use crate::store::order::ORDER;
-use crate::store::uids::ORDER_UID;
 
 /// The service.
 #[derive(Debug)]
@@ -39,7 +38,7 @@ pub struct Orders {
 impl Orders {
     /// The service on a database, which its context may ask about products.
     pub fn new(context: Context) -> Self {
-        let loader = Loader::new(&context, &ORDER, ORDER_UID);
+        let loader = Loader::new(&context, &ORDER);
         Self { context, loader, sizes: Sizes::default() }
     }
 }

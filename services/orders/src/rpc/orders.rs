@@ -22,7 +22,6 @@ use tonic::{Request, Response, Streaming};
 
 use super::{Answers, view};
 use crate::store::order::{ORDER, ORDER_COLUMNS, filter};
-use crate::store::uids::ORDER_UID;
 
 fn encoded(filter: Option<&OrderFilter>) -> Vec<u8> {
     filter.map(OrderFilter::encode_to_vec).unwrap_or_default()
@@ -41,7 +40,7 @@ pub(super) async fn get(
         orders.get(context, &request.uid, call.deadline).await?
     } else {
         let selection = Selection::new(&ORDER, &mask(&ORDER, request.read_mask.as_ref(), view)?);
-        point::get(&context.database, &ORDER, &selection, ORDER_UID, &request.uid, call.deadline).await?
+        point::get(&context.database, &ORDER, &selection, &request.uid, call.deadline).await?
     };
     call.answer_row(&ORDER, &request.uid, order)
 }
@@ -55,7 +54,7 @@ pub(super) async fn batch_get(
     let request = request.into_inner();
     let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Full)?)?;
     let (answers, deadline) = (call.answers, call.deadline);
-    call.answer(point::batch_get(context, &ORDER, &mask, ORDER_UID, &request.uids, answers, deadline).await?)
+    call.answer(point::batch_get(context, &ORDER, &mask, &request.uids, answers, deadline).await?)
 }
 
 pub(super) async fn create(context: &Context, request: Request<ReceivedCreate>) -> Result<Response<Encoded>, Error> {
@@ -156,6 +155,6 @@ pub(super) fn check(
     let context = &context.for_reads(&call);
     let answer = |checked, missing_uids| CheckOrdersResponse { checked, missing_uids };
     let requests = request.into_inner();
-    let answers = check::check(context, &ORDER, ORDER_UID, call, requests, |request| request.uids, answer);
+    let answers = check::check(context, &ORDER, call, requests, |request| request.uids, answer);
     Ok(Response::new(Box::pin(answers)))
 }

@@ -30,26 +30,29 @@ pub fn wait_at_most(time: Duration) -> Result<Statement, Error> {
 }
 
 /// Locks up to `limit` due orders, those first that have been due for longest, and selects what `selection` says of
-/// them. Rows that another worker is claiming at this moment are passed over, or waited for.
+/// them. Rows that another worker is claiming at this moment are passed over, or waited for. Those of the uids
+/// `passed_over` are not looked at.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
-pub fn due(limit: usize, selection: &Selection, locked: Locked) -> Result<Statement, Error> {
+pub fn due(limit: usize, selection: &Selection, locked: Locked, passed_over: &[String]) -> Result<Statement, Error> {
     let locked = match locked {
         Locked::PassedOver => " skip locked",
         Locked::WaitedFor => "",
     };
+    let others = if passed_over.is_empty() { "" } else { "\n   and t.uid <> all($2)" };
     let sql = format!(
         "select {}
   from orders.order_header as t
  where t.provision_timer_ts <= now()
-   and t.status ->> 'phase' in ('{CONFIRMED}', '{PROVISIONING}')
+   and t.status ->> 'phase' in ('{CONFIRMED}', '{PROVISIONING}'){others}
  order by t.provision_timer_ts, t.uid
  limit $1
    for update{locked}",
         selection.sql
     );
-    Statement::new(sql, limit).bind(limit as i64)
+    let due = Statement::new(sql, limit).bind(limit as i64)?;
+    if passed_over.is_empty() { Ok(due) } else { due.bind(ArrayParameter::texts(passed_over)) }
 }
 
 /// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards. Whoever

@@ -46,8 +46,8 @@ static DESCRIPTION: Description = Description {
 pub fn filter(filter: Option<&LineItemFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()
-        .uids("filter.order_uids", "order_uid", ORDER_UID, &filter.order_uids)
-        .uids("filter.product_uids", "product_uid", PRODUCT_UID, &filter.product_uids)
+        .uids("filter.order_uids", "order_uid", &filter.order_uids)
+        .uids("filter.product_uids", "product_uid", &filter.product_uids)
         .names("filter.skus", "sku", &filter.skus)
         .phases("filter.phases", "status", &filter.phases)
         .label_selector("filter.label_selector", "labels", &filter.label_selector)

@@ -43,9 +43,8 @@ pub fn filter(by: Option<&By>) -> Result<Filter, Error> {
             check("uid_prefix", prefix, MAX_TEXT_BYTES)?;
             let selects = beginning_with(prefix);
             if selects.is_empty() {
-                // Without what came along when it was pasted.
-                let prefix = forms(prefix).pop().unwrap_or_default();
-                ORDER_UID.check(&prefix).map_err(|why| Error::invalid("uid_prefix", why))?;
+                let why = format!("must have at least one character after \"{}\"", ORDER_UID.prefix);
+                return Err(Error::invalid("uid_prefix", why));
             }
             selects
         }
@@ -90,24 +89,34 @@ fn in_any_case(uid: &str, table: &str, column: &str, text: &str) -> Vec<String> 
     ]
 }
 
-/// Uids that begin so, as it was pasted or in lower case, as uids are made.
+/// Uids that begin so, as it was pasted or in lower case, as uids are made. Those of other programs begin as they like.
+/// What all uids that are made here begin with is no beginning of one: nothing then.
 fn beginning_with(prefix: &str) -> Vec<String> {
+    let bare = forms(prefix).pop().unwrap_or_default().to_lowercase();
+    if ORDER_UID.prefix.starts_with(&bare) {
+        return Vec::new();
+    }
     let mut prefixes: Vec<String> = forms(prefix).into_iter().flat_map(|form| [form.to_lowercase(), form]).collect();
-    prefixes.retain(|prefix| ORDER_UID.check(prefix).is_ok());
     prefixes.sort_unstable();
     prefixes.dedup();
     prefixes.iter().map(|prefix| in_range_of(prefix)).collect()
 }
 
 /// A range up to the prefix with the next character in place of its last, which the key's index serves: uids compare
-/// bytewise. The prefix is ASCII, and its last character has a next one.
+/// bytewise, and so characters by their numbers. Where there is no next one, the character before is the last.
 fn in_range_of(prefix: &str) -> String {
     let from = literal(prefix);
-    let mut next = prefix.to_owned();
-    let last = next.pop().and_then(|last| char::from_u32(u32::from(last) + 1));
-    next.extend(last);
-    let to = literal(&next);
-    format!("select h.uid from orders.order_header as h where h.uid >= {from} and h.uid < {to}")
+    let mut before = prefix.chars();
+    let mut to = String::new();
+    while let Some(last) = before.next_back() {
+        // Behind the last number before the surrogates, which are no characters, comes the first one after them.
+        let next = (u32::from(last) + 1..=u32::from(last) + 0x801).find_map(char::from_u32);
+        if let Some(next) = next {
+            to = format!(" and h.uid < {}", literal(&format!("{}{next}", before.as_str())));
+            break;
+        }
+    }
+    format!("select h.uid from orders.order_header as h where h.uid >= {from}{to}")
 }
 
 /// Orders with an annotation, in any composition, in the letter case that was pasted.
@@ -168,16 +177,28 @@ mod tests {
     #[test]
     fn a_text_is_looked_for_in_every_meaning_it_may_have() {
         let meanings = |text: &str| of_any_meaning(text).len();
-        // A customer and a sku, in two indexes each.
-        assert_eq!(meanings("17850"), 4);
-        assert_eq!(meanings(" 17850\n"), 4);
+        // A customer and a sku, in two indexes each, and the beginning of a uid.
+        assert_eq!(meanings("17850"), 5);
+        assert_eq!(meanings(" 17850\n"), 6);
         assert_eq!(meanings("ord_53"), 5);
-        assert_eq!(meanings("ORD_53\u{200b}"), 5);
         assert_eq!(meanings("ord_5K"), 6);
-        assert_eq!(meanings("source/country=France"), 5);
-        assert_eq!(meanings("source/city=Köln"), 6);
-        assert_eq!(meanings("=France"), 4);
+        assert_eq!(meanings("source/country=France"), 7);
+        assert_eq!(meanings("=France"), 6);
+        // Every uid that is made begins so.
+        for text in ["o", "ORD", "ord_", " ord_\n"] {
+            assert_eq!(meanings(text), 4, "{text}");
+        }
         // Different in every form.
         assert!(meanings("\u{feff}ord_é\u{ad}x\u{a0}=\u{a0}é\u{ad}x\u{a0}") < 20);
+    }
+
+    #[test]
+    fn a_beginning_is_a_range_up_to_the_next_text_of_its_length() {
+        let range = |prefix: &str| in_range_of(prefix).split_once("where ").map(|(_, range)| range.to_owned());
+        for (prefix, to) in [("ord_1", "ord_2"), ("SO-9", "SO-:"), ("a\u{d7ff}", "a\u{e000}"), ("a\u{10ffff}", "b")] {
+            let expected = format!("h.uid >= '{prefix}' and h.uid < '{to}'");
+            assert_eq!(range(prefix), Some(expected), "{prefix}");
+        }
+        assert_eq!(range("\u{10ffff}"), Some("h.uid >= '\u{10ffff}'".to_owned()));
     }
 }

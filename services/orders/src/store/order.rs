@@ -11,7 +11,7 @@ use orrery_proto::orders::v1::OrderFilter;
 use super::address::ADDRESS;
 use super::line_item::LINE_ITEM;
 use super::summary::SUMMARY;
-use super::uids::{ORDER_UID, PRODUCT_UID};
+use super::uids::ORDER_UID;
 use crate::lifecycle::LIFECYCLE;
 use crate::summary::OrderSums;
 
@@ -55,12 +55,12 @@ pub fn filter(filter: Option<&OrderFilter>) -> Result<Filter, Error> {
     Filter::default()
         .label_selector("filter.label_selector", "labels", &filter.label_selector)
         .phases("filter.phases", "status", &filter.phases)
-        .uids("filter.uids", "uid", ORDER_UID, &filter.uids)
+        .uids("filter.uids", "uid", &filter.uids)
         .time_range("filter.created", "create_ts", filter.created.as_ref())
         .time_range("filter.updated", "update_ts", filter.updated.as_ref())
         .text("filter.customer_id", "customer_id", MAX_CUSTOMER_ID_BYTES, &filter.customer_id)
         .time_range("filter.provision_timer", "provision_timer_ts", filter.provision_timer.as_ref())
         .code("filter.currency_code", "currency_code", 3, &filter.currency_code)
-        .uid_in_part("filter.product_uid", &LINE_ITEM, "product_uid", PRODUCT_UID, &filter.product_uid)
+        .uid_in_part("filter.product_uid", &LINE_ITEM, "product_uid", &filter.product_uid)
         .checked()
 }

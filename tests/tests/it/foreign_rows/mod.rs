@@ -6,12 +6,13 @@
 mod keys;
 pub(crate) mod random;
 mod reading;
+mod uids;
 
 use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
 use orrery_proto::catalog::v1::{
     GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
 };
-use orrery_proto::r#type::v1::WriteStart;
+use orrery_proto::r#type::v1::{Status, WriteStart};
 use prost_types::FieldMask;
 use sqlx::{PgConnection, query, query_as};
 use tokio_stream::StreamExt as _;
@@ -50,6 +51,12 @@ pub(crate) const STATUSES: &[&str] = &[
     r#"{"phase": "active", "null": null, "yes": true, "list": [], "object": {}, "": "empty", "a.b": {"": null}}"#,
     r#"{"phase": "active", "quote": "\" \\ \n \u0001 😀", "details": {"phase": "inner"}}"#,
 ];
+
+/// Whether a status was read with a key in its details that is a field of its own in the contract: it cannot be sent.
+pub(crate) fn is_unsendable(status: Option<&Status>) -> bool {
+    let details = status.and_then(|status| status.details.as_ref());
+    details.is_some_and(|details| ["phase", "details"].iter().any(|key| details.fields.contains_key(*key)))
+}
 
 pub(crate) fn deep(levels: usize) -> String {
     format!(r#"{{"phase": "active", "deep": {}1.10{}}}"#, "[".repeat(levels), "]".repeat(levels))

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 
-use orrery_proto::catalog::v1::{BatchGetProductsRequest, ListProductsRequest, Product, StreamProductsRequest};
-use orrery_proto::r#type::v1::Status;
+use orrery_proto::catalog::v1::{
+    BatchGetProductsRequest, ListProductsRequest, Product, StreamProductsRequest, UpdateProductRequest,
+};
+use orrery_proto::r#type::v1::{RowErrorPolicy, Status, WriteStart};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tokio_stream::StreamExt as _;
 
-use super::{NO_OBJECTS, ODD_KEYS, catalog, get, insert, mask, stored, update, write};
+use super::{NO_OBJECTS, ODD_KEYS, catalog, get, insert, is_unsendable, mask, stored, update, write_with};
 use crate::harness::{CatalogServer, Role, TestDatabase, run, timestamp};
+use crate::writes::stream::violated;
 
 #[tokio::test]
 async fn whatever_is_stored_can_be_read() {
@@ -96,11 +99,24 @@ async fn what_is_written_back_as_it_was_read_changes_nothing() {
     for uid in &uids {
         let before = stored(&mut operator, uid).await;
         let read = get(&server, uid).await;
+        let unsendable = is_unsendable(read.status.as_ref());
+        if unsendable {
+            for path in [None, mask(&["status"]), mask(&["status.details"])] {
+                let request =
+                    UpdateProductRequest { product: Some(read.clone()), update_mask: path, allow_missing: false };
+                let refused = server.client().update_product(request).await.unwrap_err();
+                assert!(violated(&refused).starts_with("product.status.details."), "{refused:?}");
+            }
+            assert_eq!(stored(&mut operator, uid).await, before);
+        }
         for update_mask in [None, mask(&["labels", "annotations", "name"])] {
+            if unsendable && update_mask.is_none() {
+                continue;
+            }
             assert_eq!(update(&server, read.clone(), update_mask).await, read);
             assert_eq!(stored(&mut operator, uid).await, before);
         }
-        if read.status.as_ref().is_some_and(|status| !status.phase.is_empty()) {
+        if !unsendable && read.status.as_ref().is_some_and(|status| !status.phase.is_empty()) {
             // A status without a phase gets the default one when it is replaced as a whole.
             for update_mask in [mask(&["*"]), mask(&["status"]), mask(&["status.phase", "status.details"])] {
                 assert_eq!(update(&server, read.clone(), update_mask).await, read);
@@ -114,8 +130,11 @@ async fn what_is_written_back_as_it_was_read_changes_nothing() {
         before.push(stored(&mut operator, uid).await);
         read.push(get(&server, uid).await);
     }
-    let answer = write(&server, read, None).await;
-    assert_eq!((answer.unchanged, answer.updated, answer.created), (uids.len() as i64, 0, 0), "{answer:?}");
+    let start = WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
+    let answer = write_with(&server, start, read).await;
+    let rejected = answer.row_errors.iter().filter(|error| error.field.starts_with("status.details.")).count() as i64;
+    assert_eq!((rejected, answer.rejected), (4, 4), "{answer:?}");
+    assert_eq!((answer.unchanged, answer.updated, answer.created), (uids.len() as i64 - 4, 0, 0), "{answer:?}");
     for (uid, before) in uids.iter().zip(before) {
         assert_eq!(stored(&mut operator, uid).await, before);
     }

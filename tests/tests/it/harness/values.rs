@@ -44,9 +44,16 @@ pub(crate) fn broken_statuses() -> Vec<(Status, &'static str)> {
         (detail("", "a", Kind::NumberValue(f64::NAN)), "details"),
         (detail("", "a", Kind::NumberValue(f64::INFINITY)), "details"),
         (detail("", "a", Kind::NumberValue(f64::NEG_INFINITY)), "details"),
-        (detail("", "a", nested(29)), "details"),
+        (detail("", "a", nested(29)), "details.a.0.0.0.0.0.0.0..."),
         (detail("", "a", text(&"x".repeat(256 * 1024))), "details"),
-        (detail("draft", "phase", text("x")), "details"),
+        // What is a field of its own is no key of the details.
+        (detail("draft", "phase", text("x")), "details.phase"),
+        (detail("", "phase", text("nonsense\n")), "details.phase"),
+        (detail("", "phase", text("draft")), "details.phase"),
+        (detail("", "phase", text(&"x".repeat(12_000))), "details.phase"),
+        (detail("", "phase", Kind::NumberValue(5.0)), "details.phase"),
+        (detail("", "phase", Kind::NullValue(0)), "details.phase"),
+        (detail("", "details", nested(1)), "details.details"),
     ]
 }
 
@@ -148,6 +155,11 @@ pub(crate) fn broken_uids(prefix: &str) -> Vec<String> {
     let longest = "x".repeat(125);
     uids.extend(["", "a b", "a/b", "é", "\0", &longest].map(|rest| format!("{prefix}{rest}")));
     uids
+}
+
+/// Texts that are the key of nothing that is stored, whoever stored it.
+pub(crate) fn impossible_keys() -> Vec<String> {
+    vec![String::new(), "\0".to_owned(), "ord_a\0".to_owned(), "x".repeat(256 * 1024 + 1)]
 }
 
 /// The longest uid with this prefix, and one of every character that is allowed.

@@ -147,8 +147,8 @@ async fn wrong_conditions_are_named() {
         (OrderFilter { currency_code: "gbp".to_owned(), ..any() }, "filter.currency_code"),
         (OrderFilter { currency_code: "GB".to_owned(), ..any() }, "filter.currency_code"),
         (OrderFilter { currency_code: "GBPX".to_owned(), ..any() }, "filter.currency_code"),
-        (OrderFilter { product_uid: "85123A".to_owned(), ..any() }, "filter.product_uid"),
-        (OrderFilter { uids: texts(["prd_1"]), ..any() }, "filter.uids[0]"),
+        (OrderFilter { product_uid: "85123A\0".to_owned(), ..any() }, "filter.product_uid"),
+        (OrderFilter { uids: texts([""]), ..any() }, "filter.uids[0]"),
         (OrderFilter { label_selector: "a b".to_owned(), ..any() }, "filter.label_selector"),
         (
             OrderFilter {
@@ -163,7 +163,7 @@ async fn wrong_conditions_are_named() {
     }
     let any = LineItemFilter::default;
     for (filter, field) in [
-        (LineItemFilter { order_uids: texts(["oli_1"]), ..any() }, "filter.order_uids[0]"),
+        (LineItemFilter { order_uids: texts(["oli_\0"]), ..any() }, "filter.order_uids[0]"),
         (LineItemFilter { product_uids: texts(["prd_1", ""]), ..any() }, "filter.product_uids[1]"),
         (LineItemFilter { skus: vec!["x".to_owned(); 65], ..any() }, "filter.skus"),
         (LineItemFilter { phases: texts([""]), ..any() }, "filter.phases"),

@@ -288,8 +288,10 @@ async fn wrong_arguments_are_named() {
         (annotation("k", &"v".repeat(1_025)), "annotation.value"),
         (annotation("k\0", "v"), "annotation.key"),
         (By::UidPrefix("ord_".to_owned()), "uid_prefix"),
-        (By::UidPrefix("prd_1".to_owned()), "uid_prefix"),
-        (By::UidPrefix("ord_%".to_owned()), "uid_prefix"),
+        (By::UidPrefix("o".to_owned()), "uid_prefix"),
+        (By::UidPrefix(" ORD_ ".to_owned()), "uid_prefix"),
+        (By::UidPrefix("ord_1\0".to_owned()), "uid_prefix"),
+        (By::UidPrefix("x".repeat(1_025)), "uid_prefix"),
     ] {
         assert_invalid(client.lookup_orders(by(what)).await, "FIELD_INVALID", field);
     }

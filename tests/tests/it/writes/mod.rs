@@ -19,6 +19,7 @@ mod metrics;
 mod model;
 mod modes;
 mod properties;
+mod refused_by_database;
 mod row_errors;
 mod sessions;
 pub(crate) mod stream;

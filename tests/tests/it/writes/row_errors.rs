@@ -214,7 +214,7 @@ async fn a_row_is_refused_once_and_the_first_one_is_named() {
 #[tokio::test]
 async fn of_many_refused_rows_all_are_counted_and_the_first_thousand_reported() {
     let fixture = Fixture::new().await;
-    let bad: Vec<Product> = (0..3_000).map(|_| product("no spaces", "")).collect();
+    let bad: Vec<Product> = (0..3_000).map(|number| product(&format!("no spaces {number:04}"), "")).collect();
     let existing = products(0..3_000);
     write(fixture.server.channel(), PRODUCTS, WriteStart::default(), &existing).await.1.unwrap();
     for (mode, rows) in [(WriteMode::Upsert, &bad), (WriteMode::Create, &existing)] {

@@ -4,6 +4,7 @@
 mod odd;
 mod random;
 mod reading;
+pub(crate) mod uids;
 mod writing;
 
 use orrery_proto::orders::v1::{Order, UpdateOrderRequest};
@@ -37,7 +38,20 @@ fn of_orders(status: &str) -> String {
 /// Orders with every document of [`documents`] in the header and in two lines, with an address each; and their uids. Their phases are those
 /// of orders, or none.
 async fn orders(fixture: &Fixture) -> Vec<String> {
-    let documents = documents();
+    orders_of(fixture, &documents()).await
+}
+
+/// As [`orders`], of documents that can be sent back.
+async fn sendable_orders(fixture: &Fixture) -> Vec<String> {
+    let mut documents = documents();
+    documents.retain(|(status, ..)| {
+        let status: serde_json::Value = serde_json::from_str(status).unwrap();
+        status.get("phase").is_none_or(serde_json::Value::is_string) && status.get("details").is_none()
+    });
+    orders_of(fixture, &documents).await
+}
+
+async fn orders_of(fixture: &Fixture, documents: &[(String, String, String)]) -> Vec<String> {
     let mut uids = Vec::new();
     for (number, (status, labels, annotations)) in documents.iter().enumerate() {
         let uid = format!("ord_{number:03}");

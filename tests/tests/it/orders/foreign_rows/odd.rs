@@ -170,24 +170,27 @@ async fn an_order_moves_and_keeps_what_is_in_its_status() {
     assert_eq!(fixture.text(&differing).await, "0");
 }
 
-#[tokio::test]
-async fn an_order_without_a_phase_of_ours_does_not_move() {
-    let fixture = Fixture::new().await;
-    let statuses = [
-        "{}",
-        "null",
-        "[]",
-        "5",
-        r#""draft""#,
-        r#"{"phase": null}"#,
-        r#"{"phase": 5}"#,
-        r#"{"phase": ["draft"]}"#,
-        r#"{"phase": ""}"#,
-        r#"{"phase": "DRAFT"}"#,
-        r#"{"phase": "shipped"}"#,
-        r#"[{"phase": "draft"}]"#,
-    ];
-    for (number, status) in statuses.into_iter().enumerate() {
+/// Statuses of which no lifecycle knows the phase.
+const PHASELESS: [&str; 14] = [
+    "{}",
+    "null",
+    "[]",
+    "5",
+    r#""draft""#,
+    r#"{"phase": null}"#,
+    r#"{"phase": 5}"#,
+    r#"{"phase": true, "note": {"a": [1.10]}}"#,
+    r#"{"phase": ["draft"]}"#,
+    r#"{"phase": ""}"#,
+    r#"{"phase": "DRAFT"}"#,
+    r#"{"phase": "shipped\n", "transitions": [1.10]}"#,
+    r#"{"phase": {"phase": "draft"}, "details": 7}"#,
+    r#"[{"phase": "draft"}]"#,
+];
+
+/// Puts an order of each, past the service.
+async fn phaseless(fixture: &Fixture) {
+    for (number, status) in PHASELESS.into_iter().enumerate() {
         fixture
             .run(&format!(
                 "insert into orders.order_header (uid, currency_code, status, provision_timer_ts) \
@@ -195,15 +198,45 @@ async fn an_order_without_a_phase_of_ours_does_not_move() {
             ))
             .await;
     }
-    let before = fixture.versions().await;
-    for number in 0..statuses.len() {
-        let uid = format!("ord_{number}");
-        for to_phase in ["draft", "confirmed", "cancelled"] {
-            let request =
-                TransitionOrderRequest { uid: uid.clone(), to_phase: to_phase.to_owned(), ..Default::default() };
-            let refused = fixture.server.client().transition_order(request).await.unwrap_err();
-            assert_status(&refused, Code::FailedPrecondition, "PHASE_FORBIDS");
+}
+
+#[tokio::test]
+async fn an_order_without_a_phase_of_ours_moves_to_any() {
+    let fixture = Fixture::new().await;
+    for to_phase in ["draft", "confirmed", "provisioning", "fulfilled", "closed", "cancelled", "returned"] {
+        fixture.run("delete from orders.order_header").await;
+        phaseless(&fixture).await;
+        for number in 0..PHASELESS.len() {
+            let select = |what: &str| format!("select {what} from orders.order_header where uid = 'ord_{number}'");
+            let kept = "case jsonb_typeof(status) when 'object' then status - 'phase' - 'transitions' else '{}' end";
+            let before = fixture.text(&select(kept)).await;
+            let moving = |to_phase: &str, revision| TransitionOrderRequest {
+                uid: format!("ord_{number}"),
+                to_phase: to_phase.to_owned(),
+                reason: "repair".to_owned(),
+                revision,
+            };
+            let unknown = fixture.server.client().transition_order(moving("shipped", 0)).await;
+            assert_invalid(unknown, "FIELD_INVALID", "to_phase");
+            let moved = fixture.server.client().transition_order(moving(to_phase, 1)).await.unwrap().into_inner();
+            assert_eq!((moved.status.unwrap().phase.as_str(), moved.revision), (to_phase, 2), "{number}");
+            let timed = ["draft", "confirmed", "provisioning"].contains(&to_phase);
+            assert_eq!(moved.provision_timer_ts.is_some(), timed, "{number}");
+            assert_eq!(fixture.text(&select(kept)).await, before, "{number}");
+            // From there on the lifecycle holds.
+            let again = fixture.server.client().transition_order(moving(to_phase, 2)).await.unwrap_err();
+            assert_status(&again, Code::FailedPrecondition, "PHASE_FORBIDS");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_order_without_a_phase_of_ours_can_be_changed_and_is_handed_to_nobody() {
+    let fixture = Fixture::new().await;
+    phaseless(&fixture).await;
+    let before = fixture.versions().await;
+    for number in 0..PHASELESS.len() {
+        let uid = format!("ord_{number}");
         let request = SetProvisionTimerRequest { uid, provision_timer_ts: Some(timestamp(1)), revision: 0 };
         let refused = fixture.server.client().set_provision_timer(request).await.unwrap_err();
         assert_status(&refused, Code::FailedPrecondition, "PHASE_FORBIDS");
@@ -212,8 +245,13 @@ async fn an_order_without_a_phase_of_ours_does_not_move() {
     let claimed = fixture.server.client().claim_due_orders(ClaimDueOrdersRequest { lease, ..Default::default() }).await;
     assert_eq!(claimed.unwrap().into_inner().orders, []);
     assert_eq!(fixture.versions().await, before);
-    // The timer can be taken away, the order deleted, and a write of history sets a phase.
-    for number in 0..statuses.len() {
+    // Other fields change by a mask, whatever is sent along; the timer can be taken away, a write of history sets a
+    // phase, and the order can be deleted.
+    for number in 0..PHASELESS.len() {
+        let mut read = fixture.get(&number.to_string()).await;
+        read.customer_id = "c".to_owned();
+        let changed = update(&fixture, read, &["customer_id"]).await.unwrap();
+        assert_eq!((changed.customer_id.as_str(), changed.revision), ("c", 2));
         let request = SetProvisionTimerRequest { uid: format!("ord_{number}"), ..SetProvisionTimerRequest::default() };
         fixture.server.client().set_provision_timer(request).await.unwrap();
         let set = Order { status: Some(crate::harness::status("confirmed")), ..bare(&number.to_string()) };

@@ -5,7 +5,7 @@ use orrery_proto::r#type::v1::{Status, WriteStart};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-use super::{orders, stored, update};
+use super::{orders, sendable_orders, stored, update};
 use crate::orders::fixture::Fixture;
 use crate::writes::stream::mask;
 
@@ -24,7 +24,7 @@ async fn read_all(fixture: &Fixture, uids: &[String]) -> Vec<Order> {
 #[tokio::test]
 async fn what_is_written_back_as_it_was_read_changes_nothing() {
     let fixture = Fixture::new().await;
-    let uids = orders(&fixture).await;
+    let uids = sendable_orders(&fixture).await;
     // Without sums: other programs write none. The first write that touches lines adds them, and is a change.
     let sums = read_all(&fixture, &uids).await;
     assert!(sums.iter().all(|order| order.summary.is_none()));
@@ -131,7 +131,7 @@ async fn one_key_is_written_and_everything_else_stays_byte_for_byte() {
 #[tokio::test]
 async fn a_line_is_changed_and_its_neighbours_stay() {
     let fixture = Fixture::new().await;
-    let uids = orders(&fixture).await;
+    let uids = sendable_orders(&fixture).await;
     let read = read_all(&fixture, &uids).await;
     fixture.write(&read).await;
     fixture

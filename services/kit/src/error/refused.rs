@@ -1,0 +1,192 @@
+//! A row that the database refuses to store although it keeps every rule of the contract: whoever else uses the
+//! database may have added a constraint or an index. It is that row's error, not its chunk's and not the service's.
+//!
+//! What is told is made from the SQLSTATE and from the names that the server sends beside its text, never from the
+//! text.
+
+use orrery_proto::r#type::v1::ErrorReason;
+use sqlx::error::DatabaseError as _;
+use sqlx::postgres::PgDatabaseError;
+use tonic::Code;
+
+use super::{Error, Violation, shortened};
+use crate::resource::Resource;
+
+/// What a refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// A value that cannot be stored.
+    Value,
+    /// Another row has what only one may have.
+    Taken,
+    /// It points at what does not exist.
+    ReferenceMissing,
+    /// Something else points at it, or at what belongs to it.
+    Referenced,
+}
+
+impl RefusalKind {
+    /// Why, for programs.
+    pub fn reason(self) -> ErrorReason {
+        match self {
+            Self::Value => ErrorReason::FieldInvalid,
+            Self::Taken => ErrorReason::ResourceExists,
+            Self::ReferenceMissing => ErrorReason::ReferenceMissing,
+            Self::Referenced => ErrorReason::ResourceReferenced,
+        }
+    }
+
+    /// The canonical code.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Value => Code::InvalidArgument,
+            Self::Taken => Code::AlreadyExists,
+            Self::ReferenceMissing | Self::Referenced => Code::FailedPrecondition,
+        }
+    }
+}
+
+/// A row that the database refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct RowRefusal {
+    /// What that means.
+    pub kind: RefusalKind,
+    /// The field, where it can be told, and what is wrong.
+    pub violation: Violation,
+    /// The resource and its key, once they are known.
+    pub row: Option<(&'static str, String)>,
+    /// What the server said, for the log.
+    #[source]
+    pub cause: sqlx::Error,
+}
+
+impl Error {
+    /// What the driver says of a statement that writes rows.
+    pub(crate) fn of_written_rows(error: sqlx::Error) -> Self {
+        match refusal_kind(&error) {
+            Some(kind) => {
+                let violation = Violation::new("", description(&error));
+                Self::RowRefused(Box::new(RowRefusal { kind, violation, row: None, cause: error }))
+            }
+            None => error.into(),
+        }
+    }
+
+    /// Notes in the log that the row of this name is passed over because of it: nobody else is told.
+    pub fn warn_of_passed_over(&self, resource: &'static Resource, name: &str) {
+        let cause = std::error::Error::source(self).map(ToString::to_string);
+        let (resource, name) = (resource.description.message, shortened(name));
+        tracing::warn!(resource, name, cause, "the database refuses to change a row; it is passed over");
+    }
+
+    /// The same, if it is a row that the database refused, said of the row of this name. `field` is what holds the row
+    /// in the request.
+    #[must_use]
+    pub fn of_refused_row(self, resource: &'static Resource, name: &str, field: &str) -> Self {
+        match self {
+            Self::RowRefused(refusal) => Self::RowRefused(Box::new(refusal.of(resource, name, field))),
+            error => error,
+        }
+    }
+}
+
+impl RowRefusal {
+    /// The same, said of the row of this name. `field` is what holds the row; empty where nothing does.
+    #[must_use]
+    pub fn of(mut self, resource: &'static Resource, name: &str, field: &str) -> Self {
+        self.row = Some((resource.description.message, name.to_owned()));
+        if let Some(error) = database_error(&self.cause) {
+            self.violation.field = field_of(resource, error).unwrap_or_default();
+            let own = error.table().is_some_and(|table| tables(resource).any(|(bare, ..)| bare == table));
+            if self.kind == RefusalKind::ReferenceMissing && !own {
+                self.kind = RefusalKind::Referenced;
+                self.violation.description = told("something else still points at it", error);
+            }
+        }
+        if !field.is_empty() {
+            self.violation = self.violation.within(field);
+        }
+        self
+    }
+}
+
+/// Whether a unique violation is one of a table's key. Primary keys have the name that Postgres gives them, on the
+/// shards of a distributed table with a number behind it.
+pub(crate) fn is_of_key(error: &sqlx::Error) -> bool {
+    database_error(error).is_some_and(|error| {
+        error.is_unique_violation() && error.constraint().is_some_and(|name| name.contains("_pkey"))
+    })
+}
+
+fn database_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    let sqlx::Error::Database(error) = error else { return None };
+    error.try_downcast_ref()
+}
+
+/// What it means, if it is about a row (Postgres manual, appendix A): class 22, data exception; class 23, integrity
+/// constraint violation; 44000, with_check_option_violation; class 54, program_limit_exceeded, of an index's row for
+/// example; P0001, raise_exception.
+fn refusal_kind(error: &sqlx::Error) -> Option<RefusalKind> {
+    let state = database_error(error)?.code();
+    match state {
+        // unique_violation, exclusion_violation
+        "23505" | "23P01" => Some(RefusalKind::Taken),
+        // foreign_key_violation, restrict_violation
+        "23503" | "23001" => Some(RefusalKind::ReferenceMissing),
+        "44000" | "P0001" => Some(RefusalKind::Value),
+        _ => matches!(state.get(..2), Some("22" | "23" | "54")).then_some(RefusalKind::Value),
+    }
+}
+
+fn description(error: &sqlx::Error) -> String {
+    let Some(error) = database_error(error) else { return String::new() };
+    let what = match error.code() {
+        "22021" | "22P05" => "holds characters that the database cannot store",
+        "23502" => "must be set: the database requires it",
+        "23503" | "23001" => "points at what does not exist",
+        "23505" | "23P01" => "is taken: the database allows it once",
+        "23514" => "breaks a check of the database",
+        state if state.starts_with("54") => "is too large for the database",
+        state if state.starts_with("22") => "holds a value that the database cannot take",
+        _ => "is refused by the database",
+    };
+    told(what, error)
+}
+
+fn told(what: &str, error: &PgDatabaseError) -> String {
+    match error.constraint() {
+        Some(name) => format!("{what} (constraint {})", shortened(name)),
+        None => what.to_owned(),
+    }
+}
+
+/// The tables that a row stands in, without their schema: its own and its parts', with the field that holds the part.
+fn tables(
+    resource: &'static Resource,
+) -> impl Iterator<Item = (&'static str, &'static Resource, Option<&'static str>)> {
+    let bare = |resource: &Resource| {
+        let table = resource.description.table;
+        table.split_once('.').map_or(table, |(_, table)| table)
+    };
+    let parts = resource.parts.iter().map(move |part| (bare(part.resource), part.resource, Some(part.name)));
+    std::iter::once((bare(resource), resource, None)).chain(parts)
+}
+
+/// The field that a refusal is about: the column, or what the constraint is named after, as Postgres names them:
+/// `product_name_check`.
+fn field_of(resource: &'static Resource, error: &PgDatabaseError) -> Option<String> {
+    let table = error.table()?;
+    let (_, resource, part) = tables(resource).find(|(bare, ..)| *bare == table)?;
+    let named = error.column().or_else(|| error.constraint()?.strip_prefix(table)?.strip_prefix('_'));
+    let is_named = |name: &str| {
+        named.and_then(|named| named.strip_prefix(name)).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    let fields = resource.fields.iter().map(|field| field.name).filter(|name| is_named(name));
+    let field = fields.max_by_key(|name| name.len());
+    match (part, field) {
+        // Which of the part's rows is not told.
+        (Some(part), _) => Some(part.to_owned()),
+        (None, field) => field.map(str::to_owned),
+    }
+}

@@ -1,0 +1,71 @@
+//! The search for the rows of a commit that the database refuses, within the commit's own transaction.
+
+use std::time::{Duration, Instant};
+
+use super::statement::{WriteStatement, Written};
+use crate::db::Transaction;
+use crate::error::Error;
+use crate::error::refused::RowRefusal;
+
+/// In how many pieces rows are written, at most, while those are looked for that the database refuses. To find one row
+/// of `n` takes twice the logarithm of `n`.
+const MAX_PIECES: usize = 4_096;
+/// Which part of a transaction's time the search may take: one in so many.
+const SHARE_OF_TIME: u32 = 2;
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// As many as a statement takes; a row that the database refuses ends the transaction.
+    Batches,
+    /// A batch of which the database refuses a row is undone and written in two halves, and so on, down to the row.
+    Pieces,
+}
+
+/// The search for the rows that the database refuses. What it takes is written by the end of it: a row may be refused
+/// because of one before it.
+pub(super) struct Search {
+    by: By,
+    pieces: usize,
+    until: Instant,
+}
+
+impl Search {
+    /// A search within a transaction that may take so long.
+    pub(super) fn new(by: By, time: Duration) -> Self {
+        Self { by, pieces: 0, until: Instant::now() + time / SHARE_OF_TIME }
+    }
+
+    /// Whether no more rows are looked for.
+    pub(super) fn has_ended(&self) -> bool {
+        self.pieces >= MAX_PIECES || Instant::now() >= self.until
+    }
+
+    /// Writes rows, or, by pieces, nothing of them if the database refuses one.
+    ///
+    /// # Errors
+    /// By batches, [`Error::RowRefused`] if the database refuses one; as [`WriteStatement::run`].
+    pub(super) async fn write(
+        &mut self,
+        statement: &WriteStatement,
+        transaction: &mut Transaction<'_>,
+        tuples: &[&[u8]],
+    ) -> Result<Result<Written, Box<RowRefusal>>, Error> {
+        if self.by == By::Batches {
+            return statement.run(transaction, tuples).await.map(Ok);
+        }
+        self.pieces += 1;
+        let part = transaction.begin_part().await?;
+        let written = match statement.run(transaction, tuples).await {
+            Ok(written) => transaction.keep(&part).await.map(|()| written),
+            Err(error) => Err(error),
+        };
+        match written {
+            Err(Error::RowRefused(refusal)) => {
+                transaction.undo(part).await?;
+                Ok(Err(refusal))
+            }
+            written => written.map(Ok),
+        }
+    }
+}
