@@ -266,9 +266,7 @@ async fn no_message_and_too_many_are_the_callers_mistake() {
 async fn what_nests_too_deep_is_named_by_its_keys_however_deep_it_is() {
     let database = TestDatabase::create().await;
     let server = CatalogServer::start(&database).await;
-    for (levels, reason) in
-        [(29, "FIELD_INVALID"), (32, "FIELD_INVALID"), (33, "MESSAGE_MALFORMED"), (60, "MESSAGE_MALFORMED")]
-    {
+    for levels in [29, 32, 33, 60] {
         let mut details = prost_types::Struct::default();
         for level in (0..levels).rev() {
             let kind = Some(prost_types::value::Kind::StructValue(details));
@@ -280,6 +278,6 @@ async fn what_nests_too_deep_is_named_by_its_keys_however_deep_it_is() {
         let refused = server.client().create_product(request).await.unwrap_err();
         let field = "product.status.details.k0.k1.k2.k3.k4.k5.k6.k7...";
         assert_eq!(refused.message(), format!("{field}: must not nest deeper than 28 levels"), "{levels}");
-        assert_invalid::<()>(Err(refused), reason, field);
+        assert_invalid::<()>(Err(refused), "FIELD_INVALID", field);
     }
 }

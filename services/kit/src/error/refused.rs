@@ -126,7 +126,7 @@ fn database_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 
 /// What it means, if it is about a row (Postgres manual, appendix A): class 22, data exception; class 23, integrity
 /// constraint violation; 44000, with_check_option_violation; class 54, program_limit_exceeded, of an index's row for
-/// example; P0001, raise_exception.
+/// example. What a trigger raises (P0001) is about anything, and stays a fault of the database.
 fn refusal_kind(error: &sqlx::Error) -> Option<RefusalKind> {
     let state = database_error(error)?.code();
     match state {
@@ -134,7 +134,7 @@ fn refusal_kind(error: &sqlx::Error) -> Option<RefusalKind> {
         "23505" | "23P01" => Some(RefusalKind::Taken),
         // foreign_key_violation, restrict_violation
         "23503" | "23001" => Some(RefusalKind::ReferenceMissing),
-        "44000" | "P0001" => Some(RefusalKind::Value),
+        "44000" => Some(RefusalKind::Value),
         _ => matches!(state.get(..2), Some("22" | "23" | "54")).then_some(RefusalKind::Value),
     }
 }

@@ -90,7 +90,7 @@ async fn a_stale_revision_and_wrong_arguments_set_nothing() {
     assert_eq!((refusal(&stale).code, refusal(&stale).reason.as_str()), (Code::Aborted, "REVISION_MISMATCH"));
     let missing = client.set_provision_timer(set("ord_none", time, 0)).await.unwrap_err();
     assert_eq!(refusal(&missing).code, Code::NotFound);
-    assert_invalid(client.set_provision_timer(set("x", time, 0)).await, "FIELD_INVALID", "uid");
+    assert_invalid(client.set_provision_timer(set("", time, 0)).await, "FIELD_INVALID", "uid");
     assert_invalid(client.set_provision_timer(set(&order_uid(1), time, -1)).await, "FIELD_INVALID", "revision");
     for wrong in [Timestamp { seconds: 0, nanos: -1 }, Timestamp { seconds: i64::MAX, nanos: 0 }] {
         let answer = client.set_provision_timer(set(&order_uid(1), Some(wrong), 0)).await;

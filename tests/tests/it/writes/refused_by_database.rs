@@ -98,16 +98,6 @@ fn cases() -> Vec<Case> {
             "",
             "22P02",
         ),
-        invalid(
-            "trigger",
-            "create function public.refuse() returns trigger language plpgsql as \
-             $$ begin if new.name = 'bad' then raise 'select secret from public.secrets'; end if; return new; end $$; \
-             create trigger theirs before insert or update on catalog.product \
-             for each row execute function public.refuse()",
-            bad_name,
-            "",
-            "P0001",
-        ),
         Case {
             name: "unique",
             sql: "create unique index product_name_key on catalog.product (name) where name = 'bad'; \
