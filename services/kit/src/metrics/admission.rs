@@ -126,8 +126,8 @@ impl Collector for AdmissionMetrics {
         exposition.gauge("orrery_held_bytes_max", "The bound on them.", |metric| {
             metric.encode_gauge(&as_gauge(self.budget.bound()))
         })?;
-        exposition.counter("orrery_calls_without_room", "Calls that were ended because of it.", |mut metric| {
-            count(&mut metric, self.budget.refused())
+        exposition.counter("orrery_calls_without_room", "Calls that were ended because of it.", |metric| {
+            count(metric, self.budget.refused())
         })
     }
 }

@@ -70,8 +70,8 @@ impl Collector for CacheMetrics {
             })
         })?;
         let help = "Old answers given without fetching a new one, since there was no place for that among the calls.";
-        exposition.counter("orrery_cache_refreshes_skipped", help, |mut metric| {
-            count(&mut metric, self.0.not_refreshed.load(Ordering::Relaxed))
+        exposition.counter("orrery_cache_refreshes_skipped", help, |metric| {
+            count(metric, self.0.not_refreshed.load(Ordering::Relaxed))
         })?;
         exposition.gauge("orrery_cache_entries", "Answers that the query cache holds.", |metric| {
             metric.encode_gauge(&self.0.entries.load(Ordering::Relaxed).cast_signed())

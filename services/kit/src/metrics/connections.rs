@@ -81,8 +81,8 @@ impl Collector for ConnectionMetrics {
             metric.encode_gauge(&self.0.bound.load(Ordering::Relaxed))
         })?;
         let help = "Connections that were closed at once because there were as many as may be.";
-        exposition.counter("orrery_connections_refused", help, |mut metric| {
-            count(&mut metric, self.0.refused.load(Ordering::Relaxed))
+        exposition.counter("orrery_connections_refused", help, |metric| {
+            count(metric, self.0.refused.load(Ordering::Relaxed))
         })?;
         let help = "Connections that the service closed, by the reason.";
         exposition.counter("orrery_connections_closed", help, |metric| {

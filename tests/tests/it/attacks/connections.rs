@@ -111,11 +111,14 @@ async fn a_connection_has_a_time_to_begin_and_to_end_what_it_begins() {
     target.end("connections that end nothing", 30 * MIB).await;
 }
 
+/// The frames of a call.
+type Frame = fn(u32) -> Vec<u8>;
+
 #[tokio::test]
 async fn resets_that_a_client_brings_about_are_bounded() {
     let target = Target::start(&[]).await;
     // Each makes this end reset a stream: a window of zero more, more than a window holds, a body after its end.
-    let wrongs: [(&str, fn(u32) -> Vec<u8>); 3] = [
+    let wrongs: [(&str, Frame); 3] = [
         ("a window of zero more", |call| frame(WINDOW_UPDATE, 0, call, &0_u32.to_be_bytes())),
         ("a window too large", |call| frame(WINDOW_UPDATE, 0, call, &0x7fff_ffff_u32.to_be_bytes())),
         ("a body after its end", |call| {

@@ -1,6 +1,13 @@
 //! What an enemy does, or a careless client, on the port that everybody uses: with frames that no library would send. In
 //! each test another caller goes on as if nothing were, and the process's memory is looked at.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    clippy::panic,
+    reason = "a test stops at the first surprise, and counts are exact"
+)]
+
 mod bodies;
 mod connections;
 mod places;
