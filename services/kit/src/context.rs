@@ -19,6 +19,7 @@ use crate::read::tokens::TokenKeys;
 use crate::references::ForeignReferences;
 use crate::resource::Resource;
 use crate::rpc_layer::{Pause, RpcRows, normalise};
+use crate::server::connections::ConnectionInfo;
 use crate::write::returned::Written;
 use crate::write::session::Entries;
 
@@ -92,6 +93,16 @@ impl Context {
     }
 }
 
+/// What a request's connection may make the process hold. Not an extension of its own: an eighth would have the table of
+/// them grow for each call.
+fn share_of<T>(request: &Request<T>) -> Share {
+    request
+        .extensions()
+        .get::<ConnectionInfo>()
+        .map(|connection| connection.share().bytes().clone())
+        .unwrap_or_default()
+}
+
 /// What comes with a call beside its message.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -126,7 +137,7 @@ impl Call {
             consistency: Consistency::of(request)?,
             provenance: Provenance::of(request),
             answers: AnswerLimit::of(request)?,
-            share: request.extensions().get::<Share>().cloned().unwrap_or_default(),
+            share: share_of(request),
             pause: Pause::of(request),
         })
     }

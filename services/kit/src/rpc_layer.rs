@@ -177,7 +177,6 @@ where
         let rows = RpcRows::default();
         parts.extensions.insert(rows.clone());
         parts.extensions.insert(self.answers);
-        parts.extensions.insert(connection.share().bytes().clone());
         let provenance = Provenance::default();
         parts.extensions.insert(provenance.clone());
         parts.extensions.insert(self.drain.draining());
