@@ -18,8 +18,8 @@ use crate::metrics::Metrics;
 use crate::read::tokens::TokenKeys;
 use crate::references::ForeignReferences;
 use crate::resource::Resource;
+use crate::rpc_layer::connection::Connection;
 use crate::rpc_layer::{Pause, RpcRows, normalise};
-use crate::server::connections::ConnectionInfo;
 use crate::write::returned::Written;
 use crate::write::session::Entries;
 
@@ -96,11 +96,7 @@ impl Context {
 /// What a request's connection may make the process hold. Not an extension of its own: an eighth would have the table of
 /// them grow for each call.
 fn share_of<T>(request: &Request<T>) -> Share {
-    request
-        .extensions()
-        .get::<ConnectionInfo>()
-        .map(|connection| connection.share().bytes().clone())
-        .unwrap_or_default()
+    request.extensions().get::<Connection>().map(|connection| connection.share().bytes().clone()).unwrap_or_default()
 }
 
 /// What comes with a call beside its message.

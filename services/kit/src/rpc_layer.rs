@@ -7,10 +7,12 @@
 //! ([`compressed`]); only then does it take the place. The handler works. One message of an answer waits on a list until
 //! its caller takes it ([`unsent`]); a stream of them is made as it is sent ([`body`]).
 
+mod activity;
 pub(crate) mod admission;
 mod body;
 mod call;
 mod compressed;
+pub(crate) mod connection;
 mod framing;
 mod inbound;
 mod metadata;
@@ -18,7 +20,7 @@ mod normalise;
 mod protocol;
 #[cfg(test)]
 mod tests;
-pub(crate) mod unsent;
+mod unsent;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -43,6 +45,7 @@ use self::admission::{Admission, kind_of};
 use self::body::RpcBody;
 use self::call::{Call, Ending, PermitSlot};
 use self::compressed::{Compressor, Decompressed, decompressed, encoding_for, encoding_of};
+use self::connection::Connection;
 pub use self::inbound::Pause;
 use self::inbound::{Allowance, InboundBody};
 pub use self::normalise::normalise;
@@ -55,7 +58,6 @@ use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::drain::Drain;
 use crate::metrics::{CallKind, MethodMetrics, Metrics, RpcMetrics};
-use crate::server::connections::ConnectionInfo;
 
 /// The largest message of a question of health or a request of reflection: a name.
 const INFRASTRUCTURE_MESSAGE: usize = 8 << 10;
@@ -172,8 +174,8 @@ where
             return Box::pin(std::future::ready(Ok(refusal)));
         }
         let (mut parts, body) = request.into_parts();
-        let connection = parts.extensions.get::<ConnectionInfo>().cloned();
-        let connection = connection.unwrap_or_else(|| ConnectionInfo::detached(&self.admission));
+        let connection = parts.extensions.get::<Connection>().cloned();
+        let connection = connection.unwrap_or_else(|| Connection::new(&self.admission, None));
         let rows = RpcRows::default();
         parts.extensions.insert(rows.clone());
         parts.extensions.insert(self.answers);
@@ -224,7 +226,7 @@ where
 struct Handling<S> {
     inner: S,
     admission: Admission,
-    connection: ConnectionInfo,
+    connection: Connection,
     method: Arc<MethodMetrics>,
     permit: PermitSlot,
     encoding: Option<Encoding>,
@@ -325,7 +327,7 @@ async fn answer<F>(
     mut call: Call,
     mut ending: Ending,
     compress: Option<Encoding>,
-    connection: ConnectionInfo,
+    connection: Connection,
 ) -> Result<Response<RpcBody>, Infallible>
 where
     F: Future<Output = Result<Response<Answered>, Status>>,

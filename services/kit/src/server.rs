@@ -1,7 +1,7 @@
 //! A process that serves: what every service has beside its own RPCs (health, reflection, the layer around all calls), the
 //! transport's settings, and an end that takes a bounded time.
 
-pub(crate) mod connections;
+mod connections;
 mod files;
 mod frames;
 mod linger;

@@ -10,6 +10,7 @@ use http::request::Parts;
 use tonic::{Code, Status};
 use tracing::Span;
 
+use super::activity::OpenCall;
 use super::admission::Permit;
 use super::normalise::{deadline_passed, draining};
 use super::{RpcRows, code_name};
@@ -18,7 +19,6 @@ use crate::deadline::Deadline;
 use crate::drain::Drain;
 use crate::error::beginning;
 use crate::metrics::MethodMetrics;
-use crate::server::connections::OpenCall;
 
 /// Where a caller may put an id of its own, which then stands in the logs.
 const REQUEST_ID: &str = "x-request-id";

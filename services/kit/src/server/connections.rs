@@ -6,18 +6,17 @@
 //! again when it needs to.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use tokio_util::sync::CancellationToken;
 
 use super::memory;
 use crate::config::ServerConfig;
 use crate::metrics::{Closed, ConnectionMetrics};
-use crate::rpc_layer::admission::{Admission, ConnectionShare};
-use crate::rpc_layer::unsent::Unsent;
+use crate::rpc_layer::admission::Admission;
+use crate::rpc_layer::connection::Connection;
 
 /// How often answers that are not taken are looked for, and memory that can be given back.
 const LOOK: Duration = Duration::from_millis(500);
@@ -32,7 +31,7 @@ pub(crate) struct Connections(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    open: Mutex<FxHashMap<u64, ConnectionInfo>>,
+    open: Mutex<FxHashMap<u64, Connection>>,
     next: AtomicU64,
     most: usize,
     most_of_address: usize,
@@ -42,44 +41,13 @@ struct Shared {
     metrics: ConnectionMetrics,
 }
 
-/// One connection, as its calls know it. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct ConnectionInfo(Arc<Connection>);
-
-#[derive(Debug)]
-struct Connection {
-    share: ConnectionShare,
-    unsent: Arc<Unsent>,
-    /// Whose it is.
-    address: Option<IpAddr>,
-    opened: Instant,
-    /// Whether it has spoken HTTP/2.
-    has_begun: AtomicBool,
-    /// Calls under way.
-    calls: AtomicUsize,
-    /// When it had its last call, in milliseconds since it was opened.
-    last_call: AtomicU64,
-    has_to_go: CancellationToken,
-}
-
-/// A call of a connection, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct OpenCall(Arc<Connection>);
-
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        self.0.last_call.store(self.0.age(), Ordering::Relaxed);
-        self.0.calls.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// A connection's place, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     connections: Connections,
     id: u64,
     /// The connection that has it.
-    pub(super) info: ConnectionInfo,
+    pub(super) info: Connection,
 }
 
 impl Drop for Place {
@@ -87,65 +55,6 @@ impl Drop for Place {
         let mut open = self.connections.open();
         open.remove(&self.id);
         self.connections.0.metrics.set_open(open.len());
-    }
-}
-
-impl Connection {
-    fn age(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// How long it has had no call, if it has none.
-    fn idle(&self) -> Option<u64> {
-        let idle = self.calls.load(Ordering::Acquire) == 0;
-        idle.then(|| self.age().saturating_sub(self.last_call.load(Ordering::Relaxed)))
-    }
-}
-
-impl ConnectionInfo {
-    fn new(admission: &Admission, address: Option<IpAddr>) -> Self {
-        Self(Arc::new(Connection {
-            share: admission.connection(),
-            unsent: Arc::default(),
-            address,
-            opened: Instant::now(),
-            has_begun: AtomicBool::new(false),
-            calls: AtomicUsize::new(0),
-            last_call: AtomicU64::new(0),
-            has_to_go: CancellationToken::new(),
-        }))
-    }
-
-    /// That of a call that came by no connection, as in a test.
-    pub(crate) fn detached(admission: &Admission) -> Self {
-        Self::new(admission, None)
-    }
-
-    /// What it may hold.
-    pub(crate) fn share(&self) -> &ConnectionShare {
-        &self.0.share
-    }
-
-    /// Its answers that were not taken yet.
-    pub(crate) fn unsent(&self) -> &Arc<Unsent> {
-        &self.0.unsent
-    }
-
-    /// Counts a call.
-    pub(crate) fn open_call(&self) -> OpenCall {
-        self.0.calls.fetch_add(1, Ordering::AcqRel);
-        OpenCall(Arc::clone(&self.0))
-    }
-
-    /// It has spoken HTTP/2.
-    pub(super) fn begin(&self) {
-        self.0.last_call.store(self.0.age(), Ordering::Relaxed);
-        self.0.has_begun.store(true, Ordering::Release);
-    }
-
-    /// Cancelled when it has to be closed.
-    pub(super) fn has_to_go(&self) -> &CancellationToken {
-        &self.0.has_to_go
     }
 }
 
@@ -170,7 +79,7 @@ impl Connections {
     pub(super) fn admit(&self, address: IpAddr) -> Option<Place> {
         let address = owner(address);
         let mut open = self.open();
-        let of_address = |info: &ConnectionInfo| info.0.address == Some(address);
+        let of_address = |info: &Connection| info.owner() == Some(address);
         let too_many_of_address = open.len() >= self.0.most_of_address
             && open.values().filter(|info| of_address(info)).count() >= self.0.most_of_address;
         if too_many_of_address || open.len() >= self.0.most {
@@ -185,13 +94,13 @@ impl Connections {
                 return None;
             };
             if let Some(evicted) = open.remove(&id) {
-                let why = if evicted.0.has_begun.load(Ordering::Acquire) { Closed::Idle } else { Closed::Silent };
+                let why = if evicted.activity().has_begun() { Closed::Idle } else { Closed::Silent };
                 self.closed(why, "to make room for a new one");
-                evicted.0.has_to_go.cancel();
+                evicted.has_to_go().cancel();
             }
         }
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let info = ConnectionInfo::new(&self.0.admission, Some(address));
+        let info = Connection::new(&self.0.admission, Some(address));
         open.insert(id, info.clone());
         self.0.metrics.set_open(open.len());
         Some(Place { connections: self.clone(), id, info })
@@ -210,12 +119,12 @@ impl Connections {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            let open: Vec<ConnectionInfo> = self.open().values().cloned().collect();
+            let open: Vec<Connection> = self.open().values().cloned().collect();
             for info in open {
-                let patience = info.0.share.bytes().patience(self.0.transfer_time);
-                if info.0.unsent.drop_older_than(patience) >= MOST_STUCK && !info.0.has_to_go.is_cancelled() {
+                let patience = info.share().bytes().patience(self.0.transfer_time);
+                if info.unsent().drop_older_than(patience) >= MOST_STUCK && !info.has_to_go().is_cancelled() {
                     self.closed(Closed::Stuck, "its client takes no answers");
-                    info.0.has_to_go.cancel();
+                    info.has_to_go().cancel();
                 }
             }
             // It waits for locks of the allocator.
@@ -223,7 +132,7 @@ impl Connections {
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, FxHashMap<u64, ConnectionInfo>> {
+    fn open(&self) -> MutexGuard<'_, FxHashMap<u64, Connection>> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -238,15 +147,15 @@ impl Place {
 /// The connection that is missed least: one that has not spoken HTTP/2, the oldest first, or the one that has had no call
 /// for the longest, and for `least_idle`. `None` if all are in use.
 fn most_dispensable<'c>(
-    candidates: impl Iterator<Item = (&'c u64, &'c ConnectionInfo)>,
+    candidates: impl Iterator<Item = (&'c u64, &'c Connection)>,
     least_idle: Duration,
 ) -> Option<u64> {
-    let rank = |info: &ConnectionInfo| {
-        if info.0.has_begun.load(Ordering::Acquire) {
-            let idle = info.0.idle().filter(|idle| Duration::from_millis(*idle) >= least_idle);
+    let rank = |info: &Connection| {
+        if info.activity().has_begun() {
+            let idle = info.activity().idle().filter(|idle| *idle >= least_idle);
             idle.map(|idle| (false, idle))
         } else {
-            Some((true, info.0.age()))
+            Some((true, info.activity().age()))
         }
     };
     candidates.filter_map(|(id, info)| Some((rank(info)?, std::cmp::Reverse(*id)))).max().map(|(_, id)| id.0)
@@ -290,18 +199,18 @@ mod tests {
         let connections = connections(3, 3, Duration::ZERO);
         let silent = connections.admit(address(1)).unwrap();
         let idle = connections.admit(address(2)).unwrap();
-        idle.info.begin();
+        idle.info.activity().begin();
         let busy = connections.admit(address(3)).unwrap();
-        busy.info.begin();
-        let call = busy.info.open_call();
+        busy.info.activity().begin();
+        let call = busy.info.activity().open_call();
         let fourth = connections.admit(address(4)).unwrap();
         assert!(silent.info.has_to_go().is_cancelled());
-        fourth.info.begin();
-        let _call = fourth.info.open_call();
+        fourth.info.activity().begin();
+        let _call = fourth.info.activity().open_call();
         let fifth = connections.admit(address(5)).unwrap();
         assert!(idle.info.has_to_go().is_cancelled());
-        fifth.info.begin();
-        let _another = fifth.info.open_call();
+        fifth.info.activity().begin();
+        let _another = fifth.info.activity().open_call();
         assert!(connections.admit(address(6)).is_none());
         drop(call);
         assert!(connections.admit(address(6)).is_some());
@@ -315,8 +224,8 @@ mod tests {
     fn who_has_just_had_a_call_is_in_use() {
         let connections = connections(1, 1, LEAST_IDLE);
         let one = connections.admit(address(1)).unwrap();
-        one.info.begin();
-        drop(one.info.open_call());
+        one.info.activity().begin();
+        drop(one.info.activity().open_call());
         assert!(connections.admit(address(2)).is_none() && !one.info.has_to_go().is_cancelled());
     }
 

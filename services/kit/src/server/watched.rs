@@ -16,18 +16,19 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 use tonic::transport::server::Connected;
 
-use super::connections::{ConnectionInfo, Connections, Place};
+use super::connections::{Connections, Place};
 use super::frames::Frames;
 use super::linger::Lingering;
 use crate::budget::Held;
 use crate::config::ServerConfig;
 use crate::metrics::Closed;
+use crate::rpc_layer::connection::Connection;
 
 /// A connection of a caller.
 #[derive(Debug)]
 pub(super) struct Watched {
     io: Lingering,
-    info: ConnectionInfo,
+    info: Connection,
     connections: Connections,
     frames: Frames,
     /// Headers that have not ended.
@@ -66,7 +67,7 @@ impl Watched {
             return Ok(());
         }
         if !had_begun {
-            self.info.begin();
+            self.info.activity().begin();
             self.until = None;
         }
         if self.frames.headers() != self.headers.bytes() {
@@ -112,9 +113,9 @@ impl Watched {
 }
 
 impl Connected for Watched {
-    type ConnectInfo = ConnectionInfo;
+    type ConnectInfo = Connection;
 
-    fn connect_info(&self) -> ConnectionInfo {
+    fn connect_info(&self) -> Connection {
         self.info.clone()
     }
 }
