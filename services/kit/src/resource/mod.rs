@@ -23,6 +23,7 @@ pub mod mask;
 mod new_row;
 mod numeral;
 pub mod part;
+mod refused;
 pub mod select;
 mod slot;
 mod structure;

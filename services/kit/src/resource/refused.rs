@@ -1,0 +1,76 @@
+//! A row that the database refused, told as what it is: by its resource and key, and by the field where that can be told.
+
+use sqlx::postgres::PgDatabaseError;
+
+use super::Resource;
+use crate::error::refused::{RefusalKind, RowRefusal, database_error, told};
+use crate::error::{Error, shortened};
+
+impl Error {
+    /// Notes in the log that the row of this name is passed over because of it: nobody else is told.
+    pub fn warn_of_passed_over(&self, resource: &'static Resource, name: &str) {
+        let cause = std::error::Error::source(self).map(ToString::to_string);
+        let (resource, name) = (resource.description.message, shortened(name));
+        tracing::warn!(resource, name, cause, "the database refuses to change a row; it is passed over");
+    }
+
+    /// The same, if it is a row that the database refused, said of the row of this name. `field` is what holds the row
+    /// in the request.
+    #[must_use]
+    pub fn of_refused_row(self, resource: &'static Resource, name: &str, field: &str) -> Self {
+        match self {
+            Self::RowRefused(refusal) => Self::RowRefused(Box::new(refusal.of(resource, name, field))),
+            error => error,
+        }
+    }
+}
+
+impl RowRefusal {
+    /// The same, said of the row of this name. `field` is what holds the row; empty where nothing does.
+    #[must_use]
+    pub fn of(mut self, resource: &'static Resource, name: &str, field: &str) -> Self {
+        self.row = Some((resource.description.message, name.to_owned()));
+        if let Some(error) = database_error(&self.cause) {
+            self.violation.field = field_of(resource, error).unwrap_or_default();
+            let own = error.table().is_some_and(|table| tables(resource).any(|(bare, ..)| bare == table));
+            if self.kind == RefusalKind::ReferenceMissing && !own {
+                self.kind = RefusalKind::Referenced;
+                self.violation.description = told("something else still points at it", error);
+            }
+        }
+        if !field.is_empty() {
+            self.violation = self.violation.within(field);
+        }
+        self
+    }
+}
+
+/// The tables that a row stands in, without their schema: its own and its parts', with the field that holds the part.
+fn tables(
+    resource: &'static Resource,
+) -> impl Iterator<Item = (&'static str, &'static Resource, Option<&'static str>)> {
+    let bare = |resource: &Resource| {
+        let table = resource.description.table;
+        table.split_once('.').map_or(table, |(_, table)| table)
+    };
+    let parts = resource.parts.iter().map(move |part| (bare(part.resource), part.resource, Some(part.name)));
+    std::iter::once((bare(resource), resource, None)).chain(parts)
+}
+
+/// The field that a refusal is about: the column, or what the constraint is named after, as Postgres names them:
+/// `product_name_check`.
+fn field_of(resource: &'static Resource, error: &PgDatabaseError) -> Option<String> {
+    let table = error.table()?;
+    let (_, resource, part) = tables(resource).find(|(bare, ..)| *bare == table)?;
+    let named = error.column().or_else(|| error.constraint()?.strip_prefix(table)?.strip_prefix('_'));
+    let is_named = |name: &str| {
+        named.and_then(|named| named.strip_prefix(name)).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    let fields = resource.fields.iter().map(|field| field.name).filter(|name| is_named(name));
+    let field = fields.max_by_key(|name| name.len());
+    match (part, field) {
+        // Which of the part's rows is not told.
+        (Some(part), _) => Some(part.to_owned()),
+        (None, field) => field.map(str::to_owned),
+    }
+}
