@@ -98,7 +98,7 @@ async fn there_and_back(file: &str, expected: Expected) {
     let again = run(&["import", "orders", file, RETAIL, &address]).await;
     assert_eq!((again.code, again.counts()), (Some(0), [0, 0, expected.orders, 0]), "{again:?}");
     // Sorted on disk the orders are the same, and come in the same order.
-    let memory = if expected.lines < 1_000 { "--group-memory=0" } else { "--group-memory=1" };
+    let memory = if expected.lines < 1_000 { "--group-memory=0" } else { "--group-memory=1MiB" };
     let spilled = run(&["import", "orders", file, RETAIL, &address, "--write-id=first", memory]).await;
     assert_eq!((spilled.code, spilled.counts()), (Some(0), [0; 4]), "{spilled:?}");
     assert_eq!(spilled.count("committed before under this write id"), expected.orders, "{spilled:?}");

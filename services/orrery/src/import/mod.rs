@@ -25,6 +25,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use orrery_kit::config::parse_bytes;
 use orrery_kit::write::check_id;
 use orrery_proto::codec::reason_name;
 use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowError, RowErrorPolicy};
@@ -137,9 +138,10 @@ struct ImportOptions {
     /// Checks everything and writes nothing.
     #[arg(long)]
     validate_only: bool,
-    /// How much memory, in MiB, may hold groups, rows of several records that may stand anywhere in the file. What is more is sorted in
-    /// temporary files, which take about as much room as the columns that are read, twice while they are merged.
-    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    /// How much memory may hold groups, rows of several records that may stand anywhere in the file. What is more is
+    /// sorted in temporary files, which take about as much room as the columns that are read, twice while they are
+    /// merged.
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
     group_memory: usize,
     /// The folder of temporary files. They have no name, so that none is left however the import ends. Default: $TMPDIR, or /tmp.
     #[arg(long, value_name = "DIR")]
@@ -217,7 +219,7 @@ async fn import_resource(
     let position = Arc::clone(&input.position);
     let mut rows = Rows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
     rows.set_group_memory(GroupMemory {
-        bytes: options.group_memory.saturating_mul(1024 * 1024),
+        bytes: options.group_memory,
         folder: options.temp_dir.unwrap_or_else(std::env::temp_dir),
     });
     let (update_mask, omissions) = (rows.update_mask(), rows.omissions());
