@@ -222,8 +222,10 @@ async fn groups_that_memory_does_not_hold_leave_no_file_whatever_ends_the_import
     std::fs::write(&mapping, MAPPING).unwrap();
     let mapping = format!("--mapping={}", mapping.display());
     let temp_dir = format!("--temp-dir={}", temporary.path().display());
-    let arguments =
-        ["import", "orders", "-", "--format=csv", &mapping, &temp_dir, "--group-memory=0", "--orders=127.0.0.1:1"];
+    // A service that takes connections and says nothing: one that is not there is given up after five seconds.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let orders = format!("--orders={}", silent.local_addr().unwrap());
+    let arguments = ["import", "orders", "-", "--format=csv", &mapping, &temp_dir, "--group-memory=0", &orders];
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGKILL] {
         let (reader, writer) = nix::unistd::pipe().unwrap();
         let import = orrery(&arguments).stdin(reader).spawn().unwrap();

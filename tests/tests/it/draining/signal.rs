@@ -83,7 +83,7 @@ async fn calls_that_run_finish_and_new_ones_are_refused() {
     // Long enough for the others to be on their way.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = catalog.client();
-    let _opened = before.clone().get_product(GetProductRequest { uid: "x".to_owned(), read_mask: None }).await;
+    let _opened = before.clone().get_product(GetProductRequest { uid: String::new(), read_mask: None }).await;
 
     catalog.terminate();
     orders.terminate();

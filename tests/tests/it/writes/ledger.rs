@@ -68,23 +68,28 @@ async fn an_order_whose_lines_are_waited_for_is_neither_there_nor_in_the_ledger(
 /// The ledger refuses an entry, or the table a row: the other one has nothing of that chunk.
 #[tokio::test]
 async fn what_fails_in_one_of_them_is_in_neither() {
-    for (number, constraint) in [
-        "alter table catalog.write_commit add constraint full_now check (first_offset < 10)",
-        "alter table catalog.write_session add constraint full_now check (committed_offset <= 10)",
-        "alter table catalog.product add constraint full_now check (uid < 'prd_0000015')",
+    let internal = (Code::Internal, "INTERNAL");
+    for (number, (constraint, (code, reason))) in [
+        ("alter table catalog.write_commit add constraint full_now check (first_offset < 10)", internal),
+        ("alter table catalog.write_session add constraint full_now check (committed_offset <= 10)", internal),
+        // A row is told as what it is.
+        (
+            "alter table catalog.product add constraint full_now check (uid < 'prd_0000015')",
+            (Code::InvalidArgument, "ROW_REJECTED"),
+        ),
     ]
-    .iter()
+    .into_iter()
     .enumerate()
     {
         let fixture = Fixture::new().await;
-        sqlx::raw_sql(*constraint).execute(&fixture.pool).await.unwrap();
+        sqlx::raw_sql(constraint).execute(&fixture.pool).await.unwrap();
         let write_id = format!("refused-{number}");
         let (mut stream, _) = WriteStream::resume(fixture.server.channel(), PRODUCTS, named(&write_id)).await.unwrap();
         stream.send(0, &products(0..10)).await;
         assert_eq!(stream.acknowledged(10).await.unwrap().created, 10);
         stream.send(10, &products(10..20)).await;
         let (_, status) = stream.ended().await;
-        assert_status(&status, Code::Internal, "INTERNAL");
+        assert_status(&status, code, reason);
         assert_eq!(both(&fixture).await, (10, 10, 10), "{constraint}");
         let (_, offset) = WriteStream::resume(fixture.server.channel(), PRODUCTS, named(&write_id)).await.unwrap();
         assert_eq!(offset, 10);

@@ -64,7 +64,7 @@ impl Row {
         let status =
             Phase { phase: self.phase.to_owned(), details: Some(details).filter(|details| !details.fields.is_empty()) };
         Product {
-            uid: if self.fault == Fault::Invalid { "no uid".to_owned() } else { format!("prd_{prefix}-{}", self.key) },
+            uid: if self.fault == Fault::Invalid { "prd_\0".to_owned() } else { format!("prd_{prefix}-{}", self.key) },
             name: self.name.to_owned(),
             status: Some(status),
             labels: map(&self.labels),
