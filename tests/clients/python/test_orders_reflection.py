@@ -140,7 +140,7 @@ def test_every_method_can_be_called(caller, mark):
 @pytest.mark.parametrize(
     ("method", "fields", "at"),
     [
-        ("GetOrder", {"uid": "prd_1"}, "uid"),
+        ("GetOrder", {"uid": "ord_\0"}, "uid"),
         ("GetOrder", {"uid": "ord_1", "read_mask": {"paths": ["line_items.colour"]}}, "read_mask"),
         ("CreateOrder", {"order": {"currency_code": "gbp"}}, "order.currency_code"),
         ("UpdateOrder", {"order": {"uid": "ord_1"}, "update_mask": {"paths": ["summary.total"]}}, "update_mask"),
@@ -155,7 +155,7 @@ def test_every_method_can_be_called(caller, mark):
         ("ClaimDueOrders", {"lease": {"seconds": 86_401}}, "lease"),
         ("ClaimDueOrders", {"lease": {"seconds": 1}, "limit": -1}, "limit"),
         ("LookupOrders", {}, "by"),
-        ("LookupOrders", {"uid_prefix": "prd_1"}, "uid_prefix"),
+        ("LookupOrders", {"uid_prefix": "x" * 1025}, "uid_prefix"),
     ],
 )
 def test_requests_that_break_a_rule(caller, method, fields, at):
@@ -166,7 +166,7 @@ def test_requests_that_break_a_rule(caller, method, fields, at):
 @pytest.mark.parametrize(
     ("method", "fields", "at"),
     [
-        ("StreamOrders", {"filter": {"product_uid": "ord_1"}}, "filter.product_uid"),
+        ("StreamOrders", {"filter": {"product_uid": "prd_\0"}}, "filter.product_uid"),
         ("StreamOrders", {"view": 7}, "view"),
         ("StreamLineItems", {"filter": {"skus": ["x" * 257]}}, "filter.skus"),
         ("StreamProductSales", {"day_from": "2011-02-29", "day_to": "2011-03-01"}, "day_from"),

@@ -55,7 +55,7 @@ def test_values_that_break_a_rule(stub, fields, at):
 def test_text_that_is_not_utf_8(orders_channel):
     call = orders_channel.unary_unary("/orrery.orders.v1.OrdersService/CreateOrder")
     # order.line_items (12) . name (6)
-    with refused(INVALID, "MESSAGE_MALFORMED", "order.line_items.name"):
+    with refused(INVALID, "FIELD_INVALID", "order.line_items[0].name"):
         call(b"\x0a\x06\x62\x04\x32\x02\xc3\x28", timeout=10)
 
 

@@ -59,16 +59,17 @@ def test_a_nul_in_a_status(stub, mark):
 
 
 @pytest.mark.parametrize(
-    ("method", "request_bytes", "at"),
+    ("method", "request_bytes", "reason", "at"),
     [
-        ("GetProduct", field(1, b"prd_\xff"), "uid"),
-        ("CreateProduct", field(1, field(2, b"caf\xe9")), "product.name"),
-        ("CreateProduct", field(2, b"\xc3\x28"), "request_id"),
-        ("ListProducts", field(1, field(1, b"season=\xff")), "filter.label_selector"),
+        ("GetProduct", field(1, b"prd_\xff"), "MESSAGE_MALFORMED", "uid"),
+        # What a row holds is judged by the rules of rows, in a chunk as here.
+        ("CreateProduct", field(1, field(2, b"caf\xe9")), "FIELD_INVALID", "product.name"),
+        ("CreateProduct", field(2, b"\xc3\x28"), "MESSAGE_MALFORMED", "request_id"),
+        ("ListProducts", field(1, field(1, b"season=\xff")), "MESSAGE_MALFORMED", "filter.label_selector"),
     ],
 )
-def test_text_that_is_not_utf_8(channel, method, request_bytes, at):
-    with refused(INVALID, "MESSAGE_MALFORMED", at):
+def test_text_that_is_not_utf_8(channel, method, request_bytes, reason, at):
+    with refused(INVALID, reason, at):
         raw(channel, method, request_bytes)
 
 
