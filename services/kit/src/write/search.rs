@@ -10,6 +10,9 @@ use crate::error::refused::RowRefusal;
 /// In how many pieces rows are written, at most, while those are looked for that the database refuses. To find one row
 /// of `n` takes twice the logarithm of `n`.
 const MAX_PIECES: usize = 4_096;
+/// So many pieces are written however long that takes: a few slow ones are a machine that is busy, and the transaction has
+/// a bound of its own, beyond which the write is tried again.
+const LEAST_PIECES: usize = 256;
 /// Which part of a transaction's time the search may take: one in so many.
 const SHARE_OF_TIME: u32 = 2;
 
@@ -38,7 +41,7 @@ impl Search {
 
     /// Whether no more rows are looked for.
     pub(super) fn has_ended(&self) -> bool {
-        self.pieces >= MAX_PIECES || Instant::now() >= self.until
+        self.pieces >= MAX_PIECES || (self.pieces >= LEAST_PIECES && Instant::now() >= self.until)
     }
 
     /// Writes rows, or, by pieces, nothing of them if the database refuses one.
