@@ -2,7 +2,7 @@
 
 use orrery::fuzzing::{Imported, import, mapping as read_mapping, migration as read_migration, statements};
 
-use super::error_text;
+use super::{error_text, own_words};
 
 pub(super) fn mapping(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else { return String::new() };
@@ -54,7 +54,7 @@ fn imported(name: &str, mapping: &str, file: &[u8]) -> String {
         Err(error) => error_text(&error),
         Ok(Imported { items, fault, rows }) => {
             assert!(items.iter().all(|item| !item.contains('\n')), "an item has several lines: {items:?}");
-            let last = items.last().map_or(String::new(), |item| error_text(item));
+            let last = items.last().map_or(String::new(), |item| own_words(item));
             format!(
                 "{} {} {last} {}",
                 rows.min(3),
@@ -80,7 +80,7 @@ pub(super) fn jsonl(bytes: &[u8]) -> String {
     let plain = match import(settings & 2 != 0, "x.jsonl", None, file, 0) {
         Ok(Imported { items, fault, rows }) => {
             let fault = fault.map_or(String::new(), |fault| error_text(&fault));
-            format!("{} {} {fault}", rows.min(3), items.last().map_or(String::new(), |item| error_text(item)))
+            format!("{} {} {fault}", rows.min(3), items.last().map_or(String::new(), |item| own_words(item)))
         }
         Err(error) => error_text(&error),
     };

