@@ -30,7 +30,7 @@ struct Reader<'a> {
 
 pub(super) fn selector(text: &str) -> Result<LabelSelector, ParseError> {
     if text.len() > MAX_BYTES {
-        return error(MAX_BYTES, "a label selector must have at most 4,096 bytes");
+        return error(text.floor_char_boundary(MAX_BYTES), "a label selector must have at most 4,096 bytes");
     }
     let mut reader = Reader { text, position: 0, values: 0 };
     let mut requirements = Vec::new();
