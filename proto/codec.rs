@@ -126,8 +126,9 @@ impl<U: Incoming> Decoder for ServerDecoder<U> {
     }
 }
 
-/// The status for bytes that are no message, from prost's description: "failed to decode Protobuf message: Product.name: why" (the
-/// path is there for known fields only). `within` is the field that holds the message; empty if it is the request.
+/// The status for bytes that are no message, from prost's description: "failed to decode Protobuf message:
+/// Product.name: why" (the path is there for known fields only). `within` is the field that holds the message; empty
+/// if it is the request.
 pub(crate) fn malformed(within: &str, description: &str) -> Status {
     // The first one: a field may be called message.
     let rest = description.split_once("message: ").map_or(description, |(_, rest)| rest);

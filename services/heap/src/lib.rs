@@ -1,12 +1,12 @@
 //! The allocator of the C library, asked to give back what it keeps.
 //!
 //! glibc keeps pages that a program has freed, for the next allocation, and gives back by itself only what lies at the
-//! end of its heap. A process that once held much stays as large as it was. `malloc_trim` gives back every page that is
-//! free, wherever it lies (its manual page, malloc_trim(3)). There is no way to call it without `unsafe`, which the rest
-//! of the workspace forbids; so it has a crate of its own, with nothing else in it.
+//! end of its heap. A process that once held much stays as large as it was. `malloc_trim` gives back every page that
+//! is free, wherever it lies (its manual page, malloc_trim(3)). There is no way to call it without `unsafe`, which the
+//! rest of the workspace forbids; so it has a crate of its own, with nothing else in it.
 
-/// Gives all free pages back to the system, and says whether there were any. Takes the locks of the allocator, one arena
-/// after the other, for a millisecond or so in all: to be called from a thread that may wait.
+/// Gives all free pages back to the system, and says whether there were any. Takes the locks of the allocator, one
+/// arena after the other, for a millisecond or so in all: to be called from a thread that may wait.
 ///
 /// Does nothing where the C library is another one.
 #[must_use]

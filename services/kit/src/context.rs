@@ -93,8 +93,8 @@ impl Context {
     }
 }
 
-/// What a request's connection may make the process hold. Not an extension of its own: an eighth would have the table of
-/// them grow for each call.
+/// What a request's connection may make the process hold. Not an extension of its own: an eighth would have the table
+/// of them grow for each call.
 fn share_of<T>(request: &Request<T>) -> Share {
     request.extensions().get::<Connection>().map(|connection| connection.share().bytes().clone()).unwrap_or_default()
 }
@@ -175,8 +175,8 @@ impl Call {
         Ok(response)
     }
 
-    /// The next message of an inbound stream, unless the deadline passes or the process drains first. What has arrived and was not taken by
-    /// then is left.
+    /// The next message of an inbound stream, unless the deadline passes or the process drains first. What has arrived
+    /// and was not taken by then is left.
     ///
     /// # Errors
     /// [`Error::DeadlineExceeded`], [`Error::Draining`], or what the transport says.

@@ -4,8 +4,8 @@
 //!
 //! The way of a call: is it gRPC ([`protocol`]), is there a place for it ([`admission`]), is its metadata small enough
 //! ([`metadata`]). Then its message is taken in, within a time and a memory ([`inbound`]), and decompressed
-//! ([`compressed`]); only then does it take the place. The handler works. One message of an answer waits on a list until
-//! its caller takes it ([`unsent`]); a stream of them is made as it is sent ([`body`]).
+//! ([`compressed`]); only then does it take the place. The handler works. One message of an answer waits on a list
+//! until its caller takes it ([`unsent`]); a stream of them is made as it is sent ([`body`]).
 
 mod activity;
 pub(crate) mod admission;
@@ -62,8 +62,8 @@ use crate::metrics::{CallKind, MethodMetrics, Metrics, RpcMetrics};
 /// The largest message of a question of health or a request of reflection: a name.
 const INFRASTRUCTURE_MESSAGE: usize = 8 << 10;
 
-/// Counts the rows that a call moves, for its log sentence. In the extensions of every request; a handler adds what it sends or
-/// commits.
+/// Counts the rows that a call moves, for its log sentence. In the extensions of every request; a handler adds what it
+/// sends or commits.
 #[derive(Clone, Debug, Default)]
 pub struct RpcRows(Arc<AtomicU64>);
 
@@ -271,8 +271,8 @@ where
         whole(response).await
     }
 
-    /// Hands messages on as they arrive. The place is taken when the first one is whole; what is no method here gets its
-    /// answer without one.
+    /// Hands messages on as they arrive. The place is taken when the first one is whole; what is no method here gets
+    /// its answer without one.
     async fn messages(mut self, mut parts: Parts, body: InboundBody) -> Result<Response<Answered>, Status> {
         let kind = kind_of(&self.method);
         let body = if self.method.is_known() {

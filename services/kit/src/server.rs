@@ -1,5 +1,5 @@
-//! A process that serves: what every service has beside its own RPCs (health, reflection, the layer around all calls), the
-//! transport's settings, and an end that takes a bounded time.
+//! A process that serves: what every service has beside its own RPCs (health, reflection, the layer around all calls),
+//! the transport's settings, and an end that takes a bounded time.
 
 mod connections;
 mod files;
@@ -58,22 +58,26 @@ const MOST_LOCAL_RESETS: usize = 1024;
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// Serves `routes` on `listener`, with health for each of `service_names` and reflection beside them, until `shutdown` is cancelled
-/// and the drain is over. Calls are counted in `metrics`, which the admin port shows.
+/// Serves `routes` on `listener`, with health for each of `service_names` and reflection beside them, until `shutdown`
+/// is cancelled and the drain is over. Calls are counted in `metrics`, which the admin port shows.
 ///
 /// `probe` is asked every second whether the service can work, and health says what it answers. Every request carries in its
-/// extensions a [`Draining`], a [`Deadline`](crate::deadline::Deadline) and an [`RpcRows`](crate::rpc_layer::RpcRows); each has a function
+/// extensions a [`Draining`], a [`Deadline`](crate::deadline::Deadline) and an [`RpcRows`](crate::rpc_layer::RpcRows);
+/// each has a function
 /// `of(&request)`.
 ///
-/// The drain: health says NOT_SERVING; new calls are refused with UNAVAILABLE, reason DRAINING; idle connections close and no new
-/// ones are accepted; running calls go on, for `drain_timeout` at most; what runs then is ended with UNAVAILABLE, and at most a second and
-/// a half later this returns. A connection whose client does not read even then is closed with the runtime.
+/// The drain: health says NOT_SERVING; new calls are refused with UNAVAILABLE, reason DRAINING; idle connections close
+/// and no new ones are accepted; running calls go on, for `drain_timeout` at most; what runs then is ended with
+/// UNAVAILABLE, and at most a second and a half later this returns. A connection whose client does not read even then
+/// is closed with the runtime.
 ///
 /// # Errors
 ///
-/// When `config` cannot be used, `listener`'s address may not be listened on, the admin port cannot be, or the transport fails.
+/// When `config` cannot be used, `listener`'s address may not be listened on, the admin port cannot be, or the
+/// transport fails.
 ///
-/// Boxed, so that the transport is compiled here and not once more in each slice: an async function is compiled where it is awaited.
+/// Boxed, so that the transport is compiled here and not once more in each slice: an async function is compiled where
+/// it is awaited.
 pub fn serve<'s>(
     config: &'s ServiceConfig,
     metrics: &'s Metrics,
@@ -179,8 +183,8 @@ fn watched(
     Some(Watched::new(stream, place, closing, config))
 }
 
-/// Runs a service as this process: logs, a listener at the configured address, and a drain on SIGTERM or SIGINT. A second signal
-/// ends the process without waiting.
+/// Runs a service as this process: logs, a listener at the configured address, and a drain on SIGTERM or SIGINT. A
+/// second signal ends the process without waiting.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Logs: one subscriber per process, human or JSON, on standard error so that standard output stays free for results. Of
-//! lines that say the same, one a second is written.
+//! Logs: one subscriber per process, human or JSON, on standard error so that standard output stays free for results.
+//! Of lines that say the same, one a second is written.
 
 mod repeats;
 
@@ -24,8 +24,8 @@ impl TelemetryConfig {
         self.filter().map(drop)
     }
 
-    /// Levels by target. `EnvFilter` would also filter by fields, with a machine for regular expressions that takes longer to
-    /// compile than all else that logs.
+    /// Levels by target. `EnvFilter` would also filter by fields, with a machine for regular expressions that takes
+    /// longer to compile than all else that logs.
     fn filter(&self) -> Result<Targets, ConfigError> {
         let refused = |error: ParseError| ConfigError::new("log", format!("{:?} is no filter: {error}", self.log));
         self.log.parse().map_err(refused)

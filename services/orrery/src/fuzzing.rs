@@ -1,4 +1,5 @@
-//! What fuzz targets reach of the command, whose parts are private otherwise: files of any content, as an import and a migration read them.
+//! What fuzz targets reach of the command, whose parts are private otherwise: files of any content, as an import and a
+//! migration read them.
 
 use std::fmt::Write as _;
 use std::io::Cursor;
@@ -13,7 +14,8 @@ use crate::migrate::Migration;
 use crate::resource::{ORDERS, PRODUCTS, Resource};
 use crate::terminal::shown;
 
-/// What an import makes of a file: JSON rows, refusals and warnings, a line each, and the error of a file that cannot be read on.
+/// What an import makes of a file: JSON rows, refusals and warnings, a line each, and the error of a file that cannot
+/// be read on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Rows, refusals and warnings.

@@ -1,5 +1,5 @@
-//! Standard output and standard error. Nothing here panics, as `println!` does where nobody reads or a disk is full: who has stopped
-//! reading ends the command quietly, and what could not be written is an error.
+//! Standard output and standard error. Nothing here panics, as `println!` does where nobody reads or a disk is full:
+//! who has stopped reading ends the command quietly, and what could not be written is an error.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -23,8 +23,8 @@ pub(crate) fn tell(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// What a command answers on standard output. The first line that cannot be written is remembered, further ones are left out, so that
-/// what the command does comes to its end in any case.
+/// What a command answers on standard output. The first line that cannot be written is remembered, further ones are
+/// left out, so that what the command does comes to its end in any case.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     fault: Option<io::Error>,
@@ -80,8 +80,8 @@ pub(crate) fn end_with(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// An error in one line that a terminal can show: it may quote what stands in a file, which may be long, and hold characters that a
-/// terminal obeys.
+/// An error in one line that a terminal can show: it may quote what stands in a file, which may be long, and hold
+/// characters that a terminal obeys.
 pub(crate) fn shown(error: &anyhow::Error) -> String {
     const BEGINNING: usize = 2_000;
     const END: usize = 500;
@@ -111,9 +111,9 @@ pub(crate) fn exit_with(parsed: &clap::Error) -> ! {
     parsed.exit()
 }
 
-/// Whether a standard stream was closed when the process began (`>&-`). The Rust runtime then opens `/dev/null` in its place, for reading
-/// and writing, before anything of this program runs. A shell's `> /dev/null` is opened for writing alone and is not meant; programs that
-/// hand over `/dev/null` opened for both cannot be told apart.
+/// Whether a standard stream was closed when the process began (`>&-`). The Rust runtime then opens `/dev/null` in its
+/// place, for reading and writing, before anything of this program runs. A shell's `> /dev/null` is opened for writing
+/// alone and is not meant; programs that hand over `/dev/null` opened for both cannot be told apart.
 pub(crate) fn was_closed(stream: impl AsFd) -> bool {
     let is_null = || -> io::Result<bool> {
         let flags = OFlag::from_bits_retain(fcntl(stream.as_fd(), FcntlArg::F_GETFL)?);

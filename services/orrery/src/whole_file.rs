@@ -1,4 +1,5 @@
-//! Reading a file whole: with a bound, because a device has no end, and without waiting for ever, because nobody may write into a pipe.
+//! Reading a file whole: with a bound, because a device has no end, and without waiting for ever, because nobody may
+//! write into a pipe.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -14,8 +15,8 @@ const MIB: u64 = 1024 * 1024;
 /// Reads a file of at most `mib` MiB as text.
 ///
 /// # Errors
-/// That of the operating system, or a sentence that follows the file's name: it has more, is a folder or no UTF-8, or is a pipe into
-/// which nobody writes.
+/// That of the operating system, or a sentence that follows the file's name: it has more, is a folder or no UTF-8, or
+/// is a pipe into which nobody writes.
 pub(crate) fn read_text(path: &Path, mib: u64) -> io::Result<String> {
     String::from_utf8(read(path, mib)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }

@@ -1,5 +1,6 @@
-//! What is fuzzed: everything that reads bytes of a stranger. A target is a function that takes any bytes and asserts what must hold of
-//! whatever comes of them. It returns a word for what became of them, so that a run without instruments can tell new behaviour too.
+//! What is fuzzed: everything that reads bytes of a stranger. A target is a function that takes any bytes and asserts
+//! what must hold of whatever comes of them. It returns a word for what became of them, so that a run without
+//! instruments can tell new behaviour too.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a target stops at the first surprise")]
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "a crate of its own, and a module of the tests")]

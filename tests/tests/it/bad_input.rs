@@ -1,5 +1,5 @@
-//! What breaks a rule is INVALID_ARGUMENT with the field named, on single writes and on chunked ones, and writes nothing; what just
-//! keeps the rule is taken.
+//! What breaks a rule is INVALID_ARGUMENT with the field named, on single writes and on chunked ones, and writes
+//! nothing; what just keeps the rule is taken.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -261,7 +261,8 @@ async fn no_message_and_too_many_are_the_callers_mistake() {
     }
 }
 
-/// Deeper than protobuf's parsers follow, a value is named by its keys and by the rule, as one that is a little too deep is.
+/// Deeper than protobuf's parsers follow, a value is named by its keys and by the rule, as one that is a little too
+/// deep is.
 #[tokio::test]
 async fn what_nests_too_deep_is_named_by_its_keys_however_deep_it_is() {
     let database = TestDatabase::create().await;

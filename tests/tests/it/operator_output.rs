@@ -1,5 +1,5 @@
-//! What the command does where its answer cannot be written, where nobody reads it, and where what it reads has no end: it never panics,
-//! and nothing that was lost passes for success.
+//! What the command does where its answer cannot be written, where nobody reads it, and where what it reads has no
+//! end: it never panics, and nothing that was lost passes for success.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

@@ -1,13 +1,15 @@
-//! The query cache: a layer between what stands around every call and the handlers. It answers unary methods that have no side
-//! effects with the bytes of an earlier answer, where the caller asks for that.
+//! The query cache: a layer between what stands around every call and the handlers. It answers unary methods that have
+//! no side effects with the bytes of an earlier answer, where the caller asks for that.
 //!
-//! A request asks by the metadata `cache-control` ([`control`]). An answer younger than its `max-age` is given as it is; one that is not
-//! older than `stale-while-revalidate` beyond that is given too, while a new one is fetched behind the caller's back, if there is a place
-//! among the calls for that; else the answer ages on. Anything else is fetched, by one query for all who ask the same meanwhile ([`flight`]). Only answers that are OK are kept, within a
-//! bound of bytes ([`store`]).
+//! A request asks by the metadata `cache-control` ([`control`]). An answer younger than its `max-age` is given as it
+//! is; one that is not older than `stale-while-revalidate` beyond that is given too, while a new one is fetched behind
+//! the caller's back, if there is a place among the calls for that; else the answer ages on. Anything else is fetched,
+//! by one query for all who ask the same meanwhile ([`flight`]). Only answers that are OK are kept, within a bound of
+//! bytes ([`store`]).
 //!
 //! What makes two requests the same is their method, the bytes of their message, and everything of their metadata that
-//! decides what the caller may see or which state of the database is read. Authorization has to stand before this layer.
+//! decides what the caller may see or which state of the database is read. Authorization has to stand before this
+//! layer.
 
 mod answer;
 mod control;
@@ -186,7 +188,8 @@ where
         return given(answer, How::Hit);
     }
     let stale = kept.zip(age).filter(|(_, age)| *age < freshness.max_age.saturating_add(freshness.stale));
-    // A query that began too long ago is as old as an answer of that age; one that is under way revalidates what is stale.
+    // A query that began too long ago is as old as an answer of that age; one that is under way revalidates what is
+    // stale.
     let oldest = if stale.is_some() { Duration::MAX } else { freshness.max_age };
     let Some((old, _)) = stale else {
         let ask = |key| fetch(Arc::clone(&cache.store), key, inner, parts, message, Deadline::none());

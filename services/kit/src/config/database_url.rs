@@ -21,7 +21,8 @@ impl DatabaseUrl {
         &self.0
     }
 
-    /// What to connect with. Parts that the URL leaves out come from Postgres's own variables (`PGHOST`, `PGPASSWORD`, ...).
+    /// What to connect with. Parts that the URL leaves out come from Postgres's own variables (`PGHOST`, `PGPASSWORD`,
+    /// ...).
     ///
     /// # Errors
     ///
@@ -40,7 +41,8 @@ impl DatabaseUrl {
     }
 }
 
-/// The certificates and the key are read whole, for each connection anew: a device has no end, and a pipe can be read once.
+/// The certificates and the key are read whole, for each connection anew: a device has no end, and a pipe can be read
+/// once.
 fn check_files(options: &PgConnectOptions) -> Result<(), ConfigError> {
     for (name, value) in options.to_url_lossy().query_pairs() {
         let is_file = ["sslrootcert", "sslcert", "sslkey"].contains(&&*name) && !value.trim().starts_with("-----BEGIN");

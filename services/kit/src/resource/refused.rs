@@ -1,4 +1,5 @@
-//! A row that the database refused, told as what it is: by its resource and key, and by the field where that can be told.
+//! A row that the database refused, told as what it is: by its resource and key, and by the field where that can be
+//! told.
 
 use sqlx::postgres::PgDatabaseError;
 

@@ -1,4 +1,5 @@
-//! The few pieces of the protobuf wire format (protobuf.dev, "Encoding") that rows need: varints, keys, length-delimited fields.
+//! The few pieces of the protobuf wire format (protobuf.dev, "Encoding") that rows need: varints, keys,
+//! length-delimited fields.
 
 /// A field whose value is a length and that many bytes.
 pub(super) const LENGTH_DELIMITED: u32 = 2;

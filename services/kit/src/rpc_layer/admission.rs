@@ -1,11 +1,11 @@
-//! The bounds on the calls of a process. A call beyond them is turned away before anything was done for it: work that is
-//! begun is work that is finished in time, and the caller learns at once that it should come back later.
+//! The bounds on the calls of a process. A call beyond them is turned away before anything was done for it: work that
+//! is begun is work that is finished in time, and the caller learns at once that it should come back later.
 //!
 //! A call counts from the moment at which its message is whole: what a caller has not sent yet keeps nobody else out.
 //! Unary calls and streams have bounds of their own, because a slow reader may hold a stream for hours, and so have
-//! health and reflection, which are to be answered however busy the process is. Of each bound, one connection holds no more
-//! than a share. A unary call beyond it waits until another one of its connection is over; a stream is turned away,
-//! since that may take hours.
+//! health and reflection, which are to be answered however busy the process is. Of each bound, one connection holds no
+//! more than a share. A unary call beyond it waits until another one of its connection is over; a stream is turned
+//! away, since that may take hours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -150,8 +150,8 @@ impl Admission {
         &self.metrics.admission.budget
     }
 
-    /// The headers to answer a call of `method` with at once, if there is no place for it: then there is no need to take
-    /// in what it sends.
+    /// The headers to answer a call of `method` with at once, if there is no place for it: then there is no need to
+    /// take in what it sends.
     pub(super) fn refusal(&self, method: &MethodMetrics) -> Option<HeaderMap> {
         let counts = self.counts(kind_of(method));
         if !counts.is_full() {

@@ -232,8 +232,8 @@ impl http_body::Body for InboundBody {
                 _ => Poll::Ready(Some(Ok(frame))),
             },
             Poll::Ready(Some(Err(error))) => {
-                // tonic takes a call that was broken off for one whose sender has finished; here it is an error that the
-                // handler sees. Nobody is left to read this status; it has to be any but CANCELLED.
+                // tonic takes a call that was broken off for one whose sender has finished; here it is an error that
+                // the handler sees. Nobody is left to read this status; it has to be any but CANCELLED.
                 this.end(Status::aborted(format!("the caller broke the call off: {}", error.message())))
             }
             Poll::Ready(None) => {

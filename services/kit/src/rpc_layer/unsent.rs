@@ -1,8 +1,8 @@
 //! Answers of one message that their callers have not taken yet. HTTP/2 lets a caller take as long as it likes; here an
 //! answer that is not taken in time is dropped, with the memory that it holds.
 //!
-//! The transport asks for a frame when it can send one, and does not ask who takes nothing. So the time is looked at from
-//! outside: all answers of a connection are on a list.
+//! The transport asks for a frame when it can send one, and does not ask who takes nothing. So the time is looked at
+//! from outside: all answers of a connection are on a list.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +20,8 @@ use super::call::Call;
 use super::normalise::not_taken;
 use crate::budget::Held;
 
-/// What the transport is given at a time of a large answer: it keeps what it has until it is sent, whatever happens here.
+/// What the transport is given at a time of a large answer: it keeps what it has until it is sent, whatever happens
+/// here.
 const PIECE: usize = 64 << 10;
 
 /// The answers of one connection.
@@ -76,7 +77,8 @@ impl Unsent {
         UnsentBody { list: Arc::clone(self), id, answer }
     }
 
-    /// Drops the answers that were not taken within `time`, and says how many dropped ones the caller still does not take.
+    /// Drops the answers that were not taken within `time`, and says how many dropped ones the caller still does not
+    /// take.
     pub(crate) fn drop_older_than(&self, time: Duration) -> usize {
         let late: Vec<Arc<Answer>> = {
             let answers = locked(&self.answers);

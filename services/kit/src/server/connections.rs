@@ -1,4 +1,5 @@
-//! The connections of a process: how many there may be, what each may hold, and which has to go when there are too many.
+//! The connections of a process: how many there may be, what each may hold, and which has to go when there are too
+//! many.
 //!
 //! A connection costs a file, of which the database needs some as well, and memory. There is a bound on all, and one on
 //! those from one address. Beyond it a new connection takes the place of one that has not spoken HTTP/2 yet, or else of
@@ -112,8 +113,8 @@ impl Connections {
         tracing::warn!(why = why.name(), reason, "a connection was closed");
     }
 
-    /// Drops answers that their callers do not take, closes connections that take none, and gives memory back, as long as it
-    /// is polled.
+    /// Drops answers that their callers do not take, closes connections that take none, and gives memory back, as long
+    /// as it is polled.
     pub(super) async fn look_after(&self) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -144,8 +145,8 @@ impl Place {
     }
 }
 
-/// The connection that is missed least: one that has not spoken HTTP/2, the oldest first, or the one that has had no call
-/// for the longest, and for `least_idle`. `None` if all are in use.
+/// The connection that is missed least: one that has not spoken HTTP/2, the oldest first, or the one that has had no
+/// call for the longest, and for `least_idle`. `None` if all are in use.
 fn most_dispensable<'c>(
     candidates: impl Iterator<Item = (&'c u64, &'c Connection)>,
     least_idle: Duration,

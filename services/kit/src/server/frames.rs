@@ -1,5 +1,5 @@
-//! Where frames of HTTP/2 begin and end in what a client sends (RFC 9113, 3.4 and 4.1). The transport takes a frame in when
-//! it is whole, and has no clock for one that never is.
+//! Where frames of HTTP/2 begin and end in what a client sends (RFC 9113, 3.4 and 4.1). The transport takes a frame in
+//! when it is whole, and has no clock for one that never is.
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What stands before a frame's payload.

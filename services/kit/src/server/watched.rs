@@ -1,8 +1,8 @@
 //! A connection under watch: it has a time to begin, and so has everything that it begins.
 //!
 //! The transport takes frames in as they become whole, and a client that never ends one costs it nothing but the
-//! connection. That is what is bounded here. What is read has to be HTTP/2 as it stands: behind TLS, this belongs inside
-//! of it.
+//! connection. That is what is bounded here. What is read has to be HTTP/2 as it stands: behind TLS, this belongs
+//! inside of it.
 
 use std::io;
 use std::pin::Pin;
@@ -84,7 +84,8 @@ impl Watched {
         Ok(())
     }
 
-    /// An error if what is under way has taken too long, or the connection has to go; the task is woken when that is so.
+    /// An error if what is under way has taken too long, or the connection has to go; the task is woken when that is
+    /// so.
     fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if self.has_to_go.as_mut().poll(context).is_ready() {
             self.io.abort();

@@ -134,8 +134,8 @@ impl Repeats {
     }
 }
 
-/// A format that writes nothing where a line is left out. Not a filter: one of those costs each span a look-up whenever it
-/// is entered or left, and calls do that all the time.
+/// A format that writes nothing where a line is left out. Not a filter: one of those costs each span a look-up
+/// whenever it is entered or left, and calls do that all the time.
 #[derive(Debug)]
 pub(super) struct Once<F> {
     pub(super) format: F,
@@ -194,8 +194,8 @@ mod tests {
             .with_writer(move || writer.clone())
             .map_event_format(|format| Once { format, repeats: repeats.clone() });
         let subscriber = tracing_subscriber::registry().with(layer);
-        // With a single subscriber in the process, tracing asks only the thread that first reaches a place whether it is
-        // of interest. With two it asks both.
+        // With a single subscriber in the process, tracing asks only the thread that first reaches a place whether it
+        // is of interest. With two it asks both.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         tracing::subscriber::with_default(subscriber, log);
         lines

@@ -1,5 +1,5 @@
-//! What was received and is not committed yet, in the order in which it came. An error waits in its place as well: everything that came
-//! before it is committed and acknowledged first.
+//! What was received and is not committed yet, in the order in which it came. An error waits in its place as well:
+//! everything that came before it is committed and acknowledged first.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -162,8 +162,8 @@ impl Queue {
         self.writer.policy == RowErrorPolicy::Stop && !chunk.refusals.is_empty()
     }
 
-    /// Takes out what is to be done next. Chunks that wait share a commit: as many as fit a statement and have no key in common,
-    /// so that each is counted as if it had come alone.
+    /// Takes out what is to be done next. Chunks that wait share a commit: as many as fit a statement and have no key
+    /// in common, so that each is counted as if it had come alone.
     pub(super) fn next(&mut self) -> Option<Next> {
         self.under_way = 0;
         let chunk = match self.waiting.pop_front()? {
@@ -206,8 +206,8 @@ impl Queue {
         chunk
     }
 
-    /// Puts chunks back that were to be committed, because rows up to `committed` were by another stream of the same write: those are to
-    /// be compared.
+    /// Puts chunks back that were to be committed, because rows up to `committed` were by another stream of the same
+    /// write: those are to be compared.
     pub(super) fn go_on_from(&mut self, committed: i64, chunks: Vec<Chunk>) {
         let behind = std::mem::take(&mut self.waiting);
         for waiting in chunks.into_iter().map(Waiting::Chunk).chain(behind) {
@@ -233,8 +233,8 @@ impl Queue {
         (self.rows, self.bytes) = sizes.fold((0, 0), |(rows, bytes), (more, size)| (rows + more, bytes + size));
     }
 
-    /// What becomes of chunks of which the database refused a row: alone, the chunk ends the stream; in company, each is tried
-    /// by itself.
+    /// What becomes of chunks of which the database refused a row: alone, the chunk ends the stream; in company, each
+    /// is tried by itself.
     pub(super) fn put_back(&mut self, mut chunks: Vec<Chunk>, refusals: Refusals) -> Option<Refused> {
         if chunks.len() <= 1 {
             let message_offset = chunks.pop().map_or(0, |chunk| chunk.message_offset);
@@ -312,8 +312,8 @@ impl Arrival {
     }
 }
 
-/// The keys of the chunks that are to share a commit: as long as each chunk's keys lie beyond those before, which is how most come,
-/// only the last one, else all of them.
+/// The keys of the chunks that are to share a commit: as long as each chunk's keys lie beyond those before, which is
+/// how most come, only the last one, else all of them.
 enum Keys {
     Ascending(Option<Vec<u8>>),
     All(HashSet<Vec<u8>>),

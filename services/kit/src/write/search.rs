@@ -10,8 +10,8 @@ use crate::error::refused::RowRefusal;
 /// In how many pieces rows are written, at most, while those are looked for that the database refuses. To find one row
 /// of `n` takes twice the logarithm of `n`.
 const MAX_PIECES: usize = 4_096;
-/// So many pieces are written however long that takes: a few slow ones are a machine that is busy, and the transaction has
-/// a bound of its own, beyond which the write is tried again.
+/// So many pieces are written however long that takes: a few slow ones are a machine that is busy, and the transaction
+/// has a bound of its own, beyond which the write is tried again.
 const LEAST_PIECES: usize = 256;
 /// Which part of a transaction's time the search may take: one in so many.
 const SHARE_OF_TIME: u32 = 2;

@@ -1,5 +1,6 @@
-//! The ledger of named writes: one row of `write_session` per write_id, and in `write_commit` the content of its last commits, as a hash of
-//! every row. Both move in the transaction that writes the rows, so that an acknowledgement and its rows are one fact.
+//! The ledger of named writes: one row of `write_session` per write_id, and in `write_commit` the content of its last
+//! commits, as a hash of every row. Both move in the transaction that writes the rows, so that an acknowledgement and
+//! its rows are one fact.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,9 +27,10 @@ const ENTRIES_PER_CLEARING: u32 = 100;
 
 /// A write that this stream holds.
 ///
-/// A write is stored from its first commit on: a caller who only begins writes leaves nothing behind. Of the streams of a write the one
-/// holds it whose fence is the highest, and a fence is the time at which its stream began, in microseconds since 1970 by the database's
-/// clock; so the order of streams is known before the first of them has stored anything.
+/// A write is stored from its first commit on: a caller who only begins writes leaves nothing behind. Of the streams
+/// of a write the one holds it whose fence is the highest, and a fence is the time at which its stream began, in
+/// microseconds since 1970 by the database's clock; so the order of streams is known before the first of them has
+/// stored anything.
 #[derive(Clone, Debug)]
 pub struct Session {
     schema: &'static str,
@@ -97,11 +99,12 @@ impl Session {
         .await
     }
 
-    /// Moves the write on, within the transaction that writes the rows, and remembers their hashes. The first commit stores the write.
+    /// Moves the write on, within the transaction that writes the rows, and remembers their hashes. The first commit
+    /// stores the write.
     ///
     /// # Errors
-    /// [`Error::WriteTakenOver`] if another stream holds the write; [`Error::WriteMismatch`] if another one has stored it meanwhile, with
-    /// other parameters.
+    /// [`Error::WriteTakenOver`] if another stream holds the write; [`Error::WriteMismatch`] if another one has stored
+    /// it meanwhile, with other parameters.
     pub async fn advance(
         &self,
         transaction: &mut Transaction<'_>,
@@ -273,7 +276,8 @@ fn parameters(start: &WriteStart) -> serde_json::Value {
 pub struct Entries(Arc<AtomicU32>);
 
 impl Entries {
-    /// Counts one, and now and then clears the ledger beside the call: streams clear it as they begin, and there may be none.
+    /// Counts one, and now and then clears the ledger beside the call: streams clear it as they begin, and there may
+    /// be none.
     pub(super) fn count(&self, context: &Context) {
         if (self.0.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
             tokio::spawn(clear(context.clone()));

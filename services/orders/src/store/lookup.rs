@@ -124,8 +124,8 @@ fn annotated(key: &str, value: &str) -> Vec<String> {
     pairs(key, value).iter().map(|(key, value)| annotated_so(key, value)).collect()
 }
 
-/// Orders with an annotation. Other programs may have stored what is no string, and it reads as its JSON text: `5` is found
-/// whether it was stored as a text or as a number. The index brings candidates; what each reads as decides.
+/// Orders with an annotation. Other programs may have stored what is no string, and it reads as its JSON text: `5` is
+/// found whether it was stored as a text or as a number. The index brings candidates; what each reads as decides.
 fn annotated_so(key: &str, value: &str) -> String {
     let contains = |value: Value| {
         let object = Value::Object([(key.to_owned(), value)].into_iter().collect());
@@ -143,8 +143,8 @@ fn annotated_so(key: &str, value: &str) -> String {
     )
 }
 
-/// The value, other than a string, that reads as this text. Postgres prints numbers without an exponent and has no texts with NUL, so that
-/// a value with either cannot be stored; nor would Postgres take it for a document.
+/// The value, other than a string, that reads as this text. Postgres prints numbers without an exponent and has no
+/// texts with NUL, so that a value with either cannot be stored; nor would Postgres take it for a document.
 fn stored_otherwise(text: &str) -> Option<Value> {
     fn printable(value: &Value) -> bool {
         match value {

@@ -67,20 +67,22 @@ enum ResourceOptions {
 /// What holds for every resource.
 #[derive(Debug, Args)]
 struct ExportOptions {
-    /// Where to write; "-" is standard output. A file takes its name when it is whole, and is FILE.partial until then. A pipe or a
-    /// device is written as it is.
+    /// Where to write; "-" is standard output. A file takes its name when it is whole, and is FILE.partial until then.
+    /// A pipe or a device is written as it is.
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Packs what is written.
     #[arg(long)]
     gzip: bool,
-    /// Goes on behind the rows that an export wrote which ended early, and which said this. All other options must be the same.
+    /// Goes on behind the rows that an export wrote which ended early, and which said this. All other options must be
+    /// the same.
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true, conflicts_with = "gzip")]
     resume_token: String,
     /// Which fields to write, as "uid,name,labels.season". Default: all.
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     read_mask: Vec<String>,
-    /// How long, in seconds, to go on while the service cannot be reached. A service that is not there at all is given up after 5.
+    /// How long, in seconds, to go on while the service cannot be reached. A service that is not there at all is given
+    /// up after 5.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     patience: u64,
 }
@@ -192,7 +194,8 @@ fn set(request: &mut DynamicMessage, field: &str, message: &impl prost::Message)
 /// A page's rows, and the token behind them.
 type Page = (Vec<Bytes>, String);
 
-/// Writes pages as they come. Only after the `None` that says that all came is the output finished. Says what was written in any case.
+/// Writes pages as they come. Only after the `None` that says that all came is the output finished. Says what was
+/// written in any case.
 fn write_pages(
     mut output: Output,
     message: &MessageDescriptor,

@@ -31,7 +31,8 @@ enum Sink {
 }
 
 impl Output {
-    /// Begins an output; `-` is standard output. `append`: what an export wrote that ended early is kept, and this goes on behind it.
+    /// Begins an output; `-` is standard output. `append`: what an export wrote that ended early is kept, and this
+    /// goes on behind it.
     pub(crate) fn create(path: &Path, gzip: bool, append: bool) -> anyhow::Result<Self> {
         let (file, names) = if path == Path::new("-") {
             anyhow::ensure!(
@@ -50,7 +51,8 @@ impl Output {
         Ok(Self { sink, names, file: again, whole })
     }
 
-    /// Writes the lines of a page. Of what is not packed every line has been taken by the file or the reader when this returns.
+    /// Writes the lines of a page. Of what is not packed every line has been taken by the file or the reader when this
+    /// returns.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match &mut self.sink {
             Sink::Plain(target) => target.write_all(lines).and_then(|()| target.flush())?,
@@ -65,8 +67,8 @@ impl Output {
         self.names.as_ref().map(|(partial, _)| partial.as_path())
     }
 
-    /// Not everything was written. A file that is not packed is left with its whole pages; what is packed is left without its end,
-    /// so that no reader takes it for whole.
+    /// Not everything was written. A file that is not packed is left with its whole pages; what is packed is left
+    /// without its end, so that no reader takes it for whole.
     pub(crate) fn abandon(self) {
         match self.sink {
             Sink::Plain(target) => {

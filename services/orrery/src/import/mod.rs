@@ -87,18 +87,18 @@ enum ResourceOptions {
     ///
     /// Orders that exist are updated in what the mapping names, others are created; orders equal to what is stored are
     /// not written. What people set besides stays: labels and annotations under other keys, and fields that the file
-    /// leaves empty or that the mapping gives to new orders only (on = "create"), as those of deploy/examples do with the
-    /// phase. Without a mapping every field that is set in an order is written, all labels together. The lines of an order
-    /// are taken as a whole: those that are stored and not in the file are removed. So an order whose lines are made of
-    /// several records is rejected as a whole if one of them is refused. If a refused record does not say which order it
-    /// is of, every order is rejected that it may be of: all of the file, or those next to it if the mapping says that
-    /// the records of each order stand together.
+    /// leaves empty or that the mapping gives to new orders only (on = "create"), as those of deploy/examples do with
+    /// the phase. Without a mapping every field that is set in an order is written, all labels together. The lines of
+    /// an order are taken as a whole: those that are stored and not in the file are removed. So an order whose lines
+    /// are made of several records is rejected as a whole if one of them is refused. If a refused record does not say
+    /// which order it is of, every order is rejected that it may be of: all of the file, or those next to it if the
+    /// mapping says that the records of each order stand together.
     #[command(after_help = AFTER_HELP)]
     Orders {
         #[command(flatten)]
         import: ImportOptions,
-        /// Whether the products that lines name must exist: "accept" takes orders of any, whose products may be imported later;
-        /// "reject" refuses an order of which a product is missing, and needs the catalog service.
+        /// Whether the products that lines name must exist: "accept" takes orders of any, whose products may be
+        /// imported later; "reject" refuses an order of which a product is missing, and needs the catalog service.
         #[arg(long, value_name = "POLICY", default_value = "accept")]
         reference_check: OnMissing,
         /// Where the orders service listens.
@@ -112,8 +112,8 @@ enum ResourceOptions {
 struct ImportOptions {
     /// The file: CSV or JSONL, plain or gzip; "-" is standard input.
     file: PathBuf,
-    /// Which column becomes which field. deploy/examples/ has some that explain themselves. JSONL as `orrery export` writes
-    /// it needs none; its output-only fields are passed over.
+    /// Which column becomes which field. deploy/examples/ has some that explain themselves. JSONL as `orrery export`
+    /// writes it needs none; its output-only fields are passed over.
     #[arg(long, value_name = "TOML")]
     mapping: Option<PathBuf>,
     /// What the file is, where neither its name nor the mapping says so.
@@ -143,10 +143,12 @@ struct ImportOptions {
     /// merged.
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
     group_memory: usize,
-    /// The folder of temporary files. They have no name, so that none is left however the import ends. Default: $TMPDIR, or /tmp.
+    /// The folder of temporary files. They have no name, so that none is left however the import ends. Default:
+    /// $TMPDIR, or /tmp.
     #[arg(long, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
-    /// How long, in seconds, to go on while the service cannot be reached. A service that is not there at all is given up after 5.
+    /// How long, in seconds, to go on while the service cannot be reached. A service that is not there at all is given
+    /// up after 5.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     patience: u64,
 }
@@ -188,8 +190,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The orders that a file becomes by a mapping, in the order of the file, each an encoded `orrery.orders.v1.Order`: what `orrery import
-/// orders` sends.
+/// The orders that a file becomes by a mapping, in the order of the file, each an encoded `orrery.orders.v1.Order`:
+/// what `orrery import orders` sends.
 ///
 /// # Errors
 /// A file or mapping that cannot be read; the first record that gives no order.

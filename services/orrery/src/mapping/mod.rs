@@ -1,5 +1,5 @@
-//! The mapping language: a TOML file that says which column of a file becomes which field of a resource. It knows no resource: the
-//! paths that it may name are read off the contract.
+//! The mapping language: a TOML file that says which column of a file becomes which field of a resource. It knows no
+//! resource: the paths that it may name are read off the contract.
 //!
 //! ```toml
 //! [source]                      # Optional, as is each setting in it. format = "csv"                # "csv" or
@@ -12,21 +12,19 @@
 //! by = "uid"                    # All records in which this field comes out the same are one row, wherever they stand.
 //! consecutive = true            # They stand together. Default false.
 //!
-//! [fields]                      # Path in the resource = rule.
-//! uid = { column = ["StockCode", "SKU"], transforms = ["trim", "lower", "key"], prefix = "prd_", same = "letter-case" }
-//! name = { column = "Description", transforms = ["trim"], pick = "first-non-empty" }
-//! "status.phase" = { column = "State", transforms = [{ map = { "live" = "active", "*" = "archived" } }], on = "create" }
-//! "labels.shop" = { value = "north" }
-//! "labels.tag/*" = { column = "Tags", split = ",", transforms = ["label"], value = "true", most = 50 }
+//! [fields]                      # Path in the resource = rule. uid = { column = ["StockCode", "SKU"], transforms =
+//! ["trim", "lower", "key"], prefix = "prd_", same = "letter-case" } name = { column = "Description", transforms =
+//! ["trim"], pick = "first-non-empty" } "status.phase" = { column = "State", transforms = [{ map = { "live" =
+//! "active", "*" = "archived" } }], on = "create" } "labels.shop" = { value = "north" } "labels.tag/*" = { column =
+//! "Tags", split = ",", transforms = ["label"], value = "true", most = 50 }
 //! ```
 //!
-//! A row that has lists of parts gets them from sections of their names. Each makes one element of the list: of each record, so that a
-//! row that stands on many lines has as many elements, or of the row as a whole.
+//! A row that has lists of parts gets them from sections of their names. Each makes one element of the list: of each
+//! record, so that a row that stands on many lines has as many elements, or of the row as a whole.
 //!
 //! ```toml
-//! [[line_items]]
-//! each = "record"               # One element of each record (the default), or of each "row".
-//! on = "create"                 # Optional: only rows that are created take the list. The same in all sections of a list.
+//! [[line_items]] each = "record"               # One element of each record (the default), or of each "row". on =
+//! "create"                 # Optional: only rows that are created take the list. The same in all sections of a list.
 //!
 //! [line_items.fields]           # Path in the element = rule.
 //! sku = { column = "StockCode" }
@@ -42,14 +40,16 @@
 //! [[addresses]]                 # Another element of the same list.
 //! ```
 //!
-//! An element to which no column gives anything is left out. Elements of records come in the order of the file, behind those of the row.
+//! An element to which no column gives anything is left out. Elements of records come in the order of the file, behind
+//! those of the row.
 //!
 //! # Paths
 //!
-//! A path names a field of the resource as the contract does: `name`, `status.phase`, `create_ts`. After a map (`labels`, `annotations`)
-//! and after `status.details` the rest of the path is the key, dots and slashes included: `annotations.source/stock-code`. TOML
-//! wants a path of several parts in quotes. A path under a map that ends in `*` makes one key of each part of a split text.
-//! The key field (`uid`) must be there; fields that are output only must not. A list of parts is no path, it has its section.
+//! A path names a field of the resource as the contract does: `name`, `status.phase`, `create_ts`. After a map
+//! (`labels`, `annotations`) and after `status.details` the rest of the path is the key, dots and slashes included:
+//! `annotations.source/stock-code`. TOML wants a path of several parts in quotes. A path under a map that ends in `*`
+//! makes one key of each part of a split text. The key field (`uid`) must be there; fields that are output only must
+//! not. A list of parts is no path, it has its section.
 //!
 //! # Rules
 //!
@@ -66,14 +66,15 @@
 //! | `same` | On a uid: which different texts are one key all the same: `letter-case`, those that differ in it alone; `all`, those that become one. See "Keys". |
 //! | `on` | `create`: only rows that are created take the field. See "Rows that exist". |
 //!
-//! A path may have a list of rules. A field that is a list of texts gets an element of each, a path that ends in `*` the keys of each, and
-//! any other field takes the first that gives something: `"status.phase" = [{ column = "Cancelled", ... }, { column = "Paid", ... }]`.
+//! A path may have a list of rules. A field that is a list of texts gets an element of each, a path that ends in `*`
+//! the keys of each, and any other field takes the first that gives something: `"status.phase" = [{ column =
+//! "Cancelled", ... }, { column = "Paid", ... }]`.
 //!
 //! Of two parts of one text that become one key with different values the first stays, and the other is counted as left
 //! out. A key that a path names exactly goes before the same key of a path that ends in `*`.
 //!
-//! Text that comes out empty leaves its field unset. What a text becomes depends on the field: RFC 3339 for a time, digits for a
-//! number, `true` or `false`, the name of an enum's value.
+//! Text that comes out empty leaves its field unset. What a text becomes depends on the field: RFC 3339 for a time,
+//! digits for a number, `true` or `false`, the name of an enum's value.
 //!
 //! # Keys
 //!
@@ -143,10 +144,11 @@
 //!
 //! # Memory
 //!
-//! Memory holds one record, or with `[group]` what groups will be, up to a bound (`--group-memory`): their mapped values, and the encoded
-//! elements of their records, which together are about as large as the columns that are read. What is more goes to temporary files
-//! (`--temp-dir`), twice at the most, without a name, so that none is left. With `consecutive` memory holds one group and some 40 bytes for
-//! each of those before; a group that goes on after another has begun ends the import, although it was sent without what comes then.
+//! Memory holds one record, or with `[group]` what groups will be, up to a bound (`--group-memory`): their mapped
+//! values, and the encoded elements of their records, which together are about as large as the columns that are read.
+//! What is more goes to temporary files (`--temp-dir`), twice at the most, without a name, so that none is left. With
+//! `consecutive` memory holds one group and some 40 bytes for each of those before; a group that goes on after another
+//! has begun ends the import, although it was sent without what comes then.
 
 mod decimal;
 mod document;
@@ -208,8 +210,8 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal of `value` in `field`. What the mapping puts into the words, a format or the texts of a map, is shortened too: they are
-    /// kept for every reason, and written for every record with `--rejects`.
+    /// A refusal of `value` in `field`. What the mapping puts into the words, a format or the texts of a map, is
+    /// shortened too: they are kept for every reason, and written for every record with `--rejects`.
     pub(crate) fn new(field: impl Into<String>, problem: impl Into<Problem>, value: &str) -> Self {
         const SHOWN: usize = 80;
         const WORDS: usize = 500;

@@ -1,6 +1,7 @@
 //! Sorting what memory does not hold: sorted runs in temporary files, and merging them.
 //!
-//! A temporary file has no name once it is open, so that none is left whatever ends the process, and nobody else can open it.
+//! A temporary file has no name once it is open, so that none is left whatever ends the process, and nobody else can
+//! open it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,5 +1,5 @@
-//! What an enemy does, or a careless client, on the port that everybody uses: with frames that no library would send. In
-//! each test another caller goes on as if nothing were, and the process's memory is looked at.
+//! What an enemy does, or a careless client, on the port that everybody uses: with frames that no library would send.
+//! In each test another caller goes on as if nothing were, and the process's memory is looked at.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The fuzz targets of tests/fuzz without instruments: each replays its corpus and then mutates it for a while. What behaves in a new way
-//! is mutated further.
+//! The fuzz targets of tests/fuzz without instruments: each replays its corpus and then mutates it for a while. What
+//! behaves in a new way is mutated further.
 //!
 //! `ORRERY_FUZZ_SECONDS` says how long each target takes (2), `ORRERY_FUZZ_SEED` which numbers it draws (1). An input that fails is
 //! written to the folder of temporary files; put it into tests/fuzz/corpus when the fault is fixed.

@@ -1,5 +1,6 @@
-//! A client that sends frames of HTTP/2 as they stand here, right ones and wrong ones, whatever a library would think of
-//! them. It answers SETTINGS and PINGs, counts what comes, keeps to the windows that it is given and never gives one back.
+//! A client that sends frames of HTTP/2 as they stand here, right ones and wrong ones, whatever a library would think
+//! of them. It answers SETTINGS and PINGs, counts what comes, keeps to the windows that it is given and never gives
+//! one back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -198,8 +199,8 @@ impl Frames {
         self.send(&frame(HEADERS, flags | END_HEADERS, stream, &header_block(path, &[]))).await;
     }
 
-    /// Sends a part of a call's body, in as many frames as it takes, as far as the windows go; what does not fit them in
-    /// time, or comes after the call has ended, is left out.
+    /// Sends a part of a call's body, in as many frames as it takes, as far as the windows go; what does not fit them
+    /// in time, or comes after the call has ended, is left out.
     pub(crate) async fn data(&self, stream: u32, mut bytes: &[u8], flags: u8) {
         let begun = Instant::now();
         while !bytes.is_empty() && begun.elapsed() < WINDOW_PATIENCE {

@@ -383,8 +383,8 @@ async fn refused_rows_are_found_through_a_pooler() {
     assert_eq!(written(&fixture).await, 98);
 }
 
-/// A key that another transaction creates at the same moment is no refusal, whatever the key's index is called: the row is
-/// updated then.
+/// A key that another transaction creates at the same moment is no refusal, whatever the key's index is called: the
+/// row is updated then.
 #[tokio::test]
 async fn a_key_that_is_created_meanwhile_is_found_also_while_refused_rows_are_looked_for() {
     let case = &cases()[0];

@@ -1,5 +1,5 @@
-//! Many records, one row: the groups of a file, in the order in which they first appear, so that two readings of one file give the same
-//! rows in the same order.
+//! Many records, one row: the groups of a file, in the order in which they first appear, so that two readings of one
+//! file give the same rows in the same order.
 
 mod scattered;
 mod stored;

@@ -1,8 +1,9 @@
 //! Groups whose records may stand anywhere in a file: an external sort.
 //!
-//! Memory holds what groups gave up to a bound. Then all of it is written to a temporary file, by key, and what comes later begins anew.
-//! At the end of the file these runs are merged, which brings the parts of each group together, in the order of the file; what that gives
-//! is sorted once more, by where groups began. A file whose groups fit takes neither way.
+//! Memory holds what groups gave up to a bound. Then all of it is written to a temporary file, by key, and what comes
+//! later begins anew. At the end of the file these runs are merged, which brings the parts of each group together, in
+//! the order of the file; what that gives is sorted once more, by where groups began. A file whose groups fit takes
+//! neither way.
 
 use std::collections::HashMap;
 
@@ -190,8 +191,8 @@ fn spill_by_beginning(groups: &mut Vec<(String, Part)>, runs: &mut Runs) -> anyh
     }))
 }
 
-/// How much memory a part takes: its place in a table that may be half empty and is copied when it grows or is sorted, its key and what
-/// its records gave.
+/// How much memory a part takes: its place in a table that may be half empty and is copied when it grows or is sorted,
+/// its key and what its records gave.
 fn size(key: &str, part: &Part) -> usize {
     3 * size_of::<(String, Part)>() + key.len() + part.values.as_ref().map_or(0, |values| values.size())
 }

@@ -9,7 +9,8 @@ use crate::mapping::plan::{Plan, Values};
 /// The group that is being read, and which ones were.
 #[derive(Debug, Default)]
 pub(crate) struct Together {
-    /// A hash of each key that there was. Two keys of one hash would be taken for one; of a billion keys that happens once in 10^20 files.
+    /// A hash of each key that there was. Two keys of one hash would be taken for one; of a billion keys that happens
+    /// once in 10^20 files.
     seen: HashSet<u128>,
     hashers: [RandomState; 2],
     last: Option<(String, Group)>,
@@ -65,7 +66,8 @@ impl Together {
 
     /// The group of a key, which may begin here.
     fn find(&mut self, plan: &Plan, line: u64, key: &str) -> anyhow::Result<&mut Group> {
-        // The group that goes on is the one that the stray record is of; the one that begins was refused because it may be.
+        // The group that goes on is the one that the stray record is of; the one that begins was refused because it
+        // may be.
         let stray = self.stray.take();
         if self.last.as_ref().is_none_or(|(last, _)| last != key) {
             let [high, low] = [0, 1].map(|place: usize| u128::from(self.hashers[place].hash_one(key)));
