@@ -1,6 +1,8 @@
 //! Logs: one subscriber per process, human or JSON, on standard error so that standard output stays free for results.
 //! Of lines that say the same, one a second is written.
 
+#[cfg(test)]
+pub(crate) mod lines;
 mod repeats;
 
 use std::io::IsTerminal as _;

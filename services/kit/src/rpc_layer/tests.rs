@@ -1,7 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::io::Write;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -16,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::*;
 use crate::config::Configuration as _;
 use crate::server::odd_service::{OddService, Process, call, read_to_end};
+use crate::telemetry::lines::Lines;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -181,35 +180,18 @@ async fn a_draining_process_refuses_new_calls_but_still_says_that_it_is_going() 
     assert_eq!(Status::from_header_map(&headers).unwrap().code(), Code::Unimplemented);
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// The sentences so far, taken out.
-    fn take(&self) -> Vec<serde_json::Value> {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        let lines = String::from_utf8(bytes).unwrap();
-        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
+/// The sentences so far, taken out.
+fn sentences(lines: &Lines) -> Vec<serde_json::Value> {
+    lines.take().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[tokio::test]
 async fn each_call_is_one_sentence_at_its_end() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let sentences = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
+    let written = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
     let filter: Targets = "off,orrery::rpc=debug".parse().unwrap();
-    let subscriber = tracing_subscriber::registry().with(filter).with(sentences);
+    let subscriber = tracing_subscriber::registry().with(filter).with(written);
     // This thread's alone; the runtime of this test has no other.
     let _guard = tracing::subscriber::set_default(subscriber);
     // With a single subscriber in the process, tracing asks only the thread that first reaches a place whether it is of
@@ -224,7 +206,7 @@ async fn each_call_is_one_sentence_at_its_end() {
         ("Hang", &[("grpc-timeout", "5m")], "DEADLINE_EXCEEDED", "WARN", 0),
     ] {
         through(&drain, &format!("/test.Odd/{method}"), headers).await;
-        let said = lines.take();
+        let said = sentences(&lines);
         assert_eq!(said.len(), 1, "{said:?}");
         let said = &said[0];
         assert_eq!(
@@ -243,9 +225,9 @@ async fn each_call_is_one_sentence_at_its_end() {
     let service = layer(drain).layer(Routes::new(OddService::new().0));
     let mut response = service.oneshot(request).await.unwrap();
     poll_fn(|context| Pin::new(response.body_mut()).poll_frame(context)).await.unwrap().unwrap();
-    assert!(lines.take().is_empty());
+    assert!(sentences(&lines).is_empty());
     drop(response);
-    let said = lines.take();
+    let said = sentences(&lines);
     assert_eq!(said.len(), 1);
     assert_eq!((&said[0]["code"], &said[0]["rows"]), (&"CANCELLED".into(), &1.into()));
 }

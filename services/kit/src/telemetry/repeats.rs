@@ -160,34 +160,13 @@ where
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::io::Write;
-
     use tracing_subscriber::layer::SubscriberExt as _;
 
+    use super::super::lines::Lines;
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Lines {
-        fn count(&self, part: &str) -> usize {
-            let bytes = self.0.lock().unwrap().clone();
-            String::from_utf8(bytes).unwrap().lines().filter(|line| line.contains(part)).count()
-        }
-    }
-
     /// What `log` writes.
-    fn logged(repeats: &Repeats, log: impl FnOnce()) -> Lines {
+    fn logged(repeats: &Repeats, log: impl FnOnce()) -> impl Fn(&str) -> usize {
         let lines = Lines::default();
         let writer = lines.clone();
         let layer = tracing_subscriber::fmt::layer()
@@ -198,7 +177,8 @@ mod tests {
         // is of interest. With two it asks both.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         tracing::subscriber::with_default(subscriber, log);
-        lines
+        let written = lines.take();
+        move |part| written.iter().filter(|line| line.contains(part)).count()
     }
 
     #[test]
@@ -216,8 +196,8 @@ mod tests {
                 tracing::warn!(text = %format!("chosen by a caller: {number}"), "a text");
             }
         });
-        assert_eq!((lines.count("the same"), lines.count("each is seen"), lines.count("listening")), (1, 1_000, 3));
-        assert_eq!(lines.count("a text"), KINDS as usize);
+        assert_eq!((lines("the same"), lines("each is seen"), lines("listening")), (1, 1_000, 3));
+        assert_eq!(lines("a text"), KINDS as usize);
         let mut left_out = repeats.left_out(Instant::now());
         left_out.sort_unstable();
         assert_eq!(left_out, [("a text".to_owned(), 92), ("the same".to_owned(), 999)]);
@@ -234,7 +214,7 @@ mod tests {
             std::thread::sleep(WINDOW);
             one();
         });
-        assert_eq!(lines.count("again"), 2);
+        assert_eq!(lines("again"), 2);
         repeats.left_out(Instant::now() + WINDOW);
         assert!(repeats.state().kinds.is_empty() && repeats.state().places.is_empty());
     }
