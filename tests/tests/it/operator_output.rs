@@ -215,6 +215,14 @@ fn open_in(pid: u32, folder: &Path) -> Vec<String> {
     names.filter(|name| name.starts_with(folder.to_str().unwrap())).collect()
 }
 
+/// The same command, without the signals that this process ignores.
+fn with_default_signals(command: &Command) -> Command {
+    let mut defaults = Command::new("env");
+    defaults.arg("--default-signal").arg(command.get_program()).args(command.get_args());
+    defaults.current_dir(command.get_current_dir().unwrap()).stdout(Stdio::null()).stderr(Stdio::null());
+    defaults
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_that_memory_does_not_hold_leave_no_file_whatever_ends_the_import() {
     let (folder, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -228,7 +236,8 @@ async fn groups_that_memory_does_not_hold_leave_no_file_whatever_ends_the_import
     let arguments = ["import", "orders", "-", "--format=csv", &mapping, &temp_dir, "--group-memory=0", &orders];
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGKILL] {
         let (reader, writer) = nix::unistd::pipe().unwrap();
-        let import = orrery(&arguments).stdin(reader).spawn().unwrap();
+        // Who runs the tests in the background has SIGINT ignored, and what he starts with him.
+        let import = with_default_signals(&orrery(&arguments)).stdin(reader).spawn().unwrap();
         nix::unistd::write(&writer, b"order,sku,count\n1,a,1\n2,b,1\n1,c,1\n").unwrap();
         let held = async {
             while open_in(import.id(), temporary.path()).len() < 3 {

@@ -21,8 +21,8 @@ use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, refusal, r
 
 /// Far longer than a stream takes to end.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Of each table.
-const ROWS: usize = 12_000;
+/// Of each table: several times what the buffers of both ends hold, some 470 kB, of which a page of sales takes 130 bytes.
+const ROWS: usize = 40_000;
 /// Small pages, so that few of them are on their way when the drain begins.
 const PAGE: i32 = 2;
 /// What may be on its way: pages in the buffers of both ends, far fewer than there are.
