@@ -166,7 +166,7 @@ impl Call {
     /// # Errors
     /// As [`answer`](Self::answer).
     pub fn answer_written(&self, written: Written) -> Result<Response<Encoded>, Error> {
-        let Written { message, omitted } = written;
+        let Written { message, omitted, .. } = written;
         let mut response = self.answer(message)?;
         if !omitted.is_empty() {
             let fields = omitted.join(",").parse().map_err(Error::internal)?;

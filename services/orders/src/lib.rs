@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod config;
 pub mod lifecycle;
 pub mod rpc;
+pub mod rules;
 pub mod store;
 pub mod summary;
 

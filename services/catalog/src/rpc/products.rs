@@ -22,7 +22,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
 use super::Answers;
-use crate::store::product::{DEPENDENTS, ORDER_COLUMNS, PRODUCT, filter};
+use crate::store::product::{ORDER_COLUMNS, PRODUCT, filter};
 
 fn encoded(filter: Option<&ProductFilter>) -> Vec<u8> {
     filter.map(ProductFilter::encode_to_vec).unwrap_or_default()
@@ -90,12 +90,12 @@ pub(super) async fn delete(context: &Context, request: Request<DeleteProductRequ
     let call = Call::of(&request)?;
     let request = request.into_inner();
     let delete = DeleteRequest {
-        uid: request.uid,
+        key: PRODUCT.key([&request.uid])?,
         precondition: Precondition { etag: request.etag, revision: 0 },
         allow_missing: request.allow_missing,
         deadline: call.deadline,
     };
-    delete::delete(&context.for_writes(&call), &PRODUCT, delete, DEPENDENTS).await?;
+    delete::delete(&context.for_writes(&call), &PRODUCT, delete).await?;
     Ok(Response::new(()))
 }
 

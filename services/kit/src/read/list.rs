@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::page_token::Scope;
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::mask::MaskPath;
 
 /// Rows of a page whose size the caller leaves to the service.
 const DEFAULT_PAGE_SIZE: usize = 50;
@@ -83,7 +83,7 @@ pub struct ListRequest {
     /// The method's name, for its tokens.
     pub method: &'static str,
     /// What is wanted of each row.
-    pub mask: Vec<Reached>,
+    pub mask: Vec<MaskPath>,
     /// Which rows are wanted.
     pub filter: Filter,
     /// The filter's message, encoded; tokens are bound to it.

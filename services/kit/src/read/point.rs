@@ -23,7 +23,8 @@ use crate::db::{CopyEnd, CopySource as _, Database, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::key::Key;
+use crate::resource::mask::MaskPath;
 use crate::resource::select::{Selection, row_length};
 use crate::uid::check_key;
 use crate::work;
@@ -35,15 +36,18 @@ const ROOM: usize = 4 * 1024 * 1024;
 
 /// Appends a row as a tuple; its first `columns` columns.
 pub(crate) fn put_tuple(row: &PgRow, columns: usize, tuple: &mut Vec<u8>) -> Result<(), Error> {
-    for at in 0..columns {
-        let value = row.try_get_raw(at)?;
-        if value.is_null() {
-            tuple.extend_from_slice(&(-1_i32).to_be_bytes());
-        } else {
-            let bytes = value.as_bytes().map_err(Error::Internal)?;
-            tuple.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
-            tuple.extend_from_slice(bytes);
-        }
+    (0..columns).try_for_each(|at| put_column(row, at, tuple))
+}
+
+/// Appends one column of a row to a tuple.
+pub(crate) fn put_column(row: &PgRow, at: usize, tuple: &mut Vec<u8>) -> Result<(), Error> {
+    let value = row.try_get_raw(at)?;
+    if value.is_null() {
+        tuple.extend_from_slice(&(-1_i32).to_be_bytes());
+    } else {
+        let bytes = value.as_bytes().map_err(Error::Internal)?;
+        tuple.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+        tuple.extend_from_slice(bytes);
     }
     Ok(())
 }
@@ -193,22 +197,26 @@ pub fn stored<'a>(
     transaction: &'a mut Transaction<'_>,
     resource: &'static Resource,
     selection: &'a Selection,
-    uid: &'a str,
+    key: &'a Key,
     max_bytes: usize,
 ) -> BoxFuture<'a, Result<Stored, Error>> {
-    Box::pin(read_stored(transaction, resource, selection, uid, max_bytes))
+    Box::pin(read_stored(transaction, resource, selection, key, max_bytes))
 }
 
 async fn read_stored(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
     selection: &Selection,
-    uid: &str,
+    key: &Key,
     max_bytes: usize,
 ) -> Result<Stored, Error> {
-    let table = resource.description.table;
-    let select = Statement::new(format!("select {} from {table} as t where t.uid = $1", selection.sql), 1).bind(uid)?;
-    let rows = transaction.fetch(select).await?;
+    let select = format!(
+        "select {}\n  from {} as t\n where {}",
+        selection.sql,
+        resource.description.table,
+        resource.key_equals(1)
+    );
+    let rows = transaction.fetch(resource.bind_key(Statement::new(select, 1), key.tuple())?).await?;
     let Some(row) = rows.first() else { return Ok(Stored::Nothing) };
     let mut tuple = Vec::new();
     put_tuple(row, selection.columns, &mut tuple)?;
@@ -244,7 +252,7 @@ pub(super) fn again(refused: Error) -> Error {
 pub fn batch_get<'a>(
     context: &'a Context,
     resource: &'static Resource,
-    mask: &'a [Reached],
+    mask: &'a [MaskPath],
     uids: &'a [String],
     answers: AnswerLimit,
     deadline: Deadline,
@@ -255,7 +263,7 @@ pub fn batch_get<'a>(
 async fn read_batch(
     context: &Context,
     resource: &'static Resource,
-    mask: &[Reached],
+    mask: &[MaskPath],
     uids: &[String],
     answers: AnswerLimit,
     deadline: Deadline,

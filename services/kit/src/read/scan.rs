@@ -20,7 +20,7 @@ use crate::db::{CopyEnd, CopyRequest, Database};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
 use crate::resource::tuple::Columns;
 
@@ -107,7 +107,7 @@ impl Scan {
     pub fn new(
         context: &Context,
         resource: &'static Resource,
-        mask: &[Reached],
+        mask: &[MaskPath],
         filter: Filter,
         order: Order,
         answers: AnswerLimit,

@@ -24,7 +24,7 @@ use crate::context::{Call, Context};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::mask::MaskPath;
 
 /// Most rows in one message.
 const MAX_PAGE_ROWS: usize = 10_000;
@@ -38,7 +38,7 @@ pub struct StreamRequest {
     /// The method's name, for its tokens.
     pub method: &'static str,
     /// What is wanted of each row.
-    pub mask: Vec<Reached>,
+    pub mask: Vec<MaskPath>,
     /// Which rows are wanted.
     pub filter: Filter,
     /// The filter's message, encoded; tokens are bound to it.

@@ -4,7 +4,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::document::{JsonValue, elements, entries};
-use super::mask::{Reach, Reached};
+use super::mask::{MaskPath, Reach};
 use super::structure;
 use super::tuple::Columns;
 use super::wire::{put_bytes, put_header, put_number, varint_length};
@@ -59,7 +59,7 @@ enum Output {
 
 impl Selection {
     /// What a mask asks for. The key's columns are always selected, first.
-    pub fn new(resource: &Resource, mask: &[Reached]) -> Self {
+    pub fn new(resource: &Resource, mask: &[MaskPath]) -> Self {
         let etag = mask.iter().find_map(|reached| {
             let field = &resource.fields[reached.field];
             matches!(field.kind, Kind::Etag).then_some(field.number)
@@ -119,7 +119,7 @@ impl Selection {
 
     /// Everything.
     pub fn whole(resource: &Resource) -> Self {
-        Self::new(resource, &Reached::all(resource))
+        Self::new(resource, &MaskPath::all(resource))
     }
 
     /// Whether it is everything.
@@ -171,7 +171,7 @@ impl Selection {
 }
 
 impl SelectedPart {
-    fn new(owner: &Resource, reached: &Reached) -> Option<Self> {
+    fn new(owner: &Resource, reached: &MaskPath) -> Option<Self> {
         let Kind::Part(nth) = owner.fields[reached.field].kind else { return None };
         let part = &owner.parts[nth];
         let wanted = |name: &str| match &reached.reach {
@@ -180,7 +180,7 @@ impl SelectedPart {
         };
         // The first field names the owner.
         let fields = part.resource.fields.iter().enumerate().skip(1).filter(|(_, field)| wanted(field.name));
-        let mask: Vec<Reached> = fields.map(|(field, _)| Reached { field, reach: Reach::Whole }).collect();
+        let mask: Vec<MaskPath> = fields.map(|(field, _)| MaskPath { field, reach: Reach::Whole }).collect();
         Some(Self { number: part.number, resource: part.resource, selection: Selection::new(part.resource, &mask) })
     }
 }

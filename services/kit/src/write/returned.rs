@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::read::extent::Extent;
 use crate::read::point::{Stored, stored};
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::key::Key;
+use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
 
 /// A resource that was written.
@@ -23,6 +24,8 @@ pub struct Written {
     pub message: Encoded,
     /// The fields that were left out for that.
     pub omitted: Vec<&'static str>,
+    /// Whether it is an existing resource that a rule put in the place of the one to be created.
+    pub existing: bool,
 }
 
 /// Runs a write that ends with [`read_back`], by [`retried`]; again, and so that it returns less, where the database
@@ -50,21 +53,21 @@ where
 pub fn read_back<'a>(
     transaction: &'a mut Transaction<'_>,
     resource: &'static Resource,
-    uid: &'a str,
+    key: &'a Key,
     answers: AnswerLimit,
     extent: Extent,
 ) -> BoxFuture<'a, Result<Written, Error>> {
-    Box::pin(read_whole(transaction, resource, uid, answers, extent))
+    Box::pin(read_whole(transaction, resource, key, answers, extent))
 }
 
 async fn read_whole(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
-    uid: &str,
+    key: &Key,
     answers: AnswerLimit,
     extent: Extent,
 ) -> Result<Written, Error> {
-    read_masked(transaction, resource, &Reached::all(resource), uid, answers, extent).await
+    read_masked(transaction, resource, &MaskPath::all(resource), key, answers, extent).await
 }
 
 /// What a mask asks for of a row that was just written: no more of it than `extent` says, and than fits.
@@ -75,35 +78,40 @@ async fn read_whole(
 pub fn read_masked<'a>(
     transaction: &'a mut Transaction<'_>,
     resource: &'static Resource,
-    mask: &'a [Reached],
-    uid: &'a str,
+    mask: &'a [MaskPath],
+    key: &'a Key,
     answers: AnswerLimit,
     extent: Extent,
 ) -> BoxFuture<'a, Result<Written, Error>> {
-    Box::pin(read_as_masked(transaction, resource, mask, uid, answers, extent))
+    Box::pin(read_as_masked(transaction, resource, mask, key, answers, extent))
 }
 
 async fn read_as_masked(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
-    mask: &[Reached],
-    uid: &str,
+    mask: &[MaskPath],
+    key: &Key,
     answers: AnswerLimit,
     mut extent: Extent,
 ) -> Result<Written, Error> {
     loop {
         let selection = Selection::new(resource, &extent.of(resource, mask));
-        match (stored(transaction, resource, &selection, uid, answers.bytes()).await?, extent.less()) {
+        match (stored(transaction, resource, &selection, key, answers.bytes()).await?, extent.less()) {
             (Stored::Row(body), _) => {
                 let message = Encoded { body, tail: Bytes::new(), rows: 1 };
-                return Ok(Written { message, omitted: extent.omits(resource, mask) });
+                return Ok(Written { message, omitted: extent.omits(resource, mask), existing: false });
             }
             (Stored::Larger(_), Some(less)) => extent = less,
             (Stored::Larger(bytes), None) => {
-                return Err(answers.exceeded(bytes).of_row(resource.description.message, uid));
+                return Err(answers
+                    .exceeded(bytes)
+                    .of_row(resource.description.message, resource.name_of(key.tuple())));
             }
             (Stored::Nothing, _) => {
-                return Err(Error::NotFound { resource: resource.description.message, name: uid.to_owned() });
+                return Err(Error::NotFound {
+                    resource: resource.description.message,
+                    name: resource.name_of(key.tuple()),
+                });
             }
         }
     }

@@ -12,7 +12,7 @@ use orrery_kit::error::Error;
 use orrery_kit::read::extent::Extent;
 use orrery_kit::read::measured::{Fit, measure};
 use orrery_kit::read::view::{View, mask};
-use orrery_kit::resource::mask::Reached;
+use orrery_kit::resource::mask::MaskPath;
 use orrery_kit::resource::select::{Selection, put_row_of};
 use orrery_kit::write::attempts::retried;
 use orrery_kit::write::returned::{Written, read_masked};
@@ -99,7 +99,7 @@ enum Tried {
 /// A claim that is well-formed. Cheap enough to be cloned for every try.
 #[derive(Clone)]
 struct Claim {
-    mask: Vec<Reached>,
+    mask: Vec<MaskPath>,
     selection: Selection,
     /// Whether the texts of its statements are sure to come again.
     keep_prepared: bool,
@@ -262,7 +262,8 @@ impl Claim {
         }
         let extent = reduced.filter(|(of, _)| *of == uid).map_or(Extent::Whole, |(_, extent)| extent);
         let answers = self.answers.without(AROUND);
-        match (read_masked(transaction, &ORDER, &self.mask, &uid, answers, extent).await, extent.less()) {
+        match (read_masked(transaction, &ORDER, &self.mask, &ORDER.key([&uid])?, answers, extent).await, extent.less())
+        {
             (Ok(written), _) => Ok(Ending::Commit(Tried::Claimed(one(&written, &uid)))),
             (Err(error), Some(less)) if is_for_size(&error) => Ok(Ending::RollBack(Tried::Less(uid, less))),
             (Err(error), _) => Err(error),

@@ -1,31 +1,70 @@
 //! The methods that move orders along their lifecycle.
 
+use std::sync::Arc;
+
 use orrery_kit::context::{Call, Context};
-use orrery_kit::db::Ending;
 use orrery_kit::error::Error;
+use orrery_kit::resource::batch::StoredRow;
+use orrery_kit::resource::decode::Precondition;
+use orrery_kit::resource::mask::MaskPath;
+use orrery_kit::resource::row::{Column, Phase};
 use orrery_kit::timestamp;
-use orrery_kit::write::returned::{read_back, returning};
-use orrery_kit::write::transition::{self, BoundColumn, Transition, check_revision, check_uid, lock};
+use orrery_kit::write::change::{ChangeRequest, Step, change};
 use orrery_proto::orders::v1::{SetProvisionTimerRequest, TransitionOrderRequest};
 use orrery_proto::wire::Encoded;
 use tonic::{Request, Response};
 
-use crate::lifecycle::TIMED_PHASES;
+use crate::lifecycle::{LIFECYCLE, TIMED_PHASES};
 use crate::store::order::ORDER;
-use crate::store::timer;
+use crate::store::{timer, transition};
 
-/// What a move out of the phases that have a timer clears.
-const BOUND: &[BoundColumn] = &[BoundColumn { column: "provision_timer_ts", phases: TIMED_PHASES }];
+/// Most bytes of a reason.
+const MAX_REASON_BYTES: usize = 1_024;
+
+/// The phase of a stored order; empty if it has none.
+fn phase(order: &StoredRow) -> Result<String, Error> {
+    let status: Column<Phase> = ORDER.column("status").map_err(Error::internal)?;
+    Ok(order.row().get(status).unwrap_or_default())
+}
+
+fn request(call: &Call, uid: &str, revision: i32) -> Result<ChangeRequest, Error> {
+    Ok(ChangeRequest {
+        key: ORDER.key([uid])?,
+        precondition: Precondition { revision, ..Precondition::default() },
+        mask: MaskPath::all(&ORDER),
+        deadline: call.deadline,
+        answers: call.answers,
+    })
+}
 
 pub(super) async fn transition(
     context: &Context,
     request: Request<TransitionOrderRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let TransitionOrderRequest { uid, to_phase, reason, revision } = request.into_inner();
-    let (deadline, answers) = (call.deadline, call.answers);
-    let transition = Transition { uid, to_phase, reason, revision, deadline, answers };
-    call.answer_written(transition::transition(&context.for_writes(&call), &ORDER, BOUND, transition).await?)
+    let TransitionOrderRequest { uid, to_phase: to, reason, revision } = request.into_inner();
+    let request = self::request(&call, &uid, revision)?;
+    if !LIFECYCLE.knows(&to) {
+        return Err(Error::invalid("to_phase", format!("must be one of {}", LIFECYCLE.phases.join(", "))));
+    }
+    if reason.len() > MAX_REASON_BYTES || reason.contains('\0') {
+        return Err(Error::invalid("reason", format!("must be at most {MAX_REASON_BYTES} bytes, without NUL")));
+    }
+    let to_move = Arc::new((uid, to, reason));
+    let step: Step = Arc::new(move |transaction, order| {
+        let to_move = Arc::clone(&to_move);
+        Box::pin(async move {
+            let (uid, to, reason) = &*to_move;
+            let from = phase(&order)?;
+            if !LIFECYCLE.allows(&from, to) {
+                let (resource, name, to) = (ORDER.description.message, uid.clone(), to.clone());
+                return Err(Error::PhaseForbids { resource, name, from, to });
+            }
+            transaction.write(transition::transition(uid, &from, to, reason)?).await?;
+            Ok(())
+        })
+    });
+    call.answer_written(change(&context.for_writes(&call), &ORDER, request, step).await?)
 }
 
 pub(super) async fn set_timer(
@@ -34,27 +73,24 @@ pub(super) async fn set_timer(
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
     let SetProvisionTimerRequest { uid, provision_timer_ts, revision } = request.into_inner();
-    check_uid(&uid)?;
-    check_revision(revision)?;
+    let request = self::request(&call, &uid, revision)?;
     let time = provision_timer_ts
         .map(|time| timestamp::to_postgres(time.seconds, time.nanos))
         .transpose()
         .map_err(|why| Error::invalid("provision_timer_ts", why))?;
-    let context = context.for_writes(&call);
-    let (deadline, answers) = (call.deadline, call.answers);
-    let order = returning(deadline, |extent| {
-        let uid = uid.clone();
-        context.database.transaction(deadline, move |transaction| {
-            Box::pin(async move {
-                let phase = lock(transaction, &ORDER, &uid, revision).await?;
-                if time.is_some() && !TIMED_PHASES.contains(&phase.as_str()) {
-                    let (resource, field) = (ORDER.description.message, "provision_timer_ts");
-                    return Err(Error::PhaseForbidsField { resource, name: uid, phase, field, allowed: TIMED_PHASES });
-                }
-                transaction.write(timer::set(&uid, time)?).await?;
-                Ok(Ending::Commit(read_back(transaction, &ORDER, &uid, answers, extent).await?))
-            })
+    let uid: Arc<str> = uid.into();
+    let step: Step = Arc::new(move |transaction, order| {
+        let uid = Arc::clone(&uid);
+        Box::pin(async move {
+            let phase = phase(&order)?;
+            if time.is_some() && !TIMED_PHASES.contains(&phase.as_str()) {
+                let (resource, field) = (ORDER.description.message, "provision_timer_ts");
+                let name = uid.to_string();
+                return Err(Error::PhaseForbidsField { resource, name, phase, field, allowed: TIMED_PHASES });
+            }
+            transaction.write(timer::set(&uid, time)?).await?;
+            Ok(())
         })
     });
-    call.answer_written(order.await.map_err(|error| error.of_refused_row(&ORDER, &uid, ""))?)
+    call.answer_written(change(&context.for_writes(&call), &ORDER, request, step).await?)
 }

@@ -90,12 +90,12 @@ pub(super) async fn delete(context: &Context, request: Request<DeleteOrderReques
     let call = Call::of(&request)?;
     let request = request.into_inner();
     let delete = DeleteRequest {
-        uid: request.uid,
+        key: ORDER.key([&request.uid])?,
         precondition: Precondition { etag: request.etag, revision: request.revision },
         allow_missing: request.allow_missing,
         deadline: call.deadline,
     };
-    delete::delete(&context.for_writes(&call), &ORDER, delete, &[]).await?;
+    delete::delete(&context.for_writes(&call), &ORDER, delete).await?;
     Ok(Response::new(()))
 }
 

@@ -20,6 +20,7 @@ static CHILD: LazyLock<Resource> = LazyLock::new(|| {
         fields: vec![field("owner", 1, true), field("name", 2, true)],
         parts: Vec::new(),
         plural: "children",
+        rules: crate::resource::rules::no_rules(),
     }
 });
 
