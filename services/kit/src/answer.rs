@@ -25,6 +25,15 @@ const FRAME: usize = 5;
 /// What a page leaves for its token.
 const TOKEN_ROOM: usize = 8 * 1024;
 
+/// A resource that was written, as the answer of the write.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// As much of it as fits.
+    pub message: Encoded,
+    /// The fields that were left out for that.
+    pub omitted: Vec<&'static str>,
+}
+
 /// The service's own bound on answers. In the extensions of every request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerBound(pub(crate) usize);

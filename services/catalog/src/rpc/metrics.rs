@@ -24,7 +24,7 @@ pub(super) async fn get(
     request: Request<GetProductMetricsRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     check_key(&request.product_uid).map_err(|why| Error::invalid("product_uid", why))?;
     let mask = mask(&PRODUCT_METRIC, request.read_mask.as_ref(), View::Full)?;
@@ -39,7 +39,7 @@ pub(super) async fn stream(
     request: Request<StreamProductMetricsRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamProductMetrics",
@@ -59,5 +59,5 @@ pub(super) fn write(
 ) -> Result<Response<Answers<WriteResponse>>, Error> {
     let call = Call::of(&request)?;
     let rows = request.into_inner();
-    Ok(Response::new(orrery_kit::write::stream::write(context.for_writes(&call), &PRODUCT_METRIC, rows, call)))
+    Ok(Response::new(orrery_kit::write::stream::write(context.writes(&call), &PRODUCT_METRIC, rows, call)))
 }

@@ -34,13 +34,13 @@ pub(super) async fn get(
     request: Request<GetProductRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let product = if request.read_mask.is_none() {
         products.get(context, &request.uid, call.deadline).await?
     } else {
         let selection = Selection::new(&PRODUCT, &mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?);
-        point::get(&context.database, &PRODUCT, &selection, &request.uid, call.deadline).await?
+        point::get(context, &PRODUCT, &selection, &request.uid, call.deadline).await?
     };
     call.answer_row(&PRODUCT, &request.uid, product)
 }
@@ -50,7 +50,7 @@ pub(super) async fn batch_get(
     request: Request<BatchGetProductsRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let mask = mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?;
     let (answers, deadline) = (call.answers, call.deadline);
@@ -68,7 +68,7 @@ pub(super) async fn create(context: &Context, request: Request<ReceivedCreate>) 
         deadline: call.deadline,
         answers: call.answers,
     };
-    call.answer_written(single::create(&context.for_writes(&call), &PRODUCT, create).await?)
+    call.answer_written(single::create(&context.writes(&call), &PRODUCT, create).await?)
 }
 
 pub(super) async fn update(context: &Context, request: Request<ReceivedUpdate>) -> Result<Response<Encoded>, Error> {
@@ -83,7 +83,7 @@ pub(super) async fn update(context: &Context, request: Request<ReceivedUpdate>) 
         deadline: call.deadline,
         answers: call.answers,
     };
-    call.answer_written(single::update(&context.for_writes(&call), &PRODUCT, update).await?)
+    call.answer_written(single::update(&context.writes(&call), &PRODUCT, update).await?)
 }
 
 pub(super) async fn delete(context: &Context, request: Request<DeleteProductRequest>) -> Result<Response<()>, Error> {
@@ -95,13 +95,13 @@ pub(super) async fn delete(context: &Context, request: Request<DeleteProductRequ
         allow_missing: request.allow_missing,
         deadline: call.deadline,
     };
-    delete::delete(&context.for_writes(&call), &PRODUCT, delete, DEPENDENTS).await?;
+    delete::delete(&context.writes(&call), &PRODUCT, delete, DEPENDENTS).await?;
     Ok(Response::new(()))
 }
 
 pub(super) async fn list(context: &Context, request: Request<ListProductsRequest>) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let order = Order::parse(&PRODUCT, ORDER_COLUMNS, &request.order_by)
         .map_err(|violation| Error::Invalid(vec![violation]))?;
@@ -124,7 +124,7 @@ pub(super) async fn stream(
     request: Request<StreamProductsRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamProducts",
@@ -144,7 +144,7 @@ pub(super) fn write(
 ) -> Result<Response<Answers<WriteResponse>>, Error> {
     let call = Call::of(&request)?;
     let rows = request.into_inner();
-    Ok(Response::new(orrery_kit::write::stream::write(context.for_writes(&call), &PRODUCT, rows, call)))
+    Ok(Response::new(orrery_kit::write::stream::write(context.writes(&call), &PRODUCT, rows, call)))
 }
 
 pub(super) fn check(
@@ -152,7 +152,7 @@ pub(super) fn check(
     request: Request<Streaming<CheckProductsRequest>>,
 ) -> Result<Response<Answers<CheckProductsResponse>>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let answer = |checked, missing_uids| CheckProductsResponse { checked, missing_uids };
     let requests = request.into_inner();
     let answers = check::check(context, &PRODUCT, call, requests, |request| request.uids, answer);

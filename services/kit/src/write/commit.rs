@@ -15,7 +15,7 @@ use super::refusal::{Refusals, row_error, row_error_of, whole_row_error};
 use super::search::{By, Search};
 use super::session::{Advance, Session};
 use super::statement::{WriteStatement, Written};
-use crate::context::Context;
+use crate::context::Writes;
 use crate::db::array::ArrayParameter;
 use crate::db::{CopySource as _, Ending, PageRows, Statement, Transaction};
 use crate::deadline::Deadline;
@@ -107,7 +107,7 @@ impl Writer {
     /// What the database says; [`Error::WriteTakenOver`].
     pub async fn commit(
         self: &Arc<Self>,
-        context: &Context,
+        context: &Writes,
         session: Option<&Session>,
         chunks: &Arc<Vec<Chunk>>,
         deadline: Deadline,
@@ -119,7 +119,7 @@ impl Writer {
             let outcome = on_present_plans(deadline, || {
                 let (writer, session, chunks) = (Arc::clone(self), session.cloned(), Arc::clone(chunks));
                 let elsewhere = Arc::clone(&elsewhere);
-                context.database.transaction(deadline, move |transaction| {
+                context.transaction(deadline, move |transaction| {
                     Box::pin(async move {
                         if let (Some(session), Some(first)) = (&session, chunks.first()) {
                             let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
@@ -153,7 +153,7 @@ impl Writer {
     /// The rows that point at nothing in another slice, by their place among all rows of the chunks.
     async fn pointing_elsewhere(
         &self,
-        context: &Context,
+        context: &Writes,
         chunks: &[Chunk],
         deadline: Deadline,
     ) -> Result<Vec<Pointless>, Error> {

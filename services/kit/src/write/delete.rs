@@ -10,7 +10,7 @@ use sqlx::Row as _;
 
 use super::attempts::retried;
 use super::locked::Locked;
-use crate::context::Context;
+use crate::context::Writes;
 use crate::db::{CopySource as _, Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
@@ -52,7 +52,7 @@ enum Progress {
 /// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::EtagMismatch`]. After an error that came late some of what belongs to the
 /// resource may be gone, and the resource is there.
 pub fn delete<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: DeleteRequest,
     dependents: &'static [Dependent],
@@ -61,7 +61,7 @@ pub fn delete<'a>(
 }
 
 async fn delete_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     request: DeleteRequest,
     dependents: &'static [Dependent],
@@ -79,7 +79,7 @@ async fn delete_row(
     loop {
         let ended = retried(deadline, || {
             let DeleteRequest { uid, precondition, allow_missing, .. } = request.clone();
-            context.database.transaction(deadline, move |transaction| {
+            context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     let until =
                         Instant::now() + deadline.bound(transaction.limits().transaction_timeout) / SHARE_OF_TIME;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::context::Context;
+use crate::context::Writes;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::part::{children, said};
@@ -80,7 +80,7 @@ pub(super) fn points_elsewhere(resource: &'static Resource, tuple: &[u8]) -> boo
 /// # Errors
 /// What [`ForeignReferences::missing`](crate::references::ForeignReferences::missing) says.
 pub(super) async fn pointing_nowhere(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     tuples: &[&[u8]],
     deadline: Deadline,

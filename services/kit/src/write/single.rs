@@ -10,11 +10,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::locked::Locked;
 use super::references::{Pointless, pointing_nowhere, points_elsewhere};
 use super::request_id::Entry;
-use super::returned::{Written, read_back, returning};
+use super::returned::{read_back, returning};
+use super::session::count_named_create;
 use super::start::check_id;
 use super::statement::WriteStatement;
-use crate::answer::AnswerLimit;
-use crate::context::Context;
+use crate::answer::{AnswerLimit, Written};
+use crate::context::Writes;
 use crate::db::{Ending, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
@@ -108,7 +109,7 @@ async fn decode(
 /// [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ReferenceMissing`]; [`Error::WriteMismatch`] for a request_id
 /// that was used with other content, [`Error::CreatedAndDeleted`] for one whose resource is gone.
 pub fn create<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: CreateRequest<'a>,
 ) -> BoxFuture<'a, Result<Written, Error>> {
@@ -116,7 +117,7 @@ pub fn create<'a>(
 }
 
 async fn create_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     request: CreateRequest<'_>,
 ) -> Result<Written, Error> {
@@ -148,7 +149,7 @@ async fn create_row(
 
 /// A create that is well-formed.
 struct Creation<'a> {
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     entry: Option<Entry>,
     tuple: Vec<u8>,
@@ -189,7 +190,7 @@ impl Creation<'_> {
         let (resource, deadline, answers) = (self.resource, self.deadline, self.answers);
         let made = returning(deadline, |extent| {
             let (entry, uid) = (self.entry.clone(), self.uid.clone());
-            self.context.database.transaction(deadline, move |transaction| {
+            self.context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     let made = match entry {
                         Some(entry) => entry.enter(transaction, &uid).await?,
@@ -210,11 +211,11 @@ impl Creation<'_> {
         let Self { context, resource, entry, tuple, uid, deadline, answers } = self;
         let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
         if entry.is_some() {
-            context.entries.count(context);
+            count_named_create(context);
         }
         returning(deadline, |extent| {
             let (statement, tuple, uid, entry) = (statement.clone(), tuple.clone(), uid.clone(), entry.clone());
-            context.database.transaction(deadline, move |transaction| {
+            context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     if let Some(entry) = entry
                         && let Some(made) = entry.enter(transaction, &uid).await?
@@ -258,7 +259,7 @@ fn checks_references(check: i32) -> Result<bool, Error> {
 
 /// Checks that what the resource points at in another slice exists.
 async fn check_references(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     field: &str,
     tuple: &[u8],
@@ -307,7 +308,7 @@ fn check_phase(resource: &Resource, uid: &str, asked: Option<&str>, stored: Opti
 /// # Errors
 /// [`Error::Invalid`], [`Error::NotFound`], [`Error::EtagMismatch`].
 pub fn update<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: UpdateRequest<'a>,
 ) -> BoxFuture<'a, Result<Written, Error>> {
@@ -315,7 +316,7 @@ pub fn update<'a>(
 }
 
 async fn update_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     request: UpdateRequest<'_>,
 ) -> Result<Written, Error> {
@@ -332,7 +333,7 @@ async fn update_row(
     let updated = returning(deadline, |extent| {
         let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
         let (precondition, phase) = (precondition.clone(), phase.clone());
-        context.database.transaction(deadline, move |transaction| {
+        context.transaction(deadline, move |transaction| {
             Box::pin(async move {
                 if !precondition.is_none() || phase.is_some() {
                     match Locked::of(transaction, resource, &uid).await? {

@@ -2,9 +2,9 @@
 
 use super::assignment::next_revision;
 use super::locked::Locked;
-use super::returned::{Written, read_back, returning};
-use crate::answer::AnswerLimit;
-use crate::context::Context;
+use super::returned::{read_back, returning};
+use crate::answer::{AnswerLimit, Written};
+use crate::context::Writes;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -52,7 +52,7 @@ pub struct BoundColumn {
 /// [`Error::Invalid`] for `uid`, `to_phase`, `reason` and `revision`; [`Error::NotFound`], [`Error::RevisionMismatch`],
 /// [`Error::PhaseForbids`].
 pub fn transition<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     bound: &'static [BoundColumn],
     request: Transition,
@@ -61,7 +61,7 @@ pub fn transition<'a>(
 }
 
 async fn move_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     bound: &'static [BoundColumn],
     request: Transition,
@@ -71,7 +71,7 @@ async fn move_row(
     let (deadline, answers) = (request.deadline, request.answers);
     let moved = returning(deadline, |extent| {
         let Transition { uid, to_phase, reason, revision, .. } = request.clone();
-        context.database.transaction(deadline, move |transaction| {
+        context.transaction(deadline, move |transaction| {
             Box::pin(async move {
                 let from = lock(transaction, resource, &uid, revision).await?;
                 if !lifecycle.allows(&from, &to_phase) {

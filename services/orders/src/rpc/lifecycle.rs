@@ -25,7 +25,7 @@ pub(super) async fn transition(
     let TransitionOrderRequest { uid, to_phase, reason, revision } = request.into_inner();
     let (deadline, answers) = (call.deadline, call.answers);
     let transition = Transition { uid, to_phase, reason, revision, deadline, answers };
-    call.answer_written(transition::transition(&context.for_writes(&call), &ORDER, BOUND, transition).await?)
+    call.answer_written(transition::transition(&context.writes(&call), &ORDER, BOUND, transition).await?)
 }
 
 pub(super) async fn set_timer(
@@ -40,11 +40,11 @@ pub(super) async fn set_timer(
         .map(|time| timestamp::to_postgres(time.seconds, time.nanos))
         .transpose()
         .map_err(|why| Error::invalid("provision_timer_ts", why))?;
-    let context = context.for_writes(&call);
+    let context = context.writes(&call);
     let (deadline, answers) = (call.deadline, call.answers);
     let order = returning(deadline, |extent| {
         let uid = uid.clone();
-        context.database.transaction(deadline, move |transaction| {
+        context.transaction(deadline, move |transaction| {
             Box::pin(async move {
                 let phase = lock(transaction, &ORDER, &uid, revision).await?;
                 if time.is_some() && !TIMED_PHASES.contains(&phase.as_str()) {

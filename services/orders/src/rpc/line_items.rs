@@ -17,7 +17,7 @@ pub(super) async fn stream(
     request: Request<StreamLineItemsRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamLineItems",

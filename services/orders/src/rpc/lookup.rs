@@ -19,7 +19,7 @@ pub(super) async fn lookup(
     request: Request<LookupOrdersRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let list = ListRequest {
         method: "LookupOrders",

@@ -33,14 +33,14 @@ pub(super) async fn get(
     request: Request<GetOrderRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let view = view(request.view, View::Full)?;
     let order = if request.read_mask.is_none() && view == View::Full {
         orders.get(context, &request.uid, call.deadline).await?
     } else {
         let selection = Selection::new(&ORDER, &mask(&ORDER, request.read_mask.as_ref(), view)?);
-        point::get(&context.database, &ORDER, &selection, &request.uid, call.deadline).await?
+        point::get(context, &ORDER, &selection, &request.uid, call.deadline).await?
     };
     call.answer_row(&ORDER, &request.uid, order)
 }
@@ -50,7 +50,7 @@ pub(super) async fn batch_get(
     request: Request<BatchGetOrdersRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Full)?)?;
     let (answers, deadline) = (call.answers, call.deadline);
@@ -68,7 +68,7 @@ pub(super) async fn create(context: &Context, request: Request<ReceivedCreate>) 
         deadline: call.deadline,
         answers: call.answers,
     };
-    call.answer_written(single::create(&context.for_writes(&call), &ORDER, create).await?)
+    call.answer_written(single::create(&context.writes(&call), &ORDER, create).await?)
 }
 
 pub(super) async fn update(context: &Context, request: Request<ReceivedUpdate>) -> Result<Response<Encoded>, Error> {
@@ -83,7 +83,7 @@ pub(super) async fn update(context: &Context, request: Request<ReceivedUpdate>) 
         deadline: call.deadline,
         answers: call.answers,
     };
-    call.answer_written(single::update(&context.for_writes(&call), &ORDER, update).await?)
+    call.answer_written(single::update(&context.writes(&call), &ORDER, update).await?)
 }
 
 pub(super) async fn delete(context: &Context, request: Request<DeleteOrderRequest>) -> Result<Response<()>, Error> {
@@ -95,13 +95,13 @@ pub(super) async fn delete(context: &Context, request: Request<DeleteOrderReques
         allow_missing: request.allow_missing,
         deadline: call.deadline,
     };
-    delete::delete(&context.for_writes(&call), &ORDER, delete, &[]).await?;
+    delete::delete(&context.writes(&call), &ORDER, delete, &[]).await?;
     Ok(Response::new(()))
 }
 
 pub(super) async fn list(context: &Context, request: Request<ListOrdersRequest>) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let order =
         Order::parse(&ORDER, ORDER_COLUMNS, &request.order_by).map_err(|violation| Error::Invalid(vec![violation]))?;
@@ -124,7 +124,7 @@ pub(super) async fn stream(
     request: Request<StreamOrdersRequest>,
 ) -> Result<Response<Answers<Encoded>>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let request = request.into_inner();
     let stream = StreamRequest {
         method: "StreamOrders",
@@ -144,7 +144,7 @@ pub(super) fn write(
 ) -> Result<Response<Answers<WriteResponse>>, Error> {
     let call = Call::of(&request)?;
     let rows = request.into_inner();
-    Ok(Response::new(orrery_kit::write::stream::write(context.for_writes(&call), &ORDER, rows, call)))
+    Ok(Response::new(orrery_kit::write::stream::write(context.writes(&call), &ORDER, rows, call)))
 }
 
 pub(super) fn check(
@@ -152,7 +152,7 @@ pub(super) fn check(
     request: Request<Streaming<CheckOrdersRequest>>,
 ) -> Result<Response<Answers<CheckOrdersResponse>>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
+    let context = &context.reads(&call);
     let answer = |checked, missing_uids| CheckOrdersResponse { checked, missing_uids };
     let requests = request.into_inner();
     let answers = check::check(context, &ORDER, call, requests, |request| request.uids, answer);
