@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use orrery_kit::answer::{AnswerLimit, Written};
+use orrery_kit::collection::view::asked_for;
 use orrery_kit::context::{Call, Context};
 use orrery_kit::db::{Ending, Statement, Transaction};
 use orrery_kit::error::Error;
 use orrery_kit::read::extent::Extent;
 use orrery_kit::read::measured::{Fit, measure};
-use orrery_kit::read::view::{View, mask};
+use orrery_kit::read::view::View;
 use orrery_kit::resource::mask::Reached;
 use orrery_kit::resource::select::{Selection, put_row_of};
 use orrery_kit::write::attempts::retried;
@@ -21,7 +22,6 @@ use orrery_proto::wire::Encoded;
 use sqlx::Row as _;
 use tonic::{Request, Response};
 
-use super::view;
 use crate::store::claim::{self, Locked};
 use crate::store::line_item::LINE_ITEM;
 use crate::store::order::ORDER;
@@ -123,7 +123,7 @@ pub(super) async fn claim(
         Ok(limit) => limit.min(MAX_CLAIM).min(writes.limits().max_statement_rows),
     };
     let lease_micros = lease_micros(request.lease)?;
-    let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?;
+    let mask = asked_for(&ORDER, request.read_mask.as_ref(), request.view, View::Basic)?;
     let selection = Selection::new(&ORDER, &mask);
     let answers = call.answers;
     let claim = Claim {

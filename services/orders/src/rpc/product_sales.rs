@@ -3,18 +3,19 @@
 use std::time::Instant;
 
 use chrono::{Datelike as _, NaiveDate};
+use orrery_kit::collection::Messages;
 use orrery_kit::context::{Call, Context, Reads};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::page_token::Scope;
 use orrery_kit::read::stream::page_rows;
 use orrery_proto::orders::v1::{ProductSales, StreamProductSalesRequest};
+use orrery_proto::requests;
 use orrery_proto::wire::Encoded;
 use prost::Message as _;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response};
 
-use super::Answers;
 use crate::lifecycle::SOLD_PHASES;
 use crate::store::product_sales::{Cursor, Period, Position, Step, knows_time_zone, orders_in, step};
 
@@ -32,15 +33,14 @@ const PLAIN: &[u8] = b"p";
 pub(super) async fn stream(
     context: &Context,
     request: Request<StreamProductSalesRequest>,
-) -> Result<Response<Answers<Encoded>>, Error> {
+) -> Result<Response<Messages<Encoded>>, Error> {
     let call = Call::of(&request)?;
     let reads = context.reads(&call);
-    let request = request.into_inner();
-    let max_rows = page_rows(request.page_size)?;
-    let period = period(&reads, &request, call.deadline).await?;
-    let asked = StreamProductSalesRequest { resume_token: String::new(), page_size: 0, ..request.clone() };
-    let scope = Scope::new("StreamProductSales", &asked.encode_to_vec(), "");
-    let mut cursor = open(&reads, &scope, &request.resume_token, call.deadline).await?;
+    let requests::Stream { method, filter, page_size, resume_token, .. } = request.into_inner().into();
+    let max_rows = page_rows(page_size)?;
+    let period = period(&reads, &filter.message.unwrap_or_default(), call.deadline).await?;
+    let scope = Scope::new(method, &filter.encoded, "");
+    let mut cursor = open(&reads, &scope, &resume_token, call.deadline).await?;
     Ok(Response::new(Box::pin(async_stream::try_stream! {
         let interval = reads.stream.progress_interval;
         let page_bytes = call.answers.page_bytes(reads.stream.page_bytes);
