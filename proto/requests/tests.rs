@@ -7,8 +7,13 @@ use prost_types::{
 };
 
 use super::*;
-use crate::catalog::v1::{GetProductRequest, ListProductsRequest, ProductFilter, StreamProductsRequest};
-use crate::orders::v1::{DeleteOrderRequest, GetOrderRequest, LookupOrdersRequest, StreamProductSalesRequest};
+use crate::catalog::v1::{
+    GetProductRequest, ListProductsRequest, ProductFilter, StreamProductMetricsRequest, StreamProductsRequest,
+};
+use crate::orders::v1::{
+    DeleteOrderRequest, GetOrderRequest, ListOrdersRequest, LookupOrdersRequest, StreamLineItemsRequest,
+    StreamOrdersRequest, StreamProductSalesRequest,
+};
 
 #[path = "../build/requests.rs"]
 mod build;
@@ -57,6 +62,25 @@ fn without_a_filter_the_request_is_one_less_what_says_which_page() {
     let list = List::from(page);
     assert_eq!((list.method, list.view, list.order_by.as_str()), ("LookupOrders", 2, ""));
     assert_eq!(list.filter, Filter { message: Some(LookupOrdersRequest::default()), encoded: Vec::new() });
+}
+
+#[test]
+fn tokens_are_bound_to_the_names_that_methods_have_had() {
+    // Tokens outlive a deployment: who changes one of these breaks the streams that are to go on.
+    fn list<F>(request: impl Into<List<F>>) -> &'static str {
+        request.into().method
+    }
+    fn stream<F>(request: impl Into<Stream<F>>) -> &'static str {
+        request.into().method
+    }
+    assert_eq!(list(ListProductsRequest::default()), "ListProducts");
+    assert_eq!(stream(StreamProductsRequest::default()), "StreamProducts");
+    assert_eq!(stream(StreamProductMetricsRequest::default()), "StreamProductMetrics");
+    assert_eq!(list(ListOrdersRequest::default()), "ListOrders");
+    assert_eq!(list(LookupOrdersRequest::default()), "LookupOrders");
+    assert_eq!(stream(StreamOrdersRequest::default()), "StreamOrders");
+    assert_eq!(stream(StreamLineItemsRequest::default()), "StreamLineItems");
+    assert_eq!(stream(StreamProductSalesRequest::default()), "StreamProductSales");
 }
 
 /// The fields of a message, numbered; each with its type, which an `*` before its name repeats.

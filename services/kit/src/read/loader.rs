@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 use tokio::sync::oneshot;
 
@@ -70,17 +69,8 @@ impl Loader {
     /// One resource, from where `reads` come from.
     ///
     /// # Errors
-    /// As [`get`].
-    pub fn get<'a>(
-        &'a self,
-        reads: &'a Reads,
-        uid: &'a str,
-        deadline: Deadline,
-    ) -> BoxFuture<'a, Result<Encoded, Error>> {
-        Box::pin(self.load(reads, uid, deadline))
-    }
-
-    async fn load(&self, reads: &Reads, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
+    /// As [`get`](super::point::get).
+    pub(crate) async fn get(&self, reads: &Reads, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
         if let Some(lane) = &self.replica
             && reads.route().replica(deadline).await.is_some()
             && let Some(outcome) = reads.unless_replica_fails(lane.get(uid, deadline)).await
