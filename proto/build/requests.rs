@@ -159,7 +159,7 @@ impl Request<'_> {
         if !fields.iter().map(FieldDescriptorProto::name).take(key.len()).eq(key.iter().copied()) {
             return Err(format!("its key is not what {resource} begins with"));
         }
-        Ok(self.from("Get", &[self.key_field(&key), self.taken("read_mask"), self.taken("view")]))
+        Ok(self.from("Get", &[key_field(&key), self.taken("read_mask"), self.taken("view")]))
     }
 
     fn batch_get(&self) -> Result<String, String> {
@@ -172,7 +172,7 @@ impl Request<'_> {
         let key = self.key()?;
         self.check_fields(&["etag", "revision", "allow_missing"], key.len())?;
         let fields = ["etag", "revision", "allow_missing"].map(|name| self.taken(name));
-        Ok(self.from("Delete", &[&[self.key_field(&key)], &fields[..]].concat()))
+        Ok(self.from("Delete", &[&[key_field(&key)], &fields[..]].concat()))
     }
 
     /// A request for pages. What is no well-known field is a condition on the rows where there is no filter of its own.
@@ -222,12 +222,6 @@ impl Request<'_> {
         ))
     }
 
-    /// `key: Key { columns: &["uid"], values: vec![request.uid] }`
-    fn key_field(&self, key: &[&str]) -> String {
-        let values: Vec<String> = key.iter().map(|column| format!("std::mem::take(&mut request.{column})")).collect();
-        format!("key: crate::requests::Key {{ columns: &{key:?}, values: vec![{}] }}", values.join(", "))
-    }
-
     /// A field with its value in the request, or with none where the request has no such field.
     fn taken(&self, name: &str) -> String {
         match self.field(name) {
@@ -247,4 +241,10 @@ impl Request<'_> {
         }
         code + "        }\n    }\n}\n"
     }
+}
+
+/// `key: Key { columns: &["uid"], values: vec![request.uid] }`
+fn key_field(key: &[&str]) -> String {
+    let values: Vec<String> = key.iter().map(|column| format!("std::mem::take(&mut request.{column})")).collect();
+    format!("key: crate::requests::Key {{ columns: &{key:?}, values: vec![{}] }}", values.join(", "))
 }

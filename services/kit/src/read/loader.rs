@@ -121,7 +121,10 @@ impl Lane {
             Answer::Missing => {
                 Err(Error::NotFound { resource: self.resource.description.message, name: uid.to_owned() })
             }
-            Answer::Failed => get_by(self.database.route(), self.resource, &self.selection, uid, deadline).await,
+            // Boxed: rarely needed, and many times as large as the rest.
+            Answer::Failed => {
+                Box::pin(get_by(self.database.route(), self.resource, &self.selection, uid, deadline)).await
+            }
             Answer::Unavailable => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
         }
     }

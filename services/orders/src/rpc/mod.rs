@@ -23,6 +23,7 @@ use crate::store::order::{self, ORDER, ORDER_COLUMNS};
 
 /// The service.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "a collection is called by what it holds, and so is the service")]
 pub struct Orders {
     context: Context,
     orders: Collection,
