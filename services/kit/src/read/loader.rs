@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 use tokio::sync::oneshot;
 
-use super::point::{get, put_tuple, with_parts};
-use crate::context::Context;
+use super::point::{get_by, put_tuple, with_parts};
+use crate::context::{Context, Reads};
 use crate::db::array::ArrayParameter;
 use crate::db::{Database, Statement};
 use crate::deadline::Deadline;
@@ -63,27 +62,18 @@ impl Loader {
     /// A loader of a resource whose key is its uid.
     pub fn new(context: &Context, resource: &'static Resource) -> Self {
         let lane = |database: &Database| Lane::new(database.clone(), resource);
-        let replica = context.replica.as_ref().map(|replica| lane(replica.database()));
-        Self { primary: lane(&context.database), replica }
+        let replica = context.replica_database().map(lane);
+        Self { primary: lane(context.database()), replica }
     }
 
-    /// One resource, from where the reads of `context` come from.
+    /// One resource, from where `reads` come from.
     ///
     /// # Errors
-    /// As [`get`].
-    pub fn get<'a>(
-        &'a self,
-        context: &'a Context,
-        uid: &'a str,
-        deadline: Deadline,
-    ) -> BoxFuture<'a, Result<Encoded, Error>> {
-        Box::pin(self.load(context, uid, deadline))
-    }
-
-    async fn load(&self, context: &Context, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
+    /// As [`get`](super::point::get).
+    pub(crate) async fn get(&self, reads: &Reads, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
         if let Some(lane) = &self.replica
-            && context.database.replica(deadline).await.is_some()
-            && let Some(outcome) = context.database.unless_replica_fails(lane.get(uid, deadline)).await
+            && reads.route().replica(deadline).await.is_some()
+            && let Some(outcome) = reads.unless_replica_fails(lane.get(uid, deadline)).await
         {
             return outcome;
         }
@@ -131,7 +121,10 @@ impl Lane {
             Answer::Missing => {
                 Err(Error::NotFound { resource: self.resource.description.message, name: uid.to_owned() })
             }
-            Answer::Failed => get(&self.database, self.resource, &self.selection, uid, deadline).await,
+            // Boxed: rarely needed, and many times as large as the rest.
+            Answer::Failed => {
+                Box::pin(get_by(self.database.route(), self.resource, &self.selection, uid, deadline)).await
+            }
             Answer::Unavailable => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
         }
     }
@@ -186,7 +179,7 @@ impl Lane {
     async fn query(&self, uids: &[&str]) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
         let deadline = Deadline::after(MAX_TIME);
         if !self.selection.parts.is_empty() {
-            return with_parts(&self.database, self.resource, &self.selection, uids, MAX_TIME, deadline).await;
+            return with_parts(self.database.route(), self.resource, &self.selection, uids, MAX_TIME, deadline).await;
         }
         let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids))?;
         let rows = self.database.fetch(&statement, deadline).await?;

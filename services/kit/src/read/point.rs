@@ -16,10 +16,10 @@ use super::order::Order;
 use super::parts::{self, Outcome, Owners, Parts};
 use super::scan::Scan;
 use crate::answer::AnswerLimit;
-use crate::context::Context;
+use crate::context::Reads;
 use crate::db::array::ArrayParameter;
 use crate::db::sql::literal_array;
-use crate::db::{CopyEnd, CopySource as _, Database, Statement, Transaction};
+use crate::db::{CopyEnd, CopySource as _, Route, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
@@ -57,17 +57,18 @@ pub(crate) fn put_column(row: &PgRow, at: usize, tuple: &mut Vec<u8>) -> Result<
 /// # Errors
 /// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::RowTooLarge`].
 pub fn get<'a>(
-    database: &'a Database,
+    reads: &'a Reads,
     resource: &'static Resource,
     selection: &'a Selection,
     uid: &'a str,
     deadline: Deadline,
 ) -> BoxFuture<'a, Result<Encoded, Error>> {
-    Box::pin(read_one(database, resource, selection, uid, deadline))
+    Box::pin(get_by(reads.route(), resource, selection, uid, deadline))
 }
 
-async fn read_one(
-    database: &Database,
+/// As [`get`].
+pub(super) async fn get_by(
+    route: Route<'_>,
     resource: &'static Resource,
     selection: &Selection,
     uid: &str,
@@ -76,8 +77,8 @@ async fn read_one(
     check_key(uid).map_err(|why| Error::invalid("uid", why))?;
     let missing = || Error::NotFound { resource: resource.description.message, name: uid.to_owned() };
     if !selection.parts.is_empty() {
-        let timeout = database.limits().statement_timeout;
-        let mut found = with_parts(database, resource, selection, &[uid], timeout, deadline).await?;
+        let timeout = route.limits().statement_timeout;
+        let mut found = with_parts(route, resource, selection, &[uid], timeout, deadline).await?;
         let body = found.remove(uid.as_bytes()).flatten().ok_or_else(missing)?;
         return Ok(Encoded { body, tail: Bytes::new(), rows: 1 });
     }
@@ -86,7 +87,7 @@ async fn read_one(
         Statement::new(format!("select {} from {table} as t where t.uid = $1", selection.sql), 1).bind(uid)?;
     // Masks come from callers: only the text that selects everything is sure to come again.
     statement.keep_prepared = selection.is_whole();
-    let rows = database.fetch(&statement, deadline).await.map_err(|error| match error {
+    let rows = route.fetch(&statement, deadline).await.map_err(|error| match error {
         Error::ResultTooLarge(_) | Error::ResultRefused(_) => {
             Error::RowTooLarge { resource: resource.description.message, name: uid.to_owned() }
         }
@@ -108,7 +109,7 @@ pub(crate) async fn message(row: &PgRow, selection: &Selection) -> Result<Bytes,
 /// The rows of some uids as messages, with what belongs to them, as they stood at one moment. Those for which there was no room beside
 /// others are there without a message; there is room for a lone one.
 pub(super) async fn with_parts(
-    database: &Database,
+    route: Route<'_>,
     resource: &'static Resource,
     selection: &Selection,
     uids: &[&str],
@@ -116,7 +117,7 @@ pub(super) async fn with_parts(
     deadline: Deadline,
 ) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
     loop {
-        let read = database.read(|| read_with_parts(database, resource, selection, uids, timeout, deadline)).await?;
+        let read = route.read(|| read_with_parts(route, resource, selection, uids, timeout, deadline)).await?;
         // Else smaller pages are asked for.
         if let Some(found) = read {
             return Ok(found);
@@ -126,7 +127,7 @@ pub(super) async fn with_parts(
 
 /// Nothing if the server refused a page for its size.
 async fn read_with_parts(
-    database: &Database,
+    route: Route<'_>,
     resource: &'static Resource,
     selection: &Selection,
     uids: &[&str],
@@ -136,7 +137,7 @@ async fn read_with_parts(
     let table = resource.description.table;
     let whose = literal_array(uids);
     let select = format!("select {} from {table} as t where t.uid = any({whose}) order by t.uid", selection.sql);
-    let mut snapshot = database.snapshot(timeout, deadline).await?;
+    let mut snapshot = route.snapshot(timeout, deadline).await?;
     let mut owners = Owners::default();
     let end = snapshot.copy_out(&select, |tuple| {
         owners.push(selection, tuple);
@@ -250,18 +251,18 @@ pub(super) fn again(refused: Error) -> Error {
 /// # Errors
 /// [`Error::Invalid`] for `uids`; [`Error::AnswerTooLarge`].
 pub fn batch_get<'a>(
-    context: &'a Context,
+    reads: &'a Reads,
     resource: &'static Resource,
     mask: &'a [MaskPath],
     uids: &'a [String],
     answers: AnswerLimit,
     deadline: Deadline,
 ) -> BoxFuture<'a, Result<Encoded, Error>> {
-    Box::pin(read_batch(context, resource, mask, uids, answers, deadline))
+    Box::pin(read_batch(reads, resource, mask, uids, answers, deadline))
 }
 
 async fn read_batch(
-    context: &Context,
+    reads: &Reads,
     resource: &'static Resource,
     mask: &[MaskPath],
     uids: &[String],
@@ -272,8 +273,7 @@ async fn read_batch(
         return Err(Error::invalid("uids", format!("must hold 1 to {MAX_BATCH} uids, not {}", uids.len())));
     }
     let filter = Filter::default().uids("uids", "uid", uids).checked()?;
-    let mut scan = Scan::new(context, resource, mask, filter, Order::NATURAL, answers);
-    scan.keep_keys = true;
+    let scan = Scan::new(reads, resource, mask, filter, Order::NATURAL, answers).keeping_keys();
     let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match uids {
         [uid] => error.of_row(resource.description.message, uid),
         _ => error,
@@ -308,16 +308,16 @@ async fn read_batch(
 /// # Errors
 /// What the database says.
 pub fn missing<'a>(
-    database: &'a Database,
+    reads: &'a Reads,
     resource: &'static Resource,
     uids: &'a [String],
     deadline: Deadline,
 ) -> BoxFuture<'a, Result<Vec<String>, Error>> {
-    Box::pin(read_missing(database, resource, uids, deadline))
+    Box::pin(read_missing(reads, resource, uids, deadline))
 }
 
 async fn read_missing(
-    database: &Database,
+    reads: &Reads,
     resource: &'static Resource,
     uids: &[String],
     deadline: Deadline,
@@ -331,7 +331,7 @@ async fn read_missing(
         uids.len(),
     )
     .bind(ArrayParameter::texts(uids))?;
-    let rows = database.fetch(&statement, deadline).await?;
+    let rows = reads.fetch(&statement, deadline).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 

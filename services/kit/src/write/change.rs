@@ -7,10 +7,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::assignment::next_revision;
-use super::returned::{Written, read_masked, returning};
+use super::returned::{read_masked, returning};
 use super::stored;
-use crate::answer::AnswerLimit;
-use crate::context::Context;
+use crate::answer::{AnswerLimit, Written};
+use crate::context::Writes;
 use crate::db::{Ending, Transaction};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -46,7 +46,7 @@ pub struct ChangeRequest {
 /// [`Error::Invalid`] for a revision that is none, [`Error::NotFound`], [`Error::EtagMismatch`],
 /// [`Error::RevisionMismatch`]; what the step says.
 pub fn change<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: ChangeRequest,
     step: Step,
@@ -55,7 +55,7 @@ pub fn change<'a>(
 }
 
 async fn change_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     request: ChangeRequest,
     step: Step,
@@ -68,7 +68,7 @@ async fn change_row(
     let request = Arc::new(request);
     let changed = returning(deadline, |extent| {
         let (request, step, name) = (Arc::clone(&request), Arc::clone(&step), name.clone());
-        context.database.transaction(deadline, move |transaction| {
+        context.transaction(deadline, move |transaction| {
             Box::pin(async move {
                 let stored = stored::lock(transaction, resource, &request.key).await?;
                 let Some(row) = stored else {

@@ -15,7 +15,7 @@ use super::search::{By, Search};
 use super::session::{Advance, Session};
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
-use crate::context::Context;
+use crate::context::Writes;
 use crate::db::{CopySource as _, Ending, Transaction};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -78,7 +78,7 @@ impl Writer {
     /// What the database says; [`Error::WriteTakenOver`].
     pub async fn commit(
         self: &Arc<Self>,
-        context: &Context,
+        context: &Writes,
         session: Option<&Session>,
         chunks: &Arc<Vec<Chunk>>,
         deadline: Deadline,
@@ -90,7 +90,7 @@ impl Writer {
             let outcome = on_present_plans(deadline, || {
                 let (writer, session, chunks) = (Arc::clone(self), session.cloned(), Arc::clone(chunks));
                 let dangling = Arc::clone(&dangling);
-                context.database.transaction(deadline, move |transaction| {
+                context.transaction(deadline, move |transaction| {
                     Box::pin(async move {
                         if let (Some(session), Some(first)) = (&session, chunks.first()) {
                             let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
@@ -128,7 +128,7 @@ impl Writer {
     /// The references into other slices without a target, by the offsets of their rows.
     async fn missing_elsewhere(
         &self,
-        context: &Context,
+        context: &Writes,
         chunks: &[Chunk],
         deadline: Deadline,
     ) -> Result<HashMap<i64, DanglingReference>, Error> {

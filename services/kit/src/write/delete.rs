@@ -14,7 +14,7 @@ use super::attempts::retried;
 use super::children::Pages;
 use super::rows::{ARRAY_ROWS, unnested};
 use super::stored;
-use crate::context::Context;
+use crate::context::Writes;
 use crate::db::{CopySource as _, Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
@@ -58,14 +58,14 @@ enum Progress {
 /// [`Error::NotFound`], [`Error::EtagMismatch`], [`Error::RevisionMismatch`]. After an error that came late some of what
 /// belongs to the resource may be gone, and the resource is there.
 pub fn delete<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: DeleteRequest,
 ) -> BoxFuture<'a, Result<(), Error>> {
     Box::pin(delete_row(context, resource, request))
 }
 
-async fn delete_row(context: &Context, resource: &'static Resource, request: DeleteRequest) -> Result<(), Error> {
+async fn delete_row(context: &Writes, resource: &'static Resource, request: DeleteRequest) -> Result<(), Error> {
     if request.precondition.etag.contains('\0') {
         return Err(Error::Invalid(vec![Violation::new("etag", "must not hold NUL characters")]));
     }
@@ -80,7 +80,7 @@ async fn delete_row(context: &Context, resource: &'static Resource, request: Del
     loop {
         let ended = retried(deadline, || {
             let (request, name) = (Arc::clone(&request), name.clone());
-            context.database.transaction(deadline, move |transaction| {
+            context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     let until =
                         Instant::now() + deadline.bound(transaction.limits().transaction_timeout) / SHARE_OF_TIME;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use sqlx::Row as _;
 
-use crate::context::Context;
+use crate::context::Writes;
 use crate::db::array::ArrayParameter;
 use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
@@ -19,7 +19,7 @@ use crate::resource::{Resource, Target};
 
 /// A reference to something that does not exist.
 #[derive(Clone, Debug)]
-pub struct DanglingReference {
+pub(super) struct DanglingReference {
     /// The row's place among those looked at.
     pub(super) row: usize,
     /// The path of the column within the row.
@@ -128,7 +128,7 @@ pub(super) fn refers_elsewhere(resource: &'static Resource, tuple: &[u8]) -> boo
 /// # Errors
 /// What [`ForeignReferences::missing`](crate::references::ForeignReferences::missing) says.
 pub(super) async fn missing_elsewhere(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     tuples: &[&[u8]],
     deadline: Deadline,

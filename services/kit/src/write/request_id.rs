@@ -3,7 +3,7 @@
 
 use sqlx::Row as _;
 
-use crate::context::Context;
+use crate::context::Writes;
 use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -23,7 +23,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// That of a request; `None` if it does not name itself.
-    pub(super) fn of(context: &Context, resource: &'static Resource, request_id: &str, digest: String) -> Option<Self> {
+    pub(super) fn of(context: &Writes, resource: &'static Resource, request_id: &str, digest: String) -> Option<Self> {
         if request_id.is_empty() {
             return None;
         }
@@ -35,8 +35,8 @@ impl Entry {
     ///
     /// # Errors
     /// What the database says.
-    pub(super) async fn is_known(&self, context: &Context, deadline: Deadline) -> Result<bool, Error> {
-        Ok(!context.database.fetch(&self.select()?, deadline).await?.is_empty())
+    pub(super) async fn is_known(&self, context: &Writes, deadline: Deadline) -> Result<bool, Error> {
+        Ok(!context.fetch(&self.select()?, deadline).await?.is_empty())
     }
 
     /// Enters it, or returns the key that an earlier one of the same id and content made. Waits for one that is being

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 
 use super::attempts::retried;
-use crate::answer::AnswerLimit;
+use crate::answer::{AnswerLimit, Written};
 use crate::db::Transaction;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -16,17 +16,6 @@ use crate::resource::Resource;
 use crate::resource::key::Key;
 use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
-
-/// A resource that was written.
-#[derive(Clone, Debug)]
-pub struct Written {
-    /// As much of it as fits.
-    pub message: Encoded,
-    /// The fields that were left out for that.
-    pub omitted: Vec<&'static str>,
-    /// Whether it is an existing resource that a rule put in the place of the one to be created.
-    pub existing: bool,
-}
 
 /// Runs a write that ends with [`read_back`], by [`retried`]; again, and so that it returns less, where the database
 /// does not give out all of the resource.

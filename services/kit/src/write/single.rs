@@ -11,12 +11,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::references::{DanglingReference, missing_elsewhere, refers_elsewhere};
 use super::request_id::Entry;
-use super::returned::{Written, read_back, returning};
+use super::returned::{read_back, returning};
+use super::session::count_named_create;
 use super::start::check_id;
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
-use crate::answer::AnswerLimit;
-use crate::context::Context;
+use crate::answer::{AnswerLimit, Written};
+use crate::context::Writes;
 use crate::db::{Ending, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
@@ -109,7 +110,7 @@ async fn decode(
 /// [`Error::WriteMismatch`] for a request_id that was used with other content, [`Error::CreatedAndDeleted`] for one whose
 /// resource is gone; what the resource's rules say.
 pub fn create<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: CreateRequest<'a>,
 ) -> BoxFuture<'a, Result<Written, Error>> {
@@ -117,7 +118,7 @@ pub fn create<'a>(
 }
 
 async fn create_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     request: CreateRequest<'_>,
 ) -> Result<Written, Error> {
@@ -198,7 +199,7 @@ fn conflict(error: Error) -> Error {
 
 /// A create that is well-formed.
 struct Creation<'a> {
-    context: &'a Context,
+    context: &'a Writes,
     entry: Option<Entry>,
     write: Arc<Write>,
     deadline: Deadline,
@@ -235,7 +236,7 @@ impl Creation<'_> {
     async fn made(&self) -> Result<Option<Written>, Error> {
         let made = returning(self.deadline, |extent| {
             let (entry, write) = (self.entry.clone(), Arc::clone(&self.write));
-            self.context.database.transaction(self.deadline, move |transaction| {
+            self.context.transaction(self.deadline, move |transaction| {
                 Box::pin(async move {
                     let made = match entry {
                         Some(entry) => entry.enter(transaction, &write.key).await?,
@@ -269,12 +270,12 @@ impl Creation<'_> {
             }
         }
         if self.entry.is_some() {
-            self.context.entries.count(self.context);
+            count_named_create(self.context);
         }
         let entry = self.entry.take();
         returning(self.deadline, |extent| {
             let (write, entry) = (Arc::clone(&self.write), entry.clone());
-            self.context.database.transaction(self.deadline, move |transaction| {
+            self.context.transaction(self.deadline, move |transaction| {
                 Box::pin(async move {
                     if let Some(entry) = &entry
                         && let Some(made) = entry.enter(transaction, &write.key).await?
@@ -321,7 +322,7 @@ fn reference_check(check: i32) -> Result<ReferenceCheck, Error> {
 /// [`Error::Invalid`], [`Error::NotFound`], [`Error::EtagMismatch`], [`Error::RevisionMismatch`],
 /// [`Error::ValueTaken`], [`Error::ReferenceMissing`]; what the resource's rules say.
 pub fn update<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: UpdateRequest<'a>,
 ) -> BoxFuture<'a, Result<Written, Error>> {
@@ -329,7 +330,7 @@ pub fn update<'a>(
 }
 
 async fn update_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     request: UpdateRequest<'_>,
 ) -> Result<Written, Error> {
@@ -349,7 +350,7 @@ async fn update_row(
     let write = Arc::new(Write { resource, field, writer, tuple, key, precondition, dangling, answers });
     let updated = returning(deadline, |extent| {
         let write = Arc::clone(&write);
-        context.database.transaction(deadline, move |transaction| {
+        context.transaction(deadline, move |transaction| {
             Box::pin(async move { Ok(Ending::Commit(write.run(transaction, extent).await?.0)) })
         })
     });

@@ -4,7 +4,7 @@ use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteS
 
 use super::commit::Writer;
 use super::statement::BatchWriter;
-use crate::context::Context;
+use crate::context::Writes;
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::batch::Origin;
@@ -17,7 +17,7 @@ pub const MAX_ID_BYTES: usize = 128;
 ///
 /// # Errors
 /// [`Error::Invalid`] with every field that breaks a rule, below `start`.
-pub(super) fn writer(context: &Context, resource: &'static Resource, start: &WriteStart) -> Result<Writer, Error> {
+pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &WriteStart) -> Result<Writer, Error> {
     let mut violations = Vec::new();
     let mode = WriteMode::try_from(start.mode).unwrap_or_else(|_| {
         violations.push(Violation::new("start.mode", "is no WriteMode"));

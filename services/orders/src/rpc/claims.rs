@@ -5,23 +5,23 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use orrery_kit::answer::AnswerLimit;
+use orrery_kit::answer::{AnswerLimit, Written};
+use orrery_kit::collection::view::asked_for;
 use orrery_kit::context::{Call, Context};
 use orrery_kit::db::{Ending, Statement, Transaction};
 use orrery_kit::error::Error;
 use orrery_kit::read::extent::Extent;
 use orrery_kit::read::measured::{Fit, measure};
-use orrery_kit::read::view::{View, mask};
+use orrery_kit::read::view::View;
 use orrery_kit::resource::mask::MaskPath;
 use orrery_kit::resource::select::{Selection, put_row_of};
 use orrery_kit::write::attempts::retried;
-use orrery_kit::write::returned::{Written, read_masked};
+use orrery_kit::write::returned::read_masked;
 use orrery_proto::orders::v1::ClaimDueOrdersRequest;
 use orrery_proto::wire::Encoded;
 use sqlx::Row as _;
 use tonic::{Request, Response};
 
-use super::view;
 use crate::store::claim::{self, Locked};
 use crate::store::line_item::LINE_ITEM;
 use crate::store::order::ORDER;
@@ -115,14 +115,15 @@ pub(super) async fn claim(
     request: Request<ClaimDueOrdersRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
+    let writes = context.writes(&call);
     let request = request.into_inner();
     let most = match usize::try_from(request.limit) {
         Err(_) => return Err(Error::invalid("limit", "must not be negative")),
         Ok(0) => DEFAULT_CLAIM,
-        Ok(limit) => limit.min(MAX_CLAIM).min(context.database.limits().max_statement_rows),
+        Ok(limit) => limit.min(MAX_CLAIM).min(writes.limits().max_statement_rows),
     };
     let lease_micros = lease_micros(request.lease)?;
-    let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?;
+    let mask = asked_for(&ORDER, request.read_mask.as_ref(), request.view, View::Basic)?;
     let selection = Selection::new(&ORDER, &mask);
     let answers = call.answers;
     let claim = Claim {
@@ -133,14 +134,13 @@ pub(super) async fn claim(
         answers,
         passed_over: Vec::new(),
     };
-    let context = context.for_writes(&call);
     let mut limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
     let (mut reduced, mut locked, mut waits) = (None, Locked::PassedOver, true);
     let mut passed_over: Vec<String> = Vec::new();
     loop {
         let tried = retried(call.deadline, || {
             let (claim, reduced) = (claim.without(&passed_over), reduced.clone());
-            context.database.transaction(call.deadline, move |transaction| {
+            writes.transaction(call.deadline, move |transaction| {
                 Box::pin(async move {
                     if limit > 0 {
                         claim.first(transaction, limit, locked).await

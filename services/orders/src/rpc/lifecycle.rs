@@ -64,7 +64,7 @@ pub(super) async fn transition(
             Ok(())
         })
     });
-    call.answer_written(change(&context.for_writes(&call), &ORDER, request, step).await?)
+    call.answer_written(change(&context.writes(&call), &ORDER, request, step).await?)
 }
 
 pub(super) async fn set_timer(
@@ -92,5 +92,5 @@ pub(super) async fn set_timer(
             Ok(())
         })
     });
-    call.answer_written(change(&context.for_writes(&call), &ORDER, request, step).await?)
+    call.answer_written(change(&context.writes(&call), &ORDER, request, step).await?)
 }
