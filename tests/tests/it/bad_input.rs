@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
 use orrery_proto::catalog::v1::{
-    CreateProductRequest, GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
+    CreateProductRequest, GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest,
 };
-use orrery_proto::r#type::v1::{Status, WriteStart};
+use orrery_proto::r#type::v1::{Status, WriteResponse, WriteStart};
 use prost::Message as _;
 use prost_types::Timestamp;
 use sqlx::query_scalar;
@@ -63,7 +63,7 @@ fn kept() -> Vec<Product> {
     products
 }
 
-async fn chunk(server: &CatalogServer, products: Vec<Product>) -> (Vec<WriteProductsResponse>, Option<tonic::Status>) {
+async fn chunk(server: &CatalogServer, products: Vec<Product>) -> (Vec<WriteResponse>, Option<tonic::Status>) {
     let requests = [Message::Start(WriteStart::default()), Message::Chunk(Chunk { offset: 0, products })]
         .map(|message| WriteProductsRequest { message: Some(message) });
     let mut answers = server.client().write_products(tokio_stream::iter(requests)).await.unwrap().into_inner();
