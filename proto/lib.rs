@@ -52,3 +52,6 @@ pub mod orders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,13 +38,13 @@ impl Encoded {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WriteRequest {
     /// `start` or `chunk`.
-    #[prost(oneof = "WriteMessage", tags = "1, 2")]
-    pub message: Option<WriteMessage>,
+    #[prost(oneof = "WritePayload", tags = "1, 2")]
+    pub payload: Option<WritePayload>,
 }
 
 /// What a message to a chunked write holds.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub enum WriteMessage {
+pub enum WritePayload {
     /// What holds for the whole stream; the first message.
     #[prost(message, tag = "1")]
     Start(WriteStart),

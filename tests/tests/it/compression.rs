@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use orrery_kit::compression::Encodings;
-use orrery_proto::catalog::v1::write_products_request::{Chunk, Message as Part};
+use orrery_proto::catalog::v1::write_products_request::{Chunk, Payload};
 use orrery_proto::catalog::v1::{
     GetProductRequest, ListProductsRequest, ListProductsResponse, Product, StreamProductsRequest,
     StreamProductsResponse, WriteProductsRequest,
@@ -93,10 +93,10 @@ async fn requests_may_be_compressed_in_each_way() {
 
         let rows = |offset: usize| {
             let products = (offset..offset + 50).map(|at| product(&format!("prd_{encoding}_{at:03}"))).collect();
-            let message = Some(Part::Chunk(Chunk { offset: offset as i64, products }));
-            WriteProductsRequest { message }.encode_to_vec()
+            let payload = Some(Payload::Chunk(Chunk { offset: offset as i64, products }));
+            WriteProductsRequest { payload }.encode_to_vec()
         };
-        let start = WriteProductsRequest { message: Some(Part::Start(WriteStart::default())) }.encode_to_vec();
+        let start = WriteProductsRequest { payload: Some(Payload::Start(WriteStart::default())) }.encode_to_vec();
         let body =
             [framed(true, &compress(&start)), framed(true, &compress(&rows(0))), framed(false, &rows(50))].concat();
         let exchange = connection.call(WRITE, &[(ENCODING, encoding)], body.into()).await.unwrap();

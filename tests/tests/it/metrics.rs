@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use orrery_proto::catalog::v1::write_product_metrics_request::{Chunk, Message};
+use orrery_proto::catalog::v1::write_product_metrics_request::{Chunk, Payload};
 use orrery_proto::catalog::v1::{
     GetProductMetricsRequest, ProductMetric, ProductMetricFilter, StreamProductMetricsRequest,
     WriteProductMetricsRequest,
@@ -30,8 +30,8 @@ async fn write(
     start: WriteStart,
     product_metrics: Vec<ProductMetric>,
 ) -> Result<WriteResponse, Status> {
-    let requests = [Message::Start(start), Message::Chunk(Chunk { offset: 0, product_metrics })]
-        .map(|message| WriteProductMetricsRequest { message: Some(message) });
+    let requests = [Payload::Start(start), Payload::Chunk(Chunk { offset: 0, product_metrics })]
+        .map(|message| WriteProductMetricsRequest { payload: Some(message) });
     let mut answers = server.client().write_product_metrics(tokio_stream::iter(requests)).await?.into_inner();
     let answer = answers.message().await?.unwrap();
     match answers.message().await? {

@@ -24,8 +24,9 @@ pub(super) async fn lookup(
     let list = ListRequest {
         method: "LookupOrders",
         mask: mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?,
-        filter: filter(request.by.as_ref())?,
-        encoded_filter: LookupOrdersRequest { by: request.by, ..LookupOrdersRequest::default() }.encode_to_vec(),
+        filter: filter(request.criterion.as_ref())?,
+        encoded_filter: LookupOrdersRequest { criterion: request.criterion, ..LookupOrdersRequest::default() }
+            .encode_to_vec(),
         order: Order::NATURAL,
         page_token: request.page_token,
         page_size: request.page_size,

@@ -8,7 +8,7 @@ pub(crate) mod random;
 mod reading;
 mod uids;
 
-use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
+use orrery_proto::catalog::v1::write_products_request::{Chunk, Payload};
 use orrery_proto::catalog::v1::{GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest};
 use orrery_proto::r#type::v1::{Status, WriteResponse, WriteStart};
 use prost_types::FieldMask;
@@ -119,8 +119,8 @@ async fn write(server: &CatalogServer, products: Vec<Product>, update_mask: Opti
 }
 
 async fn write_with(server: &CatalogServer, start: WriteStart, products: Vec<Product>) -> WriteResponse {
-    let requests = [Message::Start(start), Message::Chunk(Chunk { offset: 0, products })]
-        .map(|message| WriteProductsRequest { message: Some(message) });
+    let requests = [Payload::Start(start), Payload::Chunk(Chunk { offset: 0, products })]
+        .map(|message| WriteProductsRequest { payload: Some(message) });
     let answers = server.client().write_products(tokio_stream::iter(requests)).await.unwrap().into_inner();
     let answers: Vec<WriteResponse> = answers.map(Result::unwrap).collect().await;
     assert_eq!(answers.len(), 1);
