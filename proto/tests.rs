@@ -1,7 +1,7 @@
 //! What generated clients in other languages rely on, which no compiler of Rust looks at.
 
 use prost::Message as _;
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::{FileDescriptorProto, FileDescriptorSet, FileOptions};
 
 use crate::FILE_DESCRIPTOR_SET;
 use crate::r#type::v1::RowErrorCode;
@@ -9,6 +9,33 @@ use crate::r#type::v1::RowErrorCode;
 fn own_files() -> Vec<FileDescriptorProto> {
     let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("what is compiled in can be decoded");
     set.file.into_iter().filter(|file| file.package().starts_with("orrery.")).collect()
+}
+
+/// `product_metric` as `ProductMetric`.
+fn upper_camel(snake: &str) -> String {
+    snake.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+// Without these options a client's classes stand in packages that its language does not expect, and to add them later
+// renames every class.
+#[test]
+fn every_file_says_where_its_code_belongs_in_other_languages() {
+    let files = own_files();
+    assert!(files.len() >= 9, "{}", files.len());
+    for file in files {
+        let package: Vec<&str> = file.package().split('.').collect();
+        let [_, name, version] = package[..] else { unreachable!("{}", file.package()) };
+        let stem = file.name().rsplit('/').next().and_then(|name| name.strip_suffix(".proto")).expect("a .proto file");
+        let expected = FileOptions {
+            csharp_namespace: Some(package.iter().map(|part| upper_camel(part)).collect::<Vec<_>>().join(".")),
+            go_package: Some(format!("orrery/proto/{};{name}{version}", package.join("/"))),
+            java_multiple_files: Some(true),
+            java_outer_classname: Some(format!("{}Proto", upper_camel(stem))),
+            java_package: Some(format!("com.{}", file.package())),
+            ..FileOptions::default()
+        };
+        assert_eq!(file.options, Some(expected), "{}", file.name());
+    }
 }
 
 // Keywords of Kotlin, Java, Go, C#, Swift, Python, Ruby and JavaScript that a field or oneof may not be called, or only in
