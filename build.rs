@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// What every chunked write answers with.
 const WRITE_RESPONSE: &str = ".orrery.type.v1.WriteResponse";
+
+/// The package that declares the rules of fields.
+const RULES: &str = "buf.validate";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -23,8 +25,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut sources = Vec::new();
     find_sources(Path::new("proto/orrery"), &mut sources)?;
     sources.sort();
-    let descriptors = protox::compile(&sources, ["proto"])?;
-    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(&sources)?;
+    // As compiled: prost's descriptors have no room for options that a contract declares.
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    let mut descriptors = compiler.file_descriptor_set();
+    // Rules are read from the descriptors; they need no types.
+    descriptors.file.retain(|file| file.package() != RULES);
 
     let client_dir = out.join("client");
     fs::create_dir_all(&client_dir)?;
