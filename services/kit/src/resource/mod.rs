@@ -14,6 +14,7 @@
 //! Rows of other tables can belong to a row ([`part`]): an order's lines. Each kind of them is a resource of its own, and within its
 //! owner's message it is a field that holds the child's message, once or repeated.
 
+pub mod constraints;
 pub mod decode;
 mod description;
 pub(crate) mod document;
