@@ -19,8 +19,17 @@ RANDOM_MESSAGES = 150
 # Rows of one chunk: some of them have a quarter of a MiB, and the limit of a message is 16 MiB.
 CHUNK = 40
 
-# Fields whose length is limited for stored keys, while new rows follow a grammar that no annotation says.
-KEYS = {"uid", "product_uid", "name", "order_uid"}
+# Keys: what is stored may be any text, while new rows follow a grammar that no annotation says.
+KEYS = {
+    "orrery.catalog.v1.Product.uid",
+    "orrery.catalog.v1.ProductMetric.product_uid",
+    "orrery.catalog.v1.ProductMetric.name",
+    "orrery.orders.v1.Order.uid",
+    "orrery.orders.v1.LineItem.order_uid",
+    "orrery.orders.v1.LineItem.uid",
+    "orrery.orders.v1.Address.order_uid",
+    "orrery.orders.v1.Summary.order_uid",
+}
 # Texts for the patterns, by the field that has them: some that match, some that do not.
 LABEL_KEYS = ["a", "A1", "a/b", "x.y-z/N_a.me", "n" * 63, "d" * 253 + "/" + "n" * 63]
 NO_LABEL_KEYS = ["", "n" * 64, "d" * 254 + "/" + "n" * 63, "a b", "-a", "a-", "/a", "a/", "A/b", "a/b/c", "é", "a..b/c", ".a/b", "a_b/c"]
@@ -46,18 +55,16 @@ def rules_of(field):
     return field.GetOptions().Extensions[rules.field]
 
 
-def texts(field, of, nul: bool = True) -> list[str]:
+def texts(field, of) -> list[str]:
     """Texts at, within and beyond the limits of a StringRules."""
-    found = ["", "an ordinary text"]
     if of.HasField("pattern"):
         return samples_of(field, of.pattern)
-    if of.HasField("not_contains"):
-        found.append("a" + of.not_contains + "b")
     if getattr(of, "in"):
         return [*getattr(of, "in"), "other", ""]
-    if of.HasField("max_bytes") and field.name not in KEYS:
+    found = ["", "a" + of.not_contains + "b"]
+    if field.full_name not in KEYS:
         most = of.max_bytes
-        found += ["x" * (most - 1), "x" * most, "x" * (most + 1), "é" * (most // 2), "é" * (most // 2 + 1)]
+        found += ["an ordinary text", "x" * (most - 1), "x" * most, "x" * (most + 1), "é" * (most // 2), "é" * (most // 2 + 1)]
     return found
 
 
@@ -70,8 +77,8 @@ def values(field) -> list:
         return [-1, 0] if field.name == "revision" else ["", "a\0b"]
     if kind == "string":
         found = texts(field, of.string)
-        # A row's own key stays apart from those of the others.
-        return [text for text in found if text] if field.name == "uid" else found
+        # A row's own key stays apart from those of the others, and only what exists has its currency already.
+        return [text for text in found if text] if field.name in ("uid", "currency_code") else found
     if kind == "int32":
         return [of.int32.gte - 1, of.int32.gte, of.int32.gte + 1]
     if kind == "timestamp":
