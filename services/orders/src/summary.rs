@@ -8,11 +8,12 @@ use std::sync::LazyLock;
 
 use orrery_kit::decimal::Decimal;
 use orrery_kit::error::Violation;
+use orrery_kit::resource::Resource;
 use orrery_kit::resource::part::Derivation;
 use orrery_kit::resource::tuple::Columns;
-use orrery_kit::resource::{AMOUNT_DIGITS, Resource};
 
 use self::sum::Sum;
+use crate::store::amount::AMOUNT_DIGITS;
 use crate::store::line_item::LINE_ITEM;
 use crate::store::summary::SUMMARY;
 

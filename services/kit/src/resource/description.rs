@@ -1,8 +1,7 @@
 //! What names cannot say about a resource: the one thing that is written by hand for each.
 
+use super::kind::ColumnKind;
 use super::part::PartDescription;
-use crate::lifecycle::Lifecycle;
-use crate::uid::UidKind;
 
 /// What names cannot say about a resource.
 #[derive(Debug)]
@@ -13,8 +12,8 @@ pub struct Description {
     pub table: &'static str,
     /// The key's columns. They are the message's first fields, in this order, and texts.
     pub key: &'static [&'static str],
-    /// What is particular about fields; those that are not named here follow from their type.
-    pub rules: &'static [(&'static str, Rule)],
+    /// What each field holds and which rules it follows: by a constructor of [`kind`](super::kind).
+    pub fields: &'static [(&'static str, &'static dyn ColumnKind)],
     /// What rows point at.
     pub references: &'static [Reference],
     /// A timestamp column: a row that is older than the stored one changes nothing.
@@ -32,74 +31,13 @@ impl Description {
             message,
             table,
             key: &["uid"],
-            rules: &[],
+            fields: &[],
             references: &[],
             newest_by: None,
             natural_order: &[],
             parts: &[],
         }
     }
-}
-
-/// What is particular about one field.
-#[derive(Clone, Copy, Debug)]
-pub enum Rule {
-    /// The resource's own uid: checked, and made when a create leaves it empty.
-    Uid(UidKind),
-    /// The uid of something else.
-    UidOf(UidKind),
-    /// The uid of something else, or none.
-    OptionalUidOf(UidKind),
-    /// A text of at most this many bytes; an empty one is stored as null.
-    Text(usize),
-    /// A text of at most this many bytes; an empty one is stored as such.
-    TextNotNull(usize),
-    /// A required name: 1 to this many of a-z, 0-9, `_`, `-` and `.`, beginning with a letter.
-    Name(usize),
-    /// A required code of so many of A-Z.
-    Code(usize),
-    /// A code of so many of A-Z, or none.
-    OptionalCode(usize),
-    /// A required text, one of these.
-    OneOf(&'static [&'static str]),
-    /// A list of texts in a `jsonb` column: at most so many, each of at most so many bytes.
-    TextList(usize, usize),
-    /// An `integer` column, within these bounds; unset is 0.
-    Integer(i32, i32),
-    /// The rows' numbers within their owner, 1 and more, in an `integer` column. The store numbers those that have none.
-    LineNumber,
-    /// A required exact decimal in a `numeric` column: most digits before and after the point.
-    Decimal(usize, usize),
-    /// An amount of money, or part of one: a decimal that fits `numeric(19,4)`; unset is 0.
-    Amount,
-    /// An amount that is kept where it is unset.
-    KeptAmount,
-    /// An `integer` that the service computes.
-    ComputedInteger,
-    /// A `bigint` that the service computes.
-    ComputedBigInteger,
-    /// A `numeric` that the service computes.
-    ComputedDecimal,
-    /// How often the row was changed, in an `integer` column: 1 on a new one. A row that demands another one than the stored row's is refused.
-    Revision,
-    /// A status whose phase on a new row is this one.
-    Status(&'static str),
-    /// A status whose phase is one of a lifecycle's.
-    Lifecycle(&'static Lifecycle),
-    /// Labels: keys and values to select by.
-    Labels,
-    /// Annotations.
-    Annotations,
-    /// A timestamp that is now where a new row leaves it unset, and kept ever after.
-    CreatedAt,
-    /// A timestamp that the store sets whenever the row changes.
-    UpdatedAt,
-    /// A timestamp that is now where it is unset.
-    MeasuredAt,
-    /// A timestamp that the caller sets and clears.
-    Timestamp,
-    /// A hash of the stored row.
-    Etag,
 }
 
 /// A column that holds the key of something else.

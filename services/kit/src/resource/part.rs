@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::decode::MAX_VIOLATIONS;
 use super::tuple::{Columns, put_prefixed};
 use super::wire::Reader;
-use super::{IntegerRule, Kind, Resource, TextRule};
+use super::{Field, Resource};
 use crate::error::Violation;
 use crate::uid::UidKind;
 
@@ -90,13 +90,9 @@ impl Part {
         if single != (resource.key_length() == 1) {
             return Err(format!("the key of {} does not fit field {}", resource.description.message, field.name()));
         }
-        let mut after_owner = resource.inputs().skip(1).map(|field| field.kind);
-        let uids = match after_owner.next() {
-            Some(Kind::Text(TextRule::Uid(kind, true))) => Some(kind),
-            _ => None,
-        };
-        let is_number = |kind: Kind| matches!(kind, Kind::Integer(IntegerRule { zero_is_null: true, .. }));
-        let numbered = uids.is_some() && after_owner.next().is_some_and(is_number);
+        let mut after_owner = resource.inputs().skip(1);
+        let uids = after_owner.next().and_then(Field::own_uid);
+        let numbered = uids.is_some() && after_owner.next().is_some_and(Field::is_optional_integer);
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
         let PartDescription { field: name, replaced, derivation, .. } = *description;
         Ok(Self { name, number, resource, single, replaced, derivation, uids, numbered })

@@ -15,11 +15,11 @@ use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::{Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
+use crate::resource::Resource;
 use crate::resource::mask::{Reach, Reached, UpdateMask};
 use crate::resource::part::{Part, said};
 use crate::resource::select::column;
 use crate::resource::tuple::{Columns, put_prefixed};
-use crate::resource::{Kind, Resource, TimestampRule};
 use crate::work;
 
 /// Which rows' children are replaced.
@@ -90,8 +90,7 @@ impl PartStatements {
     /// The statements for a part of a resource and a mask of the resource.
     pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
         let part = &owner.parts[nth];
-        let reaches =
-            |path: &Reached, nth: usize| matches!(owner.fields[path.field].kind, Kind::Part(part) if part == nth);
+        let reaches = |path: &Reached, nth: usize| owner.fields[path.field].part() == Some(nth);
         let reaching = |nth: usize| match mask.paths() {
             None => Reaching::Said,
             Some(paths) if !paths.iter().any(|path| reaches(path, nth)) => Reaching::Nothing,
@@ -352,16 +351,7 @@ impl PartStatements {
 
 /// Every column of a child that may change, the computed ones too.
 fn columns_of_their_own(resource: &Resource) -> Vec<Reached> {
-    let fixed = |kind| {
-        matches!(
-            kind,
-            Kind::Etag
-                | Kind::Revision
-                | Kind::Part(_)
-                | Kind::Timestamp(TimestampRule::Created | TimestampRule::Updated)
-        )
-    };
-    let own = |at: &usize| !resource.fields[*at].key && !fixed(resource.fields[*at].kind);
+    let own = |at: &usize| resource.fields[*at].is_stored() && resource.fields[*at].is_changeable();
     (0..resource.fields.len()).filter(own).map(|field| Reached { field, reach: Reach::Whole }).collect()
 }
 

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::read::point::put_tuple;
 use crate::resource::decode::Precondition;
 use crate::resource::select::{Selection, etag};
-use crate::resource::{Kind, Resource};
+use crate::resource::{Field, Resource};
 
 /// A stored row, which nobody else changes before the transaction ends; whoever changes one of its parts waits as well. The default is a
 /// row that is not there.
@@ -33,10 +33,9 @@ impl Locked {
     ) -> Result<Option<Self>, Error> {
         let selection = Selection::whole(resource);
         let table = resource.description.table;
-        let column = |wanted: fn(&Kind) -> bool| resource.fields.iter().find(|field| wanted(&field.kind));
         let revision = resource.revision().map_or("0".to_owned(), |field| format!("t.{}", field.name));
-        let phase = column(|kind| matches!(kind, Kind::Status { .. }))
-            .map_or("''".to_owned(), |field| format!("coalesce(t.{} ->> 'phase', '')", field.name));
+        let status = resource.fields.iter().find(|field| Field::is_status(field));
+        let phase = status.map_or("''".to_owned(), |field| format!("coalesce(t.{} ->> 'phase', '')", field.name));
         let select = Statement::new(
             format!("select {}, {revision}, {phase} from {table} as t where t.uid = $1 for update", selection.sql),
             1,

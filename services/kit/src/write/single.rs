@@ -23,7 +23,7 @@ use crate::resource::decode::{Decoded, Keys};
 use crate::resource::document::phase;
 use crate::resource::mask::{Reach, UpdateMask, update_mask};
 use crate::resource::tuple::Columns;
-use crate::resource::{Kind, Resource};
+use crate::resource::{Field, Resource};
 use crate::work;
 
 /// A create.
@@ -274,7 +274,7 @@ async fn check_references(
 /// The phase that a write of a resource with a lifecycle would give to the stored row; `None` if it leaves it.
 fn phase_asked_for(resource: &Resource, tuple: &[u8], mask: &UpdateMask) -> Option<String> {
     let lifecycle = resource.lifecycle()?;
-    let field = resource.fields.iter().position(|field| matches!(field.kind, Kind::Status { .. }))?;
+    let field = resource.fields.iter().position(Field::is_status)?;
     let said = resource
         .input_position(resource.fields[field].name)
         .and_then(|place| Columns::new(tuple).nth(place).flatten())

@@ -8,16 +8,20 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::resource::select::Selection;
-use crate::resource::{Description, Field, Kind, Resource, TextRule};
+use crate::resource::{Description, Field, Resource, kind};
 
 static CHILD: LazyLock<Resource> = LazyLock::new(|| {
     static DESCRIPTION: Description =
         Description { key: &["owner", "name"], ..Description::new("test.Child", "test.child") };
-    let text = Kind::Text(TextRule::Free { max_bytes: 100, nullable: true });
-    let field = |name, number, key| Field { name, number, kind: text, key, computed: false };
+    static TEXT: kind::Text<kind::Free> = kind::text(100);
+    let field = |name, number| {
+        let mut field = Field::new(name, number, &TEXT);
+        field.key = true;
+        field
+    };
     Resource {
         description: &DESCRIPTION,
-        fields: vec![field("owner", 1, true), field("name", 2, true)],
+        fields: vec![field("owner", 1), field("name", 2)],
         parts: Vec::new(),
         plural: "children",
     }
