@@ -103,7 +103,7 @@ impl Resource {
             } else if field.key && keys == Keys::Any {
                 field.kind.put_stored_key(field.name, slot, tuple)
             } else {
-                let reading = Reading { portion, keeps_unset: keeps_unset && !field.key };
+                let reading = Reading { portion, keeps_unset: keeps_unset && !field.key, unset_is_null: true };
                 put_value(field, slot, reading, tuple)
             };
             violations.extend(put.err());

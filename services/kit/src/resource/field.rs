@@ -117,9 +117,9 @@ impl Field {
         }
     }
 
-    /// Whether it is an integer whose 0 is null.
-    pub fn is_optional_integer(&self) -> bool {
-        self.role == Role::OptionalInteger
+    /// Whether it is an integer that the store completes where it is 0.
+    pub fn is_completed_integer(&self) -> bool {
+        self.role == Role::CompletedInteger
     }
 
     /// If it holds rows of another table, their place in [`Resource::parts`](super::Resource::parts).

@@ -92,7 +92,7 @@ impl Part {
         }
         let mut after_owner = resource.inputs().skip(1);
         let uids = after_owner.next().and_then(Field::own_uid);
-        let numbered = uids.is_some() && after_owner.next().is_some_and(Field::is_optional_integer);
+        let numbered = uids.is_some() && after_owner.next().is_some_and(Field::is_completed_integer);
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
         let PartDescription { field: name, replaced, derivation, .. } = *description;
         Ok(Self { name, number, resource, single, replaced, derivation, uids, numbered })

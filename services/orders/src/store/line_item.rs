@@ -21,7 +21,7 @@ static DESCRIPTION: Description = Description {
     fields: &[
         ("order_uid", &kind::uid_of(ORDER_UID)),
         ("uid", &kind::uid(LINE_ITEM_UID)),
-        ("line_number", &kind::integer(0, i32::MAX).optional()),
+        ("line_number", &kind::integer(0, i32::MAX).completed()),
         ("product_uid", &kind::uid_of(PRODUCT_UID).optional()),
         ("sku", &kind::text(MAX_SKU_BYTES)),
         ("name", &kind::text(2_048)),

@@ -37,7 +37,7 @@ impl ColumnKind for Boolean {
 
     fn put(&self, _name: &str, slot: &Slot<'_>, reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
         match bits_of(slot) != 0 {
-            false if reading.keeps_unset => tuple.put_i32(NULL),
+            false if reading.unset_is_null => tuple.put_i32(NULL),
             truth => put_prefixed(tuple, &[u8::from(truth)]),
         }
         Ok(())
@@ -51,8 +51,11 @@ impl ColumnKind for Boolean {
         put_integer
     }
 
-    fn assign(&self, name: &str, _change: Change<'_>) -> Assignment {
-        Assignment::if_set(name)
+    fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
+        match change {
+            Change::IfSet => Assignment::if_set(name),
+            _ => Assignment::or(name, "false"),
+        }
     }
 
     fn literal(&self, value: &[u8]) -> Option<String> {

@@ -90,7 +90,7 @@ impl ColumnKind for Decimals {
         if text.is_empty() {
             match self.empty {
                 Empty::Refused => return Err(Violation::new(name, "is required")),
-                Empty::Zero if !reading.keeps_unset => text = "0",
+                Empty::Zero if !reading.unset_is_null => text = "0",
                 Empty::Zero | Empty::Kept | Empty::Null => {
                     tuple.put_i32(NULL);
                     return Ok(());
@@ -130,6 +130,10 @@ impl ColumnKind for Decimals {
             _ if self.empty == Empty::Null => Assignment {
                 value: format!("i.{name}::numeric"),
                 differs: format!("i.{name} is distinct from t.{name}::text"),
+            },
+            _ if self.empty == Empty::Zero => Assignment {
+                value: format!("coalesce(i.{name}, '0')::numeric"),
+                differs: format!("coalesce(i.{name}, '0') is distinct from t.{name}::text"),
             },
             _ => assign_if_set(name),
         }

@@ -43,7 +43,7 @@ impl ColumnKind for Double {
         }
         if number != 0.0 {
             put_prefixed(tuple, &number.to_be_bytes());
-        } else if reading.keeps_unset {
+        } else if reading.unset_is_null {
             tuple.put_i32(NULL);
         } else {
             // The negative zero too: Postgres takes both for equal.
@@ -60,8 +60,11 @@ impl ColumnKind for Double {
         put_double
     }
 
-    fn assign(&self, name: &str, _change: Change<'_>) -> Assignment {
-        Assignment::if_set(name)
+    fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
+        match change {
+            Change::IfSet => Assignment::if_set(name),
+            _ => Assignment::or(name, "0"),
+        }
     }
 
     fn literal(&self, value: &[u8]) -> Option<String> {

@@ -100,8 +100,7 @@ impl ColumnKind for Enumeration {
             // A text that no value has stays where 0 is sent: it reads as 0.
             _ => {
                 let known = literal_array(&self.texts());
-                let value = format!("coalesce(i.{name}, case when t.{name} <> all ({known}) then t.{name} end)");
-                Assignment::new(name, value)
+                Assignment::or(name, &format!("case when t.{name} <> all ({known}) then t.{name} end"))
             }
         }
     }

@@ -14,12 +14,12 @@ use crate::resource::tuple::{NULL, put_prefixed};
 
 /// An `integer` within these bounds; unset is 0.
 pub const fn integer(min: i32, max: i32) -> Integer {
-    Integer { min: min as i64, max: max as i64, big: false, optional: false, computed: false }
+    Integer { min: min as i64, max: max as i64, big: false, zero: Zero::Stored, computed: false }
 }
 
 /// A `bigint` within these bounds; unset is 0.
 pub const fn big_integer(min: i64, max: i64) -> Integer {
-    Integer { min, max, big: true, optional: false, computed: false }
+    Integer { min, max, big: true, zero: Zero::Stored, computed: false }
 }
 
 /// An integer column.
@@ -28,21 +28,42 @@ pub struct Integer {
     min: i64,
     max: i64,
     big: bool,
-    optional: bool,
+    zero: Zero,
     computed: bool,
+}
+
+/// What 0, which is also what is unset, stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zero {
+    /// The number.
+    Stored,
+    /// Null.
+    Null,
+    /// A number that the store finds.
+    Completed,
 }
 
 impl Integer {
     /// The same, where 0 is null.
     #[must_use]
     pub const fn optional(self) -> Self {
-        Self { optional: true, ..self }
+        Self { zero: Zero::Null, ..self }
+    }
+
+    /// The same, where the store puts a number in place of 0 before it writes the row.
+    #[must_use]
+    pub const fn completed(self) -> Self {
+        Self { zero: Zero::Completed, ..self }
     }
 
     /// The same, computed by the service.
     #[must_use]
     pub const fn computed(self) -> Self {
         Self { computed: true, ..self }
+    }
+
+    fn can_be_zero(&self) -> bool {
+        self.min <= 0 && self.max >= 0
     }
 }
 
@@ -56,11 +77,11 @@ impl ColumnKind for Integer {
     }
 
     fn column(&self) -> Option<Column> {
-        Some(Column::new(if self.big { "bigint" } else { "integer" }, self.optional))
+        Some(Column::new(if self.big { "bigint" } else { "integer" }, self.zero == Zero::Null))
     }
 
     fn role(&self) -> Role {
-        if self.optional { Role::OptionalInteger } else { Role::Stored }
+        if self.zero == Zero::Completed { Role::CompletedInteger } else { Role::Stored }
     }
 
     fn is_computed(&self) -> bool {
@@ -73,7 +94,8 @@ impl ColumnKind for Integer {
 
     fn put(&self, name: &str, slot: &Slot<'_>, reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
         let value = if self.big { bits_of(slot).cast_signed() } else { int32_of(slot).into() };
-        if value == 0 && (self.optional || reading.keeps_unset) {
+        let may_be_null = if self.can_be_zero() { reading.unset_is_null } else { reading.keeps_unset };
+        if value == 0 && (self.zero != Zero::Stored || may_be_null) {
             tuple.put_i32(NULL);
             return Ok(());
         }
@@ -90,8 +112,8 @@ impl ColumnKind for Integer {
 
     fn default_value(&self) -> Option<&'static [u8]> {
         let zero: &[u8] = if self.big { &[0; 8] } else { &[0; 4] };
-        // Without a bound that lets it be 0, an unset value is missing: the column refuses null.
-        (!self.optional && self.min <= 0 && self.max >= 0).then_some(zero)
+        // Of a number that cannot be 0 an unset one is missing: the column refuses null.
+        (self.zero == Zero::Stored && self.can_be_zero()).then_some(zero)
     }
 
     fn output(&self) -> PutField {
@@ -101,8 +123,9 @@ impl ColumnKind for Integer {
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         match change {
             Change::IfSet => Assignment::if_set(name),
-            _ if self.optional => Assignment::new(name, format!("i.{name}")),
-            _ => Assignment::if_set(name),
+            _ if self.zero == Zero::Completed => Assignment::if_set(name),
+            _ if self.zero == Zero::Stored && self.can_be_zero() => Assignment::or(name, "0"),
+            _ => Assignment::new(name, format!("i.{name}")),
         }
     }
 

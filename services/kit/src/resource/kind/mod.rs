@@ -240,8 +240,8 @@ pub enum Role {
         /// What the phase may be; anything if there is none.
         lifecycle: Option<&'static Lifecycle>,
     },
-    /// An integer whose 0 is null.
-    OptionalInteger,
+    /// An integer that the store completes where it is 0.
+    CompletedInteger,
     /// Rows of another table; it has no column.
     Children,
 }
@@ -251,13 +251,15 @@ pub enum Role {
 pub struct Reading<'a> {
     /// Which portion.
     pub portion: Portion<'a>,
-    /// Whether the row may be stored already, so that what is left out stays as it is.
+    /// Whether the row is stored already and what is left out stays as it is: nothing is required.
     pub keeps_unset: bool,
+    /// Whether a number that is unset is null in the input tuple, so that an update can tell it from one that is 0.
+    pub unset_is_null: bool,
 }
 
 impl Reading<'_> {
-    /// All of a new row's value.
-    pub const ALL: Self = Self { portion: Portion::All, keeps_unset: false };
+    /// All of a value of a row that belongs to another one. It comes whole: a number that is unset is 0.
+    pub const ALL: Self = Self { portion: Portion::All, keeps_unset: false, unset_is_null: false };
 }
 
 /// How far an update reaches into a column.
@@ -318,6 +320,11 @@ impl Assignment {
     /// The value that was sent; the stored one where none was.
     fn if_set(name: &str) -> Self {
         Self::new(name, format!("coalesce(i.{name}, t.{name})"))
+    }
+
+    /// The value that was sent; this one where none was.
+    fn or(name: &str, default: &str) -> Self {
+        Self::new(name, format!("coalesce(i.{name}, {default})"))
     }
 }
 

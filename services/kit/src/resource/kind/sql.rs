@@ -19,8 +19,9 @@ pub(super) fn stored_object(name: &str) -> String {
     format!("(case jsonb_typeof(t.{name}) when 'object' then t.{name} else '{{}}' end)")
 }
 
-/// The object that `new` is, with the stored value under each key whose new value is what the stored one reads as.
-pub(super) fn as_stored(name: &str, new: &str, entries: Entries) -> String {
+/// What was sent under the keys, `n.key`, that meet a condition, with the stored value under each key whose new value is what the stored
+/// one reads as. An object that is sent holds more than a mask reaches where it may also become a new row.
+pub(super) fn as_stored(name: &str, entries: Entries, condition: Option<&str>) -> String {
     let (new_value, stored) = ("n.value #>> '{}'", format!("t.{name} -> n.key"));
     let reads_as_new = match entries {
         Entries::Texts => format!(
@@ -33,11 +34,12 @@ pub(super) fn as_stored(name: &str, new: &str, entries: Entries) -> String {
               and t.{name} ->> n.key = {new_value} then {stored}"
         ),
     };
+    let condition = condition.map_or(String::new(), |condition| format!("\n  where {condition}"));
     format!(
         "(select coalesce(jsonb_object_agg(n.key, case\n          \
              {reads_as_new}\n          \
              else n.value end), '{{}}')\n   \
-            from jsonb_each({new}) as n)"
+            from jsonb_each(i.{name}) as n{condition})"
     )
 }
 
@@ -58,13 +60,13 @@ pub(super) fn without(name: &str, keys: &Keys) -> String {
 /// An object that is replaced as a whole; with `if_set` only where the row has one.
 pub(super) fn replaced(name: &str, if_set: bool, entries: Entries) -> Assignment {
     let unset = if if_set { format!("i.{name} is null or ") } else { String::new() };
-    let new = indented(&as_stored(name, &format!("i.{name}"), entries), 11);
+    let new = indented(&as_stored(name, entries, None), 11);
     Assignment::new(name, format!("(case when {unset}i.{name} = t.{name} then t.{name}\n      else {new} end)"))
 }
 
-/// An object of which these keys are replaced. The row has no other ones.
+/// An object of which these keys are replaced.
 pub(super) fn keys_replaced(name: &str, keys: &Keys, entries: Entries) -> Assignment {
-    let new = indented(&as_stored(name, &format!("i.{name}"), entries), 4);
+    let new = indented(&as_stored(name, entries, Some(&keys.condition("n.key"))), 4);
     Assignment::new(name, format!("({}\n || {new})", indented(&without(name, keys), 1)))
 }
 

@@ -59,12 +59,11 @@ impl Status {
         }
     }
 
-    /// A status with the phase of a new row, as SQL.
-    fn default_status(&self) -> String {
-        let mut json = b"{\"phase\": ".to_vec();
+    /// The phase of a new row, as JSON.
+    fn default_phase(&self) -> String {
+        let mut json = Vec::new();
         put_string(&mut json, self.default_phase);
-        json.push(b'}');
-        format!("{}::jsonb", literal(&String::from_utf8_lossy(&json)))
+        String::from_utf8_lossy(&json).into_owned()
     }
 }
 
@@ -178,10 +177,9 @@ impl ColumnKind for Status {
         }
     }
 
-    /// What the row has of the status was decoded by the same mask: it holds nothing that the mask does not reach.
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         let (sent, stored, object) = (format!("i.{name}"), format!("t.{name}"), stored_object(name));
-        let default = self.default_status();
+        let default = format!("{}::jsonb", literal(&format!("{{\"phase\": {}}}", self.default_phase())));
         let kept_phase = indented(
             &format!(
                 "(case when {stored} -> 'phase' is null then '{{}}'\n      \
@@ -189,44 +187,46 @@ impl ColumnKind for Status {
             ),
             11,
         );
-        let sent_as_stored = indented(&as_stored(name, &sent, Entries::Values), 11);
+        let sent_as_stored = |condition, indent| indented(&as_stored(name, Entries::Values, condition), indent);
         let value = match change {
             Change::IfSet => format!(
                 "(case when {sent} is null or {sent} = {stored} then {stored}\n      \
                        when {sent} - 'phase' = '{{}}'\n      \
                        then {object} || {sent}\n      \
                        else {kept_phase}\n        \
-                         || {sent_as_stored} end)"
+                         || {} end)",
+                sent_as_stored(None, 11)
             ),
             Change::Whole => format!(
                 "(case when {default} || {sent} = {stored} then {stored}\n      \
                        else {default}\n        \
-                         || {sent_as_stored} end)"
+                         || {} end)",
+                sent_as_stored(None, 11)
             ),
             Change::Details { if_set: true } => format!(
-                "(case when {sent} is null then {stored}\n      \
+                "(case when coalesce({sent} - 'phase', '{{}}') = '{{}}' then {stored}\n      \
                        else {kept_phase}\n        \
-                         || {sent_as_stored} end)"
+                         || {} end)",
+                sent_as_stored(Some("n.key <> 'phase'"), 11)
             ),
             Change::Details { if_set: false } => {
-                format!("(          {kept_phase}\n        || {sent_as_stored})")
+                format!("(          {kept_phase}\n        || {})", sent_as_stored(Some("n.key <> 'phase'"), 11))
+            }
+            Change::Keys(keys, UnsetPhase::Kept) if *keys == Keys::one("phase") => format!(
+                "(case when {sent} -> 'phase' is null then {stored}\n      \
+                       else {object}\n        \
+                         || jsonb_build_object('phase', {sent} -> 'phase') end)"
+            ),
+            Change::Keys(keys, UnsetPhase::Default) if *keys == Keys::one("phase") => {
+                let phase = format!("coalesce({sent} -> 'phase', {})", literal(&self.default_phase()));
+                format!("({object}\n || jsonb_build_object('phase', {phase}))")
             }
             Change::Keys(keys, unset_phase) => {
-                let names: Vec<String> = keys.names.iter().filter(|key| *key != "phase").cloned().collect();
+                let names = keys.names.iter().filter(|key| *key != "phase").cloned().collect();
+                let rest = without(name, &Keys { names, beginnings: Vec::new() });
                 let is_phase_reset = keys.contain("phase") && unset_phase == UnsetPhase::Default;
                 let default = if is_phase_reset { format!("\n || {default}") } else { String::new() };
-                if names.is_empty() {
-                    match unset_phase {
-                        UnsetPhase::Kept => {
-                            format!("(case when {sent} is null then {stored}\n      else {object} || {sent} end)")
-                        }
-                        UnsetPhase::Default => format!("({object}{default}\n || coalesce({sent}, '{{}}'))"),
-                    }
-                } else {
-                    let rest = without(name, &Keys { names, beginnings: Vec::new() });
-                    let sent_as_stored = indented(&as_stored(name, &sent, Entries::Values), 4);
-                    format!("({rest}{default}\n || {sent_as_stored})")
-                }
+                format!("({rest}{default}\n || {})", sent_as_stored(Some(&keys.condition("n.key")), 4))
             }
         };
         Assignment::new(name, value)

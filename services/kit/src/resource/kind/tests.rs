@@ -34,7 +34,10 @@ fn bytes(bytes: &[u8]) -> Slot<'_> {
     Slot::Bytes(Cow::Borrowed(bytes))
 }
 
-const KEPT: Reading<'_> = Reading { portion: Portion::All, keeps_unset: true };
+/// Of a row that may be new.
+const NEW: Reading<'_> = Reading { unset_is_null: true, ..Reading::ALL };
+/// Of a row that is there and keeps what is left out.
+const KEPT: Reading<'_> = Reading { keeps_unset: true, ..NEW };
 
 /// What a new row stores, with its length.
 fn stored_if_unset(kind: &dyn ColumnKind) -> Vec<u8> {
@@ -57,7 +60,9 @@ fn a_boolean_is_one_byte() {
     // A varint of a bool is true unless it is zero.
     assert_eq!(put(&kind, &number(1 << 40), KEPT), Ok(Some(vec![1])));
     assert_eq!(put(&kind, &Slot::Unset, Reading::ALL), Ok(Some(vec![0])));
-    assert_eq!(put(&kind, &number(0), KEPT), Ok(None));
+    for reading in [NEW, KEPT] {
+        assert_eq!(put(&kind, &number(0), reading), Ok(None));
+    }
     assert_eq!(stored_if_unset(&kind), [0, 0, 0, 1, 0]);
     assert_eq!(shown(&kind, &[1]), [7 << 3, 1]);
     assert!(shown(&kind, &[0]).is_empty());
@@ -220,17 +225,24 @@ fn an_unset_number_is_zero_unless_it_must_not_be() {
     assert_eq!(stored_if_unset(&integer(-1, 1)), zero);
     assert_eq!(put(&integer(-1, 1), &Slot::Unset, Reading::ALL), Ok(Some(vec![0; 4])));
     assert_eq!(put(&integer(-1, 1), &Slot::Unset, KEPT), Ok(None));
-    assert_eq!(put(&integer(1, 9), &Slot::Unset, Reading::ALL), Err("f must be 1 to 9".to_owned()));
+    assert_eq!(put(&integer(-1, 1), &Slot::Unset, NEW), Ok(None));
+    for reading in [Reading::ALL, NEW] {
+        assert_eq!(put(&integer(1, 9), &Slot::Unset, reading), Err("f must be 1 to 9".to_owned()));
+    }
     assert_eq!(put(&integer(1, 9), &Slot::Unset, KEPT), Ok(None));
     // So that the database refuses a row that is new after all.
     assert_eq!(stored_if_unset(&integer(1, 9)), NULL.to_be_bytes());
-    assert_eq!(put(&integer(0, 9).optional(), &Slot::Unset, Reading::ALL), Ok(None));
+    for kind in [integer(0, 9).optional(), integer(0, 9).completed()] {
+        assert_eq!(put(&kind, &Slot::Unset, Reading::ALL), Ok(None));
+        assert_eq!(stored_if_unset(&kind), NULL.to_be_bytes());
+    }
     assert_eq!(put(&integer(0, 9), &number(u64::MAX), Reading::ALL), Err("f must be 0 to 9".to_owned()));
     let big = put(&big_integer(i64::MIN, i64::MAX), &number(u64::MAX), Reading::ALL);
     assert_eq!(big, Ok(Some((-1_i64).to_be_bytes().to_vec())));
     // Zero of what a caller left out is no change of a stored amount.
     assert_eq!(put(&decimal(9, 2).or_zero(), &Slot::Unset, Reading::ALL), Ok(Some(b"0".to_vec())));
-    assert_eq!(put(&decimal(9, 2).or_zero(), &Slot::Unset, KEPT), Ok(None));
+    assert_eq!(put(&decimal(9, 2).or_zero(), &Slot::Unset, NEW), Ok(None));
+    assert_eq!(put(&decimal(9, 2).or_kept(), &Slot::Unset, Reading::ALL), Ok(None));
     assert_eq!(put(&decimal(9, 2), &Slot::Unset, KEPT), Err("f is required".to_owned()));
     assert_eq!(stored_if_unset(&decimal(9, 2).optional()), NULL.to_be_bytes());
 }

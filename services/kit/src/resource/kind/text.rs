@@ -157,9 +157,9 @@ impl<F: TextFormat> ColumnKind for Text<F> {
         match (change, self.empty) {
             (Change::IfSet, _) => Assignment::if_set(name),
             (_, Empty::Refused) => Assignment::new(name, format!("i.{name}")),
-            (_, Empty::Stored) => Assignment::new(name, format!("coalesce(i.{name}, '')")),
+            (_, Empty::Stored) => Assignment::or(name, "''"),
             // An empty text that another program stored stays where null is sent: it reads the same.
-            (_, Empty::Null) => Assignment::new(name, format!("coalesce(i.{name}, case t.{name} when '' then '' end)")),
+            (_, Empty::Null) => Assignment::or(name, &format!("case t.{name} when '' then '' end")),
         }
     }
 

@@ -18,6 +18,7 @@ fn kinds() -> Vec<(&'static str, &'static dyn ColumnKind)> {
         ("ratio", &double()),
         ("count", &integer(0, 9)),
         ("place", &integer(0, 9).optional()),
+        ("line", &integer(0, 9).completed()),
         ("price", &decimal(9, 2).or_zero()),
         ("weight", &decimal(9, 2).optional()),
         ("due_ts", &timestamp()),
@@ -51,13 +52,13 @@ fn a_phase_alone_is_put_into_the_stored_status() {
     assert_assigns(
         "status.phase",
         r#"((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end)
- || '{"phase": "active"}'::jsonb
- || coalesce(i.status, '{}'))"#,
+ || jsonb_build_object('phase', coalesce(i.status -> 'phase', '"active"')))"#,
     );
     assert_assigns(
         "status.phase if set",
-        r"(case when i.status is null then t.status
-      else (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status end)",
+        r"(case when i.status -> 'phase' is null then t.status
+      else (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end)
+        || jsonb_build_object('phase', i.status -> 'phase') end)",
     );
 }
 
@@ -101,7 +102,8 @@ fn details_are_replaced_beside_the_stored_phase() {
                      when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
                       and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
                      else n.value end), '{}')
-              from jsonb_each(i.status) as n))",
+              from jsonb_each(i.status) as n
+             where n.key <> 'phase'))",
     );
     assert_assigns(
         "status.details.note",
@@ -111,7 +113,8 @@ fn details_are_replaced_beside_the_stored_phase() {
               when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
                and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
               else n.value end), '{}')
-       from jsonb_each(i.status) as n))",
+       from jsonb_each(i.status) as n
+      where n.key in ('note')))",
     );
 }
 
@@ -142,7 +145,8 @@ fn a_map_is_replaced_as_a_whole_or_by_keys() {
               when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
               when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
               else n.value end), '{}')
-       from jsonb_each(i.labels) as n))"#,
+       from jsonb_each(i.labels) as n
+      where n.key in ('season')))"#,
     );
 }
 
@@ -160,10 +164,14 @@ fn what_is_one_value_is_assigned_as_that() {
              case when t.other_side <> all (array['left', 'right', 'behind']::text[]) then t.other_side end)",
         ),
         ("active if set", "coalesce(i.active, t.active)"),
-        ("ratio", "coalesce(i.ratio, t.ratio)"),
+        ("active", "coalesce(i.active, false)"),
+        ("ratio", "coalesce(i.ratio, 0)"),
+        ("ratio if set", "coalesce(i.ratio, t.ratio)"),
+        ("count", "coalesce(i.count, 0)"),
         ("count if set", "coalesce(i.count, t.count)"),
         ("place", "i.place"),
         ("place if set", "coalesce(i.place, t.place)"),
+        ("line", "coalesce(i.line, t.line)"),
         ("due_ts", "i.due_ts"),
         ("due_ts if set", "coalesce(i.due_ts, t.due_ts)"),
     ] {
@@ -172,7 +180,9 @@ fn what_is_one_value_is_assigned_as_that() {
     // The digits of a decimal count; a time of measurement that is unset is no change.
     let assignment = |value: &str, differs: &str| Assignment { value: value.to_owned(), differs: differs.to_owned() };
     let kept = "i.price is not null and i.price is distinct from t.price::text";
-    assert_eq!(assigned("price"), assignment("coalesce(i.price::numeric, t.price)", kept));
+    assert_eq!(assigned("price if set"), assignment("coalesce(i.price::numeric, t.price)", kept));
+    let differs = "coalesce(i.price, '0') is distinct from t.price::text";
+    assert_eq!(assigned("price"), assignment("coalesce(i.price, '0')::numeric", differs));
     assert_eq!(assigned("weight"), assignment("i.weight::numeric", "i.weight is distinct from t.weight::text"));
     let measured = "i.as_of_ts is not null and i.as_of_ts is distinct from t.as_of_ts";
     assert_eq!(assigned("as_of_ts"), assignment("coalesce(i.as_of_ts, now())", measured));
