@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use orrery_catalog::store::product::PRODUCT;
 use orrery_catalog::store::product_metric::PRODUCT_METRIC;
+use orrery_kit::db::array::ElementType;
+use orrery_kit::resource::Resource;
 use orrery_kit::resource::decode::Keys;
 use orrery_kit::resource::mask::{UpdateMask, update_mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::resource::tuple::Columns;
-use orrery_kit::resource::{Kind, Resource};
 use orrery_kit::write::chunk::Chunk;
 use orrery_orders::store::order::ORDER;
 use orrery_proto::catalog::v1::{Product, ProductMetric};
@@ -50,7 +51,7 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
             }
             for (field, column) in resource.inputs().zip(Columns::new(&tuple[before.len()..])) {
                 said.push(if column.is_some() { 'x' } else { '-' });
-                can_be_stored(field.kind, column.unwrap_or_default());
+                can_be_stored(field.element_type(), column.unwrap_or_default());
             }
         }
         Err(violations) => {
@@ -67,7 +68,7 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
 }
 
 /// Whether Postgres takes a column's value: text, or a version and JSON, without zero characters.
-fn can_be_stored(kind: Kind, value: &[u8]) {
+fn can_be_stored(element: ElementType, value: &[u8]) {
     fn has_zero(json: &serde_json::Value) -> bool {
         match json {
             serde_json::Value::String(text) => text.contains('\0'),
@@ -78,9 +79,9 @@ fn can_be_stored(kind: Kind, value: &[u8]) {
             _ => false,
         }
     }
-    match kind {
-        Kind::Text(_) => assert!(!std::str::from_utf8(value).unwrap().contains('\0')),
-        Kind::Map(_) | Kind::Status { .. } | Kind::TextList { .. } if !value.is_empty() => {
+    match element {
+        ElementType::Text => assert!(!std::str::from_utf8(value).unwrap().contains('\0')),
+        ElementType::Json if !value.is_empty() => {
             assert_eq!(value[0], 1);
             assert!(!has_zero(&serde_json::from_slice(&value[1..]).unwrap()), "{}", value.escape_ascii());
         }

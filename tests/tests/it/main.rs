@@ -14,6 +14,7 @@ mod copy_out;
 mod dbmate;
 mod deadlines;
 mod decimal;
+mod descriptions;
 mod draining;
 mod faults;
 mod filters;

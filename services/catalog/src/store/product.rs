@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{Description, Resource, Rule};
+use orrery_kit::resource::{Description, Resource, kind};
 use orrery_kit::uid::UidKind;
 use orrery_proto::catalog::v1::ProductFilter;
 
@@ -17,15 +17,15 @@ pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
 pub static PRODUCT: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "products"));
 
 static DESCRIPTION: Description = Description {
-    rules: &[
-        ("uid", Rule::Uid(PRODUCT_UID)),
-        ("name", Rule::Text(2_048)),
-        ("status", Rule::Status("active")),
-        ("labels", Rule::Labels),
-        ("annotations", Rule::Annotations),
-        ("create_ts", Rule::CreatedAt),
-        ("update_ts", Rule::UpdatedAt),
-        ("etag", Rule::Etag),
+    fields: &[
+        ("uid", &kind::uid(PRODUCT_UID)),
+        ("name", &kind::text(2_048)),
+        ("status", &kind::status("active")),
+        ("labels", &kind::labels()),
+        ("annotations", &kind::annotations()),
+        ("create_ts", &kind::created_at()),
+        ("update_ts", &kind::updated_at()),
+        ("etag", &kind::etag()),
     ],
     dependents: &[&PRODUCT_METRIC],
     ..Description::new("orrery.catalog.v1.Product", "catalog.product")

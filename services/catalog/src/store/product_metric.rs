@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{Description, Reference, Resource, Rule, Target};
+use orrery_kit::resource::{Description, Reference, Resource, Target, kind};
 use orrery_proto::catalog::v1::ProductMetricFilter;
 
 use super::product::PRODUCT_UID;
@@ -14,12 +14,12 @@ pub static PRODUCT_METRIC: LazyLock<Resource> = LazyLock::new(|| Resource::compi
 
 static DESCRIPTION: Description = Description {
     key: &["product_uid", "name"],
-    rules: &[
-        ("product_uid", Rule::UidOf(PRODUCT_UID)),
-        ("name", Rule::Name(63)),
-        ("value", Rule::Decimal(34, 18)),
-        ("unit", Rule::TextNotNull(32)),
-        ("as_of_ts", Rule::MeasuredAt),
+    fields: &[
+        ("product_uid", &kind::uid_of(PRODUCT_UID)),
+        ("name", &kind::name(63)),
+        ("value", &kind::decimal(34, 18)),
+        ("unit", &kind::text_not_null(32)),
+        ("as_of_ts", &kind::measured_at()),
     ],
     references: &[Reference {
         column: "product_uid",

@@ -23,6 +23,10 @@ pub enum ElementType {
     Json,
     /// `numeric`
     Numeric,
+    /// `boolean`
+    Boolean,
+    /// `double precision`
+    Double,
 }
 
 impl ElementType {
@@ -34,6 +38,8 @@ impl ElementType {
             Self::Timestamp => 1184,
             Self::Json => 3802,
             Self::Numeric => 1700,
+            Self::Boolean => 16,
+            Self::Double => 701,
         }
     }
 
@@ -45,6 +51,8 @@ impl ElementType {
             Self::Timestamp => 1185,
             Self::Json => 3807,
             Self::Numeric => 1231,
+            Self::Boolean => 1000,
+            Self::Double => 1022,
         }
     }
 
@@ -57,6 +65,8 @@ impl ElementType {
             Self::Timestamp => "timestamptz[]",
             Self::Json => "jsonb[]",
             Self::Numeric => "numeric[]",
+            Self::Boolean => "boolean[]",
+            Self::Double => "double precision[]",
         }
     }
 }

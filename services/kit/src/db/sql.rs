@@ -21,6 +21,11 @@ pub fn literal(text: &str) -> String {
     out
 }
 
+/// SQL of several lines, of which all but the first are moved to the right.
+pub(crate) fn indented(sql: &str, columns: usize) -> String {
+    sql.replace('\n', &format!("\n{:columns$}", ""))
+}
+
 /// Texts as `array['a', 'b']::text[]`.
 pub fn literal_array<S: AsRef<str>>(texts: &[S]) -> String {
     let mut out = String::from("array[");

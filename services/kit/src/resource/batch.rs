@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::Resource;
 use super::key::Key;
 use super::mask::{Keys, Reach, UpdateMask};
 use super::row::{Changes, ChildRows, Children, Column, Phase, Row, rows};
 use super::rules::{Refusal, prefix};
 use super::select::etag;
 use super::tuple::Columns;
-use super::{Kind, Resource, TimestampRule};
 use crate::db::Transaction;
 use crate::error::Error;
 
@@ -93,13 +93,11 @@ impl StoredRow {
         for field in resource.stored() {
             let column = prefix(rest, 1);
             rest = &rest[column.len()..];
-            match field.kind {
-                Kind::Revision => {
-                    let value = Columns::new(column).next().flatten();
-                    revision = value.and_then(|value| value.try_into().ok()).map_or(0, i32::from_be_bytes);
-                }
-                Kind::Timestamp(TimestampRule::Updated) => {}
-                _ => tuple.extend_from_slice(column),
+            if field.is_revision() {
+                let value = Columns::new(column).next().flatten();
+                revision = value.and_then(|value| value.try_into().ok()).map_or(0, i32::from_be_bytes);
+            } else if field.is_input() {
+                tuple.extend_from_slice(column);
             }
         }
         Self { etag: etag(whole), revision, tuple }
@@ -196,8 +194,7 @@ impl<'b> Batch<'b> {
 
     /// Which stored children the write replaces.
     pub fn replacing(&self, children: Children) -> Replacing {
-        let of_field = |kind| matches!(kind, Kind::Part(nth) if nth == children.nth);
-        let field = self.resource.fields.iter().position(|field| of_field(field.kind));
+        let field = self.resource.fields.iter().position(|field| field.part() == Some(children.nth));
         field.map_or(Replacing::Nothing, |field| Replacing::of(self.mask, field))
     }
 

@@ -10,13 +10,13 @@ use super::rows::{ARRAY_ROWS, Returning, RowStatements};
 use crate::db::{Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
+use crate::resource::Resource;
 use crate::resource::batch::{Entry, Replacing};
 use crate::resource::mask::{MaskPath, Reach, UpdateMask};
 use crate::resource::part::Part;
 use crate::resource::rules::prefix;
 use crate::resource::select::column;
 use crate::resource::tuple::put_prefixed;
-use crate::resource::{Kind, Resource, TimestampRule};
 use crate::work;
 
 /// The statements for one kind of children of a resource.
@@ -61,8 +61,7 @@ impl ChildStatements {
     /// The statements for one kind of children and a mask of their owners.
     pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
         let part = &owner.parts[nth];
-        let of_part = |kind| matches!(kind, Kind::Part(part) if part == nth);
-        let field = owner.fields.iter().position(|field| of_part(field.kind));
+        let field = owner.fields.iter().position(|field| field.part() == Some(nth));
         let replacing = field.map_or(Replacing::Nothing, |field| Replacing::of(mask, field));
         let whole = part.replaced || replacing == Replacing::Named;
         let child_mask = if whole { UpdateMask::Paths(own_columns(part.resource)) } else { UpdateMask::Populated };
@@ -335,16 +334,7 @@ fn owner_condition(owner: &Resource, children: &Resource) -> String {
 
 /// Every column of a child that may change, computed ones too.
 fn own_columns(resource: &Resource) -> Vec<MaskPath> {
-    let fixed = |kind| {
-        matches!(
-            kind,
-            Kind::Etag
-                | Kind::Revision
-                | Kind::Part(_)
-                | Kind::Timestamp(TimestampRule::Created | TimestampRule::Updated)
-        )
-    };
-    let own = |at: &usize| !resource.fields[*at].key && !fixed(resource.fields[*at].kind);
+    let own = |at: &usize| resource.fields[*at].is_stored() && resource.fields[*at].is_changeable();
     (0..resource.fields.len()).filter(own).map(|field| MaskPath { field, reach: Reach::Whole }).collect()
 }
 

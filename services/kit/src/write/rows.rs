@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use sqlx::Row as _;
 
-use super::assignment::{new_value, next_revision};
+use super::assignment::{assignment, next_revision};
 use crate::db::array::{ArrayParameter, ElementType};
+use crate::db::sql::indented;
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
+use crate::resource::kind::Assignment;
 use crate::resource::mask::{Reach, UpdateMask};
-use crate::resource::{Field, Kind, Resource, TimestampRule};
+use crate::resource::{Field, Resource};
 
 /// Most rows whose columns travel as array parameters of one statement.
 pub(super) const ARRAY_ROWS: usize = 8_192;
@@ -208,10 +210,10 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
     let mut assignments = Vec::new();
     let mut differences = Vec::new();
     let mut reach = |field: &Field, reach: Option<&Reach>| {
-        if !matches!(field.kind, Kind::Part(_)) {
-            let (value, differs) = new_value(field, reach, mask.keeps_unset());
-            assignments.push(format!("{} = {value}", field.name));
-            differences.push(differs);
+        if field.is_stored() {
+            let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
+            assignments.push(format!("{} =\n               {}", field.name, indented(&value, 15)));
+            differences.push(indented(&differs, 11));
         }
     };
     match mask.paths() {
@@ -229,9 +231,9 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
     if differences.is_empty() {
         return None;
     }
-    assignments.extend(resource.stored().filter_map(|field| match field.kind {
-        Kind::Timestamp(TimestampRule::Updated) => Some(format!("{} = now()", field.name)),
-        Kind::Revision => Some(next_revision(field)),
+    assignments.extend(resource.stored().filter_map(|field| match field {
+        field if field.is_update_time() => Some(format!("{} = now()", field.name)),
+        field if field.is_revision() => Some(next_revision(field)),
         _ => None,
     }));
     let mut differs = differences.join("\n        or ");

@@ -1,6 +1,7 @@
 //! What the slice keeps: one file per table, and what is asked of several.
 
 pub mod address;
+pub mod amount;
 pub mod claim;
 pub mod line_item;
 pub mod lookup;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::part::PartDescription;
-use orrery_kit::resource::{Description, Resource, Rule};
+use orrery_kit::resource::{Description, Resource, kind};
 use orrery_proto::orders::v1::OrderFilter;
 
 use super::address::ADDRESS;
@@ -22,25 +22,25 @@ pub const MAX_CUSTOMER_ID_BYTES: usize = 256;
 pub static ORDER: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "orders"));
 
 static DESCRIPTION: Description = Description {
-    rules: &[
-        ("uid", Rule::Uid(ORDER_UID)),
-        ("customer_id", Rule::Text(MAX_CUSTOMER_ID_BYTES)),
-        ("currency_code", Rule::Code(3)),
-        ("revision", Rule::Revision),
-        ("status", Rule::Status(LIFECYCLE.initial)),
-        ("labels", Rule::Labels),
-        ("annotations", Rule::Annotations),
-        ("provision_timer_ts", Rule::Timestamp),
-        ("create_ts", Rule::CreatedAt),
-        ("update_ts", Rule::UpdatedAt),
-        ("etag", Rule::Etag),
+    fields: &[
+        ("uid", &kind::uid(ORDER_UID)),
+        ("customer_id", &kind::text(MAX_CUSTOMER_ID_BYTES)),
+        ("currency_code", &kind::code(3)),
+        ("revision", &kind::revision()),
+        ("status", &kind::status(LIFECYCLE.initial)),
+        ("labels", &kind::labels()),
+        ("annotations", &kind::annotations()),
+        ("provision_timer_ts", &kind::timestamp()),
+        ("create_ts", &kind::created_at()),
+        ("update_ts", &kind::updated_at()),
+        ("etag", &kind::etag()),
     ],
     parts: &[
         PartDescription { field: "line_items", resource: &LINE_ITEM, replaced: false },
         PartDescription { field: "addresses", resource: &ADDRESS, replaced: true },
         PartDescription { field: "summary", resource: &SUMMARY, replaced: true },
     ],
-    own_rules: OrderRules::of,
+    rules: OrderRules::of,
     ..Description::new("orrery.orders.v1.Order", "orders.order_header")
 };
 

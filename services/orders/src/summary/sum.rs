@@ -2,7 +2,8 @@
 //! fit 128 bits; what other programs stored may be larger or finer, and is summed up digit by digit.
 
 use orrery_kit::decimal::{Decimal, DecimalError};
-use orrery_kit::resource::AMOUNT_DIGITS;
+
+use crate::store::amount::AMOUNT_DIGITS;
 
 const FRACTION_DIGITS: usize = AMOUNT_DIGITS.1;
 const INTEGER_DIGITS: usize = AMOUNT_DIGITS.0;

@@ -91,6 +91,13 @@ async fn values_read_as_what_they_are() {
         ("o", value(Kind::StructValue(inner))),
     ]);
     assert_eq!(product.status, Some(Status { phase: "active".to_owned(), details: Some(details) }));
+    // Written back, the long number that is a whole value stays one; the one inside an object becomes what it reads as.
+    update(&server, product, mask(&["status"])).await;
+    let (status, ..) = stored(&mut operator, "prd_a").await;
+    for kept in [r#""n": 1.10"#, r#""big": 12345678901234567890"#, r#""o": {"k": "v", "big": "12345678901234567890"}"#]
+    {
+        assert!(status.contains(kept), "{status}");
+    }
 }
 
 #[tokio::test]

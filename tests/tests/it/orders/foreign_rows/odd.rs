@@ -263,7 +263,7 @@ async fn an_order_without_a_phase_of_ours_can_be_changed_and_is_handed_to_nobody
 }
 
 #[tokio::test]
-async fn a_revision_that_cannot_grow_any_more_begins_again() {
+async fn a_revision_that_cannot_grow_any_more_refuses_changes() {
     let fixture = Fixture::new().await;
     fixture
         .run(
@@ -277,6 +277,10 @@ async fn a_revision_that_cannot_grow_any_more_begins_again() {
         "FIELD_INVALID",
         "order.revision",
     );
-    let written = update(&fixture, named, &[]).await.unwrap();
-    assert_eq!((written.revision, written.customer_id.as_str()), (1, "c"));
+    let before = fixture.get("1").await;
+    let refused = update(&fixture, named, &[]).await.unwrap_err();
+    assert_eq!((refused.code(), violated(&refused).as_str()), (Code::InvalidArgument, "order"), "{refused:?}");
+    assert_eq!(fixture.get("1").await, before);
+    // What changes nothing is no change.
+    assert_eq!(update(&fixture, Order { customer_id: String::new(), ..bare("1") }, &[]).await.unwrap(), before);
 }

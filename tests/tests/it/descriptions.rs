@@ -1,0 +1,191 @@
+//! What the descriptions of resources say about their tables is what the migrations made of them.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeMap;
+
+use orrery_catalog::store::{product, product_metric};
+use orrery_kit::resource::{Resource, Target};
+use orrery_orders::store::{address, line_item, order, summary};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query_as, query_scalar};
+
+use crate::harness::{Role, TestDatabase};
+
+/// Every resource, and the columns by which lists of it can be ordered besides its natural order.
+fn resources() -> [(&'static Resource, &'static [&'static str]); 6] {
+    [
+        (&product::PRODUCT, product::ORDER_COLUMNS),
+        (&product_metric::PRODUCT_METRIC, &[]),
+        (&order::ORDER, order::ORDER_COLUMNS),
+        (&line_item::LINE_ITEM, &[]),
+        (&address::ADDRESS, &[]),
+        (&summary::SUMMARY, &[]),
+    ]
+}
+
+/// A column of a table.
+struct Column {
+    sql_type: String,
+    nullable: bool,
+    collation: Option<String>,
+    comment: Option<String>,
+}
+
+/// An index of a table that serves every row.
+struct Index {
+    primary: bool,
+    columns: Vec<String>,
+}
+
+async fn columns(connection: &mut PgConnection, table: &str) -> BTreeMap<String, Column> {
+    let columns: Vec<(String, String, bool, Option<String>, Option<String>)> = query_as(
+        "select a.attname::text as name, format_type(a.atttypid, a.atttypmod) as sql_type, not a.attnotnull as nullable, \
+                c.collname::text as collation, col_description(a.attrelid, a.attnum) as comment \
+           from pg_attribute as a left join pg_collation as c on c.oid = a.attcollation \
+          where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    let named =
+        |(name, sql_type, nullable, collation, comment)| (name, Column { sql_type, nullable, collation, comment });
+    columns.into_iter().map(named).collect()
+}
+
+async fn indexes(connection: &mut PgConnection, table: &str) -> Vec<Index> {
+    let indexes: Vec<(bool, Vec<String>)> = query_as(
+        "select i.indisprimary as primary, \
+                array(select pg_get_indexdef(i.indexrelid, place, false) from generate_series(1, i.indnkeyatts) as place) \
+                as columns \
+           from pg_index as i join pg_class as c on c.oid = i.indexrelid join pg_am as m on m.oid = c.relam \
+          where i.indrelid = $1::regclass and i.indpred is null and i.indisvalid and m.amname = 'btree'",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    indexes.into_iter().map(|(primary, columns)| Index { primary, columns }).collect()
+}
+
+/// Whether a column takes every number of so many digits before and after the point.
+fn takes(sql_type: &str, digits: (usize, usize)) -> bool {
+    let Some(width) = sql_type.strip_prefix("numeric(").and_then(|rest| rest.strip_suffix(')')) else { return true };
+    let (precision, scale) = width.split_once(',').unwrap();
+    let (precision, scale): (usize, usize) = (precision.parse().unwrap(), scale.parse().unwrap());
+    digits.0 + scale <= precision && digits.1 <= scale
+}
+
+/// What a resource's description says otherwise than its table is.
+async fn mismatches(connection: &mut PgConnection, resource: &Resource, order_columns: &[&'static str]) -> Vec<String> {
+    let description = resource.description;
+    let table = description.table;
+    let mut stored = columns(connection, table).await;
+    let indexes = indexes(connection, table).await;
+    let mut found = Vec::new();
+    for field in resource.stored() {
+        let expected = field.kind.column().unwrap();
+        let Some(column) = stored.remove(field.name) else {
+            found.push(format!("{}: there is no such column", field.name));
+            continue;
+        };
+        let Column { sql_type, nullable, .. } = &column;
+        if sql_type.split('(').next() != Some(expected.sql_type) {
+            found.push(format!("{}: {sql_type}, not {}", field.name, expected.sql_type));
+        }
+        if *nullable != expected.nullable {
+            found.push(format!("{}: nullable {nullable}, not {}", field.name, expected.nullable));
+        }
+        if let Some(digits) = expected.digits.filter(|digits| !takes(sql_type, *digits)) {
+            found.push(format!("{}: {sql_type} does not take {digits:?} digits", field.name));
+        }
+        // Rows are sorted by their keys in the service too, byte by byte.
+        if field.key && column.collation.as_deref() != Some("C") {
+            found.push(format!("{}: collation {:?}", field.name, column.collation));
+        }
+        let reference = description.references.iter().find(|reference| reference.column == field.name);
+        let comment = column.comment.as_deref().unwrap_or_default();
+        let documented = match reference.map(|reference| reference.target) {
+            None => true,
+            Some(Target::Elsewhere) => comment.starts_with("references "),
+            Some(Target::Table { table, column }) => comment.starts_with(&format!("references {table}.{column} ")),
+        };
+        if !documented {
+            found.push(format!("{}: the comment {comment:?} does not name what it references", field.name));
+        }
+    }
+    found.extend(stored.into_keys().map(|name| format!("{name}: the contract has no such field")));
+    let primary = indexes.iter().find(|index| index.primary).map(|index| &index.columns[..]);
+    if primary.is_none_or(|primary| primary != description.key) {
+        found.push(format!("the primary key is {primary:?}"));
+    }
+    let with_key = |column: &&'static str| [&[*column], description.key].concat();
+    for order in order_columns.iter().map(with_key).chain([resource.natural_order().to_vec()]) {
+        if !indexes.iter().any(|index| index.columns == order) {
+            found.push(format!("no index has the columns {order:?}"));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_description_is_that_of_its_migrated_table() {
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    for (resource, order_columns) in resources() {
+        let found = mismatches(&mut operator, resource, order_columns).await;
+        assert!(found.is_empty(), "{}: {found:#?}", resource.description.table);
+    }
+}
+
+/// One change of a table, and the mismatch that must be found.
+const CHANGES: &[(&str, &str)] = &[
+    ("alter table catalog.product drop column name", "name: there is no such column"),
+    ("alter table catalog.product add column color text", "color: the contract has no such field"),
+    ("alter table catalog.product alter column name set not null", "name: nullable false, not true"),
+    ("alter table catalog.product alter column labels drop not null", "labels: nullable true, not false"),
+    ("alter table catalog.product alter column name type varchar(9)", "name: character varying(9), not text"),
+    ("alter table catalog.product alter column uid type text collate \"default\"", "uid: collation Some(\"default\")"),
+    ("drop index catalog.product_create_ts_idx", "no index has the columns [\"create_ts\", \"uid\"]"),
+    ("alter table catalog.product drop constraint product_pkey", "the primary key is None"),
+    (
+        "alter table catalog.product_metric alter column value type numeric(19, 4)",
+        "value: numeric(19,4) does not take (34, 18) digits",
+    ),
+    (
+        "comment on column catalog.product_metric.product_uid is 'of a product'",
+        "product_uid: the comment \"of a product\" does not name what it references",
+    ),
+    (
+        "drop index orders.order_line_item_line_number_idx",
+        "no index has the columns [\"order_uid\", \"line_number\", \"uid\"]",
+    ),
+    ("alter table orders.order_header alter column revision type bigint", "revision: bigint, not integer"),
+];
+
+#[tokio::test]
+async fn every_difference_is_found() {
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    for (change, expected) in CHANGES {
+        let mut transaction = operator.begin().await.unwrap();
+        sqlx::query(AssertSqlSafe(*change)).execute(&mut *transaction).await.unwrap();
+        let mut found = Vec::new();
+        for (resource, order_columns) in resources() {
+            found.extend(mismatches(&mut transaction, resource, order_columns).await);
+        }
+        transaction.rollback().await.unwrap();
+        assert!(found.iter().any(|mismatch| mismatch == expected), "{change}: {found:#?}");
+    }
+    // A numeric that is wide enough is none.
+    assert!(takes("numeric", (34, 18)) && takes("numeric(19,4)", (15, 4)));
+    assert!(!takes("numeric(19,4)", (16, 4)) && !takes("numeric(19,4)", (15, 5)));
+    let tables: i64 = query_scalar("select count(*) from pg_class where relname = any ($1) and relkind = 'r'")
+        .bind(
+            resources().map(|(resource, _)| resource.description.table.split_once('.').unwrap().1.to_owned()).to_vec(),
+        )
+        .fetch_one(&mut operator)
+        .await
+        .unwrap();
+    assert_eq!(tables, resources().len() as i64, "the changes are rolled back");
+}
