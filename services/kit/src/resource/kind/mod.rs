@@ -4,7 +4,6 @@
 //! A description names the kind of each field by a constructor, for example `&kind::text(2_048)`. A format that only one slice knows
 //! is a function of that slice: [`text_checked`].
 
-mod annotations;
 mod boolean;
 mod children;
 mod code;
@@ -23,6 +22,7 @@ mod sql;
 mod status;
 mod text;
 mod text_list;
+mod text_map;
 mod timestamp;
 mod uid;
 
@@ -35,7 +35,6 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-pub use self::annotations::{TextMap, annotations, labels};
 pub use self::boolean::{Boolean, boolean};
 pub(super) use self::children::{MANY_CHILDREN, ONE_CHILD};
 pub use self::code::{Code, code};
@@ -53,6 +52,7 @@ pub(crate) use self::status::MAX_PHASE_BYTES;
 pub use self::status::{Status, lifecycle, status};
 pub use self::text::{Checked, Free, Text, TextFormat, text, text_checked, text_not_null};
 pub use self::text_list::{TextList, text_list};
+pub use self::text_map::{TextMap, annotations, labels};
 pub use self::timestamp::{Timestamp, created_at, measured_at, timestamp, updated_at};
 pub use self::uid::{Uid, uid, uid_of};
 use super::mask::{Keys, Reach};
