@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use orrery_catalog::store::{product, product_metric};
 use orrery_kit::resource::{Resource, Target};
 use orrery_orders::store::{address, line_item, order, summary};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query_as, query_scalar};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, query, query_as, query_scalar};
 
 use crate::harness::{Role, TestDatabase};
 
@@ -38,9 +39,9 @@ struct Index {
 }
 
 async fn columns(connection: &mut PgConnection, table: &str) -> BTreeMap<String, Column> {
-    let columns: Vec<(String, String, bool, Option<String>, Option<String>)> = query_as(
-        "select a.attname::text as name, format_type(a.atttypid, a.atttypmod) as sql_type, not a.attnotnull as nullable, \
-                c.collname::text as collation, col_description(a.attrelid, a.attnum) as comment \
+    let rows = query(
+        "select a.attname::text, format_type(a.atttypid, a.atttypmod), not a.attnotnull, c.collname::text, \
+                col_description(a.attrelid, a.attnum) \
            from pg_attribute as a left join pg_collation as c on c.oid = a.attcollation \
           where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped",
     )
@@ -48,16 +49,15 @@ async fn columns(connection: &mut PgConnection, table: &str) -> BTreeMap<String,
     .fetch_all(connection)
     .await
     .unwrap();
-    let named =
-        |(name, sql_type, nullable, collation, comment)| (name, Column { sql_type, nullable, collation, comment });
-    columns.into_iter().map(named).collect()
+    let column =
+        |row: &PgRow| Column { sql_type: row.get(1), nullable: row.get(2), collation: row.get(3), comment: row.get(4) };
+    rows.iter().map(|row| (row.get(0), column(row))).collect()
 }
 
 async fn indexes(connection: &mut PgConnection, table: &str) -> Vec<Index> {
     let indexes: Vec<(bool, Vec<String>)> = query_as(
-        "select i.indisprimary as primary, \
+        "select i.indisprimary, \
                 array(select pg_get_indexdef(i.indexrelid, place, false) from generate_series(1, i.indnkeyatts) as place) \
-                as columns \
            from pg_index as i join pg_class as c on c.oid = i.indexrelid join pg_am as m on m.oid = c.relam \
           where i.indrelid = $1::regclass and i.indpred is null and i.indisvalid and m.amname = 'btree'",
     )
@@ -169,7 +169,7 @@ async fn every_difference_is_found() {
     let mut operator = database.connect(Role::Operator).await;
     for (change, expected) in CHANGES {
         let mut transaction = operator.begin().await.unwrap();
-        sqlx::query(AssertSqlSafe(*change)).execute(&mut *transaction).await.unwrap();
+        query(AssertSqlSafe(*change)).execute(&mut *transaction).await.unwrap();
         let mut found = Vec::new();
         for (resource, order_columns) in resources() {
             found.extend(mismatches(&mut transaction, resource, order_columns).await);

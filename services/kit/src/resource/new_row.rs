@@ -1,5 +1,5 @@
-//! New rows, from input tuples to the binary format in which Postgres takes them: what a caller left unset gets its default, decimals
-//! become `numeric`.
+//! New rows, from input tuples to the binary format in which Postgres takes them: what a caller left unset gets its
+//! default, decimals become `numeric`.
 
 use bytes::BufMut as _;
 
@@ -7,8 +7,8 @@ use super::Resource;
 use super::tuple::Columns;
 
 impl Resource {
-    /// Appends an input tuple as a row of `COPY ... (format binary)` over [`Resource::inputs`]. `now` is in microseconds since
-    /// 2000-01-01 UTC.
+    /// Appends an input tuple as a row of `COPY ... (format binary)` over [`Resource::inputs`]. `now` is in
+    /// microseconds since 2000-01-01 UTC.
     pub fn put_new_row(&self, tuple: &[u8], now: i64, row: &mut Vec<u8>) {
         row.put_i16(self.inputs().count() as i16);
         for (field, value) in self.inputs().zip(Columns::new(tuple)) {

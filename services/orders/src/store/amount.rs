@@ -2,7 +2,8 @@
 
 use orrery_kit::resource::kind;
 
-/// Most digits of an amount before and after the point: those of `numeric(19,4)`, which is what a Postgres shop keeps money in.
+/// Most digits of an amount before and after the point: those of `numeric(19,4)`, which is what a Postgres shop keeps
+/// money in.
 pub const AMOUNT_DIGITS: (usize, usize) = (15, 4);
 
 /// An amount of money, or part of one; unset is 0.

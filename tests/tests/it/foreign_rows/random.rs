@@ -11,8 +11,9 @@ use sqlx::query_as;
 use super::{insert, mask, write};
 use crate::harness::{CatalogServer, Role, TestDatabase, run};
 
-/// A JSON text. Texts that look like numbers, like JSON or like pieces of it are frequent: they are what could be mistaken. Numbers that
-/// no double holds stand at its top alone: further inside they read as texts, and stay that when they are written back.
+/// A JSON text. Texts that look like numbers, like JSON or like pieces of it are frequent: they are what could be
+/// mistaken. Numbers that no double holds stand at its top alone: further inside they read as texts, and stay that when
+/// they are written back.
 fn json() -> impl Strategy<Value = String> {
     let number = prop_oneof![any::<i32>().prop_map(|number| number.to_string()), "-?[1-9][0-9]{0,2}\\.[0-9]{1,3}0?",];
     let long_number = prop_oneof!["-?[1-9][0-9]{14,40}(\\.[0-9]{1,9}0)?", "0\\.0{0,9}[0-9]{10,30}"];

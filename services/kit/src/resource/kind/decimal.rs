@@ -1,4 +1,5 @@
-//! Exact decimals: `numeric` in the database, a text in the contract. They travel as text, with the digits that were sent.
+//! Exact decimals: `numeric` in the database, a text in the contract. They travel as text, with the digits that were
+//! sent.
 
 use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
@@ -10,7 +11,8 @@ use crate::error::Violation;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, end_value, put_prefixed};
 
-/// A decimal of at most so many digits before and after the point. It is required unless it is said what an empty one is.
+/// A decimal of at most so many digits before and after the point. It is required unless it is said what an empty one
+/// is.
 pub const fn decimal(integer_digits: usize, fraction_digits: usize) -> Decimals {
     Decimals { integer_digits, fraction_digits, empty: Empty::Refused, computed: false }
 }

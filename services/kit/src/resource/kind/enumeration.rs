@@ -15,8 +15,8 @@ use crate::resource::wire::put_number;
 /// The texts that stand for the values of an enum, each with the value's number. 0 has none: it is unset.
 pub type EnumNames = &'static [(i32, &'static str)];
 
-/// An enum whose values are stored as these texts, for example `&[(1, "billing"), (2, "shipping")]`. It is required unless it is
-/// [optional](Enumeration::optional). A stored text that is none of them reads as 0.
+/// An enum whose values are stored as these texts, for example `&[(1, "billing"), (2, "shipping")]`. It is required
+/// unless it is [optional](Enumeration::optional). A stored text that is none of them reads as 0.
 pub const fn enumeration(names: EnumNames) -> Enumeration {
     Enumeration { names, optional: false }
 }

@@ -2,7 +2,8 @@
 
 use super::text::{Empty, Text, TextFormat};
 
-/// A hash of so many hexadecimal digits in lower case (64 for SHA-256), which is required unless it is [optional](Text::optional).
+/// A hash of so many hexadecimal digits in lower case (64 for SHA-256), which is required unless it is
+/// [optional](Text::optional).
 pub const fn hash(digits: usize) -> Text<Hash> {
     Text { format: Hash { digits }, empty: Empty::Refused }
 }

@@ -1,10 +1,10 @@
-//! Kinds of columns. A file here says all about one kind: which field of the contract it fits and which column, how a value is decoded
-//! and checked, what a new row stores, how the column is selected and written as a message, and how an update compares and assigns it.
+//! Kinds of columns. A file here says all about one kind: which field of the contract it fits and which column, how a
+//! value is decoded and checked, what a new row stores, how the column is selected and written as a message, and how an
+//! update compares and assigns it.
 //!
-//! A description names the kind of each field by a constructor, for example `&kind::text(2_048)`. A format that only one slice knows
-//! is a function of that slice: [`text_checked`].
+//! A description names the kind of each field by a constructor, for example `&kind::text(2_048)`. A format that only
+//! one slice knows is a function of that slice: [`text_checked`].
 
-mod annotations;
 mod boolean;
 mod children;
 mod code;
@@ -23,6 +23,7 @@ mod sql;
 mod status;
 mod text;
 mod text_list;
+mod text_map;
 mod timestamp;
 mod uid;
 
@@ -35,7 +36,6 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-pub use self::annotations::{TextMap, annotations, labels};
 pub use self::boolean::{Boolean, boolean};
 pub(super) use self::children::{MANY_CHILDREN, ONE_CHILD};
 pub use self::code::{Code, code};
@@ -52,6 +52,7 @@ pub use self::revision::{Revision, revision};
 pub use self::status::{MAX_PHASE_BYTES, Status, status};
 pub use self::text::{Checked, Free, Text, TextFormat, text, text_checked, text_not_null};
 pub use self::text_list::{TextList, text_list};
+pub use self::text_map::{TextMap, annotations, labels};
 pub use self::timestamp::{Timestamp, created_at, measured_at, timestamp, updated_at};
 pub use self::uid::{Uid, uid, uid_of};
 use super::mask::{Keys, Reach};
@@ -159,7 +160,8 @@ pub trait ColumnKind: Debug + Send + Sync {
     /// How an update changes the column.
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment;
 
-    /// A stored value as an SQL literal, for cursors; `None` if rows cannot be ordered by columns of this kind, or the value is none.
+    /// A stored value as an SQL literal, for cursors; `None` if rows cannot be ordered by columns of this kind, or the
+    /// value is none.
     fn literal(&self, _value: &[u8]) -> Option<String> {
         None
     }
@@ -170,7 +172,8 @@ pub trait ColumnKind: Debug + Send + Sync {
     }
 }
 
-/// Appends a field of a message from a selected value that is not null. A plain function, so that the loop over columns stays tight.
+/// Appends a field of a message from a selected value that is not null. A plain function, so that the loop over columns
+/// stays tight.
 pub type PutField = fn(out: &mut Vec<u8>, target: Target, value: &[u8]);
 
 /// The field that a value is written to.
@@ -281,8 +284,8 @@ pub enum UnsetPhase {
 }
 
 impl<'a> Change<'a> {
-    /// The change that a mask asks for. Without a reach, fields are overwritten where they are set, and so they are if a mask reaches
-    /// all of them and `keeps_unset`.
+    /// The change that a mask asks for. Without a reach, fields are overwritten where they are set, and so they are if
+    /// a mask reaches all of them and `keeps_unset`.
     pub(crate) fn new(reach: Option<&'a Reach>, keeps_unset: bool) -> Self {
         match reach {
             None => Self::IfSet,

@@ -1,4 +1,5 @@
-//! What kinds with a `google.protobuf.Struct` in a `jsonb` column share: how one is checked, and how masks reach into it.
+//! What kinds with a `google.protobuf.Struct` in a `jsonb` column share: how one is checked, and how masks reach into
+//! it.
 
 use orrery_proto::nesting::path_below;
 

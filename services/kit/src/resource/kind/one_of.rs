@@ -1,4 +1,5 @@
-//! One of a few texts in a `text` column, which is a text in the contract too. Of an enum: [`enumeration`](super::enumeration).
+//! One of a few texts in a `text` column, which is a text in the contract too. Of an enum:
+//! [`enumeration`](super::enumeration).
 
 use super::text::{Empty, Text, TextFormat};
 

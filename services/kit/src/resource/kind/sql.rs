@@ -1,5 +1,6 @@
-//! The pieces of SQL from which updates of jsonb columns are made. What is stored may have been written by other programs: a column that
-//! is no object counts as an empty one, and a value that is sent back as it was read stays as it is stored.
+//! The pieces of SQL from which updates of jsonb columns are made. What is stored may have been written by other
+//! programs: a column that is no object counts as an empty one, and a value that is sent back as it was read stays as
+//! it is stored.
 
 use super::{Assignment, JSONB_VERSION};
 use crate::db::sql::{indented, literal_array};
@@ -10,7 +11,8 @@ use crate::resource::mask::{Keys, Reach};
 pub(super) enum Entries {
     /// As texts: of what is no text, its JSON.
     Texts,
-    /// As what they are; but what no double holds, and what nests too deep, as a text: its JSON, which is longer than 15 characters.
+    /// As what they are; but what no double holds, and what nests too deep, as a text: its JSON, which is longer than
+    /// 15 characters.
     Values,
 }
 
@@ -19,8 +21,9 @@ pub(super) fn stored_object(name: &str) -> String {
     format!("(case jsonb_typeof(t.{name}) when 'object' then t.{name} else '{{}}' end)")
 }
 
-/// What was sent under the keys, `n.key`, that meet a condition, with the stored value under each key whose new value is what the stored
-/// one reads as. An object that is sent holds more than a mask reaches where it may also become a new row.
+/// What was sent under the keys, `n.key`, that meet a condition, with the stored value under each key whose new value
+/// is what the stored one reads as. An object that is sent holds more than a mask reaches where it may also become a
+/// new row.
 pub(super) fn as_stored(name: &str, entries: Entries, condition: Option<&str>) -> String {
     let (new_value, stored) = ("n.value #>> '{}'", format!("t.{name} -> n.key"));
     let reads_as_new = match entries {

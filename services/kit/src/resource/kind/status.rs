@@ -1,4 +1,5 @@
-//! Statuses: an `orrery.type.v1.Status` in a `jsonb` object, whose key `phase` is the phase and whose other keys are the details.
+//! Statuses: an `orrery.type.v1.Status` in a `jsonb` object, whose key `phase` is the phase and whose other keys are
+//! the details.
 
 use std::borrow::Cow;
 
@@ -123,7 +124,8 @@ impl ColumnKind for Status {
         })
     }
 
-    /// A status with the default phase where it names none. Postgres sorts the keys and keeps the last of two that are equal.
+    /// A status with the default phase where it names none. Postgres sorts the keys and keeps the last of two that are
+    /// equal.
     fn put_new(&self, value: Option<&[u8]>, _now: i64, row: &mut Vec<u8>) {
         let at = row.len();
         row.put_i32(0);

@@ -21,25 +21,27 @@ use crate::resource::wire::{Malformed, Reader, Value, put_bytes, put_header, var
 
 /// Labels: keys and values to select by. The limits are those of the contract.
 pub const fn labels() -> TextMap {
-    TextMap { max_entries: 64, max_value_bytes: 1_024, max_bytes: 64 * 1_024 }
+    TextMap { entries: 64, value_bytes: 1_024, bytes: 64 * 1_024 }
 }
 
 /// Annotations. The limits are those of the contract.
 pub const fn annotations() -> TextMap {
-    TextMap { max_entries: 256, max_value_bytes: 256 * 1_024, max_bytes: 256 * 1_024 }
+    TextMap { entries: 256, value_bytes: 256 * 1_024, bytes: 256 * 1_024 }
 }
 
 /// A map of texts in a jsonb column.
 #[derive(Clone, Copy, Debug)]
 pub struct TextMap {
-    max_entries: usize,
-    max_value_bytes: usize,
-    /// Of all keys and values together.
-    max_bytes: usize,
+    /// Most entries.
+    entries: usize,
+    /// Most bytes of one value.
+    value_bytes: usize,
+    /// Most bytes of all keys and values together.
+    bytes: usize,
 }
 
 impl TextMap {
-    fn entries<'a>(
+    fn checked_entries<'a>(
         &self,
         name: &str,
         slot: &'a Slot<'_>,
@@ -51,19 +53,19 @@ impl TextMap {
         for entry in raw {
             let Some((key, value)) = map_entry(name, entry, portion)? else { continue };
             bytes += key.len() + value.len();
-            if value.len() > self.max_value_bytes {
-                let why = format!("is {} bytes long; at most {} are allowed", value.len(), self.max_value_bytes);
+            if value.len() > self.value_bytes {
+                let why = format!("is {} bytes long; at most {} are allowed", value.len(), self.value_bytes);
                 return Err(Violation::new(format!("{name}.{key}"), why));
             }
             entries.push((key, value));
         }
         sort_and_keep_last(&mut entries);
-        let (count, most) = (entries.len(), self.max_entries);
+        let (count, most) = (entries.len(), self.entries);
         if count > most {
             return Err(Violation::new(name, format!("has {count} entries; at most {most} are allowed")));
         }
-        if bytes > self.max_bytes {
-            let most = self.max_bytes;
+        if bytes > self.bytes {
+            let most = self.bytes;
             return Err(Violation::new(name, format!("holds {bytes} bytes; at most {most} are allowed")));
         }
         Ok(entries)
@@ -112,7 +114,7 @@ impl ColumnKind for TextMap {
             tuple.put_i32(NULL);
             return Ok(());
         }
-        let entries = self.entries(name, slot, reading.portion)?;
+        let entries = self.checked_entries(name, slot, reading.portion)?;
         put_jsonb(tuple, |tuple| {
             let mut json = JsonText::new(tuple);
             json.put(b"{");
