@@ -1,7 +1,7 @@
 //! What the services reach, beside what Postgres itself reaches on the same machine in the same run. Ratios are what to quote: they
 //! move little from machine to machine, seconds do.
 //!
-//! `cargo bench -p orrery-tests` prints the table. Settings, by environment: `ORRERY_BENCH_ROWS` (products to stream, default 1,000,000),
+//! `cargo bench --locked -p orrery-tests` prints the table. Settings, by environment: `ORRERY_BENCH_ROWS` (products to stream, default 1,000,000),
 //! `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_DUE` (orders to claim, default 100,000),
 //! `ORRERY_BENCH_SECONDS` (of single reads and creates, default 5), `ORRERY_BENCH_RUNS` (repetitions, of which the median counts, default 3),
 //! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,cached,upsert,pooled` for products, `orders-write,orders-stream,orders-create,orders-claim`,

@@ -10,7 +10,7 @@ use crate::harness::admin::Admin;
 use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase, product, run, uid, until_waiting};
 use crate::writes::stream::{PRODUCTS, WriteStream, connect};
 
-/// Prints what it cost; `cargo test --test it -- amplification::memory --nocapture` shows it.
+/// Prints what it cost; `cargo test --locked --workspace --test it -- amplification::memory --nocapture` shows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn six_writers_of_the_longest_numbers_cost_little() {
     const ROWS: usize = 74;

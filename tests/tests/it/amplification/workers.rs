@@ -141,8 +141,8 @@ async fn large_rows_wait_for_a_turn_and_small_ones_do_not() {
 }
 
 /// Prints how long the one worker of a service was held up while it took its largest chunks, of doubles that are
-/// refused as they are too long, and of such as are written; and while it gave out what was written. `cargo test
-/// --release --workspace --test it -- amplification::workers::the_worker --nocapture` shows it.
+/// refused as they are too long, and of such as are written; and while it gave out what was written.
+/// `cargo test --locked --release --workspace --test it -- amplification::workers::the_worker --nocapture` shows it.
 #[test]
 fn the_worker_of_a_service_is_held_up_for_as_long_as_is_told() {
     const NUMBERS: usize = 20_000;
