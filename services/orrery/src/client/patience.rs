@@ -1,13 +1,12 @@
-//! How long to go on trying.
+//! How long to wait between attempts, and when to give up.
 
 use std::time::{Duration, Instant};
 
-/// Waits between tries, each twice as long as the one before with some chance in it, until too long has passed without
-/// progress.
+/// Exponential backoff with jitter. Gives up after a limit without progress.
 #[derive(Debug)]
 pub(crate) struct Patience {
     limit: Duration,
-    /// How long a service that was never reached is tried for.
+    /// The limit for a service that was never reached.
     first_limit: Duration,
     wait: Duration,
     progress: Instant,
@@ -18,20 +17,21 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Patience {
-    /// Gives up after `limit` without progress, or sooner if the service was never reached: then the address is wrong as a rule.
+    /// Gives up after `limit` without progress. If the service was never reached, the address is probably wrong, and
+    /// the limit is at most 5 seconds.
     pub(crate) fn new(limit: Duration) -> Self {
         let first_limit = limit.min(Duration::from_secs(5));
         Self { limit, first_limit, wait: FIRST_WAIT, progress: Instant::now(), reached: false }
     }
 
-    /// Something went on: the clock starts again.
+    /// Records progress: the limit and the waits start again.
     pub(crate) fn progressed(&mut self) {
         self.reached = true;
         self.progress = Instant::now();
         self.wait = FIRST_WAIT;
     }
 
-    /// How long to wait before the next try, at least as long as the service asked; none if it is time to give up.
+    /// How long to wait before the next attempt, at least `asked`, the delay that the service asked for. None: give up.
     pub(crate) fn next(&mut self, asked: Duration) -> Option<Duration> {
         let limit = if self.reached { self.limit } else { self.first_limit };
         let wait = self.wait.mul_f64(rand::random_range(0.75..1.25)).max(asked);

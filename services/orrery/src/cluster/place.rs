@@ -1,4 +1,4 @@
-//! Where a cluster lies, and how it is made there the first time.
+//! Where the files of a cluster are, and how they are created.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -16,13 +16,13 @@ use super::binaries::{self, Binaries};
 use super::state::State;
 use super::{ClusterOptions, Role, fetch};
 
-/// The longest folder that a Unix socket's path leaves room for: 103 bytes on the strictest system, less `/.s.PGSQL.65535`.
+/// The longest folder for a Unix socket: 103 bytes on the strictest system, minus `/.s.PGSQL.65535`.
 const LONGEST_SOCKET_FOLDER: usize = 88;
 
-/// Where clusters lie whose data directory the account that runs Postgres cannot enter.
+/// Holds the clusters whose data folder the account that runs Postgres cannot enter.
 const ELSEWHERE: &str = "/var/lib/orrery";
 
-/// Locales to classify characters by, best first. `C` is always there but knows only ASCII.
+/// Locales for character classification, best first. `C` always exists but knows only ASCII.
 const CHARACTER_LOCALES: [&str; 3] = ["C.UTF-8", "en_US.UTF-8", "C"];
 
 /// A cluster whose files exist.
@@ -32,7 +32,7 @@ pub(super) struct Place {
     pub(super) state: State,
 }
 
-/// Makes the data directory; git is told to leave it alone.
+/// Creates the data folder, which git ignores.
 pub(super) fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
     if data_dir.is_dir() {
         return Ok(());
@@ -43,13 +43,13 @@ pub(super) fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make {}", data_dir.display()))
 }
 
-/// Lets every account pass through a folder of root's, whatever root's umask is; the folders of others stay as they are. The secrets inside are
-/// each closed by themselves.
+/// Lets all accounts pass through a folder of root, whatever root's umask is. Folders of other owners are not changed.
+/// The secret files inside are protected one by one.
 fn open_to_all(folder: &Path) -> io::Result<()> {
     if Uid::effective().is_root() { fs::set_permissions(folder, fs::Permissions::from_mode(0o755)) } else { Ok(()) }
 }
 
-/// Takes the data directory for this process, until it ends.
+/// Locks the data folder for this process until it ends.
 pub(super) fn lock(data_dir: &Path) -> anyhow::Result<Flock<File>> {
     let path = data_dir.join("lock");
     let file = OpenOptions::new()
@@ -75,18 +75,18 @@ pub(super) fn lock(data_dir: &Path) -> anyhow::Result<Flock<File>> {
     }
 }
 
-/// The server's files, `PGDATA`.
+/// The server's data directory, `PGDATA`.
 pub(super) fn data(home: &Path) -> PathBuf {
     home.join("data")
 }
 
-/// A port on loopback that nobody listens on.
+/// A free port on loopback.
 pub(super) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
     Ok(listener.local_addr().context("no free port on loopback")?.port())
 }
 
-/// The cluster under `options.data_dir`; made first if it is not there, or only in part.
+/// Finds the cluster under `options.data_dir`. Creates it if it is missing or incomplete.
 pub(super) fn find_or_make(options: &ClusterOptions) -> anyhow::Result<Place> {
     let data_dir = &options.data_dir;
     let mut state = match State::load(data_dir)? {
@@ -94,7 +94,7 @@ pub(super) fn find_or_make(options: &ClusterOptions) -> anyhow::Result<Place> {
         None => State::new(make_home(data_dir)?, free_port()?),
     };
     if !state.home.is_dir() {
-        // The files were taken away: what is remembered about them means nothing any more.
+        // The server's files were deleted, so the state no longer describes anything.
         state = State::new(make_home(data_dir)?, free_port()?);
     }
     let account = Account::of_cluster(&state.home)?;
@@ -125,7 +125,7 @@ fn make_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
     if account.can_enter(&home) {
         return Ok(home);
     }
-    // A closed folder above, as /root is. Nobody asked us to open it.
+    // A parent folder is closed, such as /root. Its permissions are not changed.
     let _ = fs::remove_dir(&home);
     let name: u64 = rand::random();
     let elsewhere = Path::new(ELSEWHERE).join(format!("{name:016x}"));
@@ -179,7 +179,7 @@ fn find_binaries(
     Ok(fetched)
 }
 
-/// Runs `initdb`. The files appear under their final name only when they are complete.
+/// Runs `initdb`. The files get their final name only when they are complete.
 fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::Result<()> {
     let partial = state.home.join("data.partial");
     let password_file = state.home.join("password");
@@ -228,8 +228,8 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
     bail!("initdb failed: {reason}")
 }
 
-/// What the server is told on its command line: where to listen, and what suits a development machine. What it acknowledged it keeps:
-/// fsync, full page writes and synchronous commit stay as they are, on.
+/// The server's command-line settings: where to listen, and what suits a development machine. Durability is not
+/// reduced: fsync, full page writes and synchronous commit stay on.
 pub(super) fn settings(state: &State, more: &[(String, String)]) -> Vec<(String, String)> {
     let folder = state.home.to_string_lossy();
     let socket_folder =
@@ -244,7 +244,7 @@ pub(super) fn settings(state: &State, more: &[(String, String)]) -> Vec<(String,
         ("max_wal_size", "4GB"),
         ("checkpoint_timeout", "15min"),
         ("wal_compression", "on"),
-        // An SSD, as far as the planner is concerned; and queries so short that compiling them costs more than it saves.
+        // Planner costs for an SSD. JIT is off, because it costs more than it saves in short queries.
         ("random_page_cost", "1.1"),
         ("jit", "off"),
         ("timezone", "UTC"),

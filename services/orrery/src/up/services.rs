@@ -20,24 +20,24 @@ use tonic_health::pb::health_client::HealthClient;
 use super::Options;
 use crate::terminal::say;
 
-/// How long a service may take to call itself healthy.
+/// How long a service may take to become healthy.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
 const HEALTH_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a service starts with.
+/// What a service is started with.
 struct Start {
     config: ServiceConfig,
     listener: TcpListener,
-    /// Where the catalog is, for those who ask it.
+    /// The address of the catalog, for services that call it.
     catalog: ServiceAddress,
     shutdown: CancellationToken,
 }
 
-/// One service.
+/// A service of `orrery up`.
 struct Slice {
-    /// The slice's name, which is also that of the flag with its address.
+    /// The slice's name, which is also the name of the flag for its address.
     name: &'static str,
-    /// The gRPC service whose health stands for the process.
+    /// The gRPC service whose health is the health of the process.
     grpc: &'static str,
     run: fn(Start) -> Run,
 }
@@ -66,18 +66,18 @@ const SLICES: [Slice; 3] = [
     },
 ];
 
-/// Where a service listens.
+/// The sockets that a service listens on.
 pub(super) struct Listeners {
     grpc: TcpListener,
     /// For metrics and probes.
     admin: Option<Arc<std::net::TcpListener>>,
 }
 
-/// Takes the addresses of the three services.
+/// Binds the addresses of the three services.
 ///
 /// # Errors
 ///
-/// A sentence that names the address and the flag.
+/// Names the address and the flag.
 pub(super) async fn listen(options: &Options) -> anyhow::Result<[Listeners; 3]> {
     let [catalog, orders, records] = &SLICES;
     Ok([
@@ -113,12 +113,12 @@ pub(super) struct Services {
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
     addresses: [SocketAddr; 3],
-    /// Where metrics and probes are.
+    /// The addresses of metrics and probes.
     admin: Vec<SocketAddr>,
 }
 
 impl Services {
-    /// Starts each service on its listener, with the database URL of its role.
+    /// Starts each service on its socket, with the database URL of its role.
     pub(super) fn start(options: &Options, listeners: [Listeners; 3], urls: &[String; 3]) -> anyhow::Result<Self> {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -142,7 +142,7 @@ impl Services {
             config.overload = options.overload;
             config.server = options.server;
             config.validate()?;
-            // All of them share the files that this process may have open.
+            // The services share the process's limit of open files.
             config.server.max_connections = Some(orrery_kit::server::connections(&config, SLICES.len())?);
             let start = Start { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };
             let service = (slice.run)(start);
@@ -152,7 +152,7 @@ impl Services {
         Ok(Self { tasks, shutdown, addresses, admin })
     }
 
-    /// Asks each service for its health, as a client would, and says so when it is well.
+    /// Waits until each service is healthy, as seen by a client, and prints a line for each.
     pub(super) async fn wait_until_healthy(&self) -> anyhow::Result<()> {
         for (slice, address) in SLICES.iter().zip(&self.addresses) {
             let answer = timeout(HEALTH_PATIENCE, until_healthy(slice.grpc, *address)).await;
@@ -167,7 +167,7 @@ impl Services {
         Ok(())
     }
 
-    /// Three lines to type, and how to end.
+    /// Three example commands, and how to stop.
     pub(super) fn what_to_try(&self) -> String {
         let address = reachable(self.addresses[0]);
         let host = if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
@@ -190,7 +190,7 @@ impl Services {
         )
     }
 
-    /// Waits for a service to end, which none does by itself unless it failed.
+    /// Waits until a service ends, which only happens after a failure.
     pub(super) async fn first_end(&mut self) -> anyhow::Error {
         match self.tasks.join_next().await {
             Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
@@ -200,7 +200,7 @@ impl Services {
         }
     }
 
-    /// Lets every service drain and waits for the last.
+    /// Drains all services and waits until the last has ended.
     pub(super) async fn stop(&mut self) {
         self.shutdown.cancel();
         while let Some(ended) = self.tasks.join_next().await {
@@ -227,7 +227,7 @@ async fn is_healthy(service: &str, address: SocketAddr) -> anyhow::Result<bool> 
     Ok(answer.into_inner().status() == ServingStatus::Serving)
 }
 
-/// Where a client of this machine reaches what listens on `address`.
+/// The address under which a client on this machine reaches a server that listens on `address`.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
