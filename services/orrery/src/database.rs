@@ -15,7 +15,7 @@ const NO_SUCH_DATABASE: &str = "3D000";
 /// SQLSTATE of "database already exists".
 const DATABASE_EXISTS: &str = "42P04";
 /// A database that exists on every server.
-const MAINTENANCE: &str = "postgres";
+const MAINTENANCE_DATABASE: &str = "postgres";
 
 /// Connects to the database at `url`.
 ///
@@ -26,7 +26,7 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<PgConnection> {
     let options = options(url)?;
     match open(&options).await {
         Ok(connection) => Ok(connection),
-        Err(refusal) => bail!("cannot connect to {}: {}", place(&options), refusal.reason),
+        Err(failure) => bail!("cannot connect to {}: {}", describe(&options), failure.reason),
     }
 }
 
@@ -38,7 +38,7 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<PgConnection> {
 pub(crate) async fn try_connect(url: &str) -> anyhow::Result<()> {
     match open(&options(url)?).await {
         Ok(connection) => Ok(connection.close().await?),
-        Err(refusal) => bail!(refusal.reason),
+        Err(failure) => bail!(failure.reason),
     }
 }
 
@@ -51,13 +51,13 @@ pub(crate) async fn ensure_reachable(url: &str) -> anyhow::Result<String> {
     let options = options(url)?;
     match open(&options).await {
         Ok(connection) => connection.close().await?,
-        Err(refusal) if refusal.sql_state.as_deref() == Some(NO_SUCH_DATABASE) => {
+        Err(failure) if failure.sql_state.as_deref() == Some(NO_SUCH_DATABASE) => {
             let database = options.get_database().unwrap_or_else(|| options.get_username());
-            ensure(options.clone().database(MAINTENANCE), database).await?;
+            ensure(options.clone().database(MAINTENANCE_DATABASE), database).await?;
         }
-        Err(refusal) => bail!("cannot connect to {}: {}", place(&options), refusal.reason),
+        Err(failure) => bail!("cannot connect to {}: {}", describe(&options), failure.reason),
     }
-    Ok(place(&options))
+    Ok(describe(&options))
 }
 
 /// Creates `database` on the server of `options`, unless it exists.
@@ -69,7 +69,7 @@ pub(crate) async fn ensure(options: PgConnectOptions, database: &str) -> anyhow:
     let failed = || format!("cannot create the database {database}");
     let mut connection = match open(&options).await {
         Ok(connection) => connection,
-        Err(refusal) => bail!("{}: {}", failed(), refusal.reason),
+        Err(failure) => bail!("{}: {}", failed(), failure.reason),
     };
     let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(database)
@@ -103,7 +103,7 @@ pub(crate) fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
 }
 
 /// Describes the database of `options` without the password.
-fn place(options: &PgConnectOptions) -> String {
+fn describe(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or_else(|| options.get_username());
     match options.get_socket() {
         Some(socket) => format!("the database {database} at {}", socket.display()),
@@ -112,18 +112,18 @@ fn place(options: &PgConnectOptions) -> String {
 }
 
 /// Why a connection failed.
-struct Refusal {
+struct ConnectFailure {
     sql_state: Option<String>,
     reason: String,
 }
 
-async fn open(options: &PgConnectOptions) -> Result<PgConnection, Refusal> {
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, ConnectFailure> {
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(Refusal { sql_state: sql_state(&error), reason: reason(&error) }),
+        Ok(Err(error)) => Err(ConnectFailure { sql_state: sql_state(&error), reason: reason(&error) }),
         Err(_) => {
             let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
-            Err(Refusal { sql_state: None, reason })
+            Err(ConnectFailure { sql_state: None, reason })
         }
     }
 }
@@ -138,9 +138,9 @@ pub(crate) fn reason(error: &sqlx::Error) -> String {
     if let Some(database) = error.as_database_error() {
         return database.message().to_owned();
     }
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
-    deepest.to_string()
+    innermost.to_string()
 }

@@ -33,5 +33,5 @@ pub async fn program() -> ExitCode {
         Some(slice) => slice.serve(std::env::args_os().collect()).await.map(|()| ExitCode::SUCCESS),
         None => cli::run(cli::Cli::try_parse().unwrap_or_else(|error| terminal::exit_with(&error))).await,
     };
-    result.unwrap_or_else(|error| terminal::end_with(&error))
+    result.unwrap_or_else(|error| terminal::exit_code_of(&error))
 }

@@ -14,7 +14,7 @@ use orrery_kit::config::{Binary, Configuration as _, ServiceConfig};
 use orrery_kit::server::run_until_signal;
 use orrery_orders::config::OrdersConfig;
 
-use crate::terminal::{Answer, exit_with};
+use crate::terminal::{CommandOutput, exit_with};
 
 /// A slice with a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub struct LinkOptions {
 /// Names the path that could not be created.
 pub fn link(options: &LinkOptions) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("this program has no path")?;
-    let mut answer = Answer::default();
+    let mut answer = CommandOutput::default();
     for slice in Slice::ALL {
         let link = options.folder.join(slice.binary().name);
         match std::os::unix::fs::symlink(&program, &link) {

@@ -15,23 +15,23 @@ pub(crate) const PIPE_CLOSED: u8 = 141;
 
 /// Prints a line for the user. Errors are ignored, for example in `orrery up
 /// head`.
-pub(crate) fn say(line: &str) {
+pub(crate) fn print_line(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Prints a line to standard error. Errors are ignored, because there is nowhere to report them.
-pub(crate) fn tell(line: impl fmt::Display) {
+pub(crate) fn eprint_line(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// What a command prints to standard output. The first error is kept and later lines are dropped, so that the command
 /// itself still finishes.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct CommandOutput {
     fault: Option<io::Error>,
 }
 
-impl Answer {
+impl CommandOutput {
     /// Adds a line.
     pub(crate) fn line(&mut self, line: impl fmt::Display) {
         if self.fault.is_none() {
@@ -42,9 +42,9 @@ impl Answer {
     /// Ends the output.
     ///
     /// # Errors
-    /// [`Unwritten`] if a line could not be written.
-    pub(crate) fn finish(self) -> Result<(), Unwritten> {
-        self.fault.map_or(Ok(()), |fault| Err(Unwritten(fault)))
+    /// [`StdoutError`] if a line could not be written.
+    pub(crate) fn finish(self) -> Result<(), StdoutError> {
+        self.fault.map_or(Ok(()), |fault| Err(StdoutError(fault)))
     }
 }
 
@@ -60,30 +60,30 @@ pub(crate) fn file_of(stream: impl AsFd) -> io::Result<File> {
 
 /// Standard output cannot be written.
 #[derive(Debug)]
-pub(crate) struct Unwritten(pub(crate) io::Error);
+pub(crate) struct StdoutError(pub(crate) io::Error);
 
-impl fmt::Display for Unwritten {
+impl fmt::Display for StdoutError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "standard output cannot be written: {}", self.0)
     }
 }
 
-impl std::error::Error for Unwritten {}
+impl std::error::Error for StdoutError {}
 
 /// The exit code for an error. Prints the error unless the reader of standard output has gone.
-pub(crate) fn end_with(error: &anyhow::Error) -> ExitCode {
-    if let Some(Unwritten(fault)) = error.downcast_ref()
+pub(crate) fn exit_code_of(error: &anyhow::Error) -> ExitCode {
+    if let Some(StdoutError(fault)) = error.downcast_ref()
         && fault.kind() == io::ErrorKind::BrokenPipe
     {
         return ExitCode::from(PIPE_CLOSED);
     }
-    tell(format_args!("orrery: {}", shown(error)));
+    eprint_line(format_args!("orrery: {}", one_line(error)));
     ExitCode::FAILURE
 }
 
 /// An error as one line for a terminal. Control characters are escaped, because the error may quote a file; a long text
 /// is shortened.
-pub(crate) fn shown(error: &anyhow::Error) -> String {
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
     const BEGINNING: usize = 2_000;
     const END: usize = 500;
     let mut text = format!("{error:#}");
@@ -105,7 +105,7 @@ pub(crate) fn exit_with(parsed: &clap::Error) -> ! {
     {
         let pipe = fault.kind() == io::ErrorKind::BrokenPipe;
         if !pipe {
-            tell(format_args!("orrery: {}", Unwritten(fault)));
+            eprint_line(format_args!("orrery: {}", StdoutError(fault)));
         }
         std::process::exit(if pipe { PIPE_CLOSED.into() } else { 1 });
     }
@@ -131,10 +131,10 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_of_bounded_length() {
-        let shown_of = |text: String| shown(&anyhow::Error::msg(text));
-        assert_eq!(shown_of("é: no".into()), "é: no");
-        assert_eq!(shown_of("a\u{1b}[2Jb\nc\0".into()), "a\\u{1b}[2Jb\\nc\\u{0}");
-        let long = shown_of(format!("begin{}end", "é".repeat(10_000)));
+        let line_of = |text: String| one_line(&anyhow::Error::msg(text));
+        assert_eq!(line_of("é: no".into()), "é: no");
+        assert_eq!(line_of("a\u{1b}[2Jb\nc\0".into()), "a\\u{1b}[2Jb\\nc\\u{0}");
+        let long = line_of(format!("begin{}end", "é".repeat(10_000)));
         assert!(long.starts_with("begin") && long.ends_with("end") && long.contains("é … é"), "{long}");
         assert!((2_400..2_600).contains(&long.len()), "{}", long.len());
     }

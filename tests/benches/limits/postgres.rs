@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use orrery::cluster::{Cluster, ClusterOptions, Role};
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 const DATABASE: &str = "bench";
@@ -40,7 +40,9 @@ impl Postgres {
         let cluster = Cluster::start(options).await?;
         cluster.ensure_database(DATABASE).await?;
         let postgres = Self { cluster, files };
-        Migrator::new(&postgres.url(Role::Operator), Folder::compiled_in()?, Patience::default()).up(|_| ()).await?;
+        Migrator::new(&postgres.url(Role::Operator), Folder::compiled_in()?, LockTimeouts::default())
+            .up(|_| ())
+            .await?;
         Ok(postgres)
     }
 

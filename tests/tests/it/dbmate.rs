@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use orrery_tests_needs::{self as needs, Need};
 use sqlx::AssertSqlSafe;
 use tokio::sync::OnceCell;
@@ -68,7 +68,7 @@ fn run_dbmate(program: &Path, url: &str, arguments: &[&str]) -> Result<String, S
 }
 
 fn orrery(database: &TestDatabase) -> Migrator {
-    Migrator::new(&database.url(Role::Operator), Folder::read(&migrations()).unwrap(), Patience::default())
+    Migrator::new(&database.url(Role::Operator), Folder::read(&migrations()).unwrap(), LockTimeouts::default())
 }
 
 /// Which migrations `orrery migrate status` shows as applied.

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Role, TestDatabase};
@@ -30,7 +30,7 @@ fn folder_of(files: &[(&str, &str)]) -> Folder {
 }
 
 fn migrator(database: &TestDatabase, folder: Folder) -> Migrator {
-    Migrator::new(&database.url(Role::Operator), folder, Patience::default())
+    Migrator::new(&database.url(Role::Operator), folder, LockTimeouts::default())
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) {
@@ -160,8 +160,8 @@ async fn a_migration_that_must_wait_for_a_lock_lets_traffic_pass() {
     let mut holder = database.connect(Role::Catalog).await;
     run(&mut holder, "begin; select count(*) from catalog.product").await;
     let later = with_later("-- migrate:up\nalter table catalog.product add column shade text;\n-- migrate:down\n");
-    let patience = Patience { lock_timeout: Duration::from_millis(200), total: Duration::from_secs(60) };
-    let migrator = Migrator::new(&database.url(Role::Operator), later, patience);
+    let timeouts = LockTimeouts { lock_timeout: Duration::from_millis(200), total: Duration::from_secs(60) };
+    let migrator = Migrator::new(&database.url(Role::Operator), later, timeouts);
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let migration = tokio::spawn(async move { migrator.up(|sentence| told.send(sentence.to_owned()).unwrap()).await });
     // The migration has met the lock at least once.
@@ -187,8 +187,8 @@ async fn patience_ends() {
     let mut holder = database.connect(Role::Catalog).await;
     run(&mut holder, "begin; select count(*) from catalog.product").await;
     let later = with_later("-- migrate:up\nalter table catalog.product add column shade text;\n-- migrate:down\n");
-    let patience = Patience { lock_timeout: Duration::from_millis(50), total: Duration::from_secs(1) };
-    let error = Migrator::new(&database.url(Role::Operator), later, patience).up(|_| ()).await.unwrap_err().to_string();
+    let timeouts = LockTimeouts { lock_timeout: Duration::from_millis(50), total: Duration::from_secs(1) };
+    let error = Migrator::new(&database.url(Role::Operator), later, timeouts).up(|_| ()).await.unwrap_err().to_string();
     assert!(error.ends_with("canceling statement due to lock timeout; gave up after 1 s"), "{error}");
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, Migrator, LockTimeouts};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Role, TestDatabase};
@@ -75,8 +75,8 @@ async fn every_table_grants_its_slice_s_role_what_it_needs_whoever_migrates() {
     let all = Folder::compiled_in().unwrap();
     let mut only_first = all.clone();
     only_first.migrations.truncate(1);
-    Migrator::new(&url(&first), only_first, Patience::default()).up(|_| ()).await.unwrap();
-    let applied = Migrator::new(&url(&second), all, Patience::default()).up(|_| ()).await.unwrap();
+    Migrator::new(&url(&first), only_first, LockTimeouts::default()).up(|_| ()).await.unwrap();
+    let applied = Migrator::new(&url(&second), all, LockTimeouts::default()).up(|_| ()).await.unwrap();
     assert!(applied > 0);
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
 

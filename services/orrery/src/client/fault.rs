@@ -43,18 +43,18 @@ pub(crate) fn offset_in_conflict(status: &Status) -> Option<i64> {
 
 /// The status of a service that cannot be reached.
 pub(crate) fn unreachable(address: &ServiceAddress, error: &tonic::transport::Error) -> Status {
-    Status::unavailable(format!("{address} cannot be reached: {}", deepest(error)))
+    Status::unavailable(format!("{address} cannot be reached: {}", innermost(error)))
 }
 
 /// The status of a stream that ended too early.
-pub(crate) fn cut_short() -> Status {
+pub(crate) fn ended_early() -> Status {
     Status::unavailable("the stream ended too early")
 }
 
 /// Describes a failure to the user: the service's message, the fields that it names, and the reason.
 pub(crate) fn describe(status: &Status) -> String {
     let mut text = match status.source() {
-        Some(error) => format!("the connection broke: {}", deepest(error)),
+        Some(error) => format!("the connection broke: {}", innermost(error)),
         None if status.message().is_empty() => format!("{:?}", status.code()),
         None => status.message().to_owned(),
     };
@@ -70,7 +70,7 @@ pub(crate) fn describe(status: &Status) -> String {
     text
 }
 
-fn deepest<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -1,8 +1,8 @@
 //! A client for Orrery's streams that works for every resource: rows are encoded bytes, and the resource is chosen by
 //! the path of the method.
 
+mod backoff;
 mod fault;
-mod patience;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ pub(crate) use fault::describe;
 pub(crate) use orrery_kit::config::ServiceAddress;
 pub(crate) use read::{Pages, Query};
 pub(crate) use window::Chunk;
-pub(crate) use write::{Event, Tally, WriteFault, WriteOptions, write};
+pub(crate) use write::{Event, WriteCounts, WriteFault, WriteOptions, write};
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::patience::Patience;
+use super::backoff::Backoff;
 use super::wire::Page;
 use super::{MESSAGE_LIMIT, ServiceAddress, connect, fault};
 
@@ -23,7 +23,7 @@ pub(crate) struct Query {
     /// The request, without its resume token.
     pub(crate) request: DynamicMessage,
     /// How long to keep trying without progress.
-    pub(crate) patience: Duration,
+    pub(crate) give_up_after: Duration,
 }
 
 /// The pages of a query. If the stream breaks, it is requested again with the last token.
@@ -31,14 +31,14 @@ pub(crate) struct Pages {
     query: Query,
     stream: Option<Streaming<Page>>,
     token: String,
-    patience: Patience,
+    backoff: Backoff,
 }
 
 impl Pages {
     /// Starts after the page that gave this token, or at the beginning if it is empty.
     pub(crate) fn new(query: Query, token: String) -> Self {
-        let patience = Patience::new(query.patience);
-        Self { query, stream: None, token, patience }
+        let backoff = Backoff::new(query.give_up_after);
+        Self { query, stream: None, token, backoff }
     }
 
     /// The token of the last page: a new stream continues after it.
@@ -49,12 +49,12 @@ impl Pages {
     /// The encoded rows of the next page; none at the end.
     pub(crate) async fn next(
         &mut self,
-        trying_again: &mut (dyn FnMut(&Status, Duration) + Send),
+        on_retry: &mut (dyn FnMut(&Status, Duration) + Send),
     ) -> Result<Option<Vec<Bytes>>, Status> {
         loop {
             let status = match self.page().await {
                 Ok(Some(page)) => {
-                    self.patience.progressed();
+                    self.backoff.reset();
                     self.token = page.resume_token;
                     return Ok(Some(page.rows));
                 }
@@ -62,9 +62,9 @@ impl Pages {
                 Err(status) => status,
             };
             self.stream = None;
-            let wait = fault::retry_after(&status).and_then(|asked| self.patience.next(asked));
+            let wait = fault::retry_after(&status).and_then(|asked| self.backoff.next_wait(asked));
             let Some(wait) = wait else { return Err(status) };
-            trying_again(&status, wait);
+            on_retry(&status, wait);
             tokio::time::sleep(wait).await;
         }
     }

@@ -44,9 +44,9 @@ pub(crate) struct Window {
 }
 
 /// The limit of chunks in flight. There may be one more where a chunk had to be split.
-pub(crate) const MOST_CHUNKS: usize = 16;
+pub(crate) const MAX_CHUNKS: usize = 16;
 /// The limit of bytes in flight; the last chunk may exceed it.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 impl Window {
     pub(crate) fn end(&self) -> i64 {
@@ -63,7 +63,7 @@ impl Window {
 
     /// Whether to wait for acknowledgements before sending more.
     pub(crate) fn is_full(&self) -> bool {
-        self.chunks.len() >= MOST_CHUNKS || self.bytes >= MOST_BYTES
+        self.chunks.len() >= MAX_CHUNKS || self.bytes >= MAX_BYTES
     }
 
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
@@ -172,9 +172,9 @@ mod tests {
             window.push(chunk(offset, 1), 0);
             offset += 1;
         }
-        assert_eq!(offset, MOST_CHUNKS as i64);
+        assert_eq!(offset, MAX_CHUNKS as i64);
         let mut window = Window::default();
-        window.push(Chunk { bytes: MOST_BYTES, ..chunk(0, 1) }, 0);
+        window.push(Chunk { bytes: MAX_BYTES, ..chunk(0, 1) }, 0);
         assert!(window.is_full());
     }
 }

@@ -16,9 +16,9 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::window::{Chunk, MOST_CHUNKS, Window};
+use super::window::{Chunk, MAX_CHUNKS, Window};
 use super::{ServiceAddress, connect, fault};
-use crate::client::patience::Patience;
+use crate::client::backoff::Backoff;
 
 /// The settings of a write.
 #[derive(Clone, Debug)]
@@ -39,12 +39,12 @@ pub(crate) struct WriteOptions {
     /// Checks everything and writes nothing.
     pub(crate) validate_only: bool,
     /// How long to keep trying without progress.
-    pub(crate) patience: Duration,
+    pub(crate) give_up_after: Duration,
 }
 
 /// The result of a write in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct WriteCounts {
     /// Every row before this offset is committed.
     pub(crate) committed: i64,
     pub(crate) created: i64,
@@ -65,9 +65,9 @@ pub(crate) enum Event<'a> {
     /// All rows before this offset are committed.
     Committed(i64),
     /// The service rejected the row of this line.
-    Refused(Option<u64>, &'a RowError),
+    Rejected(Option<u64>, &'a RowError),
     /// The call failed and will be tried again after this wait.
-    TryingAgain(&'a Status, Duration),
+    Retrying(&'a Status, Duration),
 }
 
 /// Why a write ended early. The counts up to that point are valid.
@@ -76,9 +76,9 @@ pub(crate) enum WriteFault {
     /// The last error of the service.
     Call(Status),
     /// The file has fewer rows than are committed under this write_id: it is another file.
-    Shorter { committed: i64, rows: i64 },
+    FileTooShort { committed: i64, rows: i64 },
     /// A different row was committed at this offset under this write_id.
-    Differs { offset: i64, line: Option<u64> },
+    RowDiffers { offset: i64, line: Option<u64> },
 }
 
 /// Writes all chunks from the channel; closing the channel ends the write. The counts are valid after an error, too.
@@ -86,20 +86,20 @@ pub(crate) async fn write(
     options: &WriteOptions,
     chunks: mpsc::Receiver<Chunk>,
     on_event: &mut (dyn FnMut(Event<'_>) + Send),
-) -> (Tally, Result<(), WriteFault>) {
+) -> (WriteCounts, Result<(), WriteFault>) {
     let mut writer = Writer {
         options,
         chunks,
         ended: false,
-        begun: false,
+        answered: false,
         window: Window::default(),
         unanswered: Vec::new(),
-        tally: Tally::default(),
-        patience: Patience::new(options.patience),
+        counts: WriteCounts::default(),
+        backoff: Backoff::new(options.give_up_after),
         on_event,
     };
     let result = writer.run().await;
-    (writer.tally, result)
+    (writer.counts, result)
 }
 
 struct Writer<'a> {
@@ -108,12 +108,12 @@ struct Writer<'a> {
     /// Whether the channel of chunks was closed.
     ended: bool,
     /// Whether the service answered on any connection so far.
-    begun: bool,
+    answered: bool,
     window: Window,
     /// Committed rows whose acknowledgement was lost.
     unanswered: Vec<Chunk>,
-    tally: Tally,
-    patience: Patience,
+    counts: WriteCounts,
+    backoff: Backoff,
     on_event: &'a mut (dyn FnMut(Event<'_>) + Send),
 }
 
@@ -125,32 +125,33 @@ impl Writer<'_> {
                 Err(status) => status,
             };
             if let Some(offset) = fault::offset_in_conflict(&status) {
-                return Err(WriteFault::Differs { offset, line: self.window.line(offset) });
+                return Err(WriteFault::RowDiffers { offset, line: self.window.line(offset) });
             }
             // A validation leaves nothing behind that another stream could resume.
-            let one_shot = self.options.validate_only && self.begun;
-            let wait = fault::retry_after(&status).filter(|_| !one_shot).and_then(|asked| self.patience.next(asked));
+            let one_shot = self.options.validate_only && self.answered;
+            let wait =
+                fault::retry_after(&status).filter(|_| !one_shot).and_then(|asked| self.backoff.next_wait(asked));
             let Some(wait) = wait else { return Err(WriteFault::Call(status)) };
-            (self.on_event)(Event::TryingAgain(&status, wait));
+            (self.on_event)(Event::Retrying(&status, wait));
             tokio::time::sleep(wait).await;
         }
-        let (committed, rows) = (self.tally.committed, self.window.end());
-        if committed > rows { Err(WriteFault::Shorter { committed, rows }) } else { Ok(()) }
+        let (committed, rows) = (self.counts.committed, self.window.end());
+        if committed > rows { Err(WriteFault::FileTooShort { committed, rows }) } else { Ok(()) }
     }
 
     /// Runs the write on one connection.
     async fn stream(&mut self) -> Result<(), Status> {
         let mut service = connect(&self.options.address).await?;
         // One more than the window: a chunk may be split where the write resumes.
-        let chunks = self.window.len().max(MOST_CHUNKS) + 1;
+        let chunks = self.window.len().max(MAX_CHUNKS) + 1;
         let (sender, mut answers) = self.open(&mut service, self.start(self.options.validate_only), chunks).await?;
         if !self.options.validate_only {
-            let answer = answers.message().await?.ok_or_else(fault::cut_short)?;
-            self.go_on_from(answer.committed_offset)?;
-            self.ask_what_became_of_unanswered(&mut service).await?;
+            let answer = answers.message().await?.ok_or_else(fault::ended_early)?;
+            self.resume_at(answer.committed_offset)?;
+            self.recheck_unanswered(&mut service).await?;
         }
-        self.begun = true;
-        self.patience.progressed();
+        self.answered = true;
+        self.backoff.reset();
 
         let mut sender = Some(sender);
         for chunk in self.window.chunks() {
@@ -164,11 +165,11 @@ impl Writer<'_> {
                 answer = answers.message() => match answer? {
                     Some(answer) => self.acknowledge(&answer)?,
                     None if self.ended && self.window.is_empty() => return Ok(()),
-                    None => return Err(fault::cut_short()),
+                    None => return Err(fault::ended_early()),
                 },
                 chunk = self.chunks.recv(), if !self.ended && !self.window.is_full() => match chunk {
                     Some(chunk) => {
-                        for chunk in self.window.push(chunk, self.tally.committed) {
+                        for chunk in self.window.push(chunk, self.counts.committed) {
                             send(sender.as_ref(), chunk);
                         }
                     }
@@ -200,7 +201,7 @@ impl Writer<'_> {
         // There is room for the start message and all chunks in flight, so sending never waits.
         let (sender, receiver) = mpsc::channel(chunks + 1);
         let start = WriteRequest { message: Some(WriteMessage::Start(start)) };
-        sender.try_send(start).map_err(|_| fault::cut_short())?;
+        sender.try_send(start).map_err(|_| fault::ended_early())?;
         service.ready().await.map_err(|error| fault::unreachable(&self.options.address, &error))?;
         let codec = ProstCodec::<WriteRequest, WriteResponse>::default();
         let path = PathAndQuery::from_static(self.options.method);
@@ -209,15 +210,15 @@ impl Writer<'_> {
     }
 
     /// Handles the answer to `start`: the offset at which the write resumes.
-    fn go_on_from(&mut self, committed: i64) -> Result<(), Status> {
-        let known = self.tally.committed;
+    fn resume_at(&mut self, committed: i64) -> Result<(), Status> {
+        let known = self.counts.committed;
         if committed < known {
             return Err(Status::data_loss(format!(
                 "the service goes on from row {committed}, but had acknowledged {known} rows"
             )));
         }
-        if !self.begun {
-            self.tally.resumed = committed;
+        if !self.answered {
+            self.counts.resumed = committed;
         } else if committed > known.max(self.window.end()) {
             let sent = self.window.end();
             return Err(Status::aborted(format!(
@@ -234,7 +235,7 @@ impl Writer<'_> {
 
     /// Finds out how many rows were rejected whose acknowledgement was lost. Sends them again with `validate_only`:
     /// rows that are rejected now were rejected then.
-    async fn ask_what_became_of_unanswered(&mut self, service: &mut Grpc<Channel>) -> Result<(), Status> {
+    async fn recheck_unanswered(&mut self, service: &mut Grpc<Channel>) -> Result<(), Status> {
         if self.unanswered.is_empty() {
             return Ok(());
         }
@@ -253,20 +254,20 @@ impl Writer<'_> {
         }
         let rows: i64 = self.unanswered.iter().map(|chunk| chunk.rows.len() as i64).sum();
         if checked != rows {
-            return Err(fault::cut_short());
+            return Err(fault::ended_early());
         }
-        self.tally.rejected += rejected;
-        self.tally.unspecified += rows - rejected;
+        self.counts.rejected += rejected;
+        self.counts.unspecified += rows - rejected;
         let lines: Vec<u64> = self.unanswered.drain(..).flat_map(|chunk| chunk.lines).collect();
         for error in &errors {
             let line = usize::try_from(error.offset).ok().and_then(|place| lines.get(place)).copied();
-            (self.on_event)(Event::Refused(line, error));
+            (self.on_event)(Event::Rejected(line, error));
         }
         Ok(())
     }
 
     fn acknowledge(&mut self, answer: &WriteResponse) -> Result<(), Status> {
-        let known = self.tally.committed;
+        let known = self.counts.committed;
         if answer.committed_offset > known.max(self.window.end()) {
             return Err(Status::data_loss(format!(
                 "the service acknowledges {} rows, but only {} were sent",
@@ -274,29 +275,29 @@ impl Writer<'_> {
                 self.window.end()
             )));
         }
-        self.tally.created += answer.created;
-        self.tally.updated += answer.updated;
-        self.tally.unchanged += answer.unchanged;
-        self.tally.rejected += answer.rejected;
-        self.tally.superseded += answer.superseded;
+        self.counts.created += answer.created;
+        self.counts.updated += answer.updated;
+        self.counts.unchanged += answer.unchanged;
+        self.counts.rejected += answer.rejected;
+        self.counts.superseded += answer.superseded;
         for error in &answer.row_errors {
-            (self.on_event)(Event::Refused(self.window.line(error.offset), error));
+            (self.on_event)(Event::Rejected(self.window.line(error.offset), error));
         }
         if answer.committed_offset > known {
             self.window.cut_at(answer.committed_offset);
             while self.window.pop_before(answer.committed_offset).is_some() {}
         } else if self.window.pop_before(known).is_some() {
             // This chunk was committed by an earlier run.
-            self.patience.progressed();
+            self.backoff.reset();
         }
         self.committed_to(answer.committed_offset);
         Ok(())
     }
 
     fn committed_to(&mut self, offset: i64) {
-        if offset > self.tally.committed {
-            self.tally.committed = offset;
-            self.patience.progressed();
+        if offset > self.counts.committed {
+            self.counts.committed = offset;
+            self.backoff.reset();
             (self.on_event)(Event::Committed(offset));
         }
     }

@@ -9,7 +9,7 @@
 mod account;
 mod binaries;
 mod fetch;
-mod place;
+mod files;
 mod postmaster;
 mod state;
 
@@ -34,7 +34,7 @@ pub(crate) const DATA_DIR: &str = ".orrery";
 pub(crate) const DATABASE: &str = "orrery";
 
 /// How long the server may take to accept connections. After a crash it replays its log first.
-const START_PATIENCE: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A login role of a private cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +76,7 @@ pub struct ClusterOptions {
     /// Server settings, name and value as in postgresql.conf, in addition to the defaults.
     pub settings: Vec<(String, String)>,
     /// Receives a message before a step that takes long: fetching Postgres, creating a cluster.
-    pub tell: Option<fn(&str)>,
+    pub progress: Option<fn(&str)>,
     /// Removes the data folder when the cluster ends. For tests.
     pub ephemeral: bool,
 }
@@ -98,7 +98,7 @@ impl Shutdown {
         }
     }
 
-    const fn patience(self) -> Duration {
+    const fn timeout(self) -> Duration {
         match self {
             Self::Fast => Duration::from_secs(60),
             Self::Immediate => Duration::from_secs(10),
@@ -135,17 +135,17 @@ impl Cluster {
     }
 
     fn prepare(mut options: ClusterOptions) -> anyhow::Result<Self> {
-        place::make_data_dir(&options.data_dir)?;
+        files::create_data_dir(&options.data_dir)?;
         options.data_dir =
             options.data_dir.canonicalize().with_context(|| format!("cannot find {}", options.data_dir.display()))?;
-        let lock = place::lock(&options.data_dir)?;
-        let place = place::find_or_make(&options)?;
-        let recovered = postmaster::end_orphan(&place.state.home)?;
+        let lock = files::lock(&options.data_dir)?;
+        let files = files::find_or_create(&options)?;
+        let recovered = postmaster::end_orphan(&files.state.home)?;
         Ok(Self {
             options,
-            account: place.account,
-            binaries: place.binaries,
-            state: Mutex::new(place.state),
+            account: files.account,
+            binaries: files.binaries,
+            state: Mutex::new(files.state),
             postmaster: Arc::default(),
             recovered,
             _lock: lock,
@@ -232,7 +232,7 @@ impl Cluster {
     }
 
     async fn launch(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         let mut changes_of_port = 0;
         loop {
             self.spawn()?;
@@ -244,7 +244,7 @@ impl Cluster {
             } else if reason.contains("TCP/IP") && changes_of_port < 3 {
                 changes_of_port += 1;
                 let mut state = self.state();
-                state.port = place::free_port()?;
+                state.port = files::free_port()?;
                 state.save(&self.options.data_dir)?;
                 *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
             } else {
@@ -258,9 +258,9 @@ impl Cluster {
         let start = Start {
             binaries: &self.binaries,
             account: self.account,
-            data: &place::data(&state.home),
+            data: &files::data(&state.home),
             log: &state.home.join("postgres.log"),
-            settings: place::settings(&state, &self.options.settings),
+            settings: files::settings(&state, &self.options.settings),
             ephemeral: self.options.ephemeral.then_some(self.options.data_dir.as_path()),
         };
         let postmaster = Postmaster::start(&start)?;
@@ -273,7 +273,7 @@ impl Cluster {
         let url = self.url(Role::Operator, "postgres");
         loop {
             if let Some(words) =
-                self.with_postmaster(|postmaster| postmaster.ended().map(|_| postmaster.last_words())).flatten()
+                self.with_postmaster(|postmaster| postmaster.ended().map(|_| postmaster.last_log_error())).flatten()
             {
                 return Err(words);
             }

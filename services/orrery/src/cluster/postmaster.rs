@@ -85,7 +85,7 @@ impl Postmaster {
     }
 
     /// The last FATAL or ERROR line of the server's log.
-    pub(super) fn last_words(&self) -> String {
+    pub(super) fn last_log_error(&self) -> String {
         let text = read_end(&self.log, 64 * 1024).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let worst = ["PANIC:", "FATAL:", "ERROR:"];
@@ -102,8 +102,8 @@ impl Postmaster {
         let pid = self.pid();
         if self.ended().is_none() {
             let _ = kill(pid, how.signal());
-            for (patience, harder) in [(how.patience(), Signal::SIGQUIT), (Duration::from_secs(5), Signal::SIGKILL)] {
-                if self.wait(patience) {
+            for (timeout, harder) in [(how.timeout(), Signal::SIGQUIT), (Duration::from_secs(5), Signal::SIGKILL)] {
+                if self.wait(timeout) {
                     break;
                 }
                 let _ = kill(pid, harder);
@@ -130,8 +130,8 @@ impl Postmaster {
         self.dismiss_watchdog();
     }
 
-    fn wait(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+    fn wait(&mut self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
         loop {
             if self.ended().is_some() {
                 return true;
@@ -166,7 +166,7 @@ fn watch(pid: u32, start: &Start<'_>) -> anyhow::Result<Child> {
 /// Stops a server that an earlier run left on the cluster in `home`, and removes what a killed one left there. There is
 /// never a second server. Returns whether one was stopped.
 pub(super) fn end_orphan(home: &Path) -> anyhow::Result<bool> {
-    let data = super::place::data(home);
+    let data = super::files::data(home);
     let pid_file = data.join("postmaster.pid");
     let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.lines().next()?.trim().parse().ok());
     let running = pid.map(Pid::from_raw).filter(|pid| exists(*pid) && serves(*pid, &data));
@@ -190,14 +190,14 @@ pub(super) fn end_orphan(home: &Path) -> anyhow::Result<bool> {
 }
 
 fn end(pid: Pid, data: &Path) -> anyhow::Result<()> {
-    for (signal, patience) in [(Signal::SIGINT, 30), (Signal::SIGQUIT, 5), (Signal::SIGKILL, 5)] {
+    for (signal, timeout) in [(Signal::SIGINT, 30), (Signal::SIGQUIT, 5), (Signal::SIGKILL, 5)] {
         match kill(pid, signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => {
                 bail!("an earlier Postgres (pid {pid}) still runs on {} and cannot be ended: {error}", data.display())
             }
         }
-        let deadline = Instant::now() + Duration::from_secs(patience);
+        let deadline = Instant::now() + Duration::from_secs(timeout);
         while Instant::now() < deadline {
             if !exists(pid) {
                 return Ok(());

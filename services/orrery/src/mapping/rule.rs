@@ -1,4 +1,4 @@
-//! One rule of a mapping, made ready: how a record's cells become a value of one field.
+//! A planned rule of a mapping: how the cells of a record become the value of a field.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,14 +16,14 @@ use crate::resource::Resource;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// What it may be called instead.
+    /// Alternative names.
     pub(crate) others: Vec<String>,
     /// Whether a CSV file may lack it.
     pub(crate) optional: bool,
 }
 
 impl Column {
-    /// All names that it may have.
+    /// All names of the column.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name.as_str()).chain(self.others.iter().map(String::as_str))
     }
@@ -34,56 +34,61 @@ impl Column {
     }
 }
 
-/// What one rule made of one record, or of all records of a group so far.
+/// The value of a rule for a record, or for the records of a group so far.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Assigned {
     Nothing,
     One(Scalar),
-    /// The keys that an open path makes.
+    /// The keys of a path that ends in `*`.
     Keys(Vec<(String, Scalar)>),
 }
 
-/// A rule whose path is resolved and whose column has a number.
+/// A rule with a resolved path and a numbered column.
 #[derive(Debug)]
 pub(crate) struct PlannedRule {
-    /// The path from the row's message on.
+    /// The path, relative to the row's message.
     pub(crate) path: String,
     pub(crate) target: Target,
-    /// None: a constant.
+    /// None for a constant.
     column: Option<usize>,
     transforms: Vec<Transform>,
     prefix: String,
     pick: Pick,
     value: Option<String>,
     split: Option<String>,
-    /// The most keys that an open path makes of one record.
+    /// The most keys that a path ending in `*` makes of one record.
     most: usize,
-    /// What does not tell keys apart.
+    /// Which differences between texts do not matter.
     pub(crate) same: Option<Same>,
-    /// Whether the mapping says which record of a group it takes the value of.
+    /// Whether the mapping says which record of a group the value is taken from.
     pub(crate) picks: bool,
-    /// Whether only a row that is created takes it.
+    /// Whether only new rows take the value.
     pub(crate) on_create: bool,
 }
 
-/// Where a rule stands.
-pub(crate) struct Place<'a> {
+/// Where a rule is in the mapping.
+pub(crate) struct RuleContext<'a> {
     pub(crate) resource: &'a Resource,
-    /// The message that the path begins in.
+    /// The message in which the path begins.
     pub(crate) message: &'a MessageDescriptor,
-    /// What goes before the path: nothing, or the name of a list and a dot.
+    /// The prefix of the path: empty, or the name of a list and a dot.
     pub(crate) before: &'a str,
-    /// Why `pick` has no use there, if it has none.
+    /// The reason if `pick` is not allowed there.
     pub(crate) no_pick: Option<&'static str>,
-    /// Why `on` has no use there, if it has none.
+    /// The reason if `on` is not allowed there.
     pub(crate) no_on: Option<&'static str>,
-    /// The path that groups are made by.
+    /// The path by which records are grouped.
     pub(crate) by: Option<&'a str>,
 }
 
 impl PlannedRule {
-    /// Makes a rule ready; an error says what is wrong with it. Columns that nothing read before are added to `columns`.
-    pub(crate) fn new(path: &str, rule: &Rule, place: &Place<'_>, columns: &mut Vec<Column>) -> Result<Self, String> {
+    /// Plans a rule. Adds columns that were not read before to `columns`.
+    pub(crate) fn new(
+        path: &str,
+        rule: &Rule,
+        place: &RuleContext<'_>,
+        columns: &mut Vec<Column>,
+    ) -> Result<Self, String> {
         let target = Target::resolve(place.message, path)?;
         let path = format!("{}{path}", place.before);
         if place.resource.is_output_only(&path) {
@@ -116,7 +121,7 @@ impl PlannedRule {
         })
     }
 
-    /// What is wrong with it as a rule for what names a row.
+    /// Checks whether the rule can be used for a key.
     pub(crate) fn check_key(&self) -> Result<(), String> {
         if self.column.is_none() {
             return Err("a constant would make one row of all records".into());
@@ -127,12 +132,12 @@ impl PlannedRule {
         Ok(())
     }
 
-    /// The column that it reads.
+    /// The column that the rule reads.
     pub(crate) fn column(&self) -> Option<usize> {
         self.column
     }
 
-    /// Whether it may make one text of two that are not said to be the same.
+    /// Whether the rule may make different texts equal, without the mapping saying so.
     pub(crate) fn may_merge(&self) -> bool {
         let keeps_apart = |transform: &Transform| match transform {
             Transform::Trim | Transform::Key => true,
@@ -142,17 +147,17 @@ impl PlannedRule {
         self.same != Some(Same::All) && !self.transforms.iter().all(keeps_apart)
     }
 
-    /// Whether what it gives is the same whatever the record.
+    /// Whether the value does not depend on the record.
     pub(crate) fn is_constant(&self) -> bool {
         self.column.is_none()
     }
 
-    /// Whether it reads one of these columns.
+    /// Whether the rule reads one of these columns.
     pub(crate) fn reads(&self, columns: &[usize]) -> bool {
         self.column.is_some_and(|column| columns.contains(&column))
     }
 
-    /// What a record gives. What of it had to be left out is added to `omissions`.
+    /// Evaluates the rule for a record. Adds what was left out to `omissions`.
     pub(crate) fn evaluate(&self, cells: &[Cell], omissions: &mut Vec<Omission>) -> Result<Assigned, Refusal> {
         let Some(column) = self.column else {
             return self.scalar(self.value.as_deref().unwrap_or_default(), "");
@@ -224,7 +229,7 @@ impl PlannedRule {
         Ok(text)
     }
 
-    /// Whether a later record's value is taken instead of the one that is kept.
+    /// Whether the value of a later record replaces the current one.
     pub(crate) fn takes(&self, kept: &Assigned, new: &Assigned) -> bool {
         use std::cmp::Ordering::{Greater, Less};
         let wanted = match self.pick {
@@ -243,7 +248,7 @@ impl PlannedRule {
     }
 }
 
-fn check_settings(rule: &Rule, path: &str, target: &Target, place: &Place<'_>) -> Result<(), String> {
+fn check_settings(rule: &Rule, path: &str, target: &Target, place: &RuleContext<'_>) -> Result<(), String> {
     let constant_only = rule.column.is_none();
     match (&rule.column, &rule.value) {
         (None, None) => return Err("needs `column` or `value`".into()),

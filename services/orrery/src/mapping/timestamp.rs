@@ -1,4 +1,4 @@
-//! The `timestamp` transform: a time as a shop writes it, read in the zone that the shop keeps.
+//! The `timestamp` transform: reads times in the formats and the time zone of a shop.
 
 use std::fmt::Write as _;
 use std::str::FromStr as _;
@@ -13,40 +13,40 @@ use serde::Deserialize;
 
 use super::{Problem, zone};
 
-/// What a time with a sixtieth second is refused for, wherever it stands.
+/// The refusal of a time with a sixtieth second.
 pub(super) const LEAP_SECOND: &str = "is a leap second (its seconds are 60), which stored times do not have";
 
-/// How a time is written, checked when the mapping is read.
+/// How times are written. Checked when the mapping is read.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Settings")]
 pub(crate) struct TimestampFormat {
     format: String,
     parts: Parts,
-    /// The zone of texts that name neither an offset nor a zone themselves.
+    /// The zone of texts without an offset or zone.
     zone: Option<Tz>,
     clock_change: ClockChange,
 }
 
-/// What stands in a text.
+/// What a text consists of.
 #[derive(Clone, Debug)]
 enum Parts {
-    /// What RFC 3339 says.
+    /// A time in RFC 3339.
     Rfc3339,
-    /// These, and no name of a zone.
+    /// A format without a zone name.
     Plain(Vec<Item<'static>>),
-    /// A name of a zone (`%Z`) between these. The library passes over such names without looking at them.
+    /// A format with a zone name (`%Z`) between two parts. The library ignores such names when it parses.
     Named(Vec<Item<'static>>, Vec<Item<'static>>),
 }
 
-/// What becomes of a local time that comes twice or never because clocks change.
+/// What happens to local times that occur twice or never because clocks change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum ClockChange {
-    /// One that comes twice, when clocks go back, is the first of the two. One that never comes, when clocks go
-    /// forward, is read as if they had not: in Europe/London 2011-03-27 01:30:00 is 01:30:00 UTC.
+    /// A time that occurs twice, when clocks are set back, is the first one. A time that never occurs, when clocks are
+    /// set forward, is read as if they had not been: in Europe/London 2011-03-27 01:30:00 is 01:30:00 UTC.
     #[default]
     Earlier,
-    /// It is refused.
+    /// Both are refused.
     Refuse,
 }
 
@@ -88,7 +88,7 @@ impl TryFrom<Settings> for TimestampFormat {
         if clock_change.is_some() && (names_offset || is_named || format.zone.is_none()) {
             return Err(format!("clock-change has no use with format {shown:?}, which tells the offset"));
         }
-        // A format that cannot read what it writes lacks the year, or the hour's half of the day, or the like.
+        // A format that cannot parse its own output lacks the year, am or pm, or the like.
         if format.read(&written).is_err() {
             return Err(format!(
                 "format {shown:?} does not tell a whole date, and if any then a whole time of day (%H:%M, or %I:%M %p)"
@@ -98,7 +98,7 @@ impl TryFrom<Settings> for TimestampFormat {
     }
 }
 
-/// Reads a format.
+/// Parses a format.
 fn parts(format: &str) -> Result<Parts, String> {
     if format == "rfc3339" {
         return Ok(Parts::Rfc3339);
@@ -122,7 +122,7 @@ fn parts(format: &str) -> Result<Parts, String> {
 }
 
 impl TimestampFormat {
-    /// A time as RFC 3339 in UTC.
+    /// Converts a time to RFC 3339 in UTC.
     pub(crate) fn to_rfc3339(&self, text: &str) -> Result<String, Problem> {
         Ok(self.read(text.trim())?.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
@@ -144,11 +144,11 @@ impl TimestampFormat {
         }
         let offset = match (parsed.offset(), parsed.timestamp()) {
             (Some(seconds), _) => Some(FixedOffset::east_opt(seconds).ok_or_else(malformed)?),
-            // Seconds since 1970 name no offset; they are UTC.
+            // Seconds since 1970 have no offset; they are UTC.
             (None, Some(_)) => Some(Utc.fix()),
             (None, None) => None,
         };
-        // Parts that contradict each other, such as a day of the week, are refused here.
+        // Contradictory parts, such as a wrong day of the week, are refused here.
         let seconds = offset.map_or(0, |offset| offset.local_minus_utc());
         let local = parsed.to_naive_datetime_with_offset(seconds).map_err(|_| malformed())?;
         if (0..1_000).contains(&local.year()) {
@@ -176,7 +176,7 @@ impl TimestampFormat {
             MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(time, _) => Ok(time.to_utc()),
             MappedLocalTime::None if refused => Err(format!("never came in {zone}, where clocks went forward").into()),
             MappedLocalTime::None => {
-                // The offset that held a day before still held when the clocks went forward.
+                // Uses the offset of the day before, which was still in force before the clocks were set forward.
                 let day_before = local.checked_sub_signed(Duration::days(1));
                 let before = day_before.and_then(|before| zone.from_local_datetime(&before).earliest());
                 let instant = before.and_then(|before| local.checked_sub_offset(before.offset().fix()));
@@ -185,12 +185,12 @@ impl TimestampFormat {
         }
     }
 
-    /// What a text says, part by part, and by which name it names its zone.
+    /// Parses a text: its parts and the name of its zone.
     fn parse<'a>(&self, text: &'a str) -> Result<(Parsed, Option<&'a str>), ()> {
         let mut parsed = Parsed::new();
         match &self.parts {
             Parts::Rfc3339 => {
-                // The library's item takes a little more than the standard does.
+                // The library accepts slightly more than the standard allows.
                 DateTime::parse_from_rfc3339(text).map_err(|_| ())?;
                 let items = [Item::Fixed(chrono::format::Fixed::RFC3339)];
                 parse(&mut parsed, text, items.iter()).map_err(|_| ())?;
@@ -213,10 +213,10 @@ impl TimestampFormat {
         }
     }
 
-    /// A time as the format writes it.
+    /// Formats a time with the format.
     fn sample(&self) -> String {
         let time = DateTime::from_timestamp_nanos(981_216_306_000_000_000);
-        // The one item that is for reading only.
+        // The only item that cannot be formatted.
         let permissive_offset = StrftimeItems::new("%#z").next();
         let mut written = String::new();
         let mut write = |items: &[Item<'static>]| {
@@ -224,7 +224,7 @@ impl TimestampFormat {
                 if Some(item) == permissive_offset.as_ref() {
                     written.push_str("+00:00");
                 } else {
-                    // What cannot be written is missed when the sample is read.
+                    // If formatting fails, parsing the sample fails as well.
                     let _missed = write!(written, "{}", time.format_with_items([item].into_iter()));
                 }
             }
@@ -258,18 +258,18 @@ mod tests {
         for (local, utc) in [
             ("2010-12-01 08:26:00", "2010-12-01T08:26:00Z"),
             ("2011-06-01 08:26:00", "2011-06-01T07:26:00Z"),
-            // Clocks went forward at 01:00.
+            // Clocks were set forward at 01:00.
             ("2011-03-27 00:59:59", "2011-03-27T00:59:59Z"),
             ("2011-03-27 01:30:00", "2011-03-27T01:30:00Z"),
             ("2011-03-27 02:00:00", "2011-03-27T01:00:00Z"),
-            // Clocks went back at 02:00: 01:30 came twice.
+            // Clocks were set back at 02:00, so 01:30 occurred twice.
             ("2010-10-31 01:30:00", "2010-10-31T00:30:00Z"),
             ("2010-10-31 02:00:00", "2010-10-31T02:00:00Z"),
         ] {
             assert_eq!(london.to_rfc3339(local).as_deref(), Ok(utc), "{local}");
         }
         assert!(london.to_rfc3339("2011-02-29 00:00:00").is_err());
-        // Samoa had no 30 December 2011.
+        // Samoa skipped 30 December 2011.
         let samoa = format("%Y-%m-%d", Some("Pacific/Apia")).unwrap();
         assert_eq!(samoa.to_rfc3339("2011-12-30").as_deref(), Ok("2011-12-30T10:00:00Z"));
     }

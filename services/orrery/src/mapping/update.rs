@@ -1,14 +1,15 @@
-//! What of a row that exists an import overwrites: what the mapping names, less what only rows that are created take.
+//! The fields of existing rows that an import overwrites: those that the mapping names, without those for new rows
+//! only.
 
 use super::document::{Mapping, On};
 use super::rule::PlannedRule;
 use crate::resource::Resource;
 
-/// How many paths an update_mask may have.
-const MOST_PATHS: usize = 256;
+/// The most paths of an update_mask.
+const MAX_PATHS: usize = 256;
 
-/// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset stays as it is; of maps
-/// the keys that the mapping names go with the row, and all others stay.
+/// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset is kept. In maps, the
+/// named keys are replaced and others are kept.
 pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) -> anyhow::Result<Vec<String>> {
     let mut paths = Vec::new();
     for rules in row.chunk_by(|one, next| one.path == next.path) {
@@ -54,11 +55,11 @@ pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) 
         }
     }
     anyhow::ensure!(
-        paths.len() <= MOST_PATHS,
-        "fields: names {} paths besides the key; a write may name {MOST_PATHS}; keys of a map are one path as `labels.x/*`",
+        paths.len() <= MAX_PATHS,
+        "fields: names {} paths besides the key; a write may name {MAX_PATHS}; keys of a map are one path as `labels.x/*`",
         paths.len()
     );
-    // An empty mask would be none.
+    // An empty mask would mean no mask.
     anyhow::ensure!(
         !paths.is_empty() || !has_on_create,
         "every field has `on = \"create\"`: nothing is left that a row which exists could take"

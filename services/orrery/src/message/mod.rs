@@ -1,5 +1,5 @@
-//! Messages as JSON and back, as protobuf's JSON mapping has it, with the contract's own field names (`create_ts`, not
-//! `createTs`; both are read). Written for what the contract uses: no bytes, no `Any`, no durations.
+//! Converts messages to JSON and back by protobuf's JSON mapping, with the original field names (`create_ts`;
+//! `createTs` is read as well). Supports what the contract uses: no bytes, no `Any`, no durations.
 
 mod read;
 mod write;
@@ -119,7 +119,7 @@ mod tests {
             name in any::<String>(),
             labels in prop::collection::hash_map(any::<String>(), any::<String>(), 0..4),
             details in prop::option::of(prop::collection::btree_map(any::<String>(), json_value(), 0..4)),
-            // Years 1 to 9999, as timestamps go.
+            // Years 1 to 9999, the range of timestamps.
             seconds in -62_135_596_800_i64..253_402_300_799,
             nanos in 0..1_000_000_000,
         ) {

@@ -1,4 +1,4 @@
-//! JSON as a message.
+//! JSON to message.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 use serde_json::Value as Json;
@@ -6,12 +6,12 @@ use serde_json::Value as Json;
 use super::{LIST, STRUCT, TIMESTAMP, VALUE};
 use crate::mapping::{Refusal, read_scalar, value_of};
 
-/// Reads a message; a refusal names the field by its path. null is the same as nothing.
+/// Reads a message. A refusal names the field by its path. null means unset.
 pub(crate) fn from_json(message: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Refusal> {
     read_message(message, json, &Path::Root)
 }
 
-/// The way to the value being read; its text is made only for a refusal.
+/// The path to the value that is read. Its text is built only for a refusal.
 enum Path<'a> {
     Root,
     Step(&'a Path<'a>, &'a str),
@@ -125,7 +125,7 @@ fn read_value(kind: &Kind, json: &Json, path: &Path<'_>) -> Result<Value, Refusa
     }
 }
 
-/// Any JSON as the one field of `google.protobuf.Value` that holds it.
+/// Any JSON as a field of `google.protobuf.Value`.
 fn read_any(value: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<(&'static str, Value), Refusal> {
     let nested = |name| {
         let kind = value.get_field_by_name(name).map(|field| field.kind());
@@ -149,7 +149,7 @@ fn read_any(value: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<(
     })
 }
 
-/// Whether a double is the whole number that the text says; of other numbers it is taken as near enough, as everywhere in JSON.
+/// Whether a double holds the whole number in the text exactly. Other numbers may be rounded, as usual in JSON.
 fn holds(double: f64, text: &str) -> bool {
     double.is_finite() && text.parse::<i128>().map_or(true, |whole| double as i128 == whole)
 }

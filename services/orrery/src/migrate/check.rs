@@ -1,13 +1,13 @@
-//! What a section must not hold, found before anything of it runs: statements after which the ledger would not say what
-//! the schema is, and statements that Postgres refuses where they stand.
+//! Finds statements that a section must not contain, before anything runs: those that begin or end transactions, and
+//! those that Postgres refuses inside of a transaction.
 
 use super::file::Section;
 use super::statement::{Statement, statements};
 
-/// Whether a section may run as it says.
+/// Checks whether a section can run.
 ///
 /// # Errors
-/// The line of the file, from 1, and what is wrong with the statement that begins there.
+/// The line of the statement in the file, from 1, and the problem.
 pub(super) fn check(section: &Section) -> Result<(), (usize, String)> {
     let statements = statements(&section.sql);
     for statement in &statements {
@@ -37,7 +37,7 @@ fn problem(statement: &Statement, transaction: bool, of: usize) -> Option<String
     (of > 1).then(|| format!("`{words}` has to be the only statement of its section: several are one transaction"))
 }
 
-/// The words of a statement that begins or ends a transaction. Savepoints stay within the one that there is.
+/// The keywords of a statement that begins or ends a transaction. Savepoints are allowed.
 fn controls_transaction(statement: &Statement) -> Option<String> {
     let back_to_savepoint = [&["rollback", "to"][..], &["rollback", "work", "to"], &["rollback", "transaction", "to"]];
     if back_to_savepoint.iter().any(|words| statement.begins(words)) {
@@ -57,8 +57,8 @@ fn controls_transaction(statement: &Statement) -> Option<String> {
     controls.iter().find(|words| statement.begins(words)).map(|words| words.join(" "))
 }
 
-/// The words of a statement that Postgres refuses within a transaction, whatever else it says. Others depend on their
-/// options; about those the server has the word.
+/// The keywords of a statement that Postgres always refuses in a transaction. For others it depends on their options,
+/// and the server checks that.
 fn needs_no_transaction(statement: &Statement) -> Option<String> {
     let never: [&[&str]; 7] = [
         &["vacuum"],
@@ -72,7 +72,7 @@ fn needs_no_transaction(statement: &Statement) -> Option<String> {
     if let Some(words) = never.iter().find(|words| statement.begins(words)) {
         return Some(words.join(" "));
     }
-    // The word is reserved: nothing is called so without quotes.
+    // The word is reserved, so it is never a bare name.
     let concurrently = statement
         .words
         .windows(2)

@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::services::Services;
 use self::storage::Storage;
 use crate::cluster::DATA_DIR;
-use crate::terminal::say;
+use crate::terminal::print_line;
 
 /// The options of `orrery up`.
 #[derive(Args, Debug)]
@@ -92,25 +92,25 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (storage, mut services) = tokio::select! {
         started = start => started?,
         () = signals.next() => {
-            say("Stopped before everything had started");
+            print_line("Stopped before everything had started");
             return Ok(ExitCode::SUCCESS);
         }
     };
-    say(&services.what_to_try());
+    print_line(&services.examples());
 
     let fault = tokio::select! {
         () = signals.next() => None,
         fault = services.first_end() => Some(fault),
         fault = storage.keep_running() => Some(fault),
     };
-    say(&format!("Stopping; calls that are running may take up to {}", Span(options.server.drain_timeout)));
+    print_line(&format!("Stopping; calls that are running may take up to {}", Span(options.server.drain_timeout)));
     tokio::select! {
         () = async {
             services.stop().await;
             storage.close().await;
         } => {}
         () = signals.next() => {
-            say("Stopped at once");
+            print_line("Stopped at once");
             // The watchdog stops the database.
             std::process::exit(130);
         }
@@ -118,7 +118,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     if let Some(fault) = fault {
         return Err(fault);
     }
-    say("Stopped");
+    print_line("Stopped");
     Ok(ExitCode::SUCCESS)
 }
 

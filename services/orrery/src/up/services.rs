@@ -18,14 +18,14 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::Options;
-use crate::terminal::say;
+use crate::terminal::print_line;
 
 /// How long a service may take to become healthy.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
-const HEALTH_PAUSE: Duration = Duration::from_millis(50);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
+const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a service is started with.
-struct Start {
+struct ServiceStart {
     config: ServiceConfig,
     listener: TcpListener,
     /// The address of the catalog, for services that call it.
@@ -34,21 +34,21 @@ struct Start {
 }
 
 /// A service of `orrery up`.
-struct Slice {
+struct SliceSpec {
     /// The slice's name, which is also the name of the flag for its address.
     name: &'static str,
     /// The gRPC service whose health is the health of the process.
     grpc: &'static str,
-    run: fn(Start) -> Run,
+    run: fn(ServiceStart) -> Run,
 }
 
-const SLICES: [Slice; 3] = [
-    Slice {
+const SLICES: [SliceSpec; 3] = [
+    SliceSpec {
         name: "catalog",
         grpc: orrery_catalog::SERVICE_NAMES[0],
         run: |start| orrery_catalog::run(start.config, start.listener, start.shutdown),
     },
-    Slice {
+    SliceSpec {
         name: "orders",
         grpc: orrery_orders::SERVICE_NAMES[0],
         run: |start| {
@@ -59,7 +59,7 @@ const SLICES: [Slice; 3] = [
             })
         },
     },
-    Slice {
+    SliceSpec {
         name: "records",
         grpc: orrery_records::SERVICE_NAMES[0],
         run: |start| orrery_records::run(start.config, start.listener, start.shutdown),
@@ -87,7 +87,7 @@ pub(super) async fn listen(options: &Options) -> anyhow::Result<[Listeners; 3]> 
     ])
 }
 
-async fn listen_on(slice: &Slice, address: SocketAddr, options: &Options) -> anyhow::Result<Listeners> {
+async fn listen_on(slice: &SliceSpec, address: SocketAddr, options: &Options) -> anyhow::Result<Listeners> {
     if let Err(error) = (ListenConfig { address, insecure: options.insecure }).check(address) {
         bail!("--{}: {}", slice.name, error.problem);
     }
@@ -144,7 +144,8 @@ impl Services {
             config.validate()?;
             // The services share the process's limit of open files.
             config.server.max_connections = Some(orrery_kit::server::connections(&config, SLICES.len())?);
-            let start = Start { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };
+            let start =
+                ServiceStart { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };
             let service = (slice.run)(start);
             tasks.spawn(async move { (slice.name, service.await) });
         }
@@ -155,20 +156,23 @@ impl Services {
     /// Waits until each service is healthy, as seen by a client, and prints a line for each.
     pub(super) async fn wait_until_healthy(&self) -> anyhow::Result<()> {
         for (slice, address) in SLICES.iter().zip(&self.addresses) {
-            let answer = timeout(HEALTH_PATIENCE, until_healthy(slice.grpc, *address)).await;
+            let answer = timeout(HEALTH_TIMEOUT, until_healthy(slice.grpc, *address)).await;
             if answer.is_err() {
-                bail!("{} did not become healthy within {} s; its log says why", slice.name, HEALTH_PATIENCE.as_secs());
+                bail!("{} did not become healthy within {} s; its log says why", slice.name, HEALTH_TIMEOUT.as_secs());
             }
-            say(&format!("{:8}is healthy on {address}", slice.name));
+            print_line(&format!("{:8}is healthy on {address}", slice.name));
         }
         for (slice, address) in SLICES.iter().zip(&self.admin) {
-            say(&format!("{:8}has metrics and probes on http://{address}/metrics, /livez and /readyz", slice.name));
+            print_line(&format!(
+                "{:8}has metrics and probes on http://{address}/metrics, /livez and /readyz",
+                slice.name
+            ));
         }
         Ok(())
     }
 
     /// Three example commands, and how to stop.
-    pub(super) fn what_to_try(&self) -> String {
+    pub(super) fn examples(&self) -> String {
         let address = reachable(self.addresses[0]);
         let host = if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
             format!("localhost:{}", address.port())
@@ -205,7 +209,7 @@ impl Services {
         self.shutdown.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             if let Ok((name, Err(error))) = ended {
-                say(&format!("{name} did not end well: {error:#}"));
+                print_line(&format!("{name} did not end well: {error:#}"));
             }
         }
     }
@@ -216,7 +220,7 @@ async fn until_healthy(service: &str, address: SocketAddr) {
         if is_healthy(service, address).await.unwrap_or(false) {
             return;
         }
-        tokio::time::sleep(HEALTH_PAUSE).await;
+        tokio::time::sleep(HEALTH_INTERVAL).await;
     }
 }
 

@@ -8,12 +8,12 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use super::Options;
 use crate::cluster::{Cluster, ClusterOptions, DATABASE, Role, Shutdown};
 use crate::database;
-use crate::migrate::{Folder, Migrator, Patience};
-use crate::terminal::say;
+use crate::migrate::{Folder, LockTimeouts, Migrator};
+use crate::terminal::print_line;
 
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How often a private server is restarted before `up` gives up.
-const MOST_RESTARTS: u32 = 5;
+const MAX_RESTARTS: u32 = 5;
 
 /// A migrated database, with a URL for each service.
 pub(super) struct Storage {
@@ -31,18 +31,18 @@ impl Storage {
         let folder = Folder::choose(options.migrations.as_deref())?;
         if let Some(url) = &options.database_url {
             let place = database::ensure_reachable(url).await?;
-            say(&format!("Using {place}"));
+            print_line(&format!("Using {place}"));
             migrate(url, folder).await?;
             return Ok(Self { cluster: None, urls: urls_of_slices(url).await? });
         }
         let cluster = Cluster::start(ClusterOptions {
             data_dir: options.data_dir.clone(),
             postgres_bin: options.postgres_bin.clone(),
-            tell: Some(say),
+            progress: Some(print_line),
             ..ClusterOptions::default()
         })
         .await?;
-        say(&format!(
+        print_line(&format!(
             "Postgres {} runs on 127.0.0.1:{}; its files are in {}, its passwords in {}",
             cluster.version(),
             cluster.port(),
@@ -66,22 +66,22 @@ impl Storage {
         let Some(cluster) = &self.cluster else { return std::future::pending().await };
         let mut restarts = 0;
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             if cluster.is_running() {
                 continue;
             }
             restarts += 1;
-            if restarts > MOST_RESTARTS {
+            if restarts > MAX_RESTARTS {
                 return anyhow!(
                     "Postgres ended {restarts} times; see {}",
                     cluster.home().join("postgres.log").display()
                 );
             }
-            say("Postgres has ended; starting it again");
+            print_line("Postgres has ended; starting it again");
             if let Err(error) = cluster.restart().await {
                 return error;
             }
-            say(&format!("Postgres runs again on 127.0.0.1:{}", cluster.port()));
+            print_line(&format!("Postgres runs again on 127.0.0.1:{}", cluster.port()));
         }
     }
 
@@ -95,8 +95,8 @@ impl Storage {
 
 async fn migrate(url: &str, folder: Folder) -> anyhow::Result<()> {
     let count = folder.migrations.len();
-    if Migrator::new(url, folder, Patience::default()).up(say).await? == 0 {
-        say(&format!("The database is up to date ({count} migrations)"));
+    if Migrator::new(url, folder, LockTimeouts::default()).up(print_line).await? == 0 {
+        print_line(&format!("The database is up to date ({count} migrations)"));
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ async fn urls_of_slices(url: &str) -> anyhow::Result<[String; 3]> {
         }
         match refusal {
             None => *chosen = changing,
-            Some(reason) => say(&format!(
+            Some(reason) => print_line(&format!(
                 "The role {} cannot be used ({reason}); its service works as the role of the URL",
                 role.name()
             )),

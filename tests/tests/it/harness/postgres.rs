@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use orrery::cluster::{Cluster, ClusterOptions, Role, Shutdown};
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 
@@ -62,7 +62,7 @@ impl Postgres {
         let cluster = Cluster::start(options).await.unwrap();
         cluster.ensure_database(TEMPLATE).await.unwrap();
         let url = cluster.url(Role::Operator, TEMPLATE);
-        Migrator::new(&url, Folder::compiled_in().unwrap(), Patience::default()).up(|_| ()).await.unwrap();
+        Migrator::new(&url, Folder::compiled_in().unwrap(), LockTimeouts::default()).up(|_| ()).await.unwrap();
         let port = Arc::new(AtomicU16::new(cluster.port()));
         Self { cluster: Arc::new(cluster), databases: Arc::default(), port, pooler: Arc::default() }
     }

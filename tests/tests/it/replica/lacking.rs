@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, Migrator, LockTimeouts};
 use orrery_proto::catalog::v1::GetProductRequest;
 use tonic::transport::Channel;
 
@@ -82,7 +82,7 @@ async fn a_replica_without_the_tables_is_not_missed() {
     standby.catch_up().await;
     standby.pause_replay().await;
     let url = database.url(Role::Operator);
-    Migrator::new(&url, Folder::compiled_in().unwrap(), Patience::default()).up(|_| ()).await.unwrap();
+    Migrator::new(&url, Folder::compiled_in().unwrap(), LockTimeouts::default()).up(|_| ()).await.unwrap();
     put(&database).await;
     let services = Services::start(&database, &standby).await;
     // Without the schema the service's role has no way to the table: undefined_table.

