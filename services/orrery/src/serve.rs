@@ -125,7 +125,7 @@ pub fn link(options: &LinkOptions) -> anyhow::Result<ExitCode> {
         match std::os::unix::fs::symlink(&program, &link) {
             Ok(()) => answer.line(format_args!("{} -> {}", link.display(), program.display())),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && leads_to(&link, &program) => {}
-            Err(error) => return Err(error).with_context(|| format!("{} cannot be made", link.display())),
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be created", link.display())),
         }
     }
     answer.finish()?;

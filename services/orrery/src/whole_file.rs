@@ -58,7 +58,7 @@ fn open(path: &Path, writer: Duration) -> io::Result<File> {
     std::thread::spawn(move || sender.send(File::open(path)));
     receiver.recv_timeout(writer).unwrap_or_else(|_| {
         let seconds = writer.as_secs();
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("it is a pipe into which nobody writes, for {seconds} s")))
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("it is a pipe without a writer for {seconds} s")))
     })
 }
 
@@ -96,7 +96,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         mkfifo(&pipe, Mode::S_IRWXU).unwrap();
         let error = open(&pipe, Duration::from_millis(20)).unwrap_err();
-        assert!(error.to_string().contains("a pipe into which nobody writes"), "{error}");
+        assert!(error.to_string().contains("a pipe without a writer"), "{error}");
         let other = folder.path().join("other");
         mkfifo(&other, Mode::S_IRWXU).unwrap();
         let writer = std::thread::spawn({

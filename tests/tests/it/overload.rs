@@ -18,7 +18,7 @@ use crate::harness::admin::{Admin, Scrape};
 use crate::harness::{CatalogServer, Role, TestDatabase, refusal, run, seed, uid};
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const CALLS: usize = 4;
 const STREAMS: usize = 2;
 
@@ -73,7 +73,7 @@ impl Fixture {
     async fn assert_refused(&self) {
         let begun = Instant::now();
         let status = self.get(uid(1), None).await.unwrap().unwrap_err();
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIMEOUT);
         assert_overloaded(&status);
     }
 

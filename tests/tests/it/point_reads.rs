@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, refusal, run, seed, taking, uid, uids};
+use crate::harness::{CatalogServer, Role, TestDatabase, accepting, assert_invalid, refusal, run, seed, uid, uids};
 
 async fn start(rows: usize) -> (TestDatabase, CatalogServer) {
     let database = TestDatabase::create().await;
@@ -92,7 +92,7 @@ async fn large_answers_are_put_together_from_several_pages() {
     let mut asked = uids(10);
     asked.reverse();
     let request = BatchGetProductsRequest { uids: asked.clone(), read_mask: None };
-    let answer = server.client().batch_get_products(taking(request, 16 << 20)).await.unwrap().into_inner();
+    let answer = server.client().batch_get_products(accepting(request, 16 << 20)).await.unwrap().into_inner();
     assert_eq!(answer.products.into_iter().map(|product| product.uid).collect::<Vec<_>>(), asked);
 }
 

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Endpoint;
 
-use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase, refusal, run, seed, taking, uid};
+use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase, accepting, refusal, run, seed, uid};
 
 const MIB: usize = 1 << 20;
 
@@ -140,9 +140,9 @@ async fn what_is_too_much_for_one_answer_is_said_so() {
     let server = CatalogServer::start(&database).await;
     let uids: Vec<String> = (1..=40).map(|number| format!("{}-large-{number:04}", uid(0))).collect();
     let request = BatchGetProductsRequest { uids: uids[..10].to_vec(), read_mask: None };
-    let answer = server.client().batch_get_products(taking(request, 16 * MIB)).await.unwrap().into_inner();
+    let answer = server.client().batch_get_products(accepting(request, 16 * MIB)).await.unwrap().into_inner();
     assert_eq!(answer.products.len(), 10);
     let request = BatchGetProductsRequest { uids, read_mask: None };
-    let refused = refusal(&server.client().batch_get_products(taking(request, 16 * MIB)).await.unwrap_err());
+    let refused = refusal(&server.client().batch_get_products(accepting(request, 16 * MIB)).await.unwrap_err());
     assert_eq!((refused.code, refused.reason.as_str()), (tonic::Code::ResourceExhausted, "ANSWER_TOO_LARGE"));
 }

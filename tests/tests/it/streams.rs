@@ -81,7 +81,7 @@ async fn a_stream_that_breaks_after_every_message_goes_on_without_a_gap_or_a_rep
 async fn readers_who_want_one_page_cost_no_connection_each() {
     const READERS: usize = 40;
     let database = TestDatabase::create().await;
-    let database = database.past_pooler("it counts the service's own connections").await;
+    let database = database.bypassing_pooler("it counts the service's own connections").await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 20_000).await;
     let server = CatalogServer::start(&database).await;

@@ -26,7 +26,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::harness::{Postgres, Role, program};
 
 /// Above this a person wonders; the test's machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `orrery up` on free ports.
 fn command(data_dir: &Path) -> Command {
@@ -87,7 +87,7 @@ impl Up {
             }
             panic!("`{words}` was not said, but {:#?}", self.said);
         };
-        tokio::time::timeout(PATIENCE, heard).await.unwrap_or_else(|_| panic!("`{words}` was not said in time"))
+        tokio::time::timeout(TIMEOUT, heard).await.unwrap_or_else(|_| panic!("`{words}` was not said in time"))
     }
 
     fn said(&self, words: &str) -> bool {
@@ -105,7 +105,7 @@ impl Up {
 
     async fn end(&mut self, signal: Signal) -> ExitStatus {
         kill(self.pid(), signal).unwrap();
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
+        tokio::time::timeout(TIMEOUT, self.child.wait()).await.unwrap().unwrap()
     }
 }
 
@@ -284,7 +284,7 @@ async fn what_is_in_the_way_is_said_in_one_line() {
             vec![format!("--database-url=postgres://nobody:secret@127.0.0.1:{port}/c")],
             format!("cannot connect to the database c at 127.0.0.1:{port}: password authentication failed"),
         ),
-        (vec!["--postgres-bin=/nowhere".into()], "/nowhere holds no initdb and postgres that can be run".into()),
+        (vec!["--postgres-bin=/nowhere".into()], "/nowhere has no initdb and postgres that can be run".into()),
         (vec!["--migrations=/nowhere".into()], "cannot read the folder /nowhere".into()),
     ];
     for (arguments, expected) in cases {

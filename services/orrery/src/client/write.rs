@@ -214,7 +214,7 @@ impl Writer<'_> {
         let known = self.counts.committed;
         if committed < known {
             return Err(Status::data_loss(format!(
-                "the service goes on from row {committed}, but had acknowledged {known} rows"
+                "the service resumes at row {committed}, but had acknowledged {known} rows"
             )));
         }
         if !self.answered {
@@ -222,7 +222,8 @@ impl Writer<'_> {
         } else if committed > known.max(self.window.end()) {
             let sent = self.window.end();
             return Err(Status::aborted(format!(
-                "the service goes on from row {committed}, but only {sent} were sent: something else writes under {:?}",
+                "the service resumes at row {committed}, but only {sent} were sent: another client writes with the \
+                 write id {:?}",
                 self.options.write_id
             )));
         } else {

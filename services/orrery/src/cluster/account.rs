@@ -31,7 +31,8 @@ impl Account {
             }
         }
         bail!(
-            "Postgres refuses to run as root, and there is no account postgres or nobody to run it as; make one (useradd \
+            "Postgres refuses to run as root, and there is no account postgres or nobody to run it as; create one \
+             (useradd \
              --system postgres) or run this as another user"
         )
     }

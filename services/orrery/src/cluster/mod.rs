@@ -299,7 +299,8 @@ impl Cluster {
         for role in Role::SERVICES {
             let (name, password) = (role.name(), state.password(role));
             let statement = format!(
-                "do $$ begin if not exists (select from pg_roles where rolname = '{name}') then create role {name}; end if; end $$; \
+                "do $$ begin if not exists (select from pg_roles where rolname = '{name}') then create role {name}; \
+                 end if; end $$; \
                  alter role {name} login password '{password}'"
             );
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;

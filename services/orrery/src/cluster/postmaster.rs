@@ -194,7 +194,7 @@ fn end(pid: Pid, data: &Path) -> anyhow::Result<()> {
         match kill(pid, signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => {
-                bail!("an earlier Postgres (pid {pid}) still runs on {} and cannot be ended: {error}", data.display())
+                bail!("an earlier Postgres (pid {pid}) still runs on {} and cannot be stopped: {error}", data.display())
             }
         }
         let deadline = Instant::now() + Duration::from_secs(timeout);
@@ -205,7 +205,7 @@ fn end(pid: Pid, data: &Path) -> anyhow::Result<()> {
             std::thread::sleep(TICK);
         }
     }
-    bail!("an earlier Postgres (pid {pid}) still runs on {} and does not end", data.display())
+    bail!("an earlier Postgres (pid {pid}) still runs on {} and does not stop", data.display())
 }
 
 fn exists(pid: Pid) -> bool {

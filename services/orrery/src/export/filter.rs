@@ -110,7 +110,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
         .to_utc();
     let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
     if fraction.bytes().take_while(u8::is_ascii_digit).count() > 9 {
-        return Err("a time has at most nine digits after the second's point".to_owned());
+        return Err("a time has at most nine digits after the decimal point".to_owned());
     }
     let nanos = time.timestamp_subsec_nanos();
     if nanos >= 1_000_000_000 {

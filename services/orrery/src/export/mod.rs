@@ -24,12 +24,13 @@ use crate::resource::{ORDERS, PRODUCTS, Resource};
 use crate::terminal::{PIPE_CLOSED, eprint_line};
 
 const AFTER_HELP: &str = "\
-An export that ends early says how many rows were written whole and, unless it is packed, the --resume-token with which the same command \
-goes on behind them. A file then still is FILE.partial, and the command that goes on adds to it. A standard output that is closed, or \
-/dev/null opened for reading as well, is refused: nothing would be kept, and nobody would know.
+An export that ends early prints the number of complete rows and, unless the output is compressed, the --resume-token \
+with which the same command continues. A file is still named FILE.partial then, and the continued export appends to \
+it. The export refuses to run if standard output is closed, or is /dev/null opened for reading as well: nothing would \
+be kept, and nobody would notice.
 
-Exit codes: 0 everything was written; 1 the export ended early; 2 the command line is wrong; 141 the reader of standard output went away, \
-as `orrery export products | head` does.";
+Exit codes: 0 everything was written; 1 the export ended early; 2 the command line is wrong; 141 the reader of \
+standard output has gone, as in `orrery export products | head`.";
 
 /// The options of `orrery export`.
 #[derive(Debug, Args)]
@@ -155,7 +156,7 @@ async fn export_resource(
             return anyhow::anyhow!("the export ended early, after at most {} {plural}{place}: {why}", written.rows);
         }
         let Written { rows, token } = &written;
-        let go_on = if token.is_empty() { String::new() } else { format!("; to go on, add --resume-token {token}") };
+        let go_on = if token.is_empty() { String::new() } else { format!("; to continue, add --resume-token {token}") };
         anyhow::anyhow!("the export ended early, after {rows} {plural}{place}: {why}{go_on}")
     };
     match (fetched, result) {
@@ -187,7 +188,7 @@ struct Written {
 /// Sets a message field of a request.
 fn set(request: &mut DynamicMessage, field: &str, message: &impl prost::Message) -> anyhow::Result<()> {
     match request.get_field_by_name_mut(field) {
-        Some(Value::Message(value)) => value.transcode_from(message).context("a request cannot be made"),
+        Some(Value::Message(value)) => value.transcode_from(message).context("a request cannot be created"),
         _ => anyhow::bail!("{} has no message {field}", request.descriptor().full_name()),
     }
 }

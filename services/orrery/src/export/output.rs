@@ -36,7 +36,7 @@ impl Output {
         let (file, names) = if path == Path::new("-") {
             anyhow::ensure!(
                 !was_closed(io::stdout()),
-                "standard output is closed, so that nothing can be written; name a file with --output (/dev/null, if \
+                "standard output is closed; name a file with --output (/dev/null, if \
                  nothing is to be kept)"
             );
             (file_of(io::stdout()).context("standard output cannot be written")?, None)
@@ -101,13 +101,13 @@ impl Output {
 fn open(path: &Path, append: bool) -> anyhow::Result<(File, Option<(PathBuf, PathBuf)>)> {
     let cannot = |path: &Path| format!("{} cannot be written", path.display());
     if let Ok(metadata) = fs::metadata(path) {
-        anyhow::ensure!(!metadata.is_dir(), "{} is a folder; --output names a file", path.display());
+        anyhow::ensure!(!metadata.is_dir(), "{} is a folder; --output must be a file", path.display());
         if !metadata.is_file() {
             let file = OpenOptions::new().write(true).open(path).with_context(|| cannot(path))?;
             return Ok((file, None));
         }
     }
-    anyhow::ensure!(path.file_name().is_some(), "{} names no file", path.display());
+    anyhow::ensure!(path.file_name().is_some(), "{} is not a file name", path.display());
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);

@@ -63,7 +63,7 @@ impl Cells {
                 return match parser.end() {
                     Ok(shape) => Ok(shape),
                     Err(quote) => {
-                        anyhow::bail!("{name}: the quote that opens on line {quote} is never closed; {NO_QUOTES}")
+                        anyhow::bail!("{name}: the quote opened on line {quote} is never closed; {NO_QUOTES}")
                     }
                 };
             }
@@ -97,7 +97,7 @@ impl Cells {
 }
 
 /// Advice for files in which quotes have no meaning.
-pub(crate) const NO_QUOTES: &str = "if the file does not quote, say quoting = \"none\" in [source]";
+pub(crate) const NO_QUOTES: &str = "if the file does not use quotes, set quoting = \"none\" in [source]";
 
 /// The parser's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

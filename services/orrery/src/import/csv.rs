@@ -44,15 +44,15 @@ impl CsvSource {
             }
         };
         let name = &cells.input.name;
-        let Some(shape) = shape else { anyhow::bail!("{name} is empty: a CSV file begins with a header") };
+        let Some(shape) = shape else { anyhow::bail!("{name} is empty: a CSV file starts with a header") };
         anyhow::ensure!(shape.cells <= MAX_COLUMNS, "{name} has more than {MAX_COLUMNS} columns");
         if let Some(line) = shape.misquoted_line {
-            anyhow::bail!("{name}: in the header on line {line} a cell goes on behind its closing quote; {NO_QUOTES}");
+            anyhow::bail!("{name}: in the header on line {line} a cell continues after its closing quote; {NO_QUOTES}");
         }
         let header = (0..shape.cells)
             .map(|place| Ok(std::str::from_utf8(cells.cell(place))?.trim().to_owned()))
             .collect::<Result<Vec<_>, std::str::Utf8Error>>()
-            .with_context(|| format!("the header of {name} {not_text}; [source] may say another encoding"))?;
+            .with_context(|| format!("the header of {name} {not_text}; [source] can set another encoding"))?;
         let mut places = Vec::new();
         for column in columns {
             let mut found = header
@@ -142,10 +142,10 @@ impl CsvSource {
 }
 
 const MISQUOTED: &str =
-    "goes on behind its closing quote; if the file does not quote, say quoting = \"none\" in [source]";
-const SUSPICIOUS: &str = "a quoted cell has many lines, or lines that look like records; if the file does not quote, \
-    say quoting = \"none\" in [source]";
-const SHORT: &str = "a record has fewer cells than the header; those at its end are taken as empty";
+    "continues after its closing quote; if the file does not use quotes, set quoting = \"none\" in [source]";
+const SUSPICIOUS: &str = "a quoted cell has many lines, or lines that look like records; if the file does not use \
+    quotes, set quoting = \"none\" in [source]";
+const SHORT: &str = "a record has fewer cells than the header; the missing cells are empty";
 
 /// The delimiter, if the first line declares it, and the length of that line.
 fn separator(beginning: &[u8]) -> Option<(u8, usize)> {

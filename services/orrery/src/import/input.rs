@@ -60,7 +60,7 @@ impl Input {
         };
         let (beginning, mut reader) = peek::<3>(text).with_context(cannot)?;
         if beginning == *b"PK\x03" {
-            anyhow::bail!("{name} is a ZIP archive, as spreadsheets are; unpack it, or save the sheet as CSV");
+            anyhow::bail!("{name} is a ZIP archive, such as a spreadsheet; unpack it, or save the sheet as CSV");
         }
         let mark = Encoding::for_bom(&beginning);
         reader.consume(mark.map_or(0, |(_, length)| length));

@@ -61,7 +61,7 @@ impl JsonLines {
                 continue;
             }
             let refused = |refusal| BadLine { refusal, legible: None };
-            #[expect(clippy::naive_bytecount, reason = "counting is no part of the cost of reading JSON")]
+            #[expect(clippy::naive_bytecount, reason = "counting is a small part of reading JSON")]
             let values = self.bytes.iter().filter(|byte| **byte == b',').count();
             if values > VALUES_LIMIT {
                 let problem = format!("has more than {VALUES_LIMIT} values");
@@ -75,7 +75,7 @@ impl JsonLines {
             };
             let value = serde_json::from_str(text).map_err(|error| {
                 let said = error.to_string().replace(" at line 1 column ", ", column ");
-                refused(Refusal::new("", "is no JSON", &said))
+                refused(Refusal::new("", "is not JSON", &said))
             });
             return Ok(Some((self.line, value)));
         }
@@ -104,7 +104,7 @@ impl JsonlSource {
             Err(BadLine { refusal, legible: None }) => return Ok(Next::Refused(refusal)),
         };
         if !json.is_object() {
-            return Ok(Next::Refused(refusal.unwrap_or_else(|| Refusal::new("", "is no JSON object", ""))));
+            return Ok(Next::Refused(refusal.unwrap_or_else(|| Refusal::new("", "is not a JSON object", ""))));
         }
         record.cells.extend(self.columns.iter().map(|column| cell(column.names().find_map(|name| find(&json, name)))));
         if refusal.is_some() {

@@ -46,19 +46,19 @@ use crate::terminal::{CommandOutput, eprint_line};
 const SOME_REJECTED: u8 = 3;
 
 const AFTER_HELP: &str = "\
-The file: CSV with a header, or one JSON object a line. The mapping's [source] says its delimiter, its quoting and \
-its encoding; a first line such as \"sep=;\" and a byte order mark count more. A CSV record that has fewer cells \
-than the header has empty ones at its end; one that has more, with content, is refused; one that has only empty \
-cells is passed over.
+The file: CSV with a header, or one JSON object per line. The mapping's [source] sets its delimiter, quoting and \
+encoding; a first line such as \"sep=;\" and a byte order mark take precedence. Missing cells at the end of a CSV \
+record are empty. A record with more cells than the header is refused if they have content. A record with only empty \
+cells is skipped.
 
-The summary: a record is what the file has, a line as a rule; a row is what is written, a product or an order, of \
-one record or of several. Each row counts once, as created, updated, unchanged, rejected, superseded or committed \
-before. It is rejected by the service, or because records of it were refused, and counts once however many those \
-are; a line of its own says how many records were refused and how many rows that cost.
+The summary: a record is what the file contains, usually a line. A row is what is written, a product or an order, made \
+of one or several records. Each row is counted once: as created, updated, unchanged, rejected, superseded or committed \
+before. A row is rejected by the service, or because one or more of its records were refused. A separate line counts \
+the refused records and the rows that were rejected because of them.
 
-Exit codes: 0 everything went in; 3 records were refused or rows rejected, the others went in; 1 the import ended \
-early, what is reported went in; 2 the command line is wrong; 1 or 141 the import came to its end, and the summary \
-could not be written to standard output, or nobody read it.";
+Exit codes: 0 everything was written; 3 records were refused or rows rejected, the others were written; 1 the import \
+ended early, and the summary shows what was written; 2 the command line is wrong; 1 or 141 the import is complete, but \
+the summary could not be written to standard output or had no reader.";
 
 /// The options of `orrery import`.
 #[derive(Debug, Args)]
@@ -168,7 +168,7 @@ enum OnMissing {
 /// Checks a write id by the service's rule, so that an invalid one is refused before the file is opened.
 fn parse_write_id(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("names no import; leave --write-id out to have one made".into());
+        return Err("must not be empty; leave --write-id out to get a new one".into());
     }
     check_id(text)?;
     Ok(text.to_owned())
@@ -231,7 +231,7 @@ async fn import_resource(
     let write_id =
         options.write_id.unwrap_or_else(|| format!("import-{}", ulid::Ulid::generate().to_string().to_lowercase()));
     if resumable {
-        eprint_line(format_args!("write id {write_id}: after an interruption, go on with --write-id {write_id}"));
+        eprint_line(format_args!("write id {write_id}: after an interruption, continue with --write-id {write_id}"));
     }
     let write_options = WriteOptions {
         address,
@@ -299,7 +299,7 @@ async fn import_resource(
             while let Some(notice) = notices.recv().await {
                 on_notice(notice);
             }
-            end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the reader of the file broke")))
+            end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the thread that reads the file panicked")))
         }
         Err(WriteFault::Call(_) | WriteFault::RowDiffers { .. }) => Ok(()),
     };
@@ -337,22 +337,26 @@ async fn import_resource(
 
 fn explain(fault: &WriteFault, resource: &Resource, write_id: &str, resumable: bool) -> String {
     const TO_GO_ON: &str =
-        "To go on, use the file and mapping of that import as they were; to import this file, leave --write-id out";
+        "To continue, use the original file and mapping of that import; to import this file, leave --write-id out";
     let Resource { singular, plural, .. } = resource;
     match fault {
         WriteFault::Call(status) if resumable => {
-            format!("the import ended early: {}; to go on, run it again with --write-id {write_id}", describe(status))
+            format!(
+                "the import ended early: {}; to continue, run it again with --write-id {write_id}",
+                describe(status)
+            )
         }
         WriteFault::Call(status) => format!("the check ended early: {}", describe(status)),
         WriteFault::FileTooShort { committed, rows } => format!(
-            "{} {plural} were committed under the write id {write_id} before, but the file has {}: it is not the \
+            "{} {plural} were already committed under the write id {write_id}, but the file has {}: it is not the \
              file of that import, or records are missing; nothing more was written. {TO_GO_ON}",
             grouped(*committed as u64),
             grouped(*rows as u64),
         ),
         WriteFault::RowDiffers { offset, line } => format!(
-            "the {singular} at offset {offset}, which begins on {}, is not the one that was committed there under the \
-             write id {write_id}: the file or the mapping is another or has been changed; nothing more was written. \
+            "the {singular} at offset {offset}, which begins on {}, differs from the one that was committed there \
+             under the \
+             write id {write_id}: the file or the mapping is different or was changed; nothing more was written. \
              {TO_GO_ON}",
             line.map_or_else(|| "an unknown line".to_owned(), |line| format!("line {line}")),
         ),

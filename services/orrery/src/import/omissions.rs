@@ -56,7 +56,7 @@ impl Omissions {
             let lines = kind.lines.iter().map(|line| format!("line {line}")).collect::<Vec<_>>().join(", ");
             let more = if kind.records > kind.lines.len() as u64 { ", ..." } else { "" };
             let (values, path, problem) = (grouped(kind.values), &kind.path, &kind.problem);
-            format!("{values} left out of rows that went in: {path}: {problem}: {lines}{more}")
+            format!("{values} left out of written rows: {path}: {problem}: {lines}{more}")
         };
         kinds.iter().map(line).collect()
     }

@@ -116,7 +116,7 @@ impl Rows {
     ) -> anyhow::Result<Self> {
         let written = mapping.and_then(|mapping| mapping.source.format);
         let Some(format) = format.or(written).or_else(|| format_of(path)) else {
-            anyhow::bail!("{} does not say by its name what it is; say --format csv or --format jsonl", input.name);
+            anyhow::bail!("{} has no known file name extension; use --format csv or --format jsonl", input.name);
         };
         let input = input.decode(mapping.and_then(|mapping| mapping.source.encoding));
         let reader = match mapping {
@@ -124,7 +124,7 @@ impl Rows {
                 let plural = resource.plural;
                 anyhow::ensure!(
                     format == Format::Jsonl,
-                    "CSV needs --mapping, which says which column becomes which field; only JSONL as `orrery export {plural}` \
+                    "CSV needs --mapping, which maps columns to fields; only JSONL as `orrery export {plural}` \
                      writes it goes without"
                 );
                 Reader::Plain(JsonLines::new(input))
@@ -140,7 +140,7 @@ impl Rows {
                         let source = &mapping.source;
                         let of_csv = [("delimiter", source.delimiter.is_some()), ("quoting", source.quoting.is_some())];
                         if let Some((setting, _)) = of_csv.iter().find(|(_, is_set)| *is_set) {
-                            anyhow::bail!("{file}: source.{setting} has no use with JSONL");
+                            anyhow::bail!("{file}: source.{setting} is not allowed with JSONL");
                         }
                         Source::Jsonl(JsonlSource::new(input, plan.columns()))
                     }
@@ -241,7 +241,7 @@ impl Mapped {
                     Content::Row(values) => item(line, self.plan.build(*values).map_err(too_large), Loss::Row),
                     Content::Refused(refusal) => Item::Refused(line, refusal, Loss::RowOfRecords),
                     Content::Nothing => {
-                        let refusal = Refusal::new(self.plan.group_path(), "has no record that was not refused", "");
+                        let refusal = Refusal::new(self.plan.group_path(), "all its records were refused", "");
                         Item::Refused(line, refusal, Loss::RowOfRecords)
                     }
                 }));
@@ -275,8 +275,10 @@ impl Mapped {
         if self.plan.needs_every_record() && self.groups.refuse_all(&self.plan, line) {
             let (singular, plural) = (self.singular, self.plural);
             let text = format!(
-                "a record was refused without saying which {singular} it is of. The records of one may stand anywhere in \
-                 the file, so that any {singular} may lack it: none is written. Correct the record or take it out, or, if \
+                "a record was refused, and it does not say which {singular} it belongs to. The records of one can be \
+                 anywhere in \
+                 the file, so that any {singular} may lack it: none is written. Correct the record or take it out, \
+                 or, if \
                  the records of each {singular} stand together, say `consecutive = true` in [group]: then only the \
                  {plural} next to it are rejected"
             );
@@ -323,7 +325,7 @@ fn dialect(mapping: &Mapping, path: &Path) -> anyhow::Result<Dialect> {
         Some(delimiter) => match u8::try_from(delimiter) {
             Ok(byte) if separates(byte) => byte,
             _ => anyhow::bail!(
-                "{}: source.delimiter: {delimiter:?} cannot separate fields; one ASCII character can",
+                "{}: source.delimiter: {delimiter:?} is not a delimiter; use one ASCII character",
                 mapping.file.display()
             ),
         },

@@ -70,16 +70,16 @@ impl fmt::Display for Summary {
             (updated as u64, "updated"),
             (unchanged as u64, "unchanged"),
             (self.rejected(), "rejected"),
-            (superseded as u64, "superseded by a later one of the same key"),
+            (superseded as u64, "superseded by a later row with the same key"),
         ];
         if self.left_out > 0 {
-            lines.push((self.left_out, "values left out of rows that went in"));
+            lines.push((self.left_out, "values left out of written rows"));
         }
         if resumed > 0 {
             lines.push((resumed as u64, "committed before under this write id"));
         }
         if unspecified > 0 {
-            lines.push((unspecified as u64, "committed as the connection broke: created, updated or unchanged"));
+            lines.push((unspecified as u64, "committed while the connection broke: created, updated or unchanged"));
         }
         let width = lines.iter().map(|(count, _)| grouped(*count).len()).max().unwrap_or(0);
         for (count, what) in lines {
@@ -93,6 +93,6 @@ impl fmt::Display for Summary {
         let seconds = self.elapsed.as_secs_f64();
         let rate = ((self.counts.committed - resumed) as f64 / seconds.max(0.001)) as u64;
         write!(formatter, "{seconds:.1} s, {} {plural}/s", grouped(rate))?;
-        if self.validate_only { write!(formatter, "; checked only, nothing was written") } else { Ok(()) }
+        if self.validate_only { write!(formatter, "; only checked, nothing was written") } else { Ok(()) }
     }
 }

@@ -65,7 +65,7 @@ impl TryFrom<Settings> for DecimalFormat {
         };
         if let Some(sign) = currency.iter().find(|sign| !is_sign(sign)) {
             return Err(format!(
-                "decimal.currency: {sign:?} is no sign or code of a currency, as \"€\" and \"EUR\" are"
+                "decimal.currency: {sign:?} is not a currency sign or code such as \"€\" and \"EUR\" are"
             ));
         }
         let mut currency: Vec<String> = currency.iter().map(|sign| sign.trim().to_owned()).collect();
@@ -91,9 +91,9 @@ impl DecimalFormat {
     pub(crate) fn read(&self, text: &str) -> Result<String, Problem> {
         let malformed = || -> Problem {
             if *self == Self::default() {
-                "is no decimal such as 12.50 (other marks and signs are settings of `decimal`)".into()
+                "is not a decimal such as 12.50 (`decimal` has settings for other notations)".into()
             } else {
-                "is no decimal as the settings of `decimal` say".into()
+                "is not a decimal with the settings of `decimal`".into()
             }
         };
         let mut rest = Rest { text: text.trim(), negative: false, signed: false, currency: false };
@@ -277,8 +277,8 @@ mod tests {
             ("{ group = '.' }", "are both '.'"),
             ("{ mark = '-' }", "decimal.mark is"),
             ("{ group = '1' }", "decimal.group is one of"),
-            ("{ currency = [''] }", "is no sign or code of a currency"),
-            ("{ currency = ['-'] }", "is no sign or code of a currency"),
+            ("{ currency = [''] }", "is not a currency sign or code"),
+            ("{ currency = ['-'] }", "is not a currency sign or code"),
             ("{ marks = ',' }", "unknown field"),
         ] {
             let error = format(settings).unwrap_err().to_string();

@@ -82,7 +82,8 @@ fn encoding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'stati
     let label = String::deserialize(deserializer)?;
     Encoding::for_label_no_replacement(label.as_bytes()).map(Some).ok_or_else(|| {
         serde::de::Error::custom(format_args!(
-            "unknown encoding `{label}`, expected a label of the WHATWG standard, as `utf-8`, `windows-1252`, `utf-16` \
+            "unknown encoding `{label}`, expected a label of the WHATWG standard, such as `utf-8`, `windows-1252`, \
+             `utf-16` \
              or `shift_jis`"
         ))
     })
@@ -195,7 +196,7 @@ impl Mapping {
         let elements = match self.lists.get(list) {
             None => return Ok(Vec::new()),
             Some(toml::Value::Array(elements)) if elements.iter().all(toml::Value::is_table) => elements,
-            Some(_) => anyhow::bail!("{}: {list}: a list has a section in double brackets: [[{list}]]", file.display()),
+            Some(_) => anyhow::bail!("{}: {list}: a list needs double brackets: [[{list}]]", file.display()),
         };
         let mut read = Vec::new();
         for (place, element) in elements.iter().enumerate() {
@@ -242,7 +243,7 @@ fn section<T: DeserializeOwned>(file: &Path, key: &str, value: Option<toml::Valu
         let message =
             error.message().replace("unknown field", "unknown setting").replace("unknown variant", "unknown name");
         let hint = if message.starts_with("unknown setting") && key.contains("fields.") {
-            "; a path of several parts stands in quotes, as \"status.phase\""
+            "; a path with dots must be quoted, such as \"status.phase\""
         } else {
             ""
         };

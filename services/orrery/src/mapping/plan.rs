@@ -114,7 +114,7 @@ impl Plan {
         let place = RuleContext { resource, message: &message, before: "", no_pick, no_on: None, by };
         let row = PlannedFields::new(&mapping.fields, &place, "fields", &mut columns).context(file.to_string())?;
         let Some(key) = row.find_single(resource.key) else {
-            anyhow::bail!("{file}: fields.{} is missing: every {} needs one", resource.key, resource.singular);
+            anyhow::bail!("{file}: fields.{} is missing: each {} needs it", resource.key, resource.singular);
         };
         for rule in &row.rules[key.clone()] {
             rule.check_key().map_err(|problem| anyhow::anyhow!("{file}: fields.{:?}: {problem}", resource.key))?;
@@ -123,7 +123,7 @@ impl Plan {
             None => None,
             Some(group) => match row.find_single(&group.by) {
                 Some(by) => Some(PlannedGroup { by, consecutive: group.consecutive }),
-                None => anyhow::bail!("{file}: group.by: {:?} is no path of [fields] that has one value", group.by),
+                None => anyhow::bail!("{file}: group.by: {:?} is not a path of [fields] with a single value", group.by),
             },
         };
         let mut elements = Vec::new();
@@ -131,10 +131,10 @@ impl Plan {
             let (list, inner) = find_list(&message, name).map_err(|problem| anyhow::anyhow!("{file}: {problem}"))?;
             for (section, element) in mapping.elements(name)? {
                 let no_pick = match element.each {
-                    Each::Record => Some("for an element that one record makes"),
+                    Each::Record => Some("for an element made of one record"),
                     Each::Row => no_pick,
                 };
-                let no_on = Some("stands beside `each`: a list is written as a whole");
+                let no_on = Some("belongs beside `each`, because a list is written as a whole");
                 let place =
                     RuleContext { resource, message: &inner, before: &format!("{name}."), no_pick, no_on, by: None };
                 let section = format!("{section}.fields");

@@ -92,7 +92,7 @@ impl PlannedRule {
         let target = Target::resolve(place.message, path)?;
         let path = format!("{}{path}", place.before);
         if place.resource.is_output_only(&path) {
-            return Err("is output only: the service sets it".into());
+            return Err("is set by the service (output only)".into());
         }
         check_settings(rule, &path, &target, place)?;
         let column = rule.column.as_ref().and_then(|Columns(names)| {
@@ -124,10 +124,10 @@ impl PlannedRule {
     /// Checks whether the rule can be used for a key.
     pub(crate) fn check_key(&self) -> Result<(), String> {
         if self.column.is_none() {
-            return Err("a constant would make one row of all records".into());
+            return Err("a constant would merge all records into one row".into());
         }
         if self.transforms.iter().any(|transform| matches!(transform, Transform::Default(_))) {
-            return Err("`default` would make one row of all records without a key".into());
+            return Err("`default` would merge all records without a key into one row".into());
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl PlannedRule {
             return self.keys(cell, omissions);
         }
         let Cell::Text(text) = cell else {
-            return Err(Refusal::new(self.path.clone(), "is a list, which only a path that ends in `*` takes", ""));
+            return Err(Refusal::new(self.path.clone(), "is a list, which needs a path that ends in `*`", ""));
         };
         self.scalar(&self.transformed(text)?, text)
     }
@@ -210,7 +210,7 @@ impl PlannedRule {
         }
         let omission = |problem, count| Omission { path: self.path.clone(), problem, count };
         if same > 0 {
-            omissions.push(omission("had the key of an earlier one".into(), same));
+            omissions.push(omission("have the key of an earlier value".into(), same));
         }
         if beyond > 0 {
             omissions.push(omission(format!("came after the first {}", self.most).into(), beyond));
@@ -264,30 +264,30 @@ fn check_settings(rule: &Rule, path: &str, target: &Target, place: &RuleContext<
         ("prefix", !rule.prefix.is_empty() && constant_only),
     ];
     if let Some((setting, _)) = unused.iter().find(|(_, unused)| *unused) {
-        return Err(format!("`{setting}` has no use without `column`"));
+        return Err(format!("`{setting}` needs `column`"));
     }
     if rule.split.is_some() && !target.is_open() {
-        return Err("`split` is for a path that ends in `*`, as \"labels.tag/*\"".into());
+        return Err("`split` needs a path that ends in `*`, such as \"labels.tag/*\"".into());
     }
     if rule.split.as_deref() == Some("") {
         return Err("`split` is empty".into());
     }
     match rule.most {
-        Some(_) if !target.is_open() => return Err("`most` is for a path that ends in `*`".into()),
+        Some(_) if !target.is_open() => return Err("`most` needs a path that ends in `*`".into()),
         Some(0) => return Err("`most` is at least 1".into()),
         _ => {}
     }
     if rule.same.is_some() && (constant_only || !(target.is_identity() || place.by == Some(path))) {
-        return Err("`same` is for a uid, or what groups are made by, that is made of a column".into());
+        return Err("`same` needs a uid, or the field of group.by, that is made from a column".into());
     }
     if let (Some(_), Some(why)) = (rule.on, place.no_on) {
         return Err(format!("`on` {why}"));
     }
     if let (Some(_), Some(why)) = (rule.pick, place.no_pick) {
-        return Err(format!("`pick` has no use {why}"));
+        return Err(format!("`pick` is not allowed {why}"));
     }
     if matches!(rule.pick, Some(Pick::Earliest | Pick::Latest)) && !target.is_time() {
-        return Err("`pick`: only times have an earliest and a latest".into());
+        return Err("`pick`: `earliest` and `latest` need a time".into());
     }
     for transform in &rule.transforms {
         transform.check().map_err(|problem| format!("transforms: {problem}"))?;

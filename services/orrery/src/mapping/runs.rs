@@ -69,7 +69,10 @@ impl Runs {
 
     fn write(&mut self, merges: u32, entries: impl Iterator<Item = anyhow::Result<Entry>>) -> anyhow::Result<()> {
         let cannot = || {
-            format!("a temporary file in {} cannot be written; --temp-dir names another folder", self.folder.display())
+            format!(
+                "a temporary file in {} cannot be written; choose another folder with --temp-dir",
+                self.folder.display()
+            )
         };
         let file = tempfile::tempfile_in(&self.folder).with_context(cannot)?;
         let mut writer = BufWriter::with_capacity(BUFFER, file);
@@ -182,6 +185,6 @@ mod tests {
     fn a_folder_that_cannot_be_written_is_named() {
         let entry = Entry { key: vec![1], value: vec![] };
         let error = Runs::new(Path::new("/nowhere")).add([entry].into_iter()).unwrap_err();
-        assert!(format!("{error:#}").contains("/nowhere cannot be written; --temp-dir names another"), "{error:#}");
+        assert!(format!("{error:#}").contains("/nowhere cannot be written; choose another folder"), "{error:#}");
     }
 }

@@ -99,10 +99,10 @@ impl Sources {
                     let seen = seen.get();
                     let earlier = match earlier(&self.texts, seen.place) {
                         Some(text) => format!("{} (line {})", shortened(text), seen.line),
-                        None => format!("what stands on line {}", seen.line),
+                        None => format!("the text on line {}", seen.line),
                     };
-                    let value = format!("{} and {earlier} would both be {}", shortened(text), shortened(uid));
-                    let problem = "two different keys of the file become one, which the first has".into();
+                    let value = format!("{} and {earlier} would both become {}", shortened(text), shortened(uid));
+                    let problem = "two different keys of the file become the same; the first one is used".into();
                     let refusal = Refusal { field: path.to_string(), problem, value };
                     let is_another_row = *is_own;
                     let is_new = is_another_row && self.refused.insert((key, text_hash));
@@ -153,7 +153,7 @@ mod tests {
         }
         let Collision { refusal, is_another_row, is_new } = sources.add(11, &[source("prd_a-", "A-")]).unwrap_err();
         assert_eq!(refusal.field, "uid");
-        assert_eq!(refusal.value, "A- and A+ (line 2) would both be prd_a-");
+        assert_eq!(refusal.value, "A- and A+ (line 2) would both become prd_a-");
         assert!(is_another_row && is_new);
         assert!(!sources.add(12, &[source("prd_a-", "A-")]).unwrap_err().is_new, "it is refused already");
         assert!(sources.add(13, &[source("prd_a-", "a-")]).unwrap_err().is_new, "a third row");
@@ -179,8 +179,8 @@ mod tests {
         }
         assert!(sources.texts.len() < TEXT_BYTES);
         let Collision { refusal, .. } = sources.add(5, &[source("a", "y")]).unwrap_err();
-        assert_eq!(refusal.value, format!("y and {}… (line 2) would both be a", "x".repeat(SHOWN)));
+        assert_eq!(refusal.value, format!("y and {}… (line 2) would both become a", "x".repeat(SHOWN)));
         let Collision { refusal, .. } = sources.add(5, &[source("c", "y")]).unwrap_err();
-        assert_eq!(refusal.value, "y and what stands on line 4 would both be c");
+        assert_eq!(refusal.value, "y and the text on line 4 would both become c");
     }
 }

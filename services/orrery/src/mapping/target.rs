@@ -66,7 +66,7 @@ impl Target {
         let leaf = |leaf| Ok(Self { steps: Vec::new(), leaf });
         if field.is_map() {
             return match rest {
-                None | Some("") => Err(format!("`{name}` is a map: name a key of it, as `{name}.season`")),
+                None | Some("") => Err(format!("`{name}` is a map: add a key, such as `{name}.season`")),
                 Some(rest) => match rest.strip_suffix('*') {
                     Some(beginning) => leaf(Leaf::Keys(field, beginning.to_owned())),
                     None => leaf(Leaf::Key(field.clone(), rest.to_owned())),
@@ -75,17 +75,15 @@ impl Target {
         }
         if field.is_list() {
             return match (field.kind(), rest) {
-                (Kind::Message(_), _) => {
-                    Err(format!("`{name}` is a list of several fields: it has a section [[{name}]]"))
-                }
-                (_, Some(_)) => Err(format!("`{name}` has no fields of its own")),
+                (Kind::Message(_), _) => Err(format!("`{name}` is a list of messages: use a section [[{name}]]")),
+                (_, Some(_)) => Err(format!("`{name}` has no fields")),
                 (_, None) => leaf(Leaf::Element(field)),
             };
         }
         let inner = match field.kind() {
             Kind::Message(inner) if inner.full_name() == STRUCT => {
                 return match rest {
-                    None | Some("") => Err(format!("`{name}` holds keys: name one, as `{name}.note`")),
+                    None | Some("") => Err(format!("`{name}` contains keys: add one, such as `{name}.note`")),
                     Some(rest) => leaf(Leaf::StructKey(field, rest.to_owned())),
                 };
             }
@@ -93,13 +91,13 @@ impl Target {
             _ => {
                 return match rest {
                     None => leaf(Leaf::Field(field)),
-                    Some(_) => Err(format!("`{name}` has no fields of its own")),
+                    Some(_) => Err(format!("`{name}` has no fields")),
                 };
             }
         };
         let Some(rest) = rest else {
             let names = quoted(inner.fields().map(|field| format!("{name}.{}", field.name())));
-            return Err(format!("`{name}` is made of several fields: name one of {names}"));
+            return Err(format!("`{name}` is a message: use one of its fields {names}"));
         };
         let mut target = Self::resolve(&inner, rest)?;
         target.steps.insert(0, field);
@@ -204,28 +202,28 @@ fn is_timestamp(kind: &Kind) -> bool {
 pub(crate) fn read_scalar(kind: &Kind, text: &str) -> Result<Scalar, Problem> {
     Ok(match kind {
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
-            Scalar::Integer(text.parse::<i32>().map_err(|_| "is no whole number of 32 bits")?.into())
+            Scalar::Integer(text.parse::<i32>().map_err(|_| "is not a 32-bit integer")?.into())
         }
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
-            Scalar::Integer(text.parse().map_err(|_| "is no whole number of 64 bits")?)
+            Scalar::Integer(text.parse().map_err(|_| "is not a 64-bit integer")?)
         }
         Kind::Uint32 | Kind::Fixed32 => {
-            Scalar::Unsigned(text.parse::<u32>().map_err(|_| "is no whole number from 0, of 32 bits")?.into())
+            Scalar::Unsigned(text.parse::<u32>().map_err(|_| "is not an unsigned 32-bit integer")?.into())
         }
         Kind::Uint64 | Kind::Fixed64 => {
-            Scalar::Unsigned(text.parse().map_err(|_| "is no whole number from 0, of 64 bits")?)
+            Scalar::Unsigned(text.parse().map_err(|_| "is not an unsigned 64-bit integer")?)
         }
         Kind::Double | Kind::Float => match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Scalar::Double(number),
-            _ => return Err("is no number".into()),
+            _ => return Err("is not a number".into()),
         },
         Kind::Bool => Scalar::Boolean(text.parse().map_err(|_| "is neither `true` nor `false`")?),
         Kind::Enum(values) => match values.get_value_by_name(text) {
             Some(value) => Scalar::Enumerator(value.number()),
-            None => return Err(format!("is no value of {}", values.name()).into()),
+            None => return Err(format!("is not a value of {}", values.name()).into()),
         },
         Kind::Message(message) if message.full_name() == TIMESTAMP => {
-            let time = DateTime::parse_from_rfc3339(text).map_err(|_| "is no time as RFC 3339 writes it")?;
+            let time = DateTime::parse_from_rfc3339(text).map_err(|_| "is not a time in RFC 3339 format")?;
             // This is how the library represents the second after 23:59:59.
             if time.nanosecond() >= 1_000_000_000 {
                 return Err(LEAP_SECOND.into());

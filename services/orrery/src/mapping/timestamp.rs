@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{Problem, zone};
 
 /// The refusal of a time with a sixtieth second.
-pub(super) const LEAP_SECOND: &str = "is a leap second (its seconds are 60), which stored times do not have";
+pub(super) const LEAP_SECOND: &str = "is a leap second (60 seconds), which cannot be stored";
 
 /// How times are written. Checked when the mapping is read.
 #[derive(Clone, Debug, Deserialize)]
@@ -66,7 +66,7 @@ impl TryFrom<Settings> for TimestampFormat {
         let Settings { format, zone, clock_change } = settings;
         let zone = zone.map(|name| {
             Tz::from_str(&name)
-                .map_err(|_| format!("zone {name:?} is no zone of the IANA database, as \"Europe/London\" is"))
+                .map_err(|_| format!("zone {name:?} is not a zone of the IANA database such as \"Europe/London\" is"))
         });
         let (zone, parts) = (zone.transpose()?, parts(&format)?);
         let format = Self { format, parts, zone, clock_change: clock_change.unwrap_or_default() };
@@ -80,18 +80,20 @@ impl TryFrom<Settings> for TimestampFormat {
             return Err(format!("format {shown:?} has an offset in it; zone is not needed"));
         }
         if is_named && sample.is_ok_and(|sample| sample.timestamp().is_some()) {
-            return Err(format!("format {shown:?} has seconds since 1970 in it, which no zone changes; leave %Z out"));
+            return Err(format!(
+                "format {shown:?} has seconds since 1970 in it, which do not depend on a zone; leave %Z out"
+            ));
         }
         if !names_offset && !is_named && format.zone.is_none() {
             return Err(format!("format {shown:?} has no offset in it; zone is missing, such as \"Europe/London\""));
         }
         if clock_change.is_some() && (names_offset || is_named || format.zone.is_none()) {
-            return Err(format!("clock-change has no use with format {shown:?}, which tells the offset"));
+            return Err(format!("clock-change is not allowed with format {shown:?}, which has an offset"));
         }
         // A format that cannot parse its own output lacks the year, am or pm, or the like.
         if format.read(&written).is_err() {
             return Err(format!(
-                "format {shown:?} does not tell a whole date, and if any then a whole time of day (%H:%M, or %I:%M %p)"
+                "format {shown:?} needs a whole date, and a whole time of day or none (%H:%M, or %I:%M %p)"
             ));
         }
         Ok(format)
@@ -105,10 +107,11 @@ fn parts(format: &str) -> Result<Parts, String> {
     }
     let mut items = StrftimeItems::new(format)
         .parse_to_owned()
-        .map_err(|_| format!("format {format:?} is none that strftime knows, as \"%Y-%m-%d %H:%M:%S\" is"))?;
+        .map_err(|_| format!("format {format:?} is not a strftime format such as \"%Y-%m-%d %H:%M:%S\" is"))?;
     if items.iter().any(|item| matches!(item, Item::Numeric(Numeric::Nanosecond, _))) {
         return Err(format!(
-            "format {format:?}: %f counts billionths, so that .5 would be five of them; %.f is a fraction with its point"
+            "format {format:?}: %f is a number of nanoseconds, so .5 would be five of them; use %.f for a decimal \
+             fraction"
         ));
     }
     let is_name = |item: &Item<'_>| *item == Item::Fixed(chrono::format::Fixed::TimezoneName);
@@ -128,7 +131,7 @@ impl TimestampFormat {
     }
 
     fn read(&self, text: &str) -> Result<DateTime<Utc>, Problem> {
-        let malformed = || Problem::from(format!("is no time of the format {:?}", self.format));
+        let malformed = || Problem::from(format!("is not a time of the format {:?}", self.format));
         let (mut parsed, name) = self.parse(text).map_err(|()| malformed())?;
         if parsed.second() == Some(60) {
             return Err(LEAP_SECOND.into());
@@ -152,11 +155,11 @@ impl TimestampFormat {
         let seconds = offset.map_or(0, |offset| offset.local_minus_utc());
         let local = parsed.to_naive_datetime_with_offset(seconds).map_err(|_| malformed())?;
         if (0..1_000).contains(&local.year()) {
-            return Err("has a year of fewer than four digits; %y reads years of two digits".into());
+            return Err("has a year with fewer than four digits; use %y for two digits".into());
         }
         let offset = match (offset, name) {
             (Some(offset), Some(name)) if zone::known(name).is_some_and(|known| known != offset) => {
-                return Err("names an offset and a time zone of another offset".into());
+                return Err("has an offset and a time zone with another offset".into());
             }
             (Some(offset), _) => offset,
             (None, Some(name)) => zone::offset(name, local, self.zone)?,
@@ -171,16 +174,18 @@ impl TimestampFormat {
         let refused = self.clock_change == ClockChange::Refuse;
         match zone.from_local_datetime(&local) {
             MappedLocalTime::Ambiguous(..) if refused => {
-                Err(format!("came twice in {zone}, where clocks went back").into())
+                Err(format!("occurred twice in {zone}, where clocks were set back").into())
             }
             MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(time, _) => Ok(time.to_utc()),
-            MappedLocalTime::None if refused => Err(format!("never came in {zone}, where clocks went forward").into()),
+            MappedLocalTime::None if refused => {
+                Err(format!("never occurred in {zone}, where clocks were set forward").into())
+            }
             MappedLocalTime::None => {
                 // Uses the offset of the day before, which was still in force before the clocks were set forward.
                 let day_before = local.checked_sub_signed(Duration::days(1));
                 let before = day_before.and_then(|before| zone.from_local_datetime(&before).earliest());
                 let instant = before.and_then(|before| local.checked_sub_offset(before.offset().fix()));
-                instant.map(|instant| instant.and_utc()).ok_or_else(|| format!("is no time of {zone}").into())
+                instant.map(|instant| instant.and_utc()).ok_or_else(|| format!("is not a time in {zone}").into())
             }
         }
     }
@@ -304,11 +309,11 @@ mod tests {
             assert_eq!(read(zone, text).as_deref(), Ok(utc), "{text} in {zone:?}");
         }
         for (text, expected) in [
-            ("Jul 3, 2024 12:30:00 PM IST", "names the time zone IST, which may be that of India, Ireland or Israel"),
-            ("Jul 3, 2024 12:30:00 PM XYZ", "names a time zone by an abbreviation that is not known"),
-            ("Jul 3, 2024 12:30:00 PM ", "is no time of the format"),
-            ("Jul 3, 2024 12:30:00 PM", "is no time of the format"),
-            ("Jul 3, 2024 12:30:00 PM PST8", "is no time of the format"),
+            ("Jul 3, 2024 12:30:00 PM IST", "has the time zone IST, which can mean India, Ireland or Israel"),
+            ("Jul 3, 2024 12:30:00 PM XYZ", "has an unknown time zone abbreviation"),
+            ("Jul 3, 2024 12:30:00 PM ", "is not a time of the format"),
+            ("Jul 3, 2024 12:30:00 PM", "is not a time of the format"),
+            ("Jul 3, 2024 12:30:00 PM PST8", "is not a time of the format"),
         ] {
             assert!(read(None, text).unwrap_err().starts_with(expected), "{text}");
         }
@@ -361,13 +366,13 @@ mod tests {
         let zone = Some("Europe/London".to_owned());
         let settings = Settings { format: "%Y-%m-%d %H:%M".into(), zone, clock_change: Some(ClockChange::Refuse) };
         let london = TimestampFormat::try_from(settings).unwrap();
-        assert!(london.to_rfc3339("2010-10-31 01:30").unwrap_err().starts_with("came twice in Europe/London"));
-        assert!(london.to_rfc3339("2011-03-27 01:30").unwrap_err().starts_with("never came in Europe/London"));
+        assert!(london.to_rfc3339("2010-10-31 01:30").unwrap_err().starts_with("occurred twice in Europe/London"));
+        assert!(london.to_rfc3339("2011-03-27 01:30").unwrap_err().starts_with("never occurred in Europe/London"));
         assert_eq!(london.to_rfc3339("2011-03-27 02:30").as_deref(), Ok("2011-03-27T01:30:00Z"));
         for (format, zone) in [("%F %T %Z", Some("Europe/London")), ("%F %T %z", None), ("rfc3339", None)] {
             let clock_change = Some(ClockChange::Refuse);
             let settings = Settings { format: format.into(), zone: zone.map(Into::into), clock_change };
-            assert!(TimestampFormat::try_from(settings).unwrap_err().starts_with("clock-change has no use"));
+            assert!(TimestampFormat::try_from(settings).unwrap_err().starts_with("clock-change is not allowed"));
         }
     }
 
@@ -379,11 +384,11 @@ mod tests {
         for lacking in ["%H:%M", "%Y-%m-%d %I:%M", "%Y-%m-%d %M", "%Y-%m-%d %H", "%Y-%m-%d %p", "%m-%d %H:%M", "%Z"] {
             assert!(format(lacking, Some("Europe/London")).unwrap_err().contains("whole date"), "{lacking}");
         }
-        assert!(format("%Y-%m-%d %H:%M:%S.%f", Some("UTC")).unwrap_err().contains("%.f is"));
+        assert!(format("%Y-%m-%d %H:%M:%S.%f", Some("UTC")).unwrap_err().contains("use %.f"));
         assert!(format("%F %T %Z %Z", None).unwrap_err().contains("%Z twice"));
         assert!(format("%s %Z", None).unwrap_err().contains("leave %Z out"));
         assert!(format("%F %T %#z", Some("UTC")).unwrap_err().contains("not needed"));
-        assert!(format("%F %T %%z", None).unwrap_err().contains("zone is missing"), "%%z is no offset");
+        assert!(format("%F %T %%z", None).unwrap_err().contains("zone is missing"), "%%z is not an offset");
         assert!(format("%Q", Some("Europe/London")).unwrap_err().contains("strftime"));
     }
 }

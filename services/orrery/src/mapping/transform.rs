@@ -75,7 +75,7 @@ impl Transform {
             Self::Slug => {
                 let slug = slug(&text);
                 if slug == "-" {
-                    return Err("no letter a-z or digit is left to make a slug of".into());
+                    return Err("has no letter a-z and no digit for a slug".into());
                 }
                 Cow::Owned(slug)
             }
@@ -92,7 +92,7 @@ impl Transform {
             }
             Self::Map(map) => match look_up(map, &text) {
                 Some(value) => Cow::Owned(value.to_owned()),
-                None => return Err(format!("is none of {}", quoted(map.keys())).into()),
+                None => return Err(format!("is not one of {}", quoted(map.keys())).into()),
             },
             Self::Default(_) => text,
         })
@@ -103,10 +103,10 @@ impl Transform {
         match self {
             Self::Map(map) if map.is_empty() => Err("map needs at least one entry".into()),
             Self::Map(map) if map.contains_key("") => {
-                Err("map: \"\" fits nothing, since no text is left as it is; { default = \"...\" } fills it".into())
+                Err("map: \"\" never matches, because empty text is not mapped; use { default = \"...\" }".into())
             }
             Self::Replace(texts) if texts.is_empty() || texts.contains_key("") => {
-                Err("replace needs at least one entry, and none for \"\"".into())
+                Err("replace needs at least one entry, and \"\" is not allowed".into())
             }
             Self::Default(text) if text.is_empty() => Err("default needs a text that is not empty".into()),
             Self::Truncate(0) => Err("truncate needs a length of at least 1".into()),
@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn what_a_transform_cannot_do_is_refused() {
-        assert!(apply("\"decimal\"", "1,5").unwrap_err().starts_with("is no decimal such as 12.50"));
-        assert_eq!(apply("{ map = { a = \"b\", c = \"d\" } }", "x"), Err("is none of `a`, `c`".into()));
+        assert!(apply("\"decimal\"", "1,5").unwrap_err().starts_with("is not a decimal such as 12.50"));
+        assert_eq!(apply("{ map = { a = \"b\", c = \"d\" } }", "x"), Err("is not one of `a`, `c`".into()));
         assert!(apply("\"slug\"", "£££").is_err());
     }
 }

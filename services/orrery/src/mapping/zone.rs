@@ -87,10 +87,8 @@ pub(super) fn offset(name: &str, local: NaiveDateTime, zone: Option<Tz>) -> Resu
         return Ok(offset);
     }
     Err(match AMBIGUOUS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-        Some((known, meanings)) => {
-            format!("names the time zone {known}, which may be that of {meanings}; `zone` says which").into()
-        }
-        None => "names a time zone by an abbreviation that is not known".into(),
+        Some((known, meanings)) => format!("has the time zone {known}, which can mean {meanings}; set `zone`").into(),
+        None => "has an unknown time zone abbreviation".into(),
     })
 }
 
@@ -129,10 +127,10 @@ mod tests {
     #[test]
     fn what_may_mean_several_offsets_or_none_is_refused() {
         for (name, zone) in [("IST", None), ("IST", Some(Tz::Europe__London)), ("BST", None), ("ast", None)] {
-            assert!(minutes(name, 1, zone).unwrap_err().contains("which may be that of"), "{name}");
+            assert!(minutes(name, 1, zone).unwrap_err().contains("can mean"), "{name}");
         }
         for name in ["XYZ", "LOCAL", "A", "PT"] {
-            assert!(minutes(name, 1, None).unwrap_err().contains("is not known"), "{name}");
+            assert!(minutes(name, 1, None).unwrap_err().contains("unknown time zone"), "{name}");
         }
         // London has no BST in winter.
         assert!(minutes("BST", 1, Some(Tz::Europe__London)).is_err());

@@ -60,12 +60,12 @@ fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) ->
         }
         _ => {}
     }
-    let Json::Object(object) = json else { return Err(path.refuse("is no JSON object", json)) };
+    let Json::Object(object) = json else { return Err(path.refuse("is not a JSON object", json)) };
     for (key, json) in object {
         let path = Path::Step(path, key);
         let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
         let Some(field) = field else {
-            return Err(Refusal::new(path.text(), format!("is no field of {}", descriptor.name()), ""));
+            return Err(Refusal::new(path.text(), format!("is not a field of {}", descriptor.name()), ""));
         };
         if json.is_null() {
             continue;
@@ -83,8 +83,8 @@ fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) ->
 }
 
 fn read_map(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Value, Refusal> {
-    let Json::Object(object) = json else { return Err(path.refuse("is no JSON object", json)) };
-    let Kind::Message(entry) = field.kind() else { return Err(path.refuse("is no map", json)) };
+    let Json::Object(object) = json else { return Err(path.refuse("is not a JSON object", json)) };
+    let Kind::Message(entry) = field.kind() else { return Err(path.refuse("is not a map", json)) };
     let kind = entry.map_entry_value_field().kind();
     object
         .iter()
@@ -94,7 +94,7 @@ fn read_map(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Val
 }
 
 fn read_list(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Value, Refusal> {
-    let Json::Array(array) = json else { return Err(path.refuse("is no JSON list", json)) };
+    let Json::Array(array) = json else { return Err(path.refuse("is not a JSON list", json)) };
     let kind = field.kind();
     array
         .iter()
@@ -110,12 +110,12 @@ fn read_value(kind: &Kind, json: &Json, path: &Path<'_>) -> Result<Value, Refusa
             return read_message(message, json, path).map(Value::Message);
         }
         (Kind::String, Json::String(text)) => return Ok(Value::String(text.clone())),
-        (Kind::String | Kind::Bytes, _) => return Err(path.refuse("is no text", json)),
+        (Kind::String | Kind::Bytes, _) => return Err(path.refuse("is not text", json)),
         (Kind::Bool, Json::Bool(value)) => return Ok(Value::Bool(*value)),
         (_, Json::String(text)) => text.clone(),
         (Kind::Message(_) | Kind::Bool | Kind::Enum(_), _)
         | (_, Json::Array(_) | Json::Object(_) | Json::Bool(_) | Json::Null) => {
-            return Err(path.refuse("is of another JSON type than the field", json));
+            return Err(path.refuse("has another JSON type than the field", json));
         }
         (_, Json::Number(number)) => number.to_string(),
     };
@@ -142,7 +142,7 @@ fn read_any(value: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<(
         Json::String(text) => ("string_value", Value::String(text.clone())),
         Json::Number(number) => match number.as_f64().filter(|double| holds(*double, &number.to_string())) {
             Some(double) => ("number_value", Value::F64(double)),
-            None => return Err(path.refuse("is a number that a double cannot hold; write it as a text", json)),
+            None => return Err(path.refuse("is a number that does not fit into a double; write it as text", json)),
         },
         Json::Array(_) => return nested("list_value"),
         Json::Object(_) => return nested("struct_value"),

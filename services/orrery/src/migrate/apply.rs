@@ -100,7 +100,7 @@ impl Migrator {
                 tell(&format!("Rolled back {name}"));
                 Ok(name)
             }
-            Step::Nothing => bail!("no migration is applied, so there is none to roll back"),
+            Step::Nothing => bail!("no migration is applied, so nothing can be rolled back"),
         }
     }
 
@@ -182,7 +182,10 @@ impl Migrator {
                     self.folder
                         .find(version)
                         .with_context(|| {
-                            format!("version {version} is applied, but {} has no such file", self.folder.path.display())
+                            format!(
+                                "version {version} is applied, but its file is missing in {}",
+                                self.folder.path.display()
+                            )
                         })
                         .map_err(Failure::Final)?,
                 ),
@@ -280,7 +283,8 @@ async fn run_in_transaction(
         .map_err(place)?;
     if still.as_deref() != Some(version) {
         return Err(Failure::Final(anyhow::anyhow!(
-            "{name}: the file ends the transaction that it runs in; leave begin, commit and rollback out of it, or say transaction:false"
+            "{name}: the file ends the transaction in which it runs; remove begin, commit and rollback, or add \
+             transaction:false"
         )));
     }
     Ok(())

@@ -22,19 +22,21 @@ pub(super) fn check(section: &Section) -> Result<(), (usize, String)> {
 fn problem(statement: &Statement, transaction: bool, of: usize) -> Option<String> {
     if let Some(words) = controls_transaction(statement) {
         let rule = if transaction {
-            "a migration and its row in the ledger share one transaction, which orrery begins and ends"
+            "a migration and its row in schema_migrations share one transaction, which orrery begins and ends"
         } else {
-            "what it ends or leaves open is no longer one with the row in the ledger"
+            "then the migration would not share a transaction with its row in schema_migrations"
         };
-        return Some(format!("`{words}` must not stand in a migration: {rule}; leave it out"));
+        return Some(format!("`{words}` is not allowed in a migration: {rule}; remove it"));
     }
     let words = needs_no_transaction(statement)?;
     if transaction {
         return Some(format!(
-            "`{words}` cannot run in a transaction: put it alone into a file that says transaction:false, in one word"
+            "`{words}` cannot run in a transaction: move it to a file of its own with transaction:false, written \
+             without a space"
         ));
     }
-    (of > 1).then(|| format!("`{words}` has to be the only statement of its section: several are one transaction"))
+    (of > 1)
+        .then(|| format!("`{words}` must be the only statement of its section, because several run in one transaction"))
 }
 
 /// The keywords of a statement that begins or ends a transaction. Savepoints are allowed.
@@ -111,7 +113,7 @@ mod tests {
             );
             for transaction in [true, false] {
                 let (line, problem) = told(&sql, transaction).expect_err(words);
-                assert!(line == 9 && problem.starts_with(&format!("`{words}` must not stand")), "{line}: {problem}");
+                assert!(line == 9 && problem.starts_with(&format!("`{words}` is not allowed")), "{line}: {problem}");
             }
         }
         for sql in ["commit and chain", "begin isolation level serializable", "end work", "COMMIT", "Rollback;"] {

@@ -81,10 +81,7 @@ impl Migration {
         };
         let digits = file_name.bytes().take_while(u8::is_ascii_digit).count();
         if digits != 14 {
-            return Err(fail(
-                None,
-                "a migration's name begins with its version, 14 digits (YYYYMMDDHHMMSS), so that names sort by time",
-            ));
+            return Err(fail(None, "a migration's name starts with its version, 14 digits (YYYYMMDDHHMMSS)"));
         }
         let mut directives = Vec::new();
         let mut start = 0;
@@ -93,7 +90,7 @@ impl Migration {
             if let Some((direction, transaction)) = directive {
                 directives.push(Directive { direction, line: number, start, transaction });
             } else if directives.is_empty() && !is_blank(line) {
-                return Err(fail(Some(number), "a statement stands before -- migrate:up"));
+                return Err(fail(Some(number), "there is a statement before -- migrate:up"));
             }
             start += line.len();
         }
@@ -137,7 +134,7 @@ fn read_directive(line: &str) -> Result<Option<(Direction, bool)>, String> {
         other => return Err(format!("`{}` is neither migrate:up nor migrate:down", other.unwrap_or_default())),
     };
     if !line.starts_with("--") {
-        return Err("a directive begins its line; dbmate takes one that is indented for a comment".to_owned());
+        return Err("a directive must be at the start of its line; dbmate ignores an indented one".to_owned());
     }
     let mut transaction = true;
     for option in words {
@@ -146,7 +143,8 @@ fn read_directive(line: &str) -> Result<Option<(Direction, bool)>, String> {
             "transaction:false" => false,
             _ => {
                 return Err(format!(
-                    "`{option}` is no option; the only one is transaction:false, written without a space (dbmate ignores others in silence)"
+                    "`{option}` is not an option; the only one is transaction:false, without a space (dbmate silently \
+                     ignores others)"
                 ));
             }
         };
@@ -181,12 +179,12 @@ mod tests {
     #[test]
     fn what_dbmate_passes_over_is_refused_with_its_line() {
         let cases = [
-            ("-- migrate:up transaction: false\n-- migrate:down\n", ":1: `transaction:` is no option"),
-            ("-- migrate:up\n-- migrate:down transaction=false\n", ":2: `transaction=false` is no option"),
-            ("-- migrate:up\n  -- migrate:down\n", ":2: a directive begins its line"),
+            ("-- migrate:up transaction: false\n-- migrate:down\n", ":1: `transaction:` is not an option"),
+            ("-- migrate:up\n-- migrate:down transaction=false\n", ":2: `transaction=false` is not an option"),
+            ("-- migrate:up\n  -- migrate:down\n", ":2: a directive must be at the start"),
             ("-- migrate:up\n-- migrate:dwon\n", ":2: `migrate:dwon` is neither"),
             ("-- Migrate:Up\n-- migrate:down\n", ":1: `Migrate:Up` is neither"),
-            ("select 1;\n-- migrate:up\n-- migrate:down\n", ":1: a statement stands before"),
+            ("select 1;\n-- migrate:up\n-- migrate:down\n", ":1: there is a statement before"),
             ("-- migrate:down\n-- migrate:up\n", ":1: a migration has first"),
             ("-- migrate:up\n-- migrate:up\n", ":1: a migration has first"),
             ("-- migrate:up\n-- migrate:down\n-- migrate:up\n", ":3: a migration has one"),

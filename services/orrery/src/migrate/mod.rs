@@ -118,7 +118,7 @@ impl Options {
             None => match cluster::remembered_url(&self.data_dir, cluster::DATABASE)? {
                 Some(url) => url,
                 None => bail!(
-                    "which database? Name it with --database-url, or run `orrery up` first, which makes one in {}",
+                    "no database: set --database-url, or run `orrery up` first, which creates one in {}",
                     self.data_dir.display()
                 ),
             },
@@ -138,7 +138,7 @@ async fn print_status(migrator: &Migrator, answer: &mut CommandOutput) -> anyhow
         answer.line(format_args!("[{}] {}", if *applied { 'X' } else { ' ' }, migration.file_name));
     }
     for version in &unknown {
-        answer.line(format_args!("[?] {version} is applied, but there is no such file"));
+        answer.line(format_args!("[?] {version} is applied, but its file is missing"));
     }
     let applied = migrations.iter().filter(|(_, applied)| *applied).count();
     answer.line(format_args!("\nApplied: {applied}\nPending: {}", migrations.len() - applied));

@@ -13,10 +13,10 @@ const EMPTY: &str = "-- migrate:up\n\n\n-- migrate:down\n\n";
 pub(super) fn write(folder: &Path, name: &str, now: DateTime<Utc>) -> anyhow::Result<PathBuf> {
     let name = name.trim().to_ascii_lowercase().replace([' ', '-'], "_");
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
-        bail!("a migration's name is made of letters, digits and _, as in add_order_summary");
+        bail!("a migration's name consists of letters, digits and _, such as add_order_summary");
     }
     if !folder.is_dir() {
-        bail!("there is no folder {} to write a migration into; name it with --migrations", folder.display());
+        bail!("the folder {} does not exist; set it with --migrations", folder.display());
     }
     let path = folder.join(format!("{}_{name}.sql", now.format("%Y%m%d%H%M%S")));
     OpenOptions::new()

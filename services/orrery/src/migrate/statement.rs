@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn semicolons_in_quotes_and_comments_end_nothing() {
-        let sql = "-- a; b\n  one 'x; y' \"p;q\" $$ ; $$ $t$ ; $$ ; $t$ ; /* ; /* ; */ ; */ two e'it\\'s; ' ; ;\nthree 'it''s; ' a$b;c $1;";
+        let sql = "-- a; b\n  one 'x; y' \"p;q\" $$ ; $$ $t$ ; $$ ; $t$ ; /* ; /* ; */ ; */ two e'it\\'s; ' ; \
+            ;\nthree 'it''s; ' a$b;c $1;";
         assert_eq!(split(sql), ["one", "two", "three", "c"]);
         assert_eq!(split("-- only a comment"), [""; 0]);
         assert_eq!(split("select 'never closed ; "), ["select"]);

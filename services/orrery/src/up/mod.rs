@@ -92,7 +92,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (storage, mut services) = tokio::select! {
         started = start => started?,
         () = signals.next() => {
-            print_line("Stopped before everything had started");
+            print_line("Stopped before all services had started");
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -103,7 +103,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         fault = services.first_end() => Some(fault),
         fault = storage.keep_running() => Some(fault),
     };
-    print_line(&format!("Stopping; calls that are running may take up to {}", Span(options.server.drain_timeout)));
+    print_line(&format!("Stopping; running calls have up to {}", Span(options.server.drain_timeout)));
     tokio::select! {
         () = async {
             services.stop().await;

@@ -102,7 +102,8 @@ async fn listen_on(slice: &SliceSpec, address: SocketAddr, options: &Options) ->
     match std::net::TcpListener::bind(beside) {
         Ok(listener) => Ok(Listeners { grpc, admin: Some(Arc::new(listener)) }),
         Err(error) => bail!(
-            "{} cannot listen on {beside} for its metrics: {error}; choose another address with --{0}, or say --no-admin",
+            "{} cannot listen on {beside} for its metrics: {error}; choose another address with --{0}, or use \
+             --no-admin",
             slice.name
         ),
     }
@@ -188,7 +189,8 @@ impl Services {
             "\nTry, with grpcurl (https://github.com/fullstorydev/grpcurl):\n\
              \x20 grpcurl -plaintext {host} list\n\
              \x20 grpcurl -plaintext {host} describe {service}\n\
-             \x20 grpcurl -plaintext -d '{{\"product\": {{\"name\": \"Brass orrery\", \"labels\": {{\"season\": \"winter\"}}}}}}' {host} {service}/CreateProduct\n\
+             \x20 grpcurl -plaintext -d '{{\"product\": {{\"name\": \"Brass orrery\", \"labels\": \
+             {{\"season\": \"winter\"}}}}}}' {host} {service}/CreateProduct\n\
              {admin}\
              \nCtrl-C stops everything; what was written stays."
         )
@@ -198,7 +200,7 @@ impl Services {
     pub(super) async fn first_end(&mut self) -> anyhow::Error {
         match self.tasks.join_next().await {
             Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
-            Some(Ok((name, Ok(())))) => anyhow!("{name} ended although nobody asked it to"),
+            Some(Ok((name, Ok(())))) => anyhow!("{name} ended unexpectedly"),
             Some(Err(error)) => anyhow!("a service failed: {error}"),
             None => anyhow!("no service runs"),
         }
@@ -209,7 +211,7 @@ impl Services {
         self.shutdown.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             if let Ok((name, Err(error))) = ended {
-                print_line(&format!("{name} did not end well: {error:#}"));
+                print_line(&format!("{name} failed while stopping: {error:#}"));
             }
         }
     }

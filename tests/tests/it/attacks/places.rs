@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use super::{CHECK, GET, LIST, MIB, REFLECTION, STREAM, Target, WATCH, WRITE};
 use crate::harness::admin::Scrape;
-use crate::harness::frames::{Frames, GOAWAY, HEADERS, INITIAL_WINDOW, Seen, stream};
+use crate::harness::frames::{FrameClient, GOAWAY, HEADERS, INITIAL_WINDOW, Seen, stream};
 
 /// More than there are places of any kind.
 const CALLS: usize = 300;
@@ -15,16 +15,16 @@ async fn headers_without_a_message_keep_nobody_out() {
     let mut target = Target::start(&["--transfer-timeout=3s"]).await;
     for path in [GET, LIST, STREAM, WRITE, CHECK, WATCH, REFLECTION] {
         let during = format!("{CALLS} calls of {path} that do not begin");
-        let enemy = Frames::connect(target.address(), &[]).await;
+        let attacker = FrameClient::connect(target.address(), &[]).await;
         for call in 0..CALLS {
-            enemy.headers(stream(call), path, 0).await;
+            attacker.headers(stream(call), path, 0).await;
         }
         // While they wait, others stream, and probes are answered.
         let mut products =
             target.process.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
         while products.message().await.unwrap().is_some() {}
         // They are ended when their time is over, and the connection is not.
-        let seen = enemy.until(&during, |seen| seen.ended.len() == CALLS).await;
+        let seen = attacker.until(&during, |seen| seen.ended.len() == CALLS).await;
         assert_eq!((seen.closed, seen.goaway), (false, None), "{during}");
         let scrape = target.admin().scrape().await;
         assert_eq!(scrape.value("orrery_calls_shed_total", &[("kind", "unary")]), 0.0, "{during}");
@@ -40,17 +40,17 @@ async fn answers_that_are_not_taken_keep_nobody_out_and_are_dropped() {
     let target = Target::start(&["--transfer-timeout=3s"]).await;
     let during = "answers that are not taken";
     let list = ListProductsRequest { page_size: 1_000, ..ListProductsRequest::default() }.encode_to_vec();
-    let mut enemies = Vec::new();
+    let mut attackers = Vec::new();
     for _ in 0..4 {
-        let enemy = Frames::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
+        let attacker = FrameClient::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
         for call in 0..40 {
-            enemy.call(stream(call), LIST, &list).await;
+            attacker.call(stream(call), LIST, &list).await;
         }
-        enemies.push(enemy);
+        attackers.push(attacker);
     }
-    for enemy in &enemies {
+    for attacker in &attackers {
         let headers = |seen: &Seen| seen.count(HEADERS) == 40;
-        enemy.until("all are answered, as far as the headers", headers).await;
+        attacker.until("all are answered, as far as the headers", headers).await;
     }
     let admin = target.admin();
     let held = |bytes: std::ops::RangeInclusive<f64>| {
@@ -63,31 +63,31 @@ async fn answers_that_are_not_taken_keep_nobody_out_and_are_dropped() {
     admin.scrape_until("they are dropped", held(0.0..=0.0)).await;
 
     // One who goes on like that is closed.
-    let enemy = &enemies[0];
+    let attacker = &attackers[0];
     for call in 40..140 {
-        enemy.call(stream(call), LIST, &list).await;
+        attacker.call(stream(call), LIST, &list).await;
     }
-    enemy.until("the connection is closed", |seen| seen.closed).await;
+    attacker.until("the connection is closed", |seen| seen.closed).await;
     assert_eq!(admin.scrape().await.value("orrery_connections_closed_total", &[("why", "stuck")]), 1.0);
-    assert!(enemies[1..].iter().all(|enemy| !enemy.seen().closed));
+    assert!(attackers[1..].iter().all(|attacker| !attacker.seen().closed));
     target.end(during, 150 * MIB).await;
 }
 
 #[tokio::test]
 async fn streams_that_are_not_read_stay_and_one_connection_has_its_share_of_them() {
     let target = Target::start(&["--transfer-timeout=1s", "--max-open-streams=40"]).await;
-    let enemy = Frames::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
+    let attacker = FrameClient::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
     for call in 0..40 {
-        enemy.call(stream(call), STREAM, &StreamProductsRequest::default().encode_to_vec()).await;
+        attacker.call(stream(call), STREAM, &StreamProductsRequest::default().encode_to_vec()).await;
     }
     // A quarter of them go on; the others are refused, with trailers in place of headers.
-    enemy.until("30 are refused", |seen| seen.ended.len() == 30).await;
+    attacker.until("30 are refused", |seen| seen.ended.len() == 30).await;
     let admin = target.admin();
     let scrape = admin.scrape().await;
     assert_eq!(scrape.value("orrery_calls_in_flight", &[("kind", "stream")]), 10.0);
     assert_eq!(scrape.value("orrery_calls_shed_total", &[("kind", "stream")]), 30.0);
     // Another connection has its own share, and its own eleventh stream is refused.
-    let other = Frames::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
+    let other = FrameClient::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
     for call in 0..11 {
         other.call(stream(call), STREAM, &StreamProductsRequest::default().encode_to_vec()).await;
     }
@@ -99,7 +99,7 @@ async fn streams_that_are_not_read_stay_and_one_connection_has_its_share_of_them
     // Whoever pauses may do so for longer than a message may take.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(admin.scrape().await.value("orrery_calls_in_flight", &[("kind", "stream")]), 20.0);
-    assert_eq!((enemy.seen().closed, enemy.seen().count(GOAWAY)), (false, 0));
+    assert_eq!((attacker.seen().closed, attacker.seen().count(GOAWAY)), (false, 0));
     target.end("streams that are not read", 100 * MIB).await;
 }
 
@@ -110,7 +110,7 @@ async fn one_connection_waits_for_itself() {
     let mut holder = target.database.connect(crate::harness::Role::Operator).await;
     crate::harness::run(&mut holder, "begin").await;
     crate::harness::run(&mut holder, "lock table catalog.product in access exclusive mode").await;
-    let busy = Frames::connect(target.address(), &[]).await;
+    let busy = FrameClient::connect(target.address(), &[]).await;
     for call in 0..20 {
         busy.call(stream(call), LIST, &ListProductsRequest::default().encode_to_vec()).await;
     }

@@ -16,7 +16,7 @@ use orrery_tests_needs::{self as needs, Need};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
-use super::{PATIENCE, SESSIONS_OPEN};
+use super::{SESSIONS_OPEN, TIMEOUT};
 use crate::harness::{Role, Route, TestDatabase, until_no_session};
 
 const PREPARED: &str = "select count(*) from pg_prepared_statements";
@@ -150,10 +150,10 @@ async fn nothing_cancelled_leaves_the_data_layers_pool_a_transaction() {
         until_no_session(
             &mut operator,
             "state in ('active', 'idle in transaction', 'idle in transaction (aborted)')",
-            PATIENCE,
+            TIMEOUT,
         )
         .await;
-        until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > 2"), PATIENCE).await;
+        until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > 2"), TIMEOUT).await;
         pool.close().await;
     }
 }
@@ -196,7 +196,7 @@ async fn the_data_layer_drops_a_result_and_its_statement_ends() {
         let dropped = Instant::now();
         pool.fetch(&Statement::new("select 1", 1), Deadline::none()).await.unwrap();
         assert!(dropped.elapsed() < Duration::from_secs(15), "{:?}", dropped.elapsed());
-        until_no_session(&mut operator, "state = 'active'", PATIENCE).await;
+        until_no_session(&mut operator, "state = 'active'", TIMEOUT).await;
         pool.close().await;
     }
 }

@@ -9,7 +9,7 @@ mod storm;
 use std::time::Duration;
 
 /// Longer than anything takes to end that was cancelled.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// How many sessions the catalog has.
 const SESSIONS_OPEN: &str =
     "select count(*) from pg_stat_activity where datname = current_database() and usename = 'catalog_service'";

@@ -26,7 +26,7 @@ const BOUND: Duration = Duration::from_secs(1);
 /// How often a call that took longer is tried: a machine may be busy with something else for a moment, not each time.
 const TRIES: usize = 5;
 /// Longer than this nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A path and the messages that call it.
 type Called = (String, Vec<Bytes>);
@@ -102,7 +102,7 @@ async fn runs_on(channel: &Channel, (path, messages): &Called, watcher: &mut PgC
         match look(watcher).await {
             (_, 1..) => break,
             (now, _) => {
-                assert!(now.saturating_sub(begun) < PATIENCE, "no query waits for the lock");
+                assert!(now.saturating_sub(begun) < TIMEOUT, "no query waits for the lock");
                 assert!(!call.is_finished(), "{:?}", call.await);
             }
         }
@@ -117,7 +117,7 @@ async fn runs_on(channel: &Channel, (path, messages): &Called, watcher: &mut PgC
             (_, 0) => return last,
             (now, _) => last = now.saturating_sub(left),
         }
-        assert!(last < PATIENCE, "the query waits for the lock to the end");
+        assert!(last < TIMEOUT, "the query waits for the lock to the end");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

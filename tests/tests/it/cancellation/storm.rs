@@ -17,7 +17,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::time::error::Elapsed;
 use tonic::Status;
 
-use super::{PATIENCE, SESSIONS_OPEN};
+use super::{SESSIONS_OPEN, TIMEOUT};
 use crate::harness::pooler::SESSIONS;
 use crate::harness::{CatalogServer, Role, Route, TestDatabase, product, run, seed, uid, until_no_session};
 use crate::writes::stream::{PRODUCTS, WriteStream, connect};
@@ -114,8 +114,8 @@ async fn storm(database: TestDatabase, sessions: usize) {
             unreachable!("call {number}, {shape:?}: {status:?}");
         }
     }
-    until_no_session(&mut operator, "state <> 'idle'", PATIENCE).await;
-    until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > {}", sessions + 1), PATIENCE).await;
+    until_no_session(&mut operator, "state <> 'idle'", TIMEOUT).await;
+    until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > {}", sessions + 1), TIMEOUT).await;
     whole_chunks(&mut operator, &outcomes).await;
     whole_pool(&server, &mut operator, &database, sessions, ended).await;
     if database.pooler_mode() != orrery_kit::config::DatabasePooler::None {
@@ -232,7 +232,7 @@ async fn whole_pool(
             assert!(oldest >= ended, "a transaction of the storm goes on");
             break;
         }
-        assert!(started.elapsed() < PATIENCE, "only {count} of {sessions} calls get a session");
+        assert!(started.elapsed() < TIMEOUT, "only {count} of {sessions} calls get a session");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     lock.rollback().await.unwrap();

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::timed::{Outcome, Timed};
+use crate::harness::timed::{Outcome, TimedClient};
 use crate::harness::{CatalogServer, Postgres, Role, Route, TestDatabase, refusal, run, seed, uid};
 
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ fn checked(path: &str, outcome: &Outcome) -> String {
 }
 
 /// Calls one method after the other, each with a deadline, and returns what was answered and which products were created.
-async fn call_on(caller: usize, service: Timed, enough: Arc<AtomicBool>) -> (Answers, Vec<String>) {
+async fn call_on(caller: usize, service: TimedClient, enough: Arc<AtomicBool>) -> (Answers, Vec<String>) {
     let (mut answers, mut created) = (Answers::new(), Vec::new());
     let name = FieldMask { paths: vec!["name".to_owned()] };
     for number in 0.. {
@@ -85,7 +85,7 @@ impl<'d> Load<'d> {
         let enough = Arc::new(AtomicBool::new(false));
         let mut callers = Vec::new();
         for caller in 0..CALLERS {
-            let service = Timed::connect(service).await;
+            let service = TimedClient::connect(service).await;
             callers.push(tokio::spawn(call_on(caller, service, Arc::clone(&enough))));
         }
         Self { database, service, enough, callers }
@@ -94,7 +94,7 @@ impl<'d> Load<'d> {
     /// Waits until the service has recovered, ends the load, checks that what was acknowledged is there, and returns the answers.
     async fn end(self) -> Answers {
         // By itself, and for all that is asked.
-        let service = Timed::connect(self.service).await;
+        let service = TimedClient::connect(self.service).await;
         let begun = Instant::now();
         let get = Bytes::from(GetProductRequest { uid: uid(1), read_mask: None }.encode_to_vec());
         let path = format!("/{}/GetProduct", orrery_catalog::SERVICE_NAMES[0]);

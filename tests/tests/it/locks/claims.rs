@@ -10,7 +10,7 @@ use crate::harness::{Role, order_uid, waiting};
 use crate::orders::fixture::Fixture;
 
 /// Longer than any claim takes that waits for nobody.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn claim(limit: i32) -> ClaimDueOrdersRequest {
     let lease = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
@@ -46,7 +46,7 @@ async fn claimers_wait_for_nobody_who_holds_what_is_due() {
         .collect();
     let mut claimed = HashSet::new();
     for claimer in claimers {
-        let orders = tokio::time::timeout(PATIENCE, claimer).await.expect("nobody stands behind the holder").unwrap();
+        let orders = tokio::time::timeout(TIMEOUT, claimer).await.expect("nobody stands behind the holder").unwrap();
         for order in orders {
             assert!(claimed.insert(order.uid.clone()), "{} was handed out twice", order.uid);
         }
@@ -57,7 +57,7 @@ async fn claimers_wait_for_nobody_who_holds_what_is_due() {
     assert!(claimed.is_disjoint(&held));
     // Claimers that met may have left each other something. Alone, one gets all that is free, and in the end what was held.
     let rest = async |limit| {
-        let claimed = tokio::time::timeout(PATIENCE, fixture.server.client().claim_due_orders(claim(limit))).await;
+        let claimed = tokio::time::timeout(TIMEOUT, fixture.server.client().claim_due_orders(claim(limit))).await;
         claimed.expect("nobody stands behind the holder").unwrap().into_inner().orders
     };
     claimed.extend(rest(1_000).await.into_iter().map(|order| order.uid));

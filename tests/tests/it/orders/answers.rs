@@ -17,7 +17,7 @@ use tonic::{Code, Request, Response};
 
 use super::fixture::{Fixture, bare};
 use super::seed::large_order;
-use crate::harness::{LARGEST_MESSAGE, Role, line, order_uid, refusal, taking, timestamp};
+use crate::harness::{LARGEST_MESSAGE, Role, accepting, line, order_uid, refusal, timestamp};
 
 const MIB: usize = 1 << 20;
 const FULL: OrderView = OrderView::Full;
@@ -160,7 +160,8 @@ async fn a_claimer_who_takes_more_is_given_more() {
     put_due(&fixture, 1..=1, 50_000).await;
     put_due(&fixture, 2..=40, 0).await;
     annotate(&fixture, "uid > 'ord_0000001'", 160_000).await;
-    let answer = fixture.server.client().claim_due_orders(taking(request(100, FULL), LARGEST_MESSAGE)).await.unwrap();
+    let answer =
+        fixture.server.client().claim_due_orders(accepting(request(100, FULL), LARGEST_MESSAGE)).await.unwrap();
     let answer = answer.into_inner();
     assert!(answer.encoded_len() > 8 * MIB && answer.reduced_uids.is_empty(), "{} bytes", answer.encoded_len());
     assert_eq!((answer.orders.len(), answer.orders[0].line_items.len()), (40, 50_000));
@@ -245,7 +246,7 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
     // So does its retry, and whoever takes more gets all of it.
     let again = large.create_order(create("large")).await.unwrap();
     assert_eq!((omitted(&again).as_str(), again.get_ref()), ("line_items,addresses", &order));
-    let whole = fixture.server.client().create_order(taking(create("large"), LARGEST_MESSAGE)).await.unwrap();
+    let whole = fixture.server.client().create_order(accepting(create("large"), LARGEST_MESSAGE)).await.unwrap();
     assert_eq!((omitted(&whole).as_str(), whole.get_ref().line_items.len()), ("", 40_000));
     assert_eq!((fixture.count("orders.order_header").await, &whole.get_ref().etag), (1, &order.etag));
 
@@ -283,7 +284,7 @@ async fn a_write_goes_through_where_the_database_does_not_give_out_all_of_the_or
         to_phase: "cancelled".to_owned(),
         ..TransitionOrderRequest::default()
     };
-    let answer = fixture.server.client().transition_order(taking(moved, LARGEST_MESSAGE)).await.unwrap();
+    let answer = fixture.server.client().transition_order(accepting(moved, LARGEST_MESSAGE)).await.unwrap();
     assert_eq!(omitted(&answer), "line_items,addresses");
     assert_eq!(answer.get_ref().status.as_ref().unwrap().phase, "cancelled");
     assert_eq!(fixture.text("select status ->> 'phase' from orders.order_header").await, "cancelled");

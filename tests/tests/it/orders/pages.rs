@@ -13,14 +13,14 @@ use tonic::Code;
 use super::seed::{assert_summary, assert_whole, large_order, lines_of, seed};
 use crate::harness::wire::{Limit, WireLimits};
 use crate::harness::{
-    LARGEST_MESSAGE, OrdersProcess, OrdersServer, Role, TestDatabase, order_uid, refusal, run, taking,
+    LARGEST_MESSAGE, OrdersProcess, OrdersServer, Role, TestDatabase, accepting, order_uid, refusal, run,
 };
 
 const MIB: usize = 1 << 20;
 const FULL: i32 = OrderView::Full as i32;
 
 async fn pages(server: &OrdersServer, request: StreamOrdersRequest) -> Vec<StreamOrdersResponse> {
-    let stream = server.client().stream_orders(taking(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
+    let stream = server.client().stream_orders(accepting(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
     stream.map(Result::unwrap).collect().await
 }
 
@@ -82,12 +82,12 @@ async fn an_order_of_30000_lines_is_read_whole_and_alone_in_its_page() {
     assert!(pages.len() < 40, "small orders still come in large pages: {} pages", pages.len());
 
     let request = GetOrderRequest { uid: order_uid(500), ..Default::default() };
-    let order = server.client().get_order(taking(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
+    let order = server.client().get_order(accepting(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
     assert_whole(&order, 500, 30_000);
     assert!(order.encoded_len() > 3 * MIB, "{} bytes", order.encoded_len());
     let uids = [500, 3].map(order_uid).to_vec();
     let request = BatchGetOrdersRequest { uids, ..Default::default() };
-    let batch = server.client().batch_get_orders(taking(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
+    let batch = server.client().batch_get_orders(accepting(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
     assert_eq!(batch.orders[0], order);
     assert_whole(&batch.orders[1], 3, lines_of(3));
     // What is not asked for costs nothing: the headers and summaries of all fit one page.

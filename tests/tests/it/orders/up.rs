@@ -18,7 +18,7 @@ use tokio::process::Command;
 use super::fixture::bare;
 use crate::harness::{program, refusal};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_ask_the_catalog_that_is_served_beside_them() {
@@ -48,7 +48,7 @@ async fn orders_ask_the_catalog_that_is_served_beside_them() {
         }
         unreachable!("it ended before it served");
     };
-    tokio::time::timeout(PATIENCE, listen).await.unwrap();
+    tokio::time::timeout(TIMEOUT, listen).await.unwrap();
 
     let mut catalog = CatalogServiceClient::connect(addresses["catalog"].clone()).await.unwrap();
     let product = Product { uid: "prd_1".to_owned(), name: "One".to_owned(), ..Product::default() };
@@ -67,5 +67,5 @@ async fn orders_ask_the_catalog_that_is_served_beside_them() {
     assert_eq!(refusal(&refused).reason, "REFERENCE_MISSING");
 
     kill(Pid::from_raw(up.id().unwrap().cast_signed()), Signal::SIGTERM).unwrap();
-    assert!(tokio::time::timeout(PATIENCE, up.wait()).await.unwrap().unwrap().success());
+    assert!(tokio::time::timeout(TIMEOUT, up.wait()).await.unwrap().unwrap().success());
 }

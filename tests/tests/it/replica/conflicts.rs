@@ -11,7 +11,7 @@ use prost_types::FieldMask;
 use sqlx::{PgConnection, query_scalar};
 use tonic::Code;
 
-use super::{CATALOG, EVENTUAL, PATIENCE, method, until_served_by};
+use super::{CATALOG, EVENTUAL, TIMEOUT, method, until_served_by};
 use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, run, seed, uid, uids};
 
 const PRODUCTS: usize = 300;
@@ -72,7 +72,7 @@ async fn a_read_that_recovery_cancels_is_answered_whole() {
         // What the replica removes by this the read could still see.
         run(&mut operator, "update catalog.stored set name = name").await;
         run(&mut operator, "vacuum catalog.stored").await;
-        let said = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap();
+        let said = tokio::time::timeout(TIMEOUT, call).await.unwrap().unwrap();
         // By the primary, or by the replica once it is through with recovery: a shared query's callers read on their own then.
         assert!(said.code() == Code::Ok && said.served_by.is_some(), "{path}: {said:?}");
         let messages = said.messages.unwrap();
@@ -94,7 +94,7 @@ async fn a_read_that_recovery_cancels_is_answered_whole() {
         }
         let begun = Instant::now();
         while conflicts(&mut on_standby).await == before {
-            assert!(begun.elapsed() < PATIENCE, "{path}: it was not recovery that ended the read");
+            assert!(begun.elapsed() < TIMEOUT, "{path}: it was not recovery that ended the read");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -106,7 +106,7 @@ async fn until_it_sleeps(standby: &mut PgConnection) {
     let sleeps =
         "select exists (select from pg_stat_activity where usename = 'catalog_service' and wait_event = 'PgSleep')";
     while !query_scalar::<_, bool>(sleeps).fetch_one(&mut *standby).await.unwrap() {
-        assert!(begun.elapsed() < PATIENCE, "no read is at the slow row");
+        assert!(begun.elapsed() < TIMEOUT, "no read is at the slow row");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -15,7 +15,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{CATALOG, EVENTUAL, Method, PATIENCE, Said, method, until_served_by};
+use super::{CATALOG, EVENTUAL, Method, Said, TIMEOUT, method, until_served_by};
 use crate::harness::raw::call_with;
 use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, TestDatabase, run, seed, uid, uids};
 
@@ -96,7 +96,7 @@ async fn a_silent_replica_is_given_up_by_reads_under_way() {
     let masked = method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: mask });
     let stream = method(CATALOG, "StreamProducts", &StreamProductsRequest::default());
     let channel = server.channel();
-    let (one, two, three) = tokio::time::timeout(PATIENCE, async {
+    let (one, two, three) = tokio::time::timeout(TIMEOUT, async {
         let (get, metadata) = (get(), [EVENTUAL]);
         tokio::join!(get.call(&channel, &metadata), masked.call(&channel, &metadata), stream.call(&channel, &metadata))
     })
@@ -114,7 +114,7 @@ async fn a_silent_replica_is_given_up_by_reads_under_way() {
 async fn until(standby: &mut PgConnection, condition: &str) {
     let started = Instant::now();
     while !query_scalar::<_, bool>(AssertSqlSafe(condition.to_owned())).fetch_one(&mut *standby).await.unwrap() {
-        assert!(started.elapsed() < PATIENCE, "it never holds: {condition}");
+        assert!(started.elapsed() < TIMEOUT, "it never holds: {condition}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -125,9 +125,9 @@ async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_
     // Far more than it takes to find out that the replica is silent, and far less than the limits that end a read.
     const DEADLINE: Duration = Duration::from_secs(15);
     let (_primary, standby, database, server) = start_with(PRODUCTS, |config| {
-        config.limits.transaction_timeout = PATIENCE;
-        config.stream.progress_interval = PATIENCE;
-        config.database.database_tcp_user_timeout = PATIENCE;
+        config.limits.transaction_timeout = TIMEOUT;
+        config.stream.progress_interval = TIMEOUT;
+        config.database.database_tcp_user_timeout = TIMEOUT;
     })
     .await;
     let mut on_standby = standby.connect().await.unwrap();

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use orrery::migrate::{Folder, Migrator, LockTimeouts};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use orrery_proto::catalog::v1::GetProductRequest;
 use tonic::transport::Channel;
 
 use super::reads::{catalog_reads, order_reads};
-use super::{CATALOG, EVENTUAL, Method, PATIENCE, method, until_served_by};
+use super::{CATALOG, EVENTUAL, Method, TIMEOUT, method, until_served_by};
 use crate::harness::{CatalogServer, OrdersServer, Postgres, Role, StandbyServer, TestDatabase, run, seed, uid};
 
 /// The services on a database and its replica.
@@ -54,7 +54,7 @@ async fn assert_reads(services: &Services, standby: &StandbyServer, state: &str)
                 break;
             }
             // It has not been found to be there yet.
-            assert!(begun.elapsed() < PATIENCE, "{} does not ask the replica", read.path);
+            assert!(begun.elapsed() < TIMEOUT, "{} does not ask the replica", read.path);
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }

@@ -27,7 +27,7 @@ const ORDERS: &str = "orrery.orders.v1.OrdersService";
 const EVENTUAL: (&str, &str) = ("x-consistency", "eventual");
 
 /// Longer than anything takes that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A method and the message that calls it.
 struct Method {
@@ -81,7 +81,7 @@ async fn until_served_by(who: &str, channel: &Channel, method: &Method) -> Said 
         if said.served_by.as_deref() == Some(who) && said.messages.is_ok() {
             return said;
         }
-        assert!(started.elapsed() < PATIENCE, "{} is not served by the {who}: {said:?}", method.path);
+        assert!(started.elapsed() < TIMEOUT, "{} is not served by the {who}: {said:?}", method.path);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

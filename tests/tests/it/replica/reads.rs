@@ -17,7 +17,7 @@ use prost_types::FieldMask;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::{CATALOG, EVENTUAL, Method, ORDERS, PATIENCE, method, until_served_by};
+use super::{CATALOG, EVENTUAL, Method, ORDERS, TIMEOUT, method, until_served_by};
 use crate::harness::raw::call_with;
 use crate::harness::{
     CatalogServer, OrdersServer, Postgres, Role, StandbyServer, TestDatabase, line, metric, order, product, seed,
@@ -175,7 +175,7 @@ async fn before(channel: &Channel, reads: &[Method]) -> Vec<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_waits_for_the_write_that_it_has_to_see() {
     let (_primary, standby, database) = pair().await;
-    let server = catalog_with(&database, &standby, PATIENCE).await;
+    let server = catalog_with(&database, &standby, TIMEOUT).await;
     let channel = server.channel();
     let check = method(CATALOG, "CheckProducts", &CheckProductsRequest { uids: vec![uid(1)] });
     until_served_by("replica", &channel, &check).await;
@@ -195,7 +195,7 @@ async fn a_read_waits_for_the_write_that_it_has_to_see() {
     assert!(waiting.iter().all(|read| !read.is_finished()), "nothing was replayed yet");
     standby.resume_replay().await;
     for read in waiting {
-        let said = tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+        let said = tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap();
         assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("replica")), "{said:?}");
     }
 }
@@ -204,7 +204,7 @@ async fn a_read_waits_for_the_write_that_it_has_to_see() {
 async fn a_read_that_cannot_wait_longer_comes_from_the_primary() {
     let (_primary, standby, database) = pair().await;
     let impatient = catalog_with(&database, &standby, Duration::from_millis(50)).await;
-    let patient = catalog_with(&database, &standby, PATIENCE * 10).await;
+    let patient = catalog_with(&database, &standby, TIMEOUT * 10).await;
     let get = method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: None });
     let check = method(CATALOG, "CheckProducts", &CheckProductsRequest { uids: vec![uid(1)] });
     for server in [&impatient, &patient] {

@@ -10,7 +10,7 @@ use prost::Message as _;
 use sqlx::query_scalar;
 use tonic::Code;
 
-use super::{CATALOG, EVENTUAL, PATIENCE, method, until_served_by};
+use super::{CATALOG, EVENTUAL, TIMEOUT, method, until_served_by};
 use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, run, seed, uid};
 
 /// More than two windows of the first size.
@@ -47,8 +47,8 @@ async fn a_page_of_which_the_replica_brought_a_part_is_read_again_whole() {
     let server = CatalogServer::start_with(&database, |config| {
         config.replica.database_replica_url = Some(url.parse().unwrap());
         // A page ends with the last row and not for its time.
-        config.stream.progress_interval = PATIENCE;
-        config.limits.transaction_timeout = PATIENCE;
+        config.stream.progress_interval = TIMEOUT;
+        config.limits.transaction_timeout = TIMEOUT;
     })
     .await;
     let channel = server.channel();
@@ -69,7 +69,7 @@ async fn a_page_of_which_the_replica_brought_a_part_is_read_again_whole() {
             let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                        where usename = 'catalog_service' and wait_event_type = 'Lock'";
             ended += query_scalar::<_, i64>(end).fetch_one(&mut holder).await.unwrap();
-            assert!(begun.elapsed() < PATIENCE, "{path} does not end");
+            assert!(begun.elapsed() < TIMEOUT, "{path} does not end");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         assert!(ended > 0, "{path} did not read from the replica");

@@ -8,7 +8,7 @@ use orrery_kit::error::Error;
 use sqlx::{Connection as _, PgConnection, Row as _, query_scalar};
 use tonic::Status;
 
-use super::{assert_is, assert_said, assert_told, direct, lone, operator, own, set, told, transaction};
+use super::{assert_is, assert_said, assert_told, direct, expected, lone, operator, own, set, transaction};
 use crate::harness::wire::{Limit, WireLimits};
 use crate::harness::{Role, TestDatabase, run, until_waiting};
 
@@ -62,7 +62,7 @@ async fn a_transaction_that_takes_too_long_is_late() {
     let database = TestDatabase::limited(limits).await;
     let pool = lone(&database);
     let error = transaction(&pool, &["select pg_sleep(60)"]).await.unwrap_err();
-    assert_is(&Status::from(error), told("25P04"), "25P04");
+    assert_is(&Status::from(error), expected("25P04"), "25P04");
     let violations = database.take_violations();
     assert!(violations.iter().all(|violation| violation.limit == Limit::TransactionAge), "{violations:?}");
     assert_eq!(violations.len(), 1, "{violations:?}");
@@ -99,7 +99,7 @@ async fn a_crash_of_another_session_is_unavailable() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim), nix::sys::signal::Signal::SIGKILL).unwrap();
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::DatabaseUnavailable(_)), "{error:?}");
-    assert_is(&Status::from(error), told("57P02"), "57P02");
+    assert_is(&Status::from(error), expected("57P02"), "57P02");
     assert_eq!(postgres.logged(database.name(), &["57P02"]), Vec::<String>::new());
 }
 

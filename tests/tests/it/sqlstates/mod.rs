@@ -1,4 +1,4 @@
-//! What callers are told of each SQLSTATE that services know by name, each provoked on a real server. [`TOLD`] lists them; a test keeps the
+//! What callers are told of each SQLSTATE that services know by name, each provoked on a real server. [`EXPECTED`] lists them; a test keeps the
 //! list whole. That the server said that very SQLSTATE is read in its log.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
@@ -25,17 +25,17 @@ use tonic_types::StatusExt as _;
 use crate::harness::{Postgres, Role, Route, TestDatabase, refusal, run};
 
 /// What a caller is told: the code, the reason, and whether it is told when to come again.
-type Told = (Code, &'static str, bool);
+type Expected = (Code, &'static str, bool);
 
-const CONFLICT: Told = (Code::Aborted, "TRANSACTION_CONFLICT", true);
-const UNAVAILABLE: Told = (Code::Unavailable, "DATABASE_UNAVAILABLE", true);
-const LATE: Told = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", true);
-const TOO_MUCH: Told = (Code::ResourceExhausted, "ROW_TOO_LARGE", false);
-const INVALID: Told = (Code::InvalidArgument, "FIELD_INVALID", false);
-const INTERNAL: Told = (Code::Internal, "INTERNAL", false);
+const CONFLICT: Expected = (Code::Aborted, "TRANSACTION_CONFLICT", true);
+const UNAVAILABLE: Expected = (Code::Unavailable, "DATABASE_UNAVAILABLE", true);
+const LATE: Expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", true);
+const TOO_MUCH: Expected = (Code::ResourceExhausted, "ROW_TOO_LARGE", false);
+const INVALID: Expected = (Code::InvalidArgument, "FIELD_INVALID", false);
+const INTERNAL: Expected = (Code::Internal, "INTERNAL", false);
 
 /// Every SQLSTATE that is told as more than INTERNAL, and some that are not.
-const TOLD: [(&str, Told); 27] = [
+const EXPECTED: [(&str, Expected); 27] = [
     ("08P01", UNAVAILABLE),
     // Of a prepared statement whose table was changed, and told only if no connection takes it; else INTERNAL.
     ("0A000", CONFLICT),
@@ -84,15 +84,15 @@ fn every_sqlstate_that_is_known_is_provoked() {
     let is_state = |text: &&str| text.len() == 5 && text.starts_with(|first: char| first.is_ascii_digit());
     let known: BTreeSet<&str> = KNOWN.split('"').filter(is_state).collect();
     assert!(known.contains("40P01"), "they are found: {known:?}");
-    let told: BTreeSet<&str> = TOLD.iter().map(|(state, _)| *state).collect();
+    let told: BTreeSet<&str> = EXPECTED.iter().map(|(state, _)| *state).collect();
     assert_eq!(known.difference(&told).collect::<Vec<_>>(), Vec::<&&str>::new(), "known and not tried");
     let untried = told.iter().filter(|state| !TESTS.iter().any(|test| test.contains(&format!("\"{state}\""))));
     assert_eq!(untried.collect::<Vec<_>>(), Vec::<&&str>::new(), "in the list and not tried");
 }
 
 /// What is told of a SQLSTATE.
-fn told(state: &str) -> Told {
-    TOLD.iter().find(|(known, _)| *known == state).unwrap_or_else(|| unreachable!("{state} is not in the list")).1
+fn expected(state: &str) -> Expected {
+    EXPECTED.iter().find(|(known, _)| *known == state).unwrap_or_else(|| unreachable!("{state} is not in the list")).1
 }
 
 /// Checks that a caller is told what is to be told of `state`, and that this is what the server said.
@@ -105,7 +105,7 @@ fn assert_told(database: &TestDatabase, state: &str, error: Error) {
 #[track_caller]
 fn assert_status(database: &TestDatabase, state: &str, status: &Status) {
     assert_said(database, state);
-    assert_is(status, told(state), state);
+    assert_is(status, expected(state), state);
 }
 
 /// Checks that the server said `state`.
@@ -120,7 +120,7 @@ fn said(database: &TestDatabase, state: &str) -> usize {
 }
 
 #[track_caller]
-fn assert_is(status: &Status, told: Told, about: &str) {
+fn assert_is(status: &Status, told: Expected, about: &str) {
     let refused = refusal(status);
     let again = status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some());
     assert_eq!((refused.code, refused.reason.as_str(), again), told, "{about}: {status:?}");

@@ -56,7 +56,7 @@ async fn a_primary_that_became_a_standby_is_unavailable_to_writes_and_read_from(
     for (method, messages) in writes() {
         let path = format!("/orrery.catalog.v1.CatalogService/{method}");
         let status = call(&server.channel(), &path, messages).await.unwrap_err();
-        assert_is(&status, told("25006"), method);
+        assert_is(&status, expected("25006"), method);
     }
     let get = GetProductRequest { uid: uid(1), read_mask: None };
     assert_eq!(server.client().get_product(get).await.unwrap().into_inner().name, "Thing 1");

@@ -18,7 +18,7 @@ use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The two chunked writes of the catalog.
 pub(crate) const PRODUCTS: &str = "/orrery.catalog.v1.CatalogService/WriteProducts";
@@ -134,7 +134,7 @@ impl WriteStream {
 
     /// The next answer; `None` when the stream ended well.
     pub(crate) async fn answer(&mut self) -> Result<Option<WriteResponse>, Status> {
-        tokio::time::timeout(PATIENCE, self.answers.message()).await.expect("an answer comes in time")
+        tokio::time::timeout(TIMEOUT, self.answers.message()).await.expect("an answer comes in time")
     }
 
     /// Takes answers until everything before `offset` is committed.
@@ -171,7 +171,7 @@ impl WriteStream {
 async fn rest(mut answers: Streaming<WriteResponse>) -> (Totals, Result<(), Status>) {
     let mut totals = Totals::default();
     loop {
-        match tokio::time::timeout(PATIENCE, answers.message()).await.expect("an answer comes in time") {
+        match tokio::time::timeout(TIMEOUT, answers.message()).await.expect("an answer comes in time") {
             Ok(Some(answer)) => totals.add(answer),
             Ok(None) => return (totals, Ok(())),
             Err(status) => return (totals, Err(status)),

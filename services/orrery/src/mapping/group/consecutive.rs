@@ -73,7 +73,8 @@ impl Consecutive {
             let [high, low] = [0, 1].map(|place: usize| u128::from(self.hashers[place].hash_one(key)));
             anyhow::ensure!(
                 self.seen.insert(high << 64 | low),
-                "line {line}: the records of {key} do not stand consecutive, and it was sent without this one; import the file again without \
+                "line {line}: the records of {key} are not consecutive, and it was sent without this one; import the \
+                 file again without \
                  `consecutive` in [group]"
             );
             let content = stray.map_or(Content::Nothing, |stray| may_lack(plan, stray));

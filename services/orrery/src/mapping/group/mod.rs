@@ -126,11 +126,11 @@ impl Groups {
 
 /// The refusal of a group with a refused record.
 fn lacks(plan: &Plan, key: &str) -> Content {
-    Content::Refused(Refusal::new(plan.group_path(), "has a record that was refused", key))
+    Content::Refused(Refusal::new(plan.group_path(), "one of its records was refused", key))
 }
 
 /// The refusal of a group to which the refused record on `line` may belong.
 fn may_lack(plan: &Plan, line: u64) -> Content {
-    let problem = "may have the record that was refused without saying which it is of";
+    let problem = "may contain a refused record that does not say which row it belongs to";
     Content::Refused(Refusal::new(plan.group_path(), problem, &format!("the record of line {line}")))
 }

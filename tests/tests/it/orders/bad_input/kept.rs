@@ -33,25 +33,25 @@ type Amount = fn(&mut LineItem) -> &mut String;
 fn kept() -> Vec<(Order, Order)> {
     let mut same = Vec::new();
     let a = || whole("a");
-    same.extend(values::kept_uids("ord_").into_iter().map(|uid| Order { uid, ..a() }));
+    same.extend(values::valid_uids("ord_").into_iter().map(|uid| Order { uid, ..a() }));
     for currency_code in ["AAA", "ZZZ", "XXX"] {
         same.push(Order { currency_code: currency_code.to_owned(), ..a() });
     }
     for phase in ["draft", "confirmed", "provisioning", "fulfilled", "closed", "cancelled", "returned"] {
         same.push(Order { status: Some(status(phase)), ..a() });
     }
-    for kept in values::kept_statuses() {
+    for kept in values::valid_statuses() {
         same.push(Order { status: Some(Status { phase: "draft".to_owned(), ..kept.clone() }), ..a() });
         same.push(with_line(|line| line.status = Some(Status { phase: "active".to_owned(), ..kept })));
     }
-    for phase in values::kept_phases() {
+    for phase in values::valid_phases() {
         same.push(with_line(|line| line.status = Some(phase)));
     }
-    for labels in values::kept_labels() {
+    for labels in values::valid_labels() {
         same.push(Order { labels: labels.clone(), ..a() });
         same.push(with_line(|line| line.labels = labels));
     }
-    for annotations in values::kept_annotations() {
+    for annotations in values::valid_annotations() {
         same.push(Order { annotations: annotations.clone(), ..a() });
         same.push(with_line(|line| line.annotations = annotations));
     }
@@ -69,8 +69,8 @@ fn kept() -> Vec<(Order, Order)> {
         }
     }
     same.push(with_line(|line| line.name = "n".repeat(2_048)));
-    same.extend(values::kept_uids("oli_").into_iter().map(|uid| with_line(|line| line.uid = uid)));
-    same.extend(values::kept_uids("prd_").into_iter().map(|uid| with_line(|line| line.product_uid = uid)));
+    same.extend(values::valid_uids("oli_").into_iter().map(|uid| with_line(|line| line.uid = uid)));
+    same.extend(values::valid_uids("prd_").into_iter().map(|uid| with_line(|line| line.product_uid = uid)));
     for quantity in [0, i32::MAX, i32::MIN] {
         same.push(with_line(|line| line.quantity = quantity));
     }
@@ -199,7 +199,7 @@ async fn what_keeps_every_rule_is_stored_and_read_back() {
 #[tokio::test]
 async fn times_are_kept_to_the_microsecond() {
     let fixture = Fixture::new().await;
-    for time in values::kept_times() {
+    for time in values::valid_times() {
         let mut sent = whole("a");
         sent.create_ts = Some(time);
         sent.provision_timer_ts = Some(time);

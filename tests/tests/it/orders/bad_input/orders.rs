@@ -78,7 +78,7 @@ fn broken() -> Vec<(Order, String)> {
 fn headers() -> Vec<(Order, String)> {
     let a = || whole("a");
     let mut cases: Vec<(Order, String)> = Vec::new();
-    cases.extend(values::broken_uids("ord_").into_iter().map(|uid| (Order { uid, ..a() }, "uid".to_owned())));
+    cases.extend(values::invalid_uids("ord_").into_iter().map(|uid| (Order { uid, ..a() }, "uid".to_owned())));
     for customer_id in too_long(256) {
         cases.push((Order { customer_id, ..a() }, "customer_id".to_owned()));
     }
@@ -92,16 +92,16 @@ fn headers() -> Vec<(Order, String)> {
     for phase in ["shipped", "Draft", "draft ", "DRAFT", "canceled"] {
         cases.push((Order { status: Some(status(phase)), ..a() }, "status.phase".to_owned()));
     }
-    for (status, field) in values::broken_statuses() {
+    for (status, field) in values::invalid_statuses() {
         cases.push((Order { status: Some(status), ..a() }, below("status", Some(field))));
     }
-    for (labels, key) in values::broken_labels() {
+    for (labels, key) in values::invalid_labels() {
         cases.push((Order { labels, ..a() }, below("labels", key)));
     }
-    for (annotations, key) in values::broken_annotations() {
+    for (annotations, key) in values::invalid_annotations() {
         cases.push((Order { annotations, ..a() }, below("annotations", key)));
     }
-    for time in values::broken_times() {
+    for time in values::invalid_times() {
         cases.push((Order { provision_timer_ts: Some(time), ..a() }, "provision_timer_ts".to_owned()));
         cases.push((Order { create_ts: Some(time), ..a() }, "create_ts".to_owned()));
     }
@@ -114,11 +114,11 @@ fn lines() -> Vec<(Order, String)> {
     type Set = fn(&mut LineItem, String);
     let amounts = texts(NO_AMOUNTS);
     let table: [(&str, Vec<String>, Set); 8] = [
-        ("order_uid", [texts(&["ord_b", "x", "\0", "ORD_a"]), values::broken_uids("ord_")].concat(), |line, text| {
+        ("order_uid", [texts(&["ord_b", "x", "\0", "ORD_a"]), values::invalid_uids("ord_")].concat(), |line, text| {
             line.order_uid = text;
         }),
-        ("uid", values::broken_uids("oli_"), |line, text| line.uid = text),
-        ("product_uid", values::broken_uids("prd_"), |line, text| line.product_uid = text),
+        ("uid", values::invalid_uids("oli_"), |line, text| line.uid = text),
+        ("product_uid", values::invalid_uids("prd_"), |line, text| line.product_uid = text),
         ("sku", too_long(256), |line, text| line.sku = text),
         ("name", too_long(2_048), |line, text| line.name = text),
         ("unit_price", amounts.clone(), |line, text| line.unit_price = text),
@@ -133,17 +133,17 @@ fn lines() -> Vec<(Order, String)> {
     for number in [-1, i32::MIN] {
         cases.push((with_line(|line| line.line_number = number), "line_items[3].line_number".to_owned()));
     }
-    for (status, field) in values::broken_statuses() {
+    for (status, field) in values::invalid_statuses() {
         let path = below("line_items[3].status", Some(field));
         cases.push((with_line(|line| line.status = Some(status)), path));
     }
-    for (labels, key) in values::broken_labels() {
+    for (labels, key) in values::invalid_labels() {
         cases.push((with_line(|line| line.labels = labels), below("line_items[3].labels", key)));
     }
-    for (annotations, key) in values::broken_annotations() {
+    for (annotations, key) in values::invalid_annotations() {
         cases.push((with_line(|line| line.annotations = annotations), below("line_items[3].annotations", key)));
     }
-    for time in values::broken_times() {
+    for time in values::invalid_times() {
         cases.push((with_line(|line| line.create_ts = Some(time)), "line_items[3].create_ts".to_owned()));
     }
     cases

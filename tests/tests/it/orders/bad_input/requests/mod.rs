@@ -44,7 +44,7 @@ impl Cases {
 }
 
 /// Masks that name no field of an order, or a part of what has none.
-fn broken_masks() -> Vec<FieldMask> {
+fn invalid_masks() -> Vec<FieldMask> {
     let mut masks: Vec<FieldMask> = [
         "nope",
         "",
@@ -81,7 +81,7 @@ fn broken_masks() -> Vec<FieldMask> {
 }
 
 /// Lists of uids, and the place that is wrong.
-fn broken_uid_lists(most: usize) -> Vec<(Vec<String>, &'static str)> {
+fn invalid_uid_lists(most: usize) -> Vec<(Vec<String>, &'static str)> {
     let good = || "ord_a".to_owned();
     let mut lists = vec![(vec![good(); most + 1], "")];
     lists.extend(values::impossible_keys().into_iter().map(|uid| (vec![good(), uid], "[1]")));
