@@ -1,4 +1,4 @@
-//! No answer is larger than its caller takes, which is what clients of gRPC take unless they are told otherwise: 4 MiB.
+//! No response is larger than the client accepts: 4 MiB by default.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -27,7 +27,7 @@ use crate::writes::stream::{PRODUCTS, chunk, mask};
 const MIB: usize = 1 << 20;
 const KEY: &str = "x-max-answer-bytes";
 
-/// Products as another program writes them, of so many bytes each.
+/// Products of this size in bytes, written by another program.
 async fn large(connection: &mut PgConnection, uids: &[String], bytes: usize) {
     let uids = uids.iter().map(|uid| format!("'{uid}'")).collect::<Vec<_>>().join(", ");
     let text = format!("jsonb_build_object('text', repeat('x', {bytes}))");
@@ -42,7 +42,7 @@ async fn start(rows: usize) -> (TestDatabase, PgConnection, CatalogServer) {
     (database, operator, server)
 }
 
-/// A client as it comes.
+/// A client with default settings.
 fn client(server: &CatalogServer) -> CatalogServiceClient<Channel> {
     CatalogServiceClient::new(server.channel())
 }
@@ -51,7 +51,7 @@ fn batch(uids: Vec<String>) -> BatchGetProductsRequest {
     BatchGetProductsRequest { uids, read_mask: None }
 }
 
-/// Asserts that the service refused an answer for its size, and returns what it says about that.
+/// Checks that a response was refused because of its size, and returns the metadata of the error.
 #[track_caller]
 fn assert_too_large(status: &Status) -> HashMap<String, String> {
     let refused = refusal(status);
@@ -76,7 +76,7 @@ async fn a_batch_is_answered_whole_to_whoever_takes_it_and_refused_to_others() {
     assert!(told["answer_bytes"].parse::<usize>().unwrap() > 4 * MIB, "{told:?}");
     let all = server.client().batch_get_products(accepting(batch(uids(60)), 16 * MIB)).await.unwrap();
     assert_eq!(all.into_inner().products.len(), 60);
-    // What is named often would be sent as often: 200 MB here, of one row.
+    // Repeated uids would be returned repeatedly: here 200 MB of one row.
     let often = vec![uid(1); 1_000];
     assert_too_large(&default.batch_get_products(batch(often.clone())).await.unwrap_err());
     let told = server.client().batch_get_products(accepting(batch(often), LARGEST_MESSAGE)).await.unwrap_err();
@@ -137,7 +137,7 @@ async fn a_row_that_is_too_large_is_named_and_is_got_by_taking_more_or_asking_fo
     let whole = server.client().get_product(accepting(get, 6 * MIB)).await.unwrap().into_inner();
     assert_eq!(whole.annotations["text"].len(), 5 * MIB);
 
-    // A stream, and a list, come as far as that row and go on from there.
+    // A stream and a list return the rows before it and can be continued there.
     let mut pages = default.stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
     let (mut seen, mut resume_token) = (0, String::new());
     let refused = loop {
@@ -275,7 +275,7 @@ async fn metrics_and_checks_keep_to_it_as_well() {
          select 'prd_0000001', 'more-' || n, n, now() from generate_series(1, 7001) n",
     )
     .await;
-    // This is no matter of bytes: 10,000 is the most that the method returns.
+    // Not a limit on bytes: the method returns at most 10,000.
     let refused = server.client().get_product_metrics(accepting(get(), LARGEST_MESSAGE)).await.unwrap_err();
     assert_eq!(assert_too_large(&refused), HashMap::new());
     assert!(refused.message().contains("10000 rows"), "{refused:?}");

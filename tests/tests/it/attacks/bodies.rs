@@ -1,4 +1,4 @@
-//! Callers who make a process hold what they send.
+//! Clients that make a process hold large amounts of data.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use super::{CHECK, CREATE, MIB, REFLECTION, Target, WRITE};
 use crate::harness::admin::Scrape;
 use crate::harness::frames::{FrameClient, stream};
 
-/// Begins a message of so many bytes and sends all but the last one.
+/// Starts a message of this size and sends all but its last byte.
 async fn unfinished(attacker: &FrameClient, call: usize, path: &str, bytes: usize) {
     attacker.headers(stream(call), path, 0).await;
     let mut body = crate::harness::http2::framed(false, &vec![7; bytes]).to_vec();
     body.pop();
-    // As far as the window goes; what is beyond it stays here. A stream's window is 1 MiB, a connection's 4 MiB, and both
-    // are given back as they are read.
+    // Sends as much as the window allows. The windows, 1 MiB for a stream and 4 MiB for a connection, are extended as
+    // data is read.
     attacker.data(stream(call), &body, 0).await;
 }
 
@@ -24,7 +24,7 @@ async fn health_and_reflection_take_in_what_they_need() {
         for _ in 0..3 {
             let attacker = FrameClient::connect(target.address(), &[]).await;
             for call in 0..100 {
-                // Announced is 4 MiB, and that is refused at once.
+                // The announced limit is 4 MiB, and a larger message is refused at once.
                 attacker.headers(stream(call), path, 0).await;
                 let body = crate::harness::http2::framed(false, &vec![7; 4 << 20]);
                 attacker.data(stream(call), &body[..1 << 16], 0).await;
@@ -53,7 +53,7 @@ async fn bodies_count_against_one_bound_and_their_memory_comes_back() {
         }
         let refused = |scrape: &Scrape| scrape.value("orrery_calls_without_room_total", &[]) > 0.0;
         let scrape = admin.scrape_until("there is no room", refused).await;
-        // What is on its way may be one frame of each call more.
+        // One frame of each call may be in transit.
         let held = scrape.value("orrery_held_bytes", &[]);
         assert!(held < (bound + 64 * 16 * 1024) as f64, "{during}: {held} bytes are held");
         for attacker in &attackers {
@@ -68,7 +68,7 @@ async fn bodies_count_against_one_bound_and_their_memory_comes_back() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     println!("{} MiB are left of {} MiB at most", target.process.memory() / MIB, target.process.peak_memory() / MIB);
-    // Twice the bound, twice: what is received while it is put together, and what the transport had not handed on.
+    // Twice the limit, twice: a message and its copy while it is put together, and data in the transport.
     target.end("bodies that do not end", 4 * bound).await;
 }
 

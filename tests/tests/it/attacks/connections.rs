@@ -1,4 +1,4 @@
-//! Connections that do nothing, or little, or wrong.
+//! Connections that are idle, slow, or violate the protocol.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ async fn silent_connections_take_no_file_that_the_database_needs() {
     for number in 0..314 {
         silent.push(FrameClient::silent(target.address()).await);
         if number % 50 == 0 {
-            // A new caller is heard, the database answers, and so do probes.
+            // A new client, the database and probes still work.
             let get = orrery_proto::catalog::v1::GetProductRequest { uid: crate::harness::uid(1), read_mask: None };
             target.process.client().get_product(get).await.unwrap();
             assert_eq!(admin.probe("/readyz").await, (200, "ready".to_owned()));
@@ -35,7 +35,7 @@ async fn silent_connections_take_no_file_that_the_database_needs() {
 
 #[tokio::test]
 async fn connections_with_calls_are_not_closed_for_new_ones() {
-    // One of them is the other caller's, and one that of the health that the test waited for, which may be gone.
+    // One connection belongs to the other client, and one to the health check of the test, which may be closed.
     let arguments = ["--max-connections=9", "--max-connections-per-address=9", "--transfer-timeout=60s"];
     let target = Target::start(&arguments).await;
     let admin = target.admin();
@@ -48,12 +48,12 @@ async fn connections_with_calls_are_not_closed_for_new_ones() {
     }
     let under_way = |scrape: &Scrape| scrape.value("orrery_held_bytes", &[]) > 7.0 * 4096.0;
     admin.scrape_until("all have begun", under_way).await;
-    // The eighth is idle, and makes room for a ninth; then that one does.
+    // The eighth is idle and is replaced by a ninth; then that one is replaced.
     let idle = FrameClient::connect(target.address(), &[]).await;
     idle.until("it is served", |seen| seen.count(SETTINGS) == 2).await;
     let mut next = Vec::new();
     for _ in 0..3 {
-        // Who has had a call within a second is in use.
+        // A connection with a call within the last second is in use.
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         let connection = FrameClient::connect(target.address(), &[]).await;
         connection.until("it is served", |seen| seen.count(SETTINGS) == 2).await;
@@ -89,7 +89,7 @@ async fn a_connection_has_a_time_to_begin_and_to_end_what_it_begins() {
         connection.until(case, |seen| seen.closed).await;
         assert!(begun.elapsed() >= Duration::from_secs(seconds), "{case}: {:?}", begun.elapsed());
     }
-    // The same, a byte now and then, and headers that go on.
+    // The same with a byte from time to time, and with headers that continue.
     let trickle = FrameClient::silent(target.address()).await;
     let going_on = FrameClient::silent(target.address()).await;
     going_on.send(&[&hello[..], &headers].concat()).await;
@@ -101,7 +101,7 @@ async fn a_connection_has_a_time_to_begin_and_to_end_what_it_begins() {
             break;
         }
     }
-    // Who has begun and says nothing stays.
+    // A connection that has started and is then silent stays open.
     let quiet = FrameClient::connect(target.address(), &[]).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(!quiet.seen().closed);
@@ -118,7 +118,8 @@ type Frame = fn(u32) -> Vec<u8>;
 #[tokio::test]
 async fn resets_that_a_client_brings_about_are_bounded() {
     let target = Target::start(&[]).await;
-    // Each makes this end reset a stream: a window of zero more, more than a window holds, a body after its end.
+    // Each makes the server reset a stream: a window increment of zero, a window overflow, a body after the end of the
+    // stream.
     let wrongs: [(&str, Frame); 3] = [
         ("a window of zero more", |call| frame(WINDOW_UPDATE, 0, call, &0_u32.to_be_bytes())),
         ("a window too large", |call| frame(WINDOW_UPDATE, 0, call, &0x7fff_ffff_u32.to_be_bytes())),

@@ -1,4 +1,4 @@
-//! Callers who hold the places of others: with calls that never begin, and with answers that are never taken.
+//! Clients that use up limits: with calls that never start, and with responses that are never read.
 
 use orrery_proto::catalog::v1::{ListProductsRequest, StreamProductsRequest};
 use prost::Message as _;
@@ -7,7 +7,7 @@ use super::{CHECK, GET, LIST, MIB, REFLECTION, STREAM, Target, WATCH, WRITE};
 use crate::harness::admin::Scrape;
 use crate::harness::frames::{FrameClient, GOAWAY, HEADERS, INITIAL_WINDOW, Seen, stream};
 
-/// More than there are places of any kind.
+/// More than any limit.
 const CALLS: usize = 300;
 
 #[tokio::test]
@@ -19,11 +19,11 @@ async fn headers_without_a_message_keep_nobody_out() {
         for call in 0..CALLS {
             attacker.headers(stream(call), path, 0).await;
         }
-        // While they wait, others stream, and probes are answered.
+        // Meanwhile others can stream, and probes work.
         let mut products =
             target.process.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
         while products.message().await.unwrap().is_some() {}
-        // They are ended when their time is over, and the connection is not.
+        // Their calls end with a timeout, and the connection stays open.
         let seen = attacker.until(&during, |seen| seen.ended.len() == CALLS).await;
         assert_eq!((seen.closed, seen.goaway), (false, None), "{during}");
         let scrape = target.admin().scrape().await;
@@ -57,12 +57,12 @@ async fn answers_that_are_not_taken_keep_nobody_out_and_are_dropped() {
         move |scrape: &Scrape| bytes.contains(&scrape.value("orrery_held_bytes", &[]))
     };
     admin.scrape_until("the answers count", held(1e6..=1e9)).await;
-    // No place is taken by a call that is answered.
+    // A call that was answered does not count.
     let in_flight = admin.scrape().await.value("orrery_calls_in_flight", &[("kind", "unary")]);
     assert!(in_flight <= 1.0, "{in_flight} calls beside the second caller's");
     admin.scrape_until("they are dropped", held(0.0..=0.0)).await;
 
-    // One who goes on like that is closed.
+    // A client that continues like this is disconnected.
     let attacker = &attackers[0];
     for call in 40..140 {
         attacker.call(stream(call), LIST, &list).await;
@@ -80,7 +80,7 @@ async fn streams_that_are_not_read_stay_and_one_connection_has_its_share_of_them
     for call in 0..40 {
         attacker.call(stream(call), STREAM, &StreamProductsRequest::default().encode_to_vec()).await;
     }
-    // A quarter of them go on; the others are refused, with trailers in place of headers.
+    // A quarter of the limit continues; the others are refused with a trailers-only response.
     attacker.until("30 are refused", |seen| seen.ended.len() == 30).await;
     let admin = target.admin();
     let scrape = admin.scrape().await;
@@ -92,11 +92,11 @@ async fn streams_that_are_not_read_stay_and_one_connection_has_its_share_of_them
         other.call(stream(call), STREAM, &StreamProductsRequest::default().encode_to_vec()).await;
     }
     other.until("one is refused", |seen| seen.ended.len() == 1).await;
-    // Who has none is served, and another kind of call as well.
+    // A client without streams is served, and so are other kinds of calls.
     let mut products =
         target.process.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
     while products.message().await.unwrap().is_some() {}
-    // Whoever pauses may do so for longer than a message may take.
+    // A client may pause for longer than a message may take.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(admin.scrape().await.value("orrery_calls_in_flight", &[("kind", "stream")]), 20.0);
     assert_eq!((attacker.seen().closed, attacker.seen().count(GOAWAY)), (false, 0));
@@ -106,7 +106,7 @@ async fn streams_that_are_not_read_stay_and_one_connection_has_its_share_of_them
 #[tokio::test]
 async fn one_connection_waits_for_itself() {
     let target = Target::start(&["--max-concurrent-calls=8"]).await;
-    // Two calls of a connection are at work, and six wait behind them; what is more is refused.
+    // Two calls of a connection run and six wait; more are refused.
     let mut holder = target.database.connect(crate::harness::Role::Operator).await;
     crate::harness::run(&mut holder, "begin").await;
     crate::harness::run(&mut holder, "lock table catalog.product in access exclusive mode").await;
@@ -116,15 +116,15 @@ async fn one_connection_waits_for_itself() {
     }
     busy.until("12 are refused", |seen| seen.ended.len() == 12).await;
     let unary = [("kind", "unary")];
-    // The second caller has one under way, which waits for the lock as well.
+    // The second client has one running call, which waits for the lock as well.
     target.admin().scrape_until("three", |scrape| scrape.value("orrery_calls_in_flight", &unary) == 3.0).await;
-    // Others have their own.
+    // Other clients have their own share.
     let mut client = target.process.client();
     let other = tokio::spawn(async move { client.list_products(ListProductsRequest::default()).await });
     target.admin().scrape_until("a fourth", |scrape| scrape.value("orrery_calls_in_flight", &unary) == 4.0).await;
     crate::harness::run(&mut holder, "rollback").await;
     other.await.unwrap().unwrap();
-    // Those that waited are served.
+    // The waiting calls are served.
     let seen = busy.until("all are answered", |seen| seen.ended.len() == 20).await;
     assert!(seen.count(HEADERS) >= 12 + 2 * 8, "{seen:?}");
     assert_eq!(target.admin().scrape().await.value("orrery_calls_shed_total", &unary), 12.0);

@@ -16,7 +16,7 @@ use prost::Message as _;
 use sqlx::query_scalar;
 use tonic::Status;
 
-use super::{UNAVAILABLE, assert_is, own, told};
+use super::{UNAVAILABLE, assert_is, expected, own};
 use crate::harness::raw::call;
 use crate::harness::{CatalogServer, Role, StandbyServer, product, run, seed, uid};
 
