@@ -1,5 +1,5 @@
-//! `orrery import` and `orrery export` as programs, against a real catalog: a shop's products go in exactly, once, whatever is killed
-//! meanwhile, and come out as they went in.
+//! `orrery import` and `orrery export` with a real catalog: the products of a shop are imported exactly once, whatever
+//! is killed, and exported unchanged.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -17,15 +17,15 @@ async fn count(pool: &PgPool, condition: &'static str) -> i64 {
     sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(pool).await.unwrap()
 }
 
-/// Every row of the table with its times, as text.
+/// All rows of the table with their times, as text.
 async fn contents(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar("select product::text from catalog.product order by uid").fetch_all(pool).await.unwrap()
 }
 
 const RETAIL: &str = "--mapping=deploy/examples/online-retail.toml";
 
-/// Imports a file of invoice lines twice, exports it and imports the export: the numbers are right, and only the first time
-/// changes anything.
+/// Imports a file of invoice lines twice, exports the result and imports the export. The numbers are correct, and only
+/// the first import changes anything.
 async fn there_and_back(file: &str, records: u64, products: u64, named: i64) {
     let database = TestDatabase::create().await;
     let catalog = CatalogServer::start(&database).await;
@@ -74,7 +74,7 @@ async fn a_bad_row_costs_its_row_and_is_told_by_line() {
     let (file, rejects) = (folder.path().join("x.csv"), folder.path().join("rejects.jsonl"));
     let mapping = folder.path().join("x.toml");
     std::fs::write(&mapping, "[fields]\nuid = { column = \"uid\" }\nname = { column = \"name\" }\n").unwrap();
-    // The mapping refuses line 4, the service line 6. The name of the first row takes two lines.
+    // The mapping refuses line 4, the service rejects line 6. The name in the first row has two lines.
     std::fs::write(&file, b"uid,name\nprd_1,\"one\n1\"\nprd_2,\xff\nprd_3,three\nwrong,four\nprd_5,five\n").unwrap();
     let arguments = [
         "import",
@@ -167,7 +167,7 @@ async fn an_import_that_runs_again_leaves_what_people_set() {
     assert_eq!(import().await, [0, 0, 2, 0]);
     assert_eq!(contents(&pool).await, stored, "update_ts included");
 
-    // The file's own are taken away when they are gone from it; a name that it leaves empty stays.
+    // Labels of the file are removed when they are no longer in it; an empty name is kept.
     write("mug,,,\"b, c\",archived\nlamp,Lamp,North,a,active\n");
     assert_eq!(import().await, [0, 1, 1, 0]);
     let mug: (String, String, String, String) = sqlx::query_as(
@@ -248,7 +248,7 @@ async fn an_import_outlives_the_service() {
     let mut stdin = import.stdin.take().unwrap();
     for round in 0..4 {
         feed(&mut stdin, round * 10_000, (round + 1) * 10_000);
-        // What fills no chunk waits for more, so that rows are in flight or held back when the service dies.
+        // A partial chunk waits for more rows, so that rows are in flight or waiting when the service is killed.
         until_stored(&pool, i64::from(round) * 10_000 + 4_000).await;
         catalog.restart().await;
     }
@@ -392,7 +392,7 @@ async fn a_report_that_does_not_quote_in_another_encoding_goes_in_whole() {
         sqlx::query_scalar("select name from catalog.product order by uid").fetch_all(&pool).await.unwrap();
     assert_eq!(names, ["\"Brûlée\" dish", "\"Screen €", "Screen 27\""]);
 
-    // Taken as one that quotes, a record swallows the next one: that is told.
+    // Read with quotes, one record swallows the next, which is reported.
     std::fs::write(&mapping, format!("{}{rules}", source.replace("none", "double"))).unwrap();
     let imported = run(&arguments).await;
     assert_eq!((imported.code, imported.counts()), (Some(3), [0, 1, 0, 1]), "{imported:?}");
@@ -436,7 +436,7 @@ async fn an_export_outlives_the_service() {
     let mut catalog = CatalogProcess::spawn(&database).await;
     let address = format!("--catalog={}", catalog.address());
     let mut export = orrery(&["export", "products", "--read-mask=uid,name", &address]).spawn().unwrap();
-    // The first line has come; nobody reads on, so that the stream stands still in the middle.
+    // The first line has arrived. Nothing reads on, so that the stream stops in the middle.
     let mut stdout = BufReader::new(export.stdout.take().unwrap());
     let mut text = String::new();
     stdout.read_line(&mut text).unwrap();

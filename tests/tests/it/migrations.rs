@@ -1,5 +1,5 @@
-//! `orrery migrate`: up, down and up again keeps data; runs at the same time do not collide; traffic never waits behind a migration; errors
-//! say where.
+//! `orrery migrate`: up, down and up again keeps data; concurrent runs do not collide; traffic is never blocked by a
+//! waiting migration; errors name the location.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Role, TestDatabase};
 
-/// The migrations of the repository followed by one more.
+/// The migrations of the repository and one more.
 fn with_later(sql: &str) -> Folder {
     let later = folder_of(&[("29990101000000_later.sql", sql)]);
     let mut folder = Folder::compiled_in().unwrap();
@@ -44,7 +44,7 @@ async fn applied(connection: &mut PgConnection) -> Vec<String> {
         .unwrap()
 }
 
-/// The tables of the slices and of public, but for the ledger: schema and name.
+/// The tables of the slices and of public except schema_migrations: schema and name.
 async fn tables(connection: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar(
         "select format('%I.%I', schemaname, tablename) from pg_tables \
@@ -55,7 +55,7 @@ async fn tables(connection: &mut PgConnection) -> Vec<String> {
     .unwrap()
 }
 
-/// Puts a row into `table`, whatever its columns are: those that must have a value and have no default get one by their type.
+/// Inserts a row into `table`. Required columns without a default get a value by their type.
 async fn fill(connection: &mut PgConnection, table: &str) {
     let columns: Vec<(String, String)> = sqlx::query_as(
         "select quote_ident(attname), format_type(atttypid, atttypmod) from pg_attribute \
@@ -78,7 +78,7 @@ async fn fill(connection: &mut PgConnection, table: &str) {
     run(connection, &format!("insert into {table} ({}) values ({})", names.join(", "), values.join(", "))).await;
 }
 
-/// Everything in the tables named, as text.
+/// All rows of these tables, as text.
 async fn contents(connection: &mut PgConnection, tables: &[String]) -> Vec<Option<String>> {
     let mut found = Vec::new();
     for table in tables {
@@ -164,7 +164,7 @@ async fn a_migration_that_must_wait_for_a_lock_lets_traffic_pass() {
     let migrator = Migrator::new(&database.url(Role::Operator), later, timeouts);
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let migration = tokio::spawn(async move { migrator.up(|sentence| told.send(sentence.to_owned()).unwrap()).await });
-    // The migration has met the lock at least once.
+    // The migration has waited for the lock at least once.
     let sentence = tokio::time::timeout(Duration::from_secs(30), heard.recv()).await.unwrap().unwrap();
     assert!(sentence.contains("later.sql:2: canceling statement due to lock timeout"), "{sentence}");
     let mut reader = database.connect(Role::Catalog).await;
@@ -195,7 +195,7 @@ async fn patience_ends() {
 #[tokio::test]
 async fn errors_name_file_and_line() {
     let cases = [
-        // The server points at the place.
+        // The server reports the position.
         (
             "-- migrate:up\n\nselect 'ä', 1;\nselect * frm t;\n-- migrate:down\n",
             "files/20260101000000_x.sql:4: syntax error",
@@ -204,7 +204,7 @@ async fn errors_name_file_and_line() {
             "-- why\n-- migrate:up\nselect 1;\nselect\n  missing;\n-- migrate:down\n",
             "files/20260101000000_x.sql:5: column \"missing\"",
         ),
-        // It does not; the number of finished statements tells.
+        // The server does not report it; the number of completed statements is used.
         (
             "-- migrate:up\ncreate table t (a int);\n-- ;\n\ncreate table t (a int);\n-- migrate:down\n",
             "files/20260101000000_x.sql:5: relation \"t\"",
@@ -246,7 +246,7 @@ async fn a_failed_migration_leaves_nothing_and_those_before_it_stay() {
 #[tokio::test]
 async fn what_cannot_run_in_a_transaction_runs_outside_of_one() {
     let database = TestDatabase::create_empty().await;
-    // As the first file of all, so that the ledger does not exist yet either.
+    // As the first of all files, so that schema_migrations does not exist either.
     let text = "-- migrate:up transaction:false\ncreate index concurrently if not exists i on public.t (a);\n\
                 -- migrate:down transaction:false\ndrop index concurrently if exists public.i;\n";
     let mut connection = database.connect(Role::Operator).await;
@@ -278,7 +278,7 @@ async fn an_older_file_that_arrives_late_is_applied_and_a_version_without_a_file
     assert_eq!(error, "version 20260101000001 is applied, but files has no such file");
 }
 
-/// Whether there is a ledger, and the tables that [`tables`] knows.
+/// Whether schema_migrations exists, and the tables of [`tables`].
 async fn traces(connection: &mut PgConnection) -> (bool, Vec<String>) {
     let ledger = sqlx::query_scalar("select to_regclass('public.schema_migrations') is not null");
     (ledger.fetch_one(&mut *connection).await.unwrap(), tables(connection).await)
@@ -336,7 +336,7 @@ async fn what_another_program_applied_is_not_held_against_its_successors() {
     let migrator = migrator(&database, folder_of(&files));
     assert_eq!(migrator.up(|_| ()).await.unwrap(), 1);
     assert_eq!(migrator.down(|_| ()).await.unwrap(), "files/20260101000001_new.sql");
-    // Rolling the old one back would part them.
+    // Rolling the old one back would break the connection between the two.
     let error = migrator.down(|_| ()).await.unwrap_err().to_string();
     assert!(error.starts_with("files/20260101000000_old.sql:7: `commit` must not stand"), "{error}");
     assert_eq!(traces(&mut connection).await, (true, vec!["public.old".to_owned()]));

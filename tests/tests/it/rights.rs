@@ -1,4 +1,4 @@
-//! What each slice's role may do, to the last right: the four of its own tables and nothing else, today and with every table to come.
+//! The rights of each slice's role: exactly four on its own tables, now and for future tables.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -6,10 +6,10 @@ use sqlx::{PgConnection, query_scalar};
 
 use crate::harness::{Role, TestDatabase, run};
 
-/// Every right on a table, of which the first four are those of its slice's role.
+/// All rights on a table; the first four belong to the role of its slice.
 const ON_TABLES: [&str; 7] = ["select", "insert", "update", "delete", "truncate", "references", "trigger"];
 
-/// Every right that a role of a slice lacks or has too much, in words.
+/// All missing and additional rights of the slices' roles, as text.
 pub(crate) async fn wrong_rights(connection: &mut PgConnection) -> Vec<String> {
     let version: i32 = query_scalar("select current_setting('server_version_num')::integer")
         .fetch_one(&mut *connection)
@@ -73,7 +73,7 @@ async fn each_role_has_the_four_rights_on_its_own_tables_and_no_other_right() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
-    // What comes later is made by the same role: its rights come by themselves, and no more than they.
+    // Later tables are created by the same role and get exactly these rights by default.
     for role in Role::SERVICES {
         let slice = role.name().trim_end_matches("_service");
         run(
@@ -89,7 +89,7 @@ async fn each_role_has_the_four_rights_on_its_own_tables_and_no_other_right() {
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
 }
 
-/// The look at the rights sees each of those that a careless migration would give, or forget.
+/// The check detects each right that a careless migration would add or forget.
 #[tokio::test]
 async fn no_right_too_much_or_too_little_goes_unnoticed() {
     let database = TestDatabase::create().await;
@@ -152,7 +152,7 @@ async fn no_right_too_much_or_too_little_goes_unnoticed() {
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
 }
 
-/// Rights that are there are of use, and one that is not there is missed: a service can empty no table but row by row.
+/// Existing rights work, and missing ones have an effect: a service can only empty a table row by row.
 #[tokio::test]
 async fn a_service_can_neither_truncate_its_tables_nor_change_them() {
     const DENIED: &str = "42501";
@@ -184,7 +184,7 @@ async fn a_service_can_neither_truncate_its_tables_nor_change_them() {
             ] {
                 let denied = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(&mut service).await;
                 let code = match denied {
-                    // Who may not grant is told so by a warning.
+                    // A role that cannot grant gets a warning.
                     Ok(_) if statement.starts_with("grant") => continue,
                     Ok(_) => unreachable!("{statement} was done"),
                     Err(error) => error.as_database_error().unwrap().code().unwrap().into_owned(),

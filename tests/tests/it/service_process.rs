@@ -1,4 +1,4 @@
-//! The service as the process that production runs.
+//! The service as a process, as in production.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -320,7 +320,7 @@ mod tests {
         let both = format("%Y-%m-%d %H:%M %z (%Z)", None).unwrap();
         assert_eq!(both.to_rfc3339("2024-07-03 12:30 +0200 (CEST)").as_deref(), Ok("2024-07-03T10:30:00Z"));
         assert_eq!(both.to_rfc3339("2024-07-03 12:30 +0530 (IST)").as_deref(), Ok("2024-07-03T07:00:00Z"));
-        assert!(both.to_rfc3339("2024-07-03 12:30 +0200 (PST)").unwrap_err().contains("of another offset"));
+        assert!(both.to_rfc3339("2024-07-03 12:30 +0200 (PST)").unwrap_err().contains("another offset"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Random JSON survives being read and written back.
+//! Random JSON is unchanged after it was read and written back.
 
 use orrery_proto::catalog::v1::ListProductsRequest;
 use proptest::collection::vec;
@@ -11,7 +11,7 @@ use sqlx::query_as;
 use super::{insert, mask, write};
 use crate::harness::{CatalogServer, Role, TestDatabase, run};
 
-/// A JSON text. Texts that look like numbers, like JSON or like pieces of it are frequent: they are what could be mistaken.
+/// JSON text. Texts that look like numbers or JSON are frequent, because they could be confused.
 fn json() -> impl Strategy<Value = String> {
     let number = prop_oneof![
         any::<i32>().prop_map(|number| number.to_string()),
@@ -71,7 +71,7 @@ async fn any_json_survives_being_read_and_written_back() {
         query_as(compare).fetch_all(&mut operator).await.unwrap();
     assert_eq!(changes, []);
     assert_eq!((answer.unchanged, answer.updated), (ROWS as i64, 0));
-    // The same with the mask that replaces a status as a whole, where the stored one names a phase.
+    // The same with the mask that replaces a status as a whole, if the stored one has a phase.
     run(
         &mut operator,
         "update catalog.product set status = status || '{\"phase\": \"active\"}'; drop table public.before; \

@@ -1,4 +1,4 @@
-//! The proxy itself: what just keeps a limit passes, and what passes it does not, whichever method a statement is sent.
+//! The proxy itself: exactly the limit passes, one more does not, whatever protocol is used.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ enum ReadMethod {
 const READ_METHODS: [ReadMethod; 4] =
     [ReadMethod::Simple, ReadMethod::Prepared, ReadMethod::CopyText, ReadMethod::CopyBinary];
 
-/// How many messages a select brings.
+/// The number of messages that a select returns.
 async fn read(connection: &mut PgConnection, method: ReadMethod, select: &str) -> sqlx::Result<usize> {
     let sql = AssertSqlSafe(select.to_owned());
     let copy = match method {
@@ -31,11 +31,11 @@ async fn read(connection: &mut PgConnection, method: ReadMethod, select: &str) -
         ReadMethod::CopyBinary => format!("copy ({select}) to stdout (format binary)"),
     };
     let messages: Vec<_> = connection.copy_out_raw(&copy).await?.try_collect().await?;
-    // The binary format ends with a message that is no row.
+    // The binary format ends with a message that is not a row.
     Ok(messages.len() - usize::from(method == ReadMethod::CopyBinary))
 }
 
-/// Checks that a session was broken with a word about it, and what was recorded.
+/// Checks that a session was ended with an error, and returns the recorded violation.
 #[track_caller]
 fn assert_broken<T: std::fmt::Debug>(database: &TestDatabase, outcome: sqlx::Result<T>, sqlstate: &str) -> Violation {
     let Err(sqlx::Error::Database(error)) = outcome else { panic!("{outcome:?}") };
@@ -44,8 +44,8 @@ fn assert_broken<T: std::fmt::Debug>(database: &TestDatabase, outcome: sqlx::Res
     only_violation(database)
 }
 
-/// As [`assert_broken`], for a result. Behind an error in a copy the driver waits for the server to be ready, and so tells of the closed
-/// connection in place of the error.
+/// As [`assert_broken`], for a result. After an error in a copy, the driver waits for ReadyForQuery, and then reports
+/// the closed connection instead of the error.
 #[track_caller]
 fn assert_result_broken(database: &TestDatabase, method: ReadMethod, outcome: sqlx::Result<usize>) -> Violation {
     match method {
@@ -71,7 +71,7 @@ async fn a_result_of_as_many_rows_as_are_allowed_passes_and_one_more_does_not() 
         let mut connection = database.connect(Role::Catalog).await;
         let rows = |count: usize| format!("select n from generate_series(1, {count}) n");
         assert_eq!(read(&mut connection, method, &rows(100_000)).await.unwrap(), 100_000, "{method:?}");
-        // The next result counts from 0.
+        // The count starts at 0 for each result.
         assert_eq!(read(&mut connection, method, &rows(100_000)).await.unwrap(), 100_000, "{method:?}");
         let outcome = read(&mut connection, method, &rows(100_001)).await;
         let violation = assert_result_broken(&database, method, outcome);
@@ -86,7 +86,7 @@ async fn a_result_of_as_many_bytes_as_are_allowed_passes_and_one_more_does_not()
     let database = TestDatabase::limited(WireLimits { result_bytes: 1 << 20, ..WireLimits::default() }).await;
     for method in READ_METHODS {
         let mut connection = database.connect(Role::Catalog).await;
-        // What a row of one value has beside it: a count of columns and a length, or a line's end; and a header and a trailer.
+        // The overhead of a row with one value: a column count and a length, or a line end; and a header and a trailer.
         let beside = match method {
             ReadMethod::Simple | ReadMethod::Prepared => 2 + 4,
             ReadMethod::CopyText => 1,
@@ -148,7 +148,7 @@ async fn rows_that_are_written_within_a_statement_are_those_that_it_tells_of() {
         let outcome = read(&mut connection, method, &told(1_001)).await;
         let violation = assert_broken(&database, outcome, "54000");
         assert_eq!((violation.limit, violation.allowed, violation.seen), (Limit::StatementRows, 1_000, 1_001));
-        // One that tells nothing is not run at all.
+        // A statement that does not return the number is not run.
         let untold = format!("{} select 1", insert(1));
         let mut connection = database.connect(Role::Catalog).await;
         let violation = assert_broken(&database, read(&mut connection, method, &untold).await, "54000");
@@ -176,7 +176,7 @@ async fn rows_that_are_copied_in_are_counted_as_they_are_sent() {
     for format in ["text", "binary"] {
         let rows = |count| if format == "text" { text(count) } else { binary(count) };
         let copy = format!("copy catalog.product (uid) from stdin (format {format})");
-        // In pieces that end in the middle of rows.
+        // In pieces that end within rows.
         let mut kept = pool.copy_in_raw(&copy).await.unwrap();
         for piece in rows(1_000).chunks(777) {
             kept.send(piece).await.unwrap();
@@ -184,7 +184,7 @@ async fn rows_that_are_copied_in_are_counted_as_they_are_sent() {
         assert_eq!(kept.finish().await.unwrap(), 1_000);
         let outcome = async {
             let mut broken = pool.copy_in_raw(&copy).await?;
-            // The end is never sent: the rows alone are too many.
+            // The end is never sent: the rows alone exceed the limit.
             broken.send(rows(1_001)).await?;
             broken.finish().await
         };
@@ -205,8 +205,8 @@ async fn rows_that_are_copied_in_are_counted_as_they_are_sent() {
 async fn a_transaction_that_is_too_old_is_broken_whatever_it_does() {
     let limits = WireLimits { transaction: Duration::from_millis(700), ..WireLimits::default() };
     let database = TestDatabase::limited(limits).await;
-    // One that runs a statement, one that waits for its client, and statements that share a transaction unsaid: the server sends what the
-    // first has to say when it has enough to send.
+    // One runs a statement, one waits for its client, and one has statements that implicitly share a transaction: the
+    // server sends the response to the first only when it has enough to send.
     let shared = "select 1; select repeat('x', 20000); select pg_sleep(60)";
     let works = ["begin; select pg_sleep(60)", "begin", shared];
     for work in works {
@@ -231,7 +231,7 @@ async fn a_transaction_that_is_too_old_is_broken_whatever_it_does() {
         assert_eq!((violation.limit, violation.allowed), (Limit::TransactionAge, 700), "{work}");
         assert!(violation.seen >= 700 && took < Duration::from_secs(20), "{work}: {violation:?} after {took:?}");
     }
-    // Many that are short are none that is long.
+    // Many short transactions are not one long one.
     let mut connection = database.connect(Role::Catalog).await;
     let started = Instant::now();
     while started.elapsed() < Duration::from_millis(1_500) {

@@ -1,4 +1,4 @@
-//! Claimers pass over what another one holds: they do not queue up behind it.
+//! Claimers skip orders that another one holds instead of waiting for them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{begin, commit};
 use crate::harness::{Role, order_uid, waiting};
 use crate::orders::fixture::Fixture;
 
-/// Longer than any claim takes that waits for nobody.
+/// Longer than any claim takes that does not wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn claim(limit: i32) -> ClaimDueOrdersRequest {
@@ -35,7 +35,7 @@ async fn claimers_wait_for_nobody_who_holds_what_is_due() {
         ),
     )
     .await;
-    // As a claimer holds them that has not committed yet: those that everybody would like to have first.
+    // Like a claimer that has not committed yet: holds the orders that are due first.
     let first = format!("select from orders.order_header order by provision_timer_ts limit {HELD} for update");
     let holding = begin(&fixture.pool, &first).await;
     let claimers: Vec<_> = (0..CLAIMERS)
@@ -55,7 +55,8 @@ async fn claimers_wait_for_nobody_who_holds_what_is_due() {
     assert_eq!(waiting(&mut watcher, Role::Orders).await, 0);
     let held: HashSet<String> = (1..=HELD).map(|number| order_uid(number as usize)).collect();
     assert!(claimed.is_disjoint(&held));
-    // Claimers that met may have left each other something. Alone, one gets all that is free, and in the end what was held.
+    // Concurrent claimers may have skipped each other's orders. A single one gets all that are free, and finally the
+    // held ones.
     let rest = async |limit| {
         let claimed = tokio::time::timeout(TIMEOUT, fixture.server.client().claim_due_orders(claim(limit))).await;
         claimed.expect("nobody stands behind the holder").unwrap().into_inner().orders

@@ -1,4 +1,4 @@
-//! Filters of orders and of lines, beyond what products have.
+//! The filters of orders and lines that products do not have.
 
 use orrery_proto::orders::v1::{
     LineItemFilter, ListOrdersRequest, OrderFilter, StreamLineItemsRequest, StreamOrdersRequest,
@@ -43,7 +43,7 @@ async fn orders(fixture: &Fixture, filter: OrderFilter) -> Vec<String> {
     listed.into_iter().map(|order| order.uid).collect()
 }
 
-/// The lines that pass, as `order/line`.
+/// The matching lines, as `order/line`.
 async fn lines(fixture: &Fixture, filter: LineItemFilter) -> Vec<String> {
     let request = StreamLineItemsRequest { filter: Some(filter), ..StreamLineItemsRequest::default() };
     let mut stream = fixture.server.client().stream_line_items(request).await.unwrap().into_inner();
@@ -69,7 +69,7 @@ async fn orders_are_found_by_customer_currency_and_product() {
     assert_eq!(orders(&fixture, customer("b")).await, Vec::<String>::new());
     let currency = |code: &str| OrderFilter { currency_code: code.to_owned(), ..any() };
     assert_eq!(orders(&fixture, currency("GBP")).await, ["ord_1", "ord_3"]);
-    // Two lines of one order name it: the order comes once.
+    // Two lines of one order reference it: the order is returned once.
     let product = |uid: &str| OrderFilter { product_uid: uid.to_owned(), ..any() };
     assert_eq!(orders(&fixture, product("prd_1")).await, ["ord_1"]);
     assert_eq!(orders(&fixture, product("prd_3")).await, Vec::<String>::new());

@@ -1,17 +1,18 @@
-//! Orders written past the service, and what the service must say of them.
+//! Orders written without the service, and the expected responses.
 
 use orrery_proto::orders::v1::Order;
 use sqlx::PgConnection;
 
 use crate::harness::{order_uid, run};
 
-/// How many lines order `number` of [`seed`] has: none to 36.
+/// The number of lines of order `number` of [`seed`]: 0 to 36.
 pub(super) fn lines_of(number: usize) -> usize {
     number * 7_919 % 37
 }
 
-/// Writes orders 1 to `count` past the service. Order n has [`lines_of`] n lines whose numbers run against their uids; a billing address if n is
-/// even and a shipping address if 3 divides it; and was created (n * 7919 modulo 1000) seconds after 2026-01-01.
+/// Inserts orders 1 to `count` without the service. Order n has [`lines_of`] n lines, whose numbers are in the opposite
+/// order of their uids; a billing address if n is even and a shipping address if 3 divides it; and was created (n *
+/// 7919 modulo 1000) seconds after 2026-01-01.
 pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
     run(
         connection,
@@ -31,14 +32,14 @@ pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
     lines(connection, 1, count, "n * 7919 % 37").await;
 }
 
-/// Writes one order of so many lines past the service.
+/// Inserts one order with this many lines without the service.
 pub(crate) async fn large_order(connection: &mut PgConnection, number: usize, count: usize) {
     let header = "insert into orders.order_header (uid, currency_code)";
     run(connection, &format!("{header} values ('{}', 'GBP')", order_uid(number))).await;
     lines(connection, number, number, &count.to_string()).await;
 }
 
-/// Writes the lines and summaries of orders `first` to `last`; `count` is an expression of their number n.
+/// Inserts the lines and summaries of orders `first` to `last`; `count` is an expression of their number n.
 async fn lines(connection: &mut PgConnection, first: usize, last: usize, count: &str) {
     run(
         connection,
@@ -58,7 +59,7 @@ async fn lines(connection: &mut PgConnection, first: usize, last: usize, count: 
     .await;
 }
 
-/// Checks that an order read whole is the one that [`seed`] or [`large_order`] wrote, with so many lines.
+/// Checks that a whole order is the one that [`seed`] or [`large_order`] wrote, with this many lines.
 #[track_caller]
 pub(super) fn assert_whole(order: &Order, number: usize, lines: usize) {
     assert_eq!(order.uid, order_uid(number));

@@ -1,4 +1,4 @@
-//! A replica that is none, is gone, or falls silent: reads come from the primary.
+//! If the replica is not a standby, gone, or silent, reads are served by the primary.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ async fn assert_serving(server: &CatalogServer) {
     assert_eq!(health.status(), ServingStatus::Serving);
 }
 
-/// A standby with these many products, and a server that reads from it, in pages of some rows.
+/// A standby with this many products, and a server that reads from it with small pages.
 async fn start(products: usize) -> (Postgres, StandbyServer, TestDatabase, CatalogServer) {
     start_with(products, |_| ()).await
 }
@@ -63,7 +63,7 @@ async fn a_database_that_is_no_standby_is_not_read_from() {
         config.replica.database_replica_url = Some(url.parse().unwrap());
     })
     .await;
-    // Longer than it takes to be asked.
+    // Longer than it takes to check it.
     for _ in 0..15 {
         let said = get().call(&server.channel(), &[EVENTUAL]).await;
         assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
@@ -91,7 +91,7 @@ async fn a_killed_replica_is_missed_by_nobody_and_comes_back() {
 async fn a_silent_replica_is_given_up_by_reads_under_way() {
     let (_primary, standby, _database, server) = start(1).await;
     standby.signal(Signal::SIGSTOP);
-    // By name and with a mask: shared and alone.
+    // By uid and with a mask: shared and separate queries.
     let mask = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
     let masked = method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: mask });
     let stream = method(CATALOG, "StreamProducts", &StreamProductsRequest::default());
@@ -122,7 +122,8 @@ async fn until(standby: &mut PgConnection, condition: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_moment() {
     const PRODUCTS: usize = 1_000;
-    // Far more than it takes to find out that the replica is silent, and far less than the limits that end a read.
+    // Much longer than it takes to find out that the replica is silent, and much shorter than the limits that end a
+    // read.
     const DEADLINE: Duration = Duration::from_secs(15);
     let (_primary, standby, database, server) = start_with(PRODUCTS, |config| {
         config.limits.transaction_timeout = TIMEOUT;
@@ -132,7 +133,7 @@ async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_
     .await;
     let mut on_standby = standby.connect().await.unwrap();
     let mut operator = database.connect(Role::Operator).await;
-    // Whoever reads the replica waits as soon as it has replayed this.
+    // Readers of the replica wait once it has replayed this.
     run(&mut operator, "begin; lock table catalog.product in access exclusive mode").await;
     let locked =
         "select exists (select from pg_locks where granted and mode = 'AccessExclusiveLock' and locktype = 'relation')";
@@ -157,7 +158,7 @@ async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_
         "select count(*) from pg_stat_activity where usename = 'catalog_service' and wait_event_type = 'Lock'";
     until(&mut on_standby, &format!("select ({waiting}) = {expected}")).await;
     standby.signal(Signal::SIGSTOP);
-    // The primary is free, and the replica does not know.
+    // The table is free on the primary, which the replica does not know.
     run(&mut operator, "rollback").await;
     for call in calls {
         let (path, said) = call.await.unwrap();
@@ -189,7 +190,7 @@ async fn a_stream_whose_replica_is_killed_goes_on_from_the_primary() {
     assert_eq!(cut, (uids(PRODUCTS), "primary".to_owned()));
 }
 
-/// The uids of all products, and who sent them; `meanwhile` happens after the first page.
+/// The uids of all products, and who sent them; `meanwhile` runs after the first page.
 async fn stream(
     mut client: CatalogServiceClient<tonic::transport::Channel>,
     meanwhile: impl FnOnce(),

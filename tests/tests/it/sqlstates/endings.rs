@@ -1,4 +1,4 @@
-//! Statements, transactions and sessions that the server ends for their time, or because somebody wants it to.
+//! Statements, transactions and sessions that the server ends because of a time limit, or because somebody requests it.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn a_statement_that_takes_too_long_is_late() {
     assert_told(&database, "57014", error);
 }
 
-/// In a transaction of the service's own, which the server takes for abandoned.
+/// An idle transaction of the service, which the server considers abandoned.
 #[tokio::test]
 async fn a_transaction_in_which_nothing_happens_is_late() {
     let database = direct().await;
@@ -55,7 +55,8 @@ async fn a_transaction_in_which_nothing_happens_is_late() {
     transaction(&pool, &["select 1"]).await.unwrap();
 }
 
-/// Servers before version 17 have no limit for transactions; what holds the limits of a managed server against the tests says what they say.
+/// Servers before version 17 have no time limit for transactions; the tests' proxy for the limits of a managed server
+/// returns the same error.
 #[tokio::test]
 async fn a_transaction_that_takes_too_long_is_late() {
     let limits = WireLimits { transaction: Duration::from_millis(300), ..WireLimits::default() };
@@ -83,8 +84,8 @@ async fn a_session_that_is_ended_is_unavailable() {
     assert_told(&database, "57P01", waiting.await.unwrap().unwrap_err());
 }
 
-/// The other sessions are ended by a server of which one process has crashed. It says "57P02" to them as a warning, never as an error, which
-/// would go to the log; what their clients meet is the end of the connection.
+/// After a crash of one process, the server ends the other sessions. It sends "57P02" as a warning and not as an error,
+/// which would be logged; clients see the end of the connection.
 #[tokio::test]
 async fn a_crash_of_another_session_is_unavailable() {
     let (postgres, database) = own().await;
@@ -103,8 +104,8 @@ async fn a_crash_of_another_session_is_unavailable() {
     assert_eq!(postgres.logged(database.name(), &["57P02"]), Vec::<String>::new());
 }
 
-/// A server that waits for its last session to end takes no other. The driver asks again and again for as long as a call waits for a
-/// connection.
+/// A server that waits for its last session to end accepts no other. The driver retries for as long as a call waits for
+/// a connection.
 #[tokio::test]
 async fn a_server_that_shuts_down_is_unavailable() {
     let (postgres, database) = own().await;
@@ -123,7 +124,7 @@ async fn a_server_that_shuts_down_is_unavailable() {
     drop(connection);
 }
 
-/// A server that ends idle sessions costs nobody a call.
+/// A server that ends idle sessions causes no failed calls.
 #[tokio::test]
 async fn a_session_that_was_ended_for_its_idleness_is_replaced() {
     let database = direct().await;
@@ -140,7 +141,7 @@ async fn a_session_that_was_ended_for_its_idleness_is_replaced() {
         transaction(&pool, &["select 1"]).await.unwrap();
     }
     assert_said(&database, "57P05");
-    // Where the session was ended within a call, the caller is told what is told of such an end.
+    // If the session is ended within a call, the client gets the usual error for that.
     let error = pool.transaction(Deadline::none(), move |transaction| {
         Box::pin(async move {
             transaction.fetch(Statement::new("select pg_terminate_backend(pg_backend_pid())", 1)).await?;

@@ -1,4 +1,4 @@
-//! Orders that just keep every rule are stored and read back as they were sent.
+//! Valid orders at a limit are stored and read back as they were sent.
 
 use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, Summary, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, Status};
@@ -7,7 +7,7 @@ use super::{whole, with_address, with_line, with_shipping};
 use crate::harness::{status, values};
 use crate::orders::fixture::Fixture;
 
-/// Amounts at the edge, and what they read as.
+/// Amounts at a limit, and how they are read.
 const AMOUNTS: &[(&str, &str)] = &[
     ("", "0"),
     ("0", "0"),
@@ -22,14 +22,14 @@ const AMOUNTS: &[(&str, &str)] = &[
     ("-0.0001", "-0.0001"),
 ];
 
-/// Texts that mean something elsewhere.
+/// Texts with a meaning elsewhere.
 const ODD_TEXTS: &[&str] =
     &["\u{1}\u{7f}\u{feff}😀\u{202e}\r\n\t", "'; drop table orders.order_header; -- \\ \" $1", " "];
 
 /// An amount of a line.
 type Amount = fn(&mut LineItem) -> &mut String;
 
-/// Orders that just keep every rule, and what they read as.
+/// Valid orders at a limit, and how they are read.
 fn kept() -> Vec<(Order, Order)> {
     let mut same = Vec::new();
     let a = || whole("a");
@@ -99,7 +99,7 @@ fn kept() -> Vec<(Order, Order)> {
             let with = |amount: &str| {
                 with_line(|line| {
                     line.quantity = 1;
-                    // So that no sum grows beyond what can be kept.
+                    // So that no total exceeds the limit.
                     "0".clone_into(&mut line.unit_price);
                     amount.clone_into(field(line));
                 })
@@ -107,7 +107,7 @@ fn kept() -> Vec<(Order, Order)> {
             cases.push((single(with(sent)), single(with(read))));
         }
     }
-    // What belongs to the order may say so; what is computed may be said, and is passed over.
+    // The order's uid may be set in its children; computed fields may be set and are ignored.
     let mut named = a();
     named.line_items.iter_mut().for_each(|line| "ord_a".clone_into(&mut line.order_uid));
     named.addresses.iter_mut().for_each(|address| "ord_a".clone_into(&mut address.order_uid));
@@ -125,14 +125,14 @@ fn kept() -> Vec<(Order, Order)> {
     cases
 }
 
-/// An order of its last line alone.
+/// An order with only its last line.
 fn single(mut order: Order) -> Order {
     order.line_items.drain(..3);
     order.summary = None;
     order
 }
 
-/// An order as it was sent: without what the service adds, and what a sender may leave out written as it reads.
+/// An order as sent: without the fields that the service adds, and with defaults as they are read.
 fn as_sent(mut order: Order, read: bool) -> Order {
     order.revision = 0;
     order.update_ts = None;
@@ -177,15 +177,15 @@ async fn what_keeps_every_rule_is_stored_and_read_back() {
         let read = fixture.get(number).await;
         assert_eq!(as_sent(read.clone(), true), as_sent(expected, true));
         fixture.assert_sums().await;
-        // Again, and sent back as it was read, it is the same.
+        // Written again, and as it was read, it is unchanged.
         fixture.write(std::slice::from_ref(&sent)).await.expect_counts([0, 0, 1, 0, 0]);
         fixture.write(std::slice::from_ref(&read)).await.expect_counts([0, 0, 1, 0, 0]);
-        // The single write takes it as well, and sees no difference.
+        // The single write accepts it as well, and finds no difference.
         let accept = ReferenceCheck::Accept.into();
         let update =
             UpdateOrderRequest { order: Some(sent.clone()), reference_check: accept, ..UpdateOrderRequest::default() };
         assert_eq!(fixture.server.client().update_order(update).await.unwrap().into_inner(), read);
-        // And makes it what it was, if it may: a new order is a draft.
+        // And restores it if allowed: a new order is a draft.
         if sent.status.as_ref().is_none_or(|status| status.phase == "draft") {
             fixture.delete(number).await;
             let create =

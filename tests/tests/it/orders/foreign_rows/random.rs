@@ -1,4 +1,4 @@
-//! Random JSON in headers and lines survives being read and written back.
+//! Random JSON in headers and lines is unchanged after it was read and written back.
 
 use orrery_proto::orders::v1::{ListOrdersRequest, OrderView};
 use orrery_proto::r#type::v1::WriteStart;
@@ -17,7 +17,7 @@ async fn any_json_survives_being_read_and_written_back() {
     let fixture = Fixture::new().await;
     let mut runner = TestRunner::default();
     let rows = ORDERS * (LINES + 1);
-    // The phase of an order has rules of its own.
+    // The phase of an order has its own rules.
     let statuses = random_objects(&mut runner, "[a-o ]{1,6}|[1-9]{17}", rows);
     let labels = random_objects(&mut runner, "[a-z]{1,6}", rows);
     let annotations = random_objects(&mut runner, "[a-z]{1,6}", rows);
@@ -48,7 +48,7 @@ async fn any_json_survives_being_read_and_written_back() {
         order.etag.clear();
         order.revision = 0;
     }
-    // The sums are new.
+    // The totals are new.
     fixture.write(&orders).await.expect_counts([0, ORDERS as i64, 0, 0, 0]);
     assert_eq!(stored(&fixture).await, before);
     let versions = fixture.versions().await;

@@ -11,7 +11,7 @@ use super::{Cases, invalid_masks, invalid_uid_lists};
 use crate::harness::{timestamp, values};
 use crate::writes::stream::mask;
 
-/// Ranges of time that are none, and the part that is wrong.
+/// Invalid time ranges, and the invalid part.
 fn invalid_ranges() -> Vec<(TimeRange, &'static str)> {
     let mut ranges = vec![(TimeRange { start: Some(timestamp(2)), end: Some(timestamp(1)) }, "end")];
     for time in values::invalid_times() {
@@ -23,7 +23,7 @@ fn invalid_ranges() -> Vec<(TimeRange, &'static str)> {
 
 const BROKEN_SELECTORS: [&str; 6] = ["a in (", "a=b=c", "a,,b", "-a", "a\0", "(a)"];
 
-/// Lists that are too long, or hold what no list of phases or names may hold.
+/// Lists that are too long, or contain invalid phases or names.
 fn invalid_names() -> Vec<Vec<String>> {
     let one = |text: &str| vec!["a".to_owned(), text.to_owned()];
     vec![vec!["a".to_owned(); 65], one(""), one("\0"), one(&"x".repeat(257))]
@@ -143,7 +143,7 @@ pub(super) fn lookups(cases: &mut Cases) {
         cases.add("LookupOrders", "annotation.key", &by(By::Annotation(key)));
         cases.add("LookupOrders", "annotation.value", &by(By::Annotation(Annotation { key: good(), value: text })));
     }
-    // What every uid that is made begins with is no beginning of one.
+    // The common prefix of all uids is not accepted as a beginning.
     for prefix in ["", "o", "ord_", "ORD_", " ord_\n", "ord_a\0", &"x".repeat(1_025)].map(str::to_owned) {
         cases.add("LookupOrders", "uid_prefix", &by(By::UidPrefix(prefix)));
     }
