@@ -409,7 +409,8 @@ async fn a_report_that_does_not_quote_in_another_encoding_goes_in_whole() {
 }
 
 async fn fill(pool: &PgPool, rows: i32) {
-    let query = "insert into catalog.product (uid, name) select 'prd_' || lpad(n::text, 6, '0'), repeat('n', 400) from generate_series(1, $1) n";
+    let query = "insert into catalog.product (uid, name) select 'prd_' || lpad(n::text, 6, '0'), repeat('n', 400) \
+        from generate_series(1, $1) n";
     sqlx::query(query).bind(rows).execute(pool).await.unwrap();
 }
 

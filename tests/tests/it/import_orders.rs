@@ -25,7 +25,10 @@ struct Expected {
 /// A digest of all rows of each table with their times; the rows themselves would exceed the limit on results.
 async fn contents(pool: &PgPool) -> Vec<(String, i64, Option<String>)> {
     let queries = ["order_header", "order_line_item", "order_address", "order_summary"].map(|table| {
-        format!("select '{table}', count(*), md5(string_agg(row::text, E'\\n' order by row::text)) from orders.{table} as row")
+        format!(
+            "select '{table}', count(*), md5(string_agg(row::text, E'\\n' order by row::text)) from \
+            orders.{table} as row"
+        )
     });
     sqlx::query_as(AssertSqlSafe(queries.join(" union all "))).fetch_all(pool).await.unwrap()
 }
@@ -159,7 +162,8 @@ async fn a_shopify_export_goes_in_with_its_addresses_and_sums() {
 
     // 98.00 + 12.00 + 44.00, minus 9.80, plus 4.95 for shipping.
     let sums: (i32, String, String, String, String) = sqlx::query_as(
-        "select line_count, subtotal::text, discount::text, shipping::text, total::text from orders.order_summary where order_uid = 'ord_1001'",
+        "select line_count, subtotal::text, discount::text, shipping::text, total::text from orders.order_summary \
+         where order_uid = 'ord_1001'",
     )
     .fetch_one(&pool)
     .await

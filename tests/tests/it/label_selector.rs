@@ -99,11 +99,14 @@ async fn sql_and_rust_select_the_same_rows() {
         .execute(&mut connection)
         .await
         .unwrap();
-    query("insert into resource select ordinality, json::jsonb from unnest($1::text[]) with ordinality as t (json, ordinality)")
-        .bind(rows.iter().map(|row| row.json.clone()).collect::<Vec<_>>())
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    query(
+        "insert into resource select ordinality, json::jsonb from unnest($1::text[]) with ordinality as t (json, \
+        ordinality)",
+    )
+    .bind(rows.iter().map(|row| row.json.clone()).collect::<Vec<_>>())
+    .execute(&mut connection)
+    .await
+    .unwrap();
     query("insert into resource values (0, null)").execute(&mut connection).await.unwrap();
     query("create index on resource using gin (labels)").execute(&mut connection).await.unwrap();
 

@@ -136,7 +136,8 @@ async fn values_of_other_programs_are_read_as_postgres_prints_them() {
     run(
         &mut database.connect(Role::Operator).await,
         "insert into catalog.product_metric (product_uid, name, value, unit, as_of_ts) values \
-         ('prd_a', 'a', 1e30, '', 'infinity'), ('prd_a', 'b', 'NaN', 'x', '-infinity'), ('prd_a', 'c', 1e-30, '', 'epoch'), \
+         ('prd_a', 'a', 1e30, '', 'infinity'), ('prd_a', 'b', 'NaN', 'x', '-infinity'), ('prd_a', 'c', 1e-30, '', \
+         'epoch'), \
          ('prd_a', 'd', 'Infinity', '', 'epoch'), ('prd_a', 'Odd Name!', -0.00, '', 'epoch')",
     )
     .await;
@@ -242,7 +243,8 @@ async fn more_metrics_than_one_answer_holds_are_said_to_be_too_many() {
     let mut operator = database.connect(Role::Operator).await;
     let insert = |product: &str, count: usize| {
         format!(
-            "insert into catalog.product_metric (product_uid, name, value) select '{product}', 'm' || n, n from generate_series(1, {count}) n"
+            "insert into catalog.product_metric (product_uid, name, value) select '{product}', 'm' || n, n from \
+             generate_series(1, {count}) n"
         )
     };
     run(&mut operator, &insert("prd_a", 10_000)).await;

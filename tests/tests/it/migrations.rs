@@ -48,7 +48,8 @@ async fn applied(connection: &mut PgConnection) -> Vec<String> {
 async fn tables(connection: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar(
         "select format('%I.%I', schemaname, tablename) from pg_tables \
-         where schemaname in ('catalog', 'orders', 'records', 'public') and tablename <> 'schema_migrations' order by 1",
+         where schemaname in ('catalog', 'orders', 'records', 'public') and tablename <> 'schema_migrations' order by \
+         1",
     )
     .fetch_all(connection)
     .await

@@ -374,7 +374,8 @@ async fn what_is_wrong_with_the_database_stays_in_the_log() {
         "alter table catalog.gone rename to product; \
          create function public.fails() returns trigger language plpgsql as \
              $$ begin raise exception 'the secret at 10.0.0.1 is hunter2'; end $$; \
-         create trigger fails before insert or update or delete on catalog.product for each statement execute function public.fails()",
+         create trigger fails before insert or update or delete on catalog.product for each statement execute \
+         function public.fails()",
     ];
     for damage in damages {
         run(&mut operator, damage).await;

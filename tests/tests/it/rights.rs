@@ -22,9 +22,12 @@ pub(crate) async fn wrong_rights(connection: &mut PgConnection) -> Vec<String> {
     let roles: Vec<&str> = Role::SERVICES.iter().map(|role| role.name()).collect();
     query_scalar(
         "with role as (select name, left(name, -length('_service')) as slice from unnest($1::text[]) as name), \
-              place as (select oid, nspname as name from pg_namespace where nspname in (select slice from role) or nspname = 'public'), \
-              relation as (select c.oid, p.name as schema, format('%s.%s', p.name, c.relname) as name, c.relkind as kind, c.relowner \
-                             from pg_class as c join place as p on p.oid = c.relnamespace where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')) \
+              place as (select oid, nspname as name from pg_namespace where nspname in (select slice from role) or \
+              nspname = 'public'), \
+              relation as (select c.oid, p.name as schema, format('%s.%s', p.name, c.relname) as name, c.relkind as \
+              kind, c.relowner \
+                             from pg_class as c join place as p on p.oid = c.relnamespace where c.relkind in ('r', \
+                             'p', 'v', 'm', 'f', 'S')) \
          select format('%s on %s by %s', privilege, relation.name, role.name) \
            from relation, role, unnest($2::text[]) with ordinality as r (privilege, place) \
           where kind <> 'S' \
@@ -54,7 +57,8 @@ pub(crate) async fn wrong_rights(connection: &mut PgConnection) -> Vec<String> {
          select format('%s is the owner of %s', role.name, relation.name) \
            from relation join pg_roles on pg_roles.oid = relowner join role on role.name = rolname \
          union all \
-         select format('%s is more than a role that logs in', role.name) from pg_roles join role on role.name = rolname \
+         select format('%s is more than a role that logs in', role.name) from pg_roles join role on role.name = \
+         rolname \
           where rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls or not rolcanlogin \
          union all \
          select format('%s is a member of %s', role.name, other.rolname) from role cross join pg_roles as other \
@@ -130,7 +134,8 @@ async fn no_right_too_much_or_too_little_goes_unnoticed() {
             "truncate on orders.t by orders_service",
         ),
         (
-            "alter default privileges in schema orders revoke select on tables from orders_service; create table orders.t ()",
+            "alter default privileges in schema orders revoke select on tables from orders_service; create table \
+             orders.t ()",
             "select on orders.t by orders_service",
         ),
     ] {

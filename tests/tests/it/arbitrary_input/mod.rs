@@ -176,9 +176,11 @@ const VOCABULARY: Vocabulary = Vocabulary {
     nasty: &["prd_0000001", "prd_0000002", "prd_none", "prd_", "prd_\0", "PRD_1", "ord_1"],
 };
 
-const ROWS: &str = "insert into catalog.product (uid, name) select 'prd_000000' || n, 'Thing ' || n from generate_series(1, 5) n \
+const ROWS: &str = "insert into catalog.product (uid, name) select 'prd_000000' || n, 'Thing ' || n from \
+    generate_series(1, 5) n \
     on conflict do nothing; \
-    insert into catalog.product_metric (product_uid, name, value) values ('prd_0000001', 'x', 1) on conflict do nothing";
+    insert into catalog.product_metric (product_uid, name, value) values ('prd_0000001', 'x', 1) on conflict do \
+    nothing";
 
 /// Runs `test` with the catalog service.
 async fn with_catalog<T>(test: impl AsyncFnOnce(Target<'_>) -> T) -> T {

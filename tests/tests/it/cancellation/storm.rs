@@ -222,7 +222,8 @@ async fn whole_pool(
         tokio::spawn(async move { client.get_product(GetProductRequest { uid: uid(1), read_mask }).await })
     });
     let calls: Vec<_> = calls.collect();
-    let waiting = "select count(*), coalesce(min(extract(epoch from xact_start) * 1000000)::bigint, 0) from pg_stat_activity \
+    let waiting = "select count(*), coalesce(min(extract(epoch from xact_start) * 1000000)::bigint, 0) from \
+        pg_stat_activity \
                    where datname = current_database() and usename = 'catalog_service' and wait_event_type = 'Lock'";
     let started = Instant::now();
     loop {

@@ -48,7 +48,8 @@ async fn a_stream_that_has_sent_nothing_says_where_to_go_on() {
         config.service.stream.progress_interval = DRAIN;
     })
     .await;
-    let everything = "begin; lock table catalog.product, catalog.product_metric, orders.order_header, orders.order_line_item \
+    let everything = "begin; lock table catalog.product, catalog.product_metric, orders.order_header, \
+        orders.order_line_item \
                       in access exclusive mode";
     run(&mut operator, everything).await;
     let products = catalog.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();

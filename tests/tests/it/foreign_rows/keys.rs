@@ -54,7 +54,10 @@ async fn one_key_is_written_and_every_other_stays_byte_for_byte() {
                 run(&mut operator, &format!("delete from catalog.product where uid = '{uid}-copy'")).await;
                 run(
                     &mut operator,
-                    &format!("insert into catalog.product select '{uid}-copy', name, status, labels, annotations from catalog.product where uid = '{uid}'"),
+                    &format!(
+                        "insert into catalog.product select '{uid}-copy', name, status, labels, annotations from \
+                        catalog.product where uid = '{uid}'"
+                    ),
                 )
                 .await;
                 let copy = format!("{uid}-copy");
@@ -77,7 +80,8 @@ async fn one_key_is_written_and_every_other_stays_byte_for_byte() {
                 run(
                     &mut operator,
                     &format!(
-                        "update catalog.product set status = '{}', labels = '{}', annotations = '{}' where uid = '{uid}'",
+                        "update catalog.product set status = '{}', labels = '{}', annotations = '{}' where uid = \
+                         '{uid}'",
                         before.0.replace('\'', "''"),
                         before.1.replace('\'', "''"),
                         before.2.replace('\'', "''"),
@@ -113,7 +117,8 @@ async fn a_product_with_keys_that_no_rule_allows_is_read_changed_in_one_key_and_
         let written = update(&server, read.clone(), mask(&["labels.season", "status.details.note"])).await;
         assert_eq!((&written.labels, &written.status), (&read.labels, &read.status));
         let expected: (String, String) = query_as(
-            "select ($1::text::jsonb || '{\"note\": \"new\"}')::text, ($2::text::jsonb || '{\"season\": \"winter\"}')::text",
+            "select ($1::text::jsonb || '{\"note\": \"new\"}')::text, ($2::text::jsonb || \
+             '{\"season\": \"winter\"}')::text",
         )
         .bind(before.0)
         .bind(before.1)
@@ -153,7 +158,8 @@ async fn a_key_is_taken_away_and_every_other_stays_byte_for_byte() {
             &mut operator,
             &format!(
                 "update catalog.product set labels = labels || '{{\"gone\": {{\"x\": 1.10}}}}', \
-                 annotations = annotations || '{{\"gone\": 1.10}}', status = status || '{{\"gone\": [1.10]}}' where uid = '{uid}'"
+                 annotations = annotations || '{{\"gone\": 1.10}}', status = status || '{{\"gone\": [1.10]}}' where \
+                 uid = '{uid}'"
             ),
         )
         .await;
@@ -162,7 +168,8 @@ async fn a_key_is_taken_away_and_every_other_stays_byte_for_byte() {
         update(&server, product, mask(&["labels.gone", "annotations.gone", "status.details.gone"])).await;
         let after = stored(&mut operator, uid).await;
         let expected: (String, String, String) = query_as(
-            "select ($1::text::jsonb - 'gone')::text, ($2::text::jsonb - 'gone')::text, ($3::text::jsonb - 'gone')::text",
+            "select ($1::text::jsonb - 'gone')::text, ($2::text::jsonb - 'gone')::text, ($3::text::jsonb - \
+             'gone')::text",
         )
         .bind(before.0)
         .bind(before.1)
@@ -190,7 +197,8 @@ async fn a_changed_value_replaces_a_foreign_one_and_its_neighbours_stay() {
         update(&server, read, None).await;
         let after = stored(&mut operator, uid).await;
         let (status, labels): (String, String) = query_as(
-            "select ($1::text::jsonb || '{\"season\": \"winter\"}')::text, ($2::text::jsonb || '{\"season\": \"winter\"}')::text",
+            "select ($1::text::jsonb || '{\"season\": \"winter\"}')::text, ($2::text::jsonb || \
+             '{\"season\": \"winter\"}')::text",
         )
         .bind(&before.0)
         .bind(&before.1)

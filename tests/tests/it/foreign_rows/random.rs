@@ -64,7 +64,8 @@ async fn any_json_survives_being_read_and_written_back() {
     let request = ListProductsRequest { page_size: 1_000, ..Default::default() };
     let products = server.client().list_products(request).await.unwrap().into_inner().products;
     assert_eq!(products.len(), ROWS);
-    let compare = "select b.status::text, p.status::text, b.labels::text, p.labels::text, b.annotations::text, p.annotations::text \
+    let compare = "select b.status::text, p.status::text, b.labels::text, p.labels::text, b.annotations::text, \
+        p.annotations::text \
                    from catalog.product p join public.before b using (uid) where b::text <> p::text";
     let answer = write(&server, products.clone(), None).await;
     let changes: Vec<(String, String, String, String, String, String)> =

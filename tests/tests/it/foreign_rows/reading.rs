@@ -25,8 +25,10 @@ async fn whatever_is_stored_can_be_read() {
     run(
         &mut operator,
         "insert into catalog.product (uid, create_ts, update_ts) values \
-         ('prd_time1', 'infinity', '-infinity'), ('prd_time2', '4714-11-24 00:00:00+00 BC', '294276-12-31 23:59:59+00'); \
-         insert into catalog.product (uid, name) values ('', 'no uid'), ('another program''s uid', null), ('prd_é', '')",
+         ('prd_time1', 'infinity', '-infinity'), ('prd_time2', '4714-11-24 00:00:00+00 BC', '294276-12-31 \
+         23:59:59+00'); \
+         insert into catalog.product (uid, name) values ('', 'no uid'), ('another program''s uid', null), ('prd_é', \
+         '')",
     )
     .await;
     uids.extend(["prd_time1", "prd_time2", "", "another program's uid", "prd_é"].map(str::to_owned));

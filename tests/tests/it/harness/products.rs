@@ -52,7 +52,8 @@ pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
         &format!(
             "insert into catalog.product (uid, name, status, labels, annotations, create_ts, update_ts) \
              select 'prd_' || lpad(n::text, 7, '0'), 'Thing ' || n, \
-                    jsonb_build_object('phase', case when n % 1000 = 0 then 'retired' when n % 10 = 0 then 'paused' else 'active' end), \
+                    jsonb_build_object('phase', case when n % 1000 = 0 then 'retired' when n % 10 = 0 then 'paused' \
+                    else 'active' end), \
                     jsonb_build_object('shard', (n % 100)::text, 'even', (n % 2 = 0)::text), \
                     jsonb_build_object('source/number', n::text), \
                     timestamptz '2026-01-01 00:00:00+00' + n / 10 * interval '1 second', \

@@ -18,7 +18,8 @@ async fn metrics(connection: &mut PgConnection) {
     run(
         connection,
         &format!(
-            "insert into catalog.product_metric (product_uid, name, value) select '{}', 'day-' || n, n from generate_series(1, {METRICS}) n; \
+            "insert into catalog.product_metric (product_uid, name, value) select '{}', 'day-' || n, n from \
+             generate_series(1, {METRICS}) n; \
              insert into catalog.product_metric (product_uid, name, value) values ('{}', 'day-1', 1)",
             uid(1),
             uid(2)

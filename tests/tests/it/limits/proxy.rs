@@ -138,7 +138,8 @@ async fn rows_that_are_written_within_a_statement_are_those_that_it_tells_of() {
     let database = TestDatabase::limited(WireLimits { statement_rows: 1_000, ..WireLimits::default() }).await;
     let insert = |rows: usize| {
         format!(
-            "with written as (insert into catalog.product (uid) select 'prd_' || gen_random_uuid() from generate_series(1, {rows}) returning 1)"
+            "with written as (insert into catalog.product (uid) select 'prd_' || gen_random_uuid() from \
+             generate_series(1, {rows}) returning 1)"
         )
     };
     for method in [ReadMethod::Simple, ReadMethod::Prepared] {

@@ -119,7 +119,10 @@ async fn a_row_that_fits_no_result_is_named_after_all_before_it() {
         let large = uid(700);
         run(
             &mut operator,
-            &format!("update catalog.product set annotations = jsonb_build_object('text', repeat('x', 100000)) where uid = '{large}'"),
+            &format!(
+                "update catalog.product set annotations = jsonb_build_object('text', repeat('x', 100000)) where \
+                uid = '{large}'"
+            ),
         )
         .await;
         let server = CatalogServer::start(&database).await;

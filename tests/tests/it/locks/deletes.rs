@@ -64,7 +64,8 @@ async fn a_stream_does_not_wait_for_what_it_clears_away() {
     commit(
         &pool,
         "insert into catalog.write_session (resource, write_id, parameters, update_ts) \
-             select 'orrery.catalog.v1.Product', 'old ' || n, '{}', now() - interval '100 days' from generate_series(1, 3) n",
+             select 'orrery.catalog.v1.Product', 'old ' || n, '{}', now() - interval '100 days' from \
+             generate_series(1, 3) n",
     )
     .await;
     let holding = begin(&pool, "select from catalog.write_session where write_id = 'old 2' for update").await;

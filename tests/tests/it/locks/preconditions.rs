@@ -238,7 +238,8 @@ async fn chunks_that_share_a_commit_lock_their_rows_in_the_order_of_the_keys() {
     of_c.rollback().await.unwrap();
     let waits = "select count(*) from pg_locks as l join pg_stat_activity as s using (pid) \
                  where not l.granted and s.datname = current_database() and s.usename = 'catalog_service' \
-                   and l.transactionid = (select transactionid from pg_locks where pid = $1 and locktype = 'transactionid' and granted)";
+                   and l.transactionid = (select transactionid from pg_locks where pid = $1 and locktype = \
+                   'transactionid' and granted)";
     let mut of_a = of_a;
     let holder: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *of_a).await.unwrap();
     let until_it_waits = async {

@@ -184,7 +184,8 @@ async fn what_is_returned_is_what_the_view_or_the_mask_says() {
         &mut connection,
         "insert into orders.order_line_item (order_uid, uid, line_number, sku, quantity, unit_price) \
          select uid, 'oli_' || n, n, 'S' || n, n, 1.50 from orders.order_header cross join generate_series(1, 3) n; \
-         insert into orders.order_address (order_uid, kind, city) select uid, 'billing', 'Leeds' from orders.order_header; \
+         insert into orders.order_address (order_uid, kind, city) select uid, 'billing', 'Leeds' from \
+         orders.order_header; \
          insert into orders.order_summary (order_uid, line_count, total) select uid, 3, 9.00 from orders.order_header",
     )
     .await;

@@ -20,9 +20,11 @@ async fn fixture() -> Fixture {
              ('ord_4', null, 'gbp', '{\"phase\": \"draft\"}', to_timestamp(4)); \
              insert into orders.order_line_item \
                     (order_uid, uid, line_number, product_uid, sku, status, labels, create_ts, update_ts) values \
-             ('ord_1', 'oli_b', 1, 'prd_1', 'S1', '{\"phase\": \"active\"}', '{\"gift\": \"yes\"}', to_timestamp(1), to_timestamp(9)), \
+             ('ord_1', 'oli_b', 1, 'prd_1', 'S1', '{\"phase\": \"active\"}', '{\"gift\": \"yes\"}', to_timestamp(1), \
+             to_timestamp(9)), \
              ('ord_1', 'oli_a', 2, 'prd_1', 'S2', '{\"phase\": \"void\"}', '{}', to_timestamp(2), to_timestamp(8)), \
-             ('ord_2', 'oli_a', 1, 'prd_2', 'S1', '{\"phase\": \"active\"}', '{\"gift\": \"no\"}', to_timestamp(3), to_timestamp(7)), \
+             ('ord_2', 'oli_a', 1, 'prd_2', 'S1', '{\"phase\": \"active\"}', '{\"gift\": \"no\"}', to_timestamp(3), \
+             to_timestamp(7)), \
              ('ord_3', 'oli_a', 1, null, null, '{\"phase\": \"active\"}', '{}', to_timestamp(4), to_timestamp(6))",
         )
         .await;

@@ -108,11 +108,13 @@ impl Fixture {
     /// Checks that the totals of all orders equal those that Postgres computes from their lines.
     pub(crate) async fn assert_sums(&self) {
         let differing = "select count(*) from (\
-                select order_uid, count(*) as line_count, sum(quantity) as quantity, sum(quantity * unit_price) as subtotal, \
+                select order_uid, count(*) as line_count, sum(quantity) as quantity, sum(quantity * unit_price) as \
+                subtotal, \
                        sum(discount) as discount, sum(tax) as tax from orders.order_line_item group by order_uid) as l \
             full join orders.order_summary as s using (order_uid) \
             where (coalesce(l.line_count, 0), coalesce(l.quantity, 0)) <> (s.line_count, s.quantity) or s is null \
-               or coalesce(l.subtotal, 0)::text <> s.subtotal::text or coalesce(l.discount, 0)::text <> s.discount::text \
+               or coalesce(l.subtotal, 0)::text <> s.subtotal::text or coalesce(l.discount, 0)::text <> \
+               s.discount::text \
                or coalesce(l.tax, 0)::text <> s.tax::text \
                or s.total::text <> (s.subtotal - s.discount + s.tax + s.shipping)::text";
         assert_eq!(self.text(differing).await, "0");

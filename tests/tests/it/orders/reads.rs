@@ -179,10 +179,13 @@ async fn what_other_programs_left_out_of_step_is_read_as_it_stands() {
         "insert into orders.order_header (uid, currency_code, status) values \
              ('ord_1', 'GBP', '{\"phase\": \"draft\"}'), ('ord_3', 'x', '17'), ('ord_5', '', '{}'); \
          insert into orders.order_line_item (order_uid, uid, line_number, quantity, unit_price, status) values \
-             ('ord_0', 'oli_a', 1, 1, 1, '[]'), ('ord_1', 'oli_b', 7, 2, 0.001, '[]'), ('ord_1', 'oli_a', 7, 3, 1e20, '{}'), \
-             ('ord_2', 'oli_a', 1, 1, 1, '{}'), ('ord_3', 'no uid at all', -5, 0, 'NaN', 'null'), ('ord_4', 'oli_a', 1, 1, 1, '{}'); \
+             ('ord_0', 'oli_a', 1, 1, 1, '[]'), ('ord_1', 'oli_b', 7, 2, 0.001, '[]'), ('ord_1', 'oli_a', 7, 3, 1e20, \
+             '{}'), \
+             ('ord_2', 'oli_a', 1, 1, 1, '{}'), ('ord_3', 'no uid at all', -5, 0, 'NaN', 'null'), ('ord_4', 'oli_a', \
+             1, 1, 1, '{}'); \
          insert into orders.order_address (order_uid, kind, lines) values \
-             ('ord_2', 'billing', '[]'), ('ord_3', 'delivery', '{\"a\": 1}'), ('ord_5', 'billing', '[1, \"x\", null]'); \
+             ('ord_2', 'billing', '[]'), ('ord_3', 'delivery', '{\"a\": 1}'), ('ord_5', 'billing', '[1, \"x\", \
+             null]'); \
          insert into orders.order_summary (order_uid, line_count, total) values ('ord_2', 9, 9), ('ord_5', 4, 4)",
     )
     .await;

@@ -236,8 +236,10 @@ async fn amounts_are_exact_and_an_order_counts_once() {
     // A line without a product, a line without an order, and a price in another program's format.
     fixture
         .run(
-            "insert into orders.order_line_item (order_uid, uid, line_number, quantity) values ('ord_1', 'oli_x', 9, 5); \
-             insert into orders.order_line_item (order_uid, uid, line_number, product_uid, quantity) values ('ord_gone', 'oli_x', 9, 'prd_1', 5); \
+            "insert into orders.order_line_item (order_uid, uid, line_number, quantity) values ('ord_1', 'oli_x', 9, \
+             5); \
+             insert into orders.order_line_item (order_uid, uid, line_number, product_uid, quantity) values \
+             ('ord_gone', 'oli_x', 9, 'prd_1', 5); \
              insert into orders.order_line_item (order_uid, uid, line_number, product_uid, quantity, unit_price) \
              values ('ord_1', 'oli_y', 9, 'prd_3', 5, 'NaN')",
         )

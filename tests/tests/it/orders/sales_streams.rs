@@ -64,7 +64,8 @@ async fn large(fixture: &Fixture) -> Vec<ProductSales> {
                from generate_series(1, 12000) n; \
              insert into orders.order_line_item (order_uid, uid, line_number, product_uid, quantity, unit_price) \
              select 'ord_' || lpad(n::text, 7, '0'), 'oli_' || l, l, \
-                    case when (n + l) % 3 = 0 then 'prd_0150' else 'prd_' || lpad(((n * 7 + l * 13) % 300)::text, 4, '0') end, \
+                    case when (n + l) % 3 = 0 then 'prd_0150' else 'prd_' || lpad(((n * 7 + l * 13) % 300)::text, 4, \
+                    '0') end, \
                     n % 7 - 2, (n % 1000) * 0.01 \
                from generate_series(1, 12000) n, generate_series(1, 5) l; \
              analyze orders.order_header, orders.order_line_item",

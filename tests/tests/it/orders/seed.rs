@@ -20,7 +20,8 @@ pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
             "insert into orders.order_header (uid, customer_id, currency_code, create_ts, update_ts) \
              select 'ord_' || lpad(n::text, 7, '0'), 'customer ' || n, 'GBP', at, at \
              from generate_series(1, {count}) n, \
-                  lateral (select timestamptz '2026-01-01 00:00:00+00' + n * 7919 % 1000 * interval '1 second') as t (at); \
+                  lateral (select timestamptz '2026-01-01 00:00:00+00' + n * 7919 % 1000 * interval '1 second') as t \
+                  (at); \
              insert into orders.order_address (order_uid, kind, city, lines) \
              select 'ord_' || lpad(n::text, 7, '0'), 'shipping', 'City ' || n, '[\"House 1\", \"Street 2\"]' \
              from generate_series(3, {count}, 3) n; \
@@ -44,7 +45,8 @@ async fn lines(connection: &mut PgConnection, first: usize, last: usize, count: 
     run(
         connection,
         &format!(
-            "insert into orders.order_line_item (order_uid, uid, line_number, product_uid, sku, name, quantity, unit_price) \
+            "insert into orders.order_line_item (order_uid, uid, line_number, product_uid, sku, name, quantity, \
+             unit_price) \
              select 'ord_' || lpad(n::text, 7, '0'), 'oli_' || lpad(l::text, 6, '0'), {count} + 1 - l, 'prd_' || l, \
                     'sku-' || n || '-' || l, 'What line ' || l || ' of order ' || n || ' sells', l, 1.50 \
              from generate_series({first}, {last}) n, generate_series(1, {count}) l; \

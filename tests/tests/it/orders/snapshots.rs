@@ -30,7 +30,8 @@ fn change(number: usize, revision: i32) -> String {
          insert into orders.order_line_item (order_uid, uid, line_number, quantity) \
              select '{uid}', 'oli_' || l, l, {revision} from generate_series(1, {lines}) l; \
          update orders.order_address set city = 'City {revision}' where order_uid = '{uid}'; \
-         update orders.order_summary set line_count = {lines}, quantity = {revision} * {lines} where order_uid = '{uid}'; \
+         update orders.order_summary set line_count = {lines}, quantity = {revision} * {lines} where order_uid = \
+         '{uid}'; \
          commit"
     )
 }

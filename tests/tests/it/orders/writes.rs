@@ -8,7 +8,8 @@ use super::fixture::{Fixture, bare};
 use crate::harness::line;
 use crate::writes::stream::{ORDERS, WriteStream, assert_status, mask, violated, write};
 
-const LINES: &str = "select string_agg(concat_ws(' ', line_number, sku, quantity, unit_price), ', ' order by line_number) \
+const LINES: &str = "select string_agg(concat_ws(' ', line_number, sku, quantity, unit_price), ', ' order by \
+    line_number) \
                      from orders.order_line_item where order_uid = ";
 
 /// An order with all fields, and three lines.
@@ -34,7 +35,8 @@ async fn an_order_is_rows_of_four_tables() {
     let fixture = Fixture::new().await;
     fixture.write(&[whole()]).await.expect_counts([1, 0, 0, 0, 0]);
     assert_eq!(fixture.text(&format!("{LINES} 'ord_1'")).await, "1 A 2 1.50, 2 B -1 0.001, 3 C 3 -2.5000");
-    let sums = "select concat_ws(' ', line_count, quantity, subtotal, discount, tax, shipping, total) from orders.order_summary";
+    let sums = "select concat_ws(' ', line_count, quantity, subtotal, discount, tax, shipping, total) from \
+        orders.order_summary";
     // 2 * 1.50 - 0.001 - 3 * 2.5000
     assert_eq!(fixture.text(sums).await, "3 4 -4.5010 0 0 4.99 0.4890");
     let addresses = "select string_agg(kind || ' ' || lines::text, ', ' order by kind) from orders.order_address";

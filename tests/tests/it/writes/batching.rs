@@ -96,7 +96,8 @@ async fn large_rows_are_cut_into_statements_by_their_size() {
     end.unwrap();
     assert_eq!(totals.created, 20);
     let largest: i64 = sqlx::query_scalar(
-        "select max(rows) from (select count(*) as rows from catalog.product group by xmin::text, cmin::text) as statements",
+        "select max(rows) from (select count(*) as rows from catalog.product group by xmin::text, cmin::text) as \
+         statements",
     )
     .fetch_one(&fixture.pool)
     .await

@@ -63,7 +63,8 @@ async fn a_cancelled_write_leaves_nothing_half_done() {
         )
         .await;
     let halves: i64 = sqlx::query_scalar(
-        "select count(*) from (select count(*) as rows from catalog.product where labels ? 'chunk' group by labels) as chunks \
+        "select count(*) from (select count(*) as rows from catalog.product where labels ? 'chunk' group by labels) \
+         as chunks \
          where rows <> 500",
     )
     .fetch_one(&fixture.pool)

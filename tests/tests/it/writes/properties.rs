@@ -63,7 +63,8 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 async fn stored(fixture: &Fixture, prefix: &str) -> Table {
-    let select = "select right(uid, 1)::int, name, status ->> 'phase', (status - 'phase')::text, labels::text, annotations::text \
+    let select = "select right(uid, 1)::int, name, status ->> 'phase', (status - 'phase')::text, labels::text, \
+        annotations::text \
                   from catalog.product where uid like $1";
     let rows = sqlx::query(select).bind(format!("prd\\_{prefix}-%")).fetch_all(&fixture.pool).await.unwrap();
     rows.iter()

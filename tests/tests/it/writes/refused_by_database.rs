@@ -110,7 +110,8 @@ fn cases() -> Vec<Case> {
         },
         Case {
             name: "exclusion",
-            sql: "alter table catalog.product add constraint theirs exclude using btree (name with =) where (name = 'bad'); \
+            sql: "alter table catalog.product add constraint theirs exclude using btree (name with =) where (name = \
+                'bad'); \
                   insert into catalog.product (uid, name) values ('prd_holder', 'bad')",
             bad: bad_name,
             code: Code::AlreadyExists,

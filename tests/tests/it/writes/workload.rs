@@ -68,7 +68,8 @@ pub(crate) const ORDER_KIND: &Kind = &Kind {
         let content = format!("{offset}: {} = {}", lines.join(" + "), quantities.iter().sum::<i32>());
         Row { uid: order.uid.clone(), content, message: order.encode_to_vec().into() }
     },
-    stored: "select o.uid, o.customer_id || ': ' || coalesce(string_agg(l.quantity::text, ' + ' order by l.line_number), '') \
+    stored: "select o.uid, o.customer_id || ': ' || coalesce(string_agg(l.quantity::text, ' + ' order by \
+        l.line_number), '') \
                     || ' = ' || coalesce(max(s.quantity)::text, '') \
              from orders.order_header o left join orders.order_line_item l on l.order_uid = o.uid \
                   left join orders.order_summary s on s.order_uid = o.uid \

@@ -171,7 +171,12 @@ fn as_sent(mut order: Order, read: bool) -> Order {
 async fn what_keeps_every_rule_is_stored_and_read_back() {
     let fixture = Fixture::new().await;
     for (sent, expected) in kept() {
-        fixture.run("delete from orders.order_header; delete from orders.order_line_item; delete from orders.order_address; delete from orders.order_summary").await;
+        fixture
+            .run(
+                "delete from orders.order_header; delete from orders.order_line_item; delete from \
+            orders.order_address; delete from orders.order_summary",
+            )
+            .await;
         fixture.write(std::slice::from_ref(&sent)).await.expect_counts([1, 0, 0, 0, 0]);
         let number = sent.uid.trim_start_matches("ord_");
         let read = fixture.get(number).await;

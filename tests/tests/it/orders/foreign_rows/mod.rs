@@ -71,8 +71,10 @@ async fn orders_of(fixture: &Fixture, documents: &[(String, String, String)]) ->
             let (status, labels, annotations) = &documents[(number + line) % documents.len()];
             query(
                 "insert into orders.order_line_item \
-                   (order_uid, uid, line_number, sku, name, product_uid, quantity, unit_price, status, labels, annotations, update_ts) \
-                 values ($1, $2, $3, $4, '', $4, 2, 1.50, $5::text::jsonb, $6::text::jsonb, $7::text::jsonb, '2026-01-01 00:00:00+00')",
+                   (order_uid, uid, line_number, sku, name, product_uid, quantity, unit_price, status, labels, \
+                   annotations, update_ts) \
+                 values ($1, $2, $3, $4, '', $4, 2, 1.50, $5::text::jsonb, $6::text::jsonb, $7::text::jsonb, \
+                 '2026-01-01 00:00:00+00')",
             )
             .bind(&uid)
             .bind(format!("oli_{line}"))
@@ -107,7 +109,8 @@ async fn stored(fixture: &Fixture) -> Vec<String> {
     let mut rows = Vec::new();
     for table in ["order_header", "order_line_item", "order_address"] {
         let select = format!(
-            "select coalesce(string_agg('{table} ' || (to_jsonb(t) - 'revision' - 'update_ts')::text, E'\\n' order by t::text), '') \
+            "select coalesce(string_agg('{table} ' || (to_jsonb(t) - 'revision' - 'update_ts')::text, E'\\n' order by \
+             t::text), '') \
              from orders.{table} t"
         );
         rows.extend(fixture.text(&select).await.lines().map(str::to_owned));

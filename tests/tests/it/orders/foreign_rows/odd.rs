@@ -144,7 +144,8 @@ async fn an_order_moves_and_keeps_what_is_in_its_status() {
         fixture
             .run(&format!(
                 "insert into orders.order_header (uid, currency_code, status, labels, provision_timer_ts) \
-                 values ('ord_{number}', 'GBP', '{{\"phase\": \"draft\", {kept}{history}}}', '{{\"a\": [1.10]}}', '2026-01-01')"
+                 values ('ord_{number}', 'GBP', '{{\"phase\": \"draft\", {kept}{history}}}', '{{\"a\": [1.10]}}', \
+                 '2026-01-01')"
             ))
             .await;
         let uid = format!("ord_{number}");
@@ -166,7 +167,8 @@ async fn an_order_moves_and_keeps_what_is_in_its_status() {
     let claimed = fixture.server.client().claim_due_orders(ClaimDueOrdersRequest { lease, ..Default::default() }).await;
     assert_eq!(claimed.unwrap().into_inner().orders.len(), histories.len());
     let differing = format!(
-        "select count(*) from orders.order_header where (status - 'phase' - 'transitions')::text <> '{{{kept}}}'::jsonb::text \
+        "select count(*) from orders.order_header where (status - 'phase' - 'transitions')::text <> \
+         '{{{kept}}}'::jsonb::text \
             or labels::text <> '{{\"a\": [1.10]}}' or status ->> 'phase' <> 'provisioning'"
     );
     assert_eq!(fixture.text(&differing).await, "0");

@@ -25,11 +25,13 @@ async fn any_json_survives_being_read_and_written_back() {
         let (order, line) = (row / (LINES + 1), row % (LINES + 1));
         let insert = if line == 0 {
             "insert into orders.order_header (uid, currency_code, status, labels, annotations) \
-             values ('ord_' || $1, 'GBP', $3::text::jsonb || jsonb_build_object('phase', case $2 when 0 then 'draft' end), \
+             values ('ord_' || $1, 'GBP', $3::text::jsonb || jsonb_build_object('phase', case $2 when 0 then 'draft' \
+             end), \
                      $4::text::jsonb, $5::text::jsonb)"
         } else {
             "insert into orders.order_line_item (order_uid, uid, line_number, status, labels, annotations) \
-             values ('ord_' || $1, 'oli_' || $2, $2, $3::text::jsonb || '{\"phase\": \"active\"}', $4::text::jsonb, $5::text::jsonb)"
+             values ('ord_' || $1, 'oli_' || $2, $2, $3::text::jsonb || '{\"phase\": \"active\"}', $4::text::jsonb, \
+             $5::text::jsonb)"
         };
         query(insert)
             .bind(order as i64)

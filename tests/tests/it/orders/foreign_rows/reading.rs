@@ -161,7 +161,8 @@ async fn address_lines_read_as_texts() {
         fixture
             .run(&format!(
                 "insert into orders.order_header (uid, currency_code) values ('ord_{number}', 'GBP'); \
-                 insert into orders.order_address (order_uid, kind, lines) values ('ord_{number}', 'billing', '{lines}')"
+                 insert into orders.order_address (order_uid, kind, lines) values ('ord_{number}', 'billing', \
+                 '{lines}')"
             ))
             .await;
         let read = fixture.get(&number.to_string()).await;

@@ -95,7 +95,8 @@ async fn one_key_is_written_and_everything_else_stays_byte_for_byte() {
             fixture
                 .run(&format!(
                     "create table expected as select * from orders.order_header; \
-                     update expected set {column} = case jsonb_typeof({column}) when 'object' then {column} else '{{}}' end \
+                     update expected set {column} = case jsonb_typeof({column}) when 'object' then {column} else \
+                     '{{}}' end \
                        || jsonb_build_object('{key}', '{word}'::text); \
                      create table lines as select * from orders.order_line_item; \
                      create table addresses as select * from orders.order_address"
@@ -115,11 +116,13 @@ async fn one_key_is_written_and_everything_else_stays_byte_for_byte() {
             let differing = "select count(*) from orders.order_header t join expected e using (uid) \
                              where t.status::text <> e.status::text or t.labels::text <> e.labels::text \
                                 or t.annotations::text <> e.annotations::text or t.revision <> e.revision + 1 \
-                                or (to_jsonb(t) - 'revision' - 'update_ts') <> (to_jsonb(e) - 'revision' - 'update_ts')";
+                                or (to_jsonb(t) - 'revision' - 'update_ts') <> (to_jsonb(e) - 'revision' - \
+                                'update_ts')";
             assert_eq!(fixture.text(differing).await, "0", "{path} {bulk}");
             for (table, before) in [("order_line_item", "lines"), ("order_address", "addresses")] {
                 let differing = format!(
-                    "select count(*) from (select t::text from orders.{table} t except all select b::text from {before} b) as d"
+                    "select count(*) from (select t::text from orders.{table} t except all select b::text from \
+                     {before} b) as d"
                 );
                 assert_eq!(fixture.text(&differing).await, "0", "{path} {bulk} {table}");
             }
