@@ -342,12 +342,12 @@ async fn a_write_id_goes_on_with_its_own_file_only() {
         let ended = import(&csv("y.csv", rows), mapping).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
         let expected =
-            format!("the product at offset {offset}, which begins on line {}, is not the one that", offset + 2);
+            format!("the product at offset {offset}, which begins on line {}, differs from the one that", offset + 2);
         assert!(ended.stderr.contains(&expected), "{expected}: {ended:?}");
     }
     let shorter = import(&csv("y.csv", &rows[..4_999]), &same).await;
     assert_eq!(shorter.code, Some(1), "{shorter:?}");
-    let expected = "5,000 products were committed under the write id n before, but the file has 4,999";
+    let expected = "5,000 products were already committed under the write id n, but the file has 4,999";
     assert!(shorter.stderr.contains(expected), "{shorter:?}");
     assert_eq!(contents(&pool).await, stored, "nothing was written");
 

@@ -109,7 +109,7 @@ async fn an_export_that_cannot_be_written_fails_and_says_where_to_go_on() {
 
     let closed = run_in_shell("", &export, ">&-").await;
     assert_eq!(closed.code, Some(1), "{closed:?}");
-    assert!(closed.stderr.starts_with("orrery: standard output is closed, so that nothing"), "{closed:?}");
+    assert!(closed.stderr.starts_with("orrery: standard output is closed; name a file"), "{closed:?}");
     // Open for reading alone: the write fails, and the library of the language would take that for success.
     let unwritable = run_in_shell("", &export, "1< /dev/null").await;
     assert_eq!(unwritable.code, Some(1), "{unwritable:?}");

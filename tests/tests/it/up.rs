@@ -172,7 +172,7 @@ async fn it_serves_from_nothing_and_again_from_what_it_left() {
     let folder = open_folder();
     let data_dir = folder.path().join("state");
     let mut up = Up::healthy(&mut command(&data_dir)).await;
-    assert!(up.said("Making a Postgres"), "{:#?}", up.said);
+    assert!(up.said("Creating a Postgres"), "{:#?}", up.said);
     for slice in ["catalog", "orders", "records"] {
         assert_eq!(check_health(&up, slice).await, 1);
     }
@@ -205,7 +205,7 @@ async fn it_serves_from_nothing_and_again_from_what_it_left() {
     assert!(servers(&data_dir).is_empty() && !pid_file(&data_dir).exists());
 
     let mut up = Up::healthy(&mut command(&data_dir)).await;
-    assert!(!up.said("Making a Postgres") && up.said("is up to date"), "{:#?}", up.said);
+    assert!(!up.said("Creating a Postgres") && up.said("is up to date"), "{:#?}", up.said);
     assert_eq!(products(&data_dir).await, ["prd_kept"]);
     assert_eq!(fs::read(data_dir.join("cluster.json")).unwrap(), secrets);
     assert_eq!(up.end(Signal::SIGINT).await.code(), Some(0));
@@ -381,7 +381,7 @@ async fn an_ordinary_user_can_run_it() {
     assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
     // Root can then use it as the owner of the files.
     let mut up = Up::healthy(&mut self::command(&place.join(".orrery"))).await;
-    assert!(!up.said("Making a Postgres"));
+    assert!(!up.said("Creating a Postgres"));
     assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
 }
 
@@ -396,7 +396,7 @@ async fn root_s_closed_folders_are_left_closed() {
     for time in 1..=2 {
         let mut up = Up::healthy(&mut command(&data_dir)).await;
         assert!(up.said("its files are in /var/lib/orrery/"), "{:#?}", up.said);
-        assert_eq!(up.said("Making a Postgres"), time == 1);
+        assert_eq!(up.said("Creating a Postgres"), time == 1);
         assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
     }
     assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
