@@ -128,7 +128,7 @@ async fn export_resource(
     let fetched = loop {
         let mut trying_again = |status: &tonic::Status, wait: Duration| {
             bar.suspend(|| {
-                eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()))
+                eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
             });
         };
         match pages.next(&mut trying_again).await {

@@ -277,7 +277,7 @@ async fn import_resource(
         Event::Rejected(line, error) => add(line, &refusal_of(error), Loss::Row),
         Event::Retrying(status, wait) => {
             bar.suspend(|| {
-                eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()))
+                eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
             });
         }
     };
