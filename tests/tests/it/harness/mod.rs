@@ -1,14 +1,14 @@
 //! Support for the tests.
 //!
 //! - [`TestDatabase::create`]: a migrated database for each test, created in milliseconds on a server that all tests
-//! share.
+//!   share.
 //! - [`Postgres::own`]: a separate server, for tests that pause, kill or restart it.
 //! - [`StandbyServer::of`]: a streaming replica of such a server.
 //! - [`CatalogServer::start`]: the catalog service in this process, and clients for it.
 //! - [`OrdersServer::start`]: the orders service in this process, and clients for it.
 //! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`]: services as processes that can be killed and restarted.
 //! - [`route`]: how services reach their database; by default through [`wire`], which enforces the limits of a managed
-//! Postgres.
+//!   Postgres.
 //! - [`TestDatabase::pooled`]: a database that services reach through PgBouncer in transaction mode.
 //! - [`until_waiting`]: waits until a call waits for a lock that the test holds.
 //! - [`Bystander`]: a client that must not be affected by other calls.
