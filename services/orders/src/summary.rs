@@ -7,10 +7,10 @@ mod tests;
 
 use orrery_kit::decimal::Decimal;
 use orrery_kit::error::Violation;
-use orrery_kit::resource::AMOUNT_DIGITS;
 use orrery_kit::resource::row::{BigInteger, Changes, ChildRows, Children, Column, DecimalText, Integer, Row};
 
 use self::sum::Sum;
+use crate::store::amount::AMOUNT_DIGITS;
 
 /// The columns that sums are computed from and kept in.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-"""A client without a .proto calls every method of orders, and reads from its errors what was wrong."""
+"""A client without a .proto file calls all methods of orders, and reads the details of errors."""
 
 import grpc
 import pytest

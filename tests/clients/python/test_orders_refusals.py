@@ -1,4 +1,4 @@
-"""What orders refuse, and that a Python client can tell why: BadRequest, PreconditionFailure, what is stale and what is missing."""
+"""Errors of orders as a Python client sees them: BadRequest, PreconditionFailure, stale revisions, missing rows."""
 
 import grpc
 import pytest
@@ -144,7 +144,7 @@ def test_products_that_do_not_exist(stub, channel, mark):
     assert (answer.rejected, error.offset, error.code) == (1, 0, FORBIDDEN.value[0])
     assert (error.field, error.reason) == ("line_items[1].product_uid", error_reason.ERROR_REASON_REFERENCE_MISSING)
 
-    # It arrives in the catalog, and the same calls go through.
+    # Once the catalog has it, the same calls succeed.
     there = product.Product(uid=f"prd_{mark}")
     catalog_grpc.CatalogServiceStub(channel).CreateProduct(catalog.CreateProductRequest(product=there), timeout=10)
     created = stub.CreateOrder(orders.CreateOrderRequest(order=wanted), timeout=10)

@@ -1,4 +1,4 @@
-//! End-to-end tests: a file per behaviour, all against real servers. What they share is in [`harness`].
+//! End-to-end tests against real servers, one file per behaviour. [`harness`] has the shared code.
 
 mod admin_connections;
 mod amplification;

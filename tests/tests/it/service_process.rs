@@ -1,4 +1,4 @@
-//! The service as the process that production runs.
+//! The service as a process, as in production.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -79,7 +79,7 @@ fn links_are_made_once_and_take_nobodys_place() {
     std::fs::write(&taken, "something else").unwrap();
     let refused = link();
     assert!(!refused.status.success(), "{refused:?}");
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("orrery-orders cannot be made"), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("orrery-orders cannot be created"), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&taken).unwrap(), "something else");
 }
 

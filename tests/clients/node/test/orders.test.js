@@ -1,4 +1,4 @@
-// A client with generated stubs: whole orders through both streams, each of them broken off and resumed; and what is refused.
+// A client with generated stubs: whole orders with both streams, each interrupted and resumed; and errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -170,7 +170,7 @@ test("a write goes on where it broke off", async () => {
   assert.ok(acknowledged <= committed && committed <= COUNT, `${acknowledged} were acknowledged, ${committed} committed`);
   assert.equal(committed % CHUNK, 0, "a chunk is committed whole or not at all");
 
-  // What was committed is acknowledged again and not applied again.
+  // Committed chunks are acknowledged again and not applied again.
   const again = await second.ask(chunk(rows, committed - CHUNK));
   assert.equal(Number(again.committedOffset), committed);
   assert.equal(again.created + again.updated + again.unchanged + again.rejected + again.superseded, 0n);
@@ -182,11 +182,11 @@ test("a write goes on where it broke off", async () => {
   assertSame(stored.map(asSent), rows);
   assert.ok(stored.every((order) => order.revision === 1 && order.etag && order.updateTs));
 
-  // The same orders under another name of the write: nothing is rewritten.
+  // The same orders with another write_id: nothing is written.
   assert.equal(sum(await writeAll(rows, { writeId: `${mark}-again` }), "unchanged"), COUNT);
   assertSame(await readAll(mark), stored);
 
-  // What was read goes back as it is, revisions and etags included.
+  // Orders are sent back as they were read, including revisions and etags.
   assert.equal(sum(await writeAll(stored), "unchanged"), COUNT);
 });
 

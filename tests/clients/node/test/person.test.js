@@ -1,4 +1,4 @@
-// A person lists, describes and calls without a .proto file.
+// A user lists, describes and calls methods without a .proto file.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -137,7 +137,7 @@ test("an order is written, moved, found and sold", async () => {
   assert.equal(moved.status.details.transitions[0].reason, "paid by telephone");
   assert.deepEqual([moved.summary.total, moved.lineItems[0].unitPrice], ["8.000", "2.55"]);
   await assert.rejects(orders.call("TransitionOrder", { uid, to_phase: "returned" }), (failure) => {
-    // buf prints the details as they were sent; what is in them the text says too.
+    // buf prints the encoded details; the text contains the same information.
     const { code, message, details } = JSON.parse(failure.stderr);
     assert.deepEqual([code, message], ["failed_precondition", `orrery.orders.v1.Order ${uid}: is confirmed, which does not become returned`]);
     assert.deepEqual(details.map((detail) => detail.type), ["google.rpc.ErrorInfo", "google.rpc.PreconditionFailure"]);

@@ -1,4 +1,4 @@
-//! Random JSON survives being read and written back.
+//! Random JSON is unchanged after it was read and written back.
 
 use orrery_proto::catalog::v1::ListProductsRequest;
 use proptest::collection::vec;
@@ -63,14 +63,15 @@ async fn any_json_survives_being_read_and_written_back() {
     let request = ListProductsRequest { page_size: 1_000, ..Default::default() };
     let products = server.client().list_products(request).await.unwrap().into_inner().products;
     assert_eq!(products.len(), ROWS);
-    let compare = "select b.status::text, p.status::text, b.labels::text, p.labels::text, b.annotations::text, p.annotations::text \
+    let compare = "select b.status::text, p.status::text, b.labels::text, p.labels::text, b.annotations::text, \
+        p.annotations::text \
                    from catalog.product p join public.before b using (uid) where b::text <> p::text";
     let answer = write(&server, products.clone(), None).await;
     let changes: Vec<(String, String, String, String, String, String)> =
         query_as(compare).fetch_all(&mut operator).await.unwrap();
     assert_eq!(changes, []);
     assert_eq!((answer.unchanged, answer.updated), (ROWS as i64, 0));
-    // The same with the mask that replaces a status as a whole, where the stored one names a phase.
+    // The same with the mask that replaces a status as a whole, if the stored one has a phase.
     run(
         &mut operator,
         "update catalog.product set status = status || '{\"phase\": \"active\"}'; drop table public.before; \

@@ -1,4 +1,4 @@
-//! Orders: what is particular to them.
+//! The behaviour of orders that products do not have.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

@@ -11,7 +11,7 @@ use prost::Message as _;
 use prost_types::{Duration, FieldMask};
 
 use super::super::whole;
-use super::{Cases, broken_masks};
+use super::{Cases, invalid_masks};
 use crate::harness::values;
 use crate::orders::fixture::bare;
 use crate::writes::stream::mask;
@@ -63,7 +63,7 @@ pub(super) fn single_writes(cases: &mut Cases) {
         let update = UpdateOrderRequest { order: Some(bare("a")), reference_check, ..UpdateOrderRequest::default() };
         cases.add("UpdateOrder", "reference_check", &update);
     }
-    for update_mask in broken_masks().into_iter().chain(forbidden_masks()).map(Some) {
+    for update_mask in invalid_masks().into_iter().chain(forbidden_masks()).map(Some) {
         for allow_missing in [false, true] {
             let update_mask = update_mask.clone();
             let update = UpdateOrderRequest {
@@ -95,7 +95,7 @@ pub(super) fn chunked_writes(cases: &mut Cases) {
     for write_id in ["with space", "a\0", "é", "line\n", &"x".repeat(129)] {
         starts.push(("start.write_id", WriteStart { write_id: write_id.to_owned(), ..none() }));
     }
-    for update_mask in broken_masks().into_iter().chain(forbidden_masks()).map(Some) {
+    for update_mask in invalid_masks().into_iter().chain(forbidden_masks()).map(Some) {
         starts.push(("start.update_mask", WriteStart { update_mask, ..none() }));
     }
     for (field, start) in starts {
@@ -136,7 +136,7 @@ pub(super) fn lifecycle(cases: &mut Cases) {
         let timer = SetProvisionTimerRequest { uid: uid(), revision, ..SetProvisionTimerRequest::default() };
         cases.add("SetProvisionTimer", "revision", &timer);
     }
-    for time in values::broken_times() {
+    for time in values::invalid_times() {
         let timer = SetProvisionTimerRequest { uid: uid(), provision_timer_ts: Some(time), revision: 0 };
         cases.add("SetProvisionTimer", "provision_timer_ts", &timer);
     }
@@ -171,7 +171,7 @@ pub(super) fn lifecycle(cases: &mut Cases) {
     for view in [3, -1] {
         cases.add("ClaimDueOrders", "view", &ClaimDueOrdersRequest { view, ..claim() });
     }
-    for read_mask in broken_masks().into_iter().map(Some) {
+    for read_mask in invalid_masks().into_iter().map(Some) {
         cases.add("ClaimDueOrders", "read_mask", &ClaimDueOrdersRequest { read_mask, ..claim() });
     }
 }
