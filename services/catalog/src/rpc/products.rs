@@ -67,6 +67,7 @@ pub(super) async fn create(context: &Context, request: Request<ReceivedCreate>) 
         references: 0,
         deadline: call.deadline,
         answers: call.answers,
+        returned: mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?,
     };
     call.answer_written(single::create(&context.for_writes(&call), &PRODUCT, create).await?)
 }
@@ -82,6 +83,7 @@ pub(super) async fn update(context: &Context, request: Request<ReceivedUpdate>) 
         references: 0,
         deadline: call.deadline,
         answers: call.answers,
+        returned: mask(&PRODUCT, request.read_mask.as_ref(), View::Full)?,
     };
     call.answer_written(single::update(&context.for_writes(&call), &PRODUCT, update).await?)
 }

@@ -12,7 +12,7 @@
 //! - [`queue`]: what was received and is not committed yet
 //! - [`stream`]: the protocol of `WriteX`
 //! - [`single`] and [`delete`]: one resource
-//! - `request_id`: the ledger of creates, by which a retry is recognised
+//! - [`request_id`]: the ledger of calls that name themselves, by which a retry is recognised
 //! - [`transition`]: a move along a lifecycle
 //! - [`locked`]: one stored row and what is demanded of it
 //! - [`returned`]: one row that was written, as the answer
@@ -28,7 +28,7 @@ pub mod locked;
 mod queue;
 mod references;
 pub mod refusal;
-mod request_id;
+pub mod request_id;
 pub mod returned;
 mod rows;
 mod search;

@@ -22,7 +22,7 @@ const REMEMBERED_COMMITS: i64 = 64;
 const RETENTION_DAYS: u32 = 30;
 /// How many forgotten writes one new stream clears away.
 const CLEARED_AT_ONCE: usize = 10;
-/// After how many creates with a request_id a process clears away three times as many of what is forgotten.
+/// After how many calls with a request_id a process clears away three times as many of what is forgotten.
 const ENTRIES_PER_CLEARING: u32 = 100;
 
 /// A write that this stream holds.
@@ -271,7 +271,7 @@ fn parameters(start: &WriteStart) -> serde_json::Value {
     parameters
 }
 
-/// How many creates with a request_id came since the ledger was cleared.
+/// How many calls with a request_id came since the ledger was cleared.
 #[derive(Clone, Debug, Default)]
 pub struct Entries(Arc<AtomicU32>);
 

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::locked::Locked;
 use super::references::{Pointless, pointing_nowhere, points_elsewhere};
 use super::request_id::Entry;
-use super::returned::{Written, read_back, returning};
+use super::returned::{Written, read_masked, returning};
 use super::start::check_id;
 use super::statement::WriteStatement;
 use crate::answer::AnswerLimit;
@@ -21,7 +21,7 @@ use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
 use crate::resource::decode::{Decoded, Keys};
 use crate::resource::document::phase;
-use crate::resource::mask::{Reach, UpdateMask, update_mask};
+use crate::resource::mask::{Reach, Reached, UpdateMask, update_mask};
 use crate::resource::tuple::Columns;
 use crate::resource::{Kind, Resource};
 use crate::work;
@@ -41,6 +41,8 @@ pub struct CreateRequest<'a> {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
+    /// Which fields are returned.
+    pub returned: Vec<Reached>,
 }
 
 /// An update.
@@ -60,6 +62,8 @@ pub struct UpdateRequest<'a> {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
+    /// Which fields are returned.
+    pub returned: Vec<Reached>,
 }
 
 /// One row on its way in.
@@ -120,7 +124,7 @@ async fn create_row(
     resource: &'static Resource,
     request: CreateRequest<'_>,
 ) -> Result<Written, Error> {
-    let CreateRequest { message, field, request_id, references, deadline, answers } = request;
+    let CreateRequest { message, field, request_id, references, deadline, answers, returned } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let incoming = decode(resource, message, field, Keys::NewOrMade, None).await?;
     if !incoming.decoded.precondition.etag.is_empty() {
@@ -129,11 +133,11 @@ async fn create_row(
     if incoming.decoded.precondition.revision != 0 {
         return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
     }
-    let entry = Entry::of(context, resource, request_id, incoming.digest());
+    let entry = Entry::of(context, "create", resource, request_id, incoming.digest());
     let Incoming { tuple, uid, .. } = incoming;
     let phase = phase_asked_for(resource, &tuple, &UpdateMask::Populated);
     check_phase(resource, &uid, phase.as_deref(), None)?;
-    let creation = Creation { context, resource, entry, tuple, uid, deadline, answers };
+    let creation = Creation { context, resource, entry, tuple, uid, deadline, answers, returned };
     let checks = checks_references(references)?;
     // A retry is recognised before it is judged by what others may have changed meanwhile.
     if checks && let Some(made) = creation.made_before().await? {
@@ -155,6 +159,7 @@ struct Creation<'a> {
     uid: String,
     deadline: Deadline,
     answers: AnswerLimit,
+    returned: Vec<Reached>,
 }
 
 impl Creation<'_> {
@@ -188,7 +193,7 @@ impl Creation<'_> {
     async fn made(&self) -> Result<Option<Written>, Error> {
         let (resource, deadline, answers) = (self.resource, self.deadline, self.answers);
         let made = returning(deadline, |extent| {
-            let (entry, uid) = (self.entry.clone(), self.uid.clone());
+            let (entry, uid, returned) = (self.entry.clone(), self.uid.clone(), self.returned.clone());
             self.context.database.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     let made = match entry {
@@ -196,7 +201,7 @@ impl Creation<'_> {
                         None => None,
                     };
                     let made = made.ok_or(Error::NotFound { resource: resource.description.message, name: uid })?;
-                    Ok(Ending::RollBack(read_made(transaction, resource, &made, answers, extent).await?))
+                    Ok(Ending::RollBack(read_made(transaction, resource, &returned, &made, answers, extent).await?))
                 })
             })
         });
@@ -207,25 +212,25 @@ impl Creation<'_> {
     }
 
     async fn run(self) -> Result<Written, Error> {
-        let Self { context, resource, entry, tuple, uid, deadline, answers } = self;
+        let Self { context, resource, entry, tuple, uid, deadline, answers, returned } = self;
         let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
-        if entry.is_some() {
-            context.entries.count(context);
-        }
         returning(deadline, |extent| {
             let (statement, tuple, uid, entry) = (statement.clone(), tuple.clone(), uid.clone(), entry.clone());
+            let returned = returned.clone();
             context.database.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     if let Some(entry) = entry
                         && let Some(made) = entry.enter(transaction, &uid).await?
                     {
-                        return Ok(Ending::RollBack(read_made(transaction, resource, &made, answers, extent).await?));
+                        return Ok(Ending::RollBack(
+                            read_made(transaction, resource, &returned, &made, answers, extent).await?,
+                        ));
                     }
                     let written = statement.run(transaction, &[&tuple]).await?;
                     if written.created == 0 {
                         return Err(Error::AlreadyExists { resource: resource.description.message, name: uid });
                     }
-                    Ok(Ending::Commit(read_back(transaction, resource, &uid, answers, extent).await?))
+                    Ok(Ending::Commit(read_masked(transaction, resource, &returned, &uid, answers, extent).await?))
                 })
             })
         })
@@ -237,11 +242,12 @@ impl Creation<'_> {
 async fn read_made(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
+    returned: &[Reached],
     uid: &str,
     answers: AnswerLimit,
     extent: Extent,
 ) -> Result<Written, Error> {
-    read_back(transaction, resource, uid, answers, extent).await.map_err(|error| match error {
+    read_masked(transaction, resource, returned, uid, answers, extent).await.map_err(|error| match error {
         Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
         error => error,
     })
@@ -319,7 +325,7 @@ async fn update_row(
     resource: &'static Resource,
     request: UpdateRequest<'_>,
 ) -> Result<Written, Error> {
-    let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers } = request;
+    let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers, returned } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     let Incoming { tuple, uid, decoded: Decoded { precondition, .. } } =
         decode(resource, message, field, Keys::Any, (!allow_missing).then_some(&mask)).await?;
@@ -331,7 +337,7 @@ async fn update_row(
     let statement = WriteStatement::new(resource, mode, &mask);
     let updated = returning(deadline, |extent| {
         let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
-        let (precondition, phase) = (precondition.clone(), phase.clone());
+        let (precondition, phase, returned) = (precondition.clone(), phase.clone(), returned.clone());
         context.database.transaction(deadline, move |transaction| {
             Box::pin(async move {
                 if !precondition.is_none() || phase.is_some() {
@@ -356,7 +362,7 @@ async fn update_row(
                 if !written.refused.is_empty() {
                     return Err(Error::NotFound { resource: resource.description.message, name: uid });
                 }
-                Ok(Ending::Commit(read_back(transaction, resource, &uid, answers, extent).await?))
+                Ok(Ending::Commit(read_masked(transaction, resource, &returned, &uid, answers, extent).await?))
             })
         })
     });

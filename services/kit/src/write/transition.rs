@@ -2,7 +2,8 @@
 
 use super::assignment::next_revision;
 use super::locked::Locked;
-use super::returned::{Written, read_back, returning};
+use super::request_id::Entry;
+use super::returned::{Written, read_masked, returning};
 use crate::answer::AnswerLimit;
 use crate::context::Context;
 use crate::db::{Ending, Statement, Transaction};
@@ -10,6 +11,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::lifecycle::Lifecycle;
 use crate::resource::decode::Precondition;
+use crate::resource::mask::Reached;
 use crate::resource::{MAX_PHASE_BYTES, Resource};
 use crate::uid::check_key;
 use futures::future::BoxFuture;
@@ -34,6 +36,10 @@ pub struct Transition {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
+    /// Which fields are returned.
+    pub returned: Vec<Reached>,
+    /// How a retry is recognised, if the call names itself.
+    pub entry: Option<Entry>,
 }
 
 /// A column that has a meaning in some phases only, and is cleared by a move out of them.
@@ -46,11 +52,11 @@ pub struct BoundColumn {
 }
 
 /// Moves a resource along the lifecycle of its status, enters that into the status, and returns the resource, as far as
-/// it fits.
+/// it fits. A call that repeats an earlier one by its entry returns the resource as it stands now.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `uid`, `to_phase`, `reason` and `revision`; [`Error::NotFound`], [`Error::RevisionMismatch`],
-/// [`Error::PhaseForbids`].
+/// [`Error::PhaseForbids`]; [`Error::WriteMismatch`] for a request_id that was used with other parameters.
 pub fn transition<'a>(
     context: &'a Context,
     resource: &'static Resource,
@@ -70,9 +76,15 @@ async fn move_row(
     check(lifecycle, &request)?;
     let (deadline, answers) = (request.deadline, request.answers);
     let moved = returning(deadline, |extent| {
-        let Transition { uid, to_phase, reason, revision, .. } = request.clone();
+        let Transition { uid, to_phase, reason, revision, returned, entry, .. } = request.clone();
         context.database.transaction(deadline, move |transaction| {
             Box::pin(async move {
+                if let Some(entry) = entry
+                    && let Some(uid) = entry.enter(transaction, &uid).await?
+                {
+                    let now = read_masked(transaction, resource, &returned, &uid, answers, extent).await?;
+                    return Ok(Ending::RollBack(now));
+                }
                 let from = lock(transaction, resource, &uid, revision).await?;
                 if !lifecycle.allows(&from, &to_phase) {
                     let resource = resource.description.message;
@@ -84,7 +96,7 @@ async fn move_row(
                     .bind(&to_phase)?
                     .bind(&reason)?;
                 transaction.write(update).await?;
-                Ok(Ending::Commit(read_back(transaction, resource, &uid, answers, extent).await?))
+                Ok(Ending::Commit(read_masked(transaction, resource, &returned, &uid, answers, extent).await?))
             })
         })
     });

@@ -67,6 +67,7 @@ pub(super) async fn create(context: &Context, request: Request<ReceivedCreate>) 
         references: request.reference_check,
         deadline: call.deadline,
         answers: call.answers,
+        returned: mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?,
     };
     call.answer_written(single::create(&context.for_writes(&call), &ORDER, create).await?)
 }
@@ -82,6 +83,7 @@ pub(super) async fn update(context: &Context, request: Request<ReceivedUpdate>) 
         references: request.reference_check,
         deadline: call.deadline,
         answers: call.answers,
+        returned: mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?,
     };
     call.answer_written(single::update(&context.for_writes(&call), &ORDER, update).await?)
 }
