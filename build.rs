@@ -3,7 +3,11 @@
 //! Two passes over the same descriptors. The first makes messages and clients, typed, as any caller wants them. The second makes the
 //! servers, in which the bulky messages are replaced by their wire forms in `proto/wire.rs`: rows
 //! pass through a server as bytes, never as structs. The replacement is decided by the shape that a message has, and a
-//! message whose name promises a shape it does not have fails the build.
+//! message whose name promises a shape it does not have fails the build. Typed requests convert into one type for
+//! each verb, in `proto/requests.rs`.
+
+#[path = "proto/build/requests.rs"]
+mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +15,8 @@ use std::{env, fs, io};
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
+
+use self::requests::{leading_word, rust_path};
 
 /// What every chunked write answers with.
 const WRITE_RESPONSE: &str = ".orrery.type.v1.WriteResponse";
@@ -54,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let forms = wire_forms(&descriptors)?;
     fs::write(server_dir.join("requests.rs"), whole_requests(&descriptors, &forms))?;
+    fs::write(server_dir.join("request_forms.rs"), requests::generate(&descriptors)?)?;
     for (message, wire) in forms {
         servers = servers.extern_path(message, format!("crate::wire::{wire}"));
     }
@@ -73,9 +80,9 @@ fn whole_requests(set: &FileDescriptorSet, forms: &BTreeMap<String, &'static str
         }
     }
     let implementation = |(message, most): (&str, &str)| {
-        let path = message.trim_start_matches(".orrery.").replace('.', "::").replace("type::", "r#type::");
+        let path = rust_path(message);
         format!(
-            "impl crate::codec::Incoming for crate::{path} {{\n    \
+            "impl crate::codec::Incoming for {path} {{\n    \
                  fn take(message: bytes::Bytes) -> Result<Self, tonic::Status> {{\n        \
                      crate::codec::decode(message, crate::codec::{most})\n    \
                  }}\n\
@@ -148,15 +155,6 @@ fn wire_forms(set: &FileDescriptorSet) -> Result<BTreeMap<String, &'static str>,
         }
     }
     Ok(forms)
-}
-
-/// The verb that a method's name begins with; `BatchGet` counts as one.
-fn leading_word(name: &str) -> &str {
-    if name.starts_with("BatchGet") {
-        return "BatchGet";
-    }
-    let end = name.char_indices().skip(1).find(|(_, c)| c.is_ascii_uppercase()).map_or(name.len(), |(at, _)| at);
-    &name[..end]
 }
 
 fn check(message: &(String, Option<&&DescriptorProto>), fits: impl Fn(&DescriptorProto) -> bool) -> Result<(), String> {

@@ -1,16 +1,17 @@
 //! The contract of Orrery as Rust: messages and clients generated from the `.proto` files beside this one, servers in
-//! which rows are handled as bytes ([`wire`]), and the descriptors that reflection serves.
+//! which rows are handled as bytes ([`wire`]), typed requests by their verbs ([`requests`]), and the descriptors that reflection serves.
 
 pub mod codec;
 pub mod nesting;
 mod received;
+pub mod requests;
 pub mod wire;
 
 /// All descriptors of the contract, encoded as a `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Requests that are decoded as a whole, and how large each may be.
-mod requests {
+mod incoming {
     include!(concat!(env!("OUT_DIR"), "/server/requests.rs"));
 }
 

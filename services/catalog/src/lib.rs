@@ -1,7 +1,7 @@
 //! The catalog slice: products and their metrics.
 //!
 //! - [`store`]: what the slice's resources are, and what their filters mean
-//! - [`rpc`]: the service, one file per group of methods
+//! - [`rpc`]: the service, a file for each method that other resources do not have
 
 pub mod rpc;
 pub mod store;

@@ -25,6 +25,17 @@ const FRAME: usize = 5;
 /// What a page leaves for its token.
 const TOKEN_ROOM: usize = 8 * 1024;
 
+/// A resource that was written, as the answer of the write.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// As much of it as fits.
+    pub message: Encoded,
+    /// The fields that were left out for that.
+    pub omitted: Vec<&'static str>,
+    /// Whether it is an existing resource that a rule put in the place of the one to be created.
+    pub existing: bool,
+}
+
 /// The service's own bound on answers. In the extensions of every request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerBound(pub(crate) usize);

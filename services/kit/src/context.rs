@@ -1,15 +1,22 @@
-//! What handlers need: of the process ([`Context`]) and of the call ([`Call`]).
+//! What handlers need: of the process ([`Context`]), of the call ([`Call`]), and of the process for a call that reads
+//! ([`Reads`]) or writes ([`Writes`]).
 
-use std::borrow::Cow;
+mod reads;
+mod writes;
+
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use orrery_proto::wire::Encoded;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::answer::{AnswerLimit, OMITTED_FIELDS};
+pub use self::reads::Reads;
+pub use self::writes::Writes;
+use crate::answer::{AnswerLimit, OMITTED_FIELDS, Written};
 use crate::budget::Share;
 use crate::config::StreamConfig;
-use crate::consistency::{Consistency, Provenance, ServedBy};
+use crate::consistency::{Consistency, Provenance};
 use crate::db::{Database, Replica};
 use crate::deadline::Deadline;
 use crate::drain::Draining;
@@ -20,16 +27,21 @@ use crate::references::ForeignReferences;
 use crate::resource::Resource;
 use crate::rpc_layer::connection::Connection;
 use crate::rpc_layer::{Pause, RpcRows, normalise};
-use crate::write::returned::Written;
-use crate::write::session::Entries;
 
-/// Database, token keys, stream settings and metrics of a service; cheap to clone.
+/// What a slice's calls share: its database, token keys, stream settings and metrics. Cheap to clone.
+///
+/// A call uses the database by what it is given for its kind: [`Reads`] by [`Context::reads`], [`Writes`] by
+/// [`Context::writes`]. What reads takes the one and what writes takes the other, so that they cannot be mixed up.
 #[derive(Clone, Debug)]
-pub struct Context {
-    /// The slice's database.
-    pub database: Database,
+pub struct Context(Arc<Shared>);
+
+/// What all calls of a slice share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The slice's database. Calls reach it by [`Reads`] and [`Writes`] alone.
+    database: Database,
     /// A replica of it, for reads that need not be the freshest.
-    pub replica: Option<Replica>,
+    replica: Option<Replica>,
     /// The slice's schema.
     pub schema: &'static str,
     /// What seals page tokens.
@@ -38,44 +50,50 @@ pub struct Context {
     pub stream: StreamConfig,
     /// What is counted.
     pub metrics: Metrics,
-    /// How many creates named themselves, so that the ledger is cleared now and then.
-    pub entries: Entries,
+    /// How many creates came with a request_id, so that the ledger is cleared now and then.
+    pub(crate) named_calls: Arc<AtomicU32>,
     /// What knows whether rows of another slice exist; `None` if no row of this one points there.
     pub foreign: Option<Arc<dyn ForeignReferences>>,
+}
+
+impl Deref for Context {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl Context {
     /// A context of the slice `schema`.
     pub fn new(database: Database, schema: &'static str, stream: StreamConfig, metrics: Metrics) -> Self {
         let tokens = TokenKeys::new(database.clone(), schema);
-        Self { tokens, database, replica: None, schema, stream, metrics, entries: Entries::default(), foreign: None }
+        let named_calls = Arc::default();
+        Self(Arc::new(Shared { tokens, database, replica: None, schema, stream, metrics, named_calls, foreign: None }))
     }
 
     /// The same, with a replica for reads that need not be the freshest.
     #[must_use]
-    pub fn with_replica(self, replica: Option<Replica>) -> Self {
-        Self { replica, ..self }
+    pub fn with_replica(mut self, replica: Option<Replica>) -> Self {
+        Arc::make_mut(&mut self.0).replica = replica;
+        self
     }
 
     /// The same, with what knows whether rows of another slice exist.
     #[must_use]
-    pub fn with_foreign(self, foreign: Arc<dyn ForeignReferences>) -> Self {
-        Self { foreign: Some(foreign), ..self }
+    pub fn with_foreign(mut self, foreign: Arc<dyn ForeignReferences>) -> Self {
+        Arc::make_mut(&mut self.0).foreign = Some(foreign);
+        self
     }
 
-    /// The same for a call that only reads, as fresh as its caller demands.
-    pub fn for_reads(&self, call: &Call) -> Cow<'_, Self> {
-        match (call.consistency, &self.replica) {
-            (Consistency::Strong, _) => Cow::Borrowed(self),
-            (Consistency::Eventual { .. }, None) => {
-                call.provenance.served_by(ServedBy::Primary);
-                Cow::Borrowed(self)
-            }
-            (Consistency::Eventual { min_lsn }, Some(replica)) => {
-                let database = self.database.reading(replica, min_lsn, call.provenance.clone());
-                Cow::Owned(Self { database, ..self.clone() })
-            }
-        }
+    /// The slice's database, for what belongs to no call: point reads that many callers share.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The replica's database, as [`Context::database`].
+    pub(crate) fn replica_database(&self) -> Option<&Database> {
+        self.replica.as_ref().map(Replica::database)
     }
 
     /// Closes the connections of the database and of the replica.
@@ -84,12 +102,6 @@ impl Context {
         if let Some(replica) = &self.replica {
             replica.close().await;
         }
-    }
-
-    /// The same for a call that writes: its commits are noted in the call's answer.
-    #[must_use]
-    pub fn for_writes(&self, call: &Call) -> Self {
-        Self { database: self.database.noting(call.provenance.clone()), ..self.clone() }
     }
 }
 
@@ -166,7 +178,7 @@ impl Call {
     /// # Errors
     /// As [`answer`](Self::answer).
     pub fn answer_written(&self, written: Written) -> Result<Response<Encoded>, Error> {
-        let Written { message, omitted } = written;
+        let Written { message, omitted, .. } = written;
         let mut response = self.answer(message)?;
         if !omitted.is_empty() {
             let fields = omitted.join(",").parse().map_err(Error::internal)?;

@@ -75,6 +75,16 @@ pub enum Error {
         /// Its key.
         name: String,
     },
+    /// Another row has a value that only one row may have.
+    #[error("{field} is taken: {resource} {} has it", named(.holder))]
+    ValueTaken {
+        /// The resource's message type.
+        resource: &'static str,
+        /// The field.
+        field: String,
+        /// The key of the row that has the value.
+        holder: String,
+    },
     /// The etag sent is not the stored row's.
     #[error("the etag of {resource} {} is another one: it has changed", named(.name))]
     EtagMismatch {
@@ -252,7 +262,7 @@ impl Error {
             Self::TokenMismatch(_) => ErrorReason::TokenMismatch,
             Self::NotFound { .. } => ErrorReason::ResourceNotFound,
             Self::CreatedAndDeleted { .. } => ErrorReason::CreatedResourceDeleted,
-            Self::AlreadyExists { .. } => ErrorReason::ResourceExists,
+            Self::AlreadyExists { .. } | Self::ValueTaken { .. } => ErrorReason::ResourceExists,
             Self::EtagMismatch { .. } => ErrorReason::EtagMismatch,
             Self::RevisionMismatch { .. } => ErrorReason::RevisionMismatch,
             Self::PhaseForbids { .. } | Self::PhaseForbidsField { .. } => ErrorReason::PhaseForbids,
@@ -286,7 +296,7 @@ impl Error {
             | Self::WriteMismatch(..) => Code::InvalidArgument,
             Self::RowRefused(refusal) => refusal.kind.code(),
             Self::NotFound { .. } | Self::CreatedAndDeleted { .. } => Code::NotFound,
-            Self::AlreadyExists { .. } => Code::AlreadyExists,
+            Self::AlreadyExists { .. } | Self::ValueTaken { .. } => Code::AlreadyExists,
             Self::EtagMismatch { .. }
             | Self::RevisionMismatch { .. }
             | Self::OffsetConflict { .. }

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod budget;
 pub mod build_info;
 mod cache;
+pub mod collection;
 pub mod compression;
 pub mod config;
 pub mod consistency;

@@ -3,12 +3,13 @@
 //! - [`config`] and [`catalog`]: its settings, and the service that it asks
 //! - [`store`]: what the slice's resources are, and what is asked of them
 //! - [`lifecycle`] and [`summary`]: the rules of orders
-//! - [`rpc`]: the service, one file per group of methods
+//! - [`rpc`]: the service, a file for each method that other resources do not have
 
 pub mod catalog;
 pub mod config;
 pub mod lifecycle;
 pub mod rpc;
+pub mod rules;
 pub mod store;
 pub mod summary;
 

@@ -1,145 +1,183 @@
-//! An order's sums: computed from its lines wherever they change, exactly, and never by the database, whose numbers have no limits.
+//! An order's sums: computed from its lines wherever they change, exactly, and never by the database, whose numbers have
+//! no limits.
 
 mod sum;
 #[cfg(test)]
 mod tests;
 
-use std::sync::LazyLock;
-
 use orrery_kit::decimal::Decimal;
 use orrery_kit::error::Violation;
-use orrery_kit::resource::part::Derivation;
-use orrery_kit::resource::tuple::Columns;
-use orrery_kit::resource::{AMOUNT_DIGITS, Resource};
+use orrery_kit::resource::AMOUNT_DIGITS;
+use orrery_kit::resource::row::{BigInteger, Changes, ChildRows, Children, Column, DecimalText, Integer, Row};
 
 use self::sum::Sum;
-use crate::store::line_item::LINE_ITEM;
-use crate::store::summary::SUMMARY;
 
-/// The summary of an order, from its lines.
+/// The columns that sums are computed from and kept in.
 #[derive(Clone, Copy, Debug)]
-pub struct OrderSums;
-
-/// Where the columns that are summed up stand in a line, without its order.
-struct LineColumns {
-    quantity: usize,
-    unit_price: usize,
-    discount: usize,
-    tax: usize,
+pub struct Summaries {
+    summaries: Children,
+    line_quantity: Column<Integer>,
+    unit_price: Column<DecimalText>,
+    line_discount: Column<DecimalText>,
+    line_tax: Column<DecimalText>,
+    line_count: Column<Integer>,
+    quantity: Column<BigInteger>,
+    subtotal: Column<DecimalText>,
+    discount: Column<DecimalText>,
+    tax: Column<DecimalText>,
+    shipping: Column<DecimalText>,
+    total: Column<DecimalText>,
 }
 
-static LINE: LazyLock<LineColumns> = LazyLock::new(|| {
-    let place = |name| position(&LINE_ITEM, name);
-    LineColumns {
-        quantity: place("quantity"),
-        unit_price: place("unit_price"),
-        discount: place("discount"),
-        tax: place("tax"),
+/// What follows from an order's lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sums {
+    line_count: i32,
+    quantity: i64,
+    subtotal: Decimal,
+    discount: Decimal,
+    tax: Decimal,
+}
+
+impl Summaries {
+    /// The columns of these lines and summaries.
+    ///
+    /// # Errors
+    /// A column is missing or has another type.
+    pub fn new(lines: Children, summaries: Children) -> Result<Self, String> {
+        Ok(Self {
+            summaries,
+            line_quantity: lines.column("quantity")?,
+            unit_price: lines.column("unit_price")?,
+            line_discount: lines.column("discount")?,
+            line_tax: lines.column("tax")?,
+            line_count: summaries.column("line_count")?,
+            quantity: summaries.column("quantity")?,
+            subtotal: summaries.column("subtotal")?,
+            discount: summaries.column("discount")?,
+            tax: summaries.column("tax")?,
+            shipping: summaries.column("shipping")?,
+            total: summaries.column("total")?,
+        })
     }
-});
 
-/// The place of a column in an input tuple without the owner's column; one that does not exist is beyond the tuple's end.
-fn position(resource: &Resource, name: &str) -> usize {
-    resource.input_position(name).map_or(usize::MAX, |place| place - 1)
-}
-
-/// The tuple of what is summed up.
-fn sums(rows: &mut dyn Iterator<Item = &[u8]>) -> Result<Vec<u8>, Violation> {
-    let (mut line_count, mut quantity) = (0_i32, 0_i64);
-    let mut totals = [("subtotal", Sum::default()), ("discount", Sum::default()), ("tax", Sum::default())];
-    for row in rows {
-        let pieces = integer(column(row, LINE.quantity));
-        line_count += 1;
-        quantity += i64::from(pieces);
-        let summands = [(LINE.unit_price, pieces), (LINE.discount, 1), (LINE.tax, 1)];
-        for ((name, total), (place, times)) in totals.iter_mut().zip(summands) {
-            if let Some(amount) = column(row, place) {
-                let text = std::str::from_utf8(amount).unwrap_or_default();
-                total.add(text, times).map_err(|error| {
-                    let why = format!("an amount of {text} cannot be summed up: {error}");
-                    Violation::new(format!("summary.{name}"), why)
-                })?;
-            }
+    /// The sums over lines.
+    ///
+    /// # Errors
+    /// A sum that cannot be kept; the violation is for the order.
+    pub fn over<'r>(&self, lines: impl Iterator<Item = Row<'r>>) -> Result<Sums, Violation> {
+        let (mut line_count, mut quantity) = (0_i32, 0_i64);
+        let [mut subtotal, mut discount, mut tax] = [Sum::default(), Sum::default(), Sum::default()];
+        for line in lines {
+            let pieces = line.get(self.line_quantity).unwrap_or(0);
+            line_count += 1;
+            quantity += i64::from(pieces);
+            add("subtotal", &mut subtotal, line.get(self.unit_price), pieces)?;
+            add("discount", &mut discount, line.get(self.line_discount), 1)?;
+            add("tax", &mut tax, line.get(self.line_tax), 1)?;
         }
+        let (subtotal, discount) = (total("subtotal", &subtotal)?, total("discount", &discount)?);
+        Ok(Sums { line_count, quantity, subtotal, discount, tax: total("tax", &tax)? })
     }
-    let mut tuple = Vec::with_capacity(96);
-    put(&mut tuple, Some(&line_count.to_be_bytes()));
-    put(&mut tuple, Some(&quantity.to_be_bytes()));
-    for (name, total) in totals {
-        let total = total.total().map_err(|error| Violation::new(format!("summary.{name}"), error.to_string()))?;
-        check(name, &total)?;
-        put(&mut tuple, Some(total.to_string().as_bytes()));
+
+    /// The sums that a summary holds; `None` if it holds none yet.
+    ///
+    /// # Errors
+    /// A stored sum with which no other can be computed: NaN or infinite.
+    pub fn read(&self, summary: Row<'_>) -> Result<Option<Sums>, Violation> {
+        let Some(line_count) = summary.get(self.line_count) else { return Ok(None) };
+        Ok(Some(Sums {
+            line_count,
+            quantity: summary.get(self.quantity).unwrap_or(0),
+            subtotal: decimal("subtotal", summary.get(self.subtotal))?,
+            discount: decimal("discount", summary.get(self.discount))?,
+            tax: decimal("tax", summary.get(self.tax))?,
+        }))
     }
-    // The shipping is the caller's, and so the total is not known yet.
-    put(&mut tuple, None);
-    put(&mut tuple, None);
-    Ok(tuple)
+
+    /// What a summary says of the shipping.
+    pub fn shipping<'r>(&self, summary: Row<'r>) -> Option<&'r str> {
+        summary.get(self.shipping)
+    }
+
+    /// A summary of these sums whose total is not known yet.
+    pub fn without_total(&self, sums: &Sums, shipping: Option<&str>) -> ChildRows {
+        self.summary(sums, shipping, None)
+    }
+
+    /// A whole summary.
+    ///
+    /// # Errors
+    /// The total cannot be kept; the violation is for the order.
+    pub fn with_total(&self, sums: &Sums, shipping: Option<&str>) -> Result<ChildRows, Violation> {
+        let total = sums.total(shipping)?.to_string();
+        Ok(self.summary(sums, Some(shipping.unwrap_or("0")), Some(&total)))
+    }
+
+    fn summary(&self, sums: &Sums, shipping: Option<&str>, total: Option<&str>) -> ChildRows {
+        let mut changes = Changes::default();
+        changes.set(self.line_count, sums.line_count);
+        changes.set(self.quantity, sums.quantity);
+        changes.set(self.subtotal, &sums.subtotal.to_string());
+        changes.set(self.discount, &sums.discount.to_string());
+        changes.set(self.tax, &sums.tax.to_string());
+        if let Some(shipping) = shipping {
+            changes.set(self.shipping, shipping);
+        }
+        if let Some(total) = total {
+            changes.set(self.total, total);
+        }
+        let mut rows = ChildRows::default();
+        rows.push_new(self.summaries, &changes);
+        rows
+    }
 }
 
-impl Derivation for OrderSums {
-    fn source(&self) -> &'static str {
-        "line_items"
+impl Sums {
+    /// Those of an order without lines.
+    pub fn none() -> Self {
+        let zero = Decimal::zero;
+        Self { line_count: 0, quantity: 0, subtotal: zero(), discount: zero(), tax: zero() }
     }
 
-    fn sum(&self, rows: &mut dyn Iterator<Item = &[u8]>) -> Result<Vec<u8>, Violation> {
-        sums(rows)
-    }
-
-    fn complete(&self, sums: &[u8], said: Option<&[u8]>, stored: Option<&[u8]>) -> Result<Vec<u8>, Violation> {
-        let place = |name| position(&SUMMARY, name);
-        let sum = |name| decimal(name, column(sums, place(name)));
-        let shipping_of =
-            |tuple: Option<&[u8]>| tuple.and_then(|tuple| column(tuple, place("shipping"))).map(<[u8]>::to_vec);
-        let shipping_text = shipping_of(said).or_else(|| shipping_of(stored));
-        let shipping = decimal("shipping", shipping_text.as_deref())?;
-        let mut total = sum("subtotal")?;
-        add("total", &mut total, &-sum("discount")?)?;
-        add("total", &mut total, &sum("tax")?)?;
-        add("total", &mut total, &shipping)?;
+    /// The total with this shipping.
+    ///
+    /// # Errors
+    /// It cannot be kept; the violation is for the order.
+    pub fn total(&self, shipping: Option<&str>) -> Result<Decimal, Violation> {
+        let refuse = |error: orrery_kit::decimal::DecimalError| Violation::new("summary.total", error.to_string());
+        let mut total = self.subtotal.clone();
+        for summand in [&-self.discount.clone(), &self.tax, &decimal("shipping", shipping)?] {
+            total = total.checked_add(summand).map_err(refuse)?;
+        }
         check("total", &total)?;
-        let mut tuple = Vec::with_capacity(128);
-        for computed in Columns::new(sums).take(place("shipping")) {
-            put(&mut tuple, computed);
-        }
-        put(&mut tuple, Some(shipping_text.as_deref().unwrap_or(b"0")));
-        put(&mut tuple, Some(total.to_string().as_bytes()));
-        Ok(tuple)
+        Ok(total)
     }
 }
 
-fn column(tuple: &[u8], place: usize) -> Option<&[u8]> {
-    Columns::new(tuple).nth(place).flatten()
-}
-
-fn integer(value: Option<&[u8]>) -> i32 {
-    value.and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_be_bytes)
-}
-
-/// A decimal in a tuple; unset is zero. Other programs may have stored what is no decimal: NaN, infinity.
-fn decimal(name: &str, value: Option<&[u8]>) -> Result<Decimal, Violation> {
-    let Some(bytes) = value else { return Ok(Decimal::zero()) };
-    let text = String::from_utf8_lossy(bytes);
+/// A decimal; unset is zero. Other programs may have stored what is no decimal: NaN, infinity.
+fn decimal(name: &str, text: Option<&str>) -> Result<Decimal, Violation> {
+    let Some(text) = text else { return Ok(Decimal::zero()) };
     let refuse = |error| Violation::new(format!("summary.{name}"), format!("{text} cannot be summed up: {error}"));
     text.parse().map_err(refuse)
 }
 
-fn add(name: &str, sum: &mut Decimal, summand: &Decimal) -> Result<(), Violation> {
-    *sum = sum.checked_add(summand).map_err(|error| Violation::new(format!("summary.{name}"), error.to_string()))?;
-    Ok(())
+fn add(name: &str, sum: &mut Sum, amount: Option<&str>, times: i32) -> Result<(), Violation> {
+    let Some(text) = amount else { return Ok(()) };
+    sum.add(text, times).map_err(|error| {
+        let why = format!("an amount of {text} cannot be summed up: {error}");
+        Violation::new(format!("summary.{name}"), why)
+    })
+}
+
+fn total(name: &str, sum: &Sum) -> Result<Decimal, Violation> {
+    let total = sum.total().map_err(|error| Violation::new(format!("summary.{name}"), error.to_string()))?;
+    check(name, &total)?;
+    Ok(total)
 }
 
 /// Whether a sum can be kept: it has no more digits before the point than an amount may have.
 fn check(name: &str, sum: &Decimal) -> Result<(), Violation> {
     Decimal::check(&sum.to_string(), AMOUNT_DIGITS.0, usize::MAX)
         .map_err(|error| Violation::new(format!("summary.{name}"), error.to_string()))
-}
-
-fn put(tuple: &mut Vec<u8>, value: Option<&[u8]>) {
-    match value {
-        None => tuple.extend_from_slice(&(-1_i32).to_be_bytes()),
-        Some(value) => {
-            tuple.extend_from_slice(&(value.len() as i32).to_be_bytes());
-            tuple.extend_from_slice(value);
-        }
-    }
 }

@@ -12,11 +12,11 @@ use orrery_proto::catalog::v1::{
 };
 use orrery_proto::r#type::v1::{Status, WriteResponse, WriteStart};
 use prost::Message as _;
-use prost_types::Timestamp;
+use prost_types::{FieldDescriptorProto, Timestamp};
 use sqlx::query_scalar;
 use tonic::Code;
 
-use crate::harness::contract::field;
+use crate::harness::contract::{Contract, field};
 use crate::harness::raw::{call, methods};
 use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, product, refusal, values};
 
@@ -295,5 +295,25 @@ async fn what_nests_too_deep_is_named_by_its_keys_however_deep_it_is() {
         let field = "product.status.details.k0.k1.k2.k3.k4.k5.k6.k7...";
         assert_eq!(refused.message(), format!("{field}: must not nest deeper than 28 levels"), "{levels}");
         assert_invalid::<()>(Err(refused), "FIELD_INVALID", field);
+    }
+}
+
+/// Other resources' requests, or later ones, have more fields: here those mean nothing, whatever they hold.
+#[tokio::test]
+async fn a_field_that_a_request_does_not_have_says_nothing() {
+    let database = TestDatabase::create().await;
+    let server = CatalogServer::start(&database).await;
+    let messages = Contract::new().into_messages();
+    for method in methods("orrery.catalog.v1.CatalogService") {
+        if !["CreateProduct", "UpdateProduct"].contains(&method.name.as_str()) {
+            continue;
+        }
+        let known: Vec<i32> = messages[&method.input].field.iter().map(FieldDescriptorProto::number).collect();
+        let mut request = field(1, &product("prd_a").encode_to_vec());
+        for number in (1..=15).filter(|number| !known.contains(number)) {
+            prost::encoding::int32::encode(number as u32, &99, &mut request);
+        }
+        let answers = call(&server.channel(), &method.path, vec![request.into()]).await.unwrap();
+        assert_eq!(Product::decode(answers.concat().as_slice()).unwrap().uid, "prd_a", "{}", method.name);
     }
 }

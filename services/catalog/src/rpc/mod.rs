@@ -1,14 +1,10 @@
-//! `orrery.catalog.v1.CatalogService`. Each method is in the file of its group and in the order validate, work, answer; what it
-//! needs beyond that is kit's.
+//! `orrery.catalog.v1.CatalogService`. What every resource has is kit's, over a collection; what is particular has a
+//! file of its own.
 
-mod metrics;
-mod products;
+mod product_metrics;
 
-use std::pin::Pin;
-
-use futures::Stream;
+use orrery_kit::collection::{Collection, Messages};
 use orrery_kit::context::Context;
-use orrery_kit::read::loader::Loader;
 use orrery_proto::catalog::v1::server::CatalogService;
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, DeleteProductRequest,
@@ -18,89 +14,91 @@ use orrery_proto::catalog::v1::{
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::store::product::PRODUCT;
+use crate::store::product::{self, ORDER_COLUMNS, PRODUCT};
+use crate::store::product_metric::{self, PRODUCT_METRIC};
 
 /// The service.
 #[derive(Debug)]
 pub struct Catalog {
     context: Context,
-    products: Loader,
+    products: Collection,
+    metrics: Collection,
 }
 
 impl Catalog {
     /// The service on a database.
     pub fn new(context: Context) -> Self {
-        let products = Loader::new(&context, &PRODUCT);
-        Self { context, products }
+        let products = Collection::new(&context, &PRODUCT).ordered_by(ORDER_COLUMNS);
+        let metrics = Collection::new(&context, &PRODUCT_METRIC);
+        Self { context, products, metrics }
     }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl CatalogService for Catalog {
     async fn get_product(&self, request: Request<GetProductRequest>) -> Answer<Encoded> {
-        Ok(products::get(&self.context, &self.products, request).await?)
+        self.products.get(request).await
     }
 
     async fn batch_get_products(&self, request: Request<BatchGetProductsRequest>) -> Answer<Encoded> {
-        Ok(products::batch_get(&self.context, request).await?)
+        self.products.batch_get(request).await
     }
 
     async fn create_product(&self, request: Request<ReceivedCreate>) -> Answer<Encoded> {
-        Ok(products::create(&self.context, request).await?)
+        self.products.create(request).await
     }
 
     async fn update_product(&self, request: Request<ReceivedUpdate>) -> Answer<Encoded> {
-        Ok(products::update(&self.context, request).await?)
+        self.products.update(request).await
     }
 
     async fn delete_product(&self, request: Request<DeleteProductRequest>) -> Answer<()> {
-        Ok(products::delete(&self.context, request).await?)
+        self.products.delete(request).await
     }
 
     async fn list_products(&self, request: Request<ListProductsRequest>) -> Answer<Encoded> {
-        Ok(products::list(&self.context, request).await?)
+        self.products.list(request, product::filter).await
     }
 
-    type StreamProductsStream = Answers<Encoded>;
+    type StreamProductsStream = Messages<Encoded>;
 
-    async fn stream_products(&self, request: Request<StreamProductsRequest>) -> Answer<Answers<Encoded>> {
-        Ok(products::stream(&self.context, request).await?)
+    async fn stream_products(&self, request: Request<StreamProductsRequest>) -> Answer<Messages<Encoded>> {
+        self.products.stream(request, product::filter).await
     }
 
-    type WriteProductsStream = Answers<WriteResponse>;
+    type WriteProductsStream = Messages<WriteResponse>;
 
-    async fn write_products(&self, request: Request<Streaming<ReceivedWrite>>) -> Answer<Answers<WriteResponse>> {
-        Ok(products::write(&self.context, request)?)
+    async fn write_products(&self, request: Request<Streaming<ReceivedWrite>>) -> Answer<Messages<WriteResponse>> {
+        self.products.write(request)
     }
 
-    type CheckProductsStream = Answers<CheckProductsResponse>;
+    type CheckProductsStream = Messages<CheckProductsResponse>;
 
     async fn check_products(
         &self,
         request: Request<Streaming<CheckProductsRequest>>,
-    ) -> Answer<Answers<CheckProductsResponse>> {
-        Ok(products::check(&self.context, request)?)
+    ) -> Answer<Messages<CheckProductsResponse>> {
+        self.products.check(request)
     }
 
     async fn get_product_metrics(&self, request: Request<GetProductMetricsRequest>) -> Answer<Encoded> {
-        Ok(metrics::get(&self.context, request).await?)
+        Ok(product_metrics::get(&self.context, request).await?)
     }
 
-    type StreamProductMetricsStream = Answers<Encoded>;
+    type StreamProductMetricsStream = Messages<Encoded>;
 
-    async fn stream_product_metrics(&self, request: Request<StreamProductMetricsRequest>) -> Answer<Answers<Encoded>> {
-        Ok(metrics::stream(&self.context, request).await?)
+    async fn stream_product_metrics(&self, request: Request<StreamProductMetricsRequest>) -> Answer<Messages<Encoded>> {
+        self.metrics.stream(request, product_metric::filter).await
     }
 
-    type WriteProductMetricsStream = Answers<WriteResponse>;
+    type WriteProductMetricsStream = Messages<WriteResponse>;
 
     async fn write_product_metrics(
         &self,
         request: Request<Streaming<ReceivedWrite>>,
-    ) -> Answer<Answers<WriteResponse>> {
-        Ok(metrics::write(&self.context, request)?)
+    ) -> Answer<Messages<WriteResponse>> {
+        self.metrics.write(request)
     }
 }

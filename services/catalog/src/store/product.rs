@@ -6,8 +6,9 @@ use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::{Description, Resource, Rule};
 use orrery_kit::uid::UidKind;
-use orrery_kit::write::delete::Dependent;
 use orrery_proto::catalog::v1::ProductFilter;
+
+use super::product_metric::PRODUCT_METRIC;
 
 /// Uids of products.
 pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
@@ -26,14 +27,12 @@ static DESCRIPTION: Description = Description {
         ("update_ts", Rule::UpdatedAt),
         ("etag", Rule::Etag),
     ],
+    dependents: &[&PRODUCT_METRIC],
     ..Description::new("orrery.catalog.v1.Product", "catalog.product")
 };
 
 /// By what else than its uid a list of products can be ordered; each has an index.
 pub const ORDER_COLUMNS: &[&str] = &["create_ts", "update_ts"];
-
-/// What goes when a product goes.
-pub const DEPENDENTS: &[Dependent] = &[Dependent { table: "catalog.product_metric", key: &["product_uid", "name"] }];
 
 /// What a filter means.
 ///

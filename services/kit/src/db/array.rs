@@ -93,6 +93,18 @@ impl ArrayParameter {
         self.count += 1;
     }
 
+    /// Appends a tuple's first columns to as many arrays.
+    pub fn push_columns(arrays: &mut [Self], tuple: &[u8]) {
+        let mut rest = tuple;
+        for array in arrays {
+            let length = rest.first_chunk::<4>().map_or(-1, |length| i32::from_be_bytes(*length));
+            let end = 4 + usize::try_from(length).unwrap_or(0);
+            let (value, behind) = rest.split_at_checked(end).unwrap_or((&[0xff; 4], &[]));
+            array.push_prefixed(value);
+            rest = behind;
+        }
+    }
+
     /// A `text[]`.
     pub fn texts<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Self {
         let mut array = Self::with_capacity(ElementType::Text, 0);

@@ -81,14 +81,7 @@ impl Database {
     /// # Errors
     /// What the database says; [`Error::DeadlineExceeded`].
     pub async fn snapshot(&self, timeout: Duration, deadline: Deadline) -> Result<Snapshot, Error> {
-        let whole = deadline.bound(self.limits.transaction_timeout);
-        let deadline = Deadline::after(whole);
-        let lease = self.begin("begin isolation level repeatable read read only", deadline, timeout.min(whole)).await?;
-        Ok(self.snapshot_on(lease, deadline))
-    }
-
-    fn snapshot_on(&self, lease: Lease, deadline: Deadline) -> Snapshot {
-        Snapshot { lease, deadline, limits: Arc::clone(&self.limits), page_rows: Arc::clone(&self.page_rows) }
+        self.route().snapshot(timeout, deadline).await
     }
 
     /// Runs one select on its own, in a transaction that keeps its limit; as [`CopySource::copy_out`].
@@ -101,18 +94,13 @@ impl Database {
         request: CopyRequest<'_>,
         on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
-        let CopyRequest { select, timeout, deadline } = request;
-        // A server that answers nothing ends nothing by itself.
-        let deadline = Deadline::after(deadline.bound(self.limits.transaction_timeout));
-        let timeout = deadline.bound(timeout.min(self.limits.statement_timeout));
-        let lease = self.begin("begin", deadline, timeout).await?;
-        let mut alone = self.snapshot_on(lease, deadline);
-        let end = alone.copy_out(select, on_row).await.unwrap_or_else(CopyEnd::Broken);
-        if matches!(end, CopyEnd::Whole) {
-            alone.leave().await;
-        }
-        Ok(end)
+        self.route().copy_out(request, on_row).await
     }
+}
+
+/// A snapshot on a connection that is in a transaction, with the limits of `database`.
+pub(super) fn snapshot_on(database: &Database, lease: Lease, deadline: Deadline) -> Snapshot {
+    Snapshot { lease, deadline, limits: Arc::clone(&database.limits), page_rows: Arc::clone(&database.page_rows) }
 }
 
 impl Snapshot {

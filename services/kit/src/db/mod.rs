@@ -10,6 +10,7 @@ mod attempts;
 mod copy;
 mod page_rows;
 mod replica;
+mod route;
 mod session;
 mod socket;
 pub mod sql;
@@ -29,13 +30,13 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres, Row 
 pub use copy::{CopyEnd, CopyRequest, CopySource, Snapshot};
 pub use page_rows::PageRows;
 pub use replica::Replica;
+pub(crate) use replica::ReplicaRoute;
+pub(crate) use route::Route;
 pub use transaction::{Ending, Part, Transaction};
 
-use self::replica::Reading;
 use self::session::Session;
 use self::socket::{Endpoint, Tuning};
 use crate::config::{DatabaseConfig, Limits};
-use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::metrics::{DatabaseMetrics, Metrics, PoolWaits, StatementKind};
@@ -62,12 +63,8 @@ pub struct Database {
     metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
-    /// Where the ends of transactions are noted; nowhere if `None`.
-    provenance: Option<Provenance>,
     /// How many rows of unknown size are asked for at once.
     page_rows: Arc<PageRows>,
-    /// What one call reads, which may come from a replica; nothing does if `None`.
-    reading: Option<Arc<Reading>>,
 }
 
 /// One statement with its parameters.
@@ -153,16 +150,8 @@ impl Database {
             lost: Arc::default(),
             metrics: metrics.database.clone(),
             answers: Arc::default(),
-            provenance: None,
             page_rows: Arc::new(PageRows::new(MAX_PAGE_ROWS.min(limits.max_query_rows))),
-            reading: None,
         })
-    }
-
-    /// The same, for a call: where each of its transactions ended in the write-ahead log is noted in `provenance`.
-    #[must_use]
-    pub(crate) fn noting(&self, provenance: Provenance) -> Self {
-        Self { provenance: Some(provenance), ..self.clone() }
     }
 
     /// The limits that hold here.
@@ -181,7 +170,7 @@ impl Database {
         let probe = async {
             // The connection may have died since the last time; the second one is new then.
             for _ in 0..2 {
-                let mut lease = Lease::new(self.probe.acquire().await?, self.session, &self.metrics);
+                let mut lease = Lease::new(self.probe.acquire().await?, self);
                 if lease.connection()?.ping().await.is_ok() {
                     lease.settle();
                     return Ok(true);
@@ -214,32 +203,7 @@ impl Database {
     /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first; [`Error::ResultTooLarge`] beyond the limit
     /// of a result.
     pub async fn fetch(&self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
-        self.check_rows(statement.rows)?;
-        // The session's own limit, or the transaction's, says the same to a server that answers.
-        let bound = deadline.bound(self.session.longest_reading(&self.limits));
-        let deadline = Deadline::after(bound);
-        let mut attempts = self.attempts(deadline);
-        loop {
-            let mut rows = Vec::new();
-            let work = async {
-                let mut lease = attempts.lease(self.lease_for_reading(attempts.until, bound)).await?;
-                lease.fetch(statement.clone(), self.limits.max_result_bytes, &mut rows, Error::from).await?;
-                self.note_answer();
-                lease.leave_after_reading();
-                Ok(())
-            };
-            match self.unless_replica_fails(within(deadline, work)).await {
-                None => {}
-                Some(Ok(())) => return Ok(rows),
-                // A connection that brought rows was not dead.
-                Some(Err(error)) if rows.is_empty() => attempts.go_on(error).await?,
-                Some(Err(error)) => return Err(error),
-            }
-        }
-    }
-
-    fn note_answer(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.route().fetch(statement, deadline).await
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {
@@ -250,12 +214,11 @@ impl Database {
     }
 
     async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
-        let database = self.serving(deadline).await;
-        let connection = match database.idle_connection() {
+        let connection = match self.idle_connection() {
             Some(idle) => idle,
-            None => database.wait_for_connection(deadline).await?,
+            None => self.wait_for_connection(deadline).await?,
         };
-        Ok(Lease::new(connection, database.session, &database.metrics))
+        Ok(Lease::new(connection, self))
     }
 
     /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.
@@ -319,15 +282,28 @@ struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     session: Session,
     metrics: DatabaseMetrics,
+    /// How often its database has answered.
+    answers: Arc<AtomicUsize>,
     settled: bool,
     /// Whether a result is being read: what is still to come of it would be taken for the answer to the next statement.
     half_read: bool,
 }
 
 impl Lease {
-    fn new(connection: PoolConnection<Postgres>, session: Session, metrics: &DatabaseMetrics) -> Self {
-        let metrics = metrics.clone();
-        Self { connection: Some(connection), session, metrics, settled: false, half_read: false }
+    fn new(connection: PoolConnection<Postgres>, database: &Database) -> Self {
+        Self {
+            connection: Some(connection),
+            session: database.session,
+            metrics: database.metrics.clone(),
+            answers: Arc::clone(&database.answers),
+            settled: false,
+            half_read: false,
+        }
+    }
+
+    /// Notes that its database has answered.
+    fn note_answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
     fn connection(&mut self) -> Result<&mut sqlx::PgConnection, Error> {

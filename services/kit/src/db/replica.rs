@@ -1,10 +1,10 @@
 //! Reads from a streaming replica.
 //!
-//! A [`Replica`] is a pool like the primary's and a task that watches how far the replica has replayed the write-ahead log. A [`Database`]
-//! made by [`Database::reading`] serves one call: its reads go to the replica once that has replayed what the caller has to see, and
-//! to the primary if it does not in time, cannot serve, or is found to be gone. A call that went over to the primary stays there.
+//! A [`Replica`] is a pool like the primary's and a task that watches how far the replica has replayed the write-ahead
+//! log. A [`ReplicaRoute`] serves one call: its reads go to the replica once that has replayed what the caller has to
+//! see, and to the primary if it does not in time, cannot serve, or is found to be gone. A call that went over to the
+//! primary stays there.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -153,8 +153,7 @@ impl Watched {
         // The connection may have died since the last time; the second one is new then.
         for _ in 0..2 {
             let answer = async {
-                let mut lease =
-                    Lease::new(self.database.probe.acquire().await?, self.database.session, &self.database.metrics);
+                let mut lease = Lease::new(self.database.probe.acquire().await?, &self.database);
                 let row = sqlx::raw_sql(REPLAYED).fetch_one(lease.connection()?).await?;
                 lease.settle();
                 Ok::<Option<String>, Error>(row.try_get(0)?)
@@ -173,100 +172,54 @@ fn reason(error: &Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// What one call reads, as long as the replica serves it.
+/// The part of one call's reads that a replica may serve, until it fails one of them.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(crate) struct ReplicaRoute {
     replica: Replica,
+    /// What it must have replayed.
     min_lsn: Option<Lsn>,
+    /// Where it is noted who serves them.
     provenance: Provenance,
     /// Whether the call has gone over to the primary.
     left: AtomicBool,
 }
 
-impl Database {
-    /// The same for the reads of one call, which may come from `replica` if that has replayed `min_lsn`. Who serves them is noted.
-    #[must_use]
-    pub(crate) fn reading(&self, replica: &Replica, min_lsn: Option<Lsn>, provenance: Provenance) -> Self {
-        let reading = Reading { replica: replica.clone(), min_lsn, provenance, left: AtomicBool::new(false) };
-        Self { reading: Some(Arc::new(reading)), ..self.clone() }
+impl ReplicaRoute {
+    /// The reads of a call that may come from `replica` once that has replayed `min_lsn`. Who serves them is noted.
+    pub(crate) fn new(replica: Replica, min_lsn: Option<Lsn>, provenance: Provenance) -> Self {
+        Self { replica, min_lsn, provenance, left: AtomicBool::new(false) }
     }
 
-    /// The same, and never the replica.
-    pub(super) fn primary(&self) -> Self {
-        Self { reading: None, ..self.clone() }
-    }
-
-    /// The pool that a read of this call takes its connection from now: the replica's, perhaps after waiting for it, or the primary's.
-    pub(super) async fn serving(&self, deadline: Deadline) -> &Self {
-        self.replica(deadline).await.map_or(self, Replica::database)
-    }
-
-    /// The replica, if it serves this call's reads now.
-    pub(crate) async fn replica(&self, deadline: Deadline) -> Option<&Replica> {
-        let reading = self.reading.as_ref()?;
-        let left = || reading.left.load(Ordering::Relaxed);
-        if !left() && reading.replica.has_replayed(reading.min_lsn, deadline).await && !left() {
-            reading.provenance.served_by(ServedBy::Replica);
-            return Some(&reading.replica);
+    /// The replica, if it serves the call's reads now. Waits until it has replayed what the call has to see.
+    pub(super) async fn serving(&self, deadline: Deadline) -> Option<&Replica> {
+        let left = || self.left.load(Ordering::Relaxed);
+        if !left() && self.replica.has_replayed(self.min_lsn, deadline).await && !left() {
+            self.provenance.served_by(ServedBy::Replica);
+            return Some(&self.replica);
         }
-        reading.left.store(true, Ordering::Relaxed);
-        reading.provenance.served_by(ServedBy::Primary);
+        self.left.store(true, Ordering::Relaxed);
+        self.provenance.served_by(ServedBy::Primary);
         None
     }
 
-    /// Runs a read that nothing has been sent of. `None` if the replica could not serve it to its end: it has to be run again, and comes from
-    /// the primary then.
-    pub async fn unless_replica_fails<T>(
-        &self,
-        read: impl Future<Output = Result<T, Error>>,
-    ) -> Option<Result<T, Error>> {
-        let Some(reading) = &self.reading else { return Some(read.await) };
-        let outcome = tokio::select! {
-            biased;
-            outcome = read => outcome,
-            () = reading.lost() => Err(sqlx::Error::Io(io::Error::other("the replica is gone")).into()),
-        };
-        match outcome {
-            Err(error) if self.leaves_replica(&error) => None,
-            outcome => Some(outcome),
-        }
-    }
-
-    /// Runs a read that nothing has been sent of; again, and on the primary, if the replica could not serve it to its end.
-    ///
-    /// # Errors
-    /// What `read` says.
-    pub async fn read<T, F>(&self, read: impl Fn() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        match self.unless_replica_fails(read()).await {
-            Some(outcome) => outcome,
-            // Boxed: rarely needed, and as large as the first.
-            None => Box::pin(read()).await,
-        }
-    }
-
     /// Whether an error was the replica's alone, so that the call goes over to the primary.
-    pub(super) fn leaves_replica(&self, error: &Error) -> bool {
-        let Some(reading) = &self.reading else { return false };
-        // It is gone, recovery needed what the read held, or it lacks what the primary has: a migration that it has not replayed.
+    pub(super) fn is_left_for(&self, error: &Error) -> bool {
+        // It is gone, recovery needed what the read held, or it lacks what the primary has: a migration that it has not
+        // replayed.
         let its_own =
             matches!(error, Error::DatabaseUnavailable(_) | Error::TransactionConflict(_) | Error::Internal(_));
-        if !its_own || reading.left.swap(true, Ordering::Relaxed) {
+        if !its_own || self.left.swap(true, Ordering::Relaxed) {
             return false;
         }
         tracing::debug!(reason = reason(error), "the replica failed a read; the primary serves it");
-        reading.provenance.served_by(ServedBy::Primary);
+        self.provenance.served_by(ServedBy::Primary);
         // Whether others should still go there is soon known.
-        reading.replica.watched.wanted.notify_one();
+        self.replica.watched.wanted.notify_one();
         true
     }
-}
 
-impl Reading {
     /// Resolves when the replica that the call reads from is gone.
-    async fn lost(&self) {
+    pub(super) async fn lost(&self) {
         self.replica.gone().await;
         if self.left.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;

@@ -10,7 +10,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Executor as _, Postgres};
 
 use super::socket::Tuning;
-use super::{Database, Lease, Statement};
+use super::{Lease, Statement};
 use crate::config::{DatabasePooler, Limits};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -119,20 +119,8 @@ impl Session {
     }
 }
 
-impl Database {
-    /// A connection for one reading statement that the server may work on for `bound`, to be given back by
-    /// [`Lease::leave_after_reading`]. Without a session, even a single statement needs a transaction: it is parsed and run in two round
-    /// trips, which might meet two server processes.
-    pub(super) async fn lease_for_reading(&self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
-        match self.session {
-            Session::Connection => self.lease(deadline).await,
-            Session::Transaction => self.try_begin("begin read only", deadline, bound).await,
-        }
-    }
-}
-
 impl Lease {
-    /// Gives back what [`Database::lease_for_reading`] lent. The end of a transaction that only read is sent and not waited for: the pool
+    /// Gives back what `Route::lease_for_reading` lent. The end of a transaction that only read is sent and not waited for: the pool
     /// reads the answer before anybody else gets the connection.
     pub(super) fn leave_after_reading(mut self) {
         let ended = match (self.session, self.connection()) {

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
@@ -340,6 +340,23 @@ impl Database {
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
     {
+        self.transaction_noted(deadline, None, work).await
+    }
+
+    /// As [`Database::transaction`]. Where the write-ahead log stood when it ended well is noted in `noted_in`.
+    ///
+    /// # Errors
+    /// As [`Database::transaction`].
+    pub(crate) async fn transaction_noted<T, W>(
+        &self,
+        deadline: Deadline,
+        noted_in: Option<Provenance>,
+        work: W,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
+    {
         let work: Work = Box::new(move |transaction| {
             let ending = work(transaction);
             Box::pin(async move {
@@ -350,16 +367,26 @@ impl Database {
                 })
             })
         });
-        let value = self.transact(deadline, work).await?;
+        let value = self.transact(deadline, noted_in, work).await?;
         value.downcast().map(|value| *value).map_err(|_| Error::internal("a transaction gave a value of another type"))
     }
 
-    fn transact(&self, deadline: Deadline, work: Work) -> BoxFuture<'_, Result<Value, Error>> {
-        Box::pin(self.transact_here(deadline, work))
+    fn transact(
+        &self,
+        deadline: Deadline,
+        noted_in: Option<Provenance>,
+        work: Work,
+    ) -> BoxFuture<'_, Result<Value, Error>> {
+        Box::pin(self.transact_here(deadline, noted_in, work))
     }
 
-    async fn transact_here(&self, deadline: Deadline, work: Work) -> Result<Value, Error> {
-        let database = self.primary();
+    async fn transact_here(
+        &self,
+        deadline: Deadline,
+        noted_in: Option<Provenance>,
+        work: Work,
+    ) -> Result<Value, Error> {
+        let database = self.clone();
         let gone = CancellationToken::new();
         let _caller = gone.clone().drop_guard();
         let task = tokio::spawn(async move {
@@ -367,7 +394,7 @@ impl Database {
             // From here on, the wait for a connection included: a server that answers nothing ends nothing by itself.
             let whole = Deadline::after(bound);
             let worked = async {
-                let mut lease = database.begin("begin", whole, bound).await?;
+                let mut lease = database.route().begin("begin", whole, bound).await?;
                 let outcome = within(whole, async {
                     let (limits, page_rows) = (&database.limits, &database.page_rows);
                     let mut transaction = Transaction { lease: &mut lease, limits, page_rows, failed: 0 };
@@ -398,8 +425,8 @@ impl Database {
                 Err(error) => ("rollback", Err(error)),
             };
             // What a caller was told has a position too, if only others have committed it.
-            let provenance = database.provenance.as_ref().filter(|_| outcome.is_ok());
-            let ended = lease.end(end, provenance, whole).await;
+            let noted_in = noted_in.as_ref().filter(|_| outcome.is_ok());
+            let ended = lease.end(end, noted_in, whole).await;
             // A rollback that fails undoes as well: the lease closes the connection.
             if end == "commit" {
                 ended?;
@@ -407,29 +434,5 @@ impl Database {
             outcome
         });
         task.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
-    }
-
-    /// Takes a connection and opens a transaction by `begin`, with the server's time limits set inside it, in one round trip. Nothing has
-    /// happened yet, so that a connection which turns out to be dead is replaced.
-    pub(super) async fn begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
-        let mut attempts = self.attempts(deadline);
-        loop {
-            match attempts.lease(self.try_begin(begin, attempts.until, bound)).await {
-                Err(error) if self.leaves_replica(&error) => {}
-                Err(error) => attempts.go_on(error).await?,
-                Ok(lease) => return Ok(lease),
-            }
-        }
-    }
-
-    /// As [`Database::begin`], with the first connection.
-    pub(super) async fn try_begin(&self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
-        let begin = self.session.begin(begin, bound);
-        let mut lease = self.lease(deadline).await?;
-        let (until, late) = self.session.begins_until(deadline, self.pool.options().get_acquire_timeout());
-        let opened = within(until, lease.execute(begin)).await;
-        opened.map_err(|error| if matches!(error, Error::DeadlineExceeded) { late } else { error })?;
-        self.note_answer();
-        Ok(lease)
     }
 }

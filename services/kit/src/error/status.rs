@@ -74,6 +74,11 @@ impl From<Error> for Status {
             | Error::RowTooLarge { resource, name } => {
                 details.set_resource_info(*resource, shortened(name), "", cut(&text, MAX_TEXT));
             }
+            Error::ValueTaken { resource, field, holder } => {
+                let description = format!("is taken by {}", shortened(holder));
+                details.add_bad_request_violation(shortened(field), description);
+                details.set_resource_info(*resource, shortened(holder), "", cut(&text, MAX_TEXT));
+            }
             Error::AnswerTooLarge(AnswerTooLarge { bytes, taken, bound, row }) => {
                 metadata.insert("answer_bytes".to_owned(), bytes.to_string());
                 metadata.insert("max_answer_bytes".to_owned(), taken.to_string());

@@ -7,7 +7,7 @@ use prost::Message;
 use tonic::{Status, Streaming};
 
 use super::point::{check_uids, missing};
-use crate::context::{Call, Context};
+use crate::context::{Call, Reads};
 use crate::resource::Resource;
 
 /// Most uids of one request.
@@ -16,7 +16,7 @@ const MAX_CHECKED: usize = 10_000;
 /// Answers each request with what `answer` makes of how many different uids were looked for and of those that do not exist, without repeats,
 /// in the order of the request.
 pub fn check<Q, A>(
-    context: &Context,
+    reads: &Reads,
     resource: &'static Resource,
     call: Call,
     mut requests: Streaming<Q>,
@@ -27,16 +27,17 @@ where
     Q: Send + 'static,
     A: Message + 'static,
 {
-    let database = context.database.clone();
+    let reads = reads.clone();
     async_stream::try_stream! {
         while let Some(request) = call.next(&mut requests).await? {
             let uids = uids_of(request);
-            check_uids(&uids, MAX_CHECKED)?;
             let mut seen = HashSet::with_capacity(uids.len());
-            let uids: Vec<String> = uids.into_iter().filter(|uid| seen.insert(uid.clone())).collect();
-            let missing_uids = missing(&database, resource, &uids, call.deadline).await?;
-            call.rows.add(uids.len() as u64);
-            let answer = answer(uids.len() as i64, missing_uids);
+            let mut keys = check_uids(resource, &uids, MAX_CHECKED)?;
+            keys.retain(|key| seen.insert(key.clone()));
+            let missing = missing(&reads, resource, &keys, call.deadline).await?;
+            let missing_uids = missing.into_iter().map(|at| resource.name_of(keys[at].tuple())).collect();
+            call.rows.add(keys.len() as u64);
+            let answer = answer(keys.len() as i64, missing_uids);
             call.answers.check(answer.encoded_len())?;
             yield answer;
         }

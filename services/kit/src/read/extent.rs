@@ -2,7 +2,7 @@
 //! answers that have to arrive, because what they tell of has happened.
 
 use super::view::{View, in_view};
-use crate::resource::mask::{Reach, Reached};
+use crate::resource::mask::{MaskPath, Reach};
 use crate::resource::{Kind, Resource};
 
 /// How much of what was asked for.
@@ -29,7 +29,7 @@ impl Extent {
 
     /// What is left of a mask.
     #[must_use]
-    pub fn of(self, resource: &Resource, mask: &[Reached]) -> Vec<Reached> {
+    pub fn of(self, resource: &Resource, mask: &[MaskPath]) -> Vec<MaskPath> {
         let mut left = match self {
             Self::Whole => return mask.to_vec(),
             Self::WithoutParts => mask.to_vec(),
@@ -39,7 +39,7 @@ impl Extent {
         for (field, described) in resource.fields.iter().enumerate() {
             let essential = described.key || matches!(described.kind, Kind::Revision | Kind::Timestamp(_));
             if essential && left.iter().all(|reached| reached.field != field) {
-                left.push(Reached { field, reach: Reach::Whole });
+                left.push(MaskPath { field, reach: Reach::Whole });
             }
         }
         left.sort_by_key(|reached| reached.field);
@@ -48,7 +48,7 @@ impl Extent {
 
     /// The names of the fields that a mask asks for and that are left out.
     #[must_use]
-    pub fn omits(self, resource: &Resource, mask: &[Reached]) -> Vec<&'static str> {
+    pub fn omits(self, resource: &Resource, mask: &[MaskPath]) -> Vec<&'static str> {
         let left = self.of(resource, mask);
         let omitted = mask.iter().filter(|asked| left.iter().all(|reached| reached.field != asked.field));
         omitted.map(|asked| resource.fields[asked.field].name).collect()

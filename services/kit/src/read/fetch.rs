@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::gathering::Room;
 use super::order::Position;
 use super::parts::{MAX_ROWS, Outcome, Owners, read};
-use super::scan::{Page, Scan};
+use super::query::{Page, Query};
 use crate::db::{CopyEnd, CopySource as _};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -52,7 +52,7 @@ impl Fetched {
     }
 }
 
-impl Scan {
+impl Query {
     /// Adds at most `limit` rows to the page. A `lone` row is read without another one, and so without knowing whether there is more.
     pub(super) async fn fetch(
         &self,
@@ -88,7 +88,7 @@ impl Scan {
         let mut last = Vec::new();
         let (mut kept, mut surplus, mut more, mut full) = (0, 0, false, false);
         let outcome = self
-            .database
+            .reads
             .copy_out(self.request(select, deadline), |tuple| {
                 if !more && kept < limit {
                     let before = page.body.len();
@@ -104,7 +104,7 @@ impl Scan {
                     let enough = surplus > SURPLUS_PAGES * self.page_bytes;
                     return Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
                 }
-                self.count(page, Columns::new(tuple).next().flatten().unwrap_or_default());
+                self.count(page, self.selection.key(tuple));
                 kept += 1;
                 last.clear();
                 last.extend_from_slice(self.selection.rest(tuple));
@@ -120,7 +120,7 @@ impl Scan {
 
     /// Rows and what belongs to them, as they stood at one moment: all of it or nothing.
     async fn fetch_rows_with_parts(&self, select: &str, limit: usize, page: &mut Page, deadline: Deadline) -> Fetched {
-        let mut snapshot = match self.database.snapshot(self.progress_interval, deadline).await {
+        let mut snapshot = match self.reads.snapshot(self.progress_interval, deadline).await {
             Ok(snapshot) => snapshot,
             Err(error) => return Fetched::not_begun(error),
         };
@@ -174,7 +174,7 @@ impl Scan {
                 page.body.truncate(before);
                 break;
             }
-            self.count(page, owners.uid(owner));
+            self.count(page, owners.key(owner));
             kept += 1;
         }
         let last = (kept > 0).then(|| self.place(owners.rest(kept - 1)));

@@ -8,12 +8,12 @@ use super::filter::Filter;
 use super::order::{Order, Position};
 use super::scan::{Cursor, Scan};
 use crate::answer::AnswerLimit;
-use crate::context::Context;
+use crate::context::Reads;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::page_token::Scope;
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::mask::MaskPath;
 
 /// Rows of a page whose size the caller leaves to the service.
 const DEFAULT_PAGE_SIZE: usize = 50;
@@ -33,7 +33,7 @@ pub struct PageToken {
 impl PageToken {
     /// Tokens of a request. `filter` is the filter's message, encoded.
     pub fn new(method: &str, filter: &[u8], scan: &Scan) -> Self {
-        Self { scope: Scope::new(method, filter, &scan.order.canonical()) }
+        Self { scope: Scope::new(method, filter, &scan.query.order.canonical()) }
     }
 
     /// The cursor that a token stands for; an empty token stands for the beginning.
@@ -42,16 +42,16 @@ impl PageToken {
     /// [`Error::TokenInvalid`] or [`Error::TokenMismatch`] for `field`; what the database says when the key is read.
     pub async fn open(
         &self,
-        context: &Context,
+        reads: &Reads,
         scan: &Scan,
         field: &'static str,
         token: &str,
         deadline: Deadline,
     ) -> Result<Cursor, Error> {
         if token.is_empty() {
-            return Ok(Cursor::start(&scan.filter));
+            return Ok(Cursor::start(&scan.query.filter));
         }
-        let mut parts = context.tokens.open(&self.scope, field, token, deadline).await?;
+        let mut parts = reads.tokens.open(&self.scope, field, token, deadline).await?;
         if parts.is_empty() {
             return Err(Error::TokenInvalid(field));
         }
@@ -60,7 +60,7 @@ impl PageToken {
             return Ok(Cursor::at(None, windowed));
         }
         let position: Position = parts;
-        if scan.order.after(scan.resource, &position).is_none() {
+        if scan.query.order.after(scan.query.resource, &position).is_none() {
             return Err(Error::TokenInvalid(field));
         }
         Ok(Cursor::at(Some(position), windowed))
@@ -70,10 +70,10 @@ impl PageToken {
     ///
     /// # Errors
     /// What the database says when the key is read.
-    pub async fn seal(&self, context: &Context, cursor: &Cursor, deadline: Deadline) -> Result<Bytes, Error> {
+    pub async fn seal(&self, reads: &Reads, cursor: &Cursor, deadline: Deadline) -> Result<Bytes, Error> {
         let mut parts = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }];
         parts.extend(cursor.position.iter().flatten().map(Vec::as_slice));
-        context.tokens.seal(&self.scope, &parts, deadline).await
+        reads.tokens.seal(&self.scope, &parts, deadline).await
     }
 }
 
@@ -83,7 +83,7 @@ pub struct ListRequest {
     /// The method's name, for its tokens.
     pub method: &'static str,
     /// What is wanted of each row.
-    pub mask: Vec<Reached>,
+    pub mask: Vec<MaskPath>,
     /// Which rows are wanted.
     pub filter: Filter,
     /// The filter's message, encoded; tokens are bound to it.
@@ -106,26 +106,26 @@ pub struct ListRequest {
 /// [`Error::Invalid`] for a negative page size; what [`PageToken::open`] and [`Scan::page`] say;
 /// [`Error::AnswerTooLarge`] for a row that is too large by itself.
 pub fn list<'a>(
-    context: &'a Context,
+    reads: &'a Reads,
     resource: &'static Resource,
     request: ListRequest,
 ) -> BoxFuture<'a, Result<Encoded, Error>> {
-    Box::pin(read_page(context, resource, request))
+    Box::pin(read_page(reads, resource, request))
 }
 
-async fn read_page(context: &Context, resource: &'static Resource, request: ListRequest) -> Result<Encoded, Error> {
+async fn read_page(reads: &Reads, resource: &'static Resource, request: ListRequest) -> Result<Encoded, Error> {
     let ListRequest { method, mask, filter, encoded_filter, order, page_token, page_size, deadline, answers } = request;
-    let scan = Scan::new(context, resource, &mask, filter, order, answers);
+    let scan = Scan::new(reads, resource, &mask, filter, order, answers);
     let token = PageToken::new(method, &encoded_filter, &scan);
     let rows = match usize::try_from(page_size) {
         Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
         Ok(0) => DEFAULT_PAGE_SIZE,
         Ok(rows) => rows.min(MAX_PAGE_SIZE),
     };
-    let mut cursor = token.open(context, &scan, "page_token", &page_token, deadline).await?;
+    let mut cursor = token.open(reads, &scan, "page_token", &page_token, deadline).await?;
     cursor.ask_for(rows);
     let before = cursor.clone();
     let page = scan.page(&mut cursor, rows, deadline).await?;
-    let tail = if page.end { Bytes::new() } else { token.seal(context, &cursor, deadline).await? };
+    let tail = if page.end { Bytes::new() } else { token.seal(reads, &cursor, deadline).await? };
     scan.message(page, tail, &before, answers, deadline).await
 }

@@ -141,6 +141,7 @@ mod tests {
             ],
             parts: Vec::new(),
             plural: "lines",
+            rules: crate::resource::rules::no_rules(),
         }
     }
 

@@ -5,7 +5,6 @@
 //! planner, which may have an index for it; when that takes longer than the progress interval, the scan goes on in
 //! windows of so many rows of the key, and can report where it is after each.
 
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,15 +13,16 @@ use orrery_proto::wire::Encoded;
 use super::fetch::Fetched;
 use super::filter::Filter;
 use super::order::{Order, Position};
+pub use super::query::Page;
+use super::query::Query;
 use crate::answer::AnswerLimit;
-use crate::context::Context;
-use crate::db::{CopyEnd, CopyRequest, Database};
+use crate::context::Reads;
+use crate::db::CopyEnd;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
-use crate::resource::tuple::Columns;
 
 /// How many rows the first page asks for, when nothing is known of their size.
 const FIRST_LIMIT: usize = 500;
@@ -35,26 +35,11 @@ const WINDOW_TIME: Duration = Duration::from_millis(250);
 /// How often a page is asked for again when there was no connection for it, or when the connection broke over a single row.
 const BROKEN_ATTEMPTS: u32 = 3;
 
-/// A paged read of one resource.
+/// A paged read of one resource: its queries, one page after the other.
 #[derive(Debug)]
 pub struct Scan {
-    /// Where the rows are.
-    pub database: Database,
-    /// What they are.
-    pub resource: &'static Resource,
-    /// What is wanted of each.
-    pub selection: Selection,
-    /// Which are wanted.
-    pub filter: Filter,
-    /// In which order.
-    pub order: Order,
-    /// A page is closed before the row that would take it beyond this many bytes; only a row that is larger by itself makes a
-    /// larger page, alone.
-    pub page_bytes: usize,
-    /// A page is closed after this time, even empty.
-    pub progress_interval: Duration,
-    /// Whether [`Page::keys`] is wanted.
-    pub keep_keys: bool,
+    /// What its queries ask for.
+    pub(super) query: Query,
 }
 
 /// Where a scan is.
@@ -89,39 +74,30 @@ impl Cursor {
     }
 }
 
-/// Rows as they stand in a page message.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// Each row as field 1.
-    pub body: Vec<u8>,
-    /// How many.
-    pub rows: usize,
-    /// Whether there is nothing after them.
-    pub end: bool,
-    /// Each row's first key column, and where it ends in `body`; kept if the scan wants them.
-    pub keys: Vec<(Vec<u8>, usize)>,
-}
-
 impl Scan {
     /// A read of what passes `filter`, in `order`, as far as `mask` wants it, in pages that fit its caller's answers.
     pub fn new(
-        context: &Context,
+        reads: &Reads,
         resource: &'static Resource,
-        mask: &[Reached],
+        mask: &[MaskPath],
         filter: Filter,
         order: Order,
         answers: AnswerLimit,
     ) -> Self {
-        Self {
-            database: context.database.clone(),
-            resource,
-            selection: Selection::new(resource, mask),
-            filter,
-            order,
-            page_bytes: answers.page_bytes(context.stream.page_bytes),
-            progress_interval: context.stream.progress_interval,
-            keep_keys: false,
-        }
+        let selection = Selection::new(resource, mask);
+        let page_bytes = answers.page_bytes(reads.stream.page_bytes);
+        let progress_interval = reads.stream.progress_interval;
+        let reads = reads.clone();
+        let keep_keys = false;
+        let query = Query { reads, resource, selection, filter, order, page_bytes, progress_interval, keep_keys };
+        Self { query }
+    }
+
+    /// The same, with the key of each row and where it ends in the page.
+    #[must_use]
+    pub fn keeping_keys(mut self) -> Self {
+        self.query.keep_keys = true;
+        self
     }
 
     /// Everything at once, for reads that are known to be small.
@@ -130,7 +106,7 @@ impl Scan {
     /// [`Error::TooManyRows`] beyond `max_rows` rows, [`Error::AnswerTooLarge`] beyond the limit of an answer; as
     /// [`Scan::page`].
     pub async fn whole(&self, max_rows: usize, answers: AnswerLimit, deadline: Deadline) -> Result<Page, Error> {
-        let mut cursor = Cursor::start(&self.filter);
+        let mut cursor = Cursor::start(&self.query.filter);
         let mut all = Page::default();
         while !all.end {
             let page = self.page(&mut cursor, max_rows, deadline).await?;
@@ -153,7 +129,7 @@ impl Scan {
     /// [`Error::RowTooLarge`] if the next row alone exceeds what the database returns; else what the database says.
     pub async fn page(&self, cursor: &mut Cursor, max_rows: usize, deadline: Deadline) -> Result<Page, Error> {
         let before = cursor.clone();
-        if let Some(outcome) = self.database.unless_replica_fails(self.read_page(cursor, max_rows, deadline)).await {
+        if let Some(outcome) = self.query.reads.unless_replica_fails(self.read_page(cursor, max_rows, deadline)).await {
             return outcome;
         }
         *cursor = before;
@@ -165,24 +141,24 @@ impl Scan {
         let mut page = Page::default();
         let mut broken = 0;
         loop {
-            let limit = cursor.limit.min(max_rows - page.rows).min(self.database.limits().max_query_rows - 1).max(1);
+            let limit = cursor.limit.min(max_rows - page.rows).min(self.query.reads.limits().max_query_rows - 1).max(1);
             let window_started = Instant::now();
             let before = page.rows;
             let window_end = match cursor.window {
-                Some(rows) => self.window_end(cursor.position.as_ref(), rows, deadline).await,
+                Some(rows) => self.query.window_end(cursor.position.as_ref(), rows, deadline).await,
                 None => Ok(None),
             };
             let (window_end, fetched) = match window_end {
                 Ok(end) => {
                     let (after, lone) = (cursor.position.as_ref(), cursor.lone);
-                    let fetched = self.fetch(after, end.as_ref(), limit, lone, &mut page, deadline).await;
+                    let fetched = self.query.fetch(after, end.as_ref(), limit, lone, &mut page, deadline).await;
                     (end, fetched)
                 }
                 Err(error) => (None, Fetched::not_begun(error)),
             };
             if let Some(rows) = fetched.fewer {
                 cursor.limit = rows;
-                if started.elapsed() >= self.progress_interval && page.rows > 0 {
+                if started.elapsed() >= self.query.progress_interval && page.rows > 0 {
                     return Ok(page);
                 }
                 continue;
@@ -208,7 +184,7 @@ impl Scan {
                 CopyEnd::Broken(error) if kept == 0 => {
                     let asked = fetched.began.then_some(limit);
                     self.learn_from(error, cursor, asked, &mut broken, deadline).await?;
-                    if started.elapsed() >= self.progress_interval && page.rows > 0 {
+                    if started.elapsed() >= self.query.progress_interval && page.rows > 0 {
                         return Ok(page);
                     }
                     continue;
@@ -225,8 +201,8 @@ impl Scan {
                 let fitting = self.bytes(cursor) * page.rows / page.body.len().max(1);
                 cursor.limit = fitting.clamp(1, cursor.limit.saturating_mul(growth));
             }
-            let full = fetched.full || page.rows >= max_rows || page.body.len() >= self.page_bytes;
-            if page.end || full || cursor.window.is_none() || started.elapsed() >= self.progress_interval {
+            let full = fetched.full || page.rows >= max_rows || page.body.len() >= self.query.page_bytes;
+            if page.end || full || cursor.window.is_none() || started.elapsed() >= self.query.progress_interval {
                 return Ok(page);
             }
         }
@@ -234,7 +210,7 @@ impl Scan {
 
     /// How many bytes of rows a query asks for.
     fn bytes(&self, cursor: &Cursor) -> usize {
-        self.page_bytes.min(cursor.bytes)
+        self.query.page_bytes.min(cursor.bytes)
     }
 
     /// What a query that brought nothing teaches: ask for less, or go by windows, or give up. `asked` is how many rows it asked for, if it
@@ -261,10 +237,10 @@ impl Scan {
             }
             Some(_) if error.asks_for_less() && !cursor.lone => cursor.lone = true,
             Some(_) if refused || (lost && *broken == BROKEN_ATTEMPTS) => {
-                return match self.next_key(cursor, deadline).await {
+                return match self.query.next_key(cursor.position.as_ref(), deadline).await {
                     None if lost => Err(error),
                     name => {
-                        let (resource, name) = (self.resource.description.message, name.unwrap_or_default());
+                        let (resource, name) = (self.query.resource.description.message, name.unwrap_or_default());
                         Err(Error::RowTooLarge { resource, name })
                     }
                 };
@@ -273,25 +249,6 @@ impl Scan {
             _ => return Err(error),
         }
         Ok(())
-    }
-
-    /// The place `rows` rows of the order after `position`, whether they pass the filter or not; `None` if there are fewer.
-    async fn window_end(
-        &self,
-        position: Option<&Position>,
-        rows: usize,
-        deadline: Deadline,
-    ) -> Result<Option<Position>, Error> {
-        let after = position.and_then(|position| self.order.after(self.resource, position));
-        let select = format!(
-            "select {} from {} as t where {} order by {} offset {} limit 1",
-            self.order.column_list(self.resource),
-            self.resource.description.table,
-            after.as_deref().unwrap_or("true"),
-            self.order.order_by(self.resource),
-            rows - 1
-        );
-        self.only_row(&select, deadline).await
     }
 
     /// The message of a page that was read from `before` on, with its token behind its rows.
@@ -310,49 +267,10 @@ impl Scan {
         match answers.check(message.len()) {
             Ok(()) => Ok(message),
             Err(error) => {
-                let name = self.next_key(before, deadline).await.unwrap_or_default();
-                Err(error.of_row(self.resource.description.message, name))
+                let name = self.query.next_key(before.position.as_ref(), deadline).await.unwrap_or_default();
+                Err(error.of_row(self.query.resource.description.message, name))
             }
         }
-    }
-
-    /// The key of the row that comes next, for people.
-    async fn next_key(&self, cursor: &Cursor, deadline: Deadline) -> Option<String> {
-        let select = format!(
-            "select {} from {} as t where {} order by {} limit 1",
-            self.resource.description.key.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", "),
-            self.resource.description.table,
-            self.conditions(cursor.position.as_ref(), None),
-            self.order.order_by(self.resource),
-        );
-        let key = self.only_row(&select, deadline).await.ok()??;
-        Some(key.iter().map(|part| String::from_utf8_lossy(part)).collect::<Vec<_>>().join("/"))
-    }
-
-    async fn only_row(&self, select: &str, deadline: Deadline) -> Result<Option<Position>, Error> {
-        let mut found = None;
-        let end = self
-            .database
-            .copy_out(self.request(select, deadline), |tuple| {
-                found = Some(Columns::new(tuple).map(|value| value.unwrap_or_default().to_vec()).collect());
-                Ok(ControlFlow::Continue(()))
-            })
-            .await?;
-        match end {
-            CopyEnd::Broken(error) => Err(error),
-            CopyEnd::Whole | CopyEnd::Stopped => Ok(found),
-        }
-    }
-
-    pub(super) fn conditions(&self, after: Option<&Position>, up_to: Option<&Position>) -> String {
-        let mut conditions = vec![self.filter.sql()];
-        conditions.extend(after.and_then(|position| self.order.after(self.resource, position)));
-        conditions.extend(up_to.and_then(|position| self.order.up_to(self.resource, position)));
-        conditions.join(" and ")
-    }
-
-    pub(super) fn request<'a>(&self, select: &'a str, deadline: Deadline) -> CopyRequest<'a> {
-        CopyRequest { select, timeout: self.progress_interval, deadline }
     }
 }
 

@@ -20,11 +20,11 @@ use super::filter::Filter;
 use super::list::PageToken;
 use super::order::Order;
 use super::scan::{Cursor, Page, Scan};
-use crate::context::{Call, Context};
+use crate::context::{Call, Reads};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::mask::MaskPath;
 
 /// Most rows in one message.
 const MAX_PAGE_ROWS: usize = 10_000;
@@ -38,7 +38,7 @@ pub struct StreamRequest {
     /// The method's name, for its tokens.
     pub method: &'static str,
     /// What is wanted of each row.
-    pub mask: Vec<Reached>,
+    pub mask: Vec<MaskPath>,
     /// Which rows are wanted.
     pub filter: Filter,
     /// The filter's message, encoded; tokens are bound to it.
@@ -59,28 +59,28 @@ pub type Pages = BoxStream<'static, Result<Encoded, Status>>;
 /// # Errors
 /// [`Error::Invalid`] for a negative page size, and what [`PageToken::open`] says.
 pub fn stream<'a>(
-    context: &'a Context,
+    reads: &'a Reads,
     resource: &'static Resource,
     request: StreamRequest,
 ) -> BoxFuture<'a, Result<Pages, Error>> {
     Box::pin(async move {
-        let pages: Pages = Box::pin(open(context, resource, request).await?);
+        let pages: Pages = Box::pin(open(reads, resource, request).await?);
         Ok(pages)
     })
 }
 
 async fn open(
-    context: &Context,
+    reads: &Reads,
     resource: &'static Resource,
     request: StreamRequest,
 ) -> Result<impl Stream<Item = Result<Encoded, Status>> + Send + 'static, Error> {
     let StreamRequest { method, mask, filter, encoded_filter, resume_token, page_size, call } = request;
     let (deadline, answers) = (call.deadline, call.answers);
-    let scan = Scan::new(context, resource, &mask, filter, Order::NATURAL, answers);
+    let scan = Scan::new(reads, resource, &mask, filter, Order::NATURAL, answers);
     let token = PageToken::new(method, &encoded_filter, &scan);
     let rows = page_rows(page_size)?;
-    let mut cursor = token.open(context, &scan, "resume_token", &resume_token, deadline).await?;
-    let context = context.clone();
+    let mut cursor = token.open(reads, &scan, "resume_token", &resume_token, deadline).await?;
+    let reads = reads.clone();
     let scan = Arc::new(scan);
     Ok(async_stream::try_stream! {
         let mut next = Some(read_ahead(&scan, cursor.clone(), rows, deadline));
@@ -88,7 +88,7 @@ async fn open(
             let Some(read) = call.draining.or_done(&mut reading.page).await else {
                 // Whatever holds the page up: the caller goes on from here, elsewhere.
                 reading.page.abort();
-                let tail = token.seal(&context, &cursor, deadline).await?;
+                let tail = token.seal(&reads, &cursor, deadline).await?;
                 yield Encoded { rows: 0, body: Bytes::new(), tail };
                 Err(Error::Draining)?;
                 return;
@@ -99,7 +99,7 @@ async fn open(
                 next = Some(read_ahead(&scan, cursor.clone(), rows, deadline));
             }
             if page.rows > 0 || next.is_some() {
-                let tail = token.seal(&context, &cursor, deadline).await?;
+                let tail = token.seal(&reads, &cursor, deadline).await?;
                 let message = scan.message(page, tail, &before, answers, deadline).await?;
                 call.rows.add(message.rows);
                 yield message;

@@ -3,7 +3,7 @@
 use prost_types::FieldMask;
 
 use crate::error::Error;
-use crate::resource::mask::{Reached, read_mask};
+use crate::resource::mask::{MaskPath, read_mask};
 use crate::resource::{Kind, Resource};
 
 /// How much of a resource is returned where no mask says it.
@@ -27,7 +27,7 @@ pub(super) fn in_view(resource: &Resource, field: usize, view: View) -> bool {
 ///
 /// # Errors
 /// [`Error::Invalid`] for `read_mask`: a path that names no field.
-pub fn mask(resource: &Resource, mask: Option<&FieldMask>, view: View) -> Result<Vec<Reached>, Error> {
+pub fn mask(resource: &Resource, mask: Option<&FieldMask>, view: View) -> Result<Vec<MaskPath>, Error> {
     let mut reached = read_mask(resource, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     if view == View::Basic && mask.is_none_or(|mask| mask.paths.is_empty()) {
         reached.retain(|reached| in_view(resource, reached.field, view));

@@ -9,8 +9,9 @@ use bytes::BufMut as _;
 
 use super::mask::{Reach, UpdateMask};
 use super::part::MAX_CHILDREN;
+use super::rules::{CheckedRow, prefix};
 use super::slot::{Portion, Slot};
-use super::tuple::{Columns, NULL, end_value, first_text, put_prefixed};
+use super::tuple::{Columns, NULL, end_value, put_prefixed};
 use super::value::{
     check_text, integer_of, put_decimal, put_integer, put_map, put_status, put_stored_key, put_text, put_text_list,
     put_timestamp, text_of,
@@ -103,7 +104,7 @@ impl Resource {
                     Ok(())
                 }
                 (Kind::Part(nth), slot) => {
-                    let owner = first_text(&tuple[start..]).to_owned();
+                    let owner = prefix(&tuple[start..], self.key_length()).to_vec();
                     self.put_part(nth, &owner, &slot, keys, tuple, &mut violations);
                     Ok(())
                 }
@@ -116,12 +117,30 @@ impl Resource {
             }
         }
         if violations.is_empty() {
-            self.check_sums(&tuple[start..], &mut violations);
-        }
-        if violations.is_empty() {
             return Ok(decoded);
         }
         tuple.truncate(start);
+        Err(violations)
+    }
+
+    /// Checks the decoded row that follows `start` by the resource's own rules, which may complete it.
+    ///
+    /// # Errors
+    /// Every broken rule; `tuples` is then as it was before the row.
+    pub fn check(&self, tuples: &mut Vec<u8>, start: usize, update: Option<&UpdateMask>) -> Result<(), Vec<Violation>> {
+        let mut violations = Vec::new();
+        self.rules.check(&mut CheckedRow::new(tuples, start, update, &mut violations));
+        if violations.is_empty() {
+            for (nth, part) in self.parts.iter().enumerate() {
+                if let Some(children) = part::said(self, nth, &tuples[start..]) {
+                    part.check_children(children, &mut violations);
+                }
+            }
+        }
+        if violations.is_empty() {
+            return Ok(());
+        }
+        tuples.truncate(start);
         Err(violations)
     }
 
@@ -149,7 +168,7 @@ impl Resource {
     fn put_part(
         &self,
         nth: usize,
-        owner: &str,
+        owner: &[u8],
         slot: &Slot<'_>,
         keys: Keys,
         tuple: &mut Vec<u8>,
@@ -190,45 +209,38 @@ impl Resource {
             }
         }
         end_value(tuple, at);
-        if violations.is_empty() {
-            part.check_children(&tuple[at + 4..], violations);
-        }
     }
 
-    /// Appends a child's tuple without its first column, the owner.
-    fn put_child(&self, message: &[u8], owner: &str, keys: Keys, tuple: &mut Vec<u8>, violations: &mut Vec<Violation>) {
+    /// Appends a child's tuple without its first columns, which name the owner.
+    fn put_child(
+        &self,
+        message: &[u8],
+        owner: &[u8],
+        keys: Keys,
+        tuple: &mut Vec<u8>,
+        violations: &mut Vec<Violation>,
+    ) {
         let slots = match self.slots(message) {
             Ok(slots) => slots,
             Err(malformed) => return violations.extend(malformed),
         };
-        for (at, (field, slot)) in self.fields.iter().zip(slots).enumerate() {
-            let put = match field.kind {
-                _ if at == 0 => match text_of(&slot, field.name) {
-                    Ok(text) if text.is_empty() || text == owner => Ok(()),
+        let mut owner = Columns::new(owner);
+        for (field, slot) in self.fields.iter().zip(slots) {
+            let put = match (field.kind, owner.next()) {
+                (_, Some(column)) => match text_of(&slot, field.name) {
+                    Ok(text) if text.is_empty() || Some(text.as_bytes()) == column => Ok(()),
                     Ok(_) => Err(Violation::new(field.name, "is not the uid of what it belongs to")),
                     Err(violation) => Err(violation),
                 },
-                Kind::Etag | Kind::Revision | Kind::Part(_) | Kind::Timestamp(TimestampRule::Updated) => Ok(()),
-                Kind::Text(TextRule::Uid(_, true)) if slot.is_empty() => {
+                (Kind::Etag | Kind::Revision | Kind::Part(_) | Kind::Timestamp(TimestampRule::Updated), None) => Ok(()),
+                (Kind::Text(TextRule::Uid(_, true)), None) if slot.is_empty() => {
                     tuple.put_i32(NULL);
                     Ok(())
                 }
-                Kind::Text(TextRule::Uid(_, true)) if keys == Keys::Any => put_stored_key(field, &slot, tuple),
-                _ => put_value(field, slot, Portion::All, false, tuple),
+                (Kind::Text(TextRule::Uid(_, true)), None) if keys == Keys::Any => put_stored_key(field, &slot, tuple),
+                (_, None) => put_value(field, slot, Portion::All, false, tuple),
             };
             violations.extend(put.err());
-        }
-    }
-
-    /// Computes what is derived, to find sums that cannot be kept.
-    fn check_sums(&self, tuple: &[u8], violations: &mut Vec<Violation>) {
-        for (nth, derived) in self.parts.iter().enumerate() {
-            let Some(derivation) = derived.derivation else { continue };
-            let source = self.parts.iter().position(|part| part.name == derivation.source());
-            let Some(rows) = source.and_then(|source| part::said(self, source, tuple)) else { continue };
-            let said = part::said(self, nth, tuple).and_then(|said| part::children(said).next());
-            let sums = derivation.sum(&mut part::children(rows));
-            violations.extend(sums.and_then(|sums| derivation.complete(&sums, said, None)).err());
         }
     }
 
@@ -327,7 +339,7 @@ fn put_value(
         }
         (Kind::Timestamp(_), slot) => put_timestamp(field, &slot, tuple),
         (Kind::Map(rule), slot) => put_map(field, rule, slot, part, tuple),
-        (Kind::Status { lifecycle, .. }, slot) => put_status(field, lifecycle, &slot, part, tuple),
+        (Kind::Status { .. }, slot) => put_status(field, &slot, part, tuple),
         (Kind::TextList { max_items, max_bytes }, slot) => put_text_list(field, max_items, max_bytes, &slot, tuple),
     }
 }

@@ -1,7 +1,10 @@
 //! What names cannot say about a resource: the one thing that is written by hand for each.
 
+use std::sync::LazyLock;
+
+use super::Resource;
 use super::part::PartDescription;
-use crate::lifecycle::Lifecycle;
+use super::rules::{RulesOf, no_rules};
 use crate::uid::UidKind;
 
 /// What names cannot say about a resource.
@@ -15,6 +18,8 @@ pub struct Description {
     pub key: &'static [&'static str],
     /// What is particular about fields; those that are not named here follow from their type.
     pub rules: &'static [(&'static str, Rule)],
+    /// What is unique beside the key.
+    pub unique: &'static [Unique],
     /// What rows point at.
     pub references: &'static [Reference],
     /// A timestamp column: a row that is older than the stored one changes nothing.
@@ -23,6 +28,10 @@ pub struct Description {
     pub natural_order: &'static [&'static str],
     /// Rows of other tables that belong to a row of this one. Their fields are the message's last.
     pub parts: &'static [PartDescription],
+    /// Resources of the slice whose keys begin with the key of this one: their rows are deleted with the row of this one.
+    pub dependents: &'static [&'static LazyLock<Resource>],
+    /// Makes its own rules, beyond those of its columns.
+    pub own_rules: RulesOf,
 }
 
 impl Description {
@@ -33,10 +42,13 @@ impl Description {
             table,
             key: &["uid"],
             rules: &[],
+            unique: &[],
             references: &[],
             newest_by: None,
             natural_order: &[],
             parts: &[],
+            dependents: &[],
+            own_rules: |_| Ok(no_rules()),
         }
     }
 }
@@ -66,14 +78,14 @@ pub enum Rule {
     TextList(usize, usize),
     /// An `integer` column, within these bounds; unset is 0.
     Integer(i32, i32),
-    /// The rows' numbers within their owner, 1 and more, in an `integer` column. The store numbers those that have none.
-    LineNumber,
+    /// An `integer` column, 1 and more; unset is null, which a rule of the resource replaces.
+    PositiveInteger,
     /// A required exact decimal in a `numeric` column: most digits before and after the point.
     Decimal(usize, usize),
     /// An amount of money, or part of one: a decimal that fits `numeric(19,4)`; unset is 0.
     Amount,
-    /// An amount that is kept where it is unset.
-    KeptAmount,
+    /// An amount that is null where it is unset, which a rule of the resource replaces.
+    OptionalAmount,
     /// An `integer` that the service computes.
     ComputedInteger,
     /// A `bigint` that the service computes.
@@ -84,8 +96,6 @@ pub enum Rule {
     Revision,
     /// A status whose phase on a new row is this one.
     Status(&'static str),
-    /// A status whose phase is one of a lifecycle's.
-    Lifecycle(&'static Lifecycle),
     /// Labels: keys and values to select by.
     Labels,
     /// Annotations.
@@ -100,6 +110,17 @@ pub enum Rule {
     Timestamp,
     /// A hash of the stored row.
     Etag,
+}
+
+/// Columns whose values only one row may have, together. Null is no value.
+#[derive(Debug)]
+pub struct Unique {
+    /// The unique index of the table that keeps it.
+    pub index: &'static str,
+    /// The columns; errors name the first.
+    pub columns: &'static [&'static str],
+    /// What is compared: the columns, or expressions over them, as the index has them: `lower(name)`.
+    pub expressions: &'static [&'static str],
 }
 
 /// A column that holds the key of something else.

@@ -40,13 +40,15 @@ pub(super) fn entries(json: &[u8]) -> Items<'_> {
     Items { rest: json.strip_prefix(b"{").unwrap_or_default(), keyed: true }
 }
 
-/// The phase in a status as it stands in a tuple; `None` if it names none.
+/// The phase in a status as it stands in a tuple; `None` if there is none. Of one that is no string, its JSON text.
 pub(crate) fn phase(jsonb: &[u8]) -> Option<String> {
     let (_version, json) = jsonb.split_first()?;
-    entries(json).find_map(|(key, value)| match value {
-        JsonValue::String(text) if *key.text() == *b"phase" => Some(String::from_utf8_lossy(&text.text()).into_owned()),
-        _ => None,
-    })
+    let (_, phase) = entries(json).find(|(key, _)| *key.text() == *b"phase")?;
+    match phase {
+        JsonValue::String(text) => Some(String::from_utf8_lossy(&text.text()).into_owned()),
+        JsonValue::Other(b"null") => None,
+        JsonValue::Other(json) => Some(String::from_utf8_lossy(json).into_owned()),
+    }
 }
 
 /// The elements of the array that `json` is; of anything else, none.

@@ -5,7 +5,6 @@ use prost_types::{DescriptorProto, FieldDescriptorProto};
 
 use super::description::{Description, Rule};
 use crate::db::array::ElementType;
-use crate::lifecycle::Lifecycle;
 use crate::uid::UidKind;
 
 /// One field of a compiled resource.
@@ -56,8 +55,6 @@ pub enum Kind {
     Status {
         /// The phase of a new row that names none.
         default_phase: &'static str,
-        /// What the phase may be; anything if there is none.
-        lifecycle: Option<&'static Lifecycle>,
     },
     /// no column: a hash of the others
     Etag,
@@ -215,7 +212,9 @@ impl Field {
                 (Kind::TextList { max_items, max_bytes }, field.r#type() == Type::String && repeated)
             }
             Rule::Integer(min, max) => (Kind::Integer(integer(min, max)), is_integer),
-            Rule::LineNumber => (Kind::Integer(IntegerRule { zero_is_null: true, ..integer(0, i32::MAX) }), is_integer),
+            Rule::PositiveInteger => {
+                (Kind::Integer(IntegerRule { zero_is_null: true, ..integer(0, i32::MAX) }), is_integer)
+            }
             Rule::ComputedInteger => (Kind::Integer(any), is_integer),
             Rule::ComputedBigInteger => {
                 let rule = IntegerRule { min: i64::MIN, max: i64::MAX, big: true, zero_is_null: false };
@@ -226,12 +225,9 @@ impl Field {
                 (decimal(integer_digits, fraction_digits, EmptyDecimal::Refused), is_text)
             }
             Rule::Amount => (decimal(AMOUNT_DIGITS.0, AMOUNT_DIGITS.1, EmptyDecimal::Zero), is_text),
-            Rule::KeptAmount => (decimal(AMOUNT_DIGITS.0, AMOUNT_DIGITS.1, EmptyDecimal::Kept), is_text),
+            Rule::OptionalAmount => (decimal(AMOUNT_DIGITS.0, AMOUNT_DIGITS.1, EmptyDecimal::Kept), is_text),
             Rule::ComputedDecimal => (decimal(usize::MAX, usize::MAX, EmptyDecimal::Kept), is_text),
-            Rule::Status(default_phase) => (Kind::Status { default_phase, lifecycle: None }, is_status),
-            Rule::Lifecycle(lifecycle) => {
-                (Kind::Status { default_phase: lifecycle.initial, lifecycle: Some(lifecycle) }, is_status)
-            }
+            Rule::Status(default_phase) => (Kind::Status { default_phase }, is_status),
             Rule::Labels => (Kind::Map(LABELS), is_map),
             Rule::Annotations => (Kind::Map(ANNOTATIONS), is_map),
             Rule::CreatedAt => (Kind::Timestamp(TimestampRule::Created), is_timestamp),

@@ -69,14 +69,14 @@ impl Keys {
 
 /// A field and the part of it that a mask reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct MaskPath {
     /// The field's place in [`Resource::fields`].
     pub field: usize,
     /// How much of it.
     pub reach: Reach,
 }
 
-impl Reached {
+impl MaskPath {
     /// Every field.
     pub fn all(resource: &Resource) -> Vec<Self> {
         (0..resource.fields.len()).map(|field| Self { field, reach: Reach::Whole }).collect()
@@ -87,10 +87,10 @@ impl Reached {
 ///
 /// # Errors
 /// A path that names no field; its violation is for `argument`.
-pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) -> Result<Vec<Reached>, Violation> {
+pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) -> Result<Vec<MaskPath>, Violation> {
     match mask {
-        None => Ok(Reached::all(resource)),
-        Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(Reached::all(resource)),
+        None => Ok(MaskPath::all(resource)),
+        Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(MaskPath::all(resource)),
         Some(mask) => reached(resource, &mask.paths, argument, |_| Ok(())),
     }
 }
@@ -101,10 +101,10 @@ pub enum UpdateMask {
     /// Those that are set in the row.
     Populated,
     /// These. What is unset in the row is cleared.
-    Paths(Vec<Reached>),
+    Paths(Vec<MaskPath>),
     /// Those of these that are set in the row. A key that is reached and unset in the row is cleared all the same:
     /// which keys an object has is what it says.
-    Within(Vec<Reached>),
+    Within(Vec<MaskPath>),
 }
 
 impl UpdateMask {
@@ -114,7 +114,7 @@ impl UpdateMask {
     }
 
     /// What it names; none if it is what is set.
-    pub fn paths(&self) -> Option<&[Reached]> {
+    pub fn paths(&self) -> Option<&[MaskPath]> {
         match self {
             Self::Populated => None,
             Self::Paths(paths) | Self::Within(paths) => Some(paths),
@@ -141,7 +141,7 @@ pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str
         Some(mask) if mask.paths.is_empty() => Ok(UpdateMask::Populated),
         Some(mask) if mask.paths == ["*"] => {
             let mutable = (0..resource.fields.len()).filter(|&field| resource.fields[field].is_mutable());
-            Ok(UpdateMask::Paths(mutable.map(|field| Reached { field, reach: Reach::Whole }).collect()))
+            Ok(UpdateMask::Paths(mutable.map(|field| MaskPath { field, reach: Reach::Whole }).collect()))
         }
         Some(mask) => reached(resource, &mask.paths, argument, |field| {
             if field.is_mutable() {
@@ -161,11 +161,11 @@ fn reached(
     paths: &[String],
     argument: &str,
     permitted: impl Fn(&Field) -> Result<(), &'static str>,
-) -> Result<Vec<Reached>, Violation> {
+) -> Result<Vec<MaskPath>, Violation> {
     if paths.len() > MAX_PATHS {
         return Err(Violation::new(argument, format!("has more than {MAX_PATHS} paths")));
     }
-    let mut found: Vec<Reached> = Vec::new();
+    let mut found: Vec<MaskPath> = Vec::new();
     for path in paths {
         let refuse = |why: &str| Violation::new(argument, format!("path {path:?} {why}"));
         let (name, inner) = path.split_once('.').map_or((path.as_str(), None), |(name, inner)| (name, Some(inner)));
@@ -204,7 +204,7 @@ fn reached(
         };
         match found.iter_mut().find(|reached| reached.field == field) {
             Some(earlier) => earlier.reach = union(std::mem::replace(&mut earlier.reach, Reach::Whole), reach),
-            None => found.push(Reached { field, reach }),
+            None => found.push(MaskPath { field, reach }),
         }
     }
     found.sort_by_key(|reached| reached.field);

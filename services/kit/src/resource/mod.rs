@@ -14,17 +14,21 @@
 //! Rows of other tables can belong to a row ([`part`]): an order's lines. Each kind of them is a resource of its own, and within its
 //! owner's message it is a field that holds the child's message, once or repeated.
 
+pub mod batch;
 pub mod constraints;
 pub mod decode;
 mod description;
 pub(crate) mod document;
 mod field;
 mod json;
+pub mod key;
 pub mod mask;
 mod new_row;
 mod numeral;
 pub mod part;
 mod refused;
+pub mod row;
+pub mod rules;
 pub mod select;
 mod slot;
 mod structure;
@@ -38,12 +42,12 @@ use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-pub use self::description::{Description, Reference, Rule, Target};
+pub use self::description::{Description, Reference, Rule, Target, Unique};
 pub use self::field::{AMOUNT_DIGITS, EmptyDecimal, Field, IntegerRule, Kind, MapRule, TextRule, TimestampRule};
 use self::part::Part;
-pub(crate) use self::value::MAX_PHASE_BYTES;
+use self::rules::Rules;
+pub use self::value::MAX_PHASE_BYTES;
 pub(crate) use self::wire::{BadChunk, ChunkReader};
-use crate::lifecycle::Lifecycle;
 
 /// A description joined with the descriptors.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub struct Resource {
     pub parts: Vec<Part>,
     /// The name of the rows' field in messages that hold several: the resource's plural.
     pub plural: &'static str,
+    /// Its own rules.
+    pub rules: Box<dyn Rules>,
 }
 
 impl Resource {
@@ -80,7 +86,7 @@ impl Resource {
         let mut parts = Vec::new();
         for field in described {
             if let Some(part) = description.parts.iter().find(|part| part.field == field.name()) {
-                let part = Part::compile(part, field)?;
+                let part = Part::compile(description, part, field)?;
                 fields.push(Field {
                     name: part.name,
                     number: part.number,
@@ -100,19 +106,24 @@ impl Resource {
         }
         for (at, &key) in description.key.iter().enumerate() {
             match fields.get_mut(at) {
-                Some(field) if field.name == key && matches!(field.kind, Kind::Text(_)) => field.key = true,
-                _ => return Err(format!("the key's column {key} is not text field number {at}")),
+                Some(field) if field.name == key && matches!(field.kind, Kind::Text(_) | Kind::Integer(_)) => {
+                    field.key = true;
+                }
+                _ => return Err(format!("the key's column {key} is not text or integer field number {at}")),
             }
         }
         let known = |name: &str| fields.iter().any(|field| field.name == name);
         let named = description.rules.iter().map(|(name, _)| *name);
         let referring = description.references.iter().map(|reference| reference.column);
         let ordering = description.natural_order.iter().copied();
-        let all = named.chain(referring).chain(description.newest_by).chain(ordering);
+        let unique = description.unique.iter().flat_map(|unique| unique.columns).copied();
+        let all = named.chain(referring).chain(unique).chain(description.newest_by).chain(ordering);
         if let Some(unknown) = all.into_iter().find(|name| !known(name)) {
             return Err(format!("no field {unknown}"));
         }
-        Ok(Self { description, fields, parts, plural })
+        let mut resource = Self { description, fields, parts, plural, rules: rules::no_rules() };
+        resource.rules = (description.own_rules)(&resource)?;
+        Ok(resource)
     }
 
     /// The fields that have a column, in tuple order.
@@ -141,14 +152,6 @@ impl Resource {
             [] => self.description.key,
             order => order,
         }
-    }
-
-    /// The lifecycle of its status, if it has one.
-    pub fn lifecycle(&self) -> Option<&'static Lifecycle> {
-        self.fields.iter().find_map(|field| match field.kind {
-            Kind::Status { lifecycle, .. } => lifecycle,
-            _ => None,
-        })
     }
 
     /// The column that counts its changes, if it has one.

@@ -1,24 +1,20 @@
 //! Parts: rows of another table that belong to one row of this one, as lines belong to an order. A part is a resource of its own whose
 //! key begins with the owner's uid. It is written with its owner or not at all, and read with it.
 //!
-//! In the owner's input tuple a part is one value behind the columns: null where the caller said nothing of it, else for every child a
-//! 4-byte length and the child's input tuple without the owner's column, as the caller said it. [`Part::rows`] completes what was left
-//! out, the same way every time: the same list always becomes the same rows.
+//! In the owner's input tuple a part is one value behind the columns: null where the caller sent nothing, else for every
+//! child a 4-byte length and the child's input tuple without the owner's columns.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
 use std::sync::LazyLock;
 
-use bytes::BufMut as _;
 use prost_types::FieldDescriptorProto;
 use prost_types::field_descriptor_proto::{Label, Type};
-use ulid::Ulid;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::decode::MAX_VIOLATIONS;
-use super::tuple::{Columns, put_prefixed};
+use super::row::rows;
+use super::tuple::Columns;
 use super::wire::Reader;
-use super::{IntegerRule, Kind, Resource, TextRule};
+use super::{Description, Kind, Resource, TextRule};
 use crate::error::Violation;
 use crate::uid::UidKind;
 
@@ -35,28 +31,6 @@ pub struct PartDescription {
     pub resource: &'static LazyLock<Resource>,
     /// Whether a child that is stored already is replaced as a whole; else what is left out of it stays.
     pub replaced: bool,
-    /// How the part is computed from others, if it is.
-    pub derivation: Option<&'static dyn Derivation>,
-}
-
-/// A part that is computed from another one: sums over an order's lines.
-pub trait Derivation: Debug + Sync {
-    /// The name of the part whose rows are summed up.
-    fn source(&self) -> &'static str;
-
-    /// The computed columns, from the rows of the source: each an input tuple without the owner's column. The result is a tuple of the
-    /// derived part, also without the owner's column, in which the columns that a caller gives are null.
-    ///
-    /// # Errors
-    /// A sum that cannot be kept; the violation is for the owner.
-    fn sum(&self, rows: &mut dyn Iterator<Item = &[u8]>) -> Result<Vec<u8>, Violation>;
-
-    /// The whole tuple, without the owner's column: computed columns from `sums` (which may be a stored tuple), the caller's own from
-    /// `said`, else, where that is null, from `stored`.
-    ///
-    /// # Errors
-    /// A sum that cannot be kept; the violation is for the owner.
-    fn complete(&self, sums: &[u8], said: Option<&[u8]>, stored: Option<&[u8]>) -> Result<Vec<u8>, Violation>;
 }
 
 /// A description joined with the owner's field.
@@ -72,81 +46,47 @@ pub struct Part {
     pub single: bool,
     /// Whether stored children are replaced as a whole.
     pub replaced: bool,
-    /// How the part is computed, if it is.
-    pub derivation: Option<&'static dyn Derivation>,
+    /// How many columns of the children's key name their owner: its key.
+    pub owner_columns: usize,
     /// Of which kind the children's uids are, if they have any of their own.
     uids: Option<UidKind>,
-    /// Whether the children are numbered, in the column after their uid.
-    numbered: bool,
 }
 
 impl Part {
-    pub(super) fn compile(description: &'static PartDescription, field: &FieldDescriptorProto) -> Result<Self, String> {
+    pub(super) fn compile(
+        owner: &'static Description,
+        description: &'static PartDescription,
+        field: &FieldDescriptorProto,
+    ) -> Result<Self, String> {
         let resource: &'static Resource = description.resource;
         if field.r#type() != Type::Message || field.type_name() != format!(".{}", resource.description.message) {
             return Err(format!("field {} holds no {}", field.name(), resource.description.message));
         }
+        let owner_columns = owner.key.len();
         let single = field.label() != Label::Repeated;
-        if single != (resource.key_length() == 1) {
+        let own_columns = resource.key_length().checked_sub(owner_columns);
+        if own_columns.is_none_or(|columns| single != (columns == 0)) {
             return Err(format!("the key of {} does not fit field {}", resource.description.message, field.name()));
         }
-        let mut after_owner = resource.inputs().skip(1).map(|field| field.kind);
-        let uids = match after_owner.next() {
+        let owners = resource.inputs().take(owner_columns);
+        if owners.zip(owner.key).any(|(field, _)| !field.key) {
+            return Err(format!("the key of {} does not begin with its owner's", resource.description.message));
+        }
+        let uids = match resource.inputs().nth(owner_columns).map(|field| field.kind) {
             Some(Kind::Text(TextRule::Uid(kind, true))) => Some(kind),
             _ => None,
         };
-        let is_number = |kind: Kind| matches!(kind, Kind::Integer(IntegerRule { zero_is_null: true, .. }));
-        let numbered = uids.is_some() && after_owner.next().is_some_and(is_number);
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
-        let PartDescription { field: name, replaced, derivation, .. } = *description;
-        Ok(Self { name, number, resource, single, replaced, derivation, uids, numbered })
+        let PartDescription { field: name, replaced, .. } = *description;
+        Ok(Self { name, number, resource, single, replaced, owner_columns, uids })
     }
 
-    /// The children's column that names their owner.
-    pub fn owner(&self) -> &'static str {
-        self.resource.description.key[0]
-    }
-
-    /// Appends what was said of an owner's children as whole input tuples, one after the other, and where each ends. `owner` is the
-    /// owner's key as it stands in a tuple, with its length.
-    pub fn rows(&self, owner: &[u8], said: &[u8], out: &mut Vec<u8>, ends: &mut Vec<usize>) {
-        let Some(kind) = self.uids else {
-            for child in children(said) {
-                out.extend_from_slice(owner);
-                out.extend_from_slice(child);
-                ends.push(out.len());
-            }
-            return;
-        };
-        let mut taken: HashSet<&[u8]> = HashSet::new();
-        let mut last_number = 0;
-        for child in children(said) {
-            let mut columns = Columns::new(child);
-            taken.extend(columns.next().flatten());
-            if self.numbered {
-                last_number = last_number.max(number(columns.next().flatten()).unwrap_or(0));
-            }
-        }
-        let mut place = 0;
-        for child in children(said) {
-            let mut columns = Columns::new(child);
-            let uid = columns.next().flatten();
-            place += 1;
-            if self.numbered {
-                place = number(columns.next().flatten()).unwrap_or_else(|| {
-                    last_number += 1;
-                    last_number
-                });
-            }
+    /// Appends an owner's children as whole input tuples, one after the other, and where each ends. `owner` is the
+    /// owner's key as it stands in a tuple.
+    pub fn rows(&self, owner: &[u8], children: &[u8], out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+        for child in rows(children) {
             out.extend_from_slice(owner);
-            match uid {
-                Some(uid) => put_prefixed(out, uid),
-                None => put_prefixed(out, made_uid(kind, owner, place, &taken).as_bytes()),
-            }
-            if self.numbered {
-                put_prefixed(out, &place.to_be_bytes());
-            }
-            out.extend_from_slice(columns.rest());
+            out.extend_from_slice(child.tuple());
             ends.push(out.len());
         }
     }
@@ -155,8 +95,8 @@ impl Part {
     /// with that.
     pub fn foreign_children<'s>(&self, said: &'s [u8]) -> impl Iterator<Item = (usize, &'s [u8], String)> + use<'s> {
         self.uids.into_iter().flat_map(move |kind| {
-            children(said).enumerate().filter_map(move |(place, child)| {
-                let uid = Columns::new(child).next().flatten()?;
+            rows(said).enumerate().filter_map(move |(place, child)| {
+                let uid = Columns::new(child.tuple()).next().flatten()?;
                 let why = kind.check(&String::from_utf8_lossy(uid)).err()?;
                 Some((place, uid, why))
             })
@@ -165,39 +105,28 @@ impl Part {
 
     /// What is said of a child at this place whose uid is not one that is created.
     pub fn foreign_child(&self, place: usize, why: String) -> Violation {
-        let name = self.resource.inputs().nth(1).map_or("", |field| field.name);
+        let name = self.resource.inputs().nth(self.owner_columns).map_or("", |field| field.name);
         Violation::new(format!("{}[{place}].{name}", self.name), why)
     }
 
-    /// Finds children that cannot stand beside each other: of one key, or of one number.
-    pub(super) fn check_children(&self, said: &[u8], violations: &mut Vec<Violation>) {
-        let own_key = self.resource.key_length() - 1;
+    /// Finds children that cannot be stored: without a key, or beside another one of the same key.
+    pub(super) fn check_children(&self, value: &[u8], violations: &mut Vec<Violation>) {
+        let own_key = self.resource.key_length() - self.owner_columns;
         let mut keys = HashSet::new();
-        let mut numbers = HashSet::new();
-        let (mut last_number, mut unnumbered) = (0_i32, 0_usize);
-        for (at, child) in children(said).enumerate() {
-            if violations.len() >= MAX_VIOLATIONS {
+        for (at, child) in rows(value).enumerate() {
+            if own_key == 0 || violations.len() >= MAX_VIOLATIONS {
                 return;
             }
             let mut refuse = |column: usize, why: &str| {
-                let name = self.resource.inputs().nth(column + 1).map_or("", |field| field.name);
+                let name = self.resource.inputs().nth(self.owner_columns + column).map_or("", |field| field.name);
                 violations.push(Violation::new(format!("{}[{at}].{name}", self.name), why));
             };
-            let mut columns = Columns::new(child);
-            let key: Vec<Option<&[u8]>> = columns.by_ref().take(own_key).collect();
-            if own_key > 0 && key.iter().all(Option::is_some) && !keys.insert(key) {
-                refuse(0, "appears twice");
+            let key = child.prefix(own_key);
+            match Columns::new(key).position(|column| column.is_none()) {
+                Some(column) => refuse(column, "is required"),
+                None if !keys.insert(key) => refuse(own_key - 1, "appears twice"),
+                None => {}
             }
-            if self.numbered {
-                match number(columns.next().flatten()) {
-                    Some(number) if !numbers.insert(number) => refuse(1, "appears twice"),
-                    Some(number) => last_number = last_number.max(number),
-                    None => unnumbered += 1,
-                }
-            }
-        }
-        if usize::try_from(i32::MAX - last_number).is_ok_and(|left| left < unnumbered) {
-            violations.push(Violation::new(self.name, "leaves no numbers for the rows that have none"));
         }
     }
 }
@@ -213,30 +142,7 @@ pub(crate) fn count(owner: &Resource, message: &[u8]) -> usize {
     if count > MAX_CHILDREN { 0 } else { count }
 }
 
-/// The children in a part's value.
-pub fn children(said: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Columns::new(said).flatten()
-}
-
 /// What was said of a part of a tuple of `owner`: `None` if nothing was.
 pub fn said<'a>(owner: &Resource, part: usize, tuple: &'a [u8]) -> Option<&'a [u8]> {
     Columns::new(tuple).nth(owner.inputs().count() + part).flatten()
-}
-
-fn number(value: Option<&[u8]>) -> Option<i32> {
-    Some(i32::from_be_bytes(value?.try_into().ok()?))
-}
-
-/// A uid that follows from the owner and the child's place; another one where a child has that already.
-fn made_uid(kind: UidKind, owner: &[u8], place: i32, taken: &HashSet<&[u8]>) -> String {
-    let mut content = owner.to_vec();
-    content.put_i32(place);
-    loop {
-        let mut uid = format!("{}{}", kind.prefix, Ulid(xxh3_128(&content)));
-        uid.make_ascii_lowercase();
-        if !taken.contains(uid.as_bytes()) {
-            return uid;
-        }
-        content.push(0);
-    }
 }

@@ -4,7 +4,8 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::document::{JsonValue, elements, entries};
-use super::mask::{Reach, Reached};
+use super::mask::{MaskPath, Reach};
+use super::rules::prefix;
 use super::structure;
 use super::tuple::Columns;
 use super::wire::{put_bytes, put_header, put_number, varint_length};
@@ -28,6 +29,8 @@ pub struct Selection {
     etag: Option<u32>,
     /// How many columns make the etag.
     stored: usize,
+    /// How many columns the key has, which come first.
+    keys: usize,
     whole: bool,
     /// The parts that are asked for, in the order of their fields.
     pub parts: Vec<SelectedPart>,
@@ -40,7 +43,9 @@ pub struct SelectedPart {
     pub number: u32,
     /// What they are.
     pub resource: &'static Resource,
-    /// What is wanted of each. Their owner's uid is always selected, first, and never put into their message.
+    /// How many columns of their key name their owner.
+    pub owner_columns: usize,
+    /// What is wanted of each. Their owner's key is always selected, first, and never put into their message.
     pub selection: Selection,
 }
 
@@ -59,7 +64,7 @@ enum Output {
 
 impl Selection {
     /// What a mask asks for. The key's columns are always selected, first.
-    pub fn new(resource: &Resource, mask: &[Reached]) -> Self {
+    pub fn new(resource: &Resource, mask: &[MaskPath]) -> Self {
         let etag = mask.iter().find_map(|reached| {
             let field = &resource.fields[reached.field];
             matches!(field.kind, Kind::Etag).then_some(field.number)
@@ -112,6 +117,7 @@ impl Selection {
             outputs,
             etag,
             stored,
+            keys: resource.key_length(),
             whole: mask.len() == resource.fields.len() && mask.iter().all(|reached| reached.reach == Reach::Whole),
             parts: mask.iter().filter_map(|reached| SelectedPart::new(resource, reached)).collect(),
         }
@@ -119,7 +125,12 @@ impl Selection {
 
     /// Everything.
     pub fn whole(resource: &Resource) -> Self {
-        Self::new(resource, &Reached::all(resource))
+        Self::new(resource, &MaskPath::all(resource))
+    }
+
+    /// The key of a tuple of this selection, as a tuple.
+    pub fn key<'t>(&self, tuple: &'t [u8]) -> &'t [u8] {
+        prefix(tuple, self.keys)
     }
 
     /// Whether it is everything.
@@ -171,17 +182,24 @@ impl Selection {
 }
 
 impl SelectedPart {
-    fn new(owner: &Resource, reached: &Reached) -> Option<Self> {
+    fn new(owner: &Resource, reached: &MaskPath) -> Option<Self> {
         let Kind::Part(nth) = owner.fields[reached.field].kind else { return None };
         let part = &owner.parts[nth];
         let wanted = |name: &str| match &reached.reach {
             Reach::Keys(columns) => columns.contain(name),
             Reach::Whole | Reach::Details { .. } => true,
         };
-        // The first field names the owner.
-        let fields = part.resource.fields.iter().enumerate().skip(1).filter(|(_, field)| wanted(field.name));
-        let mask: Vec<Reached> = fields.map(|(field, _)| Reached { field, reach: Reach::Whole }).collect();
-        Some(Self { number: part.number, resource: part.resource, selection: Selection::new(part.resource, &mask) })
+        // The first fields name the owner.
+        let fields =
+            part.resource.fields.iter().enumerate().skip(part.owner_columns).filter(|(_, field)| wanted(field.name));
+        let mask: Vec<MaskPath> = fields.map(|(field, _)| MaskPath { field, reach: Reach::Whole }).collect();
+        let owner_columns = part.owner_columns;
+        Some(Self {
+            number: part.number,
+            resource: part.resource,
+            owner_columns,
+            selection: Selection::new(part.resource, &mask),
+        })
     }
 }
 

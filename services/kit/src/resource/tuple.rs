@@ -6,6 +6,7 @@ use bytes::BufMut as _;
 pub(super) const NULL: i32 = -1;
 
 /// The columns of a tuple, one by one; a null is `None`.
+#[derive(Clone, Debug)]
 pub struct Columns<'a> {
     rest: &'a [u8],
 }
@@ -38,11 +39,6 @@ impl<'a> Iterator for Columns<'a> {
         self.rest = rest;
         Some(Some(value))
     }
-}
-
-/// The text of a tuple's first column.
-pub(super) fn first_text(tuple: &[u8]) -> &str {
-    std::str::from_utf8(Columns::new(tuple).next().flatten().unwrap_or_default()).unwrap_or_default()
 }
 
 /// Appends a value with its length.

@@ -14,12 +14,11 @@ use super::wire::{Malformed, Reader, Value};
 use super::{EmptyDecimal, Field, IntegerRule, MapRule, TextRule};
 use crate::decimal::Decimal;
 use crate::error::Violation;
-use crate::lifecycle::Lifecycle;
 use crate::uid::check_key;
 use crate::{label, timestamp};
 
 /// Most bytes of a phase.
-pub(crate) const MAX_PHASE_BYTES: usize = 63;
+pub const MAX_PHASE_BYTES: usize = 63;
 /// Most bytes of a status's details.
 const MAX_DETAILS_BYTES: usize = 256 * 1024;
 const JSONB_VERSION: u8 = 1;
@@ -275,7 +274,6 @@ fn map_entry<'a>(field: &Field, entry: &'a [u8], part: Portion<'_>) -> Result<Op
 
 pub(super) fn put_status(
     field: &Field,
-    lifecycle: Option<&Lifecycle>,
     slot: &Slot<'_>,
     part: Portion<'_>,
     tuple: &mut Vec<u8>,
@@ -296,9 +294,6 @@ pub(super) fn put_status(
     let phase = text(phase, || format!("{}.phase", field.name))?;
     if phase.len() > MAX_PHASE_BYTES || phase.chars().any(char::is_control) {
         return Err(refuse(".phase", "must be at most 63 bytes, without control characters"));
-    }
-    if let Some(lifecycle) = lifecycle.filter(|lifecycle| !phase.is_empty() && !lifecycle.knows(phase)) {
-        return Err(refuse(".phase", &format!("must be one of {}", lifecycle.phases.join(", "))));
     }
     if details.len() > MAX_DETAILS_BYTES {
         return Err(refuse(".details", "holds more than 262144 bytes"));

@@ -1,62 +1,33 @@
-//! The write of parts, under the lock of their owners. Children of new rows are created. Of existing rows the stored children's keys are
-//! read first: then it is known which of the children sent are new, which may differ, and which are there and were not sent.
-
-mod derived;
+//! The write of children, under the lock of their owners. Children of new rows are created. Of existing rows the stored
+//! children's keys are read first: then it is known which of those sent are new, which may differ, and which are stored
+//! and were not sent.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlx::Row as _;
-
-pub(super) use self::derived::Derived;
-use self::derived::{complete, sum};
-use super::rows::{ARRAY_ROWS, Returning, RowStatements, arrays, same_key, unnested};
-use crate::db::array::{ArrayParameter, ElementType};
+use super::delete::delete_many;
+use super::rows::{ARRAY_ROWS, Returning, RowStatements};
 use crate::db::{Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
-use crate::resource::mask::{Reach, Reached, UpdateMask};
-use crate::resource::part::{Part, said};
+use crate::resource::batch::{Entry, Replacing};
+use crate::resource::mask::{MaskPath, Reach, UpdateMask};
+use crate::resource::part::Part;
+use crate::resource::rules::prefix;
 use crate::resource::select::column;
-use crate::resource::tuple::{Columns, put_prefixed};
+use crate::resource::tuple::put_prefixed;
 use crate::resource::{Kind, Resource, TimestampRule};
 use crate::work;
 
-/// Which rows' children are replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reaching {
-    /// None: a mask names other fields.
-    Nothing,
-    /// Those that say something of the part.
-    Said,
-    /// All: a mask names the part. A row that says nothing of it has no children.
-    Named,
-}
-
-impl Reaching {
-    /// Whether a row's children are replaced of which this was said.
-    fn reaches(self, said: Option<&[u8]>) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Said => said.is_some(),
-            Self::Named => true,
-        }
-    }
-}
-
-/// The statements for one part of a resource.
+/// The statements for one kind of children of a resource.
 #[derive(Clone, Debug)]
-pub(super) struct PartStatements {
+pub(super) struct ChildStatements {
     owner: &'static Resource,
     nth: usize,
-    reaching: Reaching,
-    /// The part that this one is computed from, and how it is reached.
-    source: Option<(usize, Reaching)>,
+    replacing: Replacing,
     rows: RowStatements,
     /// The keys of some owners' children, page by page.
-    keys: Arc<str>,
-    /// Some owners' children as input tuples, page by page.
-    stored: Arc<str>,
+    keys: Pages,
     delete: Arc<str>,
 }
 
@@ -71,8 +42,8 @@ struct Rows {
 
 impl Rows {
     /// Adds an owner's children.
-    fn extend(&mut self, part: &Part, owner: usize, key: &[u8], said: &[u8]) {
-        part.rows(key, said, &mut self.bytes, &mut self.ends);
+    fn extend(&mut self, part: &Part, owner: usize, key: &[u8], children: &[u8]) {
+        part.rows(key, children, &mut self.bytes, &mut self.ends);
         self.owners.resize(self.ends.len(), owner);
     }
 
@@ -86,119 +57,80 @@ impl Rows {
     }
 }
 
-impl PartStatements {
-    /// The statements for a part of a resource and a mask of the resource.
+impl ChildStatements {
+    /// The statements for one kind of children and a mask of their owners.
     pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
         let part = &owner.parts[nth];
-        let reaches =
-            |path: &Reached, nth: usize| matches!(owner.fields[path.field].kind, Kind::Part(part) if part == nth);
-        let reaching = |nth: usize| match mask.paths() {
-            None => Reaching::Said,
-            Some(paths) if !paths.iter().any(|path| reaches(path, nth)) => Reaching::Nothing,
-            Some(_) if mask.keeps_unset() => Reaching::Said,
-            Some(_) => Reaching::Named,
-        };
-        let source = part.derivation.and_then(|derivation| {
-            owner
-                .parts
-                .iter()
-                .position(|part| part.name == derivation.source())
-                .map(|source| (source, reaching(source)))
-        });
-        let all = || UpdateMask::Paths(columns_of_their_own(part.resource));
-        let whole = part.replaced || part.derivation.is_some() || reaching(nth) == Reaching::Named;
-        let child_mask = if whole { all() } else { UpdateMask::Populated };
+        let of_part = |kind| matches!(kind, Kind::Part(part) if part == nth);
+        let field = owner.fields.iter().position(|field| of_part(field.kind));
+        let replacing = field.map_or(Replacing::Nothing, |field| Replacing::of(mask, field));
+        let whole = part.replaced || replacing == Replacing::Named;
+        let child_mask = if whole { UpdateMask::Paths(own_columns(part.resource)) } else { UpdateMask::Populated };
         let mut rows = RowStatements::new(part.resource, Some(&child_mask), Returning::Places);
         rows.keep_prepared();
-        let table = part.resource.description.table;
-        let keys: Vec<String> = part.resource.description.key.iter().map(|key| format!("t.{key}")).collect();
-        let keys = keys.join(", ");
-        let page = |list: &str| {
-            let places: Vec<String> = (0..part.resource.key_length()).map(|at| format!("${}", at + 2)).collect();
-            format!(
-                "select {list} from {table} as t where t.{} = any ($1) and ({keys}) > ({}) order by {keys} limit ${}",
-                part.owner(),
-                places.join(", "),
-                part.resource.key_length() + 2
-            )
-        };
-        let inputs: Vec<String> = part.resource.inputs().map(column).collect();
-        let key_fields: Vec<_> = part.resource.inputs().take(part.resource.key_length()).collect();
-        let delete = format!(
-            "delete from {table} as t using {} where {}",
-            unnested(key_fields.into_iter(), false),
-            same_key(part.resource)
-        );
-        Self {
-            owner,
-            nth,
-            reaching: reaching(nth),
-            source,
-            rows,
-            keys: page(&keys).into(),
-            stored: page(&inputs.join(", ")).into(),
-            delete: delete.into(),
-        }
+        let keys = Pages::new(owner, part.resource, &part.resource.key_columns("t"), part.resource.key_length());
+        Self { owner, nth, replacing, rows, keys, delete: delete_many(part.resource).into() }
     }
 
     fn part(&self) -> &'static Part {
         &self.owner.parts[self.nth]
     }
 
-    /// Creates the children of new rows. What lies about under their keys, because another program deleted an owner and nothing else, goes.
+    /// How existing owners' children are treated.
+    pub(super) fn replacing(&self) -> Replacing {
+        self.replacing
+    }
+
+    /// The statements, each with a name, for people who read them.
+    pub(super) fn sql(&self) -> Vec<(String, Arc<str>)> {
+        let name = self.part().name;
+        let keys = self.keys.sql().map(|(page, sql)| (format!("{name}: keys of some owners' children, {page}"), sql));
+        let mut all: Vec<_> = keys.collect();
+        all.push((format!("{name}: delete"), Arc::clone(&self.delete)));
+        all.extend(self.rows.sql().into_iter().map(|(what, sql)| (format!("{name}: {what}"), sql)));
+        all
+    }
+
+    /// Creates the children of new rows. Children that are stored under their keys go first: another program deleted
+    /// their owner and left them.
     ///
     /// # Errors
     /// As [`RowStatements::create`].
     pub(super) async fn create(
         &self,
         transaction: &mut Transaction<'_>,
-        owners: &[&[u8]],
+        owners: &[&Entry<'_>],
         now: i64,
     ) -> Result<(), Error> {
         let part = self.part();
-        let keys: Vec<&[u8]> = owners.iter().map(|tuple| first_column(tuple)).collect();
+        let keys: Vec<&[u8]> = owners.iter().map(|owner| self.owner_key(owner)).collect();
         let mut left = Vec::new();
-        self.read(transaction, &self.keys, part.resource.key_length(), &keys, |key| left.push(key.to_vec())).await?;
+        self.keys.read(transaction, &keys, |key| left.push(key.to_vec())).await?;
         self.delete(transaction, &left.iter().map(Vec::as_slice).collect::<Vec<_>>()).await?;
         let mut rows = Rows::default();
         let children = || {
-            for (place, tuple) in owners.iter().enumerate() {
-                let own = said(self.owner, self.nth, tuple);
-                match part.derivation {
-                    Some(derivation) => {
-                        let source = self.source.and_then(|(source, _)| said(self.owner, source, tuple));
-                        let row = sum(derivation, source.unwrap_or_default())
-                            .and_then(|sums| complete(derivation, &sums, own, None))
-                            .map_err(|violation| Error::Invalid(vec![violation]))?;
-                        rows.extend(part, place, first_column(tuple), &row);
-                    }
-                    None => rows.extend(part, place, first_column(tuple), own.unwrap_or_default()),
-                }
+            for (place, owner) in owners.iter().enumerate() {
+                let children = owner.children(self.owner, self.nth).unwrap_or_default();
+                rows.extend(part, place, self.owner_key(owner), children);
             }
-            Ok::<_, Error>(())
         };
-        work::aside(bytes_of(owners), children).await?;
+        work::aside(bytes_of(owners), children).await;
         let tuples: Vec<&[u8]> = rows.iter().map(|(_, tuple)| tuple).collect();
         if tuples.is_empty() { Ok(()) } else { self.rows.create(transaction, &tuples, now).await }
     }
 
-    /// Makes the children of existing rows what was said of them, or what was [derived](Self::derive) for them, and notes the owners of
-    /// those that changed.
+    /// Makes the children of existing rows what was sent, or what rules set, and notes the owners of those that changed.
     ///
     /// # Errors
     /// As [`RowStatements::update`].
     pub(super) async fn replace(
         &self,
         transaction: &mut Transaction<'_>,
-        owners: &[&[u8]],
-        derived: Option<Derived>,
+        owners: &[&Entry<'_>],
         now: i64,
         touched: &mut [bool],
     ) -> Result<(), Error> {
-        let (rows, mut stored) = match derived {
-            Some(Derived { rows, stored, .. }) => (rows, stored),
-            None => self.said(transaction, owners).await?,
-        };
+        let (rows, mut stored) = self.replacements(transaction, owners).await?;
         let key_length = self.part().resource.key_length();
         let (mut new, mut existing) = (Vec::new(), Vec::new());
         for (owner, tuple) in rows.iter() {
@@ -212,10 +144,10 @@ impl PartStatements {
         // What is left was not sent.
         if !stored.is_empty() {
             let places: HashMap<&[u8], usize> =
-                owners.iter().enumerate().map(|(place, tuple)| (first_column(tuple), place)).collect();
+                owners.iter().enumerate().map(|(place, owner)| (self.owner_key(owner), place)).collect();
             let absent: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
             for key in &absent {
-                if let Some(&owner) = places.get(prefix(key, 1)) {
+                if let Some(&owner) = places.get(prefix(key, self.part().owner_columns)) {
                     touched[owner] = true;
                 }
             }
@@ -229,129 +161,180 @@ impl PartStatements {
         Ok(())
     }
 
-    /// Those of the owners at `places` that were sent with a child under a uid that none is created with, and that have
-    /// no such child.
+    /// Those of the owners at `places` that were sent with a child whose uid breaks the grammar of new uids, and that
+    /// have no such child stored.
     ///
     /// # Errors
     /// What the database says.
     pub(super) async fn foreign(
         &self,
         transaction: &mut Transaction<'_>,
-        owners: &[&[u8]],
+        entries: &[Entry<'_>],
         places: &[usize],
     ) -> Result<Vec<(usize, Violation)>, Error> {
         let part = self.part();
         let mut found = Vec::new();
-        for &owner in places {
-            let tuple = owners[owner];
-            let Some(said) = said(self.owner, self.nth, tuple).filter(|said| self.reaching.reaches(Some(said))) else {
+        for &at in places {
+            let owner = &entries[at];
+            let Some(children) = owner.children(self.owner, self.nth) else { continue };
+            if !self.replacing.applies(true) {
                 continue;
-            };
-            for (place, uid, why) in part.foreign_children(said) {
-                let mut key = first_column(tuple).to_vec();
+            }
+            for (place, uid, why) in part.foreign_children(children) {
+                let mut key = self.owner_key(owner).to_vec();
                 put_prefixed(&mut key, uid);
-                found.push((owner, key, place, why));
+                found.push((at, key, place, why));
             }
         }
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        let mut keys: Vec<&[u8]> = found.iter().map(|(owner, ..)| first_column(owners[*owner])).collect();
+        let mut keys: Vec<&[u8]> = found.iter().map(|(at, ..)| self.owner_key(&entries[*at])).collect();
         keys.dedup();
         let mut stored = HashSet::new();
-        self.read(transaction, &self.keys, part.resource.key_length(), &keys, |key| {
-            stored.insert(key.to_vec());
-        })
-        .await?;
+        self.keys
+            .read(transaction, &keys, |key| {
+                stored.insert(key.to_vec());
+            })
+            .await?;
         found.retain(|(_, key, ..)| !stored.contains(key));
-        found.dedup_by_key(|(owner, ..)| *owner);
-        Ok(found.into_iter().map(|(owner, _, place, why)| (owner, part.foreign_child(place, why))).collect())
+        found.dedup_by_key(|(at, ..)| *at);
+        Ok(found.into_iter().map(|(at, _, place, why)| (at, part.foreign_child(place, why))).collect())
     }
 
-    /// The children that were sent, and the keys of those that are stored, of the rows that the part is replaced of.
-    async fn said(
+    /// The children that owners are to have, and the keys of those that are stored, of the owners whose children are
+    /// replaced.
+    async fn replacements(
         &self,
         transaction: &mut Transaction<'_>,
-        owners: &[&[u8]],
+        owners: &[&Entry<'_>],
     ) -> Result<(Rows, HashSet<Vec<u8>>), Error> {
         let mut rows = Rows::default();
         let mut replaced = Vec::new();
         let children = || {
-            for (place, tuple) in owners.iter().enumerate() {
-                let said = said(self.owner, self.nth, tuple);
-                if self.reaching.reaches(said) {
-                    rows.extend(self.part(), place, first_column(tuple), said.unwrap_or_default());
-                    replaced.push(first_column(tuple));
+            for (place, owner) in owners.iter().enumerate() {
+                let children = owner.children(self.owner, self.nth);
+                if owner.set_children(self.nth).is_some() || self.replacing.applies(children.is_some()) {
+                    rows.extend(self.part(), place, self.owner_key(owner), children.unwrap_or_default());
+                    replaced.push(self.owner_key(owner));
                 }
             }
         };
         work::aside(bytes_of(owners), children).await;
-        let key_length = self.part().resource.key_length();
         let mut stored = HashSet::new();
-        self.read(transaction, &self.keys, key_length, &replaced, |key| {
-            stored.insert(key.to_vec());
-        })
-        .await?;
+        self.keys
+            .read(transaction, &replaced, |key| {
+                stored.insert(key.to_vec());
+            })
+            .await?;
         Ok((rows, stored))
     }
 
-    /// Reads rows of some owners, which begin with their key, page by page.
-    async fn read(
+    async fn delete(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
+        for batch in keys.chunks(ARRAY_ROWS) {
+            let delete = Statement::new(Arc::clone(&self.delete), batch.len());
+            let delete = self.part().resource.bind_keys(delete, batch.iter().copied())?;
+            transaction.write(delete).await?;
+        }
+        Ok(())
+    }
+
+    fn owner_key<'e>(&self, owner: &'e Entry<'_>) -> &'e [u8] {
+        prefix(owner.tuple(), self.part().owner_columns)
+    }
+}
+
+/// A read of the children of some owners, page by page in the order of their keys.
+#[derive(Clone, Debug)]
+pub(super) struct Pages {
+    owner: &'static Resource,
+    children: &'static Resource,
+    columns: usize,
+    first: Arc<str>,
+    next: Arc<str>,
+}
+
+impl Pages {
+    /// Pages of a select list of so many columns, which begin with the children's key.
+    pub(super) fn new(owner: &'static Resource, children: &'static Resource, list: &str, columns: usize) -> Self {
+        let owners = owner.key_length();
+        let in_owners = owner_condition(owner, children);
+        let keys = children.key_columns("t");
+        let table = children.description.table;
+        let numbers = |from: usize, count: usize| {
+            (from..from + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+        };
+        let after = format!("({keys}) > ({})", numbers(owners + 1, children.key_length()));
+        let page = |after: &str, limit: usize| {
+            format!("select {list}\n  from {table} as t\n where {in_owners}{after}\n order by {keys}\n limit ${limit}")
+        };
+        let first = page("", owners + 1).into();
+        let next = page(&format!("\n   and {after}"), owners + children.key_length() + 1).into();
+        Self { owner, children, columns, first, next }
+    }
+
+    /// The statements: of the first page, and of the next ones.
+    pub(super) fn sql(&self) -> impl Iterator<Item = (&'static str, Arc<str>)> {
+        [("first page", Arc::clone(&self.first)), ("next page", Arc::clone(&self.next))].into_iter()
+    }
+
+    /// Pages of whole input tuples.
+    pub(super) fn of_rows(owner: &'static Resource, nth: usize) -> Self {
+        let children = owner.parts[nth].resource;
+        let inputs: Vec<String> = children.inputs().map(column).collect();
+        Self::new(owner, children, &inputs.join(", "), inputs.len())
+    }
+
+    /// Reads the children of some owners, by their keys.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) async fn read(
         &self,
         transaction: &mut Transaction<'_>,
-        sql: &Arc<str>,
-        columns: usize,
         owners: &[&[u8]],
         mut on_row: impl FnMut(&[u8]) + Send,
     ) -> Result<(), Error> {
-        let key_length = self.part().resource.key_length();
         for batch in owners.chunks(ARRAY_ROWS) {
-            let mut last = vec![String::new(); key_length];
+            let mut last: Option<Vec<u8>> = None;
             loop {
                 let most = transaction.max_statement_rows().min(2 * ARRAY_ROWS);
-                let mut uids = ArrayParameter::with_capacity(ElementType::Text, batch.len() * 32);
-                for owner in batch {
-                    uids.push_prefixed(owner);
-                }
-                let mut page = Statement::new(Arc::clone(sql), most).bind(uids)?;
-                for text in &last {
-                    page = page.bind(text.clone())?;
+                let sql = if last.is_some() { &self.next } else { &self.first };
+                let mut page = Statement::new(Arc::clone(sql), most);
+                page = self.owner.bind_keys(page, batch.iter().copied())?;
+                if let Some(last) = &last {
+                    page = self.children.bind_key(page, last)?;
                 }
                 let rows = transaction.fetch(page.bind(most as i64)?).await?;
                 let mut tuple = Vec::new();
                 for row in &rows {
                     tuple.clear();
-                    put_tuple(row, columns, &mut tuple)?;
+                    put_tuple(row, self.columns, &mut tuple)?;
                     on_row(&tuple);
                 }
-                match rows.last() {
-                    Some(row) if rows.len() == most => {
-                        for (at, text) in last.iter_mut().enumerate() {
-                            *text = row.try_get(at)?;
-                        }
-                    }
-                    _ => break,
+                if rows.len() < most {
+                    break;
                 }
+                last = Some(prefix(&tuple, self.children.key_length()).to_vec());
             }
-        }
-        Ok(())
-    }
-
-    async fn delete(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
-        let resource = self.part().resource;
-        for batch in keys.chunks(ARRAY_ROWS) {
-            let mut delete = Statement::new(Arc::clone(&self.delete), batch.len());
-            for array in arrays(resource.inputs().take(resource.key_length()), batch) {
-                delete = delete.bind(array)?;
-            }
-            transaction.write(delete).await?;
         }
         Ok(())
     }
 }
 
-/// Every column of a child that may change, the computed ones too.
-fn columns_of_their_own(resource: &Resource) -> Vec<Reached> {
+/// The condition that a child belongs to one of some owners, whose keys are the first parameters.
+fn owner_condition(owner: &Resource, children: &Resource) -> String {
+    let own: Vec<&str> = children.description.key.iter().take(owner.key_length()).copied().collect();
+    if let [column] = own[..] {
+        return format!("t.{column} = any ($1)");
+    }
+    let columns = own.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
+    let arrays = owner.key_fields().zip(1..).map(|(field, n)| format!("${n}::{}", field.element_type().array_name()));
+    format!("({columns}) in (select * from unnest({}))", arrays.collect::<Vec<_>>().join(", "))
+}
+
+/// Every column of a child that may change, computed ones too.
+fn own_columns(resource: &Resource) -> Vec<MaskPath> {
     let fixed = |kind| {
         matches!(
             kind,
@@ -362,21 +345,9 @@ fn columns_of_their_own(resource: &Resource) -> Vec<Reached> {
         )
     };
     let own = |at: &usize| !resource.fields[*at].key && !fixed(resource.fields[*at].kind);
-    (0..resource.fields.len()).filter(own).map(|field| Reached { field, reach: Reach::Whole }).collect()
+    (0..resource.fields.len()).filter(own).map(|field| MaskPath { field, reach: Reach::Whole }).collect()
 }
 
-fn bytes_of(tuples: &[&[u8]]) -> usize {
-    tuples.iter().map(|tuple| tuple.len()).sum()
-}
-
-/// A tuple's first column, with its length.
-fn first_column(tuple: &[u8]) -> &[u8] {
-    prefix(tuple, 1)
-}
-
-/// A tuple's first columns, with their lengths.
-fn prefix(tuple: &[u8], columns: usize) -> &[u8] {
-    let mut rest = Columns::new(tuple);
-    rest.by_ref().take(columns).for_each(drop);
-    &tuple[..tuple.len() - rest.rest().len()]
+fn bytes_of(owners: &[&Entry<'_>]) -> usize {
+    owners.iter().map(|owner| owner.bytes()).sum()
 }

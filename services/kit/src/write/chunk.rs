@@ -65,10 +65,15 @@ impl Chunk {
         let mut refusals = Refusals::default();
         for (offset, message) in (first_offset..).zip(messages) {
             let start = tuples.len();
-            match resource.decode(message, keys, update, &mut tuples) {
-                Ok(decoded) => {
+            let decoded = resource.decode(message, keys, update, &mut tuples).and_then(|decoded| {
+                // Of what was sent, and not of what rules made of it.
+                let hash = content_hash(&tuples[start..], &decoded.precondition);
+                resource.check(&mut tuples, start, update).map(|()| (decoded, hash))
+            });
+            match decoded {
+                Ok((decoded, hash)) => {
                     let tuple = &tuples[start..];
-                    hashes.push(content_hash(tuple, &decoded.precondition));
+                    hashes.push(hash);
                     let key_end = start + key_length(resource, tuple);
                     rows.push(Row { offset, precondition: decoded.precondition, start, end: tuples.len(), key_end });
                 }

@@ -1,34 +1,40 @@
-//! Delete of one resource, with all that belongs to it.
+//! Delete of resources, with all that belongs to them: their children, and the rows of other tables of the slice that
+//! the description names as dependents.
 //!
-//! What belongs to it may be more than a transaction has time for: other programs write as much as they like. Then it goes in several
-//! transactions, and the resource itself in the last one, so that a delete that was interrupted can be called again and goes on.
+//! What belongs to one resource may be more than a transaction has time for: other programs write as much as they like.
+//! A delete of one resource then takes several transactions, and deletes the resource itself in the last one, so that a
+//! delete that was interrupted can be called again and goes on.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use sqlx::Row as _;
 
 use super::attempts::retried;
-use super::locked::Locked;
-use crate::context::Context;
+use super::children::Pages;
+use super::rows::{ARRAY_ROWS, unnested};
+use super::stored;
+use crate::context::Writes;
 use crate::db::{CopySource as _, Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
+use crate::read::point::put_tuple;
 use crate::resource::Resource;
 use crate::resource::decode::Precondition;
-use crate::uid::check_key;
+use crate::resource::key::Key;
+use crate::resource::rules::prefix;
 
 /// Most rows that one statement deletes.
 const MAX_BATCH: usize = 5_000;
-/// Which part of its time a transaction deletes what belongs to a resource for, before it commits that: one in so many. The rest is for
-/// its last statement, and for the commit.
+/// Which part of its time a transaction deletes what belongs to a resource for, before it commits that: one in so many.
+/// The rest is for its last statement, and for the commit.
 const SHARE_OF_TIME: u32 = 2;
 
 /// A delete.
 #[derive(Clone, Debug)]
 pub struct DeleteRequest {
     /// Which.
-    pub uid: String,
+    pub key: Key,
     /// What it must be like.
     pub precondition: Precondition,
     /// Whether a missing one is no error.
@@ -45,28 +51,21 @@ enum Progress {
     Partly,
 }
 
-/// Deletes one resource, after its parts and what else the service says must go with it. All of it goes in one transaction where the
-/// time of one is enough; else what belongs to the resource goes first, in several.
+/// Deletes one resource, after its children and dependents. All of it goes in one transaction where the time of one is
+/// enough; else what belongs to the resource goes first, in several.
 ///
 /// # Errors
-/// [`Error::Invalid`] for `uid`, [`Error::NotFound`], [`Error::EtagMismatch`]. After an error that came late some of what belongs to the
-/// resource may be gone, and the resource is there.
+/// [`Error::NotFound`], [`Error::EtagMismatch`], [`Error::RevisionMismatch`]. After an error that came late some of what
+/// belongs to the resource may be gone, and the resource is there.
 pub fn delete<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: DeleteRequest,
-    dependents: &'static [Dependent],
 ) -> BoxFuture<'a, Result<(), Error>> {
-    Box::pin(delete_row(context, resource, request, dependents))
+    Box::pin(delete_row(context, resource, request))
 }
 
-async fn delete_row(
-    context: &Context,
-    resource: &'static Resource,
-    request: DeleteRequest,
-    dependents: &'static [Dependent],
-) -> Result<(), Error> {
-    check_key(&request.uid).map_err(|why| Error::invalid("uid", why))?;
+async fn delete_row(context: &Writes, resource: &'static Resource, request: DeleteRequest) -> Result<(), Error> {
     if request.precondition.etag.contains('\0') {
         return Err(Error::Invalid(vec![Violation::new("etag", "must not hold NUL characters")]));
     }
@@ -74,39 +73,39 @@ async fn delete_row(
         return Err(Error::Invalid(vec![Violation::new("revision", "must not be negative")]));
     }
     let deadline = request.deadline;
+    let name = resource.name_of(request.key.tuple());
+    let request = Arc::new(request);
     // Once something is gone the delete goes through, whatever the row became meanwhile.
     let mut begun = false;
     loop {
         let ended = retried(deadline, || {
-            let DeleteRequest { uid, precondition, allow_missing, .. } = request.clone();
-            context.database.transaction(deadline, move |transaction| {
+            let (request, name) = (Arc::clone(&request), name.clone());
+            context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     let until =
                         Instant::now() + deadline.bound(transaction.limits().transaction_timeout) / SHARE_OF_TIME;
-                    let Some(stored) = Locked::of(transaction, resource, &uid).await? else {
-                        let missing = Error::NotFound { resource: resource.description.message, name: uid };
-                        let accepted = allow_missing || begun;
+                    let Some(row) = stored::lock(transaction, resource, &request.key).await? else {
+                        let missing = Error::NotFound { resource: resource.description.message, name };
+                        let accepted = request.allow_missing || begun;
                         return if accepted { Ok(Ending::RollBack(Progress::Done)) } else { Err(missing) };
                     };
                     if !begun {
-                        stored.check(resource, &uid, &precondition)?;
+                        stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
                     }
-                    let parts = resource.parts.iter().map(|part| part.resource.description);
-                    let parts = parts.map(|part| Dependent { table: part.table, key: part.key });
-                    for dependent in parts.chain(dependents.iter().copied()) {
-                        if matches!(dependent.delete(transaction, &uid, until).await?, Progress::Partly) {
+                    for dependent in dependents(resource) {
+                        let progress = delete_dependents(transaction, resource, dependent, &request.key, until);
+                        if matches!(progress.await?, Progress::Partly) {
                             return Ok(Ending::Commit(Progress::Partly));
                         }
                     }
-                    let table = resource.description.table;
-                    let delete = Statement::new(format!("delete from {table} where uid = $1"), 1).bind(&uid)?;
-                    transaction.write(delete).await?;
+                    let delete = Statement::new(delete_one(resource), 1);
+                    transaction.write(resource.bind_key(delete, request.key.tuple())?).await?;
                     Ok(Ending::Commit(Progress::Done))
                 })
             })
         })
         .await
-        .map_err(|error| error.of_refused_row(resource, &request.uid, ""))?;
+        .map_err(|error| error.of_refused_row(resource, &name, ""))?;
         match ended {
             Progress::Done => return Ok(()),
             Progress::Partly => begun = true,
@@ -114,69 +113,147 @@ async fn delete_row(
     }
 }
 
-/// Rows of another table of the slice that go when the resource they belong to goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Dependent {
-    /// The table.
-    pub table: &'static str,
-    /// Its key, whose first column names the owner. All its columns are texts.
-    pub key: &'static [&'static str],
+/// What goes when a row of a resource goes: its children, and the resources that its description names.
+fn dependents(resource: &'static Resource) -> impl Iterator<Item = &'static Resource> {
+    let children = resource.parts.iter().map(|part| part.resource);
+    let others = resource.description.dependents.iter().map(|dependent| -> &'static Resource { dependent });
+    children.chain(others)
 }
 
-impl Dependent {
-    /// Deletes an owner's rows in the order of their keys, a bounded number at a time, until none is left or it is so late. At least one
-    /// statement's worth goes.
-    async fn delete(&self, transaction: &mut Transaction<'_>, uid: &str, until: Instant) -> Result<Progress, Error> {
-        let batch = MAX_BATCH.min(transaction.limits().max_statement_rows);
-        let Some((owner, rest)) = self.key.split_first() else { return Ok(Progress::Done) };
-        let table = self.table;
-        if rest.is_empty() {
-            let delete = Statement::new(format!("delete from {table} where {owner} = $1"), 1).bind(uid)?;
-            transaction.write(delete).await?;
+fn delete_one(resource: &Resource) -> String {
+    format!("delete from {} as t\n where {}", resource.description.table, resource.key_equals(1))
+}
+
+/// `t.order_uid = $1`: that a row belongs to the owner whose key is the first parameters.
+fn of_owner(owner: &Resource, dependent: &Resource) -> String {
+    let columns = dependent.description.key.iter().take(owner.key_length()).zip(1..);
+    columns.map(|(column, number)| format!("t.{column} = ${number}")).collect::<Vec<_>>().join(" and ")
+}
+
+/// The statement that finds the last key of a bounded number of an owner's rows; behind a key, if `after`.
+fn last_of_batch(owner: &Resource, dependent: &Resource, batch: usize, after: bool) -> String {
+    let (table, keys) = (dependent.description.table, dependent.key_columns("t"));
+    let behind = if after { format!("\n   and ({keys}) > ({})", numbers(owner, dependent)) } else { String::new() };
+    format!(
+        "select {keys}\n  from {table} as t\n where {}{behind}\n order by {keys}\noffset {} limit 1",
+        of_owner(owner, dependent),
+        batch - 1
+    )
+}
+
+/// The statement that deletes an owner's rows up to a key, or all of them.
+fn delete_up_to(owner: &Resource, dependent: &Resource, up_to: bool) -> String {
+    let (table, keys) = (dependent.description.table, dependent.key_columns("t"));
+    let before = if up_to { format!("\n   and ({keys}) <= ({})", numbers(owner, dependent)) } else { String::new() };
+    format!("delete from {table} as t\n where {}{before}", of_owner(owner, dependent))
+}
+
+/// The numbers of the parameters that hold a key of the dependent, behind those of the owner's key.
+fn numbers(owner: &Resource, dependent: &Resource) -> String {
+    let first = owner.key_length() + 1;
+    let numbers = (first..first + dependent.key_length()).map(|number| format!("${number}"));
+    numbers.collect::<Vec<_>>().join(", ")
+}
+
+/// Deletes an owner's rows in the order of their keys, a bounded number at a time, until none is left or it is so late.
+/// At least one statement's worth goes.
+async fn delete_dependents(
+    transaction: &mut Transaction<'_>,
+    owner: &'static Resource,
+    dependent: &'static Resource,
+    key: &Key,
+    until: Instant,
+) -> Result<Progress, Error> {
+    let batch = MAX_BATCH.min(transaction.limits().max_statement_rows);
+    if dependent.key_length() == owner.key_length() {
+        let delete = Statement::new(delete_up_to(owner, dependent, false), 1);
+        transaction.write(owner.bind_key(delete, key.tuple())?).await?;
+        return Ok(Progress::Done);
+    }
+    loop {
+        // Where the statement stops is looked up first: then it needs no limit.
+        let last = Statement::new(last_of_batch(owner, dependent, batch, false), 1);
+        let last = transaction.fetch(owner.bind_key(last, key.tuple())?).await?;
+        let Some(last) = last.first() else {
+            let delete = Statement::new(delete_up_to(owner, dependent, false), batch);
+            transaction.write(owner.bind_key(delete, key.tuple())?).await?;
             return Ok(Progress::Done);
-        }
-        let columns = rest.join(", ");
-        let places = |from: usize| (from..from + rest.len()).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
-        // The first key of the table is greater than nothing at all.
-        let mut after = vec![String::new(); rest.len()];
-        loop {
-            // Where the statement stops is looked up first: then it needs no limit, and no row is visited twice.
-            let mut last = Statement::new(
-                format!(
-                    "select {columns} from {table} where {owner} = $1 and ({columns}) >= ({}) order by {columns} offset {} limit 1",
-                    places(2),
-                    batch - 1
-                ),
-                1,
-            )
-            .bind(uid)?;
-            for value in &after {
-                last = last.bind(value.clone())?;
-            }
-            let last = transaction.fetch(last).await?;
-            let Some(last) = last.first() else {
-                let delete = Statement::new(format!("delete from {table} where {owner} = $1"), batch).bind(uid)?;
-                transaction.write(delete).await?;
-                return Ok(Progress::Done);
-            };
-            let last = (0..rest.len()).map(|at| last.try_get(at)).collect::<Result<Vec<String>, _>>()?;
-            let mut delete = Statement::new(
-                format!(
-                    "delete from {table} where {owner} = $1 and ({columns}) >= ({}) and ({columns}) <= ({})",
-                    places(2),
-                    places(2 + rest.len())
-                ),
-                batch,
-            )
-            .bind(uid)?;
-            for value in after.iter().chain(&last) {
-                delete = delete.bind(value.clone())?;
-            }
-            transaction.write(delete).await?;
-            after = last;
-            if Instant::now() >= until {
-                return Ok(Progress::Partly);
-            }
+        };
+        let mut up_to = Vec::new();
+        put_tuple(last, dependent.key_length(), &mut up_to)?;
+        let delete = Statement::new(delete_up_to(owner, dependent, true), batch);
+        let delete = dependent.bind_key(owner.bind_key(delete, key.tuple())?, &up_to)?;
+        transaction.write(delete).await?;
+        if Instant::now() >= until {
+            return Ok(Progress::Partly);
         }
     }
+}
+
+/// Deletes rows of a resource, whose keys are in order, with all that belongs to them. The rows are locked.
+#[derive(Debug)]
+pub(super) struct DeleteStatements {
+    resource: &'static Resource,
+    rows: Arc<str>,
+    /// Each dependent, the keys of some owners' rows, and their delete.
+    dependents: Vec<(&'static Resource, Pages, Arc<str>)>,
+}
+
+impl DeleteStatements {
+    pub(super) fn new(resource: &'static Resource) -> Self {
+        let pages = |dependent: &'static Resource| {
+            let pages = Pages::new(resource, dependent, &dependent.key_columns("t"), dependent.key_length());
+            (dependent, pages, delete_many(dependent).into())
+        };
+        Self { resource, rows: delete_many(resource).into(), dependents: dependents(resource).map(pages).collect() }
+    }
+
+    /// Deletes the rows of these keys and what belongs to them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) async fn run(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
+        for (dependent, pages, delete) in &self.dependents {
+            let mut found: Vec<Vec<u8>> = Vec::new();
+            pages.read(transaction, keys, |key| found.push(prefix(key, dependent.key_length()).to_vec())).await?;
+            let found: Vec<&[u8]> = found.iter().map(Vec::as_slice).collect();
+            run_delete(transaction, dependent, delete, &found).await?;
+        }
+        run_delete(transaction, self.resource, &self.rows, keys).await
+    }
+
+    /// The statements, each with a name, for people who read them.
+    pub(super) fn sql(&self) -> Vec<(String, Arc<str>)> {
+        let mut all = vec![("delete rows".to_owned(), Arc::clone(&self.rows))];
+        for (dependent, pages, delete) in &self.dependents {
+            let noun = dependent.noun();
+            all.extend(pages.sql().map(|(page, sql)| (format!("delete rows: {noun} of them, {page}"), sql)));
+            all.push((format!("delete rows: {noun} of them"), Arc::clone(delete)));
+        }
+        all
+    }
+}
+
+async fn run_delete(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    sql: &Arc<str>,
+    keys: &[&[u8]],
+) -> Result<(), Error> {
+    for batch in keys.chunks(ARRAY_ROWS.min(transaction.max_statement_rows())) {
+        let delete = Statement::new(Arc::clone(sql), batch.len());
+        transaction.write(resource.bind_keys(delete, batch.iter().copied())?).await?;
+    }
+    Ok(())
+}
+
+/// The statement that deletes rows by their keys.
+pub(super) fn delete_many(resource: &Resource) -> String {
+    let keys: Vec<_> = resource.key_fields().collect();
+    format!(
+        "delete from {} as t\n using {}\n where {}",
+        resource.description.table,
+        unnested(keys.into_iter(), false),
+        resource.same_key("t", "i")
+    )
 }

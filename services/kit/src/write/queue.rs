@@ -13,7 +13,7 @@ use super::chunk::Chunk;
 use super::commit::Writer;
 use super::refusal::{MAX_ROW_ERRORS, Refusals};
 use crate::budget::Share;
-use crate::context::Context;
+use crate::context::Writes;
 use crate::error::{Error, Violation};
 use crate::resource::part::{MAX_CHILDREN, count as count_children};
 use crate::resource::tuple::Columns;
@@ -85,14 +85,14 @@ pub(super) struct Queue {
 
 impl Queue {
     /// An empty queue of a stream that goes on from `received`.
-    pub(super) fn new(context: &Context, writer: Arc<Writer>, share: Share, resumable: bool, received: i64) -> Self {
+    pub(super) fn new(context: &Writes, writer: Arc<Writer>, share: Share, resumable: bool, received: i64) -> Self {
         Self {
             writer,
             share,
             resumable,
             max_rows: context.stream.write_batch_rows,
             max_bytes: context.stream.write_batch_bytes,
-            max_chunk_rows: context.database.limits().max_statement_rows,
+            max_chunk_rows: context.limits().max_statement_rows,
             received,
             waiting: VecDeque::new(),
             rows: 0,

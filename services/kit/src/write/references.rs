@@ -1,62 +1,81 @@
-//! What the rows of a write point at in another slice. Its service is asked before the transaction begins, once for all rows: a
-//! transaction must not wait for another service.
+//! Whether what rows and their children point at exists. Another slice's service is asked before the transaction
+//! begins, once for all rows: a transaction must not wait for another service. Targets in the own slice are looked for,
+//! and locked, in the transaction.
 
 use std::collections::HashSet;
 
-use crate::context::Context;
+use sqlx::Row as _;
+
+use crate::context::Writes;
+use crate::db::array::ArrayParameter;
+use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
-use crate::error::Error;
-use crate::resource::part::{children, said};
+use crate::error::{Error, Violation};
+use crate::resource::part::said;
+use crate::resource::row::{Row, rows};
+use crate::resource::rules::Refusal;
 use crate::resource::tuple::Columns;
 use crate::resource::{Resource, Target};
 
-/// A row that points at something that does not exist.
-#[derive(Debug)]
-pub(super) struct Pointless {
+/// A reference to something that does not exist.
+#[derive(Clone, Debug)]
+pub(super) struct DanglingReference {
     /// The row's place among those looked at.
     pub(super) row: usize,
     /// The path of the column within the row.
-    pub(super) path: String,
+    path: String,
     /// What it names.
-    pub(super) target: String,
+    target: String,
 }
 
-/// A column that points into another slice, of the row itself or of a part's children.
-struct Pointer {
+impl DanglingReference {
+    /// The same, of a row at another place.
+    pub(super) fn of_row(&self, row: usize) -> Self {
+        Self { row, ..self.clone() }
+    }
+
+    /// The refusal of the row.
+    pub(super) fn refusal(&self) -> Refusal {
+        let violation = Violation::new(&self.path, format!("{} does not exist", self.target));
+        Refusal { error: Error::ReferenceMissing(violation.clone()), violation }
+    }
+}
+
+/// A column that refers to something, of the row itself or of its children.
+struct ReferenceColumn {
+    /// The kind of children; none for the row itself.
     part: Option<usize>,
     column: &'static str,
     /// The column's place in the tuple of the row or child.
     position: usize,
+    target: Target,
 }
 
-impl Pointer {
+impl ReferenceColumn {
     fn all(resource: &'static Resource) -> Vec<Self> {
-        let elsewhere = |of: &'static Resource, part: Option<usize>| {
-            of.description
-                .references
-                .iter()
-                .filter(|reference| matches!(reference.target, Target::Elsewhere))
-                .filter_map(move |reference| {
-                    // A child's tuple stands without its owner's column.
-                    let position = of.input_position(reference.column)?.checked_sub(usize::from(part.is_some()))?;
-                    Some(Self { part, column: reference.column, position })
-                })
+        let of = |of: &'static Resource, part: Option<usize>| {
+            let owner_columns = part.map_or(0, |nth| resource.parts[nth].owner_columns);
+            of.description.references.iter().filter_map(move |reference| {
+                // A child's tuple stands without its owner's columns.
+                let position = of.input_position(reference.column)?.checked_sub(owner_columns)?;
+                Some(Self { part, column: reference.column, position, target: reference.target })
+            })
         };
         let parts = resource.parts.iter().enumerate();
-        elsewhere(resource, None).chain(parts.flat_map(|(nth, part)| elsewhere(part.resource, Some(nth)))).collect()
+        of(resource, None).chain(parts.flat_map(|(nth, part)| of(part.resource, Some(nth)))).collect()
     }
 
-    /// The targets that a row's tuple names, each with its place in the part.
+    /// The targets that a row's tuple names, each with its place among the children.
     fn targets<'t>(&self, resource: &Resource, tuple: &'t [u8]) -> Vec<(usize, &'t str)> {
-        let target = |tuple: &'t [u8]| {
-            let value = Columns::new(tuple).nth(self.position).flatten()?;
+        let target = |row: Row<'t>| {
+            let value = Columns::new(row.tuple()).nth(self.position).flatten()?;
             std::str::from_utf8(value).ok()
         };
         match self.part {
-            None => target(tuple).map(|target| (0, target)).into_iter().collect(),
+            None => target(Row::new(tuple)).map(|target| (0, target)).into_iter().collect(),
             Some(nth) => {
-                let said = said(resource, nth, tuple).unwrap_or_default();
-                children(said).enumerate().filter_map(|(place, child)| Some((place, target(child)?))).collect()
+                let children = said(resource, nth, tuple).unwrap_or_default();
+                rows(children).enumerate().filter_map(|(place, child)| Some((place, target(child)?))).collect()
             }
         }
     }
@@ -68,49 +87,117 @@ impl Pointer {
             Some(part) => format!("{}[{place}].{}", part.name, self.column),
         }
     }
+
+    /// The different targets that rows name, in order.
+    fn all_targets<'t>(columns: &[&Self], resource: &Resource, tuples: &[&'t [u8]]) -> Vec<&'t str> {
+        let of_row = |tuple: &&'t [u8]| columns.iter().flat_map(|column| column.targets(resource, tuple)).collect();
+        let of_rows = tuples.iter().flat_map(|tuple| -> Vec<(usize, &'t str)> { of_row(tuple) });
+        let mut targets: Vec<&str> = of_rows.map(|(_, target)| target).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        targets
+    }
+
+    /// The first dangling reference of each row.
+    fn dangling(
+        columns: &[&Self],
+        resource: &Resource,
+        tuples: &[&[u8]],
+        is_missing: impl Fn(&str) -> bool,
+    ) -> Vec<DanglingReference> {
+        let first = |(row, tuple): (usize, &&[u8])| {
+            columns.iter().find_map(|column| {
+                let mut targets = column.targets(resource, tuple).into_iter();
+                let (place, target) = targets.find(|(_, target)| is_missing(target))?;
+                Some(DanglingReference { row, path: column.path(resource, place), target: target.to_owned() })
+            })
+        };
+        tuples.iter().enumerate().filter_map(first).collect()
+    }
 }
 
-/// Whether a row points at anything in another slice.
-pub(super) fn points_elsewhere(resource: &'static Resource, tuple: &[u8]) -> bool {
-    Pointer::all(resource).iter().any(|pointer| !pointer.targets(resource, tuple).is_empty())
+/// Whether a row refers to anything in another slice.
+pub(super) fn refers_elsewhere(resource: &'static Resource, tuple: &[u8]) -> bool {
+    let columns = ReferenceColumn::all(resource);
+    let mut elsewhere = columns.iter().filter(|column| matches!(column.target, Target::Elsewhere));
+    elsewhere.any(|column| !column.targets(resource, tuple).is_empty())
 }
 
-/// The rows that point at something in another slice that does not exist, each with the first such column.
+/// The rows that refer to something in another slice that does not exist, each with the first such column.
 ///
 /// # Errors
 /// What [`ForeignReferences::missing`](crate::references::ForeignReferences::missing) says.
-pub(super) async fn pointing_nowhere(
-    context: &Context,
+pub(super) async fn missing_elsewhere(
+    context: &Writes,
     resource: &'static Resource,
     tuples: &[&[u8]],
     deadline: Deadline,
-) -> Result<Vec<Pointless>, Error> {
-    let pointers = Pointer::all(resource);
-    let mut seen = HashSet::new();
-    let mut uids = Vec::new();
-    for pointer in &pointers {
-        for tuple in tuples {
-            for (_, target) in pointer.targets(resource, tuple) {
-                if seen.insert(target) {
-                    uids.push(target.to_owned());
-                }
-            }
-        }
-    }
-    if uids.is_empty() {
+) -> Result<Vec<DanglingReference>, Error> {
+    let columns = ReferenceColumn::all(resource);
+    let columns: Vec<&ReferenceColumn> =
+        columns.iter().filter(|column| matches!(column.target, Target::Elsewhere)).collect();
+    let targets = ReferenceColumn::all_targets(&columns, resource, tuples);
+    if targets.is_empty() {
         return Ok(Vec::new());
     }
     let foreign = context.foreign.as_ref().ok_or_else(|| Error::internal("nothing knows what exists elsewhere"))?;
-    let missing = foreign.missing(uids, deadline).await?;
+    let missing = foreign.missing(targets.into_iter().map(str::to_owned).collect(), deadline).await?;
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let first = |row: usize, tuple: &[u8]| {
-        pointers.iter().find_map(|pointer| {
-            let targets = pointer.targets(resource, tuple);
-            let (place, target) = targets.into_iter().find(|(_, target)| missing.contains(*target))?;
-            Some(Pointless { row, path: pointer.path(resource, place), target: target.to_owned() })
-        })
-    };
-    Ok(tuples.iter().enumerate().filter_map(|(row, tuple)| first(row, tuple)).collect())
+    Ok(ReferenceColumn::dangling(&columns, resource, tuples, |target| missing.contains(target)))
+}
+
+/// The rows that refer to something in the own slice that does not exist, each with the first such column. The targets
+/// that exist are locked, so that they stay until the commit.
+///
+/// # Errors
+/// What the database says.
+pub(super) async fn missing_in_slice(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    tuples: &[&[u8]],
+) -> Result<Vec<DanglingReference>, Error> {
+    let columns = ReferenceColumn::all(resource);
+    let mut tables: Vec<(&str, &str)> = Vec::new();
+    for column in &columns {
+        if let Target::Table { table, column } = column.target
+            && !tables.contains(&(table, column))
+        {
+            tables.push((table, column));
+        }
+    }
+    let mut dangling: Vec<DanglingReference> = Vec::new();
+    for (table, key) in tables {
+        let points_there = |column: &&ReferenceColumn| matches!(column.target, Target::Table { table: other, column: other_key } if (other, other_key) == (table, key));
+        let columns: Vec<&ReferenceColumn> = columns.iter().filter(points_there).collect();
+        let targets = ReferenceColumn::all_targets(&columns, resource, tuples);
+        let mut found = HashSet::new();
+        for targets in targets.chunks(transaction.max_statement_rows()) {
+            let select =
+                Statement::new(lock_targets(table, key), targets.len()).bind(ArrayParameter::texts(targets))?;
+            for row in transaction.fetch(select).await? {
+                found.insert(row.try_get::<String, _>(0)?);
+            }
+        }
+        dangling.extend(ReferenceColumn::dangling(&columns, resource, tuples, |target| !found.contains(target)));
+    }
+    Ok(dangling)
+}
+
+/// The statement that locks the rows that are referred to, in the order of their keys.
+fn lock_targets(table: &str, key: &str) -> String {
+    format!("select t.{key}\n  from {table} as t\n where t.{key} = any ($1)\n order by t.{key}\n   for key share")
+}
+
+/// The statements of a resource's references, each with a name, for people who read them.
+pub(super) fn sql(resource: &'static Resource) -> Vec<(String, String)> {
+    let columns = ReferenceColumn::all(resource).into_iter();
+    let statements = columns.filter_map(|ReferenceColumn { column, target, .. }| match target {
+        Target::Table { table, column: key } => {
+            Some((format!("lock what {column} refers to"), lock_targets(table, key)))
+        }
+        Target::Elsewhere => None,
+    });
+    statements.collect()
 }

@@ -5,16 +5,19 @@
 use sqlx::Row as _;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::context::Context;
+use super::session::count_named_call;
+use crate::context::Writes;
 use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
+use crate::resource::key::Key;
 
 /// A call that names itself.
 #[derive(Clone, Debug)]
 pub struct Entry {
     schema: &'static str,
+    resource: &'static Resource,
     name: String,
     request_id: String,
     /// A hash of what is asked for.
@@ -27,37 +30,48 @@ pub fn digest(request: &[u8]) -> String {
 }
 
 impl Entry {
-    /// The entry of a call; `None` if it does not name itself. Request ids of different verbs do not meet. Now and then
-    /// this clears the ledger, beside the call.
+    /// The entry of a call; `None` if it does not name itself. The request ids of different verbs are kept apart. Now
+    /// and then this clears the ledger, beside the call.
     pub fn of(
-        context: &Context,
+        context: &Writes,
         verb: &'static str,
-        resource: &Resource,
+        resource: &'static Resource,
         request_id: &str,
         digest: String,
     ) -> Option<Self> {
         if request_id.is_empty() {
             return None;
         }
-        context.entries.count(context);
+        count_named_call(context);
         let (schema, name) = (context.schema, format!("{verb} {}", resource.description.message));
-        Some(Self { schema, name, request_id: request_id.to_owned(), content: digest })
+        Some(Self { schema, resource, name, request_id: request_id.to_owned(), content: digest })
     }
 
     /// Whether the ledger has it. One that is being entered at this moment is not seen.
     ///
     /// # Errors
     /// What the database says.
-    pub(super) async fn is_known(&self, context: &Context, deadline: Deadline) -> Result<bool, Error> {
-        Ok(!context.database.fetch(&self.select()?, deadline).await?.is_empty())
+    pub(super) async fn is_known(&self, context: &Writes, deadline: Deadline) -> Result<bool, Error> {
+        Ok(!context.fetch(&self.select()?, deadline).await?.is_empty())
     }
 
-    /// Enters it with what it does, as a rule the uid of what it changes, or returns what an earlier call of the same id
-    /// and content did. Waits for one that is being entered.
+    /// Enters it with the key of what it creates or changes, or returns the key that an earlier call of the same id and
+    /// content entered. Waits for one that is being entered.
     ///
     /// # Errors
     /// [`Error::WriteMismatch`] if that one had other content; what the database says.
-    pub async fn enter(&self, transaction: &mut Transaction<'_>, uid: &str) -> Result<Option<String>, Error> {
+    pub async fn enter(&self, transaction: &mut Transaction<'_>, key: &Key) -> Result<Option<Key>, Error> {
+        let Some(text) = self.enter_text(transaction, &key.to_text(self.resource)).await? else { return Ok(None) };
+        let key = Key::from_text(self.resource, &text).ok_or_else(|| Error::internal("the ledger holds no key"))?;
+        Ok(Some(key))
+    }
+
+    /// Enters it with a text that says what it does, or returns the text of an earlier call of the same id and content.
+    /// Waits for one that is being entered.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub async fn enter_text(&self, transaction: &mut Transaction<'_>, text: &str) -> Result<Option<String>, Error> {
         let enter = Statement::new(
             format!(
                 "insert into {}.write_session (resource, write_id, parameters) \
@@ -70,7 +84,7 @@ impl Entry {
         .bind(&self.name)?
         .bind(&self.request_id)?
         .bind(&self.content)?
-        .bind(uid)?;
+        .bind(text)?;
         if !transaction.fetch(enter).await?.is_empty() {
             return Ok(None);
         }
@@ -82,24 +96,28 @@ impl Entry {
         Ok(Some(row.try_get(1)?))
     }
 
-    /// Says what the call did, where that is known only after it entered.
+    /// Enters the key of an existing resource in place of the one that was to be created.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn complete(&self, transaction: &mut Transaction<'_>, done: &str) -> Result<(), Error> {
-        let update = Statement::new(
+    pub(super) async fn enter_existing(&self, transaction: &mut Transaction<'_>, key: &Key) -> Result<(), Error> {
+        self.replace_text(transaction, &key.to_text(self.resource)).await
+    }
+
+    /// Enters another text, where what the call does is known only after it was entered.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn replace_text(&self, transaction: &mut Transaction<'_>, text: &str) -> Result<(), Error> {
+        let replace = Statement::new(
             format!(
-                "update {}.write_session set parameters = jsonb_build_object('content', $3::text, 'uid', $4::text) \
+                "update {}.write_session set parameters = parameters || jsonb_build_object('uid', $3::text) \
                  where resource = $1 and write_id = $2",
                 self.schema
             ),
             1,
-        )
-        .bind(&self.name)?
-        .bind(&self.request_id)?
-        .bind(&self.content)?
-        .bind(done)?;
-        transaction.write(update).await?;
+        );
+        transaction.fetch(replace.bind(&self.name)?.bind(&self.request_id)?.bind(text)?).await?;
         Ok(())
     }
 

@@ -6,24 +6,16 @@ use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 
 use super::attempts::retried;
-use crate::answer::AnswerLimit;
+use crate::answer::{AnswerLimit, Written};
 use crate::db::Transaction;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::read::extent::Extent;
 use crate::read::point::{Stored, stored};
 use crate::resource::Resource;
-use crate::resource::mask::Reached;
+use crate::resource::key::Key;
+use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
-
-/// A resource that was written.
-#[derive(Clone, Debug)]
-pub struct Written {
-    /// As much of it as fits.
-    pub message: Encoded,
-    /// The fields that were left out for that.
-    pub omitted: Vec<&'static str>,
-}
 
 /// Runs a write that ends with [`read_masked`], by [`retried`]; again, and so that it returns less, where the database
 /// does not give out all of the resource.
@@ -51,35 +43,40 @@ where
 pub fn read_masked<'a>(
     transaction: &'a mut Transaction<'_>,
     resource: &'static Resource,
-    mask: &'a [Reached],
-    uid: &'a str,
+    mask: &'a [MaskPath],
+    key: &'a Key,
     answers: AnswerLimit,
     extent: Extent,
 ) -> BoxFuture<'a, Result<Written, Error>> {
-    Box::pin(read_as_masked(transaction, resource, mask, uid, answers, extent))
+    Box::pin(read_as_masked(transaction, resource, mask, key, answers, extent))
 }
 
 async fn read_as_masked(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
-    mask: &[Reached],
-    uid: &str,
+    mask: &[MaskPath],
+    key: &Key,
     answers: AnswerLimit,
     mut extent: Extent,
 ) -> Result<Written, Error> {
     loop {
         let selection = Selection::new(resource, &extent.of(resource, mask));
-        match (stored(transaction, resource, &selection, uid, answers.bytes()).await?, extent.less()) {
+        match (stored(transaction, resource, &selection, key, answers.bytes()).await?, extent.less()) {
             (Stored::Row(body), _) => {
                 let message = Encoded { body, tail: Bytes::new(), rows: 1 };
-                return Ok(Written { message, omitted: extent.omits(resource, mask) });
+                return Ok(Written { message, omitted: extent.omits(resource, mask), existing: false });
             }
             (Stored::Larger(_), Some(less)) => extent = less,
             (Stored::Larger(bytes), None) => {
-                return Err(answers.exceeded(bytes).of_row(resource.description.message, uid));
+                return Err(answers
+                    .exceeded(bytes)
+                    .of_row(resource.description.message, resource.name_of(key.tuple())));
             }
             (Stored::Nothing, _) => {
-                return Err(Error::NotFound { resource: resource.description.message, name: uid.to_owned() });
+                return Err(Error::NotFound {
+                    resource: resource.description.message,
+                    name: resource.name_of(key.tuple()),
+                });
             }
         }
     }

@@ -10,7 +10,6 @@ use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
 use crate::resource::mask::{Reach, UpdateMask};
-use crate::resource::tuple::Columns;
 use crate::resource::{Field, Kind, Resource, TimestampRule};
 
 /// Most rows whose columns travel as array parameters of one statement.
@@ -61,6 +60,16 @@ impl RowStatements {
         }
     }
 
+    /// The statements, each with a name, for people who read them.
+    pub(super) fn sql(&self) -> Vec<(String, Arc<str>)> {
+        let mut all = vec![
+            ("create many rows".to_owned(), Arc::clone(&self.copy)),
+            ("create rows".to_owned(), Arc::clone(&self.insert)),
+        ];
+        all.extend(self.update.iter().map(|update| ("update the rows that differ".to_owned(), Arc::clone(update))));
+        all
+    }
+
     /// Says that the text is sure to come again.
     pub(super) fn keep_prepared(&mut self) {
         self.keep_prepared = true;
@@ -103,7 +112,7 @@ impl RowStatements {
         for tuple in tuples {
             row.clear();
             self.resource.put_new_row(tuple, now, &mut row);
-            push_columns(&mut arrays, row.get(size_of::<i16>()..).unwrap_or_default());
+            ArrayParameter::push_columns(&mut arrays, row.get(size_of::<i16>()..).unwrap_or_default());
         }
         let mut insert = Statement::new(Arc::clone(&self.insert), tuples.len());
         for array in arrays {
@@ -164,26 +173,9 @@ pub(super) fn arrays<'a>(fields: impl Iterator<Item = &'a Field>, tuples: &[&[u8
     let mut arrays: Vec<ArrayParameter> =
         fields.map(|field| ArrayParameter::with_capacity(field.element_type(), tuples.len() * 32)).collect();
     for tuple in tuples {
-        push_columns(&mut arrays, tuple);
+        ArrayParameter::push_columns(&mut arrays, tuple);
     }
     arrays
-}
-
-/// Appends a tuple's first columns to as many arrays.
-fn push_columns(arrays: &mut [ArrayParameter], tuple: &[u8]) {
-    let mut rest = tuple;
-    for array in arrays {
-        let before = rest;
-        let mut columns = Columns::new(rest);
-        columns.next();
-        rest = columns.rest();
-        array.push_prefixed(&before[..before.len() - rest.len()]);
-    }
-}
-
-/// `t.order_uid = i.order_uid and t.uid = i.uid`
-pub(super) fn same_key(resource: &Resource) -> String {
-    resource.description.key.iter().map(|key| format!("t.{key} = i.{key}")).collect::<Vec<_>>().join(" and ")
 }
 
 /// `unnest($1::text[], ...) with ordinality as i (uid, ..., ordinal)`; with an integer column `touched` before the last if `touched`.
@@ -204,7 +196,7 @@ fn unnested_new(resource: &Resource) -> String {
 }
 
 /// The parameters of columns, and their names.
-fn lists(columns: &[(&str, ElementType)]) -> (String, String) {
+pub(super) fn lists(columns: &[(&str, ElementType)]) -> (String, String) {
     let arrays = (1..).zip(columns).map(|(number, (_, element))| format!("${number}::{}", element.array_name()));
     let names = columns.iter().map(|(name, _)| *name);
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
@@ -246,7 +238,7 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
     if let Some(newest) = resource.description.newest_by {
         differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
     }
-    let (table, same_key) = (resource.description.table, same_key(resource));
+    let (table, same_key) = (resource.description.table, resource.same_key("t", "i"));
     let places = match returning {
         Returning::Count => "",
         Returning::Places => ", (select array_agg(ordinal) from updated)",

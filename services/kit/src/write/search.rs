@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::statement::{WriteStatement, Written};
+use super::references::DanglingReference;
+use super::statement::{BatchWriter, Incoming, Written};
 use crate::db::Transaction;
 use crate::error::Error;
 use crate::error::refused::RowRefusal;
@@ -47,19 +48,20 @@ impl Search {
     /// Writes rows, or, by pieces, nothing of them if the database refuses one.
     ///
     /// # Errors
-    /// By batches, [`Error::RowRefused`] if the database refuses one; as [`WriteStatement::run`].
+    /// By batches, [`Error::RowRefused`] if the database refuses one; as [`BatchWriter::run`].
     pub(super) async fn write(
         &mut self,
-        statement: &WriteStatement,
+        writer: &BatchWriter,
         transaction: &mut Transaction<'_>,
-        tuples: &[&[u8]],
+        rows: &[Incoming<'_>],
+        dangling: &[DanglingReference],
     ) -> Result<Result<Written, Box<RowRefusal>>, Error> {
         if self.by == By::Batches {
-            return statement.run(transaction, tuples).await.map(Ok);
+            return writer.run(transaction, rows, dangling).await.map(Ok);
         }
         self.pieces += 1;
         let part = transaction.begin_part().await?;
-        let written = match statement.run(transaction, tuples).await {
+        let written = match writer.run(transaction, rows, dangling).await {
             Ok(written) => transaction.keep(&part).await.map(|()| written),
             Err(error) => Err(error),
         };

@@ -2,15 +2,14 @@
 //! commits, as a hash of every row. Both move in the transaction that writes the rows, so that an acknowledgement and
 //! its rows are one fact.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 use sqlx::Row as _;
 
 use super::attempts::retried;
-use crate::context::Context;
+use crate::context::Writes;
 use crate::db::{Ending, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -58,7 +57,7 @@ impl Session {
     /// # Errors
     /// [`Error::WriteMismatch`] if it was begun with other parameters.
     pub async fn open(
-        context: &Context,
+        context: &Writes,
         resource: &'static Resource,
         start: &WriteStart,
         deadline: Deadline,
@@ -67,7 +66,7 @@ impl Session {
         let parameters = parameters(start).to_string();
         retried(deadline, || {
             let (write_id, parameters) = (start.write_id.clone(), parameters.clone());
-            context.database.transaction(deadline, move |transaction| {
+            context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     transaction.fetch(clearing(schema)).await?;
                     let take = Statement::new(
@@ -189,10 +188,10 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::WriteTakenOver`] if a newer stream holds it.
-    pub async fn take_over(&self, context: &Context, deadline: Deadline) -> Result<i64, Error> {
+    pub async fn take_over(&self, context: &Writes, deadline: Deadline) -> Result<i64, Error> {
         retried(deadline, || {
             let session = self.clone();
-            context.database.transaction(deadline, move |transaction| {
+            context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     let take = Statement::new(
                         format!(
@@ -218,7 +217,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::OffsetConflict`] at the first row that differs.
-    pub async fn verify(&self, context: &Context, from: i64, hashes: &[u64], deadline: Deadline) -> Result<(), Error> {
+    pub async fn verify(&self, context: &Writes, from: i64, hashes: &[u64], deadline: Deadline) -> Result<(), Error> {
         let to = from + hashes.len() as i64;
         let select = Statement::new(
             format!(
@@ -233,7 +232,7 @@ impl Session {
         .bind(&self.write_id)?
         .bind(from)?
         .bind(to)?;
-        for row in context.database.fetch(&select, deadline).await? {
+        for row in context.fetch(&select, deadline).await? {
             let (first, stored): (i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
             for (offset, stored) in (first..).zip(stored.chunks_exact(8)) {
                 let sent = usize::try_from(offset - from).ok().and_then(|at| hashes.get(at));
@@ -271,26 +270,20 @@ fn parameters(start: &WriteStart) -> serde_json::Value {
     parameters
 }
 
-/// How many calls with a request_id came since the ledger was cleared.
-#[derive(Clone, Debug, Default)]
-pub struct Entries(Arc<AtomicU32>);
-
-impl Entries {
-    /// Counts one, and now and then clears the ledger beside the call: streams clear it as they begin, and there may
-    /// be none.
-    pub(super) fn count(&self, context: &Context) {
-        if (self.0.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
-            tokio::spawn(clear(context.clone()));
-        }
+/// Counts a call with a request_id, and now and then clears the ledger beside the call: streams clear it as they
+/// begin, and there may be none.
+pub(super) fn count_named_call(context: &Writes) {
+    if (context.named_calls.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
+        tokio::spawn(clear(context.clone()));
     }
 }
 
 /// Clears away what is forgotten, in short transactions, up to a bound. What fails here is done by another one.
-async fn clear(context: Context) {
+async fn clear(context: Writes) {
     let deadline = Deadline::after(Duration::from_secs(5));
     for _ in 0..3 * ENTRIES_PER_CLEARING as usize / CLEARED_AT_ONCE {
         let schema = context.schema;
-        let cleared = context.database.transaction(deadline, move |transaction| {
+        let cleared = context.transaction(deadline, move |transaction| {
             Box::pin(async move {
                 let rows = transaction.fetch(clearing(schema)).await?;
                 Ok(Ending::Commit(rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))?))

@@ -1,5 +1,7 @@
-//! Create and update of one resource. They use the statements of the chunked write with a batch of one row, and read
-//! back within the transaction what they return.
+//! Create and update of one resource: a batch of one row, which passes the same door as those of chunked writes. What is
+//! returned is read back within the transaction.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -7,23 +9,24 @@ use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 use prost_types::FieldMask;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::locked::Locked;
-use super::references::{Pointless, pointing_nowhere, points_elsewhere};
+use super::references::{DanglingReference, missing_elsewhere, refers_elsewhere};
 use super::request_id::Entry;
-use super::returned::{Written, read_masked, returning};
+use super::returned::{read_masked, returning};
 use super::start::check_id;
-use super::statement::WriteStatement;
-use crate::answer::AnswerLimit;
-use crate::context::Context;
+use super::statement::{BatchWriter, Incoming};
+use super::unique::is_breach;
+use crate::answer::{AnswerLimit, Written};
+use crate::context::Writes;
 use crate::db::{Ending, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
-use crate::resource::decode::{Decoded, Keys};
-use crate::resource::document::phase;
-use crate::resource::mask::{Reach, Reached, UpdateMask, update_mask};
+use crate::resource::Resource;
+use crate::resource::batch::Origin;
+use crate::resource::decode::{Decoded, Keys, Precondition};
+use crate::resource::key::Key;
+use crate::resource::mask::{MaskPath, UpdateMask, update_mask};
 use crate::resource::tuple::Columns;
-use crate::resource::{Kind, Resource};
 use crate::work;
 
 /// A create.
@@ -41,8 +44,8 @@ pub struct CreateRequest<'a> {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
-    /// Which fields are returned.
-    pub returned: Vec<Reached>,
+    /// How much of it is returned.
+    pub returned: Vec<MaskPath>,
 }
 
 /// An update.
@@ -62,26 +65,17 @@ pub struct UpdateRequest<'a> {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
-    /// Which fields are returned.
-    pub returned: Vec<Reached>,
+    /// How much of it is returned.
+    pub returned: Vec<MaskPath>,
 }
 
-/// One row on its way in.
-struct Incoming {
+/// A decoded row.
+struct DecodedRow {
     tuple: Vec<u8>,
-    uid: String,
+    key: Key,
     decoded: Decoded,
-}
-
-impl Incoming {
-    /// A hash of what the caller said, however it was encoded and without a uid that was made for it.
-    fn digest(&self) -> String {
-        let mut said = Columns::new(&self.tuple);
-        if self.decoded.made_uid {
-            said.next();
-        }
-        format!("{:016x}", xxh3_64(said.rest()))
-    }
+    /// A hash of what the caller sent, however it was encoded and without a uid that was made for it.
+    digest: String,
 }
 
 async fn decode(
@@ -90,29 +84,36 @@ async fn decode(
     field: &'static str,
     keys: Keys,
     update: Option<&UpdateMask>,
-) -> Result<Incoming, Error> {
+) -> Result<DecodedRow, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
     let update = update.cloned();
     work::apart(message.len(), move || {
-        let mut tuple = Vec::new();
-        let decoded = resource.decode(&message, keys, update.as_ref(), &mut tuple).map_err(|violations| {
+        let invalid = |violations: Vec<Violation>| {
             Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
-        })?;
-        let uid = Columns::new(&tuple).next().flatten().unwrap_or_default();
-        let uid = String::from_utf8_lossy(uid).into_owned();
-        Ok(Incoming { tuple, uid, decoded })
+        };
+        let mut tuple = Vec::new();
+        let decoded = resource.decode(&message, keys, update.as_ref(), &mut tuple).map_err(invalid)?;
+        let mut sent = Columns::new(&tuple);
+        if decoded.made_uid {
+            sent.next();
+        }
+        let digest = format!("{:016x}", xxh3_64(sent.rest()));
+        resource.check(&mut tuple, 0, update.as_ref()).map_err(invalid)?;
+        let key = Key::of(resource, &tuple);
+        Ok(DecodedRow { tuple, key, decoded, digest })
     })
     .await?
 }
 
 /// Creates one resource and returns it, as far as it fits. What an earlier call of the same request_id created is
-/// returned instead, whatever became of what it points at.
+/// returned instead, whatever became of what it refers to.
 ///
 /// # Errors
-/// [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ReferenceMissing`]; [`Error::WriteMismatch`] for a request_id
-/// that was used with other content, [`Error::CreatedAndDeleted`] for one whose resource is gone.
+/// [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ValueTaken`], [`Error::ReferenceMissing`];
+/// [`Error::WriteMismatch`] for a request_id that was used with other content, [`Error::CreatedAndDeleted`] for one whose
+/// resource is gone; what the resource's rules say.
 pub fn create<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: CreateRequest<'a>,
 ) -> BoxFuture<'a, Result<Written, Error>> {
@@ -120,46 +121,93 @@ pub fn create<'a>(
 }
 
 async fn create_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     request: CreateRequest<'_>,
 ) -> Result<Written, Error> {
     let CreateRequest { message, field, request_id, references, deadline, answers, returned } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
-    let incoming = decode(resource, message, field, Keys::NewOrMade, None).await?;
-    if !incoming.decoded.precondition.etag.is_empty() {
+    let references = reference_check(references)?;
+    let row = decode(resource, message, field, Keys::NewOrMade, None).await?;
+    if !row.decoded.precondition.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
-    if incoming.decoded.precondition.revision != 0 {
+    if row.decoded.precondition.revision != 0 {
         return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
     }
-    let entry = Entry::of(context, "create", resource, request_id, incoming.digest());
-    let Incoming { tuple, uid, .. } = incoming;
-    let phase = phase_asked_for(resource, &tuple, &UpdateMask::Populated);
-    check_phase(resource, &uid, phase.as_deref(), None)?;
-    let creation = Creation { context, resource, entry, tuple, uid, deadline, answers, returned };
-    let checks = checks_references(references)?;
+    let entry = Entry::of(context, "create", resource, request_id, row.digest);
+    let name = resource.name_of(row.key.tuple());
+    let writer = BatchWriter::new(resource, Origin::Single, WriteMode::Create, UpdateMask::Populated, references);
+    let write = Arc::new(Write {
+        resource,
+        field,
+        writer,
+        tuple: row.tuple,
+        key: row.key,
+        precondition: Precondition::default(),
+        dangling: Vec::new(),
+        answers,
+        returned,
+    });
+    let creation = Creation { context, entry, write, deadline };
     // A retry is recognised before it is judged by what others may have changed meanwhile.
-    if checks && let Some(made) = creation.made_before().await? {
+    if references == ReferenceCheck::Reject
+        && let Some(made) = creation.made_before().await?
+    {
         return Ok(made);
     }
-    if checks && let Err(refused) = check_references(context, resource, field, &creation.tuple, deadline).await {
-        return creation.made_meanwhile(refused).await;
+    creation.run(references).await.map_err(|error| error.of_refused_row(resource, &name, field))
+}
+
+/// One row that is well-formed, and how it is written.
+struct Write {
+    resource: &'static Resource,
+    /// The message's field in the request.
+    field: &'static str,
+    writer: BatchWriter,
+    tuple: Vec<u8>,
+    key: Key,
+    precondition: Precondition,
+    /// What it refers to in another slice and is not there.
+    dangling: Vec<DanglingReference>,
+    answers: AnswerLimit,
+    returned: Vec<MaskPath>,
+}
+
+impl Write {
+    /// Writes the row and reads it back. The key is that of an existing row, if a rule put one in its place.
+    async fn run(&self, transaction: &mut Transaction<'_>, extent: Extent) -> Result<(Written, Option<Key>), Error> {
+        let incoming = Incoming { tuple: &self.tuple, precondition: &self.precondition, offset: 0 };
+        let outcome = self.writer.run(transaction, &[incoming], &self.dangling).await;
+        let written = outcome.map_err(|error| {
+            // Another transaction took the value a moment ago: the next try finds who.
+            if is_breach(&error, self.resource) { conflict(error) } else { error }
+        })?;
+        if let Some((_, refusal)) = written.refused.into_iter().next() {
+            return Err(refusal.into_error(self.field));
+        }
+        let existing = written.existing.into_iter().next().map(|(_, key)| Key::of(self.resource, &key));
+        let key = existing.as_ref().unwrap_or(&self.key);
+        let mut returned = read_masked(transaction, self.resource, &self.returned, key, self.answers, extent).await?;
+        returned.existing = existing.is_some();
+        Ok((returned, existing))
     }
-    let uid = creation.uid.clone();
-    creation.run().await.map_err(|error| error.of_refused_row(resource, &uid, field))
+}
+
+/// An error as one after which the transaction is tried again.
+fn conflict(error: Error) -> Error {
+    match error {
+        Error::RowRefused(refusal) => Error::TransactionConflict(refusal.cause),
+        error => error,
+    }
 }
 
 /// A create that is well-formed.
 struct Creation<'a> {
-    context: &'a Context,
-    resource: &'static Resource,
+    context: &'a Writes,
     entry: Option<Entry>,
-    tuple: Vec<u8>,
-    uid: String,
+    write: Arc<Write>,
     deadline: Deadline,
-    answers: AnswerLimit,
-    returned: Vec<Reached>,
 }
 
 impl Creation<'_> {
@@ -168,7 +216,7 @@ impl Creation<'_> {
     async fn made_before(&self) -> Result<Option<Written>, Error> {
         match &self.entry {
             Some(entry)
-                if points_elsewhere(self.resource, &self.tuple)
+                if refers_elsewhere(self.write.resource, &self.write.tuple)
                     && entry.is_known(self.context, self.deadline).await? =>
             {
                 self.made().await
@@ -191,17 +239,19 @@ impl Creation<'_> {
 
     /// What an earlier call of the same request_id made. Waits for one that is at it.
     async fn made(&self) -> Result<Option<Written>, Error> {
-        let (resource, deadline, answers) = (self.resource, self.deadline, self.answers);
-        let made = returning(deadline, |extent| {
-            let (entry, uid, returned) = (self.entry.clone(), self.uid.clone(), self.returned.clone());
-            self.context.database.transaction(deadline, move |transaction| {
+        let made = returning(self.deadline, |extent| {
+            let (entry, write) = (self.entry.clone(), Arc::clone(&self.write));
+            self.context.transaction(self.deadline, move |transaction| {
                 Box::pin(async move {
                     let made = match entry {
-                        Some(entry) => entry.enter(transaction, &uid).await?,
+                        Some(entry) => entry.enter(transaction, &write.key).await?,
                         None => None,
                     };
-                    let made = made.ok_or(Error::NotFound { resource: resource.description.message, name: uid })?;
-                    Ok(Ending::RollBack(read_made(transaction, resource, &returned, &made, answers, extent).await?))
+                    let made = made.ok_or_else(|| Error::NotFound {
+                        resource: write.resource.description.message,
+                        name: write.resource.name_of(write.key.tuple()),
+                    })?;
+                    Ok(Ending::RollBack(read_made(transaction, &write, &made, extent).await?))
                 })
             })
         });
@@ -211,26 +261,34 @@ impl Creation<'_> {
         }
     }
 
-    async fn run(self) -> Result<Written, Error> {
-        let Self { context, resource, entry, tuple, uid, deadline, answers, returned } = self;
-        let statement = WriteStatement::new(resource, WriteMode::Create, &UpdateMask::Populated);
-        returning(deadline, |extent| {
-            let (statement, tuple, uid, entry) = (statement.clone(), tuple.clone(), uid.clone(), entry.clone());
-            let returned = returned.clone();
-            context.database.transaction(deadline, move |transaction| {
+    async fn run(mut self, references: ReferenceCheck) -> Result<Written, Error> {
+        if references == ReferenceCheck::Reject {
+            let write = &self.write;
+            let tuples = [write.tuple.as_slice()];
+            let dangling = match missing_elsewhere(self.context, write.resource, &tuples, self.deadline).await {
+                Ok(dangling) => dangling,
+                Err(refused) => return self.made_meanwhile(refused).await,
+            };
+            if let Some(reference) = dangling.into_iter().next() {
+                let refused = reference.refusal().into_error(write.field);
+                return self.made_meanwhile(refused).await;
+            }
+        }
+        let entry = self.entry.take();
+        returning(self.deadline, |extent| {
+            let (write, entry) = (Arc::clone(&self.write), entry.clone());
+            self.context.transaction(self.deadline, move |transaction| {
                 Box::pin(async move {
-                    if let Some(entry) = entry
-                        && let Some(made) = entry.enter(transaction, &uid).await?
+                    if let Some(entry) = &entry
+                        && let Some(made) = entry.enter(transaction, &write.key).await?
                     {
-                        return Ok(Ending::RollBack(
-                            read_made(transaction, resource, &returned, &made, answers, extent).await?,
-                        ));
+                        return Ok(Ending::RollBack(read_made(transaction, &write, &made, extent).await?));
                     }
-                    let written = statement.run(transaction, &[&tuple]).await?;
-                    if written.created == 0 {
-                        return Err(Error::AlreadyExists { resource: resource.description.message, name: uid });
+                    let (returned, existing) = write.run(transaction, extent).await?;
+                    if let (Some(entry), Some(key)) = (&entry, &existing) {
+                        entry.enter_existing(transaction, key).await?;
                     }
-                    Ok(Ending::Commit(read_masked(transaction, resource, &returned, &uid, answers, extent).await?))
+                    Ok(Ending::Commit(returned))
                 })
             })
         })
@@ -241,79 +299,34 @@ impl Creation<'_> {
 /// What an earlier call made, as it stands now.
 async fn read_made(
     transaction: &mut Transaction<'_>,
-    resource: &'static Resource,
-    returned: &[Reached],
-    uid: &str,
-    answers: AnswerLimit,
+    write: &Write,
+    key: &Key,
     extent: Extent,
 ) -> Result<Written, Error> {
-    read_masked(transaction, resource, returned, uid, answers, extent).await.map_err(|error| match error {
-        Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
-        error => error,
+    read_masked(transaction, write.resource, &write.returned, key, write.answers, extent).await.map_err(|error| {
+        match error {
+            Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
+            error => error,
+        }
     })
 }
 
-/// Whether a single write checks that what it points at exists.
-fn checks_references(check: i32) -> Result<bool, Error> {
+/// What a single write does about references without a target: by default it is refused.
+fn reference_check(check: i32) -> Result<ReferenceCheck, Error> {
     match ReferenceCheck::try_from(check) {
         Err(_) => Err(Error::invalid("reference_check", "is no ReferenceCheck")),
-        Ok(ReferenceCheck::Accept) => Ok(false),
-        Ok(ReferenceCheck::Reject | ReferenceCheck::Unspecified) => Ok(true),
+        Ok(ReferenceCheck::Unspecified) => Ok(ReferenceCheck::Reject),
+        Ok(check) => Ok(check),
     }
-}
-
-/// Checks that what the resource points at in another slice exists.
-async fn check_references(
-    context: &Context,
-    resource: &'static Resource,
-    field: &str,
-    tuple: &[u8],
-    deadline: Deadline,
-) -> Result<(), Error> {
-    let pointless = pointing_nowhere(context, resource, &[tuple], deadline).await?;
-    pointless.into_iter().next().map_or(Ok(()), |Pointless { path, target, .. }| {
-        let violation = Violation::new(format!("{field}.{path}"), format!("{target} does not exist"));
-        Err(Error::ReferenceMissing(violation))
-    })
-}
-
-/// The phase that a write of a resource with a lifecycle would give to the stored row; `None` if it leaves it.
-fn phase_asked_for(resource: &Resource, tuple: &[u8], mask: &UpdateMask) -> Option<String> {
-    let lifecycle = resource.lifecycle()?;
-    let field = resource.fields.iter().position(|field| matches!(field.kind, Kind::Status { .. }))?;
-    let said = resource
-        .input_position(resource.fields[field].name)
-        .and_then(|place| Columns::new(tuple).nth(place).flatten())
-        .and_then(phase);
-    let reached = match mask.paths() {
-        None => true,
-        Some(paths) => match paths.iter().find(|path| path.field == field).map(|path| &path.reach)? {
-            Reach::Whole => true,
-            Reach::Details { phase } => *phase,
-            Reach::Keys(keys) => keys.contain("phase"),
-        },
-    };
-    let cleared = reached && !mask.keeps_unset();
-    said.or_else(|| cleared.then(|| lifecycle.initial.to_owned()))
-}
-
-/// Refuses a single write that would move a resource along its lifecycle, or create it elsewhere than at the beginning.
-fn check_phase(resource: &Resource, uid: &str, asked: Option<&str>, stored: Option<&str>) -> Result<(), Error> {
-    let (Some(lifecycle), Some(asked)) = (resource.lifecycle(), asked) else { return Ok(()) };
-    let present = stored.unwrap_or(lifecycle.initial);
-    if asked == present {
-        return Ok(());
-    }
-    let (name, from, to) = (uid.to_owned(), present.to_owned(), asked.to_owned());
-    Err(Error::PhaseForbids { resource: resource.description.message, name, from, to })
 }
 
 /// Changes one resource and returns it, as far as it fits.
 ///
 /// # Errors
-/// [`Error::Invalid`], [`Error::NotFound`], [`Error::EtagMismatch`].
+/// [`Error::Invalid`], [`Error::NotFound`], [`Error::EtagMismatch`], [`Error::RevisionMismatch`],
+/// [`Error::ValueTaken`], [`Error::ReferenceMissing`]; what the resource's rules say.
 pub fn update<'a>(
-    context: &'a Context,
+    context: &'a Writes,
     resource: &'static Resource,
     request: UpdateRequest<'a>,
 ) -> BoxFuture<'a, Result<Written, Error>> {
@@ -321,50 +334,29 @@ pub fn update<'a>(
 }
 
 async fn update_row(
-    context: &Context,
+    context: &Writes,
     resource: &'static Resource,
     request: UpdateRequest<'_>,
 ) -> Result<Written, Error> {
     let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers, returned } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
-    let Incoming { tuple, uid, decoded: Decoded { precondition, .. } } =
-        decode(resource, message, field, Keys::Any, (!allow_missing).then_some(&mask)).await?;
-    if checks_references(references)? {
-        check_references(context, resource, field, &tuple, deadline).await?;
+    let row = decode(resource, message, field, Keys::Any, (!allow_missing).then_some(&mask)).await?;
+    let references = reference_check(references)?;
+    let mut dangling = Vec::new();
+    if references == ReferenceCheck::Reject {
+        dangling = missing_elsewhere(context, resource, &[row.tuple.as_slice()], deadline).await?;
     }
-    let phase = phase_asked_for(resource, &tuple, &mask);
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
-    let statement = WriteStatement::new(resource, mode, &mask);
+    let writer = BatchWriter::new(resource, Origin::Single, mode, mask, references);
+    let name = resource.name_of(row.key.tuple());
+    let precondition = row.decoded.precondition;
+    let (tuple, key) = (row.tuple, row.key);
+    let write = Arc::new(Write { resource, field, writer, tuple, key, precondition, dangling, answers, returned });
     let updated = returning(deadline, |extent| {
-        let (statement, tuple, uid) = (statement.clone(), tuple.clone(), uid.clone());
-        let (precondition, phase, returned) = (precondition.clone(), phase.clone(), returned.clone());
-        context.database.transaction(deadline, move |transaction| {
-            Box::pin(async move {
-                if !precondition.is_none() || phase.is_some() {
-                    match Locked::of(transaction, resource, &uid).await? {
-                        Some(stored) => {
-                            stored.check(resource, &uid, &precondition)?;
-                            check_phase(resource, &uid, phase.as_deref(), Some(&stored.phase))?;
-                        }
-                        None if !allow_missing => {
-                            return Err(Error::NotFound { resource: resource.description.message, name: uid });
-                        }
-                        None => {
-                            Locked::default().check(resource, &uid, &precondition)?;
-                            check_phase(resource, &uid, phase.as_deref(), None)?;
-                        }
-                    }
-                }
-                let written = statement.run(transaction, &[&tuple]).await?;
-                if let Some((_, violation)) = written.broken.into_iter().next() {
-                    return Err(Error::Invalid(vec![violation.within(field)]));
-                }
-                if !written.refused.is_empty() {
-                    return Err(Error::NotFound { resource: resource.description.message, name: uid });
-                }
-                Ok(Ending::Commit(read_masked(transaction, resource, &returned, &uid, answers, extent).await?))
-            })
+        let write = Arc::clone(&write);
+        context.transaction(deadline, move |transaction| {
+            Box::pin(async move { Ok(Ending::Commit(write.run(transaction, extent).await?.0)) })
         })
     });
-    updated.await.map_err(|error| error.of_refused_row(resource, &uid, field))
+    updated.await.map_err(|error| error.of_refused_row(resource, &name, field))
 }

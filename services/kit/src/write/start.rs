@@ -2,13 +2,13 @@
 
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 
-use super::commit::{LOCKED_AT_ONCE, Writer};
-use super::statement::WriteStatement;
-use crate::context::Context;
-use crate::db::PageRows;
+use super::commit::Writer;
+use super::statement::BatchWriter;
+use crate::context::Writes;
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
-use crate::resource::mask::update_mask;
+use crate::resource::batch::Origin;
+use crate::resource::mask::{UpdateMask, update_mask};
 
 /// Most bytes of a write_id or request_id.
 pub const MAX_ID_BYTES: usize = 128;
@@ -17,7 +17,7 @@ pub const MAX_ID_BYTES: usize = 128;
 ///
 /// # Errors
 /// [`Error::Invalid`] with every field that breaks a rule, below `start`.
-pub(super) fn writer(context: &Context, resource: &'static Resource, start: &WriteStart) -> Result<Writer, Error> {
+pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &WriteStart) -> Result<Writer, Error> {
     let mut violations = Vec::new();
     let mode = WriteMode::try_from(start.mode).unwrap_or_else(|_| {
         violations.push(Violation::new("start.mode", "is no WriteMode"));
@@ -34,22 +34,32 @@ pub(super) fn writer(context: &Context, resource: &'static Resource, start: &Wri
     if let Err(why) = check_id(&start.write_id) {
         violations.push(Violation::new("start.write_id", why));
     }
+    let deletes = mode == WriteMode::Delete;
+    if deletes && start.update_mask.as_ref().is_some_and(|mask| !mask.paths.is_empty()) {
+        violations.push(Violation::new("start.update_mask", "must be unset: a delete takes whole rows"));
+    }
     let mask = update_mask(resource, start.update_mask.as_ref(), "start.update_mask");
-    let mask = mask.map(|mask| if start.keep_unset { mask.keeping_unset() } else { mask });
+    // Of rows that are deleted only the keys are read.
+    let mask = mask.map(|mask| match mask {
+        _ if deletes => UpdateMask::Paths(Vec::new()),
+        mask if start.keep_unset => mask.keeping_unset(),
+        mask => mask,
+    });
     match mask {
         Ok(mask) if violations.is_empty() => {
             let mode = if mode == WriteMode::Unspecified { WriteMode::Upsert } else { mode };
+            let references =
+                if references == ReferenceCheck::Unspecified { ReferenceCheck::Accept } else { references };
             Ok(Writer {
                 resource,
                 mode,
-                statement: WriteStatement::new(resource, mode, &mask),
-                update: (mode == WriteMode::Update).then_some(mask),
+                update: (mode == WriteMode::Update || deletes).then(|| mask.clone()),
+                batches: BatchWriter::new(resource, Origin::Chunked, mode, mask, references),
                 policy: if policy == RowErrorPolicy::Unspecified { RowErrorPolicy::Stop } else { policy },
-                references: if references == ReferenceCheck::Unspecified { ReferenceCheck::Accept } else { references },
+                references,
                 validate_only: start.validate_only,
                 statement_rows: context.stream.write_batch_rows,
                 statement_bytes: context.stream.write_batch_bytes,
-                locked_at_once: PageRows::new(LOCKED_AT_ONCE),
             })
         }
         Ok(_) => Err(Error::Invalid(violations)),

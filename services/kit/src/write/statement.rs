@@ -1,178 +1,325 @@
-//! The write of a batch of rows: a look at which exist, then those that do not are created and those that do are updated where they
-//! differ. Two transactions that create the same row at once are told apart by the key's index: the second gives way and is tried again.
+//! The write of a batch: the one way into the database, for single and chunked writes alike.
 //!
-//! Rows that have parts are locked by the look, and so all their parts: whoever changes a part holds its owner.
+//! 1. Look which rows are stored. Rows with children are locked, and so their children: whoever changes a child holds
+//!    its owner.
+//! 2. Refuse what the mode, the preconditions, the references or the grammar of new keys forbid.
+//! 3. Let the resource's own rules look at the batch: [`Rules::prepare`](crate::resource::rules::Rules::prepare).
+//! 4. Refuse rows whose unique columns are taken.
+//! 5. Create the rows that are not stored; update those that are and that differ.
+//!
+//! Two transactions that create the same row at once are told apart by the key's index: the second one is undone and
+//! tried again.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use orrery_proto::r#type::v1::WriteMode;
+use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 use sqlx::Row as _;
 
-use super::children::{Derived, PartStatements};
-use super::rows::{Returning, RowStatements, arrays, same_key, unnested};
-use crate::db::{Statement, Transaction};
+use super::children::ChildStatements;
+use super::delete::DeleteStatements;
+use super::references::{DanglingReference, missing_in_slice};
+use super::rows::{Returning, RowStatements, unnested};
+use super::stored::{self, LOCKED_AT_ONCE, lock_rows};
+use super::unique::refuse_taken;
+use crate::db::{PageRows, Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
+use crate::resource::batch::{Batch, Entry, Fate, Origin, Replacing, Store};
+use crate::resource::decode::Precondition;
 use crate::resource::mask::UpdateMask;
+use crate::resource::rules::{Refusal, prefix};
 
-/// Most bytes of rows whose children are written at once: while they are, memory holds them, and the keys of those that are stored, a
-/// second time. One larger row stands alone.
+/// Most bytes of rows whose children are written at once: while they are, memory holds them, and the keys of those that
+/// are stored, a second time. One larger row stands alone.
 const PIECE_BYTES: usize = 1024 * 1024;
+/// The transaction's time in microseconds since 2000-01-01 UTC, as Postgres stores timestamps.
+pub(super) const NOW: &str = "(extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint";
 
-/// How rows of one resource are written, with their parts.
-#[derive(Clone, Debug)]
-pub struct WriteStatement {
+/// How batches of one resource are written, with their children.
+#[derive(Debug)]
+pub struct BatchWriter {
     resource: &'static Resource,
+    origin: Origin,
     mode: WriteMode,
+    mask: UpdateMask,
+    references: ReferenceCheck,
     /// Which of the keys exist, and what time it is.
-    probe: Arc<str>,
+    look: Arc<str>,
     rows: RowStatements,
-    parts: Arc<[PartStatements]>,
+    children: Vec<ChildStatements>,
+    /// If the mode is to delete.
+    delete: Option<DeleteStatements>,
+    /// How many whole rows are read at once.
+    locked_at_once: PageRows,
 }
 
-/// What became of a batch of rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One row of a batch, as it comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'r> {
+    /// The input tuple, which has passed [`Resource::check`].
+    pub tuple: &'r [u8],
+    /// What the stored row must be like.
+    pub precondition: &'r Precondition,
+    /// Where it was sent: of two rows that want the same unique value, the one sent earlier gets it.
+    pub offset: i64,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
 pub struct Written {
     /// Rows that did not exist.
     pub created: usize,
-    /// Rows that existed and differed, or whose parts did.
+    /// Rows that existed and differed, or whose children did.
     pub updated: usize,
-    /// Places in the batch of rows that the mode refuses: existing ones on create, missing ones on update.
-    pub refused: Vec<usize>,
-    /// Places in the batch of rows that break a rule together with what is stored, and which: sums, or a key that only
-    /// a stored row may have.
-    pub broken: Vec<(usize, Violation)>,
+    /// Rows that existed and were deleted.
+    pub deleted: usize,
+    /// The places in the batch of rows that were refused, and why.
+    pub refused: Vec<(usize, Refusal)>,
+    /// The places in the batch of rows in whose place an existing one stands, and its key as a tuple.
+    pub existing: Vec<(usize, Vec<u8>)>,
 }
 
-impl WriteStatement {
-    /// The statements for a mode (never `UNSPECIFIED`) and a mask.
-    pub fn new(resource: &'static Resource, mode: WriteMode, mask: &UpdateMask) -> Self {
-        let parts = (0..resource.parts.len()).map(|part| PartStatements::new(resource, part, mask)).collect();
-        let mask = (mode != WriteMode::Create).then_some(mask);
-        let rows = RowStatements::new(resource, mask, Returning::Count);
-        Self { resource, mode, probe: probe(resource).into(), rows, parts }
+impl Written {
+    /// Takes note of the rows that were not written.
+    fn note_fates(&mut self, mut batch: Batch<'_>) {
+        for (at, entry) in batch.entries_mut().iter_mut().enumerate() {
+            match std::mem::take(&mut entry.fate) {
+                Fate::Written => {}
+                Fate::Refused(refusal) => self.refused.push((at, *refusal)),
+                Fate::Existing(key) => self.existing.push((at, key)),
+            }
+        }
     }
 
-    /// Writes the rows of these input tuples, whose keys must differ and be in order.
+    /// How many of so many rows equal what is stored, or have an existing one in their place.
+    pub(super) fn unchanged(&self, rows: usize) -> usize {
+        rows - self.created - self.updated - self.deleted - self.refused.len()
+    }
+}
+
+impl BatchWriter {
+    /// A writer for a mode (never `UNSPECIFIED`) and a mask.
+    pub fn new(
+        resource: &'static Resource,
+        origin: Origin,
+        mode: WriteMode,
+        mask: UpdateMask,
+        references: ReferenceCheck,
+    ) -> Self {
+        let children = (0..resource.parts.len()).map(|nth| ChildStatements::new(resource, nth, &mask)).collect();
+        let delete = (mode == WriteMode::Delete).then(|| DeleteStatements::new(resource));
+        let row_mask = matches!(mode, WriteMode::Update | WriteMode::Upsert).then_some(&mask);
+        let rows = RowStatements::new(resource, row_mask, Returning::Count);
+        let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
+        let look = look(resource).into();
+        Self { resource, origin, mode, mask, references, look, rows, children, delete, locked_at_once }
+    }
+
+    /// Writes rows, whose keys must differ and be in order. `dangling` are those of their references into other slices
+    /// that have no target.
     ///
     /// # Errors
-    /// [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile, deleted one, or made one what it was to
-    /// become; what the database says.
-    pub async fn run(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]]) -> Result<Written, Error> {
-        let keys = self.resource.inputs().take(self.resource.key_length());
-        let mut probe = Statement::new(Arc::clone(&self.probe), tuples.len());
-        for array in arrays(keys, tuples) {
-            probe = probe.bind(array)?;
+    /// [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile, deleted one, or made one
+    /// what it was to become; what the database says.
+    pub(super) async fn run(
+        &self,
+        transaction: &mut Transaction<'_>,
+        incoming: &[Incoming<'_>],
+        dangling: &[DanglingReference],
+    ) -> Result<Written, Error> {
+        let resource = self.resource;
+        let tuples = incoming.iter().map(|row| row.tuple);
+        let mut batch = Batch::new(resource, self.origin, &self.mask, tuples);
+        for reference in dangling {
+            batch.refuse(reference.row, reference.refusal());
         }
-        let rows = transaction.fetch(probe).await?;
-        let row = rows.first().ok_or_else(|| Error::internal("a look at the keys returned nothing"))?;
-        let now: i64 = row.try_get(0)?;
-        let mut exists = vec![false; tuples.len()];
-        for ordinal in row.try_get::<Option<Vec<i64>>, _>(1)?.unwrap_or_default() {
-            if let Some(exists) = usize::try_from(ordinal - 1).ok().and_then(|at| exists.get_mut(at)) {
-                *exists = true;
-            }
+        let now = self.look(transaction, &mut batch, incoming).await?;
+        self.check_mode(&mut batch);
+        if let Some(delete) = &self.delete {
+            return self.delete(transaction, batch, delete).await;
         }
-        let exists = &exists;
-        let which = |wanted: bool| (0..tuples.len()).filter(move |&at| exists[at] == wanted);
+        self.check_references(transaction, &mut batch).await?;
+        self.check_new_keys(transaction, &mut batch).await?;
+        resource.rules.prepare(&mut batch, &mut Store::within(transaction)).await?;
+        refuse_taken(transaction, &mut batch, |at| incoming[at].offset).await?;
         let mut written = Written::default();
-        let refuses = match self.mode {
-            WriteMode::Create => Some(true),
-            WriteMode::Update => Some(false),
-            WriteMode::Upsert | WriteMode::Unspecified => None,
-        };
-        written.refused = refuses.into_iter().flat_map(&which).collect();
-        if refuses != Some(false) {
-            let mut new: Vec<&[u8]> = Vec::with_capacity(tuples.len());
-            for at in which(false) {
-                match self.resource.check_new_keys(tuples[at]) {
-                    Ok(()) => new.push(tuples[at]),
-                    Err(violation) => written.broken.push((at, violation)),
-                }
-            }
-            written.created = self.create(transaction, &new, now).await?;
-        }
-        if refuses != Some(true) {
-            let mut existing: Vec<usize> = which(true).collect();
-            written.updated = self.update(transaction, tuples, &mut existing, now, &mut written.broken).await?;
-        }
+        written.created = self.create(transaction, &batch, now).await?;
+        written.updated = self.update(transaction, &batch, now).await?;
+        written.note_fates(batch);
         Ok(written)
     }
 
-    async fn create(&self, transaction: &mut Transaction<'_>, tuples: &[&[u8]], now: i64) -> Result<usize, Error> {
-        if tuples.is_empty() {
-            return Ok(0);
-        }
-        self.rows.create(transaction, tuples, now).await?;
-        for part in self.parts.iter() {
-            for piece in pieces(tuples) {
-                part.create(transaction, &tuples[piece], now).await?;
-            }
-        }
-        Ok(tuples.len())
-    }
-
-    /// Updates those of the rows that stand at `places`. Those that break a rule together with what is stored are taken out, whole.
-    async fn update(
+    /// Deletes the rows that are stored. Those that are not are as they were to become.
+    async fn delete(
         &self,
         transaction: &mut Transaction<'_>,
-        tuples: &[&[u8]],
-        places: &mut Vec<usize>,
-        now: i64,
-        broken: &mut Vec<(usize, Violation)>,
-    ) -> Result<usize, Error> {
-        if places.is_empty() {
-            return Ok(0);
-        }
-        for part in self.parts.iter() {
-            let foreign = part.foreign(transaction, tuples, places).await?;
-            let out: HashSet<usize> = foreign.iter().map(|(place, _)| *place).collect();
-            places.retain(|place| !out.contains(place));
-            broken.extend(foreign);
-        }
-        let (existing, derived) = loop {
-            let existing: Vec<&[u8]> = places.iter().map(|&at| tuples[at]).collect();
-            let mut derived: Vec<Option<Derived>> = Vec::with_capacity(self.parts.len());
-            let before = broken.len();
-            for part in self.parts.iter() {
-                let part = part.derive(transaction, &existing).await?;
-                let of_part = part.iter().flat_map(|part| &part.broken);
-                broken.extend(of_part.map(|(at, violation)| (places[*at], violation.clone())));
-                derived.push(part);
+        mut batch: Batch<'_>,
+        delete: &DeleteStatements,
+    ) -> Result<Written, Error> {
+        self.resource.rules.prepare_delete(&mut batch, &mut Store::within(transaction)).await?;
+        let entries = to_write(&batch, true);
+        let keys: Vec<&[u8]> = entries.iter().map(|entry| prefix(entry.tuple(), self.resource.key_length())).collect();
+        delete.run(transaction, &keys).await?;
+        let mut written = Written { deleted: keys.len(), ..Written::default() };
+        written.note_fates(batch);
+        Ok(written)
+    }
+
+    /// Finds out which rows are stored, locks those that preconditions or rules depend on, and checks the
+    /// preconditions. The result is the transaction's time.
+    async fn look(
+        &self,
+        transaction: &mut Transaction<'_>,
+        batch: &mut Batch<'_>,
+        incoming: &[Incoming<'_>],
+    ) -> Result<i64, Error> {
+        let rules = &self.resource.rules;
+        let needed = |at: &usize| !incoming[*at].precondition.is_none() || rules.reads_stored(batch, *at);
+        let needed: Vec<usize> = (0..batch.len()).filter(needed).collect();
+        if !needed.is_empty() {
+            let keys: Vec<&[u8]> =
+                needed.iter().map(|&at| prefix(incoming[at].tuple, self.resource.key_length())).collect();
+            let mut stored = lock_rows(transaction, self.resource, &keys, &self.locked_at_once).await?;
+            for (at, key) in needed.into_iter().zip(keys) {
+                let row = stored.remove(key);
+                let Incoming { tuple, precondition, .. } = incoming[at];
+                // Of a missing row a single update says that it is missing.
+                let is_missing = row.is_none() && self.origin == Origin::Single && self.mode == WriteMode::Update;
+                if !is_missing && let Err(error) = stored::check(row.as_ref(), self.resource, tuple, precondition) {
+                    let field = if matches!(error, Error::EtagMismatch { .. }) { "etag" } else { "revision" };
+                    batch.refuse(at, Refusal::of_field(field, error));
+                }
+                if let Some(row) = row {
+                    batch.set_stored(at, row);
+                }
             }
-            if broken.len() == before {
-                break (existing, derived);
+        }
+        self.find_existing(transaction, batch).await
+    }
+
+    async fn find_existing(&self, transaction: &mut Transaction<'_>, batch: &mut Batch<'_>) -> Result<i64, Error> {
+        let look = Statement::new(Arc::clone(&self.look), batch.len());
+        let look = self.resource.bind_keys(look, batch.entries().iter().map(Entry::tuple))?;
+        let rows = transaction.fetch(look).await?;
+        let row = rows.first().ok_or_else(|| Error::internal("a look at the keys returned nothing"))?;
+        for ordinal in row.try_get::<Option<Vec<i64>>, _>(1)?.unwrap_or_default() {
+            if let Some(entry) = usize::try_from(ordinal - 1).ok().and_then(|at| batch.entries_mut().get_mut(at)) {
+                entry.exists = true;
             }
-            let out: HashSet<usize> = broken.iter().map(|(place, _)| *place).collect();
-            places.retain(|at| !out.contains(at));
+        }
+        Ok(row.try_get(0)?)
+    }
+
+    /// Refuses rows that refer to something in the own slice that does not exist.
+    async fn check_references(&self, transaction: &mut Transaction<'_>, batch: &mut Batch<'_>) -> Result<(), Error> {
+        if self.references != ReferenceCheck::Reject {
+            return Ok(());
+        }
+        let tuples: Vec<&[u8]> = batch.entries().iter().map(Entry::tuple).collect();
+        for reference in missing_in_slice(transaction, self.resource, &tuples).await? {
+            batch.refuse(reference.row, reference.refusal());
+        }
+        Ok(())
+    }
+
+    /// Refuses stored rows on create, and missing ones on update.
+    fn check_mode(&self, batch: &mut Batch<'_>) {
+        let wanted = match self.mode {
+            WriteMode::Create => false,
+            WriteMode::Update => true,
+            WriteMode::Upsert | WriteMode::Delete | WriteMode::Unspecified => return,
         };
-        let mut touched = vec![false; if self.parts.is_empty() { 0 } else { existing.len() }];
-        for (part, derived) in self.parts.iter().zip(derived) {
-            if derived.is_some() {
-                part.replace(transaction, &existing, derived, now, &mut touched).await?;
+        for at in batch.places() {
+            if batch.exists(at) == wanted {
                 continue;
             }
-            for piece in pieces(&existing) {
-                let (owners, touched) = (&existing[piece.clone()], &mut touched[piece]);
-                part.replace(transaction, owners, None, now, touched).await?;
+            let name = self.resource.name_of(batch.row(at).tuple());
+            let resource = self.resource.description.message;
+            batch.refuse(
+                at,
+                Refusal::whole(match wanted {
+                    true => Error::NotFound { resource, name },
+                    false => Error::AlreadyExists { resource, name },
+                }),
+            );
+        }
+    }
+
+    /// Refuses new rows, and new children, whose keys break the grammar of new keys.
+    async fn check_new_keys(&self, transaction: &mut Transaction<'_>, batch: &mut Batch<'_>) -> Result<(), Error> {
+        let (existing, new): (Vec<usize>, Vec<usize>) = batch.places().into_iter().partition(|&at| batch.exists(at));
+        for at in new {
+            if let Err(violation) = self.resource.check_new_keys(batch.row(at).tuple()) {
+                batch.refuse(at, Refusal::invalid(violation));
             }
         }
-        self.rows.update(transaction, &existing, &touched, |_| {}).await
+        for children in &self.children {
+            let foreign: Vec<(usize, Violation)> = children.foreign(transaction, batch.entries(), &existing).await?;
+            for (at, violation) in foreign {
+                batch.refuse(at, Refusal::invalid(violation));
+            }
+        }
+        Ok(())
+    }
+
+    async fn create(&self, transaction: &mut Transaction<'_>, batch: &Batch<'_>, now: i64) -> Result<usize, Error> {
+        let entries = to_write(batch, false);
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let tuples: Vec<&[u8]> = entries.iter().map(|entry| entry.tuple()).collect();
+        self.rows.create(transaction, &tuples, now).await?;
+        for children in &self.children {
+            for piece in pieces(&entries) {
+                children.create(transaction, &entries[piece], now).await?;
+            }
+        }
+        Ok(entries.len())
+    }
+
+    async fn update(&self, transaction: &mut Transaction<'_>, batch: &Batch<'_>, now: i64) -> Result<usize, Error> {
+        let entries = to_write(batch, true);
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let mut touched = vec![false; if self.children.is_empty() { 0 } else { entries.len() }];
+        for (nth, children) in self.children.iter().enumerate() {
+            let set = entries.iter().any(|entry| entry.set_children(nth).is_some());
+            if children.replacing() == Replacing::Nothing && !set {
+                continue;
+            }
+            for piece in pieces(&entries) {
+                let (owners, touched) = (&entries[piece.clone()], &mut touched[piece]);
+                children.replace(transaction, owners, now, touched).await?;
+            }
+        }
+        let tuples: Vec<&[u8]> = entries.iter().map(|entry| entry.tuple()).collect();
+        self.rows.update(transaction, &tuples, &touched, |_| {}).await
     }
 }
 
+/// The rows that are to be written and are stored, or are not.
+fn to_write<'e, 'b>(batch: &'e Batch<'b>, stored: bool) -> Vec<&'e Entry<'b>> {
+    let entries = batch.entries().iter();
+    entries.filter(|entry| entry.exists == stored && matches!(entry.fate, Fate::Written)).collect()
+}
+
 /// The places of the rows whose children are written at once.
-fn pieces(tuples: &[&[u8]]) -> impl Iterator<Item = Range<usize>> {
+fn pieces(entries: &[&Entry<'_>]) -> impl Iterator<Item = Range<usize>> {
+    let sizes: Vec<usize> = entries.iter().map(|entry| entry.bytes()).collect();
+    pieces_of(sizes)
+}
+
+fn pieces_of(sizes: Vec<usize>) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let fits = |tuple: &&&[u8]| {
-            bytes += tuple.len();
+        let fits = |size: &&usize| {
+            bytes += **size;
             bytes <= PIECE_BYTES
         };
-        let rest = &tuples[start..];
+        let rest = &sizes[start..];
         let end = start + rest.iter().take_while(fits).count().max(1).min(rest.len());
         let piece = start..end;
         start = end;
@@ -180,18 +327,20 @@ fn pieces(tuples: &[&[u8]]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-fn probe(resource: &Resource) -> String {
-    let keys: Vec<_> = resource.inputs().take(resource.key_length()).collect();
-    let list = |alias: &str| keys.iter().map(|key| format!("{alias}.{}", key.name)).collect::<Vec<_>>().join(", ");
-    let lock =
-        if resource.parts.is_empty() { String::new() } else { format!("order by {} for update of t", list("t")) };
+/// The statement that finds out which of some keys are stored.
+fn look(resource: &Resource) -> String {
+    let keys: Vec<_> = resource.key_fields().collect();
+    let lock = if resource.parts.is_empty() {
+        String::new()
+    } else {
+        format!("\n     order by {}\n       for update of t", resource.key_columns("t"))
+    };
     format!(
-        "with found as (\n    \
-             select i.ordinal from {} join {} as t on {} {lock}\n\
-         )\nselect (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found",
-        unnested(keys.iter().copied(), false),
+        "with found as (\n    select i.ordinal\n      from {}\n      join {} as t on {}{lock}\n)\n\
+         select {NOW}, array_agg(ordinal) from found",
+        unnested(keys.into_iter(), false),
         resource.description.table,
-        same_key(resource)
+        resource.same_key("t", "i")
     )
 }
 
@@ -201,11 +350,10 @@ mod tests {
 
     #[test]
     fn pieces_are_bounded_and_leave_nothing_out() {
-        let row = vec![0; PIECE_BYTES / 2];
-        let large = vec![0; PIECE_BYTES + 1];
-        let pieces = |rows: &[&[u8]]| pieces(rows).collect::<Vec<_>>();
+        let (row, large) = (PIECE_BYTES / 2, PIECE_BYTES + 1);
+        let pieces = |sizes: &[usize]| pieces_of(sizes.to_vec()).collect::<Vec<_>>();
         assert!(pieces(&[]).is_empty());
-        assert_eq!(pieces(&[&row, &row, &row]), [0..2, 2..3]);
-        assert_eq!(pieces(&[&large, &row, &large, &large]), [0..1, 1..2, 2..3, 3..4]);
+        assert_eq!(pieces(&[row, row, row]), [0..2, 2..3]);
+        assert_eq!(pieces(&[large, row, large, large]), [0..1, 1..2, 2..3, 3..4]);
     }
 }

@@ -22,7 +22,7 @@ use super::session::Session;
 use super::start::writer;
 use crate::answer::AnswerLimit;
 use crate::budget::Share;
-use crate::context::{Call, Context};
+use crate::context::{Call, Writes};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::metrics::WriteCounters;
@@ -31,7 +31,7 @@ use crate::rpc_layer::normalise;
 
 /// One stream of chunks.
 struct Write {
-    context: Context,
+    context: Writes,
     writer: Arc<Writer>,
     session: Option<Session>,
     deadline: Deadline,
@@ -53,7 +53,7 @@ type Work = AbortOnDropHandle<Result<Done, Error>>;
 
 /// Runs a chunked write.
 pub fn write(
-    context: Context,
+    context: Writes,
     resource: &'static Resource,
     inbound: Streaming<ReceivedWrite>,
     call: Call,
@@ -62,7 +62,7 @@ pub fn write(
 }
 
 fn answers(
-    context: Context,
+    context: Writes,
     resource: &'static Resource,
     mut inbound: Streaming<ReceivedWrite>,
     call: Call,
@@ -203,7 +203,7 @@ async fn finished(work: &mut Option<Work>) -> Result<Result<Done, Error>, JoinEr
 
 impl Write {
     async fn begin(
-        context: Context,
+        context: Writes,
         resource: &'static Resource,
         start: &WriteStart,
         deadline: Deadline,

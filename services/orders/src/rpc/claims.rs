@@ -5,19 +5,21 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use orrery_kit::answer::AnswerLimit;
-use orrery_kit::context::{Call, Context};
+use orrery_kit::answer::{AnswerLimit, Written};
+use orrery_kit::collection::view::asked_for;
+use orrery_kit::context::{Call, Context, Writes};
 use orrery_kit::db::{Ending, Statement, Transaction};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::read::extent::Extent;
 use orrery_kit::read::measured::{Fit, measure};
-use orrery_kit::read::view::{View, mask};
-use orrery_kit::resource::mask::Reached;
+use orrery_kit::read::view::View;
+use orrery_kit::resource::key::Key;
+use orrery_kit::resource::mask::MaskPath;
 use orrery_kit::resource::select::{Selection, put_row_of};
 use orrery_kit::write::attempts::retried;
 use orrery_kit::write::request_id::{Entry, digest};
-use orrery_kit::write::returned::{Written, read_masked};
+use orrery_kit::write::returned::read_masked;
 use orrery_kit::write::start::check_id;
 use orrery_proto::orders::v1::ClaimDueOrdersRequest;
 use orrery_proto::wire::Encoded;
@@ -26,7 +28,6 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use tonic::{Request, Response};
 
-use super::view;
 use crate::store::claim::{self, Locked};
 use crate::store::line_item::LINE_ITEM;
 use crate::store::order::ORDER;
@@ -106,7 +107,7 @@ enum Tried {
 /// A claim that is well-formed. Cheap enough to be cloned for every try.
 #[derive(Clone)]
 struct Claim {
-    mask: Vec<Reached>,
+    mask: Vec<MaskPath>,
     selection: Selection,
     /// Whether the texts of its statements are sure to come again.
     keep_prepared: bool,
@@ -124,20 +125,20 @@ pub(super) async fn claim(
     request: Request<ClaimDueOrdersRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
+    let writes = context.writes(&call);
     let request = request.into_inner();
     check_id(&request.request_id).map_err(|why| Error::invalid("request_id", why))?;
     let most = match usize::try_from(request.limit) {
         Err(_) => return Err(Error::invalid("limit", "must not be negative")),
         Ok(0) => DEFAULT_CLAIM,
-        Ok(limit) => limit.min(MAX_CLAIM).min(context.database.limits().max_statement_rows),
+        Ok(limit) => limit.min(MAX_CLAIM).min(writes.limits().max_statement_rows),
     };
     let lease_micros = lease_micros(request.lease)?;
-    let mask = mask(&ORDER, request.read_mask.as_ref(), view(request.view, View::Basic)?)?;
+    let mask = asked_for(&ORDER, request.read_mask.as_ref(), request.view, View::Basic)?;
     let selection = Selection::new(&ORDER, &mask);
     let answers = call.answers;
-    let context = context.for_writes(&call);
     let asked = ClaimDueOrdersRequest { request_id: String::new(), ..request.clone() };
-    let entry = Entry::of(&context, "claim", &ORDER, &request.request_id, digest(&asked.encode_to_vec()));
+    let entry = Entry::of(&writes, "claim", &ORDER, &request.request_id, digest(&asked.encode_to_vec()));
     let claim = Claim {
         mask,
         selection,
@@ -153,7 +154,7 @@ pub(super) async fn claim(
     loop {
         let tried = retried(call.deadline, || {
             let (claim, reduced) = (claim.without(&passed_over), reduced.clone());
-            context.database.transaction(call.deadline, move |transaction| {
+            writes.transaction(call.deadline, move |transaction| {
                 Box::pin(async move {
                     if limit > 0 {
                         claim.first(transaction, limit, locked).await
@@ -183,7 +184,7 @@ pub(super) async fn claim(
                 }
                 reduced = Some((uid, extent));
             }
-            Tried::Repeated(claimed) => return call.answer(claim.held(&context, call.deadline, claimed).await?),
+            Tried::Repeated(claimed) => return call.answer(claim.held(&writes, call.deadline, claimed).await?),
             Tried::Held => (locked, waits) = (Locked::PassedOver, false),
             Tried::RefusedAmong(orders) => limit = orders.div_ceil(2),
             Tried::Refused(uid, error) => {
@@ -237,17 +238,17 @@ impl Claim {
             Err(error) if is_for_size(&error) => return fewer(rows.len() / 2, true),
             Err(error) => return Err(error),
         };
-        let update = claim::claim(measured.uids(), self.lease_micros, &self.selection)?;
-        let claimed = match (transaction.write(self.prepared(update)).await, measured.uids()) {
-            (Err(error @ Error::RowRefused(_)), [uid]) => {
-                return Ok(Ending::RollBack(Tried::Refused(uid.clone(), error)));
+        let update = claim::claim(&names(measured.keys()), self.lease_micros, &self.selection)?;
+        let claimed = match (transaction.write(self.prepared(update)).await, measured.keys()) {
+            (Err(error @ Error::RowRefused(_)), [key]) => {
+                return Ok(Ending::RollBack(Tried::Refused(ORDER.name_of(key.tuple()), error)));
             }
-            (Err(Error::RowRefused(_)), uids) => return Ok(Ending::RollBack(Tried::RefusedAmong(uids.len()))),
+            (Err(Error::RowRefused(_)), keys) => return Ok(Ending::RollBack(Tried::RefusedAmong(keys.len()))),
             (claimed, _) => claimed?,
         };
         let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
-            return fewer(measured.uids().len() - 1, false);
+            return fewer(measured.keys().len() - 1, false);
         }
         self.enter(transaction, &claimed, self.selection.columns).await?;
         Ok(Ending::Commit(Tried::Claimed(orders)))
@@ -283,7 +284,8 @@ impl Claim {
         }
         let extent = reduced.filter(|(of, _)| *of == uid).map_or(Extent::Whole, |(_, extent)| extent);
         let answers = self.answers.without(AROUND);
-        match (read_masked(transaction, &ORDER, &self.mask, &uid, answers, extent).await, extent.less()) {
+        match (read_masked(transaction, &ORDER, &self.mask, &ORDER.key([&uid])?, answers, extent).await, extent.less())
+        {
             (Ok(written), _) => Ok(Ending::Commit(Tried::Claimed(one(&written, &uid)))),
             (Err(error), Some(less)) if is_for_size(&error) => Ok(Ending::RollBack(Tried::Less(uid, less))),
             (Err(error), _) => Err(error),
@@ -293,7 +295,7 @@ impl Claim {
     /// What an earlier call of the same request_id claimed. Without one this call is entered as the first.
     async fn claimed_before(&self, transaction: &mut Transaction<'_>) -> Result<Option<Vec<(String, i32)>>, Error> {
         let Some(entry) = &self.entry else { return Ok(None) };
-        let claimed = entry.enter(transaction, "[]").await?;
+        let claimed = entry.enter_text(transaction, "[]").await?;
         claimed.map(|claimed| serde_json::from_str(&claimed).map_err(Error::internal)).transpose()
     }
 
@@ -302,14 +304,14 @@ impl Claim {
         let Some(entry) = &self.entry else { return Ok(()) };
         let claimed: Result<Vec<(String, i32)>, sqlx::Error> =
             rows.iter().map(|row| Ok((row.try_get(columns)?, row.try_get(columns + 1)?))).collect();
-        entry.complete(transaction, &serde_json::to_string(&claimed?).map_err(Error::internal)?).await
+        entry.replace_text(transaction, &serde_json::to_string(&claimed?).map_err(Error::internal)?).await
     }
 
     /// The answer to a call that repeats an earlier one: those of the orders which that one claimed that are still held
     /// by that claim. The first of them, if all are too large an answer by now.
     async fn held(
         &self,
-        context: &Context,
+        writes: &Writes,
         deadline: Deadline,
         mut claimed: Vec<(String, i32)>,
     ) -> Result<Encoded, Error> {
@@ -318,7 +320,7 @@ impl Claim {
         loop {
             let read = retried(deadline, || {
                 let (claim, claimed) = (self.clone(), claimed.clone());
-                context.database.transaction(deadline, move |transaction| {
+                writes.transaction(deadline, move |transaction| {
                     Box::pin(async move { claim.still_held(transaction, &claimed, extent).await })
                 })
             });
@@ -354,7 +356,7 @@ impl Claim {
         };
         match measure(transaction, &ORDER, &self.selection, &rows, 0, most).await {
             Ok(Fit::Some(measured)) => {
-                let orders = measured.answer(&self.selection, &rows[..measured.uids().len()]).await?;
+                let orders = measured.answer(&self.selection, &rows[..measured.keys().len()]).await?;
                 if self.answers.check(orders.len()).is_ok() {
                     return Ok(Ending::RollBack(Tried::Claimed(orders)));
                 }
@@ -368,7 +370,8 @@ impl Claim {
             Err(error) => return Err(error),
         }
         let answers = self.answers.without(AROUND);
-        match (read_masked(transaction, &ORDER, &self.mask, first, answers, extent).await, extent.less()) {
+        match (read_masked(transaction, &ORDER, &self.mask, &ORDER.key([first])?, answers, extent).await, extent.less())
+        {
             (Ok(written), _) => Ok(Ending::RollBack(Tried::Claimed(one(&written, first)))),
             (Err(error), Some(less)) if is_for_size(&error) => Ok(Ending::RollBack(Tried::Less(first.clone(), less))),
             (Err(error), _) => Err(error),
@@ -379,6 +382,10 @@ impl Claim {
         statement.keep_prepared = self.keep_prepared;
         statement
     }
+}
+
+fn names(keys: &[Key]) -> Vec<String> {
+    keys.iter().map(|key| ORDER.name_of(key.tuple())).collect()
 }
 
 /// Whether the database did not give out so much; the transaction is of no use any more then.

@@ -1,106 +1,92 @@
-//! `orrery.orders.v1.OrdersService`. Each method is in the file of its group and in the order validate, work, answer; what it
-//! needs beyond that is kit's.
+//! `orrery.orders.v1.OrdersService`. What every resource has is kit's, over a collection; what is particular has a file
+//! of its own.
 
 mod claims;
 mod lifecycle;
-mod line_items;
-mod lookup;
-mod orders;
 mod product_sales;
 
-use std::pin::Pin;
-
-use futures::Stream;
+use orrery_kit::collection::{Collection, Messages};
 use orrery_kit::context::Context;
-use orrery_kit::error::Error;
-use orrery_kit::read::loader::Loader;
-use orrery_kit::read::view::View;
 use orrery_proto::orders::v1::server::OrdersService;
 use orrery_proto::orders::v1::{
     BatchGetOrdersRequest, CheckOrdersRequest, CheckOrdersResponse, ClaimDueOrdersRequest, DeleteOrderRequest,
-    GetOrderRequest, ListOrdersRequest, LookupOrdersRequest, OrderView, SetProvisionTimerRequest,
-    StreamLineItemsRequest, StreamOrdersRequest, StreamProductSalesRequest, TransitionOrderRequest,
+    GetOrderRequest, ListOrdersRequest, LookupOrdersRequest, SetProvisionTimerRequest, StreamLineItemsRequest,
+    StreamOrdersRequest, StreamProductSalesRequest, TransitionOrderRequest,
 };
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
 use self::claims::Sizes;
-use crate::store::order::ORDER;
+use crate::store::line_item::{self, LINE_ITEM};
+use crate::store::lookup;
+use crate::store::order::{self, ORDER, ORDER_COLUMNS};
 
 /// The service.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "a collection is called by what it holds, and so is the service")]
 pub struct Orders {
     context: Context,
-    loader: Loader,
+    orders: Collection,
+    line_items: Collection,
     sizes: Sizes,
 }
 
 impl Orders {
     /// The service on a database, which its context may ask about products.
     pub fn new(context: Context) -> Self {
-        let loader = Loader::new(&context, &ORDER);
-        Self { context, loader, sizes: Sizes::default() }
+        let orders = Collection::new(&context, &ORDER).ordered_by(ORDER_COLUMNS);
+        let line_items = Collection::new(&context, &LINE_ITEM);
+        Self { context, orders, line_items, sizes: Sizes::default() }
     }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-/// How much of an order a request asks for, where its read_mask does not say it.
-fn view(view: i32, default: View) -> Result<View, Error> {
-    match OrderView::try_from(view) {
-        Ok(OrderView::Unspecified) => Ok(default),
-        Ok(OrderView::Basic) => Ok(View::Basic),
-        Ok(OrderView::Full) => Ok(View::Full),
-        Err(_) => Err(Error::invalid("view", "must be ORDER_VIEW_BASIC or ORDER_VIEW_FULL")),
-    }
-}
 
 #[tonic::async_trait]
 impl OrdersService for Orders {
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Answer<Encoded> {
-        Ok(orders::get(&self.context, &self.loader, request).await?)
+        self.orders.get(request).await
     }
 
     async fn batch_get_orders(&self, request: Request<BatchGetOrdersRequest>) -> Answer<Encoded> {
-        Ok(orders::batch_get(&self.context, request).await?)
+        self.orders.batch_get(request).await
     }
 
     async fn create_order(&self, request: Request<ReceivedCreate>) -> Answer<Encoded> {
-        Ok(orders::create(&self.context, request).await?)
+        self.orders.create(request).await
     }
 
     async fn update_order(&self, request: Request<ReceivedUpdate>) -> Answer<Encoded> {
-        Ok(orders::update(&self.context, request).await?)
+        self.orders.update(request).await
     }
 
     async fn delete_order(&self, request: Request<DeleteOrderRequest>) -> Answer<()> {
-        Ok(orders::delete(&self.context, request).await?)
+        self.orders.delete(request).await
     }
 
     async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Answer<Encoded> {
-        Ok(orders::list(&self.context, request).await?)
+        self.orders.list(request, order::filter).await
     }
 
-    type StreamOrdersStream = Answers<Encoded>;
+    type StreamOrdersStream = Messages<Encoded>;
 
-    async fn stream_orders(&self, request: Request<StreamOrdersRequest>) -> Answer<Answers<Encoded>> {
-        Ok(orders::stream(&self.context, request).await?)
+    async fn stream_orders(&self, request: Request<StreamOrdersRequest>) -> Answer<Messages<Encoded>> {
+        self.orders.stream(request, order::filter).await
     }
 
-    type WriteOrdersStream = Answers<WriteResponse>;
+    type WriteOrdersStream = Messages<WriteResponse>;
 
-    async fn write_orders(&self, request: Request<Streaming<ReceivedWrite>>) -> Answer<Answers<WriteResponse>> {
-        Ok(orders::write(&self.context, request)?)
+    async fn write_orders(&self, request: Request<Streaming<ReceivedWrite>>) -> Answer<Messages<WriteResponse>> {
+        self.orders.write(request)
     }
 
-    type CheckOrdersStream = Answers<CheckOrdersResponse>;
+    type CheckOrdersStream = Messages<CheckOrdersResponse>;
 
     async fn check_orders(
         &self,
         request: Request<Streaming<CheckOrdersRequest>>,
-    ) -> Answer<Answers<CheckOrdersResponse>> {
-        Ok(orders::check(&self.context, request)?)
+    ) -> Answer<Messages<CheckOrdersResponse>> {
+        self.orders.check(request)
     }
 
     async fn transition_order(&self, request: Request<TransitionOrderRequest>) -> Answer<Encoded> {
@@ -116,18 +102,18 @@ impl OrdersService for Orders {
     }
 
     async fn lookup_orders(&self, request: Request<LookupOrdersRequest>) -> Answer<Encoded> {
-        Ok(lookup::lookup(&self.context, request).await?)
+        self.orders.list(request, lookup::filter).await
     }
 
-    type StreamLineItemsStream = Answers<Encoded>;
+    type StreamLineItemsStream = Messages<Encoded>;
 
-    async fn stream_line_items(&self, request: Request<StreamLineItemsRequest>) -> Answer<Answers<Encoded>> {
-        Ok(line_items::stream(&self.context, request).await?)
+    async fn stream_line_items(&self, request: Request<StreamLineItemsRequest>) -> Answer<Messages<Encoded>> {
+        self.line_items.stream(request, line_item::filter).await
     }
 
-    type StreamProductSalesStream = Answers<Encoded>;
+    type StreamProductSalesStream = Messages<Encoded>;
 
-    async fn stream_product_sales(&self, request: Request<StreamProductSalesRequest>) -> Answer<Answers<Encoded>> {
+    async fn stream_product_sales(&self, request: Request<StreamProductSalesRequest>) -> Answer<Messages<Encoded>> {
         Ok(product_sales::stream(&self.context, request).await?)
     }
 }

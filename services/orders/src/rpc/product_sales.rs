@@ -3,18 +3,19 @@
 use std::time::Instant;
 
 use chrono::{Datelike as _, NaiveDate};
-use orrery_kit::context::{Call, Context};
+use orrery_kit::collection::Messages;
+use orrery_kit::context::{Call, Context, Reads};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::page_token::Scope;
 use orrery_kit::read::stream::page_rows;
 use orrery_proto::orders::v1::{ProductSales, StreamProductSalesRequest};
+use orrery_proto::requests;
 use orrery_proto::wire::Encoded;
 use prost::Message as _;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response};
 
-use super::Answers;
 use crate::lifecycle::SOLD_PHASES;
 use crate::store::product_sales::{Cursor, Period, Position, Step, knows_time_zone, orders_in, step};
 
@@ -32,22 +33,20 @@ const PLAIN: &[u8] = b"p";
 pub(super) async fn stream(
     context: &Context,
     request: Request<StreamProductSalesRequest>,
-) -> Result<Response<Answers<Encoded>>, Error> {
+) -> Result<Response<Messages<Encoded>>, Error> {
     let call = Call::of(&request)?;
-    let context = &context.for_reads(&call);
-    let request = request.into_inner();
-    let max_rows = page_rows(request.page_size)?;
-    let period = period(context, &request, call.deadline).await?;
-    let asked = StreamProductSalesRequest { resume_token: String::new(), page_size: 0, ..request.clone() };
-    let scope = Scope::new("StreamProductSales", &asked.encode_to_vec(), "");
-    let mut cursor = open(context, &scope, &request.resume_token, call.deadline).await?;
-    let context = Context::clone(context);
+    let reads = context.reads(&call);
+    let requests::Stream { method, filter, page_size, resume_token, .. } = request.into_inner().into();
+    let max_rows = page_rows(page_size)?;
+    let period = period(&reads, &filter.message.unwrap_or_default(), call.deadline).await?;
+    let scope = Scope::new(method, &filter.encoded, "");
+    let mut cursor = open(&reads, &scope, &resume_token, call.deadline).await?;
     Ok(Response::new(Box::pin(async_stream::try_stream! {
-        let interval = context.stream.progress_interval;
-        let page_bytes = call.answers.page_bytes(context.stream.page_bytes);
+        let interval = reads.stream.progress_interval;
+        let page_bytes = call.answers.page_bytes(reads.stream.page_bytes);
         let mut silent_since = Instant::now();
         loop {
-            let reading = tokio::spawn(read(context.clone(), period.clone(), cursor.clone(), call.deadline));
+            let reading = tokio::spawn(read(reads.clone(), period.clone(), cursor.clone(), call.deadline));
             let mut reading = AbortOnDropHandle::new(reading);
             // A stretch may take long, or many may bring nothing; meanwhile the caller hears where the stream is.
             let (Step { rows, end }, passed) = loop {
@@ -56,7 +55,7 @@ pub(super) async fn stream(
                 if let Ok(Some(read)) = read {
                     break read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
                 }
-                yield call.answers.checked(page(&context, &scope, &[], &cursor, call.deadline).await?)?;
+                yield call.answers.checked(page(&reads, &scope, &[], &cursor, call.deadline).await?)?;
                 if call.draining.has_begun() {
                     reading.abort();
                     Err(Error::Draining)?;
@@ -64,7 +63,7 @@ pub(super) async fn stream(
                 silent_since = Instant::now();
             };
             if rows.is_empty() && !end && call.draining.has_begun() {
-                yield call.answers.checked(page(&context, &scope, &[], &passed, call.deadline).await?)?;
+                yield call.answers.checked(page(&reads, &scope, &[], &passed, call.deadline).await?)?;
                 Err(Error::Draining)?;
             }
             let mut rest = rows.as_slice();
@@ -76,7 +75,7 @@ pub(super) async fn stream(
                     reached.position = now.last().map(Position::of);
                 }
                 call.rows.add(now.len() as u64);
-                yield call.answers.checked(page(&context, &scope, now, &reached, call.deadline).await?)?;
+                yield call.answers.checked(page(&reads, &scope, now, &reached, call.deadline).await?)?;
                 silent_since = Instant::now();
                 if call.draining.has_begun() && !(end && rest.is_empty()) {
                     Err(Error::Draining)?;
@@ -91,22 +90,17 @@ pub(super) async fn stream(
 }
 
 /// Reads the next stretch.
-async fn read(
-    context: Context,
-    period: Period,
-    mut cursor: Cursor,
-    deadline: Deadline,
-) -> Result<(Step, Cursor), Error> {
+async fn read(reads: Reads, period: Period, mut cursor: Cursor, deadline: Deadline) -> Result<(Step, Cursor), Error> {
     if deadline.expired() {
         return Err(Error::DeadlineExceeded);
     }
-    let (database, before) = (&context.database, cursor.clone());
-    let read = step(database, context.stream, &period, &mut cursor, deadline);
-    if let Some(outcome) = database.unless_replica_fails(read).await {
+    let before = cursor.clone();
+    let read = step(&reads, &period, &mut cursor, deadline);
+    if let Some(outcome) = reads.unless_replica_fails(read).await {
         return Ok((outcome?, cursor));
     }
     cursor = before;
-    let step = step(database, context.stream, &period, &mut cursor, deadline).await?;
+    let step = step(&reads, &period, &mut cursor, deadline).await?;
     Ok((step, cursor))
 }
 
@@ -121,7 +115,7 @@ fn fitting(rows: &[ProductSales], max_rows: usize, max_bytes: usize) -> usize {
 }
 
 async fn page(
-    context: &Context,
+    reads: &Reads,
     scope: &Scope,
     rows: &[ProductSales],
     cursor: &Cursor,
@@ -136,17 +130,17 @@ async fn page(
         parts.push(product_uid.as_bytes());
         parts.extend(rest.iter().flat_map(|(day, currency)| [day.as_bytes(), currency.as_bytes()]));
     }
-    let tail = context.tokens.seal(scope, &parts, deadline).await?;
+    let tail = reads.tokens.seal(scope, &parts, deadline).await?;
     Ok(Encoded { rows: rows.len() as u64, body: body.into(), tail })
 }
 
 /// The cursor that a token stands for; an empty token stands for the beginning.
-async fn open(context: &Context, scope: &Scope, token: &str, deadline: Deadline) -> Result<Cursor, Error> {
+async fn open(reads: &Reads, scope: &Scope, token: &str, deadline: Deadline) -> Result<Cursor, Error> {
     const FIELD: &str = "resume_token";
     if token.is_empty() {
         return Ok(Cursor::at(None, false));
     }
-    let parts = context.tokens.open(scope, FIELD, token, deadline).await?;
+    let parts = reads.tokens.open(scope, FIELD, token, deadline).await?;
     let texts: Result<Vec<String>, _> = parts.into_iter().map(String::from_utf8).collect();
     let texts = texts.map_err(|_| Error::TokenInvalid(FIELD))?;
     let (windowed, position) = match texts.as_slice() {
@@ -161,7 +155,7 @@ async fn open(context: &Context, scope: &Scope, token: &str, deadline: Deadline)
 }
 
 /// What is asked for.
-async fn period(context: &Context, request: &StreamProductSalesRequest, deadline: Deadline) -> Result<Period, Error> {
+async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: Deadline) -> Result<Period, Error> {
     let (from, to) = (day("day_from", &request.day_from)?, day("day_to", &request.day_to)?);
     if to < from {
         return Err(Error::invalid("day_to", "lies before day_from"));
@@ -171,9 +165,8 @@ async fn period(context: &Context, request: &StreamProductSalesRequest, deadline
     }
     let time_zone = if request.time_zone.is_empty() { UTC } else { request.time_zone.as_str() };
     let named = time_zone.len() <= MAX_ZONE_BYTES && !time_zone.contains('\0');
-    let database = &context.database;
-    let known = || knows_time_zone(database, time_zone, deadline);
-    if !named || (time_zone != UTC && !database.read(known).await?) {
+    let known = || knows_time_zone(reads, time_zone, deadline);
+    if !named || (time_zone != UTC && !reads.read(known).await?) {
         let why = "must be the name of a time zone in the IANA database, such as \"Europe/London\"";
         return Err(Error::invalid("time_zone", why));
     }

@@ -7,9 +7,10 @@ use orrery_kit::db::array::ArrayParameter;
 use orrery_kit::db::sql::literal;
 use orrery_kit::error::Error;
 use orrery_kit::resource::select::Selection;
-use orrery_kit::write::transition::{moved, touched};
+use orrery_kit::write::change::touched;
 
 use super::order::ORDER;
+use super::transition::moved;
 use crate::lifecycle::{CONFIRMED, PROVISIONING};
 
 /// What becomes of rows that somebody else has locked.

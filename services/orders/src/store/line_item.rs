@@ -20,7 +20,7 @@ static DESCRIPTION: Description = Description {
     rules: &[
         ("order_uid", Rule::UidOf(ORDER_UID)),
         ("uid", Rule::Uid(LINE_ITEM_UID)),
-        ("line_number", Rule::LineNumber),
+        ("line_number", Rule::PositiveInteger),
         ("product_uid", Rule::OptionalUidOf(PRODUCT_UID)),
         ("sku", Rule::Text(MAX_SKU_BYTES)),
         ("name", Rule::Text(2_048)),

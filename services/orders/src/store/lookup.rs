@@ -4,6 +4,7 @@
 use orrery_kit::db::sql::{literal, literal_array};
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
+use orrery_proto::orders::v1::LookupOrdersRequest;
 use orrery_proto::orders::v1::lookup_orders_request::{Annotation, Criterion};
 use serde_json::Value;
 
@@ -19,7 +20,8 @@ const MAX_TEXT_BYTES: usize = 1_024;
 ///
 /// # Errors
 /// [`Error::Invalid`] for what is empty, too long, or cannot begin a uid.
-pub fn filter(criterion: Option<&Criterion>) -> Result<Filter, Error> {
+pub fn filter(request: Option<&LookupOrdersRequest>) -> Result<Filter, Error> {
+    let criterion = request.and_then(|request| request.criterion.as_ref());
     let criterion = criterion
         .ok_or_else(|| Error::invalid("criterion", "is required: text, customer_id, sku, annotation or uid_prefix"))?;
     let selects = match criterion {

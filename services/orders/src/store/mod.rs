@@ -9,6 +9,7 @@ mod pasted;
 pub mod product_sales;
 pub mod summary;
 pub mod timer;
+pub mod transition;
 pub mod uids;
 
 use std::sync::LazyLock;

@@ -13,7 +13,7 @@ use super::line_item::LINE_ITEM;
 use super::summary::SUMMARY;
 use super::uids::ORDER_UID;
 use crate::lifecycle::LIFECYCLE;
-use crate::summary::OrderSums;
+use crate::rules::OrderRules;
 
 /// Most bytes of a customer id.
 pub const MAX_CUSTOMER_ID_BYTES: usize = 256;
@@ -27,7 +27,7 @@ static DESCRIPTION: Description = Description {
         ("customer_id", Rule::Text(MAX_CUSTOMER_ID_BYTES)),
         ("currency_code", Rule::Code(3)),
         ("revision", Rule::Revision),
-        ("status", Rule::Lifecycle(&LIFECYCLE)),
+        ("status", Rule::Status(LIFECYCLE.initial)),
         ("labels", Rule::Labels),
         ("annotations", Rule::Annotations),
         ("provision_timer_ts", Rule::Timestamp),
@@ -36,10 +36,11 @@ static DESCRIPTION: Description = Description {
         ("etag", Rule::Etag),
     ],
     parts: &[
-        PartDescription { field: "line_items", resource: &LINE_ITEM, replaced: false, derivation: None },
-        PartDescription { field: "addresses", resource: &ADDRESS, replaced: true, derivation: None },
-        PartDescription { field: "summary", resource: &SUMMARY, replaced: false, derivation: Some(&OrderSums) },
+        PartDescription { field: "line_items", resource: &LINE_ITEM, replaced: false },
+        PartDescription { field: "addresses", resource: &ADDRESS, replaced: true },
+        PartDescription { field: "summary", resource: &SUMMARY, replaced: true },
     ],
+    own_rules: OrderRules::of,
     ..Description::new("orrery.orders.v1.Order", "orders.order_header")
 };
 

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
-use orrery_kit::config::StreamConfig;
+use orrery_kit::context::Reads;
 use orrery_kit::db::sql::literal;
-use orrery_kit::db::{CopyEnd, CopyRequest, Database};
+use orrery_kit::db::{CopyEnd, CopyRequest};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
@@ -99,23 +99,17 @@ impl Position {
 /// # Errors
 /// [`Error::DeadlineExceeded`] when the caller's deadline passes or a single product takes longer than a statement may; what the
 /// database says.
-pub async fn step(
-    database: &Database,
-    stream: StreamConfig,
-    period: &Period,
-    cursor: &mut Cursor,
-    deadline: Deadline,
-) -> Result<Step, Error> {
-    let limit = cursor.limit.min(database.limits().max_query_rows);
+pub async fn step(reads: &Reads, period: &Period, cursor: &mut Cursor, deadline: Deadline) -> Result<Step, Error> {
+    let limit = cursor.limit.min(reads.limits().max_query_rows);
     let started = Instant::now();
     let read = async {
         // The end of the window: all lines of the products up to this one, which is included.
         let (end, timeout) = match cursor.window {
-            None => (None, stream.progress_interval),
-            Some(lines) => (window_end(database, cursor, lines, deadline).await?, database.limits().statement_timeout),
+            None => (None, reads.stream.progress_interval),
+            Some(lines) => (window_end(reads, cursor, lines, deadline).await?, reads.limits().statement_timeout),
         };
         let sales = Sales { period, after: cursor.position.as_ref(), up_to: end.as_deref(), limit };
-        Ok((sales.read(database, timeout, deadline).await?, end))
+        Ok((sales.read(reads, timeout, deadline).await?, end))
     };
     let (rows, end) = match read.await {
         Ok(read) => read,
@@ -153,12 +147,7 @@ fn next_window(lines: usize, took: Duration) -> usize {
 }
 
 /// The product of the line that is `lines` lines after the cursor, by product; `None` if there are fewer.
-async fn window_end(
-    database: &Database,
-    cursor: &Cursor,
-    lines: usize,
-    deadline: Deadline,
-) -> Result<Option<String>, Error> {
+async fn window_end(reads: &Reads, cursor: &Cursor, lines: usize, deadline: Deadline) -> Result<Option<String>, Error> {
     let after = cursor.position.as_ref().map_or("l.product_uid is not null".to_owned(), after);
     let select = format!(
         "select l.product_uid from orders.order_line_item as l where {after} \
@@ -166,8 +155,8 @@ async fn window_end(
         lines - 1
     );
     let mut found = None;
-    let timeout = database.limits().statement_timeout;
-    let end = database
+    let timeout = reads.limits().statement_timeout;
+    let end = reads
         .copy_out(CopyRequest { select: &select, timeout, deadline }, |tuple| {
             found = Columns::new(tuple).next().flatten().map(text);
             Ok(ControlFlow::Continue(()))
@@ -234,15 +223,10 @@ impl Sales<'_> {
         )
     }
 
-    async fn read(
-        &self,
-        database: &Database,
-        timeout: Duration,
-        deadline: Deadline,
-    ) -> Result<Vec<ProductSales>, Error> {
+    async fn read(&self, reads: &Reads, timeout: Duration, deadline: Deadline) -> Result<Vec<ProductSales>, Error> {
         let mut rows = Vec::new();
         let select = self.sql();
-        let end = database
+        let end = reads
             .copy_out(CopyRequest { select: &select, timeout, deadline }, |tuple| {
                 rows.push(sales(tuple));
                 Ok(ControlFlow::Continue(()))
@@ -280,11 +264,11 @@ fn integer(value: &[u8]) -> i64 {
 ///
 /// # Errors
 /// What the database says.
-pub async fn knows_time_zone(database: &Database, name: &str, deadline: Deadline) -> Result<bool, Error> {
+pub async fn knows_time_zone(reads: &Reads, name: &str, deadline: Deadline) -> Result<bool, Error> {
     let select = format!("select from pg_catalog.pg_timezone_names as z where z.name = {}", literal(name));
     let mut known = false;
-    let timeout = database.limits().statement_timeout;
-    let end = database
+    let timeout = reads.limits().statement_timeout;
+    let end = reads
         .copy_out(CopyRequest { select: &select, timeout, deadline }, |_| {
             known = true;
             Ok(ControlFlow::Continue(()))

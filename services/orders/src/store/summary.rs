@@ -18,7 +18,7 @@ static DESCRIPTION: Description = Description {
         ("subtotal", Rule::ComputedDecimal),
         ("discount", Rule::ComputedDecimal),
         ("tax", Rule::ComputedDecimal),
-        ("shipping", Rule::KeptAmount),
+        ("shipping", Rule::OptionalAmount),
         ("total", Rule::ComputedDecimal),
     ],
     ..Description::new("orrery.orders.v1.Summary", "orders.order_summary")

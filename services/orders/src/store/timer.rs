@@ -3,7 +3,7 @@
 use orrery_kit::db::Statement;
 use orrery_kit::error::Error;
 use orrery_kit::timestamp;
-use orrery_kit::write::transition::touched;
+use orrery_kit::write::change::touched;
 
 use super::order::ORDER;
 

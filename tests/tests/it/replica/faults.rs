@@ -110,6 +110,37 @@ async fn a_silent_replica_is_given_up_by_reads_under_way() {
     until_served_by("replica", &channel, &get()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_primary_is_not_taken_for_well_because_its_replica_answers() {
+    let (primary, _standby, _database, server) = start(1).await;
+    let request = HealthCheckRequest { service: CATALOG.to_owned() };
+    let mut health = HealthClient::new(server.channel()).watch(request).await.unwrap().into_inner();
+    let mut until = async |status: ServingStatus| {
+        while health.message().await.unwrap().unwrap().status() != status {}
+    };
+    let mask = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
+    let masked = method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: mask });
+    let channel = server.channel();
+    let reads = async {
+        loop {
+            let said = masked.call(&channel, &[EVENTUAL]).await;
+            assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("replica")), "{said:?}");
+        }
+    };
+    let told = async {
+        until(ServingStatus::Serving).await;
+        primary.pause();
+        until(ServingStatus::NotServing).await;
+        primary.resume();
+        until(ServingStatus::Serving).await;
+    };
+    tokio::time::timeout(PATIENCE, async {
+        tokio::select! { () = reads => {}, () = told => {} }
+    })
+    .await
+    .unwrap();
+}
+
 /// Waits until a condition holds on the replica.
 async fn until(standby: &mut PgConnection, condition: &str) {
     let started = Instant::now();

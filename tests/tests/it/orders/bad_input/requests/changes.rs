@@ -100,7 +100,7 @@ pub(super) fn single_writes(cases: &mut Cases) {
 pub(super) fn chunked_writes(cases: &mut Cases) {
     let none = WriteStart::default;
     let mut starts = Vec::new();
-    for value in [4, -1, i32::MAX] {
+    for value in [5, -1, i32::MAX] {
         starts.push(("start.mode", WriteStart { mode: value, ..none() }));
         starts.push(("start.on_row_error", WriteStart { on_row_error: value, ..none() }));
         starts.push(("start.reference_check", WriteStart { reference_check: value, ..none() }));

@@ -1,0 +1,157 @@
+//! The methods that read.
+
+use orrery_proto::requests::{self, BatchGet, Check, Get, List, Stream};
+use orrery_proto::wire::Encoded;
+use prost_types::FieldMask;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::view::{asked_for, of_number};
+use super::{Collection, Messages, Unary};
+use crate::context::Call;
+use crate::error::Error;
+use crate::read::filter::Filter;
+use crate::read::list::{self, ListRequest};
+use crate::read::order::Order;
+use crate::read::stream::{self, StreamRequest};
+use crate::read::view::{View, mask};
+use crate::read::{check, point};
+use crate::resource::select::Selection;
+
+/// What a request for pages asks for, whichever page it is.
+struct Rows {
+    method: &'static str,
+    filter: Result<Filter, Error>,
+    encoded_filter: Vec<u8>,
+    read_mask: Option<FieldMask>,
+    view: i32,
+    page_size: i32,
+    token: String,
+}
+
+/// Translates a filter's message into conditions; a slice has one for each resource.
+type Meaning<F> = fn(Option<&F>) -> Result<Filter, Error>;
+
+/// What rows a filter asks for, and its bytes.
+fn conditions<F>(filter: requests::Filter<F>, meaning: Meaning<F>) -> (Result<Filter, Error>, Vec<u8>) {
+    (meaning(filter.message.as_ref()), filter.encoded)
+}
+
+impl Collection {
+    /// `GetX`: one row by its key; all of it unless the request says otherwise.
+    pub fn get(&self, request: Request<impl Into<Get>>) -> Unary<'_, Encoded> {
+        let call = Call::of(&request);
+        self.get_row(call, request.into_inner().into())
+    }
+
+    fn get_row(&self, call: Result<Call, Error>, request: Get) -> Unary<'_, Encoded> {
+        Box::pin(async move {
+            let call = call?;
+            let reads = self.context.reads(&call);
+            let Get { key, read_mask, view } = request;
+            let view = of_number(self.resource, view, View::Full)?;
+            let is_whole = view == View::Full && read_mask.as_ref().is_none_or(|mask| mask.paths.is_empty());
+            let key = self.key(&key)?;
+            let uid = self.resource.name_of(key.tuple());
+            let row = match is_whole {
+                true => self.loader.get(&reads, &key, call.deadline).await?,
+                false => {
+                    let selection = Selection::new(self.resource, &mask(self.resource, read_mask.as_ref(), view)?);
+                    point::get(&reads, self.resource, &selection, &key, call.deadline).await?
+                }
+            };
+            Ok(call.answer_row(self.resource, &uid, row)?)
+        })
+    }
+
+    /// `BatchGetX`: rows by their uids, in that order, and the uids that have none; all of each row unless the request
+    /// says otherwise.
+    pub fn batch_get(&self, request: Request<impl Into<BatchGet>>) -> Unary<'_, Encoded> {
+        let call = Call::of(&request);
+        self.get_rows(call, request.into_inner().into())
+    }
+
+    fn get_rows(&self, call: Result<Call, Error>, request: BatchGet) -> Unary<'_, Encoded> {
+        Box::pin(async move {
+            let call = call?;
+            let reads = self.context.reads(&call);
+            let BatchGet { uids, read_mask, view } = request;
+            let mask = asked_for(self.resource, read_mask.as_ref(), view, View::Full)?;
+            let (answers, deadline) = (call.answers, call.deadline);
+            let rows = point::batch_get(&reads, self.resource, &mask, &uids, answers, deadline).await?;
+            Ok(call.answer(rows)?)
+        })
+    }
+
+    /// `ListX`: a page of the rows that pass a filter, by `meaning` what the filter's message means; without repeated
+    /// children unless the request asks for them.
+    pub fn list<F>(&self, request: Request<impl Into<List<F>>>, meaning: Meaning<F>) -> Unary<'_, Encoded> {
+        let call = Call::of(&request);
+        let request: List<F> = request.into_inner().into();
+        let (filter, encoded_filter) = conditions(request.filter, meaning);
+        let List { method, read_mask, view, page_size, page_token: token, order_by, .. } = request;
+        self.list_rows(call, order_by, Rows { method, filter, encoded_filter, read_mask, view, page_size, token })
+    }
+
+    fn list_rows(&self, call: Result<Call, Error>, order_by: String, rows: Rows) -> Unary<'_, Encoded> {
+        Box::pin(async move {
+            let call = call?;
+            let reads = self.context.reads(&call);
+            let order = Order::parse(self.resource, self.order_columns, &order_by)
+                .map_err(|violation| Error::Invalid(vec![violation]))?;
+            let list = ListRequest {
+                method: rows.method,
+                mask: asked_for(self.resource, rows.read_mask.as_ref(), rows.view, View::Basic)?,
+                filter: rows.filter?,
+                encoded_filter: rows.encoded_filter,
+                order,
+                page_token: rows.token,
+                page_size: rows.page_size,
+                deadline: call.deadline,
+                answers: call.answers,
+            };
+            Ok(call.answer(list::list(&reads, self.resource, list).await?)?)
+        })
+    }
+
+    /// `StreamX`: every row that passes a filter, by `meaning` what the filter's message means, in the resource's own
+    /// order; without repeated children unless the request asks for them.
+    pub fn stream<F>(
+        &self,
+        request: Request<impl Into<Stream<F>>>,
+        meaning: Meaning<F>,
+    ) -> Unary<'_, Messages<Encoded>> {
+        let call = Call::of(&request);
+        let request: Stream<F> = request.into_inner().into();
+        let (filter, encoded_filter) = conditions(request.filter, meaning);
+        let Stream { method, read_mask, view, page_size, resume_token: token, .. } = request;
+        self.stream_rows(call, Rows { method, filter, encoded_filter, read_mask, view, page_size, token })
+    }
+
+    fn stream_rows(&self, call: Result<Call, Error>, rows: Rows) -> Unary<'_, Messages<Encoded>> {
+        Box::pin(async move {
+            let call = call?;
+            let reads = self.context.reads(&call);
+            let stream = StreamRequest {
+                method: rows.method,
+                mask: asked_for(self.resource, rows.read_mask.as_ref(), rows.view, View::Basic)?,
+                filter: rows.filter?,
+                encoded_filter: rows.encoded_filter,
+                resume_token: rows.token,
+                page_size: rows.page_size,
+                call,
+            };
+            Ok(Response::new(stream::stream(&reads, self.resource, stream).await?))
+        })
+    }
+
+    /// `CheckX`: which of the uids of each request do not exist.
+    ///
+    /// # Errors
+    /// For metadata that breaks a rule. What comes later ends the stream.
+    pub fn check<Q: Check>(&self, request: Request<Streaming<Q>>) -> Result<Response<Messages<Q::Response>>, Status> {
+        let call = Call::of(&request)?;
+        let reads = self.context.reads(&call);
+        let answers = check::check(&reads, self.resource, call, request.into_inner(), Q::uids, Q::response);
+        Ok(Response::new(Box::pin(answers)))
+    }
+}

@@ -1,0 +1,112 @@
+//! What a call that only reads is given.
+
+use std::ops::{ControlFlow, Deref};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+
+use super::{Call, Context, Shared};
+use crate::config::Limits;
+use crate::consistency::{Consistency, ServedBy};
+use crate::db::{CopyEnd, CopyRequest, ReplicaRoute, Route, Snapshot, Statement};
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+/// The database, for a call that only reads: as fresh as its caller demands, from the primary or from a replica. Who
+/// served it is noted in the call's answer. It offers no transaction, so nothing can be written with it. Cheap to
+/// clone; clones belong to the same call.
+#[derive(Clone, Debug)]
+pub struct Reads {
+    shared: Arc<Shared>,
+    /// What a replica may serve; nothing if `None`.
+    replica: Option<Arc<ReplicaRoute>>,
+}
+
+impl Context {
+    /// What a call reads with.
+    #[must_use]
+    pub fn reads(&self, call: &Call) -> Reads {
+        let replica = match (call.consistency, &self.replica) {
+            (Consistency::Strong, _) => None,
+            (Consistency::Eventual { .. }, None) => {
+                call.provenance.served_by(ServedBy::Primary);
+                None
+            }
+            (Consistency::Eventual { min_lsn }, Some(replica)) => {
+                Some(Arc::new(ReplicaRoute::new(replica.clone(), min_lsn, call.provenance.clone())))
+            }
+        };
+        Reads { shared: Arc::clone(&self.0), replica }
+    }
+}
+
+/// Settings and token keys, which all calls share.
+impl Deref for Reads {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Reads {
+    /// Where its statements go.
+    pub(crate) fn route(&self) -> Route<'_> {
+        Route::new(&self.shared.database, self.replica.as_deref())
+    }
+
+    /// The limits that hold on its statements.
+    pub fn limits(&self) -> &Limits {
+        self.route().limits()
+    }
+
+    /// Runs one reading statement and returns its rows.
+    ///
+    /// # Errors
+    /// As [`Database::fetch`](crate::db::Database::fetch).
+    pub async fn fetch(&self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
+        self.route().fetch(statement, deadline).await
+    }
+
+    /// Runs one select and gives each row to `on_row`.
+    ///
+    /// # Errors
+    /// As [`Database::copy_out`](crate::db::Database::copy_out).
+    pub async fn copy_out(
+        &self,
+        request: CopyRequest<'_>,
+        on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
+    ) -> Result<CopyEnd, Error> {
+        self.route().copy_out(request, on_row).await
+    }
+
+    /// Opens a snapshot, to read from by several statements.
+    ///
+    /// # Errors
+    /// As [`Database::snapshot`](crate::db::Database::snapshot).
+    pub async fn snapshot(&self, timeout: Duration, deadline: Deadline) -> Result<Snapshot, Error> {
+        self.route().snapshot(timeout, deadline).await
+    }
+
+    /// Runs a read that nothing has been sent of. `None` if the replica could not serve it to its end: run it again,
+    /// and it comes from the primary.
+    pub async fn unless_replica_fails<T>(
+        &self,
+        read: impl Future<Output = Result<T, Error>>,
+    ) -> Option<Result<T, Error>> {
+        self.route().unless_replica_fails(read).await
+    }
+
+    /// Runs a read that nothing has been sent of; again, and on the primary, if the replica could not serve it to its
+    /// end.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub async fn read<T, F>(&self, read: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        self.route().read(read).await
+    }
+}

@@ -1,0 +1,67 @@
+//! What a call that writes is given.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use sqlx::postgres::PgRow;
+
+use super::{Call, Context, Shared};
+use crate::config::Limits;
+use crate::consistency::Provenance;
+use crate::db::{Ending, Statement, Transaction};
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+/// The database, for a call that writes: always the primary. Where the write-ahead log stood after each transaction is
+/// noted in the call's answer, so that its caller can read what it wrote from a replica. Cheap to clone; clones belong
+/// to the same call.
+#[derive(Clone, Debug)]
+pub struct Writes {
+    shared: Arc<Shared>,
+    provenance: Provenance,
+}
+
+impl Context {
+    /// What a call writes with.
+    #[must_use]
+    pub fn writes(&self, call: &Call) -> Writes {
+        Writes { shared: Arc::clone(&self.0), provenance: call.provenance.clone() }
+    }
+}
+
+/// Settings and metrics, which all calls share.
+impl Deref for Writes {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Writes {
+    /// The limits that hold on its statements.
+    pub fn limits(&self) -> &Limits {
+        self.shared.database.limits()
+    }
+
+    /// Runs one reading statement outside of a transaction, for what has to be known before one begins.
+    ///
+    /// # Errors
+    /// As [`Database::fetch`](crate::db::Database::fetch).
+    pub async fn fetch(&self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
+        self.shared.database.fetch(statement, deadline).await
+    }
+
+    /// Runs `work` in a transaction, and notes where the write-ahead log stood when that ended well.
+    ///
+    /// # Errors
+    /// As [`Database::transaction`](crate::db::Database::transaction).
+    pub async fn transaction<T, W>(&self, deadline: Deadline, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
+    {
+        self.shared.database.transaction_noted(deadline, Some(self.provenance.clone()), work).await
+    }
+}

@@ -1,0 +1,186 @@
+//! The way of a read: to the primary, or to a replica for as long as that serves the call.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+
+use super::copy::snapshot_on;
+use super::replica::ReplicaRoute;
+use super::session::Session;
+use super::{CopyEnd, CopyRequest, CopySource as _, Database, Lease, Replica, Snapshot, Statement, within};
+use crate::config::Limits;
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+/// Where the statements of a read get their connections from. Everything that reads takes one of these; it offers no
+/// transaction that could write. Free to copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route<'d> {
+    primary: &'d Database,
+    replica: Option<&'d ReplicaRoute>,
+}
+
+impl Database {
+    /// The way to this database alone.
+    pub(crate) fn route(&self) -> Route<'_> {
+        Route::new(self, None)
+    }
+}
+
+impl<'d> Route<'d> {
+    /// A way to `primary`, and to a replica of it as far as `replica` says.
+    pub(crate) fn new(primary: &'d Database, replica: Option<&'d ReplicaRoute>) -> Self {
+        Self { primary, replica }
+    }
+
+    /// The limits that hold on it.
+    pub(crate) fn limits(self) -> &'d Limits {
+        self.primary.limits()
+    }
+
+    /// Runs one reading statement on its own and returns its rows.
+    ///
+    /// # Errors
+    /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first;
+    /// [`Error::ResultTooLarge`] beyond the limit of a result.
+    pub(crate) async fn fetch(self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
+        self.primary.check_rows(statement.rows)?;
+        // The session's own limit, or the transaction's, says the same to a server that answers.
+        let bound = deadline.bound(self.primary.session.longest_reading(self.limits()));
+        let deadline = Deadline::after(bound);
+        let mut attempts = self.primary.attempts(deadline);
+        loop {
+            let mut rows = Vec::new();
+            let work = async {
+                let mut lease = attempts.lease(self.lease_for_reading(attempts.until, bound)).await?;
+                lease.fetch(statement.clone(), self.limits().max_result_bytes, &mut rows, Error::from).await?;
+                lease.note_answer();
+                lease.leave_after_reading();
+                Ok(())
+            };
+            match self.unless_replica_fails(within(deadline, work)).await {
+                None => {}
+                Some(Ok(())) => return Ok(rows),
+                // A connection that brought rows was not dead.
+                Some(Err(error)) if rows.is_empty() => attempts.go_on(error).await?,
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Opens a snapshot for statements that take the server at most `timeout` each, and all together at most
+    /// [`Limits::transaction_timeout`].
+    ///
+    /// # Errors
+    /// What the database says; [`Error::DeadlineExceeded`].
+    pub(crate) async fn snapshot(self, timeout: Duration, deadline: Deadline) -> Result<Snapshot, Error> {
+        let whole = deadline.bound(self.limits().transaction_timeout);
+        let deadline = Deadline::after(whole);
+        let lease = self.begin("begin isolation level repeatable read read only", deadline, timeout.min(whole)).await?;
+        Ok(snapshot_on(self.primary, lease, deadline))
+    }
+
+    /// Runs one select on its own, in a transaction that keeps its limit; as [`CopySource::copy_out`](super::CopySource::copy_out).
+    ///
+    /// # Errors
+    /// Only those that come before the statement was sent, such as that there is no connection; what became of the
+    /// statement stands in [`CopyEnd`].
+    pub(crate) async fn copy_out(
+        self,
+        request: CopyRequest<'_>,
+        on_row: impl FnMut(&[u8]) -> Result<std::ops::ControlFlow<()>, Error> + Send,
+    ) -> Result<CopyEnd, Error> {
+        let CopyRequest { select, timeout, deadline } = request;
+        // A server that answers nothing ends nothing by itself.
+        let deadline = Deadline::after(deadline.bound(self.limits().transaction_timeout));
+        let timeout = deadline.bound(timeout.min(self.limits().statement_timeout));
+        let lease = self.begin("begin", deadline, timeout).await?;
+        let mut alone = snapshot_on(self.primary, lease, deadline);
+        let end = alone.copy_out(select, on_row).await.unwrap_or_else(CopyEnd::Broken);
+        if matches!(end, CopyEnd::Whole) {
+            alone.leave().await;
+        }
+        Ok(end)
+    }
+
+    /// The replica, if it serves this call's reads now.
+    pub(crate) async fn replica(self, deadline: Deadline) -> Option<&'d Replica> {
+        self.replica?.serving(deadline).await
+    }
+
+    /// Runs a read that nothing has been sent of. `None` if the replica could not serve it to its end: run it again,
+    /// and it comes from the primary.
+    pub(crate) async fn unless_replica_fails<T>(
+        self,
+        read: impl Future<Output = Result<T, Error>>,
+    ) -> Option<Result<T, Error>> {
+        let Some(replica) = self.replica else { return Some(read.await) };
+        let outcome = tokio::select! {
+            biased;
+            outcome = read => outcome,
+            () = replica.lost() => Err(sqlx::Error::Io(io::Error::other("the replica is gone")).into()),
+        };
+        match outcome {
+            Err(error) if replica.is_left_for(&error) => None,
+            outcome => Some(outcome),
+        }
+    }
+
+    /// Runs a read that nothing has been sent of; again, and on the primary, if the replica could not serve it to its
+    /// end.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub(crate) async fn read<T, F>(self, read: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        match self.unless_replica_fails(read()).await {
+            Some(outcome) => outcome,
+            // Boxed: rarely needed, and as large as the first.
+            None => Box::pin(read()).await,
+        }
+    }
+
+    /// A connection of the pool that serves the call now: the replica's, perhaps after waiting for it, or the primary's.
+    async fn lease(self, deadline: Deadline) -> Result<Lease, Error> {
+        let database = self.replica(deadline).await.map_or(self.primary, Replica::database);
+        database.lease(deadline).await
+    }
+
+    /// A connection for one reading statement that the server may work on for `bound`, to be given back by
+    /// [`Lease::leave_after_reading`]. Without a session, even a single statement needs a transaction: it is parsed and
+    /// run in two round trips, which might meet two server processes.
+    async fn lease_for_reading(self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+        match self.primary.session {
+            Session::Connection => self.lease(deadline).await,
+            Session::Transaction => self.try_begin("begin read only", deadline, bound).await,
+        }
+    }
+
+    /// Takes a connection and opens a transaction by `begin`, with the server's time limits set inside it, in one round
+    /// trip. Nothing has happened yet, so a connection that turns out to be dead is replaced.
+    pub(super) async fn begin(self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+        let mut attempts = self.primary.attempts(deadline);
+        loop {
+            match attempts.lease(self.try_begin(begin, attempts.until, bound)).await {
+                Err(error) if self.replica.is_some_and(|replica| replica.is_left_for(&error)) => {}
+                Err(error) => attempts.go_on(error).await?,
+                Ok(lease) => return Ok(lease),
+            }
+        }
+    }
+
+    /// As [`Route::begin`], with the first connection.
+    async fn try_begin(self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+        let Database { session, pool, .. } = self.primary;
+        let begin = session.begin(begin, bound);
+        let mut lease = self.lease(deadline).await?;
+        let (until, late) = session.begins_until(deadline, pool.options().get_acquire_timeout());
+        let opened = within(until, lease.execute(begin)).await;
+        opened.map_err(|error| if matches!(error, Error::DeadlineExceeded) { late } else { error })?;
+        lease.note_answer();
+        Ok(lease)
+    }
+}

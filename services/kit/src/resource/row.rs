@@ -1,0 +1,387 @@
+//! Rows as rules see them: typed columns of an input tuple, and the rows of its children.
+//!
+//! A rule names the columns that it needs once, when the service starts: [`Resource::column`] gives a handle, or says
+//! that there is no such column or that it has another type. From then on nothing is looked up by name.
+
+use std::marker::PhantomData;
+
+use bytes::BufMut as _;
+
+use super::document;
+use super::tuple::{Columns, NULL, end_value, put_prefixed};
+use super::{Kind, Resource};
+
+/// A type that a rule reads a column as.
+pub trait ColumnType {
+    /// What a value is in Rust.
+    type Value<'a>;
+
+    /// Whether columns of this kind are read as this type.
+    fn fits(kind: Kind) -> bool;
+
+    /// The value of these bytes in Postgres's binary format; `None` if they are no such value.
+    fn read(bytes: &[u8]) -> Option<Self::Value<'_>>;
+}
+
+/// A type that a rule sets columns as.
+pub trait WritableType: ColumnType {
+    /// Appends a value in Postgres's binary format.
+    fn write(value: Self::Value<'_>, out: &mut Vec<u8>);
+}
+
+/// A `text` column, as `&str`.
+#[derive(Clone, Copy, Debug)]
+pub enum Text {}
+
+/// An `integer` column, as `i32`.
+#[derive(Clone, Copy, Debug)]
+pub enum Integer {}
+
+/// A `bigint` column, as `i64`.
+#[derive(Clone, Copy, Debug)]
+pub enum BigInteger {}
+
+/// A `numeric` column, as the text of the exact decimal. A stored one may be `NaN` or infinite.
+#[derive(Clone, Copy, Debug)]
+pub enum DecimalText {}
+
+/// A `timestamptz` column, as microseconds since 2000-01-01 UTC.
+#[derive(Clone, Copy, Debug)]
+pub enum Timestamp {}
+
+/// The phase in a status column. Of a stored phase that is no string, its JSON text.
+#[derive(Clone, Copy, Debug)]
+pub enum Phase {}
+
+impl ColumnType for Text {
+    type Value<'a> = &'a str;
+
+    fn fits(kind: Kind) -> bool {
+        matches!(kind, Kind::Text(_))
+    }
+
+    fn read(bytes: &[u8]) -> Option<&str> {
+        std::str::from_utf8(bytes).ok()
+    }
+}
+
+impl WritableType for Text {
+    fn write(value: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(value.as_bytes());
+    }
+}
+
+impl ColumnType for Integer {
+    type Value<'a> = i32;
+
+    fn fits(kind: Kind) -> bool {
+        matches!(kind, Kind::Integer(rule) if !rule.big)
+    }
+
+    fn read(bytes: &[u8]) -> Option<i32> {
+        bytes.try_into().ok().map(i32::from_be_bytes)
+    }
+}
+
+impl WritableType for Integer {
+    fn write(value: i32, out: &mut Vec<u8>) {
+        out.put_i32(value);
+    }
+}
+
+impl ColumnType for BigInteger {
+    type Value<'a> = i64;
+
+    fn fits(kind: Kind) -> bool {
+        matches!(kind, Kind::Integer(rule) if rule.big)
+    }
+
+    fn read(bytes: &[u8]) -> Option<i64> {
+        bytes.try_into().ok().map(i64::from_be_bytes)
+    }
+}
+
+impl WritableType for BigInteger {
+    fn write(value: i64, out: &mut Vec<u8>) {
+        out.put_i64(value);
+    }
+}
+
+impl ColumnType for DecimalText {
+    type Value<'a> = &'a str;
+
+    fn fits(kind: Kind) -> bool {
+        matches!(kind, Kind::Decimal { .. })
+    }
+
+    fn read(bytes: &[u8]) -> Option<&str> {
+        std::str::from_utf8(bytes).ok()
+    }
+}
+
+impl WritableType for DecimalText {
+    fn write(value: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(value.as_bytes());
+    }
+}
+
+impl ColumnType for Timestamp {
+    type Value<'a> = i64;
+
+    fn fits(kind: Kind) -> bool {
+        matches!(kind, Kind::Timestamp(_))
+    }
+
+    fn read(bytes: &[u8]) -> Option<i64> {
+        bytes.try_into().ok().map(i64::from_be_bytes)
+    }
+}
+
+impl WritableType for Timestamp {
+    fn write(value: i64, out: &mut Vec<u8>) {
+        out.put_i64(value);
+    }
+}
+
+impl ColumnType for Phase {
+    type Value<'a> = String;
+
+    fn fits(kind: Kind) -> bool {
+        matches!(kind, Kind::Status { .. })
+    }
+
+    fn read(bytes: &[u8]) -> Option<String> {
+        document::phase(bytes)
+    }
+}
+
+/// A column of a resource's rows, read as `T`.
+#[derive(Debug)]
+pub struct Column<T> {
+    name: &'static str,
+    /// Its place in a row's tuple; of children, without the owner's columns.
+    place: usize,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Column<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Column<T> {}
+
+impl<T> Column<T> {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+}
+
+/// The children of one kind, of a resource's rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Children {
+    /// What they are.
+    resource: &'static Resource,
+    owner_columns: usize,
+    /// Their place among the kinds of children.
+    pub(crate) nth: usize,
+    /// The place of their value in a row's tuple.
+    place: usize,
+}
+
+impl Resource {
+    /// The column of that name.
+    ///
+    /// # Errors
+    /// There is none, or it has another type.
+    pub fn column<T: ColumnType>(&self, name: &str) -> Result<Column<T>, String> {
+        self.column_after(name, 0)
+    }
+
+    fn column_after<T: ColumnType>(&self, name: &str, skipped: usize) -> Result<Column<T>, String> {
+        let mut inputs = self.inputs().enumerate();
+        let (place, field) = inputs
+            .find(|(_, field)| field.name == name)
+            .ok_or_else(|| format!("{} has no column {name} that a rule can read", self.description.message))?;
+        if !T::fits(field.kind) {
+            let wanted = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+            return Err(format!("column {name} of {} is no {wanted}", self.description.message));
+        }
+        let place = place
+            .checked_sub(skipped)
+            .ok_or_else(|| format!("column {name} of {} belongs to the owner", self.description.message))?;
+        Ok(Column { name: field.name, place, value: PhantomData })
+    }
+
+    /// The children in the field of that name.
+    ///
+    /// # Errors
+    /// There is no such field.
+    pub fn children(&self, field: &str) -> Result<Children, String> {
+        let nth = self.parts.iter().position(|part| part.name == field);
+        let nth = nth.ok_or_else(|| format!("{} has no children {field}", self.description.message))?;
+        let part = &self.parts[nth];
+        let (resource, owner_columns) = (part.resource, part.owner_columns);
+        Ok(Children { resource, owner_columns, nth, place: self.inputs().count() + nth })
+    }
+}
+
+impl Children {
+    /// The column of that name, of the children.
+    ///
+    /// # Errors
+    /// There is none, it has another type, or it is one of the owner's key.
+    pub fn column<T: ColumnType>(self, name: &str) -> Result<Column<T>, String> {
+        self.resource.column_after(name, self.owner_columns)
+    }
+
+    /// A child as rules see it: without the owner's columns.
+    pub(crate) fn row(self, tuple: &[u8]) -> Row<'_> {
+        let row = Row::new(tuple);
+        Row::new(&tuple[row.prefix(self.owner_columns).len()..])
+    }
+
+    pub(super) fn place(self) -> usize {
+        self.place
+    }
+}
+
+/// A row: what a caller sent, or what is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    tuple: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    /// The row of a tuple.
+    pub(crate) fn new(tuple: &'a [u8]) -> Self {
+        Self { tuple }
+    }
+
+    /// The value of a column; `None` if it is unset.
+    pub fn get<T: ColumnType>(self, column: Column<T>) -> Option<T::Value<'a>> {
+        Columns::new(self.tuple).nth(column.place).flatten().and_then(T::read)
+    }
+
+    /// Whether a column is set.
+    pub fn is_set<T>(self, column: Column<T>) -> bool {
+        Columns::new(self.tuple).nth(column.place).flatten().is_some()
+    }
+
+    /// The row's children of one kind, in the order in which they were sent; `None` if the caller did not send the
+    /// field.
+    pub fn children(self, children: Children) -> Option<impl Iterator<Item = Row<'a>> + Clone> {
+        let value = Columns::new(self.tuple).nth(children.place).flatten()?;
+        Some(rows(value))
+    }
+
+    /// How many bytes the row has.
+    pub fn size(self) -> usize {
+        self.tuple.len()
+    }
+
+    /// The first columns of the row, as a tuple.
+    pub(crate) fn prefix(self, columns: usize) -> &'a [u8] {
+        let mut rest = Columns::new(self.tuple);
+        rest.by_ref().take(columns).for_each(drop);
+        &self.tuple[..self.tuple.len() - rest.rest().len()]
+    }
+
+    /// All of the row, as a tuple.
+    pub(crate) fn tuple(self) -> &'a [u8] {
+        self.tuple
+    }
+}
+
+/// The rows in a value that holds children.
+pub(crate) fn rows(value: &[u8]) -> impl Iterator<Item = Row<'_>> + Clone {
+    Columns::new(value).flatten().map(Row::new)
+}
+
+/// Values for some columns of a row. They can be used for one row after the other.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Each column's place, and where its value ends in `bytes`; an unset one has no bytes.
+    columns: Vec<(usize, Option<usize>)>,
+    bytes: Vec<u8>,
+}
+
+impl Changes {
+    /// Forgets all values.
+    pub fn clear(&mut self) {
+        self.columns.clear();
+        self.bytes.clear();
+    }
+
+    /// Sets a column. Set twice, the first value counts.
+    pub fn set<T: WritableType>(&mut self, column: Column<T>, value: T::Value<'_>) {
+        T::write(value, &mut self.bytes);
+        self.columns.push((column.place, Some(self.bytes.len())));
+    }
+
+    /// Unsets a column.
+    pub fn unset<T>(&mut self, column: Column<T>) {
+        self.columns.push((column.place, None));
+    }
+
+    fn of(&self, place: usize) -> Option<Option<&[u8]>> {
+        let mut start = 0;
+        for &(column, end) in &self.columns {
+            if column == place {
+                return Some(end.map(|end| &self.bytes[start..end]));
+            }
+            start = end.unwrap_or(start);
+        }
+        None
+    }
+
+    /// Appends a row with these values in place of its own.
+    pub(crate) fn put(&self, row: Row<'_>, out: &mut Vec<u8>) {
+        for (place, own) in Columns::new(row.tuple).enumerate() {
+            match self.of(place).unwrap_or(own) {
+                Some(value) => put_prefixed(out, value),
+                None => out.put_i32(NULL),
+            }
+        }
+    }
+}
+
+/// Children that a rule makes, or completes: the value of their field.
+#[derive(Debug, Default)]
+pub struct ChildRows {
+    pub(crate) value: Vec<u8>,
+}
+
+impl ChildRows {
+    /// No children yet, with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { value: Vec::with_capacity(bytes) }
+    }
+
+    /// Adds a child: `row` with some columns changed.
+    pub fn push(&mut self, row: Row<'_>, changes: &Changes) {
+        let at = self.value.len();
+        self.value.put_i32(0);
+        changes.put(row, &mut self.value);
+        end_value(&mut self.value, at);
+    }
+
+    /// Adds a child as it is.
+    pub fn push_as_is(&mut self, row: Row<'_>) {
+        put_prefixed(&mut self.value, row.tuple);
+    }
+
+    /// The children so far.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> + Clone {
+        rows(&self.value)
+    }
+
+    /// Adds a child in which only these columns are set.
+    pub fn push_new(&mut self, children: Children, changes: &Changes) {
+        let columns = children.resource.inputs().count().saturating_sub(children.owner_columns);
+        let unset = NULL.to_be_bytes().repeat(columns);
+        self.push(Row::new(&unset), changes);
+    }
+}

@@ -1,0 +1,103 @@
+//! A domain step on one stored resource: a move along a lifecycle, a timer, an acceptance. The row is locked and
+//! compared with what the caller demands, the step writes what it likes in the same transaction, and the resource is
+//! returned as it stands then.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::assignment::next_revision;
+use super::request_id::Entry;
+use super::returned::{read_masked, returning};
+use super::stored;
+use crate::answer::{AnswerLimit, Written};
+use crate::context::Writes;
+use crate::db::{Ending, Transaction};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::resource::Resource;
+use crate::resource::batch::StoredRow;
+use crate::resource::decode::Precondition;
+use crate::resource::key::Key;
+use crate::resource::mask::MaskPath;
+
+/// What a step does with the locked row. It may be called several times: after a conflict the transaction is tried
+/// again.
+pub type Step =
+    Arc<dyn for<'t> Fn(&'t mut Transaction<'_>, StoredRow) -> BoxFuture<'t, Result<(), Error>> + Send + Sync>;
+
+/// A step that is asked for.
+#[derive(Clone, Debug)]
+pub struct ChangeRequest {
+    /// Which resource.
+    pub key: Key,
+    /// What it must be like.
+    pub precondition: Precondition,
+    /// How much of it is returned.
+    pub mask: Vec<MaskPath>,
+    /// Until when.
+    pub deadline: Deadline,
+    /// How large the answer may be.
+    pub answers: AnswerLimit,
+    /// How a retry is recognised, if the call names itself.
+    pub entry: Option<Entry>,
+}
+
+/// Takes a step, and returns the resource as far as it fits. A call that repeats an earlier one, by its entry, takes no
+/// step and returns the resource as it stands now.
+///
+/// # Errors
+/// [`Error::Invalid`] for a revision that is none, [`Error::NotFound`], [`Error::EtagMismatch`],
+/// [`Error::RevisionMismatch`]; [`Error::WriteMismatch`] for a request_id that was used with other parameters; what the
+/// step says.
+pub fn change<'a>(
+    context: &'a Writes,
+    resource: &'static Resource,
+    request: ChangeRequest,
+    step: Step,
+) -> BoxFuture<'a, Result<Written, Error>> {
+    Box::pin(change_row(context, resource, request, step))
+}
+
+async fn change_row(
+    context: &Writes,
+    resource: &'static Resource,
+    request: ChangeRequest,
+    step: Step,
+) -> Result<Written, Error> {
+    if request.precondition.revision < 0 {
+        return Err(Error::invalid("revision", "must not be negative"));
+    }
+    let name = resource.name_of(request.key.tuple());
+    let (deadline, answers) = (request.deadline, request.answers);
+    let request = Arc::new(request);
+    let changed = returning(deadline, |extent| {
+        let (request, step, name) = (Arc::clone(&request), Arc::clone(&step), name.clone());
+        context.transaction(deadline, move |transaction| {
+            Box::pin(async move {
+                if let Some(entry) = &request.entry
+                    && entry.enter(transaction, &request.key).await?.is_some()
+                {
+                    let now = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
+                    return Ok(Ending::RollBack(now));
+                }
+                let stored = stored::lock(transaction, resource, &request.key).await?;
+                let Some(row) = stored else {
+                    return Err(Error::NotFound { resource: resource.description.message, name });
+                };
+                stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
+                step(transaction, row).await?;
+                let written = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
+                Ok(Ending::Commit(written))
+            })
+        })
+    });
+    changed.await.map_err(|error| error.of_refused_row(resource, &name, ""))
+}
+
+/// What every change of a row assigns: the time, and the revision where there is one.
+pub fn touched(resource: &Resource) -> Vec<String> {
+    let mut assignments = vec!["update_ts = now()".to_owned()];
+    assignments.extend(resource.revision().map(next_revision));
+    assignments
+}

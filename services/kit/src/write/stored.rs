@@ -1,0 +1,138 @@
+//! Stored rows within a transaction: locked, and compared with what a caller demands of them.
+
+use std::collections::HashMap;
+
+use super::children::Pages;
+use crate::db::{PageRows, Statement, Transaction};
+use crate::error::Error;
+use crate::read::point::put_tuple;
+use crate::resource::Resource;
+use crate::resource::batch::StoredRow;
+use crate::resource::decode::Precondition;
+use crate::resource::key::Key;
+use crate::resource::row::{Children, Row};
+use crate::resource::rules::prefix;
+use crate::resource::select::Selection;
+
+/// How many whole rows are read at once: 32 of the largest that can be written stay within a result's limit. Other
+/// programs write larger ones: after a result that was too large, fewer are read.
+pub(super) const LOCKED_AT_ONCE: usize = 32;
+
+/// Locks a row; `None` if there is none. Nobody else changes it before the transaction ends; whoever changes its
+/// children waits as well.
+///
+/// # Errors
+/// [`Error::RowTooLarge`] if the database does not give out the row; what the database says.
+pub async fn lock(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    key: &Key,
+) -> Result<Option<StoredRow>, Error> {
+    let at_once = PageRows::new(1);
+    let mut stored = lock_rows(transaction, resource, &[key.tuple()], &at_once).await?;
+    Ok(stored.remove(key.tuple()))
+}
+
+/// Checks what a caller demands of a row, which may not exist.
+///
+/// # Errors
+/// [`Error::EtagMismatch`], [`Error::RevisionMismatch`].
+pub fn check(
+    stored: Option<&StoredRow>,
+    resource: &Resource,
+    key: &[u8],
+    demanded: &Precondition,
+) -> Result<(), Error> {
+    let name = || resource.name_of(key);
+    if !demanded.etag.is_empty() && stored.is_none_or(|stored| stored.etag != demanded.etag) {
+        return Err(Error::EtagMismatch { resource: resource.description.message, name: name() });
+    }
+    if demanded.revision != 0 && stored.is_none_or(|stored| stored.revision != demanded.revision) {
+        return Err(Error::RevisionMismatch { resource: resource.description.message, name: name() });
+    }
+    Ok(())
+}
+
+/// The statement that locks one row by its key, and selects all of it.
+pub(super) fn lock_one(resource: &Resource, selection: &Selection) -> String {
+    format!(
+        "select {}\n  from {} as t\n where {}\n   for update",
+        selection.sql,
+        resource.description.table,
+        resource.key_equals(1)
+    )
+}
+
+/// The statement that locks rows by their keys, in the order of the keys, and selects all of them.
+pub(super) fn lock_many(resource: &Resource, selection: &Selection) -> String {
+    format!(
+        "select {}\n  from {} as t\n where {}\n order by {}\n   for update",
+        selection.sql,
+        resource.description.table,
+        resource.key_in_arrays(1),
+        resource.key_columns("t")
+    )
+}
+
+/// Locks rows by their keys, which are in order, and reads them: a few at a time. The result has them by key.
+///
+/// # Errors
+/// [`Error::RowTooLarge`] if the database does not give out a lone row; [`Error::TransactionConflict`] if the rows were
+/// too large together: the next try reads fewer; what the database says.
+pub(super) async fn lock_rows(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    keys: &[&[u8]],
+    at_once: &PageRows,
+) -> Result<HashMap<Vec<u8>, StoredRow>, Error> {
+    let selection = Selection::whole(resource);
+    let mut stored = HashMap::new();
+    for batch in keys.chunks(at_once.now()) {
+        let select = match batch {
+            [key] => resource.bind_key(Statement::new(lock_one(resource, &selection), 1), key)?,
+            keys => {
+                let select = Statement::new(lock_many(resource, &selection), keys.len());
+                resource.bind_keys(select, keys.iter().copied())?
+            }
+        };
+        let rows = transaction.fetch(select).await.map_err(|error| too_large(error, resource, batch, at_once))?;
+        for row in rows {
+            let mut tuple = Vec::new();
+            put_tuple(&row, selection.columns, &mut tuple)?;
+            stored.insert(prefix(&tuple, resource.key_length()).to_vec(), StoredRow::of(resource, &tuple));
+        }
+    }
+    Ok(stored)
+}
+
+/// What a transaction ends with when the rows of a batch could not be read together.
+fn too_large(error: Error, resource: &Resource, batch: &[&[u8]], at_once: &PageRows) -> Error {
+    match (error, batch) {
+        (Error::ResultTooLarge(_) | Error::ResultRefused(_), [key]) => {
+            Error::RowTooLarge { resource: resource.description.message, name: resource.name_of(key) }
+        }
+        (error, _) if error.asks_for_less() && at_once.refused(batch.len(), 0) => match error {
+            Error::ResultRefused(cause) | Error::DatabaseUnavailable(cause) => Error::TransactionConflict(cause),
+            error => Error::TransactionConflict(sqlx::Error::Protocol(error.to_string())),
+        },
+        (error, _) => error,
+    }
+}
+
+/// Reads the stored children of some owners, in the order of their keys: `on_row` is called with each one's owner, a key
+/// as a tuple, and the child.
+///
+/// # Errors
+/// What the database says.
+pub async fn read_children(
+    transaction: &mut Transaction<'_>,
+    owner: &'static Resource,
+    children: Children,
+    owners: &[Key],
+    mut on_row: impl FnMut(&[u8], Row<'_>) + Send,
+) -> Result<(), Error> {
+    let keys: Vec<&[u8]> = owners.iter().map(Key::tuple).collect();
+    let pages = Pages::of_rows(owner, children.nth);
+    let columns = owner.key_length();
+    pages.read(transaction, &keys, |tuple| on_row(prefix(tuple, columns), children.row(tuple))).await
+}
