@@ -192,14 +192,14 @@ fn is_write_request(message: &DescriptorProto) -> bool {
 }
 
 fn is_single_write(message: &DescriptorProto, update: bool) -> bool {
-    let beside = if update { 3 } else { 2 };
-    let own = if update {
-        has(message, 2, Some("update_mask"), Type::Message, false)
-            && has(message, 3, Some("allow_missing"), Type::Bool, false)
+    let (required, first_optional): (&[_], _) = if update {
+        (&[(2, "update_mask", Type::Message), (3, "allow_missing", Type::Bool), (6, "read_mask", Type::Message)], 4)
     } else {
-        has(message, 2, Some("request_id"), Type::String, false)
+        (&[(2, "request_id", Type::String), (5, "read_mask", Type::Message)], 3)
     };
-    let checked = has(message, beside + 1, Some("reference_check"), Type::Enum, false);
-    let fields = if checked { beside + 1 } else { beside };
-    has(message, 1, None, Type::Message, false) && own && message.field.len() == fields as usize
+    // For a resource that points at something, and one of which there are views.
+    let optional = [(first_optional, "reference_check", Type::Enum), (first_optional + 1, "view", Type::Enum)];
+    let is = |&(number, name, kind): &(i32, &str, Type)| has(message, number, Some(name), kind, false);
+    let fields = 1 + required.len() + optional.iter().filter(|field| is(field)).count();
+    has(message, 1, None, Type::Message, false) && required.iter().all(is) && message.field.len() == fields
 }

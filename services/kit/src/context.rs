@@ -51,7 +51,7 @@ pub struct Shared {
     /// What is counted.
     pub metrics: Metrics,
     /// How many creates came with a request_id, so that the ledger is cleared now and then.
-    pub(crate) named_creates: Arc<AtomicU32>,
+    pub(crate) named_calls: Arc<AtomicU32>,
     /// What knows whether rows of another slice exist; `None` if no row of this one points there.
     pub foreign: Option<Arc<dyn ForeignReferences>>,
 }
@@ -68,17 +68,8 @@ impl Context {
     /// A context of the slice `schema`.
     pub fn new(database: Database, schema: &'static str, stream: StreamConfig, metrics: Metrics) -> Self {
         let tokens = TokenKeys::new(database.clone(), schema);
-        let named_creates = Arc::default();
-        Self(Arc::new(Shared {
-            tokens,
-            database,
-            replica: None,
-            schema,
-            stream,
-            metrics,
-            named_creates,
-            foreign: None,
-        }))
+        let named_calls = Arc::default();
+        Self(Arc::new(Shared { tokens, database, replica: None, schema, stream, metrics, named_calls, foreign: None }))
     }
 
     /// The same, with a replica for reads that need not be the freshest.

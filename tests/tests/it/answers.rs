@@ -190,6 +190,7 @@ async fn a_write_is_never_refused_for_the_size_of_what_is_stored() {
         product: Some(Product { uid: uid(2), name: name.to_owned(), ..Product::default() }),
         update_mask: Some(mask(&["name"])),
         allow_missing: false,
+        ..UpdateProductRequest::default()
     };
     let answer = client(&server).update_product(rename("New")).await.unwrap();
     let omitted = answer.metadata().get("x-omitted-fields").unwrap().to_str().unwrap().to_owned();

@@ -83,9 +83,18 @@ async fn what_breaks_a_rule_is_refused_by_its_field() {
     let server = CatalogServer::start(&database).await;
     for (broken, field) in broken() {
         let full = format!("product.{field}");
-        let request = CreateProductRequest { product: Some(broken.clone()), request_id: String::new() };
+        let request = CreateProductRequest {
+            product: Some(broken.clone()),
+            request_id: String::new(),
+            ..CreateProductRequest::default()
+        };
         assert_invalid(server.client().create_product(request).await, "FIELD_INVALID", &full);
-        let request = UpdateProductRequest { product: Some(broken.clone()), update_mask: None, allow_missing: true };
+        let request = UpdateProductRequest {
+            product: Some(broken.clone()),
+            update_mask: None,
+            allow_missing: true,
+            ..UpdateProductRequest::default()
+        };
         assert_invalid(server.client().update_product(request).await, "FIELD_INVALID", &full);
 
         // In a chunk it costs the chunk, and the error has the offset.
@@ -137,8 +146,13 @@ async fn what_keeps_every_rule_is_stored_and_read_back() {
             expected.status.as_mut().unwrap().details = written.status.clone().unwrap().details;
         }
         assert_eq!(written, expected);
-        // The single write accepts it as well and finds no difference.
-        let request = UpdateProductRequest { product: Some(kept), update_mask: None, allow_missing: false };
+        // The single write takes it as well, and sees no difference.
+        let request = UpdateProductRequest {
+            product: Some(kept),
+            update_mask: None,
+            allow_missing: false,
+            ..UpdateProductRequest::default()
+        };
         assert_eq!(server.client().update_product(request).await.unwrap().into_inner(), written);
     }
 }
@@ -154,7 +168,8 @@ async fn several_mistakes_are_all_told() {
         create_ts: Some(Timestamp { seconds: 0, nanos: -1 }),
         ..Product::default()
     };
-    let request = CreateProductRequest { product: Some(product), request_id: String::new() };
+    let request =
+        CreateProductRequest { product: Some(product), request_id: String::new(), ..CreateProductRequest::default() };
     let refused = refusal(&server.client().create_product(request).await.unwrap_err());
     assert_eq!(refused.fields, ["product.uid", "product.name", "product.labels", "product.create_ts"]);
 }

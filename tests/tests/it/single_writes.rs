@@ -27,14 +27,23 @@ async fn start() -> (TestDatabase, PgConnection, CatalogServer) {
 }
 
 async fn create(server: &CatalogServer, product: Product, request_id: &str) -> Result<Product, Refused> {
-    let request = CreateProductRequest { product: Some(product), request_id: request_id.to_owned() };
+    let request = CreateProductRequest {
+        product: Some(product),
+        request_id: request_id.to_owned(),
+        ..CreateProductRequest::default()
+    };
     Ok(server.client().create_product(request).await?.into_inner())
 }
 
 async fn update(server: &CatalogServer, product: Product, paths: &[&str]) -> Result<Product, Refused> {
     let update_mask =
         (!paths.is_empty()).then(|| FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
-    let request = UpdateProductRequest { product: Some(product), update_mask, allow_missing: false };
+    let request = UpdateProductRequest {
+        product: Some(product),
+        update_mask,
+        allow_missing: false,
+        ..UpdateProductRequest::default()
+    };
     Ok(server.client().update_product(request).await?.into_inner())
 }
 
@@ -126,7 +135,7 @@ async fn what_is_new_has_no_etag_and_its_own_time_of_change() {
     let (_database, mut operator, server) = start().await;
     let with_etag = Product { etag: "0123456789abcdef".to_owned(), ..product("prd_a") };
     assert_invalid(create(&server, with_etag, "").await, "FIELD_INVALID", "product.etag");
-    let none = CreateProductRequest { product: None, request_id: String::new() };
+    let none = CreateProductRequest { product: None, request_id: String::new(), ..CreateProductRequest::default() };
     assert_invalid(server.client().create_product(none).await, "FIELD_INVALID", "product");
     assert_eq!(count(&mut operator).await, 0);
     let with_time = Product { update_ts: Some(timestamp(1)), ..product("prd_a") };
@@ -329,7 +338,12 @@ async fn an_etag_that_is_not_the_present_one_stops_a_write() {
     delete(&server, "prd_a", &present.etag, false).await.unwrap();
     assert_eq!(count(&mut operator).await, 0);
     // A write with an etag does not create a missing product.
-    let request = UpdateProductRequest { product: Some(with_etag("x", "D")), update_mask: None, allow_missing: true };
+    let request = UpdateProductRequest {
+        product: Some(with_etag("x", "D")),
+        update_mask: None,
+        allow_missing: true,
+        ..UpdateProductRequest::default()
+    };
     assert_refused(server.client().update_product(request).await, Code::Aborted, "ETAG_MISMATCH", "prd_a");
 }
 
@@ -361,6 +375,7 @@ async fn a_missing_product_is_created_where_that_is_allowed() {
         product: Some(product("prd_a")),
         update_mask: Some(FieldMask { paths: vec!["name".to_owned()] }),
         allow_missing: true,
+        ..UpdateProductRequest::default()
     };
     let created = server.client().update_product(request.clone()).await.unwrap().into_inner();
     // It takes all its fields, whatever the mask.
@@ -396,4 +411,26 @@ async fn a_deleted_product_takes_its_metrics_along() {
         assert_invalid(delete(&server, uid, "", true).await, "FIELD_INVALID", "uid");
         assert_invalid(get(&server, uid).await, "FIELD_INVALID", "uid");
     }
+}
+
+#[tokio::test]
+async fn a_change_returns_the_fields_that_its_caller_asks_for() {
+    let (_database, mut operator, server) = start().await;
+    let only = |paths: &[&str]| Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+    let mut client = server.client();
+    let create = |read_mask| CreateProductRequest { product: Some(product("prd_1")), read_mask, ..Default::default() };
+    assert_invalid(client.create_product(create(only(&["nme"]))).await, "FIELD_INVALID", "read_mask");
+    assert_eq!(count(&mut operator).await, 0);
+    let created = client.create_product(create(only(&["uid", "status.phase"]))).await.unwrap().into_inner();
+    let expected = Product {
+        uid: "prd_1".to_owned(),
+        status: Some(Status { phase: "active".to_owned(), details: None }),
+        ..Product::default()
+    };
+    assert_eq!(created, expected);
+    let change = Product { name: "A lamp".to_owned(), ..product("prd_1") };
+    let update = |read_mask| UpdateProductRequest { product: Some(change.clone()), read_mask, ..Default::default() };
+    assert_invalid(client.update_product(update(only(&["etag.x"]))).await, "FIELD_INVALID", "read_mask");
+    let updated = client.update_product(update(only(&["name"]))).await.unwrap().into_inner();
+    assert_eq!(updated, Product { name: "A lamp".to_owned(), ..Product::default() });
 }

@@ -4,9 +4,11 @@ use orrery_proto::requests::Delete;
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::view::asked_for;
 use super::{Collection, Messages, Unary};
 use crate::context::Call;
 use crate::error::Error;
+use crate::read::view::View;
 use crate::resource::decode::Precondition;
 use crate::write::delete::{self, DeleteRequest};
 use crate::write::single::{self, CreateRequest, UpdateRequest};
@@ -17,14 +19,15 @@ impl Collection {
     pub fn create(&self, request: Request<ReceivedCreate>) -> Unary<'_, Encoded> {
         Box::pin(async move {
             let call = Call::of(&request)?;
-            let ReceivedCreate { resource: message, request_id, reference_check } = request.into_inner();
+            let request = request.into_inner();
             let create = CreateRequest {
-                message,
+                message: request.resource,
                 field: self.singular,
-                request_id: &request_id,
-                references: self.reference_check(reference_check),
+                request_id: &request.request_id,
+                references: self.reference_check(request.reference_check),
                 deadline: call.deadline,
                 answers: call.answers,
+                returned: asked_for(self.resource, request.read_mask.as_ref(), request.view, View::Basic)?,
             };
             let created = single::create(&self.context.writes(&call), self.resource, create).await?;
             Ok(call.answer_written(created)?)
@@ -44,6 +47,7 @@ impl Collection {
                 references: self.reference_check(request.reference_check),
                 deadline: call.deadline,
                 answers: call.answers,
+                returned: asked_for(self.resource, request.read_mask.as_ref(), request.view, View::Basic)?,
             };
             let updated = single::update(&self.context.writes(&call), self.resource, update).await?;
             Ok(call.answer_written(updated)?)

@@ -12,7 +12,7 @@
 //! - [`queue`]: what was received and is not committed yet
 //! - [`stream`]: the protocol of `WriteX`
 //! - [`single`] and [`delete`]: one resource
-//! - `request_id`: the ledger of creates, by which a retry is recognised
+//! - [`request_id`]: the ledger of calls that name themselves, by which a retry is recognised
 //! - [`change`]: a domain step on one stored resource
 //! - [`stored`]: stored rows and what is demanded of them
 //! - `unique`: columns that are unique beside the key
@@ -29,7 +29,7 @@ pub mod delete;
 mod queue;
 mod references;
 pub mod refusal;
-mod request_id;
+pub mod request_id;
 pub mod returned;
 mod rows;
 mod search;

@@ -21,7 +21,7 @@ const REMEMBERED_COMMITS: i64 = 64;
 const RETENTION_DAYS: u32 = 30;
 /// How many forgotten writes one new stream clears away.
 const CLEARED_AT_ONCE: usize = 10;
-/// After how many creates with a request_id a process clears away three times as many of what is forgotten.
+/// After how many calls with a request_id a process clears away three times as many of what is forgotten.
 const ENTRIES_PER_CLEARING: u32 = 100;
 
 /// A write that this stream holds.
@@ -270,10 +270,10 @@ fn parameters(start: &WriteStart) -> serde_json::Value {
     parameters
 }
 
-/// Counts a create with a request_id, and now and then clears the ledger beside the call: streams clear it as they
+/// Counts a call with a request_id, and now and then clears the ledger beside the call: streams clear it as they
 /// begin, and there may be none.
-pub(super) fn count_named_create(context: &Writes) {
-    if (context.named_creates.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
+pub(super) fn count_named_call(context: &Writes) {
+    if (context.named_calls.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
         tokio::spawn(clear(context.clone()));
     }
 }

@@ -11,8 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::references::{DanglingReference, missing_elsewhere, refers_elsewhere};
 use super::request_id::Entry;
-use super::returned::{read_back, returning};
-use super::session::count_named_create;
+use super::returned::{read_masked, returning};
 use super::start::check_id;
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
@@ -26,7 +25,7 @@ use crate::resource::Resource;
 use crate::resource::batch::Origin;
 use crate::resource::decode::{Decoded, Keys, Precondition};
 use crate::resource::key::Key;
-use crate::resource::mask::{UpdateMask, update_mask};
+use crate::resource::mask::{MaskPath, UpdateMask, update_mask};
 use crate::resource::tuple::Columns;
 use crate::work;
 
@@ -45,6 +44,8 @@ pub struct CreateRequest<'a> {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
+    /// How much of it is returned.
+    pub returned: Vec<MaskPath>,
 }
 
 /// An update.
@@ -64,6 +65,8 @@ pub struct UpdateRequest<'a> {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
+    /// How much of it is returned.
+    pub returned: Vec<MaskPath>,
 }
 
 /// A decoded row.
@@ -122,7 +125,7 @@ async fn create_row(
     resource: &'static Resource,
     request: CreateRequest<'_>,
 ) -> Result<Written, Error> {
-    let CreateRequest { message, field, request_id, references, deadline, answers } = request;
+    let CreateRequest { message, field, request_id, references, deadline, answers, returned } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let references = reference_check(references)?;
     let row = decode(resource, message, field, Keys::NewOrMade, None).await?;
@@ -132,7 +135,7 @@ async fn create_row(
     if row.decoded.precondition.revision != 0 {
         return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
     }
-    let entry = Entry::of(context, resource, request_id, row.digest);
+    let entry = Entry::of(context, "create", resource, request_id, row.digest);
     let name = resource.name_of(row.key.tuple());
     let writer = BatchWriter::new(resource, Origin::Single, WriteMode::Create, UpdateMask::Populated, references);
     let write = Arc::new(Write {
@@ -144,6 +147,7 @@ async fn create_row(
         precondition: Precondition::default(),
         dangling: Vec::new(),
         answers,
+        returned,
     });
     let creation = Creation { context, entry, write, deadline };
     // A retry is recognised before it is judged by what others may have changed meanwhile.
@@ -167,6 +171,7 @@ struct Write {
     /// What it refers to in another slice and is not there.
     dangling: Vec<DanglingReference>,
     answers: AnswerLimit,
+    returned: Vec<MaskPath>,
 }
 
 impl Write {
@@ -183,7 +188,7 @@ impl Write {
         }
         let existing = written.existing.into_iter().next().map(|(_, key)| Key::of(self.resource, &key));
         let key = existing.as_ref().unwrap_or(&self.key);
-        let mut returned = read_back(transaction, self.resource, key, self.answers, extent).await?;
+        let mut returned = read_masked(transaction, self.resource, &self.returned, key, self.answers, extent).await?;
         returned.existing = existing.is_some();
         Ok((returned, existing))
     }
@@ -269,9 +274,6 @@ impl Creation<'_> {
                 return self.made_meanwhile(refused).await;
             }
         }
-        if self.entry.is_some() {
-            count_named_create(self.context);
-        }
         let entry = self.entry.take();
         returning(self.deadline, |extent| {
             let (write, entry) = (Arc::clone(&self.write), entry.clone());
@@ -301,9 +303,11 @@ async fn read_made(
     key: &Key,
     extent: Extent,
 ) -> Result<Written, Error> {
-    read_back(transaction, write.resource, key, write.answers, extent).await.map_err(|error| match error {
-        Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
-        error => error,
+    read_masked(transaction, write.resource, &write.returned, key, write.answers, extent).await.map_err(|error| {
+        match error {
+            Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
+            error => error,
+        }
     })
 }
 
@@ -334,7 +338,7 @@ async fn update_row(
     resource: &'static Resource,
     request: UpdateRequest<'_>,
 ) -> Result<Written, Error> {
-    let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers } = request;
+    let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers, returned } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     let row = decode(resource, message, field, Keys::Any, (!allow_missing).then_some(&mask)).await?;
     let references = reference_check(references)?;
@@ -347,7 +351,7 @@ async fn update_row(
     let name = resource.name_of(row.key.tuple());
     let precondition = row.decoded.precondition;
     let (tuple, key) = (row.tuple, row.key);
-    let write = Arc::new(Write { resource, field, writer, tuple, key, precondition, dangling, answers });
+    let write = Arc::new(Write { resource, field, writer, tuple, key, precondition, dangling, answers, returned });
     let updated = returning(deadline, |extent| {
         let write = Arc::clone(&write);
         context.transaction(deadline, move |transaction| {

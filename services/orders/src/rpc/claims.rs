@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use orrery_kit::answer::{AnswerLimit, Written};
 use orrery_kit::collection::view::asked_for;
-use orrery_kit::context::{Call, Context};
+use orrery_kit::context::{Call, Context, Writes};
 use orrery_kit::db::{Ending, Statement, Transaction};
+use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::read::extent::Extent;
 use orrery_kit::read::measured::{Fit, measure};
@@ -17,10 +18,14 @@ use orrery_kit::resource::key::Key;
 use orrery_kit::resource::mask::MaskPath;
 use orrery_kit::resource::select::{Selection, put_row_of};
 use orrery_kit::write::attempts::retried;
+use orrery_kit::write::request_id::{Entry, digest};
 use orrery_kit::write::returned::read_masked;
+use orrery_kit::write::start::check_id;
 use orrery_proto::orders::v1::ClaimDueOrdersRequest;
 use orrery_proto::wire::Encoded;
+use prost::Message as _;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use tonic::{Request, Response};
 
 use crate::store::claim::{self, Locked};
@@ -95,6 +100,8 @@ enum Tried {
     RefusedAmong(usize),
     /// It refuses to change this one, by this error.
     Refused(String, Error),
+    /// An earlier call of the same request_id claimed these, and they got these revisions.
+    Repeated(Vec<(String, i32)>),
 }
 
 /// A claim that is well-formed. Cheap enough to be cloned for every try.
@@ -108,6 +115,8 @@ struct Claim {
     answers: AnswerLimit,
     /// Orders that are not claimed.
     passed_over: Vec<String>,
+    /// How a retry is recognised, if the call names itself.
+    entry: Option<Entry>,
 }
 
 pub(super) async fn claim(
@@ -118,6 +127,7 @@ pub(super) async fn claim(
     let call = Call::of(&request)?;
     let writes = context.writes(&call);
     let request = request.into_inner();
+    check_id(&request.request_id).map_err(|why| Error::invalid("request_id", why))?;
     let most = match usize::try_from(request.limit) {
         Err(_) => return Err(Error::invalid("limit", "must not be negative")),
         Ok(0) => DEFAULT_CLAIM,
@@ -127,6 +137,8 @@ pub(super) async fn claim(
     let mask = asked_for(&ORDER, request.read_mask.as_ref(), request.view, View::Basic)?;
     let selection = Selection::new(&ORDER, &mask);
     let answers = call.answers;
+    let asked = ClaimDueOrdersRequest { request_id: String::new(), ..request.clone() };
+    let entry = Entry::of(&writes, "claim", &ORDER, &request.request_id, digest(&asked.encode_to_vec()));
     let claim = Claim {
         mask,
         selection,
@@ -134,6 +146,7 @@ pub(super) async fn claim(
         lease_micros,
         answers,
         passed_over: Vec::new(),
+        entry,
     };
     let mut limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
     let (mut reduced, mut locked, mut waits) = (None, Locked::PassedOver, true);
@@ -171,6 +184,7 @@ pub(super) async fn claim(
                 }
                 reduced = Some((uid, extent));
             }
+            Tried::Repeated(claimed) => return call.answer(claim.held(&writes, call.deadline, claimed).await?),
             Tried::Held => (locked, waits) = (Locked::PassedOver, false),
             Tried::RefusedAmong(orders) => limit = orders.div_ceil(2),
             Tried::Refused(uid, error) => {
@@ -198,6 +212,9 @@ impl Claim {
         limit: usize,
         locked: Locked,
     ) -> Result<Ending<Tried>, Error> {
+        if let Some(claimed) = self.claimed_before(transaction).await? {
+            return Ok(Ending::RollBack(Tried::Repeated(claimed)));
+        }
         let most = self.answers.bytes();
         let fewer = |orders: usize, lost: bool| Ok(Ending::RollBack(Tried::Fewer { orders, lost }));
         if locked == Locked::WaitedFor {
@@ -233,6 +250,7 @@ impl Claim {
         if self.answers.check(orders.len()).is_err() {
             return fewer(measured.keys().len() - 1, false);
         }
+        self.enter(transaction, &claimed, self.selection.columns).await?;
         Ok(Ending::Commit(Tried::Claimed(orders)))
     }
 
@@ -244,6 +262,9 @@ impl Claim {
         reduced: Option<(String, Extent)>,
         locked: Locked,
     ) -> Result<Ending<Tried>, Error> {
+        if let Some(claimed) = self.claimed_before(transaction).await? {
+            return Ok(Ending::RollBack(Tried::Repeated(claimed)));
+        }
         if locked == Locked::WaitedFor {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
@@ -259,7 +280,7 @@ impl Claim {
         let update = claim::claim(std::slice::from_ref(&uid), self.lease_micros, &essential)?;
         match transaction.write(update).await {
             Err(error @ Error::RowRefused(_)) => return Ok(Ending::RollBack(Tried::Refused(uid, error))),
-            claimed => drop(claimed?),
+            claimed => self.enter(transaction, &claimed?, essential.columns).await?,
         }
         let extent = reduced.filter(|(of, _)| *of == uid).map_or(Extent::Whole, |(_, extent)| extent);
         let answers = self.answers.without(AROUND);
@@ -267,6 +288,92 @@ impl Claim {
         {
             (Ok(written), _) => Ok(Ending::Commit(Tried::Claimed(one(&written, &uid)))),
             (Err(error), Some(less)) if is_for_size(&error) => Ok(Ending::RollBack(Tried::Less(uid, less))),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// What an earlier call of the same request_id claimed. Without one this call is entered as the first.
+    async fn claimed_before(&self, transaction: &mut Transaction<'_>) -> Result<Option<Vec<(String, i32)>>, Error> {
+        let Some(entry) = &self.entry else { return Ok(None) };
+        let claimed = entry.enter_text(transaction, "[]").await?;
+        claimed.map(|claimed| serde_json::from_str(&claimed).map_err(Error::internal)).transpose()
+    }
+
+    /// Keeps which orders were claimed, and the revisions that they got. Both stand behind `columns` columns.
+    async fn enter(&self, transaction: &mut Transaction<'_>, rows: &[PgRow], columns: usize) -> Result<(), Error> {
+        let Some(entry) = &self.entry else { return Ok(()) };
+        let claimed: Result<Vec<(String, i32)>, sqlx::Error> =
+            rows.iter().map(|row| Ok((row.try_get(columns)?, row.try_get(columns + 1)?))).collect();
+        entry.replace_text(transaction, &serde_json::to_string(&claimed?).map_err(Error::internal)?).await
+    }
+
+    /// The answer to a call that repeats an earlier one: those of the orders which that one claimed that are still held
+    /// by that claim. The first of them, if all are too large an answer by now.
+    async fn held(
+        &self,
+        writes: &Writes,
+        deadline: Deadline,
+        mut claimed: Vec<(String, i32)>,
+    ) -> Result<Encoded, Error> {
+        claimed.sort();
+        let mut extent = Extent::Whole;
+        loop {
+            let read = retried(deadline, || {
+                let (claim, claimed) = (self.clone(), claimed.clone());
+                writes.transaction(deadline, move |transaction| {
+                    Box::pin(async move { claim.still_held(transaction, &claimed, extent).await })
+                })
+            });
+            match read.await? {
+                Tried::Fewer { orders, .. } => claimed.truncate(orders),
+                Tried::Less(_, less) => extent = less,
+                Tried::Claimed(orders) => return Ok(orders),
+                _ => return Err(Error::internal("a read came to what only a claim comes to")),
+            }
+        }
+    }
+
+    /// Reads the orders of an earlier claim that are still held by it.
+    async fn still_held(
+        &self,
+        transaction: &mut Transaction<'_>,
+        claimed: &[(String, i32)],
+        extent: Extent,
+    ) -> Result<Ending<Tried>, Error> {
+        let most = self.answers.bytes();
+        let fewer = |orders: usize| Ok(Ending::RollBack(Tried::Fewer { orders, lost: false }));
+        let rows = match transaction.fetch(claim::held(claimed, &self.selection)?).await {
+            Err(error) if is_for_size(&error) && claimed.len() > 1 => return fewer(claimed.len() / 2),
+            rows => rows?,
+        };
+        let uids: Vec<String> =
+            rows.iter().map(|row| row.try_get(self.selection.columns)).collect::<Result<_, sqlx::Error>>()?;
+        let Some(first) = uids.first() else { return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))) };
+        // Both are in the order of the uids, and some that were claimed are not held any more.
+        let first_held = |held: usize| {
+            let last = &uids[held - 1];
+            fewer(claimed.iter().take_while(|(uid, _)| uid <= last).count())
+        };
+        match measure(transaction, &ORDER, &self.selection, &rows, 0, most).await {
+            Ok(Fit::Some(measured)) => {
+                let orders = measured.answer(&self.selection, &rows[..measured.keys().len()]).await?;
+                if self.answers.check(orders.len()).is_ok() {
+                    return Ok(Ending::RollBack(Tried::Claimed(orders)));
+                }
+            }
+            Ok(Fit::Fewer(orders)) if orders > 1 => return first_held(orders),
+            Err(error) if is_for_size(&error) && rows.len() > 1 => return first_held(rows.len() / 2),
+            Ok(Fit::Fewer(_)) => {}
+            Err(error) if is_for_size(&error) => {
+                return Ok(Ending::RollBack(Tried::Less(first.clone(), extent.less().unwrap_or(extent))));
+            }
+            Err(error) => return Err(error),
+        }
+        let answers = self.answers.without(AROUND);
+        match (read_masked(transaction, &ORDER, &self.mask, &ORDER.key([first])?, answers, extent).await, extent.less())
+        {
+            (Ok(written), _) => Ok(Ending::RollBack(Tried::Claimed(one(&written, first)))),
+            (Err(error), Some(less)) if is_for_size(&error) => Ok(Ending::RollBack(Tried::Less(first.clone(), less))),
             (Err(error), _) => Err(error),
         }
     }

@@ -56,8 +56,8 @@ pub fn due(limit: usize, selection: &Selection, locked: Locked, passed_over: &[S
     if passed_over.is_empty() { Ok(due) } else { due.bind(ArrayParameter::texts(passed_over)) }
 }
 
-/// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards. Whoever
-/// comes later sees their new timer.
+/// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards, and behind
+/// that their uid and their revision. Whoever comes later sees their new timer.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
@@ -70,8 +70,29 @@ pub fn claim(uids: &[String], lease_micros: i64, selection: &Selection) -> Resul
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        {touched}
  where t.uid = any($1)
-returning {}",
+returning {}, t.uid, t.revision",
         selection.sql
     );
     Statement::new(sql, uids.len()).bind(ArrayParameter::texts(uids))?.bind(lease_micros as f64)
+}
+
+/// Those of some orders that are still held by the claim which gave them these revisions, by uid: what `selection` says of
+/// them, and behind that their uid. An order whose lease has passed is not held any more, although nobody may have claimed
+/// it since.
+///
+/// # Errors
+/// [`Error::Internal`] if a parameter cannot be encoded.
+pub fn held(claimed: &[(String, i32)], selection: &Selection) -> Result<Statement, Error> {
+    let sql = format!(
+        "select {}, t.uid
+  from orders.order_header as t
+  join unnest($1::text[], $2::integer[]) as c (uid, revision) on c.uid = t.uid and c.revision = t.revision
+ where t.uid = any($1)
+   and t.status ->> 'phase' = '{PROVISIONING}'
+   and t.provision_timer_ts > now()
+ order by t.uid",
+        selection.sql
+    );
+    let (uids, revisions): (Vec<String>, Vec<i32>) = claimed.iter().cloned().unzip();
+    Statement::new(sql, claimed.len()).bind(ArrayParameter::texts(&uids))?.bind(revisions)
 }

@@ -134,6 +134,7 @@ test("an order is created, read back whole, moved and handed out", async () => {
       addresses: [{ kind: "shipping", lines: ["1 Planet Row"], countryCode: "GB" }],
     },
     requestId: mark,
+    view: OrderView.FULL,
   });
   assert.deepEqual(created.lineItems.map((line) => [line.lineNumber, line.unitPrice]), [[1, "0.001"], [2, "-1.20"]]);
   assert.deepEqual([created.summary.subtotal, created.summary.total], ["-1.197", "-0.697"]);
@@ -141,7 +142,10 @@ test("an order is created, read back whole, moved and handed out", async () => {
 
   const timed = await orders.setProvisionTimer({ uid, provisionTimerTs: timestampFromMs(1_000), revision: 1 });
   assert.equal(timed.revision, 2);
-  const confirmed = await orders.transitionOrder({ uid, toPhase: "confirmed", reason: "paid", revision: 2 });
+  assert.deepEqual([timed.summary.total, timed.lineItems], ["-0.697", []], "a change answers with the BASIC view");
+  const confirm = { uid, toPhase: "confirmed", reason: "paid", revision: 2, requestId: mark };
+  const confirmed = await orders.transitionOrder(confirm);
+  assert.deepEqual(await orders.transitionOrder(confirm), confirmed, "a lost answer can be asked for again");
   const [{ at, ...transition }] = confirmed.status.details.transitions;
   assert.deepEqual(transition, { from: "draft", to: "confirmed", reason: "paid" });
   assert.ok(Date.parse(at) > 0);

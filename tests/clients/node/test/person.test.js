@@ -132,7 +132,12 @@ test("an order is written, moved, found and sold", async () => {
   assert.deepEqual(written.at(-1), { committedOffset: "1", created: "1" });
   assert.deepEqual(await orders.call("WriteOrders", { start: { write_id: mark } }), [{ committedOffset: "1" }]);
 
-  const [moved] = await orders.call("TransitionOrder", { uid, to_phase: "confirmed", reason: "paid by telephone" });
+  const [moved] = await orders.call("TransitionOrder", {
+    uid,
+    to_phase: "confirmed",
+    reason: "paid by telephone",
+    view: "ORDER_VIEW_FULL",
+  });
   assert.equal(moved.status.phase, "confirmed");
   assert.equal(moved.status.details.transitions[0].reason, "paid by telephone");
   assert.deepEqual([moved.summary.total, moved.lineItems[0].unitPrice], ["8.000", "2.55"]);

@@ -65,7 +65,8 @@ async fn large_writes_wait_for_a_turn_and_small_ones_do_not() {
     let turns = Turns::take().await;
     let large_chunk = WriteStream::open(server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
     large_chunk.send(0, &[large(1)]).await;
-    let request = CreateProductRequest { product: Some(large(2)), request_id: String::new() };
+    let request =
+        CreateProductRequest { product: Some(large(2)), request_id: String::new(), ..CreateProductRequest::default() };
     let mut client = server.client();
     let created = tokio::spawn(async move { client.create_product(request).await });
     for number in 10..30 {

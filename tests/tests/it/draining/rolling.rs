@@ -77,6 +77,7 @@ async fn create_on(creator: usize, address: SocketAddr, enough: Arc<AtomicBool>)
         let request = CreateProductRequest {
             request_id: format!("create-{name}"),
             product: Some(Product { name: name.clone(), labels, ..Product::default() }),
+            ..CreateProductRequest::default()
         };
         loop {
             match client.create_product(request.clone()).await {

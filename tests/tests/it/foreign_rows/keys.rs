@@ -142,8 +142,12 @@ async fn a_product_with_keys_that_no_rule_allows_is_read_changed_in_one_key_and_
 
         // Fields named by the mask must be valid.
         for path in ["labels", "name", "status.phase", "status"] {
-            let request =
-                UpdateProductRequest { product: Some(read.clone()), update_mask: mask(&[path]), allow_missing: false };
+            let request = UpdateProductRequest {
+                product: Some(read.clone()),
+                update_mask: mask(&[path]),
+                allow_missing: false,
+                ..UpdateProductRequest::default()
+            };
             let refused = server.client().update_product(request).await.unwrap_err();
             assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{path}");
         }
@@ -239,7 +243,8 @@ async fn a_field_of_a_status_is_no_key_of_its_details() {
         for update_mask in refusing {
             for allow_missing in [false, true] {
                 let (product, update_mask) = (Some(read.clone()), update_mask.clone());
-                let request = UpdateProductRequest { product, update_mask, allow_missing };
+                let request =
+                    UpdateProductRequest { product, update_mask, allow_missing, ..UpdateProductRequest::default() };
                 let refused = server.client().update_product(request).await;
                 assert_invalid(refused, "FIELD_INVALID", &format!("product.status.details.{key}"));
             }

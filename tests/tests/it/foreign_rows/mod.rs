@@ -109,7 +109,12 @@ fn mask(paths: &[&str]) -> Option<FieldMask> {
 }
 
 async fn update(server: &CatalogServer, product: Product, update_mask: Option<FieldMask>) -> Product {
-    let request = UpdateProductRequest { product: Some(product), update_mask, allow_missing: false };
+    let request = UpdateProductRequest {
+        product: Some(product),
+        update_mask,
+        allow_missing: false,
+        ..UpdateProductRequest::default()
+    };
     server.client().update_product(request).await.unwrap().into_inner()
 }
 

@@ -111,8 +111,12 @@ async fn what_is_written_back_as_it_was_read_changes_nothing() {
         let unsendable = is_unsendable(read.status.as_ref());
         if unsendable {
             for path in [None, mask(&["status"]), mask(&["status.details"])] {
-                let request =
-                    UpdateProductRequest { product: Some(read.clone()), update_mask: path, allow_missing: false };
+                let request = UpdateProductRequest {
+                    product: Some(read.clone()),
+                    update_mask: path,
+                    allow_missing: false,
+                    ..UpdateProductRequest::default()
+                };
                 let refused = server.client().update_product(request).await.unwrap_err();
                 assert!(violated(&refused).starts_with("product.status.details."), "{refused:?}");
             }

@@ -94,9 +94,15 @@ async fn products_and_metrics_of_any_key_are_read_changed_and_deleted() {
 
         client.delete_product(DeleteProductRequest { uid: key.clone(), ..Default::default() }).await.unwrap();
         let product = Some(named("again"));
-        let request = UpdateProductRequest { product: product.clone(), update_mask: None, allow_missing: false };
+        let request = UpdateProductRequest {
+            product: product.clone(),
+            update_mask: None,
+            allow_missing: false,
+            ..UpdateProductRequest::default()
+        };
         assert_eq!(client.update_product(request).await.unwrap_err().code(), Code::NotFound);
-        let request = UpdateProductRequest { product, update_mask: None, allow_missing: true };
+        let request =
+            UpdateProductRequest { product, update_mask: None, allow_missing: true, ..UpdateProductRequest::default() };
         assert_eq!(client.update_product(request).await.unwrap_err().code(), Code::InvalidArgument);
         let answer = write_with(&server, skip(WriteMode::Upsert), vec![named("again")]).await;
         assert_eq!((answer.rejected, answer.row_errors[0].field.as_str()), (1, "uid"));

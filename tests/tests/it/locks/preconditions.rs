@@ -97,9 +97,19 @@ fn writes_of_an_order(server: &OrdersServer, revision: i32) -> Vec<(&'static str
         ..UpdateOrderRequest::default()
     };
     let delete = DeleteOrderRequest { uid: uid(), revision, ..DeleteOrderRequest::default() };
-    let confirm =
-        TransitionOrderRequest { uid: uid(), to_phase: "confirmed".to_owned(), reason: String::new(), revision };
-    let timer = SetProvisionTimerRequest { uid: uid(), provision_timer_ts: Some(timestamp(9)), revision };
+    let confirm = TransitionOrderRequest {
+        uid: uid(),
+        to_phase: "confirmed".to_owned(),
+        reason: String::new(),
+        revision,
+        ..TransitionOrderRequest::default()
+    };
+    let timer = SetProvisionTimerRequest {
+        uid: uid(),
+        provision_timer_ts: Some(timestamp(9)),
+        revision,
+        ..SetProvisionTimerRequest::default()
+    };
     let client = || server.client();
     let (mut updating, mut deleting, mut moving, mut timing) = (client(), client(), client(), client());
     vec![

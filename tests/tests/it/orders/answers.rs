@@ -145,6 +145,7 @@ async fn an_order_that_is_too_large_by_itself_holds_up_nobody() {
         uid: order_uid(4),
         to_phase: "fulfilled".to_owned(),
         revision: large.revision,
+        view: FULL.into(),
         ..TransitionOrderRequest::default()
     };
     let answer = client(&fixture).transition_order(done).await.unwrap();
@@ -235,6 +236,7 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
     let create = |request_id: &str| CreateOrderRequest {
         order: Some(Order { uid: String::new(), line_items: lines.clone(), ..bare("") }),
         request_id: request_id.to_owned(),
+        view: FULL.into(),
         ..CreateOrderRequest::default()
     };
     let mut large = client(&fixture).max_encoding_message_size(LARGEST_MESSAGE);
@@ -243,7 +245,11 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
     let order = created.into_inner();
     assert_eq!((order.line_items.len(), order.summary.as_ref().unwrap().line_count), (0, 40_000));
     assert_eq!(fixture.count("orders.order_line_item").await, 40_000);
-    // The same applies to a retry, and a client that accepts more gets everything.
+    // Who asks for no more than the default is told all of that.
+    let unasked = CreateOrderRequest { view: 0, ..create("large") };
+    let basic = large.create_order(unasked).await.unwrap();
+    assert_eq!((omitted(&basic).as_str(), basic.get_ref()), ("", &order));
+    // So does its retry, and whoever takes more gets all of it.
     let again = large.create_order(create("large")).await.unwrap();
     assert_eq!((omitted(&again).as_str(), again.get_ref()), ("line_items,addresses", &order));
     let whole = fixture.server.client().create_order(accepting(create("large"), LARGEST_MESSAGE)).await.unwrap();
@@ -254,6 +260,8 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
         uid: order.uid.clone(),
         provision_timer_ts: Some(timestamp(4_000_000_000)),
         revision: order.revision,
+        view: FULL.into(),
+        ..SetProvisionTimerRequest::default()
     };
     let postponed = client(&fixture).set_provision_timer(timer).await.unwrap();
     assert_eq!((omitted(&postponed).as_str(), postponed.get_ref().revision), ("line_items,addresses", 2));
@@ -282,6 +290,7 @@ async fn a_write_goes_through_where_the_database_does_not_give_out_all_of_the_or
     let moved = TransitionOrderRequest {
         uid: order_uid(1),
         to_phase: "cancelled".to_owned(),
+        view: FULL.into(),
         ..TransitionOrderRequest::default()
     };
     let answer = fixture.server.client().transition_order(accepting(moved, LARGEST_MESSAGE)).await.unwrap();

@@ -151,6 +151,7 @@ async fn an_order_whose_lease_passed_is_handed_out_again_and_the_first_worker_is
         to_phase: "fulfilled".to_owned(),
         reason: String::new(),
         revision,
+        ..TransitionOrderRequest::default()
     };
     let late = client.transition_order(done(first[0].revision)).await.unwrap_err();
     assert_eq!((refusal(&late).code, refusal(&late).reason.as_str()), (Code::Aborted, "REVISION_MISMATCH"));
@@ -169,6 +170,7 @@ async fn a_worker_may_ask_for_more_time() {
         uid: order_uid(1),
         provision_timer_ts: Some(timestamp(4_000_000_000)),
         revision: claimed[0].revision,
+        ..SetProvisionTimerRequest::default()
     };
     client.set_provision_timer(later).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1_200)).await;

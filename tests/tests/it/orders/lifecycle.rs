@@ -2,7 +2,8 @@
 
 use orrery_proto::orders::v1::orders_service_client::OrdersServiceClient;
 use orrery_proto::orders::v1::{
-    CreateOrderRequest, GetOrderRequest, Order, SetProvisionTimerRequest, TransitionOrderRequest, UpdateOrderRequest,
+    CreateOrderRequest, GetOrderRequest, Order, OrderView, SetProvisionTimerRequest, TransitionOrderRequest,
+    UpdateOrderRequest,
 };
 use prost_types::value::Kind;
 use prost_types::{FieldMask, ListValue, Value};
@@ -63,6 +64,8 @@ fn transition(uid: &str, to_phase: &str, revision: i32) -> TransitionOrderReques
         to_phase: to_phase.to_owned(),
         reason: "said so".to_owned(),
         revision,
+        view: OrderView::Full.into(),
+        ..TransitionOrderRequest::default()
     }
 }
 
@@ -113,7 +116,8 @@ async fn a_move_returns_the_whole_order_and_enters_itself() {
     let (_database, server, _connection) = server().await;
     let mut client = server.client();
     let uid = order_uid(1);
-    let request = CreateOrderRequest { order: Some(order(&uid)), ..CreateOrderRequest::default() };
+    let view = OrderView::Full.into();
+    let request = CreateOrderRequest { order: Some(order(&uid)), view, ..CreateOrderRequest::default() };
     let created = client.create_order(request).await.unwrap().into_inner();
     assert_eq!((created.status.as_ref().unwrap().phase.as_str(), created.revision), ("draft", 1));
 
@@ -326,6 +330,11 @@ async fn an_update_keeps_the_history() {
     let request = UpdateOrderRequest { order: Some(confirmed), ..UpdateOrderRequest::default() };
     let updated = client.update_order(request).await.unwrap().into_inner();
     assert_eq!((transitions(&updated).len(), updated.revision), (1, 3));
-    let timer = SetProvisionTimerRequest { uid, provision_timer_ts: Some(timestamp(2_000_000_000)), revision: 3 };
+    let timer = SetProvisionTimerRequest {
+        uid,
+        provision_timer_ts: Some(timestamp(2_000_000_000)),
+        revision: 3,
+        ..SetProvisionTimerRequest::default()
+    };
     assert_eq!(transitions(&client.set_provision_timer(timer).await.unwrap().into_inner()).len(), 1);
 }

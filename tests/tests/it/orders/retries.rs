@@ -93,7 +93,7 @@ async fn a_retry_of_what_was_deleted_since_creates_nothing_and_says_so() {
 }
 
 /// Waits until this many sessions of the orders service wait for a lock.
-async fn until_waiting(connection: &mut PgConnection, sessions: i64) {
+pub(super) async fn until_waiting(connection: &mut PgConnection, sessions: i64) {
     let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
                    and usename = 'orders_service' and wait_event_type = 'Lock'";
     let wait = async {

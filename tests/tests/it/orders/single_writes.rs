@@ -1,6 +1,6 @@
 //! Create, update and delete of one order.
 
-use orrery_proto::orders::v1::{CreateOrderRequest, DeleteOrderRequest, Order, Summary, UpdateOrderRequest};
+use orrery_proto::orders::v1::{CreateOrderRequest, DeleteOrderRequest, Order, OrderView, Summary, UpdateOrderRequest};
 use orrery_proto::r#type::v1::ReferenceCheck;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -10,14 +10,19 @@ use crate::harness::{line, status};
 use crate::writes::stream::{assert_status, mask, violated};
 
 async fn create(fixture: &Fixture, order: Order, request_id: &str) -> Result<Order, Status> {
-    let request =
-        CreateOrderRequest { order: Some(order), request_id: request_id.to_owned(), ..CreateOrderRequest::default() };
+    let request = CreateOrderRequest {
+        order: Some(order),
+        request_id: request_id.to_owned(),
+        view: OrderView::Full.into(),
+        ..CreateOrderRequest::default()
+    };
     fixture.server.client().create_order(request).await.map(tonic::Response::into_inner)
 }
 
 async fn update(fixture: &Fixture, order: Order, paths: &[&str]) -> Result<Order, Status> {
     let update_mask = (!paths.is_empty()).then(|| mask(paths));
-    let request = UpdateOrderRequest { order: Some(order), update_mask, ..UpdateOrderRequest::default() };
+    let view = OrderView::Full.into();
+    let request = UpdateOrderRequest { order: Some(order), update_mask, view, ..UpdateOrderRequest::default() };
     fixture.server.client().update_order(request).await.map(tonic::Response::into_inner)
 }
 

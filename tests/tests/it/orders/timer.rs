@@ -11,7 +11,12 @@ use crate::harness::{OrdersServer, Role, TestDatabase, assert_invalid, order_uid
 const PHASES: [&str; 7] = ["draft", "confirmed", "provisioning", "fulfilled", "closed", "cancelled", "returned"];
 
 fn set(uid: &str, time: Option<Timestamp>, revision: i32) -> SetProvisionTimerRequest {
-    SetProvisionTimerRequest { uid: uid.to_owned(), provision_timer_ts: time, revision }
+    SetProvisionTimerRequest {
+        uid: uid.to_owned(),
+        provision_timer_ts: time,
+        revision,
+        ..SetProvisionTimerRequest::default()
+    }
 }
 
 /// A server with one order in each phase, each with a timer at second 1,000,000,000; the number of an order is the

@@ -134,7 +134,7 @@ async fn a_silent_primary_is_not_taken_for_well_because_its_replica_answers() {
         primary.resume();
         until(ServingStatus::Serving).await;
     };
-    tokio::time::timeout(PATIENCE, async {
+    tokio::time::timeout(TIMEOUT, async {
         tokio::select! { () = reads => {}, () = told => {} }
     })
     .await

@@ -70,7 +70,11 @@ pub(super) async fn catalog_writes(database: &TestDatabase) {
     let mut writes = Writes::new(database, server.channel()).await;
     let create = |request_id: &str| {
         let request_id = request_id.to_owned();
-        method(CATALOG, "CreateProduct", &CreateProductRequest { product: Some(product("prd_a")), request_id })
+        method(
+            CATALOG,
+            "CreateProduct",
+            &CreateProductRequest { product: Some(product("prd_a")), request_id, ..CreateProductRequest::default() },
+        )
     };
     writes.one(true, &create("once")).await;
     // Again: nothing is written, and earlier writes have a position too.
@@ -135,7 +139,12 @@ pub(super) async fn order_writes(database: &TestDatabase) {
     let uid = || "ord_a".to_owned();
     let confirm = TransitionOrderRequest { uid: uid(), to_phase: "confirmed".to_owned(), ..Default::default() };
     writes.one(true, &method(ORDERS, "TransitionOrder", &confirm)).await;
-    let timer = SetProvisionTimerRequest { uid: uid(), provision_timer_ts: Some(timestamp(1)), revision: 0 };
+    let timer = SetProvisionTimerRequest {
+        uid: uid(),
+        provision_timer_ts: Some(timestamp(1)),
+        revision: 0,
+        ..SetProvisionTimerRequest::default()
+    };
     writes.one(true, &method(ORDERS, "SetProvisionTimer", &timer)).await;
     let lease = Some(prost_types::Duration { seconds: 60, nanos: 0 });
     let claim = method(ORDERS, "ClaimDueOrders", &ClaimDueOrdersRequest { lease, ..Default::default() });

@@ -435,8 +435,12 @@ async fn a_single_write_is_told_what_is_refused() {
         let mut client = fixture.server.client();
         let bad = |number| case.rows(number + 1, &[number]).pop();
         let create = CreateProductRequest { product: bad(5), ..CreateProductRequest::default() };
-        let update =
-            |number, allow_missing| UpdateProductRequest { product: bad(number), allow_missing, update_mask: None };
+        let update = |number, allow_missing| UpdateProductRequest {
+            product: bad(number),
+            allow_missing,
+            update_mask: None,
+            ..UpdateProductRequest::default()
+        };
         let mut refused = vec![client.create_product(create).await.unwrap_err()];
         // An update keeps a name that is empty.
         if case.name != "not null" {

@@ -173,7 +173,7 @@ async fn what_is_forgotten_goes_where_there_are_creates_alone() {
     for call in 0..100 {
         let product = Some(Product { uid: format!("prd_{call}"), ..Product::default() });
         let request_id = format!("create-{call}");
-        let request = CreateProductRequest { product, request_id };
+        let request = CreateProductRequest { product, request_id, ..CreateProductRequest::default() };
         client.create_product(request).await.unwrap();
     }
     let cleared = async {

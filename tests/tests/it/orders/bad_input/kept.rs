@@ -1,6 +1,6 @@
 //! Valid orders at a limit are stored and read back as they were sent.
 
-use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, Summary, UpdateOrderRequest};
+use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, OrderView, Summary, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, Status};
 
 use super::{whole, with_address, with_line, with_shipping};
@@ -187,14 +187,22 @@ async fn what_keeps_every_rule_is_stored_and_read_back() {
         fixture.write(std::slice::from_ref(&read)).await.expect_counts([0, 0, 1, 0, 0]);
         // The single write accepts it as well, and finds no difference.
         let accept = ReferenceCheck::Accept.into();
-        let update =
-            UpdateOrderRequest { order: Some(sent.clone()), reference_check: accept, ..UpdateOrderRequest::default() };
+        let update = UpdateOrderRequest {
+            order: Some(sent.clone()),
+            reference_check: accept,
+            view: OrderView::Full.into(),
+            ..UpdateOrderRequest::default()
+        };
         assert_eq!(fixture.server.client().update_order(update).await.unwrap().into_inner(), read);
         // And restores it if allowed: a new order is a draft.
         if sent.status.as_ref().is_none_or(|status| status.phase == "draft") {
             fixture.delete(number).await;
-            let create =
-                CreateOrderRequest { order: Some(sent), reference_check: accept, ..CreateOrderRequest::default() };
+            let create = CreateOrderRequest {
+                order: Some(sent),
+                reference_check: accept,
+                view: OrderView::Full.into(),
+                ..CreateOrderRequest::default()
+            };
             let created = fixture.server.client().create_order(create).await.unwrap().into_inner();
             assert_eq!(as_sent(created, false), as_sent(read, false));
         }

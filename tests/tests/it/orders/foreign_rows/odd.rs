@@ -158,8 +158,12 @@ async fn an_order_moves_and_keeps_what_is_in_its_status() {
         let rest = fixture.text(&select("status - 'phase' - 'transitions'")).await;
         assert_eq!(rest, fixture.text(&format!("select '{{{kept}}}'::jsonb")).await);
 
-        let request =
-            SetProvisionTimerRequest { uid: uid.clone(), provision_timer_ts: Some(timestamp(1)), revision: 2 };
+        let request = SetProvisionTimerRequest {
+            uid: uid.clone(),
+            provision_timer_ts: Some(timestamp(1)),
+            revision: 2,
+            ..SetProvisionTimerRequest::default()
+        };
         fixture.server.client().set_provision_timer(request).await.unwrap();
         assert_eq!(fixture.text(&select("labels")).await, r#"{"a": [1.10]}"#);
     }
@@ -219,6 +223,7 @@ async fn an_order_without_a_phase_of_ours_moves_to_any() {
                 to_phase: to_phase.to_owned(),
                 reason: "repair".to_owned(),
                 revision,
+                ..TransitionOrderRequest::default()
             };
             let unknown = fixture.server.client().transition_order(moving("shipped", 0)).await;
             assert_invalid(unknown, "FIELD_INVALID", "to_phase");
@@ -241,7 +246,12 @@ async fn an_order_without_a_phase_of_ours_can_be_changed_and_is_handed_to_nobody
     let before = fixture.versions().await;
     for number in 0..PHASELESS.len() {
         let uid = format!("ord_{number}");
-        let request = SetProvisionTimerRequest { uid, provision_timer_ts: Some(timestamp(1)), revision: 0 };
+        let request = SetProvisionTimerRequest {
+            uid,
+            provision_timer_ts: Some(timestamp(1)),
+            revision: 0,
+            ..SetProvisionTimerRequest::default()
+        };
         let refused = fixture.server.client().set_provision_timer(request).await.unwrap_err();
         assert_status(&refused, Code::FailedPrecondition, "PHASE_FORBIDS");
     }

@@ -224,7 +224,12 @@ async fn orders_of_any_key_are_changed_moved_claimed_and_deleted() {
         written.expect_counts([1, 0, 0, 1, 0]);
         assert_eq!(written.totals.errors[0].field, "line_items[3].uid");
 
-        let timer = SetProvisionTimerRequest { uid: key.clone(), provision_timer_ts: Some(timestamp(1)), revision: 0 };
+        let timer = SetProvisionTimerRequest {
+            uid: key.clone(),
+            provision_timer_ts: Some(timestamp(1)),
+            revision: 0,
+            ..SetProvisionTimerRequest::default()
+        };
         client.set_provision_timer(timer).await.unwrap();
     }
     fixture.run("delete from orders.order_header where uid like 'ord_beside%'").await;
