@@ -114,7 +114,7 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     }
 }
 
-/// The help is the manual: every setting says what it is, what it is when nobody sets it, and which variable sets it.
+/// The help is the manual: it says for every setting what it is, its default and its variable.
 #[test]
 fn the_help_explains_every_setting() {
     let mut command = ServiceConfig::command(BINARY);
