@@ -1,5 +1,5 @@
-//! What operators and schedulers ask over HTTP, on a port of its own: metrics, liveness, readiness. It reads no customer's data and changes
-//! nothing, and it answers until the process ends, so that a drain can be watched.
+//! The admin port: metrics, liveness and readiness over HTTP, for operators and schedulers. It reads no customer data
+//! and changes nothing. It answers until the process ends, so that a drain can be watched.
 
 mod connections;
 
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
-/// The admin port. Closed when this is dropped.
+/// The admin port. Dropping it closes the port.
 pub(crate) struct Admin {
     task: Option<JoinHandle<()>>,
 }
@@ -43,7 +43,7 @@ struct Shown {
 }
 
 impl Admin {
-    /// Serves where `config` says, if anywhere.
+    /// Starts the port at the address in `config`, unless it is turned off.
     ///
     /// # Errors
     /// The address cannot be listened on.
@@ -83,7 +83,7 @@ async fn show_metrics(State(shown): State<Shown>) -> Response {
     match shown.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "the metrics could not be written");
+            tracing::error!(%error, "cannot encode the metrics");
             answer(StatusCode::INTERNAL_SERVER_ERROR, "failed")
         }
     }
@@ -96,7 +96,7 @@ async fn show_readiness(State(shown): State<Shown>) -> Response {
     }
 }
 
-/// One word.
+/// A plain text answer of one word.
 fn answer(status: StatusCode, word: &'static str) -> Response {
     (status, [(header::CONTENT_TYPE, TEXT_TYPE), (header::CACHE_CONTROL, "no-store")], format!("{word}\n"))
         .into_response()

@@ -1,17 +1,18 @@
-//! Memory that callers decide about: what they send and was not worked off yet, and what they are sent and did not take
-//! yet. All of it counts against one bound of the process, and what comes by one connection against a share of that.
+//! Memory that callers control: data they sent that is not processed yet, and data for them that they have not read
+//! yet. All of it counts against one limit of the process, and each connection has a share of that limit.
 //!
-//! What has arrived is counted, whether there is room or not; whoever would read on asks first whether there is. So a
-//! caller who only announces much holds nothing, and the bound is passed by no more than what is on its way.
+//! Data that has arrived is always counted, even beyond the limit; before reading more, a reader asks whether there is
+//! room. So a caller that only announces a large message holds nothing, and the limit is exceeded at most by data that
+//! was already on its way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How long a caller may take over a message, at most, while memory is short.
+/// The transfer timeout of a message while memory is short.
 const HASTE: Duration = Duration::from_secs(2);
 
-/// The bound of a process. Cheap to clone.
+/// The memory limit of a process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Budget(Arc<Counts>);
 
@@ -29,38 +30,38 @@ impl Default for Counts {
 }
 
 impl Budget {
-    /// Sets the bound, in bytes, before anything is counted.
+    /// Sets the limit in bytes, before anything is counted.
     pub(crate) fn set_bound(&self, bytes: usize) {
         self.0.most.store(bytes, Ordering::Relaxed);
     }
 
-    /// The bound, in bytes.
+    /// The limit in bytes.
     pub(crate) fn bound(&self) -> usize {
         self.0.most.load(Ordering::Relaxed)
     }
 
-    /// What is held now, in bytes.
+    /// Bytes held now.
     pub(crate) fn used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// Counts a call that was ended because there was no room.
+    /// Counts a call that was ended because memory was full.
     pub(crate) fn refuse(&self) {
         self.0.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many calls were ended because there was no room.
+    /// How many calls were ended because memory was full.
     pub(crate) fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }
 
-    /// A share of it: at most `bytes`.
+    /// A share of the limit, of at most `bytes`.
     pub fn share(&self, bytes: usize) -> Share {
         Share(Arc::new(ShareCounts { budget: self.clone(), most: bytes, used: AtomicUsize::new(0) }))
     }
 }
 
-/// What one connection may hold of a [`Budget`]. Cheap to clone.
+/// The share of a [`Budget`] that one connection may hold. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Share(Arc<ShareCounts>);
 
@@ -72,36 +73,36 @@ struct ShareCounts {
 }
 
 impl Default for Share {
-    /// One without a bound, for a call that came by no connection, as in a test.
+    /// A share without a limit, for a call that has no connection, as in a test.
     fn default() -> Self {
         Budget::default().share(usize::MAX)
     }
 }
 
 impl Share {
-    /// Counts bytes that are in memory already.
+    /// Counts bytes that are already in memory.
     pub fn hold(&self, bytes: usize) -> Held {
         let mut held = Held { share: self.clone(), bytes: 0 };
         held.set(bytes);
         held
     }
 
-    /// Whether more may be read.
+    /// Whether the connection may read more.
     pub(crate) fn has_room(&self) -> bool {
         self.0.used.load(Ordering::Relaxed) < self.0.most && self.0.budget.used() < self.0.budget.bound()
     }
 
-    /// How long a caller may take over a message: `usual`, and little where memory is short.
+    /// The transfer timeout of a message: `usual`, or shorter while memory is short.
     pub(crate) fn patience(&self, usual: Duration) -> Duration {
         if self.is_short() { usual.min(HASTE) } else { usual }
     }
 
-    /// Whether more than half of what there is, or of this share, is held.
+    /// Whether more than half of the limit, or of this share, is used.
     pub(crate) fn is_short(&self) -> bool {
         self.0.used.load(Ordering::Relaxed) > self.0.most / 2 || self.0.budget.used() > self.0.budget.bound() / 2
     }
 
-    /// The whole that it is a share of.
+    /// The limit that this is a share of.
     pub(crate) fn budget(&self) -> &Budget {
         &self.0.budget
     }
@@ -115,12 +116,12 @@ pub struct Held {
 }
 
 impl Held {
-    /// Counts so many more.
+    /// Counts more bytes.
     pub fn add(&mut self, bytes: usize) {
         self.set(self.bytes.saturating_add(bytes));
     }
 
-    /// Counts exactly so many.
+    /// Sets the number of bytes counted.
     pub fn set(&mut self, bytes: usize) {
         let ShareCounts { budget, used, .. } = &*self.share.0;
         for used in [used, &budget.0.used] {
@@ -133,7 +134,7 @@ impl Held {
         self.bytes = bytes;
     }
 
-    /// How many they are.
+    /// The number of bytes counted.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

@@ -3,24 +3,24 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A position in the write-ahead log, in the form that Postgres gives it: `16/B374D848`, two hexadecimal numbers of 32 bits
-/// (manual, 8.20, `pg_lsn`). Later is greater, on one timeline.
+/// A position in the write-ahead log. Postgres writes it as `16/B374D848`, two hexadecimal numbers of 32 bits (manual,
+/// 8.20, `pg_lsn`). On one timeline, a later position is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lsn(u64);
 
 impl Lsn {
-    /// The position with this number of bytes before it.
+    /// The position after this many bytes of log.
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// How many bytes are before it.
+    /// How many bytes of log come before it.
     pub const fn bytes(self) -> u64 {
         self.0
     }
 }
 
-/// A text that is no position.
+/// The text is not a WAL position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a WAL position such as \"16/B374D848\"")]
 pub struct NoLsn;

@@ -1,7 +1,8 @@
-//! The connections of the admin port: how many there may be, and how long one may say nothing.
+//! The connections of the admin port: how many may be open, and how long one may stay idle.
 //!
-//! Whoever reaches the port may open as many as it likes and send nothing, or half a request, or not read the answer. None of that may keep a
-//! probe out, which has a second or so, or take the files that the service needs for its callers.
+//! A client can open any number of connections and then send nothing, send half a request, or not read the answer. None
+//! of that may block a probe, which has about a second, or use up the file descriptors that the service needs for its
+//! callers.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,16 +17,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
-/// Most connections. A scraper and a scheduler need a few; at one more the oldest is closed, so that a new one is always heard.
+/// Maximum number of open connections. A scraper and a scheduler need only a few. Beyond it the oldest connection is
+/// closed, so that a new one is always accepted.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a connection may be open, or idle after an answer, without taking another answer. Scrapers that come every 15 seconds and more
-/// connect anew each time.
+/// How long a connection may be idle: since it was opened, or since the client last read a part of an answer. Scrapers
+/// with an interval of 15 seconds or more reconnect each time.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
-/// A listener whose connections are bounded.
+/// A listener that limits its connections.
 pub(super) struct Bounded {
     listener: TcpListener,
-    /// One for each connection, the oldest first: cancelled by it when it is closed, and from here when it has to go.
+    /// One token per connection, the oldest first. The connection cancels it when it closes; this listener cancels it
+    /// to evict the connection.
     open: VecDeque<CancellationToken>,
 }
 
@@ -59,17 +62,17 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that ends with an error when it is silent for too long or has to make room.
+/// A connection that fails with an error when it is idle for too long or is evicted.
 pub(super) struct Connection {
     stream: TcpStream,
     has_to_go: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Begins anew with each piece of an answer that was taken.
+    /// Restarts whenever the client reads a part of an answer.
     silence: Pin<Box<Sleep>>,
     _closed: DropGuard,
 }
 
 impl Connection {
-    /// Whether it is to be closed. If not, the task is woken when it is.
+    /// An error if the connection must be closed; otherwise the task is woken when it must.
     fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let ends = self.has_to_go.as_mut().poll(context).is_ready() || self.silence.as_mut().poll(context).is_ready();
         if ends { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
