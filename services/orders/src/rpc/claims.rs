@@ -1,6 +1,6 @@
-//! The hand-out of due orders to workers. No order is claimed whose data is not in the answer: how many fit is measured
-//! under their locks, before they are claimed. One that does not fit by itself is handed out with less than was asked
-//! for, so that it holds up nobody.
+//! ClaimDueOrders: gives due orders to workers. No order is claimed without being in the answer: under their locks, and
+//! before they are claimed, the orders are measured to see how many fit. An order that does not fit alone is returned
+//! with fewer fields, so that it does not block the others.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,33 +26,33 @@ use crate::store::claim::{self, Locked};
 use crate::store::line_item::LINE_ITEM;
 use crate::store::order::ORDER;
 
-/// Orders of one claim if the caller does not say how many.
+/// Orders per claim if the caller gives no limit.
 const DEFAULT_CLAIM: usize = 100;
-/// Most orders of one claim.
+/// Maximum number of orders per claim.
 const MAX_CLAIM: usize = 1_000;
 /// The longest lease, in seconds.
 const MAX_LEASE: i64 = 24 * 60 * 60;
-/// How many orders that the database refuses to be claimed one claim passes over.
+/// How many orders that the database refuses to change one claim skips.
 const MAX_PASSED_OVER: usize = 32;
-/// How long a server may take to notice that a connection was closed. Until then it keeps the locks of the try that
-/// ended with the connection: the next try waits for them, so that the orders stay in their turn.
+/// How long a server may take to notice a closed connection. Until then it keeps the locks of the attempt that lost the
+/// connection. The next attempt waits for them, so that the orders keep their turn.
 const UNLOCKED_WITHIN: Duration = Duration::from_secs(2);
-/// How many bytes a claim adds to an order at most: the transition that is entered, and longer numbers.
+/// How many bytes a claim may add to an order: the new transition, and longer numbers.
 const GROWTH: usize = 512;
-/// The number of ClaimDueOrdersResponse.reduced_uids.
+/// The field number of ClaimDueOrdersResponse.reduced_uids.
 const REDUCED_UIDS: u32 = 2;
-/// How many bytes an answer of one reduced order has beside the order's message: that it is a row, and its uid once
-/// more.
+/// How many bytes the answer with one reduced order needs besides the order: the row's header, and the uid in
+/// reduced_uids.
 const AROUND: usize = 512;
 
-/// How many bytes the orders of the last claims had, on average: without their lines, and with them. So many are locked
-/// at once as may fit.
+/// The average size of the orders in the last claims, without and with their lines. It determines how many are locked
+/// at once.
 #[derive(Debug)]
 pub(super) struct Sizes([AtomicUsize; 2]);
 
 impl Default for Sizes {
     fn default() -> Self {
-        // The first claim tries as many as are asked for.
+        // The first claim tries as many as the caller asked for.
         Self([AtomicUsize::new(1), AtomicUsize::new(1)])
     }
 }
@@ -63,12 +63,12 @@ impl Sizes {
         &self.0[usize::from(lines)]
     }
 
-    /// How many may fit: a few more than on average.
+    /// How many orders may fit: a few more than on average.
     fn fitting(&self, selection: &Selection, bytes: usize) -> usize {
         bytes / self.of(selection).load(Ordering::Relaxed).max(1) * 5 / 4 + 1
     }
 
-    /// Takes note that `orders` had so many bytes. Larger ones count at once, smaller ones by and by.
+    /// Records the size of some orders. A larger size counts at once, a smaller one gradually.
     fn learn(&self, selection: &Selection, orders: usize, bytes: usize) {
         let Some(size) = bytes.checked_div(orders) else { return };
         let known = self.of(selection);
@@ -77,35 +77,35 @@ impl Sizes {
     }
 }
 
-/// What one try of a claim came to.
+/// The result of one attempt at a claim.
 enum Tried {
     Claimed(Encoded),
-    /// So many of the first due orders may fit; if none, the first one does not by itself.
+    /// Only this many of the first due orders may fit. With 0, the first one does not fit alone.
     Fewer {
         orders: usize,
-        /// Whether the connection was lost over it.
+        /// Whether the connection was lost in the attempt.
         lost: bool,
     },
-    /// The connection was lost over this order; perhaps the database gives out so much of it.
+    /// The connection was lost while reading this order; the database may return this part of it.
     Less(String, Extent),
-    /// Somebody holds a lock for long.
+    /// A lock was held for too long.
     Held,
-    /// The database refuses to change one of the first so many due orders.
+    /// The database refuses to change one of this many first due orders.
     RefusedAmong(usize),
-    /// It refuses to change this one, by this error.
+    /// The database refuses to change this order, with this error.
     Refused(String, Error),
 }
 
-/// A claim that is well-formed. Cheap enough to be cloned for every try.
+/// A validated claim. Cheap enough to clone for every attempt.
 #[derive(Clone)]
 struct Claim {
     mask: Vec<MaskPath>,
     selection: Selection,
-    /// Whether the texts of its statements are sure to come again.
+    /// Whether the texts of its statements will be used again.
     keep_prepared: bool,
     lease_micros: i64,
     answers: AnswerLimit,
-    /// Orders that are not claimed.
+    /// Orders to skip.
     passed_over: Vec<String>,
 }
 
@@ -185,12 +185,12 @@ pub(super) async fn claim(
 }
 
 impl Claim {
-    /// The same claim of any orders but these.
+    /// The same claim, skipping these orders.
     fn without(&self, passed_over: &[String]) -> Self {
         Self { passed_over: passed_over.to_vec(), ..self.clone() }
     }
 
-    /// Claims the first due orders, at most `limit`: as many as fit.
+    /// Claims the first due orders: as many as fit, at most `limit`.
     async fn first(
         &self,
         transaction: &mut Transaction<'_>,
@@ -235,8 +235,8 @@ impl Claim {
         Ok(Ending::Commit(Tried::Claimed(orders)))
     }
 
-    /// Claims the first due order, with as much of it as fits. `reduced` says of one how much the database gives out,
-    /// if that is not all.
+    /// Claims the first due order, with as many fields as fit. `reduced` names an order that the database returns only
+    /// in part, and that part.
     async fn alone(
         &self,
         transaction: &mut Transaction<'_>,
@@ -276,12 +276,12 @@ impl Claim {
     }
 }
 
-/// Whether the database did not give out so much; the transaction is of no use any more then.
+/// Whether the database did not return a result because of its size. The transaction cannot be used any more then.
 fn is_for_size(error: &Error) -> bool {
     error.asks_for_less() || matches!(error, Error::RowTooLarge { .. })
 }
 
-/// The answer that holds one order.
+/// The answer with one order.
 fn one(order: &Written, uid: &str) -> Encoded {
     let mut body = Vec::with_capacity(order.message.len() + AROUND);
     put_row_of(std::iter::once(&*order.message.body), &mut body);
@@ -292,7 +292,7 @@ fn one(order: &Written, uid: &str) -> Encoded {
     Encoded { body: body.into(), tail: tail.into(), rows: 1 }
 }
 
-/// A lease in microseconds.
+/// Validates a lease and converts it to microseconds.
 fn lease_micros(lease: Option<prost_types::Duration>) -> Result<i64, Error> {
     let refuse = || Error::invalid("lease", "is required: 1 second to 24 hours");
     let prost_types::Duration { seconds, nanos } = lease.ok_or_else(refuse)?;

@@ -1,4 +1,4 @@
-//! The stream of what was sold.
+//! StreamProductSales: sold units per product, day and currency.
 
 use std::time::Instant;
 
@@ -19,15 +19,15 @@ use tonic::{Request, Response};
 use crate::lifecycle::SOLD_PHASES;
 use crate::store::product_sales::{Cursor, Period, Position, Step, knows_time_zone, orders_in, step};
 
-/// Most days from the first to the last one.
+/// Maximum number of days from the first day to the last.
 const MAX_DAYS: i64 = 3_660;
-/// Most bytes of a time zone's name.
+/// Maximum length of a time zone's name.
 const MAX_ZONE_BYTES: usize = 64;
-/// The time zone of those who name none.
+/// The default time zone.
 const UTC: &str = "UTC";
-/// Marks, at the head of a sealed position, a walk by windows.
+/// The first part of a sealed position: the products are read in windows.
 const WINDOWED: &[u8] = b"w";
-/// Marks any other walk.
+/// The first part of a sealed position: they are not.
 const PLAIN: &[u8] = b"p";
 
 pub(super) async fn stream(
@@ -48,7 +48,8 @@ pub(super) async fn stream(
         loop {
             let reading = tokio::spawn(read(reads.clone(), period.clone(), cursor.clone(), call.deadline));
             let mut reading = AbortOnDropHandle::new(reading);
-            // A stretch may take long, or many may bring nothing; meanwhile the caller hears where the stream is.
+            // One step may take long, or many steps may find nothing. Meanwhile the caller is told the position of the
+            // stream.
             let (Step { rows, end }, passed) = loop {
                 let left = interval.saturating_sub(silent_since.elapsed());
                 let read = tokio::time::timeout(left, call.draining.or_done(&mut reading)).await;
@@ -89,7 +90,7 @@ pub(super) async fn stream(
     })))
 }
 
-/// Reads the next stretch.
+/// Runs the next step.
 async fn read(reads: Reads, period: Period, mut cursor: Cursor, deadline: Deadline) -> Result<(Step, Cursor), Error> {
     if deadline.expired() {
         return Err(Error::DeadlineExceeded);
@@ -104,7 +105,7 @@ async fn read(reads: Reads, period: Period, mut cursor: Cursor, deadline: Deadli
     Ok((step, cursor))
 }
 
-/// How many rows make a message: at least one.
+/// How many rows fit into a message: at least one.
 fn fitting(rows: &[ProductSales], max_rows: usize, max_bytes: usize) -> usize {
     let mut bytes = 0;
     let fits = |row: &&ProductSales| {
@@ -134,7 +135,7 @@ async fn page(
     Ok(Encoded { rows: rows.len() as u64, body: body.into(), tail })
 }
 
-/// The cursor that a token stands for; an empty token stands for the beginning.
+/// The cursor in a token. An empty token means the beginning.
 async fn open(reads: &Reads, scope: &Scope, token: &str, deadline: Deadline) -> Result<Cursor, Error> {
     const FIELD: &str = "resume_token";
     if token.is_empty() {
@@ -154,14 +155,14 @@ async fn open(reads: &Reads, scope: &Scope, token: &str, deadline: Deadline) -> 
     Ok(Cursor::at(position, windowed.as_bytes() == WINDOWED))
 }
 
-/// What is asked for.
+/// Validates the period of a request.
 async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: Deadline) -> Result<Period, Error> {
     let (from, to) = (day("day_from", &request.day_from)?, day("day_to", &request.day_to)?);
     if to < from {
-        return Err(Error::invalid("day_to", "lies before day_from"));
+        return Err(Error::invalid("day_to", "is before day_from"));
     }
     if (to - from).num_days() > MAX_DAYS {
-        return Err(Error::invalid("day_to", format!("lies more than {MAX_DAYS} days after day_from")));
+        return Err(Error::invalid("day_to", format!("is more than {MAX_DAYS} days after day_from")));
     }
     let time_zone = if request.time_zone.is_empty() { UTC } else { request.time_zone.as_str() };
     let named = time_zone.len() <= MAX_ZONE_BYTES && !time_zone.contains('\0');
@@ -175,7 +176,7 @@ async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: De
     Ok(Period { from, to, time_zone: time_zone.to_owned(), orders })
 }
 
-/// A day as "2011-06-09", of the years 1 to 9999.
+/// Parses a day such as "2011-06-09", of the years 1 to 9999.
 fn day(field: &'static str, text: &str) -> Result<NaiveDate, Error> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d")
         .ok()
