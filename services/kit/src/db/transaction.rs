@@ -1,6 +1,8 @@
 //! Transactions that a caller cannot abandon half way. The work runs in a task of its own, so a call that is cancelled
 //! only drops its interest in the result.
 
+mod copy_in;
+
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -18,19 +20,12 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::error::refused::is_of_key;
 use crate::metrics::StatementKind;
-use crate::work::Pauses;
 
-/// Signature, no flags, no extension (manual, COPY, "Binary Format").
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Size of the pieces that are sent.
-const COPY_PIECE: usize = 256 * 1024;
 /// The WAL position after a commit: everything committed is before it. It is not the position of the next record, which
 /// at the start of a page is behind the page header: an idle replica never reaches that. The written position includes
 /// every acknowledged commit, unless `synchronous_commit` is off; then the insert position is needed.
 const WAL_POSITION: &str = "select (case current_setting('synchronous_commit') when 'off' \
      then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text";
-/// The end marker, in the place of a row's column count: -1.
-const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 
 /// An open transaction, borrowed by the work that runs in it.
 pub struct Transaction<'c> {
@@ -132,60 +127,6 @@ impl Transaction<'_> {
             Err(Error::ResultTooLarge(_)) if !rows.is_empty() => Ok((rows, false)),
             Err(error) => Err(error),
         }
-    }
-
-    /// Runs `copy ... from stdin (format binary)` with `count` rows; `put_next` appends one row at a time in binary
-    /// form. They are sent in pieces, so that the server processes the first while the next are built.
-    ///
-    /// # Errors
-    /// [`Error::TransactionConflict`] if one of the rows exists already; otherwise as in [`Transaction::write`].
-    pub async fn copy_in(
-        &mut self,
-        sql: &str,
-        count: usize,
-        mut put_next: impl FnMut(&mut Vec<u8>) + Send,
-    ) -> Result<(), Error> {
-        self.copy_in_boxed(sql, count, &mut put_next).await
-    }
-
-    fn copy_in_boxed<'t>(
-        &'t mut self,
-        sql: &'t str,
-        count: usize,
-        put_next: &'t mut (dyn FnMut(&mut Vec<u8>) + Send),
-    ) -> BoxFuture<'t, Result<(), Error>> {
-        Box::pin(self.copy_in_here(sql, count, put_next))
-    }
-
-    async fn copy_in_here(
-        &mut self,
-        sql: &str,
-        count: usize,
-        put_next: &mut (dyn FnMut(&mut Vec<u8>) + Send),
-    ) -> Result<(), Error> {
-        self.check_rows(count)?;
-        self.failed += 1;
-        let begun = Instant::now();
-        let mut copy = self.lease.connection()?.copy_in_raw(sql).await?;
-        let mut bytes = 0;
-        let (mut piece, mut pauses) = (COPY_HEADER.to_vec(), Pauses::default());
-        for _ in 0..count {
-            put_next(&mut piece);
-            if piece.len() >= COPY_PIECE {
-                copy.send(piece.as_slice()).await?;
-                bytes += piece.len();
-                // Sending does not wait if the server takes everything at once, so yield to other tasks here.
-                pauses.after(piece.len()).await;
-                piece.clear();
-            }
-        }
-        piece.extend_from_slice(COPY_TRAILER);
-        copy.send(piece.as_slice()).await?;
-        copy.finish().await.map_err(of_new_rows)?;
-        self.failed -= 1;
-        let bytes = (bytes + piece.len() - COPY_HEADER.len() - COPY_TRAILER.len()) as u64;
-        self.lease.metrics.statement(StatementKind::CopyIn, count as u64, bytes, begun.elapsed());
-        Ok(())
     }
 
     /// Runs an `insert`.
