@@ -32,7 +32,7 @@ pub use page_rows::PageRows;
 pub use replica::Replica;
 pub(crate) use replica::ReplicaRoute;
 pub(crate) use route::Route;
-pub use transaction::{Ending, Part, Transaction};
+pub use transaction::{Part, Transaction, TransactionEnd};
 
 use self::session::Session;
 use self::socket::{Endpoint, Tuning};

@@ -197,7 +197,7 @@ pub struct Part {
 
 /// How a transaction ends after its work succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending<T> {
+pub enum TransactionEnd<T> {
     /// It is committed.
     Commit(T),
     /// It is rolled back: a dry run, or a refusal that is not an error.
@@ -209,8 +209,9 @@ pub enum Ending<T> {
 type Value = Box<dyn Any + Send>;
 
 /// The work of a transaction.
-type Work =
-    Box<dyn for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<Value>, Error>> + Send + 'static>;
+type Work = Box<
+    dyn for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<Value>, Error>> + Send + 'static,
+>;
 
 impl Lease {
     /// Ends a transaction with `end` and, in the same round trip, records the WAL position after it.
@@ -282,7 +283,7 @@ impl Database {
     pub async fn transaction<T, W>(&self, deadline: Deadline, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
     {
         self.transaction_noted(deadline, None, work).await
     }
@@ -299,15 +300,15 @@ impl Database {
     ) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
     {
         let work: Work = Box::new(move |transaction| {
             let ending = work(transaction);
             Box::pin(async move {
                 let of_any_type = |value: T| -> Value { Box::new(value) };
                 Ok(match ending.await? {
-                    Ending::Commit(value) => Ending::Commit(of_any_type(value)),
-                    Ending::RollBack(value) => Ending::RollBack(of_any_type(value)),
+                    TransactionEnd::Commit(value) => TransactionEnd::Commit(of_any_type(value)),
+                    TransactionEnd::RollBack(value) => TransactionEnd::RollBack(of_any_type(value)),
                 })
             })
         });
@@ -344,7 +345,7 @@ impl Database {
                     let (limits, page_rows) = (&database.limits, &database.page_rows);
                     let mut transaction = Transaction { lease: &mut lease, limits, page_rows, failed: 0 };
                     match work(&mut transaction).await {
-                        Ok(Ending::Commit(_)) if transaction.failed > 0 => {
+                        Ok(TransactionEnd::Commit(_)) if transaction.failed > 0 => {
                             Err(Error::internal("a transaction with a failed statement cannot be committed"))
                         }
                         ending => ending,
@@ -365,8 +366,8 @@ impl Database {
                 outcome => outcome,
             };
             let (end, outcome) = match outcome {
-                Ok(Ending::Commit(value)) => ("commit", Ok(value)),
-                Ok(Ending::RollBack(value)) => ("rollback", Ok(value)),
+                Ok(TransactionEnd::Commit(value)) => ("commit", Ok(value)),
+                Ok(TransactionEnd::RollBack(value)) => ("rollback", Ok(value)),
                 Err(error) => ("rollback", Err(error)),
             };
             // A rollback has a position too: its answer may depend on what others have committed.

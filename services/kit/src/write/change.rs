@@ -11,7 +11,7 @@ use super::returned::{read_masked, returning};
 use super::stored;
 use crate::answer::{AnswerLimit, Written};
 use crate::context::Writes;
-use crate::db::{Ending, Transaction};
+use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
@@ -77,7 +77,7 @@ async fn change_row(
                 stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
                 step(transaction, row).await?;
                 let written = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
-                Ok(Ending::Commit(written))
+                Ok(TransactionEnd::Commit(written))
             })
         })
     });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use orrery_kit::answer::{AnswerLimit, Written};
 use orrery_kit::collection::view::asked_for;
 use orrery_kit::context::{Call, Context};
-use orrery_kit::db::{Ending, Statement, Transaction};
+use orrery_kit::db::{Statement, Transaction, TransactionEnd};
 use orrery_kit::error::Error;
 use orrery_kit::read::extent::Extent;
 use orrery_kit::read::measured::{Fit, measure};
@@ -196,20 +196,22 @@ impl Claim {
         transaction: &mut Transaction<'_>,
         limit: usize,
         locked: Locked,
-    ) -> Result<Ending<Tried>, Error> {
+    ) -> Result<TransactionEnd<Tried>, Error> {
         let most = self.answers.bytes();
-        let fewer = |orders: usize, lost: bool| Ok(Ending::RollBack(Tried::Fewer { orders, lost }));
+        let fewer = |orders: usize, lost: bool| Ok(TransactionEnd::RollBack(Tried::Fewer { orders, lost }));
         if locked == Locked::WaitedFor {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
         let due = self.prepared(claim::due(limit, &self.selection, locked, &self.passed_over)?);
         let rows = match transaction.fetch_first(due, 2 * most).await {
-            Ok((rows, _)) if rows.is_empty() => return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))),
+            Ok((rows, _)) if rows.is_empty() => {
+                return Ok(TransactionEnd::RollBack(Tried::Claimed(Encoded::default())));
+            }
             Ok((rows, true)) => rows,
             Ok((rows, false)) => return fewer(rows.len() / 2, true),
             Err(Error::ResultTooLarge(_)) => return fewer(0, true),
             Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
-                return Ok(Ending::RollBack(Tried::Held));
+                return Ok(TransactionEnd::RollBack(Tried::Held));
             }
             Err(error) if is_for_size(&error) => return fewer(limit / 2, true),
             Err(error) => return Err(error),
@@ -223,16 +225,16 @@ impl Claim {
         let update = claim::claim(measured.uids(), self.lease_micros, &self.selection)?;
         let claimed = match (transaction.write(self.prepared(update)).await, measured.uids()) {
             (Err(error @ Error::RowRefused(_)), [uid]) => {
-                return Ok(Ending::RollBack(Tried::Refused(uid.clone(), error)));
+                return Ok(TransactionEnd::RollBack(Tried::Refused(uid.clone(), error)));
             }
-            (Err(Error::RowRefused(_)), uids) => return Ok(Ending::RollBack(Tried::RefusedAmong(uids.len()))),
+            (Err(Error::RowRefused(_)), uids) => return Ok(TransactionEnd::RollBack(Tried::RefusedAmong(uids.len()))),
             (claimed, _) => claimed?,
         };
         let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
             return fewer(measured.uids().len() - 1, false);
         }
-        Ok(Ending::Commit(Tried::Claimed(orders)))
+        Ok(TransactionEnd::Commit(Tried::Claimed(orders)))
     }
 
     /// Claims the first due order, with as many fields as fit. `reduced` names an order that the database returns only
@@ -242,30 +244,30 @@ impl Claim {
         transaction: &mut Transaction<'_>,
         reduced: Option<(String, Extent)>,
         locked: Locked,
-    ) -> Result<Ending<Tried>, Error> {
+    ) -> Result<TransactionEnd<Tried>, Error> {
         if locked == Locked::WaitedFor {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
         let essential = Selection::new(&ORDER, &Extent::Essential.of(&ORDER, &[]));
         let rows = match transaction.fetch(claim::due(1, &essential, locked, &self.passed_over)?).await {
             Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
-                return Ok(Ending::RollBack(Tried::Held));
+                return Ok(TransactionEnd::RollBack(Tried::Held));
             }
             rows => rows?,
         };
-        let Some(row) = rows.first() else { return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))) };
+        let Some(row) = rows.first() else { return Ok(TransactionEnd::RollBack(Tried::Claimed(Encoded::default()))) };
         let uid: String = row.try_get(0)?;
         let update = claim::claim(std::slice::from_ref(&uid), self.lease_micros, &essential)?;
         match transaction.write(update).await {
-            Err(error @ Error::RowRefused(_)) => return Ok(Ending::RollBack(Tried::Refused(uid, error))),
+            Err(error @ Error::RowRefused(_)) => return Ok(TransactionEnd::RollBack(Tried::Refused(uid, error))),
             claimed => drop(claimed?),
         }
         let extent = reduced.filter(|(of, _)| *of == uid).map_or(Extent::Whole, |(_, extent)| extent);
         let answers = self.answers.without(AROUND);
         match (read_masked(transaction, &ORDER, &self.mask, &ORDER.key([&uid])?, answers, extent).await, extent.less())
         {
-            (Ok(written), _) => Ok(Ending::Commit(Tried::Claimed(one(&written, &uid)))),
-            (Err(error), Some(less)) if is_for_size(&error) => Ok(Ending::RollBack(Tried::Less(uid, less))),
+            (Ok(written), _) => Ok(TransactionEnd::Commit(Tried::Claimed(one(&written, &uid)))),
+            (Err(error), Some(less)) if is_for_size(&error) => Ok(TransactionEnd::RollBack(Tried::Less(uid, less))),
             (Err(error), _) => Err(error),
         }
     }
