@@ -32,7 +32,7 @@ pub use page_rows::PageRows;
 pub use replica::Replica;
 pub(crate) use replica::ReplicaRoute;
 pub(crate) use route::Route;
-pub use transaction::{Part, Transaction, TransactionEnd};
+pub use transaction::{Savepoint, Transaction, TransactionEnd};
 
 use self::session::Session;
 use self::socket::{Endpoint, Tuning};

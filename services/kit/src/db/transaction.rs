@@ -81,20 +81,20 @@ impl Transaction<'_> {
     }
 
     /// Sets a savepoint: begins a part of the transaction that can be undone alone. One at a time: end it with
-    /// [`keep`](Self::keep) or [`undo`](Self::undo).
+    /// [`release`](Self::release) or [`roll_back_to`](Self::roll_back_to).
     ///
     /// # Errors
     /// Errors of the database.
-    pub async fn begin_part(&mut self) -> Result<Part, Error> {
+    pub async fn set_savepoint(&mut self) -> Result<Savepoint, Error> {
         self.lease.execute("savepoint part").await?;
-        Ok(Part { failed: self.failed })
+        Ok(Savepoint { failed: self.failed })
     }
 
     /// Keeps a part, if the database accepts all of its rows. Deferred constraints are checked now.
     ///
     /// # Errors
     /// [`Error::RowRefused`], after which the part can be undone; errors of the database.
-    pub async fn keep(&mut self, _: &Part) -> Result<(), Error> {
+    pub async fn release(&mut self, _: &Savepoint) -> Result<(), Error> {
         self.check_now().await?;
         self.lease.execute("release savepoint part").await
     }
@@ -103,9 +103,9 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// Errors of the database.
-    pub async fn undo(&mut self, part: Part) -> Result<(), Error> {
+    pub async fn roll_back_to(&mut self, savepoint: Savepoint) -> Result<(), Error> {
         self.lease.execute("rollback to savepoint part; release savepoint part").await?;
-        self.failed = part.failed;
+        self.failed = savepoint.failed;
         Ok(())
     }
 
@@ -190,7 +190,7 @@ fn of_new_rows(error: sqlx::Error) -> Error {
 
 /// A part of a transaction that can be undone alone.
 #[derive(Debug)]
-pub struct Part {
+pub struct Savepoint {
     /// The failed statements of the transaction before this part.
     failed: usize,
 }
