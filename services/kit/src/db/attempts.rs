@@ -1,6 +1,6 @@
 //! Retries on another connection, when one was lost before anything had happened on it.
 
-use super::{Database, Lease, Waiting};
+use super::{CountGuard, Database, Lease};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -17,16 +17,16 @@ pub(super) struct Attempts<'d> {
     /// still gets the reason.
     together: Deadline,
     /// Whether the current attempt failed without a connection.
-    had_none: bool,
+    had_no_connection: bool,
     /// Counts this caller as waiting, from the loss of a connection until it has another one.
-    without: Option<Waiting<'d>>,
+    without: Option<CountGuard<'d>>,
 }
 
 impl Database {
     /// Starts the first attempt at work that must be done by `deadline`.
     pub(super) fn attempts(&self, deadline: Deadline) -> Attempts<'_> {
         let together = Deadline::after(self.pool.options().get_acquire_timeout()).min(deadline.shortly_before());
-        Attempts { database: self, made: 1, until: deadline, together, had_none: false, without: None }
+        Attempts { database: self, made: 1, until: deadline, together, had_no_connection: false, without: None }
     }
 }
 
@@ -37,7 +37,7 @@ impl Attempts<'_> {
     /// Those of `taken`. If no time is left after a loss, [`Error::DatabaseUnavailable`]: there is no connection.
     pub(super) async fn lease(&mut self, taken: impl Future<Output = Result<Lease, Error>>) -> Result<Lease, Error> {
         let lease = taken.await;
-        self.had_none = lease.is_err();
+        self.had_no_connection = lease.is_err();
         match lease {
             Ok(lease) => {
                 self.without = None;
@@ -53,13 +53,13 @@ impl Attempts<'_> {
     /// # Errors
     /// Without a further attempt: `error`, or, if the attempt was lost before it had a connection to send a statement
     /// on, [`Error::DatabaseUnavailable`]. So nobody takes that for the result of the statement.
-    pub(super) async fn go_on(&mut self, error: Error) -> Result<(), Error> {
+    pub(super) async fn retry_after(&mut self, error: Error) -> Result<(), Error> {
         // A connection with an outdated plan is of no use either, and was closed.
         if !error.is_connection_loss() && !matches!(error, Error::PlanOutdated(_)) {
             return Err(error);
         }
-        if !self.may_go_on().await {
-            if !self.had_none {
+        if !self.may_retry().await {
+            if !self.had_no_connection {
                 return Err(error);
             }
             tracing::debug!(cause = std::error::Error::source(&error), "no live connection");
@@ -68,17 +68,19 @@ impl Attempts<'_> {
         Ok(())
     }
 
-    async fn may_go_on(&mut self) -> bool {
+    async fn may_retry(&mut self) -> bool {
         if self.together.expired() {
             return false;
         }
         self.made += 1;
         self.until = self.together;
-        self.without.get_or_insert_with(|| Waiting::new(&self.database.lost));
+        self.without.get_or_insert_with(|| CountGuard::new(&self.database.lost));
         // One attempt for each connection that may have been idle, and one for a new one. A pooler may refuse any
         // number of connections before a statement was sent, but none after it took the statement.
-        let pause = self.database.session.pause_before(self.made);
-        if (pause.is_none() || !self.had_none) && self.made > self.database.pool.options().get_max_connections() + 1 {
+        let pause = self.database.session.retry_pause(self.made);
+        if (pause.is_none() || !self.had_no_connection)
+            && self.made > self.database.pool.options().get_max_connections() + 1
+        {
             return false;
         }
         let Some(pause) = pause else { return true };

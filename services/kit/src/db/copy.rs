@@ -110,7 +110,7 @@ impl Snapshot {
     /// [`Error::Internal`] after a result that was not read to its end; errors of the database.
     pub async fn close(mut self) -> Result<(), Error> {
         within(self.deadline, self.lease.execute("commit")).await?;
-        self.lease.settle();
+        self.lease.mark_clean();
         Ok(())
     }
 

@@ -34,7 +34,7 @@ pub(crate) use replica::ReplicaRoute;
 pub(crate) use route::Route;
 pub use transaction::{Savepoint, Transaction, TransactionEnd};
 
-use self::session::Session;
+use self::session::SessionScope;
 use self::socket::{Endpoint, Tuning};
 use crate::config::{DatabaseConfig, Limits};
 use crate::deadline::Deadline;
@@ -54,7 +54,7 @@ pub struct Database {
     pool: PgPool,
     /// A connection outside the pool for probes: whether the database answers must not depend on how busy the pool is.
     probe: PgPool,
-    session: Session,
+    session: SessionScope,
     limits: Arc<Limits>,
     /// Counts the callers that wait for a connection.
     waits: PoolWaits,
@@ -117,7 +117,7 @@ impl Database {
         metrics: &Metrics,
     ) -> Result<Self, sqlx::Error> {
         let tuning = Tuning::of(config);
-        let session = Session::new(config.database_pooler);
+        let session = SessionScope::new(config.database_pooler);
         let options = config.database_url.expose().parse::<PgConnectOptions>()?;
         let options = session.connect_options(options, limits, tuning);
         let database = Endpoint::of(&options);
@@ -172,7 +172,7 @@ impl Database {
             for _ in 0..2 {
                 let mut lease = Lease::new(self.probe.acquire().await?, self);
                 if lease.connection()?.ping().await.is_ok() {
-                    lease.settle();
+                    lease.mark_clean();
                     return Ok(true);
                 }
             }
@@ -248,16 +248,16 @@ impl Database {
 }
 
 /// Adds one to a counter until it is dropped.
-struct Waiting<'w>(&'w AtomicUsize);
+struct CountGuard<'w>(&'w AtomicUsize);
 
-impl<'w> Waiting<'w> {
+impl<'w> CountGuard<'w> {
     fn new(waiting: &'w AtomicUsize) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         Self(waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for CountGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -277,15 +277,15 @@ fn size(row: &PgRow) -> usize {
     (0..row.len()).filter_map(bytes).sum()
 }
 
-/// A borrowed connection. If it is dropped before [`settle`](Self::settle) (a cancelled call, a panic, a protocol
+/// A borrowed connection. If it is dropped before [`mark_clean`](Self::mark_clean) (a cancelled call, a panic, a protocol
 /// error), it is closed instead of returned, so that nobody else gets its open transaction or unread result.
 struct Lease {
     connection: Option<PoolConnection<Postgres>>,
-    session: Session,
+    session: SessionScope,
     metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
-    settled: bool,
+    clean: bool,
     /// Whether a result is being read. Its unread rest would be taken for the answer to the next statement.
     half_read: bool,
 }
@@ -297,7 +297,7 @@ impl Lease {
             session: database.session,
             metrics: database.metrics.clone(),
             answers: Arc::clone(&database.answers),
-            settled: false,
+            clean: false,
             half_read: false,
         }
     }
@@ -315,7 +315,7 @@ impl Lease {
         }
     }
 
-    /// Runs a statement and appends its rows to `rows` as they arrive. `judge` converts the driver's error.
+    /// Runs a statement and appends its rows to `rows` as they arrive. `map_error` converts the driver's error.
     ///
     /// # Errors
     /// Errors of the database. After [`Error::ResultTooLarge`], beyond `max_bytes`, the connection cannot be used any
@@ -325,9 +325,9 @@ impl Lease {
         statement: Statement,
         max_bytes: usize,
         rows: &'l mut Vec<PgRow>,
-        judge: fn(sqlx::Error) -> Error,
+        map_error: fn(sqlx::Error) -> Error,
     ) -> BoxFuture<'l, Result<(), Error>> {
-        Box::pin(self.fetch_here(statement, max_bytes, rows, judge))
+        Box::pin(self.fetch_here(statement, max_bytes, rows, map_error))
     }
 
     async fn fetch_here(
@@ -335,14 +335,14 @@ impl Lease {
         statement: Statement,
         max_bytes: usize,
         rows: &mut Vec<PgRow>,
-        judge: fn(sqlx::Error) -> Error,
+        map_error: fn(sqlx::Error) -> Error,
     ) -> Result<(), Error> {
         let kind = if statement.sql.starts_with("select") { StatementKind::Read } else { StatementKind::Write };
         let query = self.session.query(statement);
         let begun = Instant::now();
         let mut bytes = 0;
         let mut result = query.fetch(self.connection()?);
-        while let Some(row) = result.try_next().await.map_err(judge)? {
+        while let Some(row) = result.try_next().await.map_err(map_error)? {
             bytes += size(&row);
             if bytes > max_bytes {
                 drop(result);
@@ -390,15 +390,15 @@ impl Lease {
     }
 
     /// Marks the connection as idle and outside a transaction, so that it returns to the pool.
-    fn settle(&mut self) {
-        self.settled = true;
+    fn mark_clean(&mut self) {
+        self.clean = true;
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take()
-            && !self.settled
+            && !self.clean
         {
             // Detaching and dropping it closes the socket, and the server rolls back.
             drop(connection.detach());

@@ -13,7 +13,7 @@ use sqlx::Row as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::{Database, Lease, PING_TIMEOUT, Waiting};
+use super::{CountGuard, Database, Lease, PING_TIMEOUT};
 use crate::config::{DatabaseConfig, ServiceConfig};
 use crate::consistency::{Provenance, ServedBy};
 use crate::deadline::Deadline;
@@ -34,12 +34,12 @@ const REPLAYED: &str = "select (case when pg_is_in_recovery() then pg_last_wal_r
 /// A streaming replica of the primary. Cheap to clone; its watching task ends with the last clone.
 #[derive(Clone, Debug)]
 pub struct Replica {
-    watched: Arc<Watched>,
-    _task: Arc<Watcher>,
+    watched: Arc<ReplicaState>,
+    _task: Arc<WatchTask>,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct ReplicaState {
     database: Database,
     /// How long a read waits for it at most.
     wait: Duration,
@@ -53,9 +53,9 @@ struct Watched {
 
 /// The watching task; dropping this ends it.
 #[derive(Debug)]
-struct Watcher(JoinHandle<()>);
+struct WatchTask(JoinHandle<()>);
 
-impl Drop for Watcher {
+impl Drop for WatchTask {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -70,7 +70,7 @@ impl Replica {
     pub fn of(config: &ServiceConfig, metrics: &Metrics) -> Result<Option<Self>, sqlx::Error> {
         let Some(url) = &config.replica.database_replica_url else { return Ok(None) };
         let like_the_primary = DatabaseConfig { database_url: url.clone(), ..config.database.clone() };
-        let watched = Arc::new(Watched {
+        let watched = Arc::new(ReplicaState {
             database: Database::named("replica", &like_the_primary, &config.limits, metrics)?,
             wait: config.replica.database_replica_wait,
             replayed: watch::Sender::new(None),
@@ -78,7 +78,7 @@ impl Replica {
             wanted: Notify::new(),
         });
         let task = tokio::spawn(Arc::clone(&watched).watch());
-        Ok(Some(Self { watched, _task: Arc::new(Watcher(task)) }))
+        Ok(Some(Self { watched, _task: Arc::new(WatchTask(task)) }))
     }
 
     /// Its pool, without a fallback to the primary.
@@ -101,7 +101,7 @@ impl Replica {
 
     async fn wait_for(&self, lsn: Lsn, deadline: Deadline) -> bool {
         let longest = deadline.remaining().map_or(self.watched.wait, |left| self.watched.wait.min(left / 2));
-        let _waiting = Waiting::new(&self.watched.waiting);
+        let _waiting = CountGuard::new(&self.watched.waiting);
         let mut replayed = self.watched.replayed.subscribe();
         self.watched.wanted.notify_one();
         let reached = replayed.wait_for(|replayed| replayed.is_none_or(|replayed| replayed >= lsn));
@@ -118,7 +118,7 @@ impl Replica {
     }
 }
 
-impl Watched {
+impl ReplicaState {
     /// Asks for the replay position on behalf of all callers: one question at a time.
     async fn watch(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
@@ -155,7 +155,7 @@ impl Watched {
             let answer = async {
                 let mut lease = Lease::new(self.database.probe.acquire().await?, &self.database);
                 let row = sqlx::raw_sql(REPLAYED).fetch_one(lease.connection()?).await?;
-                lease.settle();
+                lease.mark_clean();
                 Ok::<Option<String>, Error>(row.try_get(0)?)
             };
             match answer.await {
@@ -203,7 +203,7 @@ impl ReplicaRoute {
     }
 
     /// Whether an error comes from the replica alone, so that the call switches to the primary.
-    pub(super) fn is_left_for(&self, error: &Error) -> bool {
+    pub(super) fn is_fallback_cause(&self, error: &Error) -> bool {
         // The replica is gone, recovery conflicted with the read, or it lacks a migration that it has not replayed.
         let its_own =
             matches!(error, Error::DatabaseUnavailable(_) | Error::TransactionConflict(_) | Error::Internal(_));

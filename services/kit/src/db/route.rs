@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 
 use super::copy::snapshot_on;
 use super::replica::ReplicaRoute;
-use super::session::Session;
+use super::session::SessionScope;
 use super::{CopyEnd, CopyRequest, CopySource as _, Database, Lease, Replica, Snapshot, Statement, within};
 use crate::config::Limits;
 use crate::deadline::Deadline;
@@ -47,23 +47,23 @@ impl<'d> Route<'d> {
     pub(crate) async fn fetch(self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
         self.primary.check_rows(statement.rows)?;
         // A server that answers enforces the same limit, by the session's or the transaction's timeout.
-        let bound = deadline.bound(self.primary.session.longest_reading(self.limits()));
+        let bound = deadline.bound(self.primary.session.read_timeout(self.limits()));
         let deadline = Deadline::after(bound);
         let mut attempts = self.primary.attempts(deadline);
         loop {
             let mut rows = Vec::new();
             let work = async {
-                let mut lease = attempts.lease(self.lease_for_reading(attempts.until, bound)).await?;
+                let mut lease = attempts.lease(self.lease_for_read(attempts.until, bound)).await?;
                 lease.fetch(statement.clone(), self.limits().max_result_bytes, &mut rows, Error::from).await?;
                 lease.note_answer();
-                lease.leave_after_reading();
+                lease.release_after_read();
                 Ok(())
             };
             match self.unless_replica_fails(within(deadline, work)).await {
                 None => {}
                 Some(Ok(())) => return Ok(rows),
                 // A connection that returned rows was not dead.
-                Some(Err(error)) if rows.is_empty() => attempts.go_on(error).await?,
+                Some(Err(error)) if rows.is_empty() => attempts.retry_after(error).await?,
                 Some(Err(error)) => return Err(error),
             }
         }
@@ -123,7 +123,7 @@ impl<'d> Route<'d> {
             () = replica.lost() => Err(sqlx::Error::Io(io::Error::other("the replica is gone")).into()),
         };
         match outcome {
-            Err(error) if replica.is_left_for(&error) => None,
+            Err(error) if replica.is_fallback_cause(&error) => None,
             outcome => Some(outcome),
         }
     }
@@ -150,12 +150,12 @@ impl<'d> Route<'d> {
     }
 
     /// A connection for one reading statement that may run for `bound`. Give it back with
-    /// [`Lease::leave_after_reading`]. Behind a transaction pooler even a single statement needs a transaction: it
+    /// [`Lease::release_after_read`]. Behind a transaction pooler even a single statement needs a transaction: it
     /// takes two round trips, parse and execute, which might reach two server processes.
-    async fn lease_for_reading(self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+    async fn lease_for_read(self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         match self.primary.session {
-            Session::Connection => self.lease(deadline).await,
-            Session::Transaction => self.try_begin("begin read only", deadline, bound).await,
+            SessionScope::Connection => self.lease(deadline).await,
+            SessionScope::Transaction => self.try_begin("begin read only", deadline, bound).await,
         }
     }
 
@@ -165,8 +165,8 @@ impl<'d> Route<'d> {
         let mut attempts = self.primary.attempts(deadline);
         loop {
             match attempts.lease(self.try_begin(begin, attempts.until, bound)).await {
-                Err(error) if self.replica.is_some_and(|replica| replica.is_left_for(&error)) => {}
-                Err(error) => attempts.go_on(error).await?,
+                Err(error) if self.replica.is_some_and(|replica| replica.is_fallback_cause(&error)) => {}
+                Err(error) => attempts.retry_after(error).await?,
                 Ok(lease) => return Ok(lease),
             }
         }
@@ -177,7 +177,7 @@ impl<'d> Route<'d> {
         let Database { session, pool, .. } = self.primary;
         let begin = session.begin(begin, bound);
         let mut lease = self.lease(deadline).await?;
-        let (until, late) = session.begins_until(deadline, pool.options().get_acquire_timeout());
+        let (until, late) = session.begin_deadline(deadline, pool.options().get_acquire_timeout());
         let opened = within(until, lease.execute(begin)).await;
         opened.map_err(|error| if matches!(error, Error::DeadlineExceeded) { late } else { error })?;
         lease.note_answer();

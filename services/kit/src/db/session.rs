@@ -26,14 +26,14 @@ const STATEMENT_CACHE: usize = 100;
 
 /// How long a connection keeps the same server session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Session {
+pub(super) enum SessionScope {
     /// For the life of the connection.
     Connection,
     /// For one transaction. The next one may run in another server process, which other clients have used.
     Transaction,
 }
 
-impl Session {
+impl SessionScope {
     pub(super) fn new(pooler: DatabasePooler) -> Self {
         match pooler {
             DatabasePooler::None => Self::Connection,
@@ -67,7 +67,7 @@ impl Session {
 
     /// Until when a transaction must begin, and the error if it does not. Behind a pooler, the first statement of a
     /// transaction waits for a server session. That is the wait for a connection, so the acquire timeout applies.
-    pub(super) fn begins_until(self, deadline: Deadline, acquire_timeout: Duration) -> (Deadline, Error) {
+    pub(super) fn begin_deadline(self, deadline: Deadline, acquire_timeout: Duration) -> (Deadline, Error) {
         match self {
             Self::Transaction if deadline.remaining().is_none_or(|left| left > acquire_timeout) => {
                 (Deadline::after(acquire_timeout), Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut))
@@ -79,7 +79,7 @@ impl Session {
     /// The pause before the given attempt at a connection, after one was lost; `None` for no pause. A server that is
     /// gone refuses connections, and the pool itself retries. A pooler accepts a connection and closes it at once,
     /// until it tries the server again.
-    pub(super) fn pause_before(self, attempt: u32) -> Option<Duration> {
+    pub(super) fn retry_pause(self, attempt: u32) -> Option<Duration> {
         match self {
             Self::Connection => None,
             Self::Transaction => Some(POOLER_PAUSE * 2_u32.pow(attempt.saturating_sub(2).min(4))),
@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// The limit of a single reading statement.
-    pub(super) fn longest_reading(self, limits: &Limits) -> Duration {
+    pub(super) fn read_timeout(self, limits: &Limits) -> Duration {
         match self {
             Self::Connection => limits.statement_timeout,
             Self::Transaction => limits.statement_timeout.min(limits.transaction_timeout),
@@ -120,18 +120,18 @@ impl Session {
 }
 
 impl Lease {
-    /// Gives back the connection from `Route::lease_for_reading`. The end of a read-only transaction is sent without
+    /// Gives back the connection from `Route::lease_for_read`. The end of a read-only transaction is sent without
     /// waiting for the answer: the pool reads it before anybody else gets the connection.
-    pub(super) fn leave_after_reading(mut self) {
+    pub(super) fn release_after_read(mut self) {
         let ended = match (self.session, self.connection()) {
-            (Session::Connection, _) => true,
-            (Session::Transaction, Ok(connection)) => {
+            (SessionScope::Connection, _) => true,
+            (SessionScope::Transaction, Ok(connection)) => {
                 !matches!(connection.execute("commit").now_or_never(), Some(Err(_)))
             }
-            (Session::Transaction, Err(_)) => false,
+            (SessionScope::Transaction, Err(_)) => false,
         };
         if ended {
-            self.settle();
+            self.mark_clean();
         }
     }
 }

@@ -60,11 +60,11 @@ impl Transaction<'_> {
         self.run(statement, Error::of_written_rows).await
     }
 
-    async fn run(&mut self, statement: Statement, judge: fn(sqlx::Error) -> Error) -> Result<Vec<PgRow>, Error> {
+    async fn run(&mut self, statement: Statement, map_error: fn(sqlx::Error) -> Error) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
         self.failed += 1;
         let mut rows = Vec::new();
-        self.lease.fetch(statement, self.limits.max_result_bytes, &mut rows, judge).await?;
+        self.lease.fetch(statement, self.limits.max_result_bytes, &mut rows, map_error).await?;
         self.failed -= 1;
         Ok(rows)
     }
@@ -142,7 +142,7 @@ impl Transaction<'_> {
         let query = self.lease.session.query(statement);
         self.failed += 1;
         let begun = Instant::now();
-        let done = query.execute(self.lease.connection()?).await.map_err(of_new_rows)?;
+        let done = query.execute(self.lease.connection()?).await.map_err(from_new_rows)?;
         self.failed -= 1;
         self.lease.metrics.statement(StatementKind::Write, done.rows_affected(), 0, begun.elapsed());
         Ok(())
@@ -181,7 +181,7 @@ impl CopySource for Transaction<'_> {
 }
 
 /// If the primary key is taken, another transaction has just created the row.
-fn of_new_rows(error: sqlx::Error) -> Error {
+fn from_new_rows(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(_) if is_of_key(&error) => Error::TransactionConflict(error),
         error => Error::of_written_rows(error),
@@ -206,11 +206,13 @@ pub enum TransactionEnd<T> {
 
 /// The result of a transaction's work. Type-erased, so that the code that runs it is compiled once, not for each kind
 /// of work.
-type Value = Box<dyn Any + Send>;
+type AnyValue = Box<dyn Any + Send>;
 
 /// The work of a transaction.
-type Work = Box<
-    dyn for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<Value>, Error>> + Send + 'static,
+type TransactionWork = Box<
+    dyn for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<AnyValue>, Error>>
+        + Send
+        + 'static,
 >;
 
 impl Lease {
@@ -235,7 +237,7 @@ impl Lease {
     ) -> Result<(), Error> {
         let Some(provenance) = provenance else {
             within(deadline, self.execute_on_written_rows(end)).await?;
-            self.settle();
+            self.mark_clean();
             return Ok(());
         };
         let mut has_ended = false;
@@ -255,7 +257,7 @@ impl Lease {
         .await;
         match whole {
             Ok(()) => {
-                self.settle();
+                self.mark_clean();
                 Ok(())
             }
             Err(error) if has_ended => {
@@ -302,10 +304,10 @@ impl Database {
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
     {
-        let work: Work = Box::new(move |transaction| {
+        let work: TransactionWork = Box::new(move |transaction| {
             let ending = work(transaction);
             Box::pin(async move {
-                let of_any_type = |value: T| -> Value { Box::new(value) };
+                let of_any_type = |value: T| -> AnyValue { Box::new(value) };
                 Ok(match ending.await? {
                     TransactionEnd::Commit(value) => TransactionEnd::Commit(of_any_type(value)),
                     TransactionEnd::RollBack(value) => TransactionEnd::RollBack(of_any_type(value)),
@@ -320,8 +322,8 @@ impl Database {
         &self,
         deadline: Deadline,
         noted_in: Option<Provenance>,
-        work: Work,
-    ) -> BoxFuture<'_, Result<Value, Error>> {
+        work: TransactionWork,
+    ) -> BoxFuture<'_, Result<AnyValue, Error>> {
         Box::pin(self.transact_here(deadline, noted_in, work))
     }
 
@@ -329,8 +331,8 @@ impl Database {
         &self,
         deadline: Deadline,
         noted_in: Option<Provenance>,
-        work: Work,
-    ) -> Result<Value, Error> {
+        work: TransactionWork,
+    ) -> Result<AnyValue, Error> {
         let database = self.clone();
         let gone = CancellationToken::new();
         let _caller = gone.clone().drop_guard();

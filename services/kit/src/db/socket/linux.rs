@@ -49,7 +49,7 @@ fn connections_to(port: u16) -> io::Result<Vec<(IpAddr, OwnedFd)>> {
         if peer(number).is_none_or(|peer| peer.port() != port) {
             continue;
         }
-        let Some(socket) = own(&sender, &receiver, number)? else { continue };
+        let Some(socket) = duplicate(&sender, &receiver, number)? else { continue };
         if let Some(peer) = peer(socket.as_raw_fd()).filter(|peer| peer.port() == port) {
             connections.push((peer.ip().to_canonical(), socket));
         }
@@ -65,7 +65,7 @@ fn peer(number: RawFd) -> Option<SocketAddr> {
 }
 
 /// Duplicates a file descriptor; `None` if it is closed by now (unix(7), SCM_RIGHTS).
-fn own(sender: &UnixDatagram, receiver: &UnixDatagram, number: RawFd) -> io::Result<Option<OwnedFd>> {
+fn duplicate(sender: &UnixDatagram, receiver: &UnixDatagram, number: RawFd) -> io::Result<Option<OwnedFd>> {
     let message = ControlMessage::ScmRights(&[number]);
     match sendmsg::<()>(sender.as_raw_fd(), &[IoSlice::new(&[0])], &[message], MsgFlags::empty(), None) {
         Ok(_) => {}
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_number_that_means_nothing_is_passed_over() {
         let (sender, receiver) = UnixDatagram::pair().unwrap();
-        assert!(own(&sender, &receiver, RawFd::MAX).unwrap().is_none());
+        assert!(duplicate(&sender, &receiver, RawFd::MAX).unwrap().is_none());
         assert!(peer(RawFd::MAX).is_none() && peer(sender.as_raw_fd()).is_none());
     }
 

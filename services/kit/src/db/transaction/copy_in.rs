@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 
-use super::{Transaction, of_new_rows};
+use super::{Transaction, from_new_rows};
 use crate::error::Error;
 use crate::metrics::StatementKind;
 use crate::work::Pauses;
@@ -64,7 +64,7 @@ impl Transaction<'_> {
         }
         piece.extend_from_slice(COPY_TRAILER);
         copy.send(piece.as_slice()).await?;
-        copy.finish().await.map_err(of_new_rows)?;
+        copy.finish().await.map_err(from_new_rows)?;
         self.failed -= 1;
         let bytes = (bytes + piece.len() - COPY_HEADER.len() - COPY_TRAILER.len()) as u64;
         self.lease.metrics.statement(StatementKind::CopyIn, count as u64, bytes, begun.elapsed());
