@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The transfer timeout of a message while memory is short.
-const HASTE: Duration = Duration::from_secs(2);
+const SHORT_TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The memory limit of a process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Budget(Arc<Counts>);
+pub struct MemoryBudget(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
@@ -29,7 +29,7 @@ impl Default for Counts {
     }
 }
 
-impl Budget {
+impl MemoryBudget {
     /// Sets the limit in bytes, before anything is counted.
     pub(crate) fn set_bound(&self, bytes: usize) {
         self.0.most.store(bytes, Ordering::Relaxed);
@@ -56,33 +56,33 @@ impl Budget {
     }
 
     /// A share of the limit, of at most `bytes`.
-    pub fn share(&self, bytes: usize) -> Share {
-        Share(Arc::new(ShareCounts { budget: self.clone(), most: bytes, used: AtomicUsize::new(0) }))
+    pub fn share(&self, bytes: usize) -> MemoryShare {
+        MemoryShare(Arc::new(MemoryShareCounts { budget: self.clone(), most: bytes, used: AtomicUsize::new(0) }))
     }
 }
 
-/// The share of a [`Budget`] that one connection may hold. Cheap to clone.
+/// The share of a [`MemoryBudget`] that one connection may hold. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Share(Arc<ShareCounts>);
+pub struct MemoryShare(Arc<MemoryShareCounts>);
 
 #[derive(Debug)]
-struct ShareCounts {
-    budget: Budget,
+struct MemoryShareCounts {
+    budget: MemoryBudget,
     most: usize,
     used: AtomicUsize,
 }
 
-impl Default for Share {
+impl Default for MemoryShare {
     /// A share without a limit, for a call that has no connection, as in a test.
     fn default() -> Self {
-        Budget::default().share(usize::MAX)
+        MemoryBudget::default().share(usize::MAX)
     }
 }
 
-impl Share {
+impl MemoryShare {
     /// Counts bytes that are already in memory.
-    pub fn hold(&self, bytes: usize) -> Held {
-        let mut held = Held { share: self.clone(), bytes: 0 };
+    pub fn hold(&self, bytes: usize) -> HeldMemory {
+        let mut held = HeldMemory { share: self.clone(), bytes: 0 };
         held.set(bytes);
         held
     }
@@ -94,7 +94,7 @@ impl Share {
 
     /// The transfer timeout of a message: `usual`, or shorter while memory is short.
     pub(crate) fn patience(&self, usual: Duration) -> Duration {
-        if self.is_short() { usual.min(HASTE) } else { usual }
+        if self.is_short() { usual.min(SHORT_TRANSFER_TIMEOUT) } else { usual }
     }
 
     /// Whether more than half of the limit, or of this share, is used.
@@ -103,19 +103,19 @@ impl Share {
     }
 
     /// The limit that this is a share of.
-    pub(crate) fn budget(&self) -> &Budget {
+    pub(crate) fn budget(&self) -> &MemoryBudget {
         &self.0.budget
     }
 }
 
 /// Bytes that count until this is dropped.
 #[derive(Debug)]
-pub struct Held {
-    share: Share,
+pub struct HeldMemory {
+    share: MemoryShare,
     bytes: usize,
 }
 
-impl Held {
+impl HeldMemory {
     /// Counts more bytes.
     pub fn add(&mut self, bytes: usize) {
         self.set(self.bytes.saturating_add(bytes));
@@ -123,7 +123,7 @@ impl Held {
 
     /// Sets the number of bytes counted.
     pub fn set(&mut self, bytes: usize) {
-        let ShareCounts { budget, used, .. } = &*self.share.0;
+        let MemoryShareCounts { budget, used, .. } = &*self.share.0;
         for used in [used, &budget.0.used] {
             if bytes >= self.bytes {
                 used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
@@ -140,7 +140,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldMemory {
     fn drop(&mut self) {
         self.set(0);
     }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_held_counts_twice_and_comes_back() {
-        let budget = Budget::default();
+        let budget = MemoryBudget::default();
         budget.set_bound(100);
         let (one, another) = (budget.share(40), budget.share(80));
         let mut first = one.hold(39);
@@ -172,15 +172,15 @@ mod tests {
 
     #[test]
     fn who_is_slow_has_less_time_while_memory_is_short() {
-        let budget = Budget::default();
+        let budget = MemoryBudget::default();
         budget.set_bound(100);
         let (one, another) = (budget.share(40), budget.share(80));
         let usual = Duration::from_secs(30);
         assert_eq!(one.patience(usual), usual);
         let _held = one.hold(21);
-        assert_eq!((one.patience(usual), another.patience(usual)), (HASTE, usual));
+        assert_eq!((one.patience(usual), another.patience(usual)), (SHORT_TRANSFER_TIMEOUT, usual));
         let _more = another.hold(40);
-        assert_eq!(another.patience(usual), HASTE);
-        assert_eq!(another.patience(HASTE / 2), HASTE / 2);
+        assert_eq!(another.patience(usual), SHORT_TRANSFER_TIMEOUT);
+        assert_eq!(another.patience(SHORT_TRANSFER_TIMEOUT / 2), SHORT_TRANSFER_TIMEOUT / 2);
     }
 }

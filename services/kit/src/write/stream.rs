@@ -21,7 +21,7 @@ use super::queue::{Next, Queue, Refused, Repeated};
 use super::session::Session;
 use super::start::writer;
 use crate::answer::AnswerLimit;
-use crate::budget::Share;
+use crate::budget::MemoryShare;
 use crate::context::{Call, Writes};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -227,7 +227,7 @@ impl Write {
         Ok(())
     }
 
-    fn queue(&self, share: Share) -> Queue {
+    fn queue(&self, share: MemoryShare) -> Queue {
         Queue::new(&self.context, Arc::clone(&self.writer), share, self.session.is_some(), self.committed)
     }
 
