@@ -13,7 +13,7 @@ use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::metrics::StatementKind;
-use crate::work::{self, Pauses};
+use crate::work::{self, Yielder};
 
 /// Size of the header: signature, flags, and length of the extension (manual, COPY, "Binary Format").
 const HEADER: usize = 19;
@@ -176,7 +176,7 @@ impl Lease {
         let mut rows = within(deadline, async { Ok(connection.copy_out_raw(&statement).await?) }).await?;
         let (mut count_read, mut bytes) = (0, 0);
         let read = async {
-            let (mut first, mut pauses) = (true, Pauses::default());
+            let (mut first, mut yielder) = (true, Yielder::default());
             while let Some(message) = rows.try_next().await? {
                 // The server sends one row per message, the header before the first (manual, 55.2.6 and 55.7).
                 let row = if first { message.get(HEADER..).unwrap_or_default() } else { &message[..] };
@@ -190,11 +190,11 @@ impl Lease {
                 if bytes > max_bytes {
                     return Err(Error::ResultTooLarge(max_bytes));
                 }
-                if work::aside(tuple.len(), || on_row(tuple)).await?.is_break() {
+                if work::run_in_place(tuple.len(), || on_row(tuple)).await?.is_break() {
                     return Ok(CopyEnd::Stopped);
                 }
                 // Rows that have already arrived are processed without waiting, so yield to other tasks here.
-                pauses.after(tuple.len()).await;
+                yielder.after(tuple.len()).await;
             }
             Ok(CopyEnd::Whole)
         };

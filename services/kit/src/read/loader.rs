@@ -19,7 +19,7 @@ use crate::resource::Resource;
 use crate::resource::select::Selection;
 use crate::resource::tuple::Columns;
 use crate::uid::check_key;
-use crate::work::{self, Pauses};
+use crate::work::{self, Yielder};
 
 /// Queries under way at once.
 const MAX_RUNNING: usize = 2;
@@ -184,13 +184,13 @@ impl Lane {
         let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids))?;
         let rows = self.database.fetch(&statement, deadline).await?;
         let mut found = HashMap::with_capacity(rows.len());
-        let (mut tuple, mut pauses) = (Vec::with_capacity(512), Pauses::default());
+        let (mut tuple, mut yielder) = (Vec::with_capacity(512), Yielder::default());
         for row in &rows {
             tuple.clear();
             put_tuple(row, self.selection.columns, &mut tuple)?;
             let mut body = Vec::with_capacity(tuple.len() + 64);
-            work::aside(tuple.len(), || self.selection.put_message(&tuple, &mut body)).await;
-            pauses.after(tuple.len()).await;
+            work::run_in_place(tuple.len(), || self.selection.put_message(&tuple, &mut body)).await;
+            yielder.after(tuple.len()).await;
             let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
             found.insert(uid, Some(body.into()));
         }

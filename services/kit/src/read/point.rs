@@ -102,7 +102,7 @@ pub(crate) async fn message(row: &PgRow, selection: &Selection) -> Result<Bytes,
     let mut tuple = Vec::with_capacity(512);
     put_tuple(row, selection.columns, &mut tuple)?;
     let mut body = Vec::with_capacity(tuple.len() + 64);
-    work::aside(tuple.len(), || selection.put_message(&tuple, &mut body)).await;
+    work::run_in_place(tuple.len(), || selection.put_message(&tuple, &mut body)).await;
     Ok(body.into())
 }
 
@@ -222,7 +222,7 @@ async fn read_stored(
     let mut tuple = Vec::new();
     put_tuple(row, selection.columns, &mut tuple)?;
     let mut owners = Owners::default();
-    work::aside(tuple.len(), || owners.push(selection, &tuple)).await;
+    work::run_in_place(tuple.len(), || owners.push(selection, &tuple)).await;
     if owners.message(0).len() > max_bytes {
         return Ok(Stored::Larger(owners.message(0).len()));
     }

@@ -147,7 +147,7 @@ impl Queue {
             received: self.received,
             max_rows: self.max_chunk_rows,
         };
-        let (repeated, new) = work::apart(arrival.message.len(), move || arrival.decode()).await??;
+        let (repeated, new) = work::offload(arrival.message.len(), move || arrival.decode()).await??;
         if let Some(repeated) = repeated {
             self.rows += repeated.hashes.len();
             self.bytes += repeated.hashes.len() * size_of::<u64>();

@@ -84,7 +84,7 @@ async fn decode(
 ) -> Result<DecodedRow, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
     let update = update.cloned();
-    work::apart(message.len(), move || {
+    work::offload(message.len(), move || {
         let invalid = |violations: Vec<Violation>| {
             Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
         };

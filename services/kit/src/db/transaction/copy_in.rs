@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use super::{Transaction, from_new_rows};
 use crate::error::Error;
 use crate::metrics::StatementKind;
-use crate::work::Pauses;
+use crate::work::Yielder;
 
 /// Signature, no flags, no extension (manual, COPY, "Binary Format").
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -51,14 +51,14 @@ impl Transaction<'_> {
         let begun = Instant::now();
         let mut copy = self.lease.connection()?.copy_in_raw(sql).await?;
         let mut bytes = 0;
-        let (mut piece, mut pauses) = (COPY_HEADER.to_vec(), Pauses::default());
+        let (mut piece, mut yielder) = (COPY_HEADER.to_vec(), Yielder::default());
         for _ in 0..count {
             put_next(&mut piece);
             if piece.len() >= COPY_PIECE {
                 copy.send(piece.as_slice()).await?;
                 bytes += piece.len();
                 // Sending does not wait if the server takes everything at once, so yield to other tasks here.
-                pauses.after(piece.len()).await;
+                yielder.after(piece.len()).await;
                 piece.clear();
             }
         }
