@@ -33,7 +33,7 @@ pub enum Encoding {
 
 /// Why a message was not decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotDecompressed {
+pub(crate) enum DecompressError {
     /// It is larger than allowed, or asks for more memory than allowed.
     TooLarge,
     /// It is not in the encoding it claims, is truncated, or has a wrong checksum.
@@ -60,7 +60,7 @@ impl Encoding {
 
     /// Decompresses a message of at most `most` bytes. Memory use is bounded by about twice that, whatever `compressed`
     /// holds.
-    pub(crate) fn decompress(self, compressed: &[u8], most: usize) -> Result<Vec<u8>, NotDecompressed> {
+    pub(crate) fn decompress(self, compressed: &[u8], most: usize) -> Result<Vec<u8>, DecompressError> {
         match self {
             Self::Gzip => {
                 let mut decoder = MultiGzDecoder::new(compressed);
@@ -74,8 +74,8 @@ impl Encoding {
                 let window = most.max(ZSTD_WINDOW) as u64;
                 let decoder = StreamingDecoder::new_with_max_window_size(compressed, window);
                 let mut decoder = decoder.map_err(|error| match error {
-                    FrameDecoderError::WindowSizeTooBig { .. } => NotDecompressed::TooLarge,
-                    _ => NotDecompressed::Malformed,
+                    FrameDecoderError::WindowSizeTooBig { .. } => DecompressError::TooLarge,
+                    _ => DecompressError::Malformed,
                 })?;
                 read(&mut decoder, most, |decoder| {
                     let (sent, is) =
@@ -108,14 +108,14 @@ impl Encoding {
 }
 
 /// Reads to the end, or until more than `most` bytes came. `whole` says whether the input ends where the message does.
-fn read<R: Read>(decoder: &mut R, most: usize, whole: impl FnOnce(&R) -> bool) -> Result<Vec<u8>, NotDecompressed> {
+fn read<R: Read>(decoder: &mut R, most: usize, whole: impl FnOnce(&R) -> bool) -> Result<Vec<u8>, DecompressError> {
     let mut message = Vec::new();
     let read = decoder.by_ref().take(most as u64 + 1).read_to_end(&mut message);
     if message.len() > most {
-        return Err(NotDecompressed::TooLarge);
+        return Err(DecompressError::TooLarge);
     }
     if read.is_err() || !whole(decoder) {
-        return Err(NotDecompressed::Malformed);
+        return Err(DecompressError::Malformed);
     }
     Ok(message)
 }
@@ -203,14 +203,14 @@ mod tests {
                 assert!(encoding.decompress(&whole[..length], 1 << 20).is_err(), "{encoding:?} {length}");
             }
             let longer = [&whole[..], b"x"].concat();
-            assert_eq!(encoding.decompress(&longer, 1 << 20), Err(NotDecompressed::Malformed), "{encoding:?}");
+            assert_eq!(encoding.decompress(&longer, 1 << 20), Err(DecompressError::Malformed), "{encoding:?}");
             // The checksum is at the end in all three; in gzip it comes before the length.
             let mut altered = whole.clone();
             let at = whole.len() - if encoding == Encoding::Gzip { 8 } else { 1 };
             altered[at] ^= 1;
-            assert_eq!(encoding.decompress(&altered, 1 << 20), Err(NotDecompressed::Malformed), "{encoding:?}");
+            assert_eq!(encoding.decompress(&altered, 1 << 20), Err(DecompressError::Malformed), "{encoding:?}");
             for other in Encoding::ALL.into_iter().filter(|other| *other != encoding) {
-                assert_eq!(other.decompress(&whole, 1 << 20), Err(NotDecompressed::Malformed), "{encoding:?}");
+                assert_eq!(other.decompress(&whole, 1 << 20), Err(DecompressError::Malformed), "{encoding:?}");
             }
         }
     }
@@ -220,14 +220,14 @@ mod tests {
         for encoding in Encoding::ALL {
             let compressed = encoding.compress(&vec![0; 64 << 20]).unwrap();
             assert!(compressed.len() < 1 << 20, "{encoding:?} {}", compressed.len());
-            assert_eq!(encoding.decompress(&compressed, 1 << 20), Err(NotDecompressed::TooLarge), "{encoding:?}");
+            assert_eq!(encoding.decompress(&compressed, 1 << 20), Err(DecompressError::TooLarge), "{encoding:?}");
             let compressed = encoding.compress(&vec![0; 1 << 20]).unwrap();
             assert!(encoding.decompress(&compressed, 1 << 20).is_ok(), "{encoding:?}");
-            assert_eq!(encoding.decompress(&compressed, (1 << 20) - 1), Err(NotDecompressed::TooLarge));
+            assert_eq!(encoding.decompress(&compressed, (1 << 20) - 1), Err(DecompressError::TooLarge));
         }
         // A zstd frame without content that asks for a window of 128 MiB.
         let window = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
-        assert_eq!(Encoding::Zstd.decompress(&window, 16 << 20), Err(NotDecompressed::TooLarge));
+        assert_eq!(Encoding::Zstd.decompress(&window, 16 << 20), Err(DecompressError::TooLarge));
     }
 
     #[test]

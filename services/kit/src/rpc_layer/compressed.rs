@@ -17,7 +17,7 @@ use tonic::body::Body;
 use super::framing::PREFIX;
 use super::normalise::{cut_short, encoding_unknown, oversized, undecodable, unfinished};
 use crate::budget::HeldMemory;
-use crate::compression::{Encoding, Encodings, NotDecompressed};
+use crate::compression::{DecompressError, Encoding, Encodings};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: &str = "grpc-accept-encoding";
@@ -88,8 +88,8 @@ async fn unpacked(compressed: Bytes, encoding: Encoding, most: usize) -> Result<
 
 fn unpacked_now(compressed: &[u8], encoding: Encoding, most: usize) -> Result<Bytes, Status> {
     let message = encoding.decompress(compressed, most).map_err(|why| match why {
-        NotDecompressed::TooLarge => oversized(most),
-        NotDecompressed::Malformed => undecodable(encoding.name()),
+        DecompressError::TooLarge => oversized(most),
+        DecompressError::Malformed => undecodable(encoding.name()),
     })?;
     let mut whole = BytesMut::with_capacity(PREFIX + message.len());
     put_prefix(&mut whole, false, message.len())?;
