@@ -364,7 +364,7 @@ impl From<sqlx::Error> for Error {
             "22021" | "22P05" => Self::invalid("", "the text contains characters that the database cannot store"),
             // feature_not_supported: a migration changed the type of a column, and so the result type of a prepared
             // statement.
-            "0A000" if is_of_outdated_plan(database.as_ref()) => Self::PlanOutdated(error),
+            "0A000" if is_outdated_plan(database.as_ref()) => Self::PlanOutdated(error),
             // Whatever the cause, the server has ended the session or refused a new one, for example because the right
             // to connect is missing.
             _ if ends_session(database.as_ref()) => Self::DatabaseUnavailable(error),
@@ -381,7 +381,7 @@ fn ends_session(error: &dyn DatabaseError) -> bool {
 
 /// Whether the server refused a prepared statement because its result type has changed ("cached plan must not change
 /// result type"). Recognised by the server routine that raises the error.
-fn is_of_outdated_plan(error: &dyn DatabaseError) -> bool {
+fn is_outdated_plan(error: &dyn DatabaseError) -> bool {
     let error = error.try_downcast_ref::<PgDatabaseError>();
     error.is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
 }

@@ -373,7 +373,7 @@ impl Lease {
     fn execute_on_written_rows(&mut self, sql: &'static str) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let executed = self.connection()?.execute(sqlx::raw_sql(sql)).await;
-            executed.map(drop).map_err(Error::of_written_rows)
+            executed.map(drop).map_err(Error::from_written_rows)
         })
     }
 

@@ -18,7 +18,7 @@ use crate::config::Limits;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::error::refused::is_of_key;
+use crate::error::refused::is_primary_key_violation;
 use crate::metrics::StatementKind;
 
 /// The WAL position after a commit: everything committed is before it. It is not the position of the next record, which
@@ -57,7 +57,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`Error::RowRefused`] if the database refuses a row; otherwise as in [`Transaction::fetch`].
     pub async fn write(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
-        self.run(statement, Error::of_written_rows).await
+        self.run(statement, Error::from_written_rows).await
     }
 
     async fn run(&mut self, statement: Statement, map_error: fn(sqlx::Error) -> Error) -> Result<Vec<PgRow>, Error> {
@@ -183,8 +183,8 @@ impl CopySource for Transaction<'_> {
 /// If the primary key is taken, another transaction has just created the row.
 fn from_new_rows(error: sqlx::Error) -> Error {
     match error {
-        sqlx::Error::Database(_) if is_of_key(&error) => Error::TransactionConflict(error),
-        error => Error::of_written_rows(error),
+        sqlx::Error::Database(_) if is_primary_key_violation(&error) => Error::TransactionConflict(error),
+        error => Error::from_written_rows(error),
     }
 }
 
@@ -244,7 +244,7 @@ impl Lease {
         let whole = within(deadline, async {
             let both = sqlx::raw_sql(AssertSqlSafe(format!("{end}; {WAL_POSITION}")));
             let mut results = both.fetch_many(self.connection()?);
-            while let Some(result) = results.try_next().await.map_err(Error::of_written_rows)? {
+            while let Some(result) = results.try_next().await.map_err(Error::from_written_rows)? {
                 has_ended = true;
                 if let Some(row) = result.right()
                     && let Ok(lsn) = row.try_get::<&str, _>(0)?.parse()

@@ -62,7 +62,7 @@ pub struct RowRefusal {
 
 impl Error {
     /// Converts the driver's error of a statement that writes rows.
-    pub(crate) fn of_written_rows(error: sqlx::Error) -> Self {
+    pub(crate) fn from_written_rows(error: sqlx::Error) -> Self {
         match refusal_kind(&error) {
             Some(kind) => {
                 let violation = Violation::new("", description(&error));
@@ -75,7 +75,7 @@ impl Error {
 
 /// Whether a unique violation concerns the primary key of a table. Primary keys have the name that Postgres gives them;
 /// the shards of a distributed table add a number.
-pub(crate) fn is_of_key(error: &sqlx::Error) -> bool {
+pub(crate) fn is_primary_key_violation(error: &sqlx::Error) -> bool {
     database_error(error).is_some_and(|error| {
         error.is_unique_violation() && error.constraint().is_some_and(|name| name.contains("_pkey"))
     })
