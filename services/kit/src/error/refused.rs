@@ -17,7 +17,7 @@ pub enum RefusalKind {
     /// A value that cannot be stored.
     Value,
     /// Another row has the same value in a unique column.
-    Taken,
+    Duplicate,
     /// The row refers to something that does not exist.
     ReferenceMissing,
     /// Something else refers to the row or to its children.
@@ -29,7 +29,7 @@ impl RefusalKind {
     pub fn reason(self) -> ErrorReason {
         match self {
             Self::Value => ErrorReason::FieldInvalid,
-            Self::Taken => ErrorReason::ResourceExists,
+            Self::Duplicate => ErrorReason::ResourceExists,
             Self::ReferenceMissing => ErrorReason::ReferenceMissing,
             Self::Referenced => ErrorReason::ResourceReferenced,
         }
@@ -39,7 +39,7 @@ impl RefusalKind {
     pub fn code(self) -> Code {
         match self {
             Self::Value => Code::InvalidArgument,
-            Self::Taken => Code::AlreadyExists,
+            Self::Duplicate => Code::AlreadyExists,
             Self::ReferenceMissing | Self::Referenced => Code::FailedPrecondition,
         }
     }
@@ -94,7 +94,7 @@ fn refusal_kind(error: &sqlx::Error) -> Option<RefusalKind> {
     let state = database_error(error)?.code();
     match state {
         // unique_violation, exclusion_violation
-        "23505" | "23P01" => Some(RefusalKind::Taken),
+        "23505" | "23P01" => Some(RefusalKind::Duplicate),
         // foreign_key_violation, restrict_violation
         "23503" | "23001" => Some(RefusalKind::ReferenceMissing),
         "44000" => Some(RefusalKind::Value),

@@ -51,7 +51,7 @@ impl From<Error> for Status {
             Error::RowRefused(refusal) => {
                 let Violation { field, description } = &refusal.violation;
                 details.add_bad_request_violation(shortened(field), shortened(description));
-                if let (RefusalKind::Taken, Some((resource, name))) = (refusal.kind, &refusal.row) {
+                if let (RefusalKind::Duplicate, Some((resource, name))) = (refusal.kind, &refusal.row) {
                     details.set_resource_info(*resource, shortened(name), "", shortened(description));
                 }
                 tracing::debug!(error = %refusal.cause, "the database refused a row");
