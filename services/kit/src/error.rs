@@ -259,7 +259,7 @@ impl Error {
     /// connection broke. Some servers break the connection over a result that they find too large, and the driver then
     /// reports only the closed connection, like that of a server that is gone. If the server really is gone, the next
     /// query finds no connection.
-    pub fn asks_for_less(&self) -> bool {
+    pub fn may_be_too_large(&self) -> bool {
         matches!(self, Self::ResultRefused(_) | Self::ResultTooLarge(_)) || self.is_connection_loss()
     }
 

@@ -158,7 +158,7 @@ impl Lane {
                 found = self.query(&wanted) => found,
                 () = abandoned => continue,
             };
-            let too_much = matches!(&found, Err(error) if uids.len() > 1 && error.asks_for_less());
+            let too_much = matches!(&found, Err(error) if uids.len() > 1 && error.may_be_too_large());
             running.learn(uids.len(), too_much);
             for (uid, sender) in uids.iter().zip(callers) {
                 // A caller who has gone does not mind.

@@ -197,7 +197,7 @@ impl Reading {
                 // The limit of a result is that of all pages together as well.
                 Err(error) | Ok(CopyEnd::Broken(error))
                     if lone
-                        && error.asks_for_less()
+                        && error.may_be_too_large()
                         && !matches!(error, Error::ResultTooLarge(_))
                         && source.page_rows().refused(asked, seen) =>
                 {

@@ -231,11 +231,11 @@ impl Scan {
                 Some(1) => return Err(Error::DeadlineExceeded),
                 Some(rows) => cursor.window = Some((rows / 8).max(1)),
             },
-            Some(rows) if error.asks_for_less() && rows > 1 => {
+            Some(rows) if error.may_be_too_large() && rows > 1 => {
                 cursor.limit = rows / 2;
                 cursor.bytes = self.bytes(cursor) / 2;
             }
-            Some(_) if error.asks_for_less() && !cursor.lone => cursor.lone = true,
+            Some(_) if error.may_be_too_large() && !cursor.lone => cursor.lone = true,
             Some(_) if refused || (lost && *broken == BROKEN_ATTEMPTS) => {
                 return match self.query.next_key(cursor.position.as_ref(), deadline).await {
                     None if lost => Err(error),

@@ -280,7 +280,7 @@ impl Claim {
 
 /// Whether the database did not return a result because of its size. The transaction cannot be used any more then.
 fn is_for_size(error: &Error) -> bool {
-    error.asks_for_less() || matches!(error, Error::RowTooLarge { .. })
+    error.may_be_too_large() || matches!(error, Error::RowTooLarge { .. })
 }
 
 /// The answer with one order.

@@ -81,7 +81,7 @@ impl Cursor {
             (Error::DeadlineExceeded, Some(lines)) if !deadline.expired() && lines > 1 => {
                 self.window = Some((lines / 8).max(1));
             }
-            (error, _) if error.asks_for_less() && self.limit > 1 => self.limit /= 2,
+            (error, _) if error.may_be_too_large() && self.limit > 1 => self.limit /= 2,
             (error, _) => return Err(error),
         }
         Ok(())
