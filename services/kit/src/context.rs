@@ -179,7 +179,7 @@ impl Call {
         name: &str,
         message: Encoded,
     ) -> Result<Response<Encoded>, Error> {
-        self.answer(message).map_err(|error| error.of_row(resource.description.message, name))
+        self.answer(message).map_err(|error| error.for_row(resource.description.message, name))
     }
 
     /// The answer of a write, and what it leaves out of the resource.

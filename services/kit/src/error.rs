@@ -234,7 +234,7 @@ impl Error {
 
     /// Names the row, if this error says that an answer is too large and that answer is one row.
     #[must_use]
-    pub fn of_row(self, resource: &'static str, name: impl Into<String>) -> Self {
+    pub fn for_row(self, resource: &'static str, name: impl Into<String>) -> Self {
         match self {
             Self::AnswerTooLarge(too_large) => {
                 Self::AnswerTooLarge(AnswerTooLarge { row: Some((resource, name.into())), ..too_large })

@@ -275,7 +275,7 @@ async fn read_batch(
     let filter = Filter::default().uids("uids", "uid", uids).checked()?;
     let scan = Scan::new(reads, resource, mask, filter, Order::NATURAL, answers).keeping_keys();
     let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match uids {
-        [uid] => error.of_row(resource.description.message, uid),
+        [uid] => error.for_row(resource.description.message, uid),
         _ => error,
     })?;
     let rows = Bytes::from(page.body);

@@ -268,7 +268,7 @@ impl Scan {
             Ok(()) => Ok(message),
             Err(error) => {
                 let name = self.query.next_key(before.position.as_ref(), deadline).await.unwrap_or_default();
-                Err(error.of_row(self.query.resource.description.message, name))
+                Err(error.for_row(self.query.resource.description.message, name))
             }
         }
     }
