@@ -33,7 +33,7 @@ impl Draining {
 
     /// Waits for `work`. Returns `None` if the drain has begun and `work` is not done half a second later; `work`
     /// itself is not cancelled.
-    pub async fn or_done<F: Future + Unpin>(&self, work: &mut F) -> Option<F::Output> {
+    pub async fn unless_draining<F: Future + Unpin>(&self, work: &mut F) -> Option<F::Output> {
         tokio::select! {
             biased;
             done = &mut *work => return Some(done),

@@ -52,7 +52,7 @@ pub(super) async fn stream(
             // stream.
             let (Step { rows, end }, passed) = loop {
                 let left = interval.saturating_sub(silent_since.elapsed());
-                let read = tokio::time::timeout(left, call.draining.or_done(&mut reading)).await;
+                let read = tokio::time::timeout(left, call.draining.unless_draining(&mut reading)).await;
                 if let Ok(Some(read)) = read {
                     break read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
                 }
