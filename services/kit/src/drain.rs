@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
 /// How long a drain waits for work that a stream is waiting for.
-const PATIENCE: Duration = Duration::from_millis(500);
+const GRACE_PERIOD: Duration = Duration::from_millis(500);
 
 /// Tells a call that the process is shutting down. The outermost layer of the server puts it into the extensions of
 /// every request. A handler of a long stream takes it with [`Draining::of`] and ends the stream with UNAVAILABLE,
@@ -39,7 +39,7 @@ impl Draining {
             done = &mut *work => return Some(done),
             () = self.begun() => {}
         }
-        tokio::time::timeout(PATIENCE, work).await.ok()
+        tokio::time::timeout(GRACE_PERIOD, work).await.ok()
     }
 }
 
@@ -47,7 +47,7 @@ impl Draining {
 #[derive(Debug, Default)]
 struct Signals {
     begun: CancellationToken,
-    cut: CancellationToken,
+    aborted: CancellationToken,
 }
 
 /// The server's side of a drain. Cheap to clone.
@@ -66,8 +66,8 @@ impl Drain {
     }
 
     /// Aborts every call that is still running.
-    pub(crate) fn cut(&self) {
-        self.0.cut.cancel();
+    pub(crate) fn abort(&self) {
+        self.0.aborted.cancel();
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -79,8 +79,8 @@ impl Drain {
         self.0.begun.cancelled().await;
     }
 
-    /// Resolves when [`cut`](Self::cut) was called.
-    pub(crate) async fn until_cut(self) {
-        self.0.cut.cancelled().await;
+    /// Resolves when [`abort`](Self::abort) was called.
+    pub(crate) async fn until_aborted(self) {
+        self.0.aborted.cancelled().await;
     }
 }

@@ -164,7 +164,7 @@ async fn serve_until_drained(
         return result.context("the transport failed");
     }
     tracing::warn!(bound = %Span(settings.drain_timeout), "calls still run at the bound of the drain; ending them");
-    drain.cut();
+    drain.abort();
     let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return Ok(()) };
     closing.close();
     closing.wait().await;
