@@ -114,10 +114,10 @@ fn description(error: &sqlx::Error) -> String {
         state if state.starts_with("22") => "contains a value that the database cannot store",
         _ => "is refused by the database",
     };
-    told(what, error)
+    with_constraint(what, error)
 }
 
-pub(crate) fn told(what: &str, error: &PgDatabaseError) -> String {
+pub(crate) fn with_constraint(what: &str, error: &PgDatabaseError) -> String {
     match error.constraint() {
         Some(name) => format!("{what} (constraint {})", shortened(name)),
         None => what.to_owned(),
