@@ -7,7 +7,7 @@ use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use crate::config::ByteSize;
-use crate::consistency::only;
+use crate::consistency::single_value;
 use crate::error::Error;
 
 /// Request metadata: the largest message, in bytes, that the caller accepts.
@@ -117,7 +117,7 @@ pub struct AnswerTooLarge {
 
 /// The limit in the metadata of a request.
 fn asked_for(metadata: &MetadataMap) -> Result<Option<usize>, Error> {
-    let Some(text) = only(metadata, MAX_ANSWER_BYTES)? else { return Ok(None) };
+    let Some(text) = single_value(metadata, MAX_ANSWER_BYTES)? else { return Ok(None) };
     // A number that does not fit counts as the largest one.
     let bytes = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().unwrap_or(usize::MAX));
     match bytes.filter(|&bytes| !text.is_empty() && bytes >= LEAST_ANSWER_BYTES) {

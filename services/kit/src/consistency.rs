@@ -39,10 +39,10 @@ impl Consistency {
     /// # Errors
     /// [`Error::Invalid`] that names the key.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
-        let min_lsn: Option<Lsn> = only(request.metadata(), MIN_LSN)?
+        let min_lsn: Option<Lsn> = single_value(request.metadata(), MIN_LSN)?
             .map(|text| text.parse().map_err(|error| Error::invalid(MIN_LSN, format!("{error}"))))
             .transpose()?;
-        match only(request.metadata(), CONSISTENCY)? {
+        match single_value(request.metadata(), CONSISTENCY)? {
             None | Some("strong") => Ok(Self::Strong),
             Some("eventual") => Ok(Self::Eventual { min_lsn }),
             Some(_) => Err(Error::invalid(CONSISTENCY, "must be \"strong\" or \"eventual\"")),
@@ -54,7 +54,7 @@ impl Consistency {
 ///
 /// # Errors
 /// [`Error::Invalid`] that names the key.
-pub(crate) fn only<'r>(metadata: &'r MetadataMap, key: &'static str) -> Result<Option<&'r str>, Error> {
+pub(crate) fn single_value<'r>(metadata: &'r MetadataMap, key: &'static str) -> Result<Option<&'r str>, Error> {
     let mut values = metadata.get_all(key).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -75,10 +75,10 @@ pub enum ServedBy {
 /// Collects, during a call, what its response metadata says about the databases it used. It is in the extensions of
 /// every request, as [`RpcRows`](crate::rpc_layer::RpcRows) is. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Provenance(Arc<Learnt>);
+pub struct Provenance(Arc<Observed>);
 
 #[derive(Debug, Default)]
-struct Learnt {
+struct Observed {
     /// The position of the last commit; 0 if nothing was committed.
     committed: AtomicU64,
     /// 0: unknown. 1: a replica. 2: the primary.
