@@ -17,11 +17,11 @@ pub const OMITTED_FIELDS: &str = "x-omitted-fields";
 /// The default limit of grpc-go, grpc-java, grpc-js, tonic and everything on gRPC's C core (Python, Ruby, PHP).
 pub const DEFAULT_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// The smallest limit that a caller or a service may set: every answer that cannot be made smaller fits.
-pub const LEAST_ANSWER_BYTES: usize = 64 * 1024;
+pub const MIN_ANSWER_BYTES: usize = 64 * 1024;
 /// The header of a message: the compressed flag and the length. Clients do not count it; it is counted here to be safe.
-const FRAME: usize = 5;
+const FRAME_HEADER: usize = 5;
 /// Space in a page that is reserved for its token.
-const TOKEN_ROOM: usize = 8 * 1024;
+const TOKEN_RESERVE: usize = 8 * 1024;
 
 /// A written resource, as the answer to its write.
 #[derive(Clone, Debug)]
@@ -60,18 +60,18 @@ impl AnswerLimit {
 
     /// Maximum size of a message in bytes.
     pub fn bytes(self) -> usize {
-        self.accepted - FRAME
+        self.accepted - FRAME_HEADER
     }
 
     /// Maximum size in bytes of the rows of a page, if the service would send `page_bytes`: a token follows them.
     pub fn page_bytes(self, page_bytes: usize) -> usize {
-        page_bytes.min(self.accepted - TOKEN_ROOM)
+        page_bytes.min(self.accepted - TOKEN_RESERVE)
     }
 
     /// The same limit, reduced by bytes that something else needs.
     #[must_use]
     pub fn without(self, bytes: usize) -> Self {
-        Self { accepted: self.accepted.saturating_sub(bytes).max(FRAME), ..self }
+        Self { accepted: self.accepted.saturating_sub(bytes).max(FRAME_HEADER), ..self }
     }
 
     /// Checks that a message of this size may be sent.
@@ -120,10 +120,10 @@ fn asked_for(metadata: &MetadataMap) -> Result<Option<usize>, Error> {
     let Some(text) = single_value(metadata, MAX_ANSWER_BYTES)? else { return Ok(None) };
     // A number that does not fit counts as the largest one.
     let bytes = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().unwrap_or(usize::MAX));
-    match bytes.filter(|&bytes| !text.is_empty() && bytes >= LEAST_ANSWER_BYTES) {
+    match bytes.filter(|&bytes| !text.is_empty() && bytes >= MIN_ANSWER_BYTES) {
         Some(bytes) => Ok(Some(bytes)),
         None => {
-            Err(Error::invalid(MAX_ANSWER_BYTES, format!("must be a number of bytes, at least {LEAST_ANSWER_BYTES}")))
+            Err(Error::invalid(MAX_ANSWER_BYTES, format!("must be a number of bytes, at least {MIN_ANSWER_BYTES}")))
         }
     }
 }
@@ -148,20 +148,20 @@ mod tests {
     #[test]
     fn a_caller_who_says_nothing_takes_what_clients_take_by_default() {
         let unsaid = limit(&[], Some(64 << 20)).unwrap();
-        assert!(unsaid.check((4 << 20) - FRAME).is_ok());
-        assert!(unsaid.check((4 << 20) - FRAME + 1).is_err());
-        assert_eq!(limit(&[], Some(1 << 20)).unwrap().bytes(), (1 << 20) - FRAME);
+        assert!(unsaid.check((4 << 20) - FRAME_HEADER).is_ok());
+        assert!(unsaid.check((4 << 20) - FRAME_HEADER + 1).is_err());
+        assert_eq!(limit(&[], Some(1 << 20)).unwrap().bytes(), (1 << 20) - FRAME_HEADER);
         assert_eq!(limit(&[], None).unwrap(), AnswerLimit { accepted: 4 << 20, bound: 4 << 20 });
     }
 
     #[test]
     fn a_caller_gets_as_much_as_it_says_and_never_more_than_the_service_sends() {
-        let bytes = |value: &str| limit(&[value], Some(16 << 20)).unwrap().bytes() + FRAME;
+        let bytes = |value: &str| limit(&[value], Some(16 << 20)).unwrap().bytes() + FRAME_HEADER;
         assert_eq!(bytes("65536"), 64 << 10);
         assert_eq!(bytes("8388608"), 8 << 20);
         assert_eq!(bytes("16777217"), 16 << 20);
         assert_eq!(bytes("99999999999999999999999999"), 16 << 20);
-        assert_eq!(limit(&["65536"], None).unwrap().page_bytes(1 << 20), (64 << 10) - TOKEN_ROOM);
+        assert_eq!(limit(&["65536"], None).unwrap().page_bytes(1 << 20), (64 << 10) - TOKEN_RESERVE);
         assert_eq!(limit(&[], None).unwrap().page_bytes(1 << 20), 1 << 20);
     }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use super::checks::{at_least, at_most, not_zero};
 use super::units::{ByteSize, parse_bytes, parse_duration};
 use super::{ConfigError, Limits};
-use crate::answer::LEAST_ANSWER_BYTES;
+use crate::answer::MIN_ANSWER_BYTES;
 
 /// The sizes of pages, statements and messages.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl StreamConfig {
         not_zero("progress-interval", self.progress_interval)?;
         at_least("max-message-bytes", self.max_message_bytes, 1024)?;
         at_most("max-message-bytes", self.max_message_bytes, i32::MAX as usize)?;
-        at_least("max-answer-bytes", self.max_answer_bytes, LEAST_ANSWER_BYTES)?;
+        at_least("max-answer-bytes", self.max_answer_bytes, MIN_ANSWER_BYTES)?;
         at_most("max-answer-bytes", self.max_answer_bytes, i32::MAX as usize)
     }
 }
