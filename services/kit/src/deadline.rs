@@ -78,7 +78,7 @@ impl Deadline {
     /// A slightly earlier deadline: by a tenth of the time left, at most a quarter of a second. A result at that moment
     /// still reaches the caller in time.
     #[must_use]
-    pub fn shortly_before(self) -> Self {
+    pub fn with_margin(self) -> Self {
         let Self(Some(at)) = self else { return self };
         let margin = (at.saturating_duration_since(Instant::now()) / 10).min(Duration::from_millis(250));
         Self(at.checked_sub(margin))
@@ -156,13 +156,13 @@ mod tests {
     #[test]
     fn shortly_before_is_before_and_not_much() {
         let deadline = Deadline::after(Duration::from_secs(60));
-        let early = deadline.instant().unwrap() - deadline.shortly_before().instant().unwrap();
+        let early = deadline.instant().unwrap() - deadline.with_margin().instant().unwrap();
         assert_eq!(early, Duration::from_millis(250));
         let deadline = Deadline::after(Duration::from_secs(1));
-        let early = deadline.instant().unwrap() - deadline.shortly_before().instant().unwrap();
+        let early = deadline.instant().unwrap() - deadline.with_margin().instant().unwrap();
         assert!(early > Duration::ZERO && early <= Duration::from_millis(100));
-        assert!(Deadline::after(Duration::ZERO).shortly_before().expired());
-        assert_eq!(Deadline::none().shortly_before(), Deadline::none());
+        assert!(Deadline::after(Duration::ZERO).with_margin().expired());
+        assert_eq!(Deadline::none().with_margin(), Deadline::none());
     }
 
     #[test]

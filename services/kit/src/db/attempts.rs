@@ -25,7 +25,7 @@ pub(super) struct Attempts<'d> {
 impl Database {
     /// Starts the first attempt at work that must be done by `deadline`.
     pub(super) fn attempts(&self, deadline: Deadline) -> Attempts<'_> {
-        let together = Deadline::after(self.pool.options().get_acquire_timeout()).min(deadline.shortly_before());
+        let together = Deadline::after(self.pool.options().get_acquire_timeout()).min(deadline.with_margin());
         Attempts { database: self, made: 1, until: deadline, together, had_no_connection: false, without: None }
     }
 }

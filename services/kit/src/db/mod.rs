@@ -225,7 +225,7 @@ impl Database {
     /// no connection.
     async fn wait_for_connection(&self, deadline: Deadline) -> Result<PoolConnection<Postgres>, Error> {
         let _waiting = self.waits.begin();
-        let acquired = within(deadline.shortly_before(), self.acquire()).await;
+        let acquired = within(deadline.with_margin(), self.acquire()).await;
         match acquired {
             Err(Error::DeadlineExceeded) => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
             acquired => acquired,

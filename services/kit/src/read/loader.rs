@@ -107,7 +107,7 @@ impl Lane {
         let answer = loop {
             tokio::select! {
                 answer = &mut answer => break answer.unwrap_or(Answer::Failed),
-                () = deadline.shortly_before().passed(), if !early => {
+                () = deadline.with_margin().passed(), if !early => {
                     if self.database.lacks_connections() {
                         break Answer::Unavailable;
                     }
