@@ -242,7 +242,7 @@ impl Database {
     }
 
     /// Whether any caller is waiting for a connection now.
-    pub(crate) fn lacks_connections(&self) -> bool {
+    pub(crate) fn has_waiters(&self) -> bool {
         self.waits.waiting() > 0 || self.lost.load(Ordering::Relaxed) > 0
     }
 }

@@ -108,7 +108,7 @@ impl Lane {
             tokio::select! {
                 answer = &mut answer => break answer.unwrap_or(Answer::Failed),
                 () = deadline.with_margin().passed(), if !early => {
-                    if self.database.lacks_connections() {
+                    if self.database.has_waiters() {
                         break Answer::Unavailable;
                     }
                     early = true;
