@@ -59,7 +59,7 @@ impl<'d> Route<'d> {
                 lease.release_after_read();
                 Ok(())
             };
-            match self.unless_replica_fails(within(deadline, work)).await {
+            match self.attempt_read(within(deadline, work)).await {
                 None => {}
                 Some(Ok(())) => return Ok(rows),
                 // A connection that returned rows was not dead.
@@ -112,7 +112,7 @@ impl<'d> Route<'d> {
 
     /// Runs a read of which nothing was sent to the caller yet. `None` if the replica failed it: run it again, and the
     /// primary serves it.
-    pub(crate) async fn unless_replica_fails<T>(
+    pub(crate) async fn attempt_read<T>(
         self,
         read: impl Future<Output = Result<T, Error>>,
     ) -> Option<Result<T, Error>> {
@@ -136,7 +136,7 @@ impl<'d> Route<'d> {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        match self.unless_replica_fails(read()).await {
+        match self.attempt_read(read()).await {
             Some(outcome) => outcome,
             // Boxed: it is rarely needed, and as large as the first.
             None => Box::pin(read()).await,

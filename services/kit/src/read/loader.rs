@@ -73,7 +73,7 @@ impl Loader {
     pub(crate) async fn get(&self, reads: &Reads, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
         if let Some(lane) = &self.replica
             && reads.route().replica(deadline).await.is_some()
-            && let Some(outcome) = reads.unless_replica_fails(lane.get(uid, deadline)).await
+            && let Some(outcome) = reads.attempt_read(lane.get(uid, deadline)).await
         {
             return outcome;
         }

@@ -129,7 +129,7 @@ impl Scan {
     /// [`Error::RowTooLarge`] if the next row alone exceeds what the database returns; else what the database says.
     pub async fn page(&self, cursor: &mut Cursor, max_rows: usize, deadline: Deadline) -> Result<Page, Error> {
         let before = cursor.clone();
-        if let Some(outcome) = self.query.reads.unless_replica_fails(self.read_page(cursor, max_rows, deadline)).await {
+        if let Some(outcome) = self.query.reads.attempt_read(self.read_page(cursor, max_rows, deadline)).await {
             return outcome;
         }
         *cursor = before;

@@ -97,7 +97,7 @@ async fn read(reads: Reads, period: Period, mut cursor: Cursor, deadline: Deadli
     }
     let before = cursor.clone();
     let read = step(&reads, &period, &mut cursor, deadline);
-    if let Some(outcome) = reads.unless_replica_fails(read).await {
+    if let Some(outcome) = reads.attempt_read(read).await {
         return Ok((outcome?, cursor));
     }
     cursor = before;
