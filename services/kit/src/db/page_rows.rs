@@ -37,7 +37,7 @@ impl PageRows {
     }
 
     /// Records that a read with pages of `asked` rows succeeded.
-    pub fn came(&self, asked: usize) {
+    pub fn succeeded(&self, asked: usize) {
         let now = self.now();
         if asked >= now && now < self.most {
             self.now.store((now + now / GROWTH + 1).min(self.most), Ordering::Relaxed);
@@ -57,10 +57,10 @@ mod tests {
         // The rows that arrived before the refusal fit.
         assert!(rows.refused(50, 7));
         assert_eq!(rows.now(), 7);
-        rows.came(3);
+        rows.succeeded(3);
         assert_eq!(rows.now(), 7, "a page that was not full says nothing");
         for _ in 0..1_000 {
-            rows.came(rows.now());
+            rows.succeeded(rows.now());
         }
         assert_eq!(rows.now(), 100);
         assert!(rows.refused(2, 0));

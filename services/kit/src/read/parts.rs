@@ -220,7 +220,7 @@ impl Reading {
             position = Some(gathering.place());
         };
         if position.is_some() {
-            source.page_rows().came(asked);
+            source.page_rows().succeeded(asked);
         }
         let children = match gathering.finish() {
             Ok((children, first_bytes)) => {
