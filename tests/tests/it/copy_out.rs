@@ -88,7 +88,7 @@ async fn a_connection_is_used_again_only_if_its_results_were_read_to_their_end()
     // Refused by the server.
     let mut snapshot = pool.snapshot(MINUTE, Deadline::none()).await.unwrap();
     assert!(only(&mut snapshot, "select nothing from catalog.product").await.is_err());
-    snapshot.leave().await;
+    snapshot.release().await;
     assert_ne!(backend(&pool).await, third);
     // A select on its own.
     let request = CopyRequest { select: MANY, timeout: MINUTE, deadline: Deadline::none() };

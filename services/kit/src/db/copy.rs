@@ -115,7 +115,7 @@ impl Snapshot {
     }
 
     /// Gives the connection back if it is still usable. The rows that were read are valid in any case.
-    pub async fn leave(self) {
+    pub async fn release(self) {
         if let Err(error) = self.close().await {
             tracing::debug!(%error, "a snapshot's connection was closed");
         }

@@ -100,7 +100,7 @@ impl<'d> Route<'d> {
         let mut alone = snapshot_on(self.primary, lease, deadline);
         let end = alone.copy_out(select, on_row).await.unwrap_or_else(CopyEnd::Broken);
         if matches!(end, CopyEnd::Whole) {
-            alone.leave().await;
+            alone.release().await;
         }
         Ok(end)
     }

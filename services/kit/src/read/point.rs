@@ -154,7 +154,7 @@ async fn read_with_parts(
     let mut found = HashMap::with_capacity(owners.len());
     let (read, taken) = match parts::read(&mut snapshot, resource, &selection.parts, &owners, false, room).await? {
         Outcome::Read(parts) => {
-            snapshot.leave().await;
+            snapshot.release().await;
             let taken = parts.taken();
             (Some(parts), taken)
         }
