@@ -35,7 +35,7 @@ pub use self::server::ServerConfig;
 pub use self::service_address::ServiceAddress;
 pub use self::stream::StreamConfig;
 pub use self::telemetry::{LogFormat, TelemetryConfig};
-pub use self::units::{ByteSize, Span, parse_bytes, parse_duration};
+pub use self::units::{ByteSize, HumanDuration, parse_bytes, parse_duration};
 use crate::build_info;
 
 /// The settings of a service, in groups that can also be used alone (each is [`clap::Args`]).

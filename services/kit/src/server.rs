@@ -33,7 +33,7 @@ pub use self::files::connections;
 use self::watched::Watched;
 use crate::admin::Admin;
 use crate::cache::CacheLayer;
-use crate::config::{Configuration, ServerConfig, ServiceConfig, Span};
+use crate::config::{Configuration, HumanDuration, ServerConfig, ServiceConfig};
 use crate::db::Database;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
@@ -152,7 +152,7 @@ async fn serve_until_drained(
         () = shutdown.cancelled() => {}
     }
 
-    tracing::info!(bound = %Span(settings.drain_timeout), "draining");
+    tracing::info!(bound = %HumanDuration(settings.drain_timeout), "draining");
     health.stop().await;
     metrics.set_draining();
     drain.begin();
@@ -163,7 +163,7 @@ async fn serve_until_drained(
         tracing::info!("drained");
         return result.context("the transport failed");
     }
-    tracing::warn!(bound = %Span(settings.drain_timeout), "calls still run at the bound of the drain; ending them");
+    tracing::warn!(bound = %HumanDuration(settings.drain_timeout), "calls still run at the bound of the drain; ending them");
     drain.abort();
     let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return Ok(()) };
     closing.close();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ConfigError;
-use super::units::Span;
+use super::units::HumanDuration;
 
 pub(super) fn at_least<N: PartialOrd + std::fmt::Display + Copy>(
     flag: &'static str,
@@ -37,7 +37,7 @@ pub(super) fn timeout(flag: &'static str, value: Duration) -> Result<(), ConfigE
 
 pub(super) fn span(flag: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), ConfigError> {
     if !(least..=most).contains(&value) {
-        let (value, least, most) = (Span(value), Span(least), Span(most));
+        let (value, least, most) = (HumanDuration(value), HumanDuration(least), HumanDuration(most));
         return Err(ConfigError::new(flag, format!("{value} is out of range; it must be {least} to {most}")));
     }
     Ok(())

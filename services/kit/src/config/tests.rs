@@ -161,7 +161,7 @@ proptest! {
     #[test]
     fn what_is_printed_is_read_back(milliseconds in any::<u32>(), bytes in any::<u32>(), shift in 0..12u32) {
         let duration = Duration::from_millis(u64::from(milliseconds) << shift);
-        prop_assert_eq!(parse_duration(&Span(duration).to_string()), Ok(duration));
+        prop_assert_eq!(parse_duration(&HumanDuration(duration).to_string()), Ok(duration));
         let bytes = (bytes as usize) << shift;
         prop_assert_eq!(parse_bytes(&ByteSize(bytes).to_string()), Ok(bytes));
     }

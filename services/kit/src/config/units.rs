@@ -61,9 +61,9 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
 /// A duration that displays as [`parse_duration`] reads it, in the largest unit that holds it exactly. Parts below a
 /// millisecond are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = self.0.as_millis();
         for (unit, factor) in DURATION_UNITS {
