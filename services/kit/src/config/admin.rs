@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 /// The default admin port is this much above the service's own port.
-const BESIDE: u16 = 10;
+const PORT_OFFSET: u16 = 10;
 
 /// The admin port: metrics and probes.
 #[derive(Args, Clone, Debug)]
@@ -58,15 +58,15 @@ impl AdminListen {
         match self {
             Self::Off | Self::On(_) => None,
             Self::At(address) => Some(*address),
-            Self::Auto => Some(Self::beside(service)),
+            Self::Auto => Some(Self::auto_address(service)),
         }
     }
 
     /// The meaning of `auto` for a service that listens on `service`.
-    pub fn beside(service: SocketAddr) -> SocketAddr {
+    pub fn auto_address(service: SocketAddr) -> SocketAddr {
         let port = match service.port() {
             0 => 0,
-            port => port.checked_add(BESIDE).unwrap_or(0),
+            port => port.checked_add(PORT_OFFSET).unwrap_or(0),
         };
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
