@@ -14,7 +14,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use self::connections::Bounded;
+use self::connections::BoundedListener;
 use crate::config::{AdminListen, ServiceConfig};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
@@ -37,7 +37,7 @@ impl Drop for Admin {
 }
 
 #[derive(Clone)]
-struct Shown {
+struct AdminState {
     metrics: Metrics,
     readiness: Readiness,
 }
@@ -54,10 +54,10 @@ impl Admin {
             .route("/metrics", get(show_metrics))
             .route("/livez", get(|| async { answer(StatusCode::OK, "alive") }))
             .route("/readyz", get(show_readiness))
-            .with_state(Shown { metrics, readiness });
+            .with_state(AdminState { metrics, readiness });
         tracing::info!(%address, "metrics at /metrics, probes at /livez and /readyz");
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(Bounded::new(listener), router).await {
+            if let Err(error) = axum::serve(BoundedListener::new(listener), router).await {
                 tracing::error!(%error, "the admin port failed");
             }
         });
@@ -79,8 +79,8 @@ async fn listener(config: &ServiceConfig) -> anyhow::Result<Option<TcpListener>>
     Ok(Some(listener.with_context(problem)?))
 }
 
-async fn show_metrics(State(shown): State<Shown>) -> Response {
-    match shown.metrics.encode() {
+async fn show_metrics(State(state): State<AdminState>) -> Response {
+    match state.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "cannot encode the metrics");
@@ -89,8 +89,8 @@ async fn show_metrics(State(shown): State<Shown>) -> Response {
     }
 }
 
-async fn show_readiness(State(shown): State<Shown>) -> Response {
-    match shown.readiness.why_not() {
+async fn show_readiness(State(state): State<AdminState>) -> Response {
+    match state.readiness.unready_reason() {
         None => answer(StatusCode::OK, "ready"),
         Some(why) => answer(StatusCode::SERVICE_UNAVAILABLE, why),
     }

@@ -16,14 +16,14 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 /// How often the database is probed, and with which timeout.
 #[derive(Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct ProbeTiming {
     /// Time between two probes.
     interval: Duration,
     /// A probe that takes longer counts as failed.
     timeout: Duration,
 }
 
-impl Pace {
+impl ProbeTiming {
     pub(crate) const DEFAULT: Self = Self { interval: Duration::from_secs(1), timeout: Duration::from_secs(2) };
 }
 
@@ -43,7 +43,7 @@ impl Readiness {
     }
 
     /// One word, or `None` if the process is ready.
-    pub(crate) fn why_not(&self) -> Option<&'static str> {
+    pub(crate) fn unready_reason(&self) -> Option<&'static str> {
         match self.0.load(Ordering::Acquire) {
             Self::READY => None,
             Self::STARTING => Some("starting"),
@@ -64,7 +64,7 @@ pub(crate) struct Health {
 
 impl Health {
     /// Starts to probe. `probe` returns whether the service can work: whether its database answers.
-    pub(crate) async fn start<P, F>(service_names: &[&str], pace: Pace, probe: P) -> Self
+    pub(crate) async fn start<P, F>(service_names: &[&str], timing: ProbeTiming, probe: P) -> Self
     where
         P: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = bool> + Send + 'static,
@@ -74,7 +74,7 @@ impl Health {
         report(&reporter, &names, ServingStatus::NotServing).await;
         let stop = CancellationToken::new();
         let (reporting, readiness) = ((reporter.clone(), names.clone()), Readiness::default());
-        let task = tokio::spawn(follow(reporting, readiness.clone(), pace, probe, stop.clone()));
+        let task = tokio::spawn(watch_database(reporting, readiness.clone(), timing, probe, stop.clone()));
         Self { reporter, names, readiness, stop, task }
     }
 
@@ -100,17 +100,17 @@ impl Health {
     }
 }
 
-async fn follow<P, F>(
+async fn watch_database<P, F>(
     (reporter, names): (HealthReporter, Vec<String>),
     readiness: Readiness,
-    pace: Pace,
+    timing: ProbeTiming,
     probe: P,
     stop: CancellationToken,
 ) where
     P: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = bool> + Send + 'static,
 {
-    let mut interval = tokio::time::interval(pace.interval);
+    let mut interval = tokio::time::interval(timing.interval);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
     loop {
@@ -121,7 +121,7 @@ async fn follow<P, F>(
                 interval.tick().await;
                 // A probe that panics counts as failed.
                 let probed = AssertUnwindSafe(async { probe().await }).catch_unwind();
-                matches!(tokio::time::timeout(pace.timeout, probed).await, Ok(Ok(true)))
+                matches!(tokio::time::timeout(timing.timeout, probed).await, Ok(Ok(true)))
             } => answers,
         };
         if last != Some(answers) {
@@ -169,10 +169,10 @@ mod tests {
     where
         F: Future<Output = bool> + Send + 'static,
     {
-        let pace = Pace { interval: Duration::from_millis(200), timeout: Duration::from_millis(50) };
+        let timing = ProbeTiming { interval: Duration::from_millis(200), timeout: Duration::from_millis(50) };
         let count = Arc::new(AtomicUsize::new(0));
         let asked = count.clone();
-        let health = Health::start(&["a.B"], pace, move || probe(count.fetch_add(1, Ordering::SeqCst))).await;
+        let health = Health::start(&["a.B"], timing, move || probe(count.fetch_add(1, Ordering::SeqCst))).await;
         let service = HealthService::from_health_reporter(health.reporter.clone());
         let request = Request::new(HealthCheckRequest { service: "a.B".to_owned() });
         let watch = service.watch(request).await.unwrap().into_inner();

@@ -37,7 +37,7 @@ use crate::config::{Configuration, HumanDuration, ServerConfig, ServiceConfig};
 use crate::db::Database;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
-use crate::health::{Health, Pace};
+use crate::health::{Health, ProbeTiming};
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcLayer;
 use crate::rpc_layer::admission::Admission;
@@ -103,7 +103,7 @@ async fn serve_until_drained(
     let address = listener.local_addr().context("the listener has no address")?;
     config.listen.check(address)?;
 
-    let health = Health::start(service_names, Pace::DEFAULT, probe).await;
+    let health = Health::start(service_names, ProbeTiming::DEFAULT, probe).await;
     // Answers until this function returns.
     let _admin = Admin::start(config, metrics.clone(), health.readiness()).await?;
     let routes = with_reflection(routes.add_service(health.service()), service_names)?;
