@@ -16,7 +16,7 @@ use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 /// Smaller messages are sent uncompressed: compression would hardly make them smaller.
-const LEAST_COMPRESSED: usize = 1024;
+const MIN_COMPRESSED_BYTES: usize = 1024;
 /// The window size that every zstd decoder should support (RFC 8878, 3.1.1.1.2).
 const ZSTD_WINDOW: usize = 8 << 20;
 
@@ -88,7 +88,7 @@ impl Encoding {
 
     /// Compresses a message, optimised for speed. `None` if that does not make it smaller.
     pub(crate) fn compress(self, message: &[u8]) -> Option<Vec<u8>> {
-        if message.len() < LEAST_COMPRESSED {
+        if message.len() < MIN_COMPRESSED_BYTES {
             return None;
         }
         let out = Vec::with_capacity(message.len() / 4);

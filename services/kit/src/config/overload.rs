@@ -61,12 +61,12 @@ pub struct OverloadConfig {
 /// Calls per database connection: one that works and some that wait, so that no connection is idle.
 const CALLS_PER_CONNECTION: usize = 4;
 /// The minimum with a small pool: many calls share a statement or only wait, so the pool does not limit them.
-const LEAST_CALLS: usize = 64;
+const MIN_CALLS: usize = 64;
 
 impl OverloadConfig {
     /// The limit of calls that are not streams, for a pool of this size.
     pub fn calls(&self, pool_max: u32) -> usize {
-        let of_pool = (pool_max as usize).saturating_mul(CALLS_PER_CONNECTION).max(LEAST_CALLS);
+        let of_pool = (pool_max as usize).saturating_mul(CALLS_PER_CONNECTION).max(MIN_CALLS);
         self.max_concurrent_calls.unwrap_or(of_pool)
     }
 

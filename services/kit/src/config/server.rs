@@ -13,9 +13,9 @@ use crate::compression::Encodings;
 /// HTTP/2 reads this many times the metadata that a call may have. Metadata that is read and then refused gets the
 /// error of the contract, while metadata that HTTP/2 refuses may cost the connection. With the default, this is as much
 /// as the window of a connection.
-const HEADROOM: usize = 64;
+const HEADER_FACTOR: usize = 64;
 /// The most metadata that HTTP/2 reads, whatever a call may have: h2's own default.
-const MOST_HEADER_BYTES: usize = 16 << 20;
+const MAX_HEADER_BYTES: usize = 16 << 20;
 
 /// The transport, and the shutdown of the process.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +208,6 @@ impl ServerConfig {
 
     /// How much metadata HTTP/2 reads before it refuses a call itself, in ways that clients show badly.
     pub(crate) fn http2_header_bytes(&self) -> usize {
-        self.max_metadata_bytes.saturating_mul(HEADROOM).min(MOST_HEADER_BYTES)
+        self.max_metadata_bytes.saturating_mul(HEADER_FACTOR).min(MAX_HEADER_BYTES)
     }
 }
