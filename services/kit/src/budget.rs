@@ -93,12 +93,12 @@ impl MemoryShare {
     }
 
     /// The transfer timeout of a message: `usual`, or shorter while memory is short.
-    pub(crate) fn patience(&self, usual: Duration) -> Duration {
-        if self.is_short() { usual.min(SHORT_TRANSFER_TIMEOUT) } else { usual }
+    pub(crate) fn transfer_timeout(&self, usual: Duration) -> Duration {
+        if self.is_scarce() { usual.min(SHORT_TRANSFER_TIMEOUT) } else { usual }
     }
 
     /// Whether more than half of the limit, or of this share, is used.
-    pub(crate) fn is_short(&self) -> bool {
+    pub(crate) fn is_scarce(&self) -> bool {
         self.0.used.load(Ordering::Relaxed) > self.0.most / 2 || self.0.budget.used() > self.0.budget.bound() / 2
     }
 
@@ -176,11 +176,11 @@ mod tests {
         budget.set_bound(100);
         let (one, another) = (budget.share(40), budget.share(80));
         let usual = Duration::from_secs(30);
-        assert_eq!(one.patience(usual), usual);
+        assert_eq!(one.transfer_timeout(usual), usual);
         let _held = one.hold(21);
-        assert_eq!((one.patience(usual), another.patience(usual)), (SHORT_TRANSFER_TIMEOUT, usual));
+        assert_eq!((one.transfer_timeout(usual), another.transfer_timeout(usual)), (SHORT_TRANSFER_TIMEOUT, usual));
         let _more = another.hold(40);
-        assert_eq!(another.patience(usual), SHORT_TRANSFER_TIMEOUT);
-        assert_eq!(another.patience(SHORT_TRANSFER_TIMEOUT / 2), SHORT_TRANSFER_TIMEOUT / 2);
+        assert_eq!(another.transfer_timeout(usual), SHORT_TRANSFER_TIMEOUT);
+        assert_eq!(another.transfer_timeout(SHORT_TRANSFER_TIMEOUT / 2), SHORT_TRANSFER_TIMEOUT / 2);
     }
 }

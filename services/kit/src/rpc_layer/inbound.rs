@@ -176,7 +176,7 @@ impl InboundBody {
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Duration> {
         let Some(since) = self.since else { return Poll::Pending };
         loop {
-            let time = self.allowance.share.patience(self.allowance.time);
+            let time = self.allowance.share.transfer_timeout(self.allowance.time);
             let left = time.saturating_sub(since.elapsed());
             if left.is_zero() {
                 return Poll::Ready(time);

@@ -98,7 +98,7 @@ fn answers(
                 }
             }
             // Where memory is short, what this stream holds already is committed first.
-            let may_hold = (work.is_none() && queue.is_empty()) || !share.is_short();
+            let may_hold = (work.is_none() && queue.is_empty()) || !share.is_scarce();
             let receiving = open && may_hold && queue.has_room() && !draining.has_begun();
             if !receiving {
                 pause.begin();
