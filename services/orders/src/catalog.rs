@@ -25,12 +25,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// A client of the catalog service. It connects on first use, and again after a connection was lost.
 #[derive(Clone, Debug)]
-pub struct Catalog {
+pub struct CatalogClient {
     client: CatalogServiceClient<Channel>,
     timeout: Duration,
 }
 
-impl Catalog {
+impl CatalogClient {
     /// Creates the client; nothing is sent yet.
     pub fn new(config: &CatalogConfig) -> Self {
         let endpoint = config.address.endpoint();
@@ -76,7 +76,7 @@ impl From<Status> for Fault {
     }
 }
 
-impl ForeignReferences for Catalog {
+impl ForeignReferences for CatalogClient {
     fn missing(&self, uids: Vec<String>, deadline: Deadline) -> BoxFuture<'_, Result<HashSet<String>, Error>> {
         async move {
             if uids.is_empty() {

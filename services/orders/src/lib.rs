@@ -57,7 +57,7 @@ async fn run_until_drained(
     let settings = &config.service;
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&settings.database, &settings.limits, &metrics)?;
-    let catalog = Arc::new(catalog::Catalog::new(&config.catalog));
+    let catalog = Arc::new(catalog::CatalogClient::new(&config.catalog));
     let replica = Replica::of(settings, &metrics)?;
     let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone())
         .with_replica(replica)
