@@ -17,7 +17,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response};
 
 use crate::lifecycle::SOLD_PHASES;
-use crate::store::product_sales::{Cursor, Period, Position, Step, knows_time_zone, orders_in, step};
+use crate::store::product_sales::{
+    SalesCursor, SalesPeriod, SalesPosition, SalesStep, knows_time_zone, orders_in, step,
+};
 
 /// Maximum number of days from the first day to the last.
 const MAX_DAYS: i64 = 3_660;
@@ -50,7 +52,7 @@ pub(super) async fn stream(
             let mut reading = AbortOnDropHandle::new(reading);
             // One step may take long, or many steps may find nothing. Meanwhile the caller is told the position of the
             // stream.
-            let (Step { rows, end }, passed) = loop {
+            let (SalesStep { rows, end }, passed) = loop {
                 let left = interval.saturating_sub(silent_since.elapsed());
                 let read = tokio::time::timeout(left, call.draining.unless_draining(&mut reading)).await;
                 if let Ok(Some(read)) = read {
@@ -73,7 +75,7 @@ pub(super) async fn stream(
                 rest = later;
                 let mut reached = passed.clone();
                 if !rest.is_empty() {
-                    reached.position = now.last().map(Position::of);
+                    reached.position = now.last().map(SalesPosition::of);
                 }
                 call.rows.add(now.len() as u64);
                 yield call.answers.checked(page(&reads, &scope, now, &reached, call.deadline).await?)?;
@@ -91,7 +93,12 @@ pub(super) async fn stream(
 }
 
 /// Runs the next step.
-async fn read(reads: Reads, period: Period, mut cursor: Cursor, deadline: Deadline) -> Result<(Step, Cursor), Error> {
+async fn read(
+    reads: Reads,
+    period: SalesPeriod,
+    mut cursor: SalesCursor,
+    deadline: Deadline,
+) -> Result<(SalesStep, SalesCursor), Error> {
     if deadline.expired() {
         return Err(Error::DeadlineExceeded);
     }
@@ -119,7 +126,7 @@ async fn page(
     reads: &Reads,
     scope: &Scope,
     rows: &[ProductSales],
-    cursor: &Cursor,
+    cursor: &SalesCursor,
     deadline: Deadline,
 ) -> Result<Encoded, Error> {
     let mut body = Vec::new();
@@ -127,7 +134,7 @@ async fn page(
         prost::encoding::message::encode(1, row, &mut body);
     }
     let mut parts: Vec<&[u8]> = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }];
-    if let Some(Position { product_uid, rest }) = &cursor.position {
+    if let Some(SalesPosition { product_uid, rest }) = &cursor.position {
         parts.push(product_uid.as_bytes());
         parts.extend(rest.iter().flat_map(|(day, currency)| [day.as_bytes(), currency.as_bytes()]));
     }
@@ -136,27 +143,28 @@ async fn page(
 }
 
 /// The cursor in a token. An empty token means the beginning.
-async fn open(reads: &Reads, scope: &Scope, token: &str, deadline: Deadline) -> Result<Cursor, Error> {
+async fn open(reads: &Reads, scope: &Scope, token: &str, deadline: Deadline) -> Result<SalesCursor, Error> {
     const FIELD: &str = "resume_token";
     if token.is_empty() {
-        return Ok(Cursor::at(None, false));
+        return Ok(SalesCursor::at(None, false));
     }
     let parts = reads.tokens.open(scope, FIELD, token, deadline).await?;
     let texts: Result<Vec<String>, _> = parts.into_iter().map(String::from_utf8).collect();
     let texts = texts.map_err(|_| Error::TokenInvalid(FIELD))?;
     let (windowed, position) = match texts.as_slice() {
         [mode] => (mode, None),
-        [mode, product_uid] => (mode, Some(Position { product_uid: product_uid.clone(), rest: None })),
-        [mode, product_uid, day, currency] => {
-            (mode, Some(Position { product_uid: product_uid.clone(), rest: Some((day.clone(), currency.clone())) }))
-        }
+        [mode, product_uid] => (mode, Some(SalesPosition { product_uid: product_uid.clone(), rest: None })),
+        [mode, product_uid, day, currency] => (
+            mode,
+            Some(SalesPosition { product_uid: product_uid.clone(), rest: Some((day.clone(), currency.clone())) }),
+        ),
         _ => return Err(Error::TokenInvalid(FIELD)),
     };
-    Ok(Cursor::at(position, windowed.as_bytes() == WINDOWED))
+    Ok(SalesCursor::at(position, windowed.as_bytes() == WINDOWED))
 }
 
 /// Validates the period of a request.
-async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: Deadline) -> Result<Period, Error> {
+async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: Deadline) -> Result<SalesPeriod, Error> {
     let (from, to) = (day("day_from", &request.day_from)?, day("day_to", &request.day_to)?);
     if to < from {
         return Err(Error::invalid("day_to", "is before day_from"));
@@ -173,7 +181,7 @@ async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: De
     }
     let sold: Vec<String> = SOLD_PHASES.iter().map(|&phase| phase.to_owned()).collect();
     let orders = orders_in(if request.phases.is_empty() { &sold } else { &request.phases })?;
-    Ok(Period { from, to, time_zone: time_zone.to_owned(), orders })
+    Ok(SalesPeriod { from, to, time_zone: time_zone.to_owned(), orders })
 }
 
 /// Parses a day such as "2011-06-09", of the years 1 to 9999.

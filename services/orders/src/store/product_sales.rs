@@ -28,7 +28,7 @@ const MAX_ROWS: usize = 20_000;
 
 /// The validated request.
 #[derive(Clone, Debug)]
-pub struct Period {
+pub struct SalesPeriod {
     /// The first day.
     pub from: NaiveDate,
     /// The last day.
@@ -41,7 +41,7 @@ pub struct Period {
 
 /// A position: the last row that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct SalesPosition {
     /// Its product.
     pub product_uid: String,
     /// Its day and currency; `None` if the whole product was read.
@@ -50,9 +50,9 @@ pub struct Position {
 
 /// The state of a read between two steps.
 #[derive(Clone, Debug)]
-pub struct Cursor {
+pub struct SalesCursor {
     /// The last row that was read; `None` at the beginning.
-    pub position: Option<Position>,
+    pub position: Option<SalesPosition>,
     /// The number of lines in the next window; `None` while the planner chooses the order.
     pub window: Option<usize>,
     /// How many rows to ask for at once.
@@ -61,16 +61,16 @@ pub struct Cursor {
 
 /// The result of one step.
 #[derive(Debug, Default)]
-pub struct Step {
+pub struct SalesStep {
     /// The rows, in order.
     pub rows: Vec<ProductSales>,
     /// Whether these are the last rows.
     pub end: bool,
 }
 
-impl Cursor {
+impl SalesCursor {
     /// A cursor that continues after a position.
-    pub fn at(position: Option<Position>, windowed: bool) -> Self {
+    pub fn at(position: Option<SalesPosition>, windowed: bool) -> Self {
         Self { position, window: windowed.then_some(FIRST_WINDOW), limit: MAX_ROWS }
     }
 
@@ -88,7 +88,7 @@ impl Cursor {
     }
 }
 
-impl Position {
+impl SalesPosition {
     /// The position of a row.
     pub fn of(row: &ProductSales) -> Self {
         Self { product_uid: row.product_uid.clone(), rest: Some((row.day.clone(), row.currency_code.clone())) }
@@ -100,7 +100,12 @@ impl Position {
 /// # Errors
 /// [`Error::DeadlineExceeded`] if the caller's deadline passes, or if a single product takes longer than a statement
 /// may; errors of the database.
-pub async fn step(reads: &Reads, period: &Period, cursor: &mut Cursor, deadline: Deadline) -> Result<Step, Error> {
+pub async fn step(
+    reads: &Reads,
+    period: &SalesPeriod,
+    cursor: &mut SalesCursor,
+    deadline: Deadline,
+) -> Result<SalesStep, Error> {
     let limit = cursor.limit.min(reads.limits().max_query_rows);
     let started = Instant::now();
     let read = async {
@@ -116,25 +121,25 @@ pub async fn step(reads: &Reads, period: &Period, cursor: &mut Cursor, deadline:
         Ok(read) => read,
         Err(error) => {
             cursor.learn_from(error, deadline)?;
-            return Ok(Step::default());
+            return Ok(SalesStep::default());
         }
     };
     let took = started.elapsed();
     if rows.len() == limit {
-        cursor.position = rows.last().map(Position::of);
+        cursor.position = rows.last().map(SalesPosition::of);
         cursor.window = match cursor.window {
             Some(lines) => Some((lines / 2).max(1)),
             None => (took > WINDOW_TIME * 4).then_some(FIRST_WINDOW),
         };
-        return Ok(Step { rows, end: false });
+        return Ok(SalesStep { rows, end: false });
     }
     let Some(product_uid) = end else {
-        cursor.position = rows.last().map(Position::of).or(cursor.position.take());
-        return Ok(Step { rows, end: true });
+        cursor.position = rows.last().map(SalesPosition::of).or(cursor.position.take());
+        return Ok(SalesStep { rows, end: true });
     };
-    cursor.position = Some(Position { product_uid, rest: None });
+    cursor.position = Some(SalesPosition { product_uid, rest: None });
     cursor.window = cursor.window.map(|lines| next_window(lines, took));
-    Ok(Step { rows, end: false })
+    Ok(SalesStep { rows, end: false })
 }
 
 fn next_window(lines: usize, took: Duration) -> usize {
@@ -148,7 +153,12 @@ fn next_window(lines: usize, took: Duration) -> usize {
 }
 
 /// The product of the line that is `lines` lines after the cursor, in the order of products; `None` if there are fewer.
-async fn window_end(reads: &Reads, cursor: &Cursor, lines: usize, deadline: Deadline) -> Result<Option<String>, Error> {
+async fn window_end(
+    reads: &Reads,
+    cursor: &SalesCursor,
+    lines: usize,
+    deadline: Deadline,
+) -> Result<Option<String>, Error> {
     let after = cursor.position.as_ref().map_or("l.product_uid is not null".to_owned(), after);
     let select = format!(
         "select l.product_uid from orders.order_line_item as l where {after} \
@@ -170,22 +180,22 @@ async fn window_end(reads: &Reads, cursor: &Cursor, lines: usize, deadline: Dead
 }
 
 /// The condition for lines of products that were not read completely.
-fn after(position: &Position) -> String {
+fn after(position: &SalesPosition) -> String {
     let sign = if position.rest.is_some() { ">=" } else { ">" };
     format!("l.product_uid {sign} {}", literal(&position.product_uid))
 }
 
 /// One grouped query.
 struct Sales<'a> {
-    period: &'a Period,
-    after: Option<&'a Position>,
+    period: &'a SalesPeriod,
+    after: Option<&'a SalesPosition>,
     up_to: Option<&'a str>,
     limit: usize,
 }
 
 impl Sales<'_> {
     fn sql(&self) -> String {
-        let Period { from, to, time_zone, orders } = self.period;
+        let SalesPeriod { from, to, time_zone, orders } = self.period;
         let zone = literal(time_zone);
         let day = format!("(t.create_ts at time zone {zone})::date");
         let midnight = |date: &NaiveDate| format!("(date '{date}')::timestamp at time zone {zone}");
@@ -193,7 +203,7 @@ impl Sales<'_> {
         if let Some(product_uid) = self.up_to {
             lines.push(format!("l.product_uid <= {}", literal(product_uid)));
         }
-        if let Some(Position { product_uid, rest: Some((day_passed, currency)) }) = self.after {
+        if let Some(SalesPosition { product_uid, rest: Some((day_passed, currency)) }) = self.after {
             lines.push(format!(
                 "(l.product_uid, {day}, t.currency_code) > ({}, date {}, {})",
                 literal(product_uid),
