@@ -22,7 +22,7 @@ use orrery_proto::wire::Encoded;
 use sqlx::Row as _;
 use tonic::{Request, Response};
 
-use crate::store::claim::{self, Locked};
+use crate::store::claim::{self, LockPolicy};
 use crate::store::line_item::LINE_ITEM;
 use crate::store::order::ORDER;
 
@@ -78,7 +78,7 @@ impl Sizes {
 }
 
 /// The result of one attempt at a claim.
-enum Tried {
+enum Attempt {
     Claimed(Encoded),
     /// Only this many of the first due orders may fit. With 0, the first one does not fit alone.
     Fewer {
@@ -87,9 +87,9 @@ enum Tried {
         lost: bool,
     },
     /// The connection was lost while reading this order; the database may return this part of it.
-    Less(String, Extent),
+    Reduced(String, Extent),
     /// A lock was held for too long.
-    Held,
+    LockTimeout,
     /// The database refuses to change one of this many first due orders.
     RefusedAmong(usize),
     /// The database refuses to change this order, with this error.
@@ -135,7 +135,7 @@ pub(super) async fn claim(
         passed_over: Vec::new(),
     };
     let mut limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
-    let (mut reduced, mut locked, mut waits) = (None, Locked::PassedOver, true);
+    let (mut reduced, mut locked, mut waits) = (None, LockPolicy::Skip, true);
     let mut passed_over: Vec<String> = Vec::new();
     loop {
         let tried = retried(call.deadline, || {
@@ -151,28 +151,28 @@ pub(super) async fn claim(
             })
         });
         match tried.await? {
-            Tried::Claimed(orders) => {
+            Attempt::Claimed(orders) => {
                 if limit > 0 {
                     sizes.learn(&claim.selection, orders.rows as usize, orders.len());
                 }
                 return call.answer(orders);
             }
-            Tried::Fewer { orders, lost } => {
+            Attempt::Fewer { orders, lost } => {
                 if lost && waits {
-                    locked = Locked::WaitedFor;
+                    locked = LockPolicy::Wait;
                 }
                 sizes.learn(&claim.selection, orders, answers.bytes());
                 limit = orders;
             }
-            Tried::Less(uid, extent) => {
+            Attempt::Reduced(uid, extent) => {
                 if waits {
-                    locked = Locked::WaitedFor;
+                    locked = LockPolicy::Wait;
                 }
                 reduced = Some((uid, extent));
             }
-            Tried::Held => (locked, waits) = (Locked::PassedOver, false),
-            Tried::RefusedAmong(orders) => limit = orders.div_ceil(2),
-            Tried::Refused(uid, error) => {
+            Attempt::LockTimeout => (locked, waits) = (LockPolicy::Skip, false),
+            Attempt::RefusedAmong(orders) => limit = orders.div_ceil(2),
+            Attempt::Refused(uid, error) => {
                 if passed_over.len() >= MAX_PASSED_OVER {
                     return Err(error.of_refused_row(&ORDER, &uid, ""));
                 }
@@ -195,23 +195,23 @@ impl Claim {
         &self,
         transaction: &mut Transaction<'_>,
         limit: usize,
-        locked: Locked,
-    ) -> Result<TransactionEnd<Tried>, Error> {
+        locked: LockPolicy,
+    ) -> Result<TransactionEnd<Attempt>, Error> {
         let most = self.answers.bytes();
-        let fewer = |orders: usize, lost: bool| Ok(TransactionEnd::RollBack(Tried::Fewer { orders, lost }));
-        if locked == Locked::WaitedFor {
+        let fewer = |orders: usize, lost: bool| Ok(TransactionEnd::RollBack(Attempt::Fewer { orders, lost }));
+        if locked == LockPolicy::Wait {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
         let due = self.prepared(claim::due(limit, &self.selection, locked, &self.passed_over)?);
         let rows = match transaction.fetch_first(due, 2 * most).await {
             Ok((rows, _)) if rows.is_empty() => {
-                return Ok(TransactionEnd::RollBack(Tried::Claimed(Encoded::default())));
+                return Ok(TransactionEnd::RollBack(Attempt::Claimed(Encoded::default())));
             }
             Ok((rows, true)) => rows,
             Ok((rows, false)) => return fewer(rows.len() / 2, true),
             Err(Error::ResultTooLarge(_)) => return fewer(0, true),
-            Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
-                return Ok(TransactionEnd::RollBack(Tried::Held));
+            Err(Error::TransactionConflict(_)) if locked == LockPolicy::Wait => {
+                return Ok(TransactionEnd::RollBack(Attempt::LockTimeout));
             }
             Err(error) if is_for_size(&error) => return fewer(limit / 2, true),
             Err(error) => return Err(error),
@@ -225,16 +225,18 @@ impl Claim {
         let update = claim::claim(measured.uids(), self.lease_micros, &self.selection)?;
         let claimed = match (transaction.write(self.prepared(update)).await, measured.uids()) {
             (Err(error @ Error::RowRefused(_)), [uid]) => {
-                return Ok(TransactionEnd::RollBack(Tried::Refused(uid.clone(), error)));
+                return Ok(TransactionEnd::RollBack(Attempt::Refused(uid.clone(), error)));
             }
-            (Err(Error::RowRefused(_)), uids) => return Ok(TransactionEnd::RollBack(Tried::RefusedAmong(uids.len()))),
+            (Err(Error::RowRefused(_)), uids) => {
+                return Ok(TransactionEnd::RollBack(Attempt::RefusedAmong(uids.len())));
+            }
             (claimed, _) => claimed?,
         };
         let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
             return fewer(measured.uids().len() - 1, false);
         }
-        Ok(TransactionEnd::Commit(Tried::Claimed(orders)))
+        Ok(TransactionEnd::Commit(Attempt::Claimed(orders)))
     }
 
     /// Claims the first due order, with as many fields as fit. `reduced` names an order that the database returns only
@@ -243,31 +245,33 @@ impl Claim {
         &self,
         transaction: &mut Transaction<'_>,
         reduced: Option<(String, Extent)>,
-        locked: Locked,
-    ) -> Result<TransactionEnd<Tried>, Error> {
-        if locked == Locked::WaitedFor {
+        locked: LockPolicy,
+    ) -> Result<TransactionEnd<Attempt>, Error> {
+        if locked == LockPolicy::Wait {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
         let essential = Selection::new(&ORDER, &Extent::Essential.of(&ORDER, &[]));
         let rows = match transaction.fetch(claim::due(1, &essential, locked, &self.passed_over)?).await {
-            Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
-                return Ok(TransactionEnd::RollBack(Tried::Held));
+            Err(Error::TransactionConflict(_)) if locked == LockPolicy::Wait => {
+                return Ok(TransactionEnd::RollBack(Attempt::LockTimeout));
             }
             rows => rows?,
         };
-        let Some(row) = rows.first() else { return Ok(TransactionEnd::RollBack(Tried::Claimed(Encoded::default()))) };
+        let Some(row) = rows.first() else { return Ok(TransactionEnd::RollBack(Attempt::Claimed(Encoded::default()))) };
         let uid: String = row.try_get(0)?;
         let update = claim::claim(std::slice::from_ref(&uid), self.lease_micros, &essential)?;
         match transaction.write(update).await {
-            Err(error @ Error::RowRefused(_)) => return Ok(TransactionEnd::RollBack(Tried::Refused(uid, error))),
+            Err(error @ Error::RowRefused(_)) => return Ok(TransactionEnd::RollBack(Attempt::Refused(uid, error))),
             claimed => drop(claimed?),
         }
         let extent = reduced.filter(|(of, _)| *of == uid).map_or(Extent::Whole, |(_, extent)| extent);
         let answers = self.answers.without(AROUND);
         match (read_masked(transaction, &ORDER, &self.mask, &ORDER.key([&uid])?, answers, extent).await, extent.less())
         {
-            (Ok(written), _) => Ok(TransactionEnd::Commit(Tried::Claimed(one(&written, &uid)))),
-            (Err(error), Some(less)) if is_for_size(&error) => Ok(TransactionEnd::RollBack(Tried::Less(uid, less))),
+            (Ok(written), _) => Ok(TransactionEnd::Commit(Attempt::Claimed(one(&written, &uid)))),
+            (Err(error), Some(less)) if is_for_size(&error) => {
+                Ok(TransactionEnd::RollBack(Attempt::Reduced(uid, less)))
+            }
             (Err(error), _) => Err(error),
         }
     }

@@ -15,11 +15,11 @@ use crate::lifecycle::{CONFIRMED, PROVISIONING};
 
 /// What to do with rows that others have locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locked {
+pub enum LockPolicy {
     /// Skip them.
-    PassedOver,
+    Skip,
     /// Wait for them.
-    WaitedFor,
+    Wait,
 }
 
 /// Limits how long a transaction waits for a lock.
@@ -35,10 +35,15 @@ pub fn wait_at_most(time: Duration) -> Result<Statement, Error> {
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
-pub fn due(limit: usize, selection: &Selection, locked: Locked, passed_over: &[String]) -> Result<Statement, Error> {
+pub fn due(
+    limit: usize,
+    selection: &Selection,
+    locked: LockPolicy,
+    passed_over: &[String],
+) -> Result<Statement, Error> {
     let locked = match locked {
-        Locked::PassedOver => " skip locked",
-        Locked::WaitedFor => "",
+        LockPolicy::Skip => " skip locked",
+        LockPolicy::Wait => "",
     };
     let others = if passed_over.is_empty() { "" } else { "\n   and t.uid <> all($2)" };
     let sql = format!(
