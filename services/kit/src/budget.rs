@@ -158,9 +158,9 @@ mod tests {
         let mut first = one.hold(39);
         assert!(one.has_room());
         first.add(1);
-        assert!(!one.has_room() && another.has_room(), "a share is its own");
+        assert!(!one.has_room() && another.has_room(), "one share does not limit another");
         let second = another.hold(60);
-        assert!(!another.has_room(), "the whole is full, though the share is not");
+        assert!(!another.has_room(), "the budget is full, but the share is not");
         assert_eq!((first.bytes(), budget.used()), (40, 100));
         first.set(10);
         assert_eq!(budget.used(), 70);

@@ -80,7 +80,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Sets a savepoint: begins a part of the transaction that can be undone alone. One at a time: end it with
+    /// Sets a savepoint, which begins a part of the transaction that can be undone alone. One at a time: end it with
     /// [`release`](Self::release) or [`roll_back_to`](Self::roll_back_to).
     ///
     /// # Errors
@@ -90,16 +90,17 @@ impl Transaction<'_> {
         Ok(Savepoint { failed: self.failed })
     }
 
-    /// Keeps a part, if the database accepts all of its rows. Deferred constraints are checked now.
+    /// Releases a savepoint and so keeps its part of the transaction, if the database accepts all rows. Deferred
+    /// constraints are checked now.
     ///
     /// # Errors
-    /// [`Error::RowRefused`], after which the part can be undone; errors of the database.
+    /// [`Error::RowRefused`], after which the transaction can be rolled back to the savepoint; errors of the database.
     pub async fn release(&mut self, _: &Savepoint) -> Result<(), Error> {
         self.check_now().await?;
         self.lease.execute("release savepoint part").await
     }
 
-    /// Undoes a part, even if a statement in it failed.
+    /// Rolls back to a savepoint, even if a statement after it failed, and releases it.
     ///
     /// # Errors
     /// Errors of the database.
@@ -188,10 +189,10 @@ fn from_new_rows(error: sqlx::Error) -> Error {
     }
 }
 
-/// A part of a transaction that can be undone alone.
+/// A savepoint of a transaction: what follows it can be undone alone.
 #[derive(Debug)]
 pub struct Savepoint {
-    /// The failed statements of the transaction before this part.
+    /// The number of failed statements before it.
     failed: usize,
 }
 
