@@ -53,3 +53,6 @@ pub mod orders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,7 +174,7 @@ mod tests {
     use crate::catalog::v1::{CreateProductRequest, ListProductsRequest, Product, ProductFilter, UpdateProductRequest};
     use crate::orders::v1::{CreateOrderRequest, Order};
     use crate::r#type::v1::{ReferenceCheck, WriteMode};
-    use crate::wire::{WriteChunk, WriteMessage, WriteRequest};
+    use crate::wire::{WriteChunk, WritePayload, WriteRequest};
 
     /// The field that a refusal names; empty for the request.
     fn refused<U: Incoming>(message: Vec<u8>) -> String {
@@ -217,11 +217,11 @@ mod tests {
         assert_eq!(ReceivedUpdate::take(Bytes::new()).expect("an update"), ReceivedUpdate::default());
 
         let start = WriteStart { mode: WriteMode::Create.into(), ..WriteStart::default() };
-        let sent = WriteRequest { message: Some(WriteMessage::Start(start.clone())) };
+        let sent = WriteRequest { payload: Some(WritePayload::Start(start.clone())) };
         let taken = ReceivedWrite::take(sent.encode_to_vec().into()).expect("a start");
         assert_eq!(taken, ReceivedWrite::Start(start));
         let chunk = WriteChunk { offset: 7, rows: vec![Bytes::from_static(b"row")] };
-        let sent = WriteRequest { message: Some(WriteMessage::Chunk(chunk.clone())) };
+        let sent = WriteRequest { payload: Some(WritePayload::Chunk(chunk.clone())) };
         let taken = ReceivedWrite::take(sent.encode_to_vec().into()).expect("a chunk");
         assert_eq!(taken, ReceivedWrite::Chunk(chunk.encode_to_vec().into()));
         assert_eq!(ReceivedWrite::take(field(9, b"unknown").into()).expect("a message"), ReceivedWrite::Nothing);

@@ -8,7 +8,8 @@
 use bytes::Bytes;
 
 pub use crate::received::{ReceivedCreate, ReceivedUpdate, ReceivedWrite};
-use crate::r#type::v1::{RowError, WriteStart};
+pub use crate::r#type::v1::WriteResponse;
+use crate::r#type::v1::WriteStart;
 
 /// A response that is encoded already: the bytes of a message of whatever type the method returns.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +38,13 @@ impl Encoded {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WriteRequest {
     /// `start` or `chunk`.
-    #[prost(oneof = "WriteMessage", tags = "1, 2")]
-    pub message: Option<WriteMessage>,
+    #[prost(oneof = "WritePayload", tags = "1, 2")]
+    pub payload: Option<WritePayload>,
 }
 
 /// What a message to a chunked write holds.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub enum WriteMessage {
+pub enum WritePayload {
     /// What holds for the whole stream; the first message.
     #[prost(message, tag = "1")]
     Start(WriteStart),
@@ -61,30 +62,4 @@ pub struct WriteChunk {
     /// The rows, each an encoded resource.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub rows: Vec<Bytes>,
-}
-
-/// An acknowledgement of a chunked write. The counts are of the rows acknowledged beyond the message before.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct WriteResponse {
-    /// Every row before this offset is committed.
-    #[prost(int64, tag = "1")]
-    pub committed_offset: i64,
-    /// Rows that were created.
-    #[prost(int64, tag = "2")]
-    pub created: i64,
-    /// Rows that existed and were changed.
-    #[prost(int64, tag = "3")]
-    pub updated: i64,
-    /// Rows that equal what is stored.
-    #[prost(int64, tag = "4")]
-    pub unchanged: i64,
-    /// Rows that were refused.
-    #[prost(int64, tag = "5")]
-    pub rejected: i64,
-    /// Why, for the first refused rows.
-    #[prost(message, repeated, tag = "6")]
-    pub row_errors: Vec<RowError>,
-    /// Rows that gave way to a later row of the same key in the same chunk.
-    #[prost(int64, tag = "7")]
-    pub superseded: i64,
 }

@@ -32,6 +32,7 @@ def _generate() -> None:
 _generate()
 
 # The generated modules; tests take them from here.
+from buf.validate import validate_pb2 as rules  # noqa: E402
 from orrery.catalog.v1 import catalog_service_pb2 as catalog  # noqa: E402
 from orrery.catalog.v1 import catalog_service_pb2_grpc as catalog_grpc  # noqa: E402
 from orrery.catalog.v1 import product_metric_pb2 as metric  # noqa: E402
@@ -53,6 +54,7 @@ __all__ = [
     "orders",
     "orders_grpc",
     "product",
+    "rules",
     "status",
     "write",
 ]

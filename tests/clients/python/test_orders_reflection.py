@@ -154,7 +154,7 @@ def test_every_method_can_be_called(caller, mark):
         ("ClaimDueOrders", {}, "lease"),
         ("ClaimDueOrders", {"lease": {"seconds": 86_401}}, "lease"),
         ("ClaimDueOrders", {"lease": {"seconds": 1}, "limit": -1}, "limit"),
-        ("LookupOrders", {}, "by"),
+        ("LookupOrders", {}, "criterion"),
         ("LookupOrders", {"uid_prefix": "x" * 1025}, "uid_prefix"),
     ],
 )

@@ -12,7 +12,7 @@ use orrery_kit::write::chunk::Chunk;
 use orrery_orders::store::order::ORDER;
 use orrery_proto::catalog::v1::{Product, ProductMetric};
 use orrery_proto::orders::v1::Order;
-use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest};
+use orrery_proto::wire::{WriteChunk, WritePayload, WriteRequest};
 use prost::Message;
 use prost_types::FieldMask;
 
@@ -94,7 +94,7 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
         Err(error) => return error_text(&error.to_string()),
     };
     assert_eq!(WriteRequest::decode(request.encode_to_vec().as_slice()).as_ref(), Ok(&request));
-    let Some(WriteMessage::Chunk(WriteChunk { offset, rows })) = request.message else { return "start".to_owned() };
+    let Some(WritePayload::Chunk(WriteChunk { offset, rows })) = request.payload else { return "start".to_owned() };
     let offset = offset.clamp(0, i64::MAX / 2);
     let encoded: Vec<&[u8]> = rows.iter().map(AsRef::as_ref).collect();
     let mut said = String::new();

@@ -10,7 +10,7 @@ use orrery_proto::catalog::v1::{
     Product, StreamProductMetricsRequest, StreamProductsRequest, UpdateProductRequest,
 };
 use orrery_proto::r#type::v1::{RowErrorPolicy, WriteStart};
-use orrery_proto::wire::{WriteMessage, WriteRequest, WriteResponse};
+use orrery_proto::wire::{WritePayload, WriteRequest, WriteResponse};
 use prost::Message as _;
 use sqlx::PgConnection;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -307,7 +307,7 @@ async fn row_errors_are_as_many_as_their_caller_takes_and_all_are_counted() {
         (0..2_000).map(|number| Product { uid: uid(number), labels: labels(number), ..Product::default() }).collect();
     for (takes, told) in [(64 << 10, 10..500), (4 * MIB, 1_000..1_001)] {
         let start = WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
-        let start = WriteRequest { message: Some(WriteMessage::Start(start)) };
+        let start = WriteRequest { payload: Some(WritePayload::Start(start)) };
         let request = taking(tokio_stream::iter([start, chunk(0, &wrong)]), takes);
         let mut grpc = tonic::client::Grpc::new(server.channel()).max_encoding_message_size(usize::MAX);
         grpc.ready().await.unwrap();

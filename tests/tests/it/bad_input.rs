@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
+use orrery_proto::catalog::v1::write_products_request::{Chunk, Payload};
 use orrery_proto::catalog::v1::{
-    CreateProductRequest, GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
+    CreateProductRequest, GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest,
 };
-use orrery_proto::r#type::v1::{Status, WriteStart};
+use orrery_proto::r#type::v1::{Status, WriteResponse, WriteStart};
 use prost::Message as _;
 use prost_types::{FieldDescriptorProto, Timestamp};
 use sqlx::query_scalar;
@@ -63,9 +63,9 @@ fn kept() -> Vec<Product> {
     products
 }
 
-async fn chunk(server: &CatalogServer, products: Vec<Product>) -> (Vec<WriteProductsResponse>, Option<tonic::Status>) {
-    let requests = [Message::Start(WriteStart::default()), Message::Chunk(Chunk { offset: 0, products })]
-        .map(|message| WriteProductsRequest { message: Some(message) });
+async fn chunk(server: &CatalogServer, products: Vec<Product>) -> (Vec<WriteResponse>, Option<tonic::Status>) {
+    let requests = [Payload::Start(WriteStart::default()), Payload::Chunk(Chunk { offset: 0, products })]
+        .map(|message| WriteProductsRequest { payload: Some(message) });
     let mut answers = server.client().write_products(tokio_stream::iter(requests)).await.unwrap().into_inner();
     let mut seen = Vec::new();
     loop {
@@ -218,10 +218,10 @@ async fn no_message_and_too_many_are_the_callers_mistake() {
         let refused = refusal(&call(&server.channel(), &method.path, vec![]).await.unwrap_err());
         assert_eq!(refused.code, Code::InvalidArgument, "{}", method.name);
     }
-    let start = WriteProductsRequest { message: Some(Message::Start(WriteStart::default())) }.encode_to_vec();
-    let empty = WriteProductsRequest { message: None }.encode_to_vec();
+    let start = WriteProductsRequest { payload: Some(Payload::Start(WriteStart::default())) }.encode_to_vec();
+    let empty = WriteProductsRequest { payload: None }.encode_to_vec();
     let chunk = |products: Vec<Product>, offset: i64| {
-        WriteProductsRequest { message: Some(Message::Chunk(Chunk { offset, products })) }.encode_to_vec()
+        WriteProductsRequest { payload: Some(Payload::Chunk(Chunk { offset, products })) }.encode_to_vec()
     };
     let path = "/orrery.catalog.v1.CatalogService/WriteProducts";
     let send = |messages: Vec<Vec<u8>>| {
@@ -256,7 +256,7 @@ async fn no_message_and_too_many_are_the_callers_mistake() {
             "start.update_mask",
         ),
     ] {
-        let start = WriteProductsRequest { message: Some(Message::Start(start)) }.encode_to_vec();
+        let start = WriteProductsRequest { payload: Some(Payload::Start(start)) }.encode_to_vec();
         assert_invalid(send(vec![start]).await, "FIELD_INVALID", field);
     }
 }

@@ -9,12 +9,12 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use orrery_kit::compression::Encodings;
-use orrery_proto::catalog::v1::write_products_request::{Chunk, Message as Part};
+use orrery_proto::catalog::v1::write_products_request::{Chunk, Payload};
 use orrery_proto::catalog::v1::{
     GetProductRequest, ListProductsRequest, ListProductsResponse, Product, StreamProductsRequest,
-    StreamProductsResponse, WriteProductsRequest, WriteProductsResponse,
+    StreamProductsResponse, WriteProductsRequest,
 };
-use orrery_proto::r#type::v1::WriteStart;
+use orrery_proto::r#type::v1::{WriteResponse, WriteStart};
 use prost::Message;
 use tonic::Code;
 
@@ -93,14 +93,14 @@ async fn requests_may_be_compressed_in_each_way() {
 
         let rows = |offset: usize| {
             let products = (offset..offset + 50).map(|at| product(&format!("prd_{encoding}_{at:03}"))).collect();
-            let message = Some(Part::Chunk(Chunk { offset: offset as i64, products }));
-            WriteProductsRequest { message }.encode_to_vec()
+            let payload = Some(Payload::Chunk(Chunk { offset: offset as i64, products }));
+            WriteProductsRequest { payload }.encode_to_vec()
         };
-        let start = WriteProductsRequest { message: Some(Part::Start(WriteStart::default())) }.encode_to_vec();
+        let start = WriteProductsRequest { payload: Some(Payload::Start(WriteStart::default())) }.encode_to_vec();
         let body =
             [framed(true, &compress(&start)), framed(true, &compress(&rows(0))), framed(false, &rows(50))].concat();
         let exchange = connection.call(WRITE, &[(ENCODING, encoding)], body.into()).await.unwrap();
-        let (answers, _) = read::<WriteProductsResponse>(&exchange);
+        let (answers, _) = read::<WriteResponse>(&exchange);
         assert_eq!(answers.iter().map(|answer| answer.created).sum::<i64>(), 100, "{encoding}");
 
         let exchange = connection.call(HEALTH, &[(ENCODING, encoding)], framed(true, &compress(b""))).await.unwrap();

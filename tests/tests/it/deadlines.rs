@@ -48,10 +48,10 @@ fn orders(method: &str, message: &impl prost::Message) -> Call {
 /// Calls of the catalog whose statements run in a transaction.
 fn transactions() -> Vec<Call> {
     let update = UpdateProductRequest { product: Some(product(&uid(1))), ..Default::default() };
-    let start = write_products_request::Message::Start(named("deadline"));
+    let start = write_products_request::Payload::Start(named("deadline"));
     let chunk = write_products_request::Chunk { offset: 0, products: vec![product(&uid(2))] };
-    let chunk = write_products_request::Message::Chunk(chunk);
-    let messages = [start, chunk].map(|message| WriteProductsRequest { message: Some(message) }.encode_to_vec().into());
+    let chunk = write_products_request::Payload::Chunk(chunk);
+    let messages = [start, chunk].map(|message| WriteProductsRequest { payload: Some(message) }.encode_to_vec().into());
     vec![
         catalog("UpdateProduct", &update),
         catalog("DeleteProduct", &DeleteProductRequest { uid: uid(3), ..Default::default() }),

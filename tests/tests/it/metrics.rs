@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use orrery_proto::catalog::v1::write_product_metrics_request::{Chunk, Message};
+use orrery_proto::catalog::v1::write_product_metrics_request::{Chunk, Payload};
 use orrery_proto::catalog::v1::{
     GetProductMetricsRequest, ProductMetric, ProductMetricFilter, StreamProductMetricsRequest,
-    WriteProductMetricsRequest, WriteProductMetricsResponse,
+    WriteProductMetricsRequest,
 };
-use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowErrorPolicy, TimeRange, WriteStart};
+use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowErrorPolicy, TimeRange, WriteResponse, WriteStart};
 use tokio_stream::StreamExt as _;
 use tonic::Status;
 
@@ -29,9 +29,9 @@ async fn write(
     server: &CatalogServer,
     start: WriteStart,
     product_metrics: Vec<ProductMetric>,
-) -> Result<WriteProductMetricsResponse, Status> {
-    let requests = [Message::Start(start), Message::Chunk(Chunk { offset: 0, product_metrics })]
-        .map(|message| WriteProductMetricsRequest { message: Some(message) });
+) -> Result<WriteResponse, Status> {
+    let requests = [Payload::Start(start), Payload::Chunk(Chunk { offset: 0, product_metrics })]
+        .map(|message| WriteProductMetricsRequest { payload: Some(message) });
     let mut answers = server.client().write_product_metrics(tokio_stream::iter(requests)).await?.into_inner();
     let answer = answers.message().await?.unwrap();
     match answers.message().await? {
@@ -126,7 +126,7 @@ async fn digits_are_kept_as_they_were_sent() {
 }
 
 /// A refusal of a row, whose stream first reported the row.
-fn refused_status(answer: Result<WriteProductMetricsResponse, Status>) -> Result<(), Status> {
+fn refused_status(answer: Result<WriteResponse, Status>) -> Result<(), Status> {
     answer.map(drop)
 }
 

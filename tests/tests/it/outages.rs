@@ -30,11 +30,11 @@ use crate::harness::{
 /// A call of every method that needs the database.
 fn calls() -> Vec<(String, Vec<Bytes>)> {
     let write = |chunk: Vec<u8>| {
-        let start = write_products_request::Message::Start(WriteStart::default());
-        vec![WriteProductsRequest { message: Some(start) }.encode_to_vec(), chunk]
+        let start = write_products_request::Payload::Start(WriteStart::default());
+        vec![WriteProductsRequest { payload: Some(start) }.encode_to_vec(), chunk]
     };
     let chunk = write_products_request::Chunk { offset: 0, products: vec![product("prd_new")] };
-    let chunk = WriteProductsRequest { message: Some(write_products_request::Message::Chunk(chunk)) }.encode_to_vec();
+    let chunk = WriteProductsRequest { payload: Some(write_products_request::Payload::Chunk(chunk)) }.encode_to_vec();
     methods(orrery_catalog::SERVICE_NAMES[0])
         .into_iter()
         .map(|method| {
@@ -61,8 +61,8 @@ fn calls() -> Vec<(String, Vec<Bytes>)> {
                 "WriteProductMetrics" => {
                     let product_metrics = vec![metric("prd_new", "m", "1", 1)];
                     let chunk = write_product_metrics_request::Chunk { offset: 0, product_metrics };
-                    let message = Some(write_product_metrics_request::Message::Chunk(chunk));
-                    write(WriteProductMetricsRequest { message }.encode_to_vec())
+                    let payload = Some(write_product_metrics_request::Payload::Chunk(chunk));
+                    write(WriteProductMetricsRequest { payload }.encode_to_vec())
                 }
                 _ => vec![vec![]],
             };

@@ -38,8 +38,8 @@ pub struct Collection {
     singular: &'static str,
     /// Whether rows, or their children, point at anything: only then requests say what a missing target does.
     points_at_others: bool,
-    /// Reads whole rows. There is none for a key of several columns.
-    loader: Option<Loader>,
+    /// Reads whole rows.
+    loader: Loader,
     /// The columns that a list can be ordered by, beside the resource's own order.
     order_columns: &'static [&'static str],
 }
@@ -53,7 +53,7 @@ impl Collection {
             resource,
             singular: snake_case(resource.noun()).leak(),
             points_at_others: resources.any(|resource| !resource.description.references.is_empty()),
-            loader: (resource.key_length() == 1).then(|| Loader::new(context, resource)),
+            loader: Loader::new(context, resource),
             order_columns: &[],
         }
     }

@@ -31,12 +31,13 @@ where
     async_stream::try_stream! {
         while let Some(request) = call.next(&mut requests).await? {
             let uids = uids_of(request);
-            check_uids(&uids, MAX_CHECKED)?;
             let mut seen = HashSet::with_capacity(uids.len());
-            let uids: Vec<String> = uids.into_iter().filter(|uid| seen.insert(uid.clone())).collect();
-            let missing_uids = missing(&reads, resource, &uids, call.deadline).await?;
-            call.rows.add(uids.len() as u64);
-            let answer = answer(uids.len() as i64, missing_uids);
+            let mut keys = check_uids(resource, &uids, MAX_CHECKED)?;
+            keys.retain(|key| seen.insert(key.clone()));
+            let missing = missing(&reads, resource, &keys, call.deadline).await?;
+            let missing_uids = missing.into_iter().map(|at| resource.name_of(keys[at].tuple())).collect();
+            call.rows.add(keys.len() as u64);
+            let answer = answer(keys.len() as i64, missing_uids);
             call.answers.check(answer.encoded_len())?;
             yield answer;
         }

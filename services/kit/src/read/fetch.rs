@@ -104,7 +104,7 @@ impl Query {
                     let enough = surplus > SURPLUS_PAGES * self.page_bytes;
                     return Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
                 }
-                self.count(page, Columns::new(tuple).next().flatten().unwrap_or_default());
+                self.count(page, self.selection.key(tuple));
                 kept += 1;
                 last.clear();
                 last.extend_from_slice(self.selection.rest(tuple));
@@ -174,7 +174,7 @@ impl Query {
                 page.body.truncate(before);
                 break;
             }
-            self.count(page, owners.uid(owner));
+            self.count(page, owners.key(owner));
             kept += 1;
         }
         let last = (kept > 0).then(|| self.place(owners.rest(kept - 1)));

@@ -7,6 +7,7 @@ use crate::db::sql::{literal, literal_array};
 use crate::error::{Error, Violation};
 use crate::label_selector::LabelSelector;
 use crate::resource::Resource;
+use crate::resource::key::Key;
 use crate::timestamp;
 use crate::uid::check_key;
 
@@ -119,6 +120,12 @@ impl Filter {
             }
         }
         self.when(format!("t.{column} = any({})", literal_array(uids)))
+    }
+
+    /// Any of these keys.
+    #[must_use]
+    pub fn keys(self, resource: &Resource, keys: &[Key]) -> Self {
+        self.when(resource.key_in_literals(resource.description.key, keys.iter().map(Key::tuple)))
     }
 
     /// A text that a column equals, of at most `max_bytes` bytes. Empty: no condition.

@@ -4,6 +4,9 @@ use std::ops::ControlFlow;
 
 use super::order::{Order, Position};
 use crate::error::Error;
+use crate::resource::Resource;
+use crate::resource::key::compare;
+use crate::resource::rules::prefix;
 use crate::resource::select::SelectedPart;
 use crate::resource::tuple::Columns;
 
@@ -26,9 +29,10 @@ pub(super) struct Room {
 /// Owners whose parts are being read, in the order of their uids: all that are not given up.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// What they are: a message's name.
-    pub(super) message: &'static str,
-    pub(super) uids: Vec<String>,
+    /// What they are.
+    pub(super) resource: &'static Resource,
+    /// Their keys, as tuples.
+    pub(super) keys: Vec<Vec<u8>>,
     /// Bytes of each as a row of a page, with what was read so far.
     pub(super) sizes: Vec<usize>,
     /// Whether they are wanted in this order: only then those that come last can be given up.
@@ -36,6 +40,14 @@ pub(super) struct Reading {
     pub(super) room: Room,
     /// Bytes of the rows that belong to the first one.
     pub(super) first_bytes: usize,
+}
+
+impl Reading {
+    /// What is said if the first owner is too large.
+    pub(super) fn too_large(&self) -> Error {
+        let name = self.keys.first().map(|key| self.resource.name_of(key)).unwrap_or_default();
+        Error::RowTooLarge { resource: self.resource.description.message, name }
+    }
 }
 
 /// The rows of one part, as fields of their owners' messages.
@@ -131,14 +143,15 @@ impl<'a> Gathering<'a> {
     }
 
     fn keep(&mut self, tuple: &[u8]) -> Result<(), Error> {
-        let uid = Columns::new(tuple).next().flatten().unwrap_or_default();
-        while self.owner + 1 < self.reading.uids.len() && self.reading.uids[self.owner].as_bytes() < uid {
+        let key = prefix(tuple, self.part.owner_columns);
+        let is_before = |owner: &[u8]| compare(self.reading.resource, owner, key).is_lt();
+        while self.owner + 1 < self.reading.keys.len() && is_before(&self.reading.keys[self.owner]) {
             self.next_owner();
             if self.given_up {
                 return Ok(());
             }
         }
-        if self.reading.uids[self.owner].as_bytes() != uid {
+        if self.reading.keys[self.owner] != key {
             // Its owner is none of these, or does not exist.
             return Ok(());
         }
@@ -149,11 +162,10 @@ impl<'a> Gathering<'a> {
         if self.owner == 0 {
             self.first_bytes += tuple.len();
             if self.first_bytes > self.max_first_bytes && self.may_be_large() {
-                let name = self.reading.uids[0].clone();
-                return Err(Error::RowTooLarge { resource: self.reading.message, name });
+                return Err(self.reading.too_large());
             }
         }
-        if self.reading.uids.len() == 1 {
+        if self.reading.keys.len() == 1 {
             self.place.clear();
             self.place.extend_from_slice(selection.rest(tuple));
         }
@@ -169,7 +181,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn check_room(&mut self) {
-        let Reading { room, in_order, ref uids, .. } = *self.reading;
+        let Reading { room, in_order, ref keys, .. } = *self.reading;
         if self.may_be_large() {
             return;
         }
@@ -177,7 +189,7 @@ impl<'a> Gathering<'a> {
             self.given_up = true;
         } else if self.used > room.bytes.saturating_add(room.surplus) {
             // So many are too much, room and surplus together. There is more than one, or they would be in order.
-            self.fewer = Some((self.owner + 1).div_ceil(2).min(uids.len() / 2));
+            self.fewer = Some((self.owner + 1).div_ceil(2).min(keys.len() / 2));
         }
     }
 
@@ -195,7 +207,7 @@ impl<'a> Gathering<'a> {
     pub(super) fn give_up_from_here(&mut self) {
         if self.given_up || self.fewer.is_some() {
         } else if !self.reading.in_order {
-            self.fewer = Some(self.reading.uids.len() / 2);
+            self.fewer = Some(self.reading.keys.len() / 2);
         } else if self.owner == 0 {
             self.fewer = Some(1);
         } else {
@@ -205,7 +217,7 @@ impl<'a> Gathering<'a> {
 
     /// The rows of the owners that were not given up, and the bytes of the first one's; or of how many owners it may be read.
     pub(super) fn finish(mut self) -> Result<(Children, usize), usize> {
-        while !self.given_up && self.owner + 1 < self.reading.uids.len() {
+        while !self.given_up && self.owner + 1 < self.reading.keys.len() {
             self.next_owner();
         }
         if !self.given_up {

@@ -11,14 +11,12 @@ use tokio::sync::oneshot;
 
 use super::point::{get_by, put_tuple, with_parts};
 use crate::context::{Context, Reads};
-use crate::db::array::ArrayParameter;
 use crate::db::{Database, Statement};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
+use crate::resource::key::Key;
 use crate::resource::select::Selection;
-use crate::resource::tuple::Columns;
-use crate::uid::check_key;
 use crate::work::{self, Yielder};
 
 /// Queries under way at once.
@@ -48,7 +46,7 @@ struct State {
     running: usize,
     /// Most uids of the next query.
     most: usize,
-    waiting: Vec<(String, oneshot::Sender<Answer>)>,
+    waiting: Vec<(Key, oneshot::Sender<Answer>)>,
 }
 
 /// Reads whole resources of one kind by uid: those of a replica apart from those of the primary. Cheap to clone.
@@ -59,7 +57,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader of a resource whose key is its uid.
+    /// A loader of a resource.
     pub fn new(context: &Context, resource: &'static Resource) -> Self {
         let lane = |database: &Database| Lane::new(database.clone(), resource);
         let replica = context.replica_database().map(lane);
@@ -70,14 +68,14 @@ impl Loader {
     ///
     /// # Errors
     /// As [`get`](super::point::get).
-    pub(crate) async fn get(&self, reads: &Reads, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
+    pub(crate) async fn get(&self, reads: &Reads, key: &Key, deadline: Deadline) -> Result<Encoded, Error> {
         if let Some(lane) = &self.replica
             && reads.route().replica(deadline).await.is_some()
-            && let Some(outcome) = reads.attempt_read(lane.get(uid, deadline)).await
+            && let Some(outcome) = reads.attempt_read(lane.get(key, deadline)).await
         {
             return outcome;
         }
-        self.primary.get(uid, deadline).await
+        self.primary.get(key, deadline).await
     }
 }
 
@@ -95,14 +93,14 @@ impl Lane {
     fn new(database: Database, resource: &'static Resource) -> Self {
         let selection = Selection::whole(resource);
         let table = resource.description.table;
-        let sql = format!("select {} from {table} as t where t.uid = any ($1)", selection.sql).into();
+        let whose = resource.key_in_arrays(1);
+        let sql = format!("select {}\n  from {table} as t\n where {whose}", selection.sql).into();
         let state = State { running: 0, most: MAX_BATCH, waiting: Vec::new() };
         Self { database, resource, selection: Arc::new(selection), sql, state: Arc::new(Mutex::new(state)) }
     }
 
-    async fn get(&self, uid: &str, deadline: Deadline) -> Result<Encoded, Error> {
-        check_key(uid).map_err(|why| Error::invalid("uid", why))?;
-        let mut answer = self.enqueue(uid);
+    async fn get(&self, key: &Key, deadline: Deadline) -> Result<Encoded, Error> {
+        let mut answer = self.enqueue(key);
         let mut early = false;
         let answer = loop {
             tokio::select! {
@@ -119,20 +117,21 @@ impl Lane {
         match answer {
             Answer::Found(body) => Ok(Encoded { body, tail: Bytes::new(), rows: 1 }),
             Answer::Missing => {
-                Err(Error::NotFound { resource: self.resource.description.message, name: uid.to_owned() })
+                let name = self.resource.name_of(key.tuple());
+                Err(Error::NotFound { resource: self.resource.description.message, name })
             }
             // Boxed: rarely needed, and many times as large as the rest.
             Answer::Failed => {
-                Box::pin(get_by(self.database.route(), self.resource, &self.selection, uid, deadline)).await
+                Box::pin(get_by(self.database.route(), self.resource, &self.selection, key, deadline)).await
             }
             Answer::Unavailable => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
         }
     }
 
-    fn enqueue(&self, uid: &str) -> oneshot::Receiver<Answer> {
+    fn enqueue(&self, key: &Key) -> oneshot::Receiver<Answer> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.waiting.push((uid.to_owned(), sender));
+        state.waiting.push((key.clone(), sender));
         if state.running < MAX_RUNNING {
             state.running += 1;
             let lane = self.clone();
@@ -145,8 +144,8 @@ impl Lane {
     async fn run(&self) {
         let mut running = Running { state: &self.state, ended: false };
         while let Some(batch) = running.next_batch() {
-            let (uids, mut callers): (Vec<String>, Vec<_>) = batch.into_iter().unzip();
-            let wanted: Vec<&str> = uids.iter().map(String::as_str).collect();
+            let (keys, mut callers): (Vec<Key>, Vec<_>) = batch.into_iter().unzip();
+            let wanted: Vec<&[u8]> = keys.iter().map(Key::tuple).collect();
             // The callers' deadlines differ, and each stops waiting by itself. A query that nobody waits for any more is let go.
             let abandoned = async {
                 for caller in &mut callers {
@@ -158,12 +157,12 @@ impl Lane {
                 found = self.query(&wanted) => found,
                 () = abandoned => continue,
             };
-            let too_much = matches!(&found, Err(error) if uids.len() > 1 && error.may_be_too_large());
-            running.learn(uids.len(), too_much);
-            for (uid, sender) in uids.iter().zip(callers) {
+            let too_much = matches!(&found, Err(error) if keys.len() > 1 && error.may_be_too_large());
+            running.learn(keys.len(), too_much);
+            for (key, sender) in keys.iter().zip(callers) {
                 // A caller who has gone does not mind.
                 let _ = sender.send(match &found {
-                    Ok(found) => match found.get(uid.as_bytes()) {
+                    Ok(found) => match found.get(key.tuple()) {
                         Some(Some(message)) => Answer::Found(message.clone()),
                         Some(None) => Answer::Failed,
                         None => Answer::Missing,
@@ -175,13 +174,14 @@ impl Lane {
         }
     }
 
-    /// The rows of some uids as messages; those that are too large for company come without.
-    async fn query(&self, uids: &[&str]) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
+    /// The rows of some keys as messages; those that are too large for company come without.
+    async fn query(&self, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
         let deadline = Deadline::after(MAX_TIME);
         if !self.selection.parts.is_empty() {
-            return with_parts(self.database.route(), self.resource, &self.selection, uids, MAX_TIME, deadline).await;
+            return with_parts(self.database.route(), self.resource, &self.selection, keys, MAX_TIME, deadline).await;
         }
-        let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH).bind(ArrayParameter::texts(uids))?;
+        let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH);
+        let statement = self.resource.bind_keys(statement, keys.iter().copied())?;
         let rows = self.database.fetch(&statement, deadline).await?;
         let mut found = HashMap::with_capacity(rows.len());
         let (mut tuple, mut yielder) = (Vec::with_capacity(512), Yielder::default());
@@ -191,8 +191,7 @@ impl Lane {
             let mut body = Vec::with_capacity(tuple.len() + 64);
             work::run_in_place(tuple.len(), || self.selection.put_message(&tuple, &mut body)).await;
             yielder.after(tuple.len()).await;
-            let uid = Columns::new(&tuple).next().flatten().unwrap_or_default().to_vec();
-            found.insert(uid, Some(body.into()));
+            found.insert(self.selection.key(&tuple).to_vec(), Some(body.into()));
         }
         Ok(found)
     }
@@ -206,7 +205,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn next_batch(&mut self) -> Option<Vec<(String, oneshot::Sender<Answer>)>> {
+    fn next_batch(&mut self) -> Option<Vec<(Key, oneshot::Sender<Answer>)>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever has given up needs no answer.
         state.waiting.retain(|(_, sender)| !sender.is_closed());

@@ -15,6 +15,7 @@ use super::point::{again, put_tuple};
 use crate::db::Transaction;
 use crate::error::Error;
 use crate::resource::Resource;
+use crate::resource::key::{Key, compare};
 use crate::resource::select::{Selection, put_row_of, row_length};
 use crate::work::{self, Yielder};
 
@@ -30,7 +31,8 @@ pub enum Fit {
 /// The rows that fit: the first of those that were measured.
 #[derive(Debug)]
 pub struct Measured {
-    uids: Vec<String>,
+    resource: &'static Resource,
+    keys: Vec<Key>,
     parts: Parts,
 }
 
@@ -71,15 +73,14 @@ pub async fn measure(
         bytes += row_length(owners.message(*owner).len() + growth + pieces);
         bytes <= max_bytes
     };
-    let uid = |owner: usize| String::from_utf8_lossy(owners.uid(owner)).into_owned();
-    let uids: Vec<String> = (0..owners.len()).take_while(fits).map(uid).collect();
-    Ok(if uids.is_empty() { Fit::Fewer(0) } else { Fit::Some(Measured { uids, parts }) })
+    let keys: Vec<Key> = (0..owners.len()).take_while(fits).map(|owner| Key::of(resource, owners.key(owner))).collect();
+    Ok(if keys.is_empty() { Fit::Fewer(0) } else { Fit::Some(Measured { resource, keys, parts }) })
 }
 
 impl Measured {
     /// Which they are, in the order in which they were measured; at least one.
-    pub fn uids(&self) -> &[String] {
-        &self.uids
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
     }
 
     /// The rows as they are now, with what belongs to them, by uid: field 1 of an answer.
@@ -95,7 +96,7 @@ impl Measured {
     }
 
     async fn put_together(&self, selection: &Selection, changed: &[PgRow]) -> Result<Encoded, Error> {
-        let places: HashMap<&str, usize> = self.uids.iter().map(String::as_str).zip(0..).collect();
+        let places: HashMap<&[u8], usize> = self.keys.iter().map(Key::tuple).zip(0..).collect();
         let mut owners = Owners::default();
         let (mut tuple, mut yielder) = (Vec::new(), Yielder::default());
         for row in changed {
@@ -104,11 +105,11 @@ impl Measured {
             work::run_in_place(tuple.len(), || owners.push(selection, &tuple)).await;
             yielder.after(tuple.len()).await;
         }
-        let mut by_uid: Vec<usize> = (0..owners.len()).collect();
-        by_uid.sort_by_key(|&at| owners.uid(at));
+        let mut by_key: Vec<usize> = (0..owners.len()).collect();
+        by_key.sort_by(|&a, &b| compare(self.resource, owners.key(a), owners.key(b)));
         let mut body = Vec::with_capacity(owners.bytes());
-        for at in by_uid {
-            let place = std::str::from_utf8(owners.uid(at)).ok().and_then(|uid| places.get(uid));
+        for at in by_key {
+            let place = places.get(owners.key(at));
             let place = *place.ok_or_else(|| Error::internal("a row was changed that had not been measured"))?;
             put_row_of(once(owners.message(at)).chain(self.parts.of(place)), &mut body);
         }

@@ -7,12 +7,11 @@
 
 use super::gathering::{Children, Gathering, Reading, Room};
 use super::order::{Order, Position};
-use crate::db::sql::{literal, literal_array};
 use crate::db::{CopyEnd, CopySource};
 use crate::error::Error;
 use crate::resource::Resource;
+use crate::resource::key::compare;
 use crate::resource::select::{SelectedPart, Selection, row_length};
-use crate::resource::tuple::Columns;
 
 /// Most rows of one query of several owners, where there is no reason for another number.
 pub(super) const MAX_ROWS: usize = 20_000;
@@ -28,7 +27,8 @@ pub(super) struct Owners {
 
 #[derive(Debug)]
 struct Owner {
-    uid: Vec<u8>,
+    /// As a tuple.
+    key: Vec<u8>,
     /// Where its message ends.
     end: usize,
     /// What was selected behind its own columns.
@@ -41,8 +41,8 @@ impl Owners {
         let start = self.messages.len();
         selection.put_message(tuple, &mut self.messages);
         self.bytes += row_length(self.messages.len() - start);
-        let uid = Columns::new(tuple).next().flatten().unwrap_or_default().to_vec();
-        self.rows.push(Owner { uid, end: self.messages.len(), rest: selection.rest(tuple).to_vec() });
+        let key = selection.key(tuple).to_vec();
+        self.rows.push(Owner { key, end: self.messages.len(), rest: selection.rest(tuple).to_vec() });
     }
 
     /// Takes the last one away.
@@ -64,9 +64,9 @@ impl Owners {
         self.bytes
     }
 
-    /// The uid of one.
-    pub(super) fn uid(&self, at: usize) -> &[u8] {
-        &self.rows[at].uid
+    /// The key of one, as a tuple.
+    pub(super) fn key(&self, at: usize) -> &[u8] {
+        &self.rows[at].key
     }
 
     /// What was selected of one behind its own columns.
@@ -129,24 +129,23 @@ pub(super) async fn read(
     adjacent: bool,
     room: Room,
 ) -> Result<Outcome, Error> {
-    let mut by_uid: Vec<usize> = (0..owners.len()).collect();
-    by_uid.sort_by_key(|&at| owners.uid(at));
+    let mut by_key: Vec<usize> = (0..owners.len()).collect();
+    by_key.sort_by(|&a, &b| compare(resource, owners.key(a), owners.key(b)));
     let mut ranks = vec![0; owners.len()];
-    for (rank, &at) in by_uid.iter().enumerate() {
+    for (rank, &at) in by_key.iter().enumerate() {
         ranks[at] = rank;
     }
-    let uids: Vec<String> = by_uid.iter().map(|&at| String::from_utf8_lossy(owners.uid(at)).into_owned()).collect();
     let mut reading = Reading {
-        message: resource.description.message,
-        sizes: by_uid.iter().map(|&at| row_length(owners.message(at).len())).collect(),
-        in_order: by_uid.is_sorted(),
-        uids,
+        resource,
+        sizes: by_key.iter().map(|&at| row_length(owners.message(at).len())).collect(),
+        in_order: by_key.is_sorted(),
+        keys: by_key.iter().map(|&at| owners.key(at).to_vec()).collect(),
         room,
         first_bytes: 0,
     };
     let mut read = Vec::with_capacity(parts.len());
     for (nth, part) in parts.iter().enumerate() {
-        let taken = reading.uids.len();
+        let taken = reading.keys.len();
         if taken == 0 {
             break;
         }
@@ -158,12 +157,12 @@ pub(super) async fn read(
             // The server took too long; less is done sooner. If it was the caller's own deadline, the next query says so.
             Err(Error::DeadlineExceeded) if taken > 1 => return Ok(Outcome::Fewer(taken / 2)),
             Err(Error::ResultTooLarge(_) | Error::ResultRefused(_)) if taken == 1 => {
-                return Err(Error::RowTooLarge { resource: reading.message, name: reading.uids.swap_remove(0) });
+                return Err(reading.too_large());
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(Outcome::Read(Parts { read, ranks, taken: reading.uids.len() }))
+    Ok(Outcome::Read(Parts { read, ranks, taken: reading.keys.len() }))
 }
 
 enum Gathered {
@@ -186,10 +185,10 @@ impl Reading {
         let limit = self.room.rows.min(source.limits().max_query_rows);
         let mut gathering = Gathering::new(self, part, source.limits().max_result_bytes);
         let mut position: Option<Position> = None;
-        let lone = self.uids.len() == 1;
+        let lone = self.keys.len() == 1;
         let asked = if lone { source.page_rows().now() } else { limit };
         let end = loop {
-            let select = select(part, &self.uids, adjacent, position.as_ref(), asked);
+            let select = select(self.resource, part, &self.keys, adjacent, position.as_ref(), asked);
             let before = gathering.seen();
             let end = source.copy_out(&select, |tuple| gathering.take(tuple)).await;
             let seen = gathering.seen() - before;
@@ -234,7 +233,7 @@ impl Reading {
             // There is nothing left to read the other parts from.
             return Ok(Gathered::TooMuch(taken));
         }
-        self.uids.truncate(taken);
+        self.keys.truncate(taken);
         self.sizes.truncate(taken);
         for (rank, size) in self.sizes.iter_mut().enumerate() {
             *size += children.of(rank).len();
@@ -244,18 +243,25 @@ impl Reading {
 }
 
 /// The rows of a part that belong to owners, at most `limit`. Of a lone owner they may come in pages, each after a place.
-fn select(part: &SelectedPart, uids: &[String], adjacent: bool, after: Option<&Position>, limit: usize) -> String {
+fn select(
+    owner: &Resource,
+    part: &SelectedPart,
+    keys: &[Vec<u8>],
+    adjacent: bool,
+    after: Option<&Position>,
+    limit: usize,
+) -> String {
     let (child, order) = (part.resource, Order::NATURAL);
-    let owner = child.description.key[0];
-    let (whose, place) = match uids {
-        [uid] => (format!("= {}", literal(uid)), format!(", {}", order.column_list(child))),
-        // A range is read in one go; many uids are looked for one by one.
-        [first, .., last] if adjacent => (format!("between {} and {}", literal(first), literal(last)), String::new()),
-        uids => (format!("= any({})", literal_array(uids)), String::new()),
+    let columns: Vec<&str> = child.description.key.iter().take(part.owner_columns).copied().collect();
+    let whose = match keys {
+        // A range is read in one go; many keys are looked for one by one.
+        [first, .., last] if adjacent => owner.key_between_literals(&columns, first, last),
+        keys => owner.key_in_literals(&columns, keys.iter().map(Vec::as_slice)),
     };
+    let place = if keys.len() == 1 { format!(", {}", order.column_list(child)) } else { String::new() };
     let after = after.and_then(|position| order.after(child, position)).map(|after| format!(" and {after}"));
     format!(
-        "select {}{place} from {} as t where t.{owner} {whose}{} order by {} limit {limit}",
+        "select {}{place} from {} as t where {whose}{} order by {} limit {limit}",
         part.selection.sql,
         child.description.table,
         after.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Reading by key: one row, or the rows of some uids.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -17,8 +17,6 @@ use super::parts::{self, Outcome, Owners, Parts};
 use super::scan::Scan;
 use crate::answer::AnswerLimit;
 use crate::context::Reads;
-use crate::db::array::ArrayParameter;
-use crate::db::sql::literal_array;
 use crate::db::{CopyEnd, CopySource as _, Route, Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
@@ -60,10 +58,10 @@ pub fn get<'a>(
     reads: &'a Reads,
     resource: &'static Resource,
     selection: &'a Selection,
-    uid: &'a str,
+    key: &'a Key,
     deadline: Deadline,
 ) -> BoxFuture<'a, Result<Encoded, Error>> {
-    Box::pin(get_by(reads.route(), resource, selection, uid, deadline))
+    Box::pin(get_by(reads.route(), resource, selection, key, deadline))
 }
 
 /// As [`get`].
@@ -71,30 +69,33 @@ pub(super) async fn get_by(
     route: Route<'_>,
     resource: &'static Resource,
     selection: &Selection,
-    uid: &str,
+    key: &Key,
     deadline: Deadline,
 ) -> Result<Encoded, Error> {
-    check_key(uid).map_err(|why| Error::invalid("uid", why))?;
-    let missing = || Error::NotFound { resource: resource.description.message, name: uid.to_owned() };
+    let name = || resource.name_of(key.tuple());
+    let missing = || Error::NotFound { resource: resource.description.message, name: name() };
     if !selection.parts.is_empty() {
         let timeout = route.limits().statement_timeout;
-        let mut found = with_parts(route, resource, selection, &[uid], timeout, deadline).await?;
-        let body = found.remove(uid.as_bytes()).flatten().ok_or_else(missing)?;
+        let mut found = with_parts(route, resource, selection, &[key.tuple()], timeout, deadline).await?;
+        let body = found.remove(key.tuple()).flatten().ok_or_else(missing)?;
         return Ok(Encoded { body, tail: Bytes::new(), rows: 1 });
     }
-    let table = resource.description.table;
-    let mut statement =
-        Statement::new(format!("select {} from {table} as t where t.uid = $1", selection.sql), 1).bind(uid)?;
+    let mut statement = resource.bind_key(Statement::new(select_one(resource, selection), 1), key.tuple())?;
     // Masks come from callers: only the text that selects everything is sure to come again.
     statement.keep_prepared = selection.is_whole();
     let rows = route.fetch(&statement, deadline).await.map_err(|error| match error {
         Error::ResultTooLarge(_) | Error::ResultRefused(_) => {
-            Error::RowTooLarge { resource: resource.description.message, name: uid.to_owned() }
+            Error::RowTooLarge { resource: resource.description.message, name: name() }
         }
         error => error,
     })?;
     let row = rows.first().ok_or_else(missing)?;
     Ok(Encoded { body: message(row, selection).await?, tail: Bytes::new(), rows: 1 })
+}
+
+/// The statement that selects one row by its key.
+pub(crate) fn select_one(resource: &Resource, selection: &Selection) -> String {
+    format!("select {}\n  from {} as t\n where {}", selection.sql, resource.description.table, resource.key_equals(1))
 }
 
 /// A row as a message.
@@ -112,12 +113,12 @@ pub(super) async fn with_parts(
     route: Route<'_>,
     resource: &'static Resource,
     selection: &Selection,
-    uids: &[&str],
+    keys: &[&[u8]],
     timeout: Duration,
     deadline: Deadline,
 ) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
     loop {
-        let read = route.read(|| read_with_parts(route, resource, selection, uids, timeout, deadline)).await?;
+        let read = route.read(|| read_with_parts(route, resource, selection, keys, timeout, deadline)).await?;
         // Else smaller pages are asked for.
         if let Some(found) = read {
             return Ok(found);
@@ -130,22 +131,23 @@ async fn read_with_parts(
     route: Route<'_>,
     resource: &'static Resource,
     selection: &Selection,
-    uids: &[&str],
+    keys: &[&[u8]],
     timeout: Duration,
     deadline: Deadline,
 ) -> Result<Option<HashMap<Vec<u8>, Option<Bytes>>>, Error> {
     let table = resource.description.table;
-    let whose = literal_array(uids);
-    let select = format!("select {} from {table} as t where t.uid = any({whose}) order by t.uid", selection.sql);
+    let whose = resource.key_in_literals(resource.description.key, keys.iter().copied());
+    let order = resource.key_columns("t");
+    let select = format!("select {} from {table} as t where {whose} order by {order}", selection.sql);
     let mut snapshot = route.snapshot(timeout, deadline).await?;
     let mut owners = Owners::default();
     let end = snapshot.copy_out(&select, |tuple| {
         owners.push(selection, tuple);
         Ok(ControlFlow::Continue(()))
     });
-    match (end.await?, uids) {
-        (CopyEnd::Broken(Error::ResultTooLarge(_) | Error::ResultRefused(_)), [uid]) => {
-            return Err(Error::RowTooLarge { resource: resource.description.message, name: (*uid).to_owned() });
+    match (end.await?, keys) {
+        (CopyEnd::Broken(Error::ResultTooLarge(_) | Error::ResultRefused(_)), [key]) => {
+            return Err(Error::RowTooLarge { resource: resource.description.message, name: resource.name_of(key) });
         }
         (CopyEnd::Broken(error), _) => return Err(error),
         (CopyEnd::Whole | CopyEnd::Stopped, _) => {}
@@ -163,7 +165,7 @@ async fn read_with_parts(
     };
     for owner in 0..owners.len() {
         let message = read.as_ref().filter(|_| owner < taken).map(|parts| joined(&owners, parts, owner).into());
-        found.insert(owners.uid(owner).to_vec(), message);
+        found.insert(owners.key(owner).to_vec(), message);
     }
     Ok(Some(found))
 }
@@ -211,12 +213,7 @@ async fn read_stored(
     key: &Key,
     max_bytes: usize,
 ) -> Result<Stored, Error> {
-    let select = format!(
-        "select {}\n  from {} as t\n where {}",
-        selection.sql,
-        resource.description.table,
-        resource.key_equals(1)
-    );
+    let select = select_one(resource, selection);
     let rows = transaction.fetch(resource.bind_key(Statement::new(select, 1), key.tuple())?).await?;
     let Some(row) = rows.first() else { return Ok(Stored::Nothing) };
     let mut tuple = Vec::new();
@@ -269,10 +266,8 @@ async fn read_batch(
     answers: AnswerLimit,
     deadline: Deadline,
 ) -> Result<Encoded, Error> {
-    if uids.is_empty() || uids.len() > MAX_BATCH {
-        return Err(Error::invalid("uids", format!("must hold 1 to {MAX_BATCH} uids, not {}", uids.len())));
-    }
-    let filter = Filter::default().uids("uids", "uid", uids).checked()?;
+    let keys = check_uids(resource, uids, MAX_BATCH)?;
+    let filter = Filter::default().keys(resource, &keys);
     let scan = Scan::new(reads, resource, mask, filter, Order::NATURAL, answers).keeping_keys();
     let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match uids {
         [uid] => error.for_row(resource.description.message, uid),
@@ -286,13 +281,13 @@ async fn read_batch(
         start = end;
     }
     // A row that is named often is there as often.
-    let bytes = uids.iter().filter_map(|uid| found.get(uid.as_bytes())).map(Bytes::len).sum();
+    let bytes = keys.iter().filter_map(|key| found.get(key.tuple())).map(Bytes::len).sum();
     answers.check(bytes)?;
     let mut body = Vec::with_capacity(bytes);
     let mut tail = Vec::new();
     let mut rows = 0;
-    for uid in uids {
-        match found.get(uid.as_bytes()) {
+    for (uid, key) in uids.iter().zip(&keys) {
+        match found.get(key.tuple()) {
             Some(row) => {
                 body.extend_from_slice(row);
                 rows += 1;
@@ -303,50 +298,57 @@ async fn read_batch(
     Ok(Encoded { body: body.into(), tail: tail.into(), rows })
 }
 
-/// Which of these uids have no row, in their order.
+/// Which of these keys have no row: their places, in order.
 ///
 /// # Errors
 /// What the database says.
 pub fn missing<'a>(
     reads: &'a Reads,
     resource: &'static Resource,
-    uids: &'a [String],
+    keys: &'a [Key],
     deadline: Deadline,
-) -> BoxFuture<'a, Result<Vec<String>, Error>> {
-    Box::pin(read_missing(reads, resource, uids, deadline))
+) -> BoxFuture<'a, Result<Vec<usize>, Error>> {
+    Box::pin(read_missing(reads, resource, keys, deadline))
 }
 
 async fn read_missing(
     reads: &Reads,
     resource: &'static Resource,
-    uids: &[String],
+    keys: &[Key],
     deadline: Deadline,
-) -> Result<Vec<String>, Error> {
-    let table = resource.description.table;
-    let statement = Statement::new(
-        format!(
-            "select u.uid from unnest($1::text[]) with ordinality as u (uid, ordinal) \
-             where not exists (select from {table} as t where t.uid = u.uid) order by u.ordinal"
-        ),
-        uids.len(),
-    )
-    .bind(ArrayParameter::texts(uids))?;
-    let rows = reads.fetch(&statement, deadline).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+) -> Result<Vec<usize>, Error> {
+    let statement = Statement::new(select_keys(resource), keys.len());
+    let statement = resource.bind_keys(statement, keys.iter().map(Key::tuple))?;
+    let mut found = HashSet::with_capacity(keys.len());
+    for row in reads.fetch(&statement, deadline).await? {
+        let mut key = Vec::new();
+        put_tuple(&row, resource.key_length(), &mut key)?;
+        found.insert(key);
+    }
+    let is_missing = |at: &usize| !found.contains(keys[*at].tuple());
+    Ok((0..keys.len()).filter(is_missing).collect())
 }
 
-/// Whether a list of uids is one that can be looked up.
+/// The statement that selects those of some keys that are stored.
+pub(crate) fn select_keys(resource: &Resource) -> String {
+    let keys = resource.key_columns("t");
+    format!("select {keys}\n  from {} as t\n where {}", resource.description.table, resource.key_in_arrays(1))
+}
+
+/// The keys that a list of uids names.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `uids`.
-pub fn check_uids(uids: &[String], most: usize) -> Result<(), Error> {
+pub fn check_uids(resource: &Resource, uids: &[String], most: usize) -> Result<Vec<Key>, Error> {
     if uids.is_empty() || uids.len() > most {
         return Err(Error::invalid("uids", format!("must hold 1 to {most} uids, not {}", uids.len())));
     }
-    let violations: Vec<Violation> = uids
-        .iter()
-        .enumerate()
-        .filter_map(|(at, uid)| check_key(uid).err().map(|why| Violation::new(format!("uids[{at}]"), why)))
-        .collect();
-    if violations.is_empty() { Ok(()) } else { Err(Error::Invalid(violations)) }
+    let (mut keys, mut violations) = (Vec::with_capacity(uids.len()), Vec::new());
+    for (at, uid) in uids.iter().enumerate() {
+        match (check_key(uid), resource.key([uid])) {
+            (Err(why), _) => violations.push(Violation::new(format!("uids[{at}]"), why)),
+            (Ok(()), key) => keys.push(key?),
+        }
+    }
+    if violations.is_empty() { Ok(keys) } else { Err(Error::Invalid(violations)) }
 }

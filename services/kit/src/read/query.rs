@@ -44,7 +44,7 @@ pub struct Page {
     pub rows: usize,
     /// Whether there is nothing after them.
     pub end: bool,
-    /// Each row's first key column, and where it ends in `body`; kept if the scan wants them.
+    /// Each row's key, as a tuple, and where it ends in `body`; kept if the scan wants them.
     pub keys: Vec<(Vec<u8>, usize)>,
 }
 

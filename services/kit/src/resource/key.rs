@@ -235,17 +235,31 @@ impl Resource {
         columns.collect::<Vec<_>>().join(", ")
     }
 
-    /// The condition that a row has one of many keys, as SQL without parameters.
-    pub(crate) fn key_in_literals<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) -> String {
-        let keys = keys.into_iter().map(|key| self.key_literals(key));
-        match self.description.key {
-            [column] => format!("t.{column} = any (array[{}]::{})", keys.collect::<Vec<_>>().join(", "), {
-                self.fields[0].element_type().array_name()
-            }),
-            _ => {
-                let rows: Vec<String> = keys.map(|key| format!("({key})")).collect();
-                format!("({}) in ({})", self.key_columns("t"), rows.join(", "))
+    /// The condition that columns, of this table or of its children's, are one of many keys, as SQL without parameters.
+    pub(crate) fn key_in_literals<'k>(&self, columns: &[&str], keys: impl IntoIterator<Item = &'k [u8]>) -> String {
+        let keys: Vec<String> = keys.into_iter().map(|key| self.key_literals(key)).collect();
+        match (columns, keys.as_slice()) {
+            ([column], [key]) => format!("t.{column} = {key}"),
+            ([column], keys) => {
+                let array = self.fields[0].element_type().array_name();
+                format!("t.{column} = any (array[{}]::{array})", keys.join(", "))
             }
+            (columns, [key]) => format!("({}) = ({key})", aliased(columns)),
+            (columns, keys) => format!("({}) in (({}))", aliased(columns), keys.join("), (")),
         }
     }
+
+    /// The condition that columns, of this table or of its children's, lie between two keys, both included.
+    pub(crate) fn key_between_literals(&self, columns: &[&str], first: &[u8], last: &[u8]) -> String {
+        let (first, last) = (self.key_literals(first), self.key_literals(last));
+        match columns {
+            [column] => format!("t.{column} between {first} and {last}"),
+            columns => format!("({0}) >= ({first}) and ({0}) <= ({last})", aliased(columns)),
+        }
+    }
+}
+
+/// `t.a, t.b`
+fn aliased(columns: &[&str]) -> String {
+    columns.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ")
 }

@@ -15,6 +15,7 @@
 //! owner's message it is a field that holds the child's message, once or repeated.
 
 pub mod batch;
+pub mod constraints;
 pub mod decode;
 mod description;
 pub(crate) mod document;

@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::document::{JsonValue, elements, entries};
 use super::mask::{MaskPath, Reach};
+use super::rules::prefix;
 use super::structure;
 use super::tuple::Columns;
 use super::wire::{put_bytes, put_header, put_number, varint_length};
@@ -28,6 +29,8 @@ pub struct Selection {
     etag: Option<u32>,
     /// How many columns make the etag.
     stored: usize,
+    /// How many columns the key has, which come first.
+    keys: usize,
     whole: bool,
     /// The parts that are asked for, in the order of their fields.
     pub parts: Vec<SelectedPart>,
@@ -40,7 +43,9 @@ pub struct SelectedPart {
     pub number: u32,
     /// What they are.
     pub resource: &'static Resource,
-    /// What is wanted of each. Their owner's uid is always selected, first, and never put into their message.
+    /// How many columns of their key name their owner.
+    pub owner_columns: usize,
+    /// What is wanted of each. Their owner's key is always selected, first, and never put into their message.
     pub selection: Selection,
 }
 
@@ -112,6 +117,7 @@ impl Selection {
             outputs,
             etag,
             stored,
+            keys: resource.key_length(),
             whole: mask.len() == resource.fields.len() && mask.iter().all(|reached| reached.reach == Reach::Whole),
             parts: mask.iter().filter_map(|reached| SelectedPart::new(resource, reached)).collect(),
         }
@@ -120,6 +126,11 @@ impl Selection {
     /// Everything.
     pub fn whole(resource: &Resource) -> Self {
         Self::new(resource, &MaskPath::all(resource))
+    }
+
+    /// The key of a tuple of this selection, as a tuple.
+    pub fn key<'t>(&self, tuple: &'t [u8]) -> &'t [u8] {
+        prefix(tuple, self.keys)
     }
 
     /// Whether it is everything.
@@ -178,10 +189,17 @@ impl SelectedPart {
             Reach::Keys(columns) => columns.contain(name),
             Reach::Whole | Reach::Details { .. } => true,
         };
-        // The first field names the owner.
-        let fields = part.resource.fields.iter().enumerate().skip(1).filter(|(_, field)| wanted(field.name));
+        // The first fields name the owner.
+        let fields =
+            part.resource.fields.iter().enumerate().skip(part.owner_columns).filter(|(_, field)| wanted(field.name));
         let mask: Vec<MaskPath> = fields.map(|(field, _)| MaskPath { field, reach: Reach::Whole }).collect();
-        Some(Self { number: part.number, resource: part.resource, selection: Selection::new(part.resource, &mask) })
+        let owner_columns = part.owner_columns;
+        Some(Self {
+            number: part.number,
+            resource: part.resource,
+            owner_columns,
+            selection: Selection::new(part.resource, &mask),
+        })
     }
 }
 

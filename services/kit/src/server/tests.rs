@@ -205,6 +205,54 @@ async fn reflection_lists_and_describes_in_both_versions() {
 }
 
 #[tokio::test]
+async fn reflection_gives_options_as_compiled_and_goes_on_after_what_is_unknown() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest as Question;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse as Answer;
+    use tonic_reflection::pb::v1::{ExtensionRequest, ServerReflectionRequest};
+
+    let process = Process::start().await;
+    let extension = |number| {
+        let containing_type = "google.protobuf.FieldOptions".to_owned();
+        Question::FileContainingExtension(ExtensionRequest { containing_type, extension_number: number })
+    };
+    let questions = [
+        Question::FileContainingSymbol("orrery.catalog.v1.Nothing".to_owned()),
+        Question::FileByFilename("nothing.proto".to_owned()),
+        extension(7),
+        Question::AllExtensionNumbersOfType("nothing.Nothing".to_owned()),
+        Question::FileContainingSymbol("orrery.catalog.v1.Product.name".to_owned()),
+        Question::FileContainingSymbol("orrery.type.v1.WRITE_MODE_UPSERT".to_owned()),
+        extension(1159),
+        Question::AllExtensionNumbersOfType("google.protobuf.FieldOptions".to_owned()),
+        Question::AllExtensionNumbersOfType("google.protobuf.FileOptions".to_owned()),
+    ];
+    let requests =
+        questions.map(|question| ServerReflectionRequest { host: String::new(), message_request: Some(question) });
+    let mut client = ServerReflectionClient::new(process.channel().await);
+    let answers = client.server_reflection_info(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    let answers: Vec<_> = answers.map(|answer| answer.unwrap().message_response.unwrap()).collect().await;
+    let file = |answer: &Answer| match answer {
+        Answer::FileDescriptorResponse(files) => files.file_descriptor_proto.concat(),
+        other => panic!("{other:?}"),
+    };
+    for unknown in &answers[..4] {
+        let Answer::ErrorResponse(error) = unknown else { panic!("{unknown:?}") };
+        assert_eq!(error.error_code, i32::from(tonic::Code::NotFound), "{error:?}");
+    }
+    let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    // A pattern stands in no descriptor but as an option.
+    assert!(holds(&file(&answers[4]), "^([a-z0-9]"), "the rules of fields are served");
+    assert!(holds(&file(&answers[5]), "orrery/type/v1/write.proto"));
+    assert!(holds(&file(&answers[6]), "buf/validate/validate.proto"));
+    let Answer::AllExtensionNumbersResponse(numbers) = &answers[7] else { panic!("{:?}", answers[7]) };
+    assert_eq!(numbers.extension_number, [1159]);
+    let Answer::AllExtensionNumbersResponse(numbers) = &answers[8] else { panic!("{:?}", answers[8]) };
+    assert!(numbers.extension_number.is_empty());
+    drain(process).await;
+}
+
+#[tokio::test]
 async fn a_listener_that_other_machines_reach_is_refused_unless_said_aloud() {
     let mut config = ServiceConfig::for_database("postgres://nobody@localhost/nothing").unwrap();
     for insecure in [false, true] {

@@ -174,6 +174,7 @@ impl Writer {
                 (Ok(written), _) => {
                     ack.created += written.created as i64;
                     ack.updated += written.updated as i64;
+                    ack.deleted += written.deleted as i64;
                     ack.unchanged += written.unchanged(piece.len()) as i64;
                     let of_row = |(at, refusal): (usize, Refusal)| Some((piece.get(at)?.1.offset, refusal));
                     refused.extend(written.refused.into_iter().filter_map(of_row));

@@ -13,6 +13,7 @@ use orrery_kit::error::Error;
 use orrery_kit::read::extent::Extent;
 use orrery_kit::read::measured::{Fit, measure};
 use orrery_kit::read::view::View;
+use orrery_kit::resource::key::Key;
 use orrery_kit::resource::mask::MaskPath;
 use orrery_kit::resource::select::{Selection, put_row_of};
 use orrery_kit::write::attempts::retried;
@@ -222,19 +223,19 @@ impl Claim {
             Err(error) if is_for_size(&error) => return fewer(rows.len() / 2, true),
             Err(error) => return Err(error),
         };
-        let update = claim::claim(measured.uids(), self.lease_micros, &self.selection)?;
-        let claimed = match (transaction.write(self.prepared(update)).await, measured.uids()) {
-            (Err(error @ Error::RowRefused(_)), [uid]) => {
-                return Ok(TransactionEnd::RollBack(Attempt::Refused(uid.clone(), error)));
+        let update = claim::claim(&names(measured.keys()), self.lease_micros, &self.selection)?;
+        let claimed = match (transaction.write(self.prepared(update)).await, measured.keys()) {
+            (Err(error @ Error::RowRefused(_)), [key]) => {
+                return Ok(TransactionEnd::RollBack(Attempt::Refused(ORDER.name_of(key.tuple()), error)));
             }
-            (Err(Error::RowRefused(_)), uids) => {
-                return Ok(TransactionEnd::RollBack(Attempt::RefusedAmong(uids.len())));
+            (Err(Error::RowRefused(_)), keys) => {
+                return Ok(TransactionEnd::RollBack(Attempt::RefusedAmong(keys.len())));
             }
             (claimed, _) => claimed?,
         };
         let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
-            return fewer(measured.uids().len() - 1, false);
+            return fewer(measured.keys().len() - 1, false);
         }
         Ok(TransactionEnd::Commit(Attempt::Claimed(orders)))
     }
@@ -282,7 +283,11 @@ impl Claim {
     }
 }
 
-/// Whether the database did not return a result because of its size. The transaction cannot be used any more then.
+fn names(keys: &[Key]) -> Vec<String> {
+    keys.iter().map(|key| ORDER.name_of(key.tuple())).collect()
+}
+
+/// Whether the database did not give out so much; the transaction is of no use any more then.
 fn is_for_size(error: &Error) -> bool {
     error.may_be_too_large() || matches!(error, Error::RowTooLarge { .. })
 }

@@ -5,7 +5,7 @@ use orrery_kit::db::sql::{literal, literal_array};
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_proto::orders::v1::LookupOrdersRequest;
-use orrery_proto::orders::v1::lookup_orders_request::{Annotation, By};
+use orrery_proto::orders::v1::lookup_orders_request::{Annotation, Criterion};
 use serde_json::Value;
 
 use super::line_item::MAX_SKU_BYTES;
@@ -21,27 +21,28 @@ const MAX_TEXT_BYTES: usize = 1_024;
 /// # Errors
 /// [`Error::Invalid`] if a text is empty, too long, or cannot be the beginning of a uid.
 pub fn filter(request: Option<&LookupOrdersRequest>) -> Result<Filter, Error> {
-    let by = request.and_then(|request| request.by.as_ref());
-    let by = by.ok_or_else(|| Error::invalid("by", "is required: text, customer_id, sku, annotation or uid_prefix"))?;
-    let selects = match by {
-        By::Text(text) => {
+    let criterion = request.and_then(|request| request.criterion.as_ref());
+    let criterion = criterion
+        .ok_or_else(|| Error::invalid("criterion", "is required: text, customer_id, sku, annotation or uid_prefix"))?;
+    let selects = match criterion {
+        Criterion::Text(text) => {
             check("text", text, MAX_TEXT_BYTES)?;
             of_any_meaning(text)
         }
-        By::CustomerId(id) => {
+        Criterion::CustomerId(id) => {
             check("customer_id", id, MAX_CUSTOMER_ID_BYTES)?;
             of_customer(id)
         }
-        By::Sku(sku) => {
+        Criterion::Sku(sku) => {
             check("sku", sku, MAX_SKU_BYTES)?;
             with_sku(sku)
         }
-        By::Annotation(Annotation { key, value }) => {
+        Criterion::Annotation(Annotation { key, value }) => {
             check("annotation.key", key, MAX_TEXT_BYTES)?;
             check("annotation.value", value, MAX_TEXT_BYTES)?;
             annotated(key, value)
         }
-        By::UidPrefix(prefix) => {
+        Criterion::UidPrefix(prefix) => {
             check("uid_prefix", prefix, MAX_TEXT_BYTES)?;
             let selects = beginning_with(prefix);
             if selects.is_empty() {

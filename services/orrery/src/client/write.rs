@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use orrery_proto::r#type::v1::{ReferenceCheck, RowError, RowErrorPolicy, WriteMode, WriteStart};
-use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest, WriteResponse};
+use orrery_proto::wire::{WriteChunk, WritePayload, WriteRequest, WriteResponse};
 use prost_types::FieldMask;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -200,7 +200,7 @@ impl Writer<'_> {
     ) -> Result<(mpsc::Sender<WriteRequest>, Streaming<WriteResponse>), Status> {
         // Room for start and every chunk that may be in flight: sending never waits.
         let (sender, receiver) = mpsc::channel(chunks + 1);
-        let start = WriteRequest { message: Some(WriteMessage::Start(start)) };
+        let start = WriteRequest { payload: Some(WritePayload::Start(start)) };
         sender.try_send(start).map_err(|_| fault::cut_short())?;
         service.ready().await.map_err(|error| fault::unreachable(&self.options.address, &error))?;
         let codec = ProstCodec::<WriteRequest, WriteResponse>::default();
@@ -308,6 +308,6 @@ impl Writer<'_> {
 fn send(sender: Option<&mpsc::Sender<WriteRequest>>, chunk: &Chunk) {
     let chunk = WriteChunk { offset: chunk.offset, rows: chunk.rows.clone() };
     if let Some(sender) = sender {
-        let _closed = sender.try_send(WriteRequest { message: Some(WriteMessage::Chunk(chunk)) });
+        let _closed = sender.try_send(WriteRequest { payload: Some(WritePayload::Chunk(chunk)) });
     }
 }

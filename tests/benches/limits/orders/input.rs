@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use orrery_proto::orders::v1::{LineItem, Order};
 use orrery_proto::r#type::v1::Status;
-use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest};
+use orrery_proto::wire::{WriteChunk, WritePayload, WriteRequest};
 use prost::Message as _;
 use prost_types::Timestamp;
 
@@ -74,7 +74,7 @@ fn chunks(orders: &[Bytes]) -> Vec<WriteRequest> {
             }
         }
     }
-    chunks.into_iter().map(|chunk| WriteRequest { message: Some(WriteMessage::Chunk(chunk)) }).collect()
+    chunks.into_iter().map(|chunk| WriteRequest { payload: Some(WritePayload::Chunk(chunk)) }).collect()
 }
 
 /// An order as the file has them.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use orrery_proto::orders::v1::orders_service_client::OrdersServiceClient;
 use orrery_proto::orders::v1::{OrderView, StreamOrdersRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteStart};
-use orrery_proto::wire::{WriteMessage, WriteRequest, WriteResponse};
+use orrery_proto::wire::{WritePayload, WriteRequest, WriteResponse};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
@@ -64,7 +64,7 @@ impl Service {
             ..WriteStart::default()
         };
         let started = Instant::now();
-        let start = WriteRequest { message: Some(WriteMessage::Start(start)) };
+        let start = WriteRequest { payload: Some(WritePayload::Start(start)) };
         let requests = tonic::Request::new(tokio_stream::iter(std::iter::once(start).chain(chunks)));
         let path = PathAndQuery::from_static("/orrery.orders.v1.OrdersService/WriteOrders");
         let codec = ProstCodec::<WriteRequest, WriteResponse>::default();
@@ -124,8 +124,8 @@ impl Service {
 }
 
 fn rows(request: &WriteRequest) -> usize {
-    match &request.message {
-        Some(WriteMessage::Chunk(chunk)) => chunk.rows.len(),
+    match &request.payload {
+        Some(WritePayload::Chunk(chunk)) => chunk.rows.len(),
         _ => 0,
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
-use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
+use orrery_proto::catalog::v1::write_products_request::{Chunk, Payload};
 use orrery_proto::catalog::v1::{GetProductRequest, Product, StreamProductsRequest, WriteProductsRequest};
 use orrery_proto::r#type::v1::{Status, WriteStart};
 use prost::Message as _;
@@ -156,10 +156,10 @@ impl Service {
         let started = Instant::now();
         let write_id = format!("bench-{}", rand::random::<u64>());
         let start =
-            WriteProductsRequest { message: Some(Message::Start(WriteStart { write_id, ..WriteStart::default() })) };
+            WriteProductsRequest { payload: Some(Payload::Start(WriteStart { write_id, ..WriteStart::default() })) };
         let chunks = (0..count).step_by(CHUNK).map(move |offset| {
             let products = (offset..(offset + CHUNK).min(count)).map(|at| product(FIRST_WRITTEN + at)).collect();
-            WriteProductsRequest { message: Some(Message::Chunk(Chunk { offset: offset as i64, products })) }
+            WriteProductsRequest { payload: Some(Payload::Chunk(Chunk { offset: offset as i64, products })) }
         });
         let requests = tokio_stream::iter(std::iter::once(start).chain(chunks));
         let mut acks = self.client().write_products(requests).await?.into_inner();

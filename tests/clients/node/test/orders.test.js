@@ -88,11 +88,11 @@ function assertSame(read, wanted) {
 }
 
 function start(fields = {}) {
-  return { message: { case: "start", value: fields } };
+  return { payload: { case: "start", value: fields } };
 }
 
 function chunk(rows, offset) {
-  return { message: { case: "chunk", value: { offset: BigInt(offset), orders: rows.slice(offset, offset + CHUNK) } } };
+  return { payload: { case: "chunk", value: { offset: BigInt(offset), orders: rows.slice(offset, offset + CHUNK) } } };
 }
 
 function chunks(rows, from = 0) {

@@ -124,7 +124,7 @@ test("an order that has only what the table's defaults give it is read in every 
   assert.deepEqual(await streamed(filter, OrderView.BASIC), [read]);
   assert.deepEqual((await orders.listOrders({ filter })).orders, [read]);
   assert.deepEqual((await orders.batchGetOrders({ uids: [uid] })).orders, [read]);
-  assert.deepEqual((await orders.lookupOrders({ by: { case: "uidPrefix", value: uid } })).orders, [read]);
+  assert.deepEqual((await orders.lookupOrders({ criterion: { case: "uidPrefix", value: uid } })).orders, [read]);
   const check = new Conversation(orders.checkOrders);
   assert.deepEqual((await check.ask({ uids: [uid] })).missingUids, []);
   await check.end();
@@ -146,7 +146,7 @@ test("orders that Drizzle wrote are listed, selected and looked up", async () =>
   assert.deepEqual(await found({ customerId: mark, provisionTimer: {} }), [uids[1], uids[3]], "an order without a timer is never meant");
   assert.deepEqual((await streamed({ labelSelector: `test=${mark}` }, OrderView.FULL)).map((order) => order.uid), uids);
 
-  const lookup = async (by, value) => (await orders.lookupOrders({ by: { case: by, value } })).orders.map((order) => order.uid);
+  const lookup = async (by, value) => (await orders.lookupOrders({ criterion: { case: by, value } })).orders.map((order) => order.uid);
   assert.deepEqual(await lookup("text", mark), uids);
   assert.deepEqual(await lookup("customerId", mark), uids);
   assert.deepEqual(await lookup("annotation", { key: "mark", value: mark }), uids);
@@ -227,8 +227,8 @@ test("a whole order that goes through the service and back stays what it was", a
   assert.deepEqual(await asStored(uid), before);
 
   const conversation = new Conversation(orders.writeOrders);
-  conversation.send({ message: { case: "start", value: {} } });
-  conversation.send({ message: { case: "chunk", value: { orders: [{ ...written, customerId: "someone else" }] } } });
+  conversation.send({ payload: { case: "start", value: {} } });
+  conversation.send({ payload: { case: "chunk", value: { orders: [{ ...written, customerId: "someone else" }] } } });
   const [answer] = await conversation.end();
   assert.equal(answer.updated, 1n);
   assert.deepEqual(await asStored(uid), before);

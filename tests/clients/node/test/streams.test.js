@@ -45,11 +45,11 @@ function assertSame(read, wanted) {
 }
 
 function start(fields = {}) {
-  return { message: { case: "start", value: fields } };
+  return { payload: { case: "start", value: fields } };
 }
 
 function chunk(products, offset, size = CHUNK) {
-  return { message: { case: "chunk", value: { offset: BigInt(offset), products: products.slice(offset, offset + size) } } };
+  return { payload: { case: "chunk", value: { offset: BigInt(offset), products: products.slice(offset, offset + size) } } };
 }
 
 function chunks(products, from = 0) {
@@ -196,7 +196,7 @@ test("metrics through both streams, and the other calls", async () => {
   const uids = products.map((product) => product.uid);
   const productMetrics = uids.map((productUid, number) => ({ productUid, name: "margin", value: `${number}.50`, unit: "GBP" }));
   const conversation = new Conversation(catalog.writeProductMetrics);
-  conversation.send(start(), { message: { case: "chunk", value: { productMetrics } } });
+  conversation.send(start(), { payload: { case: "chunk", value: { productMetrics } } });
   assert.equal(sum(await conversation.end(), "created"), 3);
 
   const read = [];

@@ -45,8 +45,8 @@ fn calls_of_the_catalog() -> Vec<Called> {
     let product = Some(Product { uid: uid(1), name: "one".to_owned(), ..Product::default() });
     let chunk = write_products_request::Chunk { offset: 0, products: product.iter().cloned().collect() };
     let start = WriteStart { write_id: "given-up".to_owned(), ..WriteStart::default() };
-    let written = [write_products_request::Message::Start(start), write_products_request::Message::Chunk(chunk)];
-    let written = written.map(|message| WriteProductsRequest { message: Some(message) }.encode_to_vec().into());
+    let written = [write_products_request::Payload::Start(start), write_products_request::Payload::Chunk(chunk)];
+    let written = written.map(|message| WriteProductsRequest { payload: Some(message) }.encode_to_vec().into());
     vec![
         ("/orrery.catalog.v1.CatalogService/WriteProducts".to_owned(), written.to_vec()),
         catalog("CreateProduct", &CreateProductRequest { product: product.clone(), ..Default::default() }),

@@ -8,11 +8,9 @@ pub(crate) mod random;
 mod reading;
 mod uids;
 
-use orrery_proto::catalog::v1::write_products_request::{Chunk, Message};
-use orrery_proto::catalog::v1::{
-    GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest, WriteProductsResponse,
-};
-use orrery_proto::r#type::v1::{Status, WriteStart};
+use orrery_proto::catalog::v1::write_products_request::{Chunk, Payload};
+use orrery_proto::catalog::v1::{GetProductRequest, Product, UpdateProductRequest, WriteProductsRequest};
+use orrery_proto::r#type::v1::{Status, WriteResponse, WriteStart};
 use prost_types::FieldMask;
 use sqlx::{PgConnection, query, query_as};
 use tokio_stream::StreamExt as _;
@@ -116,19 +114,15 @@ async fn update(server: &CatalogServer, product: Product, update_mask: Option<Fi
 }
 
 /// One chunk, written; the sums of what was answered.
-async fn write(
-    server: &CatalogServer,
-    products: Vec<Product>,
-    update_mask: Option<FieldMask>,
-) -> WriteProductsResponse {
+async fn write(server: &CatalogServer, products: Vec<Product>, update_mask: Option<FieldMask>) -> WriteResponse {
     write_with(server, WriteStart { update_mask, ..Default::default() }, products).await
 }
 
-async fn write_with(server: &CatalogServer, start: WriteStart, products: Vec<Product>) -> WriteProductsResponse {
-    let requests = [Message::Start(start), Message::Chunk(Chunk { offset: 0, products })]
-        .map(|message| WriteProductsRequest { message: Some(message) });
+async fn write_with(server: &CatalogServer, start: WriteStart, products: Vec<Product>) -> WriteResponse {
+    let requests = [Payload::Start(start), Payload::Chunk(Chunk { offset: 0, products })]
+        .map(|message| WriteProductsRequest { payload: Some(message) });
     let answers = server.client().write_products(tokio_stream::iter(requests)).await.unwrap().into_inner();
-    let answers: Vec<WriteProductsResponse> = answers.map(Result::unwrap).collect().await;
+    let answers: Vec<WriteResponse> = answers.map(Result::unwrap).collect().await;
     assert_eq!(answers.len(), 1);
     answers.into_iter().next().unwrap()
 }

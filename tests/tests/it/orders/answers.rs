@@ -264,8 +264,8 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
     assert_eq!((told.code, told.reason.as_str()), (Code::ResourceExhausted, "ANSWER_TOO_LARGE"), "{refused:?}");
     let basic = GetOrderRequest { view: BASIC.into(), ..get };
     assert_eq!(client(&fixture).get_order(basic).await.unwrap().into_inner().revision, 2);
-    let by = Some(lookup_orders_request::By::UidPrefix(order.uid));
-    let lookup = LookupOrdersRequest { by, view: FULL.into(), ..LookupOrdersRequest::default() };
+    let criterion = Some(lookup_orders_request::Criterion::UidPrefix(order.uid));
+    let lookup = LookupOrdersRequest { criterion, view: FULL.into(), ..LookupOrdersRequest::default() };
     let refused = client(&fixture).lookup_orders(lookup).await.unwrap_err();
     assert_eq!(refusal(&refused).reason, "ANSWER_TOO_LARGE");
     let stream = StreamOrdersRequest { view: FULL.into(), ..StreamOrdersRequest::default() };

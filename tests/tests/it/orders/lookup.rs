@@ -1,6 +1,6 @@
 //! What a support person finds by what they type.
 
-use orrery_proto::orders::v1::lookup_orders_request::{Annotation, By};
+use orrery_proto::orders::v1::lookup_orders_request::{Annotation, Criterion};
 use orrery_proto::orders::v1::{ListOrdersRequest, LookupOrdersRequest, OrderFilter, OrderView};
 use prost_types::FieldMask;
 
@@ -23,22 +23,22 @@ async fn put(fixture: &Fixture, uid: &str, customer: &str, sku: &str, annotation
     .unwrap();
 }
 
-fn by(by: By) -> LookupOrdersRequest {
-    LookupOrdersRequest { by: Some(by), ..LookupOrdersRequest::default() }
+fn by(criterion: Criterion) -> LookupOrdersRequest {
+    LookupOrdersRequest { criterion: Some(criterion), ..LookupOrdersRequest::default() }
 }
 
-async fn found(fixture: &Fixture, what: By) -> Vec<String> {
+async fn found(fixture: &Fixture, what: Criterion) -> Vec<String> {
     let answer = fixture.server.client().lookup_orders(by(what)).await.unwrap().into_inner();
     assert_eq!(answer.next_page_token, "");
     answer.orders.into_iter().map(|order| order.uid).collect()
 }
 
 async fn annotated(fixture: &Fixture, key: &str, value: &str) -> Vec<String> {
-    found(fixture, By::Annotation(Annotation { key: key.to_owned(), value: value.to_owned() })).await
+    found(fixture, Criterion::Annotation(Annotation { key: key.to_owned(), value: value.to_owned() })).await
 }
 
 async fn typed(fixture: &Fixture, text: &str) -> Vec<String> {
-    found(fixture, By::Text(text.to_owned())).await
+    found(fixture, Criterion::Text(text.to_owned())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,12 +47,12 @@ async fn each_way_finds_its_orders_and_no_other() {
     put(&fixture, "ord_1", "17850", "85123A", r#"{"source/country": "France"}"#).await;
     put(&fixture, "ord_12", "17851", "85123", r#"{"source/country": "Greece"}"#).await;
     put(&fixture, "ord_2", "85123A", "17850", r#"{"other": "France"}"#).await;
-    assert_eq!(found(&fixture, By::CustomerId("17850".to_owned())).await, ["ord_1"]);
-    assert_eq!(found(&fixture, By::Sku("17850".to_owned())).await, ["ord_2"]);
+    assert_eq!(found(&fixture, Criterion::CustomerId("17850".to_owned())).await, ["ord_1"]);
+    assert_eq!(found(&fixture, Criterion::Sku("17850".to_owned())).await, ["ord_2"]);
     assert_eq!(annotated(&fixture, "source/country", "France").await, ["ord_1"]);
-    assert_eq!(found(&fixture, By::UidPrefix("ord_1".to_owned())).await, ["ord_1", "ord_12"]);
-    assert_eq!(found(&fixture, By::UidPrefix("ord_12".to_owned())).await, ["ord_12"]);
-    assert_eq!(found(&fixture, By::UidPrefix("ord_3".to_owned())).await, Vec::<String>::new());
+    assert_eq!(found(&fixture, Criterion::UidPrefix("ord_1".to_owned())).await, ["ord_1", "ord_12"]);
+    assert_eq!(found(&fixture, Criterion::UidPrefix("ord_12".to_owned())).await, ["ord_12"]);
+    assert_eq!(found(&fixture, Criterion::UidPrefix("ord_3".to_owned())).await, Vec::<String>::new());
     // A text means all that it may mean.
     assert_eq!(typed(&fixture, "17850").await, ["ord_1", "ord_2"]);
     assert_eq!(typed(&fixture, "source/country=Greece").await, ["ord_12"]);
@@ -129,8 +129,8 @@ async fn no_character_has_a_meaning_of_its_own() {
     }
     for (at, text) in texts.iter().enumerate() {
         let own = [format!("ord_{at:02}")];
-        assert_eq!(found(&fixture, By::CustomerId((*text).to_owned())).await, own, "{text}");
-        assert_eq!(found(&fixture, By::Sku((*text).to_owned())).await, own, "{text}");
+        assert_eq!(found(&fixture, Criterion::CustomerId((*text).to_owned())).await, own, "{text}");
+        assert_eq!(found(&fixture, Criterion::Sku((*text).to_owned())).await, own, "{text}");
         assert_eq!(annotated(&fixture, text, text).await, own, "{text}");
         assert_eq!(typed(&fixture, text).await, own, "{text}");
         assert_eq!(typed(&fixture, &format!("{text}={text}")).await, own, "{text}");
@@ -138,7 +138,7 @@ async fn no_character_has_a_meaning_of_its_own() {
     // In a uid `_` stands for itself.
     put(&fixture, "ord_a_c", "x", "x", "{}").await;
     put(&fixture, "ord_abc", "x", "x", "{}").await;
-    assert_eq!(found(&fixture, By::UidPrefix("ord_a_".to_owned())).await, ["ord_a_c"]);
+    assert_eq!(found(&fixture, Criterion::UidPrefix("ord_a_".to_owned())).await, ["ord_a_c"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +160,7 @@ async fn it_goes_page_by_page_and_shows_as_much_as_asked_for() {
     }
     put(&fixture, "ord_8", "x", "x", "{}").await;
     let mut client = fixture.server.client();
-    let mut request = LookupOrdersRequest { page_size: 3, ..by(By::Text("17850".to_owned())) };
+    let mut request = LookupOrdersRequest { page_size: 3, ..by(Criterion::Text("17850".to_owned())) };
     let mut uids = Vec::new();
     loop {
         let page = client.lookup_orders(request.clone()).await.unwrap().into_inner();
@@ -175,10 +175,10 @@ async fn it_goes_page_by_page_and_shows_as_much_as_asked_for() {
     }
     assert_eq!(uids, (0..7).map(|number| format!("ord_{number}")).collect::<Vec<_>>());
     // A token belongs to what was looked for, and to nothing else.
-    let other = LookupOrdersRequest { by: Some(By::CustomerId("17850".to_owned())), ..request.clone() };
+    let other = LookupOrdersRequest { criterion: Some(Criterion::CustomerId("17850".to_owned())), ..request.clone() };
     assert_invalid(client.lookup_orders(other).await, "TOKEN_MISMATCH", "page_token");
     let mut full =
-        LookupOrdersRequest { view: OrderView::Full.into(), page_size: 1, ..by(By::Text("17850".to_owned())) };
+        LookupOrdersRequest { view: OrderView::Full.into(), page_size: 1, ..by(Criterion::Text("17850".to_owned())) };
     let page = client.lookup_orders(full.clone()).await.unwrap().into_inner();
     assert_eq!(page.orders[0].line_items.len(), 1);
     full.read_mask = Some(FieldMask { paths: vec!["uid".to_owned(), "customer_id".to_owned()] });
@@ -204,8 +204,8 @@ async fn what_was_pasted_is_found_however_it_is_stored() {
     for (uid, customer, sku) in stored {
         put(&fixture, uid, customer, sku, "{}").await;
     }
-    let customer = async |text: &str| found(&fixture, By::CustomerId(text.to_owned())).await;
-    let sku = async |text: &str| found(&fixture, By::Sku(text.to_owned())).await;
+    let customer = async |text: &str| found(&fixture, Criterion::CustomerId(text.to_owned())).await;
+    let sku = async |text: &str| found(&fixture, Criterion::Sku(text.to_owned())).await;
     let anna = ["ord_01", "ord_02", "ord_03"];
     let arger = ["ord_04", "ord_05", "ord_06"];
     for text in ["anna@example.com", "ANNA@example.COM", "aNNa@eXample.com"] {
@@ -240,7 +240,7 @@ async fn what_was_pasted_is_found_however_it_is_stored() {
     // Uids, as pasted or in lower case.
     for text in ["ord_08", "ORD_08", "\u{feff}Ord_08\n"] {
         assert_eq!(typed(&fixture, text).await, ["ord_08"], "{text:?}");
-        assert_eq!(found(&fixture, By::UidPrefix(text.to_owned())).await, ["ord_08"], "{text:?}");
+        assert_eq!(found(&fixture, Criterion::UidPrefix(text.to_owned())).await, ["ord_08"], "{text:?}");
     }
     assert_eq!(typed(&fixture, "ord_0A").await, ["ord_0A"]);
     // What lists is exact.
@@ -274,29 +274,29 @@ async fn wrong_arguments_are_named() {
     let fixture = Fixture::new().await;
     let mut client = fixture.server.client();
     let annotation =
-        |key: &str, value: &str| By::Annotation(Annotation { key: key.to_owned(), value: value.to_owned() });
+        |key: &str, value: &str| Criterion::Annotation(Annotation { key: key.to_owned(), value: value.to_owned() });
     for (what, field) in [
-        (By::Text(String::new()), "text"),
-        (By::Text("x".repeat(1_025)), "text"),
-        (By::Text("a\0b".to_owned()), "text"),
-        (By::CustomerId(String::new()), "customer_id"),
-        (By::CustomerId("x".repeat(257)), "customer_id"),
-        (By::Sku(String::new()), "sku"),
-        (By::Sku("x".repeat(257)), "sku"),
+        (Criterion::Text(String::new()), "text"),
+        (Criterion::Text("x".repeat(1_025)), "text"),
+        (Criterion::Text("a\0b".to_owned()), "text"),
+        (Criterion::CustomerId(String::new()), "customer_id"),
+        (Criterion::CustomerId("x".repeat(257)), "customer_id"),
+        (Criterion::Sku(String::new()), "sku"),
+        (Criterion::Sku("x".repeat(257)), "sku"),
         (annotation("", "v"), "annotation.key"),
         (annotation("k", ""), "annotation.value"),
         (annotation("k", &"v".repeat(1_025)), "annotation.value"),
         (annotation("k\0", "v"), "annotation.key"),
-        (By::UidPrefix("ord_".to_owned()), "uid_prefix"),
-        (By::UidPrefix("o".to_owned()), "uid_prefix"),
-        (By::UidPrefix(" ORD_ ".to_owned()), "uid_prefix"),
-        (By::UidPrefix("ord_1\0".to_owned()), "uid_prefix"),
-        (By::UidPrefix("x".repeat(1_025)), "uid_prefix"),
+        (Criterion::UidPrefix("ord_".to_owned()), "uid_prefix"),
+        (Criterion::UidPrefix("o".to_owned()), "uid_prefix"),
+        (Criterion::UidPrefix(" ORD_ ".to_owned()), "uid_prefix"),
+        (Criterion::UidPrefix("ord_1\0".to_owned()), "uid_prefix"),
+        (Criterion::UidPrefix("x".repeat(1_025)), "uid_prefix"),
     ] {
         assert_invalid(client.lookup_orders(by(what)).await, "FIELD_INVALID", field);
     }
-    assert_invalid(client.lookup_orders(LookupOrdersRequest::default()).await, "FIELD_INVALID", "by");
-    let negative = LookupOrdersRequest { page_size: -1, ..by(By::Text("x".to_owned())) };
+    assert_invalid(client.lookup_orders(LookupOrdersRequest::default()).await, "FIELD_INVALID", "criterion");
+    let negative = LookupOrdersRequest { page_size: -1, ..by(Criterion::Text("x".to_owned())) };
     assert_invalid(client.lookup_orders(negative).await, "FIELD_INVALID", "page_size");
 }
 

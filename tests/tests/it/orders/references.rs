@@ -21,7 +21,7 @@ use orrery_proto::catalog::v1::{
 };
 use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteStart};
-use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteMessage, WriteResponse};
+use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WritePayload, WriteResponse};
 use prost_types::FieldMask;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -348,7 +348,7 @@ async fn what_is_left_of_the_callers_time_travels() {
     let catalog = Serving::start().await;
     let fixture = asking(catalog.address, PATIENT).await;
     let (whole, waited) = (PATIENT / 2, Duration::from_millis(500));
-    let first = Some(WriteMessage::Start(start(ReferenceCheck::Reject, RowErrorPolicy::Stop)));
+    let first = Some(WritePayload::Start(start(ReferenceCheck::Reject, RowErrorPolicy::Stop)));
     let mut stream = WriteStream::open_with(fixture.server.channel(), ORDERS, first, Some(whole)).await.unwrap();
     let mut before = whole;
     for at in 0..3 {

@@ -84,10 +84,10 @@ pub(super) async fn catalog_writes(database: &TestDatabase) {
     writes.one(false, &update).await;
 
     let start = WriteStart { write_id: "w".to_owned(), ..WriteStart::default() };
-    let start = WriteProductsRequest { message: Some(write_products_request::Message::Start(start)) };
+    let start = WriteProductsRequest { payload: Some(write_products_request::Payload::Start(start)) };
     let chunk = |offset, uid: &str| {
         let chunk = write_products_request::Chunk { offset, products: vec![product(uid)] };
-        WriteProductsRequest { message: Some(write_products_request::Message::Chunk(chunk)) }
+        WriteProductsRequest { payload: Some(write_products_request::Payload::Chunk(chunk)) }
     };
     let write = method(CATALOG, "WriteProducts", &start);
     let good = encoded(&[start.clone(), chunk(0, "prd_b"), chunk(1, "prd_c")]);
@@ -97,10 +97,10 @@ pub(super) async fn catalog_writes(database: &TestDatabase) {
     let bad = encoded(&[start, chunk(2, "prd_d"), chunk(9, "prd_e")]);
     writes.several(true, &write, bad, Code::OutOfRange).await;
 
-    let start = write_product_metrics_request::Message::Start(WriteStart::default());
+    let start = write_product_metrics_request::Payload::Start(WriteStart::default());
     let chunk = write_product_metrics_request::Chunk { offset: 0, product_metrics: vec![metric("prd_b", "m", "1", 1)] };
-    let chunk = write_product_metrics_request::Message::Chunk(chunk);
-    let messages = [start, chunk].map(|message| WriteProductMetricsRequest { message: Some(message) });
+    let chunk = write_product_metrics_request::Payload::Chunk(chunk);
+    let messages = [start, chunk].map(|message| WriteProductMetricsRequest { payload: Some(message) });
     let metrics = method(CATALOG, "WriteProductMetrics", &messages[0]);
     writes.several(true, &metrics, encoded(&messages), Code::Ok).await;
 
@@ -143,10 +143,10 @@ pub(super) async fn order_writes(database: &TestDatabase) {
     // Nothing is due any more.
     writes.one(false, &claim).await;
 
-    let start = write_orders_request::Message::Start(WriteStart::default());
+    let start = write_orders_request::Payload::Start(WriteStart::default());
     let chunk = write_orders_request::Chunk { offset: 0, orders: vec![order("ord_b")] };
-    let chunk = write_orders_request::Message::Chunk(chunk);
-    let messages = [start, chunk].map(|message| WriteOrdersRequest { message: Some(message) });
+    let chunk = write_orders_request::Payload::Chunk(chunk);
+    let messages = [start, chunk].map(|message| WriteOrdersRequest { payload: Some(message) });
     let write = method(ORDERS, "WriteOrders", &messages[0]);
     writes.several(true, &write, encoded(&messages), Code::Ok).await;
 
@@ -169,12 +169,12 @@ async fn a_write_whose_position_cannot_be_told_has_happened() {
     let create = CreateProductRequest { product: Some(product("prd_a")), ..CreateProductRequest::default() };
     let create = method(CATALOG, "CreateProduct", &create);
     let start = WriteStart { write_id: "w".to_owned(), ..WriteStart::default() };
-    let start = write_products_request::Message::Start(start);
+    let start = write_products_request::Payload::Start(start);
     let chunk = |offset, uid: &str| {
-        write_products_request::Message::Chunk(write_products_request::Chunk { offset, products: vec![product(uid)] })
+        write_products_request::Payload::Chunk(write_products_request::Chunk { offset, products: vec![product(uid)] })
     };
     let messages = [start, chunk(0, "prd_b"), chunk(1, "prd_c")];
-    let messages = encoded(&messages.map(|message| WriteProductsRequest { message: Some(message) }));
+    let messages = encoded(&messages.map(|message| WriteProductsRequest { payload: Some(message) }));
     let write = method(CATALOG, "WriteProducts", &WriteProductsRequest::default());
     let delete =
         method(CATALOG, "DeleteProduct", &DeleteProductRequest { uid: "prd_b".to_owned(), ..Default::default() });

@@ -7,7 +7,7 @@ use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CreateProductRequest, GetProductMetricsRequest, GetProductRequest,
     ListProductsRequest, StreamProductMetricsRequest, StreamProductsRequest,
 };
-use orrery_proto::orders::v1::lookup_orders_request::By;
+use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::orders::v1::{
     BatchGetOrdersRequest, CheckOrdersRequest, GetOrderRequest, ListOrdersRequest, LookupOrdersRequest, OrderView,
     StreamLineItemsRequest, StreamOrdersRequest, StreamProductSalesRequest,
@@ -62,7 +62,7 @@ pub(super) fn order_reads() -> Vec<Method> {
         method(
             ORDERS,
             "LookupOrders",
-            &LookupOrdersRequest { by: Some(By::CustomerId("17850".to_owned())), ..Default::default() },
+            &LookupOrdersRequest { criterion: Some(Criterion::CustomerId("17850".to_owned())), ..Default::default() },
         ),
         method(ORDERS, "StreamLineItems", &StreamLineItemsRequest::default()),
         method(ORDERS, "StreamProductSales", &sales),

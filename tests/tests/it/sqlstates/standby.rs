@@ -29,8 +29,8 @@ fn writes() -> Vec<(&'static str, Vec<Bytes>)> {
     let chunk = |write_id: &str| {
         let start = WriteStart { write_id: write_id.to_owned(), ..WriteStart::default() };
         let chunk = write_products_request::Chunk { offset: 0, products: vec![product(&uid())] };
-        [write_products_request::Message::Start(start), write_products_request::Message::Chunk(chunk)]
-            .map(|message| WriteProductsRequest { message: Some(message) }.encode_to_vec().into())
+        [write_products_request::Payload::Start(start), write_products_request::Payload::Chunk(chunk)]
+            .map(|message| WriteProductsRequest { payload: Some(message) }.encode_to_vec().into())
             .to_vec()
     };
     vec![

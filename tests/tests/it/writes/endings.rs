@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use orrery_proto::r#type::v1::WriteStart;
-use orrery_proto::wire::WriteMessage;
+use orrery_proto::wire::WritePayload;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tonic::Code;
@@ -86,7 +86,7 @@ async fn a_deadline_ends_the_stream_and_the_write_goes_on_later() {
     let channel = || fixture.server.channel();
     let deadline = Some(Duration::from_millis(700));
     // While nothing happens.
-    let first = Some(WriteMessage::Start(named("deadline")));
+    let first = Some(WritePayload::Start(named("deadline")));
     let mut stream = WriteStream::open_with(channel(), PRODUCTS, first.clone(), deadline).await.unwrap();
     assert_eq!(stream.answer().await.unwrap().unwrap().committed_offset, 0);
     stream.send(0, &products(0..10)).await;

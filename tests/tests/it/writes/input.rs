@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use orrery_proto::r#type::v1::WriteStart;
-use orrery_proto::wire::{WriteChunk, WriteMessage};
+use orrery_proto::wire::{WriteChunk, WritePayload};
 use prost::Message as _;
 use tonic::Code;
 
@@ -43,7 +43,7 @@ async fn a_start_that_breaks_a_rule_is_refused() {
 async fn the_first_message_is_the_start_and_no_other_is() {
     let fixture = Fixture::new().await;
     let channel = || fixture.server.channel();
-    let chunk = WriteMessage::Chunk(WriteChunk { offset: 0, rows: vec![product("a", "A").encode_to_vec().into()] });
+    let chunk = WritePayload::Chunk(WriteChunk { offset: 0, rows: vec![product("a", "A").encode_to_vec().into()] });
     let mut stream = WriteStream::open_with(channel(), PRODUCTS, Some(chunk), None).await.unwrap();
     let status = stream.answer().await.unwrap_err();
     assert_status(&status, Code::InvalidArgument, "FIELD_INVALID");
@@ -61,11 +61,11 @@ async fn the_first_message_is_the_start_and_no_other_is() {
 
     // Later messages that are none: what came before them is written and acknowledged.
     let later = [
-        ("start", Some(WriteMessage::Start(WriteStart::default()))),
+        ("start", Some(WritePayload::Start(WriteStart::default()))),
         ("chunk", None),
-        ("chunk.products", Some(WriteMessage::Chunk(WriteChunk { offset: 2, rows: Vec::new() }))),
-        ("chunk.offset", Some(WriteMessage::Chunk(WriteChunk { offset: -1, rows: vec![Bytes::new()] }))),
-        ("chunk.offset", Some(WriteMessage::Chunk(WriteChunk { offset: i64::MAX, rows: vec![Bytes::new()] }))),
+        ("chunk.products", Some(WritePayload::Chunk(WriteChunk { offset: 2, rows: Vec::new() }))),
+        ("chunk.offset", Some(WritePayload::Chunk(WriteChunk { offset: -1, rows: vec![Bytes::new()] }))),
+        ("chunk.offset", Some(WritePayload::Chunk(WriteChunk { offset: i64::MAX, rows: vec![Bytes::new()] }))),
     ];
     for (field, message) in later {
         let stream = WriteStream::open(channel(), PRODUCTS, WriteStart::default()).await.unwrap();

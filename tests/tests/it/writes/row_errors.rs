@@ -2,7 +2,7 @@
 //! database refused them, and whether their chunk was committed alone or in company.
 
 use orrery_proto::catalog::v1::Product;
-use orrery_proto::r#type::v1::{ErrorReason, RowErrorPolicy, WriteMode, WriteStart};
+use orrery_proto::r#type::v1::{ErrorReason, RowErrorCode, RowErrorPolicy, WriteMode, WriteStart};
 use tonic::Code;
 
 use super::Fixture;
@@ -92,6 +92,7 @@ impl Refusal {
         assert_eq!(totals.rejected, offsets.len() as i64, "{name}");
         for error in &totals.errors {
             assert_eq!((Code::from_i32(error.code), error.reason()), (self.code, self.reason), "{name}");
+            assert_ne!(error.code(), RowErrorCode::Unspecified, "{name}: the contract names every code");
             assert_eq!(error.field, self.field, "{name}");
             assert!(!error.message.is_empty(), "{name}");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use orrery_proto::catalog::v1::{Product, ProductMetric};
 use orrery_proto::r#type::v1::{RowError, WriteStart};
-use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest, WriteResponse};
+use orrery_proto::wire::{WriteChunk, WritePayload, WriteRequest, WriteResponse};
 use prost::Message;
 use prost_types::FieldMask;
 use tokio::sync::mpsc;
@@ -74,19 +74,19 @@ impl Totals {
 impl WriteStream {
     /// Opens a write of `method` and sends its start.
     pub(crate) async fn open(channel: Channel, method: &'static str, start: WriteStart) -> Result<Self, Status> {
-        Self::open_with(channel, method, Some(WriteMessage::Start(start)), None).await
+        Self::open_with(channel, method, Some(WritePayload::Start(start)), None).await
     }
 
     /// Opens a write whose first message is anything, perhaps with a deadline.
     pub(crate) async fn open_with(
         channel: Channel,
         method: &'static str,
-        first: Option<WriteMessage>,
+        first: Option<WritePayload>,
         deadline: Option<Duration>,
     ) -> Result<Self, Status> {
         let (requests, receiver) = mpsc::channel(1);
         if first.is_some() {
-            requests.send(WriteRequest { message: first }).await.unwrap();
+            requests.send(WriteRequest { payload: first }).await.unwrap();
         }
         let mut request = Request::new(ReceiverStream::new(receiver));
         if let Some(deadline) = deadline {
@@ -119,12 +119,12 @@ impl WriteStream {
 
     /// Sends a chunk of whatever bytes.
     pub(crate) async fn send_bytes(&self, offset: i64, rows: Vec<Bytes>) {
-        self.send_message(Some(WriteMessage::Chunk(WriteChunk { offset, rows }))).await;
+        self.send_message(Some(WritePayload::Chunk(WriteChunk { offset, rows }))).await;
     }
 
     /// Sends anything.
-    pub(crate) async fn send_message(&self, message: Option<WriteMessage>) {
-        let _ = self.requests.send(WriteRequest { message }).await;
+    pub(crate) async fn send_message(&self, message: Option<WritePayload>) {
+        let _ = self.requests.send(WriteRequest { payload: message }).await;
     }
 
     /// Sends a chunk if that is possible without waiting longer than this.
@@ -199,7 +199,7 @@ pub(crate) fn connect(address: SocketAddr) -> Channel {
 /// A chunk's message.
 pub(crate) fn chunk<M: Message>(offset: i64, rows: &[M]) -> WriteRequest {
     let rows = rows.iter().map(|row| row.encode_to_vec().into()).collect();
-    WriteRequest { message: Some(WriteMessage::Chunk(WriteChunk { offset, rows })) }
+    WriteRequest { payload: Some(WritePayload::Chunk(WriteChunk { offset, rows })) }
 }
 
 /// A start that names its write.

@@ -24,11 +24,23 @@ static CHILD: LazyLock<Resource> = LazyLock::new(|| {
     }
 });
 
+static OWNER: LazyLock<Resource> = LazyLock::new(|| {
+    static DESCRIPTION: Description = Description::new("test.Owner", "test.owner");
+    let kind = Kind::Text(TextRule::Free { max_bytes: 100, nullable: true });
+    Resource {
+        description: &DESCRIPTION,
+        fields: vec![Field { name: "uid", number: 1, kind, key: true, computed: false }],
+        parts: Vec::new(),
+        plural: "owners",
+        rules: crate::resource::rules::no_rules(),
+    }
+});
+
 /// Sizes of an owner and of its children's names.
 type Owner = (usize, Vec<usize>);
 
 fn part() -> SelectedPart {
-    SelectedPart { number: 5, resource: &CHILD, selection: Selection::whole(&CHILD) }
+    SelectedPart { number: 5, resource: &CHILD, owner_columns: 1, selection: Selection::whole(&CHILD) }
 }
 
 fn tuple(values: &[&str]) -> Vec<u8> {
@@ -42,8 +54,8 @@ fn uid(rank: usize) -> String {
 
 fn reading(owners: &[Owner], room: Room, in_order: bool) -> Reading {
     Reading {
-        message: "test.Owner",
-        uids: (0..owners.len()).map(uid).collect(),
+        resource: &OWNER,
+        keys: (0..owners.len()).map(|rank| tuple(&[&uid(rank)])).collect(),
         sizes: owners.iter().map(|(size, _)| *size).collect(),
         in_order,
         room,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use orrery_proto::codec::reason_name;
 use orrery_proto::r#type::v1::{ErrorReason, RowError, WriteStart};
-use orrery_proto::wire::{WriteChunk, WriteMessage, WriteRequest, WriteResponse};
+use orrery_proto::wire::{WriteChunk, WritePayload, WriteRequest, WriteResponse};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -104,19 +104,19 @@ impl StreamingService<WriteRequest> for WriteHandler {
             futures::stream::try_unfold(writing, |(mut requests, state, mut start, mut checked)| async move {
                 loop {
                     let Some(request) = requests.message().await? else { return Ok(None) };
-                    let answer = match request.message.unwrap() {
-                        WriteMessage::Start(first) => {
+                    let answer = match request.payload.unwrap() {
+                        WritePayload::Start(first) => {
                             let named = !first.write_id.is_empty();
                             start = Some(first);
                             let committed_offset = state.lock().unwrap().rows.len() as i64;
                             named.then_some(WriteResponse { committed_offset, ..WriteResponse::default() })
                         }
-                        WriteMessage::Chunk(chunk) if start.as_ref().unwrap().validate_only => {
+                        WritePayload::Chunk(chunk) if start.as_ref().unwrap().validate_only => {
                             assert_eq!(chunk.offset, checked);
                             checked += chunk.rows.len() as i64;
                             Some(count(&chunk, checked))
                         }
-                        WriteMessage::Chunk(chunk) => Some(commit(&mut state.lock().unwrap(), &chunk)?),
+                        WritePayload::Chunk(chunk) => Some(commit(&mut state.lock().unwrap(), &chunk)?),
                     };
                     if let Some(answer) = answer {
                         return Ok(Some((answer, (requests, state, start, checked))));

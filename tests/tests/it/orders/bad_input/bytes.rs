@@ -38,7 +38,7 @@ async fn every_text_that_is_not_utf_8_is_told_by_its_field() {
             // What a lookup is by is told by the name that all ways have together; the paths of a mask and the entries of a map are within
             // the field.
             let path = if is_member(&path) {
-                path.rsplit_once('.').map_or("by".to_owned(), |(_, rest)| format!("by.{rest}"))
+                path.rsplit_once('.').map_or("criterion".to_owned(), |(_, rest)| format!("criterion.{rest}"))
             } else {
                 path
             };

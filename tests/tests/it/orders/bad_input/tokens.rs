@@ -1,6 +1,6 @@
 //! Tokens: one of another method, filter or installation is refused, and so is one that was altered.
 
-use orrery_proto::orders::v1::lookup_orders_request::By;
+use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::orders::v1::{
     LineItemFilter, ListOrdersRequest, LookupOrdersRequest, OrderFilter, StreamLineItemsRequest, StreamOrdersRequest,
     StreamProductSalesRequest,
@@ -37,8 +37,9 @@ async fn token(fixture: &Fixture, method: &str, token: &str, other: bool) -> Res
             client.stream_orders(request).await?.into_inner().message().await?.unwrap_or_default().resume_token
         }
         "LookupOrders" => {
-            let by = Some(if other { By::Sku("b".to_owned()) } else { By::Sku("a".to_owned()) });
-            let request = LookupOrdersRequest { by, page_size, page_token: token, ..LookupOrdersRequest::default() };
+            let criterion = Some(if other { Criterion::Sku("b".to_owned()) } else { Criterion::Sku("a".to_owned()) });
+            let request =
+                LookupOrdersRequest { criterion, page_size, page_token: token, ..LookupOrdersRequest::default() };
             client.lookup_orders(request).await?.into_inner().next_page_token
         }
         "StreamLineItems" => {

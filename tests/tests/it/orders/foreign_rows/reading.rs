@@ -1,6 +1,6 @@
 //! Whatever is stored can be read: alone, in lists and in streams, and all of them say the same.
 
-use orrery_proto::orders::v1::lookup_orders_request::By;
+use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::orders::v1::{
     BatchGetOrdersRequest, LineItem, ListOrdersRequest, LookupOrdersRequest, Order, OrderView, StreamLineItemsRequest,
     StreamOrdersRequest,
@@ -95,8 +95,9 @@ async fn whatever_is_stored_can_be_read() {
             assert_eq!(fixture.get(order.uid.trim_start_matches("ord_")).await, *order);
             let batch = BatchGetOrdersRequest { uids: vec![order.uid.clone()], ..BatchGetOrdersRequest::default() };
             assert_eq!(client.batch_get_orders(batch).await.unwrap().into_inner().orders, std::slice::from_ref(order));
-            let by = Some(By::UidPrefix(order.uid.clone()));
-            let lookup = LookupOrdersRequest { by, view: OrderView::Full.into(), ..LookupOrdersRequest::default() };
+            let criterion = Some(Criterion::UidPrefix(order.uid.clone()));
+            let lookup =
+                LookupOrdersRequest { criterion, view: OrderView::Full.into(), ..LookupOrdersRequest::default() };
             assert!(client.lookup_orders(lookup).await.unwrap().into_inner().orders.contains(order));
         }
     }

@@ -1,7 +1,7 @@
 //! Orders and lines under keys that no rule of the contract allows, as other programs make them: they are read,
 //! changed, moved and deleted as any others. New ones are not made.
 
-use orrery_proto::orders::v1::lookup_orders_request::By;
+use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::orders::v1::{
     BatchGetOrdersRequest, CheckOrdersRequest, ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest,
     GetOrderRequest, LineItem, LineItemFilter, ListOrdersRequest, LookupOrdersRequest, Order, OrderFilter,
@@ -172,8 +172,9 @@ async fn orders_of_any_key_are_found_by_its_beginning() {
     // with.
     let specific = |key: &&String| key.len() <= 1_024 && !"ord_".starts_with(key.as_str()) && !key.trim().is_empty();
     for key in keys.iter().filter(specific) {
-        for by in [By::UidPrefix(key.clone()), By::Text(key.clone())] {
-            let request = LookupOrdersRequest { by: Some(by), page_size: 1_000, ..LookupOrdersRequest::default() };
+        for criterion in [Criterion::UidPrefix(key.clone()), Criterion::Text(key.clone())] {
+            let request =
+                LookupOrdersRequest { criterion: Some(criterion), page_size: 1_000, ..LookupOrdersRequest::default() };
             let found = fixture.server.client().lookup_orders(request).await.unwrap().into_inner().orders;
             assert!(uids(&found).contains(&key.as_str()), "{key:?}: {:?}", uids(&found));
         }

@@ -6,7 +6,7 @@ use orrery_proto::orders::v1::{
     TransitionOrderRequest, UpdateOrderRequest,
 };
 use orrery_proto::r#type::v1::WriteStart;
-use orrery_proto::wire::{WriteChunk, WriteMessage};
+use orrery_proto::wire::{WriteChunk, WritePayload};
 use prost::Message as _;
 use prost_types::{Duration, FieldMask};
 
@@ -99,11 +99,11 @@ pub(super) fn chunked_writes(cases: &mut Cases) {
         starts.push(("start.update_mask", WriteStart { update_mask, ..none() }));
     }
     for (field, start) in starts {
-        cases.add_write(field, [WriteMessage::Start(start)]);
+        cases.add_write(field, [WritePayload::Start(start)]);
     }
     let row = || Bytes::from(whole("a").encode_to_vec());
-    let chunk = |offset, rows| WriteMessage::Chunk(WriteChunk { offset, rows });
-    let start = || WriteMessage::Start(none());
+    let chunk = |offset, rows| WritePayload::Chunk(WriteChunk { offset, rows });
+    let start = || WritePayload::Start(none());
     cases.add_write("start", []);
     cases.add_write("start", [chunk(0, vec![row()])]);
     cases.add_write("start", [start(), start()]);

@@ -6,7 +6,7 @@ mod reads;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use orrery_proto::wire::{WriteMessage, WriteRequest};
+use orrery_proto::wire::{WritePayload, WriteRequest};
 use prost::Message;
 use prost_types::FieldMask;
 
@@ -36,9 +36,9 @@ impl Cases {
         self.0.push((method, vec![request.encode_to_vec().into()], field.into()));
     }
 
-    fn add_write(&mut self, field: impl Into<String>, messages: impl IntoIterator<Item = WriteMessage>) {
+    fn add_write(&mut self, field: impl Into<String>, messages: impl IntoIterator<Item = WritePayload>) {
         let messages =
-            messages.into_iter().map(|message| WriteRequest { message: Some(message) }.encode_to_vec().into());
+            messages.into_iter().map(|message| WriteRequest { payload: Some(message) }.encode_to_vec().into());
         self.0.push(("WriteOrders", messages.collect(), field.into()));
     }
 }

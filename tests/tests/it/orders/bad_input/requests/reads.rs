@@ -1,6 +1,6 @@
 //! Requests that read.
 
-use orrery_proto::orders::v1::lookup_orders_request::{Annotation, By};
+use orrery_proto::orders::v1::lookup_orders_request::{Annotation, Criterion};
 use orrery_proto::orders::v1::{
     BatchGetOrdersRequest, CheckOrdersRequest, GetOrderRequest, LineItemFilter, ListOrdersRequest, LookupOrdersRequest,
     OrderFilter, StreamLineItemsRequest, StreamOrdersRequest, StreamProductSalesRequest,
@@ -102,19 +102,27 @@ pub(super) fn paging(cases: &mut Cases) {
             &StreamLineItemsRequest { page_size, ..StreamLineItemsRequest::default() },
         );
         cases.add("StreamProductSales", "page_size", &StreamProductSalesRequest { page_size, ..day("2011-06-09") });
-        cases.add("LookupOrders", "page_size", &LookupOrdersRequest { page_size, ..by(By::Sku("a".to_owned())) });
+        cases.add(
+            "LookupOrders",
+            "page_size",
+            &LookupOrdersRequest { page_size, ..by(Criterion::Sku("a".to_owned())) },
+        );
     }
     for view in [3, -1] {
         cases.add("ListOrders", "view", &ListOrdersRequest { view, ..ListOrdersRequest::default() });
         cases.add("StreamOrders", "view", &StreamOrdersRequest { view, ..StreamOrdersRequest::default() });
-        cases.add("LookupOrders", "view", &LookupOrdersRequest { view, ..by(By::Sku("a".to_owned())) });
+        cases.add("LookupOrders", "view", &LookupOrdersRequest { view, ..by(Criterion::Sku("a".to_owned())) });
     }
     for read_mask in broken_masks().into_iter().map(Some) {
         let list = ListOrdersRequest { read_mask: read_mask.clone(), ..ListOrdersRequest::default() };
         cases.add("ListOrders", "read_mask", &list);
         let stream = StreamOrdersRequest { read_mask: read_mask.clone(), ..StreamOrdersRequest::default() };
         cases.add("StreamOrders", "read_mask", &stream);
-        cases.add("LookupOrders", "read_mask", &LookupOrdersRequest { read_mask, ..by(By::Sku("a".to_owned())) });
+        cases.add(
+            "LookupOrders",
+            "read_mask",
+            &LookupOrdersRequest { read_mask, ..by(Criterion::Sku("a".to_owned())) },
+        );
     }
     for order_by in
         ["nope", "customer_id", "uid sideways", "uid,", ",", "uid asc desc", "create_ts, uid", "uid\0", "*", "UID"]
@@ -124,28 +132,32 @@ pub(super) fn paging(cases: &mut Cases) {
     }
 }
 
-fn by(by: By) -> LookupOrdersRequest {
-    LookupOrdersRequest { by: Some(by), ..LookupOrdersRequest::default() }
+fn by(criterion: Criterion) -> LookupOrdersRequest {
+    LookupOrdersRequest { criterion: Some(criterion), ..LookupOrdersRequest::default() }
 }
 
 pub(super) fn lookups(cases: &mut Cases) {
-    cases.add("LookupOrders", "by", &LookupOrdersRequest::default());
+    cases.add("LookupOrders", "criterion", &LookupOrdersRequest::default());
     for text in ["", "\0", &"x".repeat(1_025)].map(str::to_owned) {
-        cases.add("LookupOrders", "text", &by(By::Text(text)));
+        cases.add("LookupOrders", "text", &by(Criterion::Text(text)));
     }
     for text in ["", "\0", &"x".repeat(257)].map(str::to_owned) {
-        cases.add("LookupOrders", "customer_id", &by(By::CustomerId(text.clone())));
-        cases.add("LookupOrders", "sku", &by(By::Sku(text)));
+        cases.add("LookupOrders", "customer_id", &by(Criterion::CustomerId(text.clone())));
+        cases.add("LookupOrders", "sku", &by(Criterion::Sku(text)));
     }
     for text in ["", "\0", &"x".repeat(1_025)].map(str::to_owned) {
         let good = || "a".to_owned();
         let key = Annotation { key: text.clone(), value: good() };
-        cases.add("LookupOrders", "annotation.key", &by(By::Annotation(key)));
-        cases.add("LookupOrders", "annotation.value", &by(By::Annotation(Annotation { key: good(), value: text })));
+        cases.add("LookupOrders", "annotation.key", &by(Criterion::Annotation(key)));
+        cases.add(
+            "LookupOrders",
+            "annotation.value",
+            &by(Criterion::Annotation(Annotation { key: good(), value: text })),
+        );
     }
     // What every uid that is made begins with is no beginning of one.
     for prefix in ["", "o", "ord_", "ORD_", " ord_\n", "ord_a\0", &"x".repeat(1_025)].map(str::to_owned) {
-        cases.add("LookupOrders", "uid_prefix", &by(By::UidPrefix(prefix)));
+        cases.add("LookupOrders", "uid_prefix", &by(Criterion::UidPrefix(prefix)));
     }
 }
 
