@@ -277,8 +277,8 @@ fn size(row: &PgRow) -> usize {
     (0..row.len()).filter_map(bytes).sum()
 }
 
-/// A borrowed connection. If it is dropped before [`mark_clean`](Self::mark_clean) (a cancelled call, a panic, a protocol
-/// error), it is closed instead of returned, so that nobody else gets its open transaction or unread result.
+/// A borrowed connection. If it is dropped before [`mark_clean`](Self::mark_clean) (a cancelled call, a panic, a
+/// protocol error), it is closed instead of returned, so that nobody else gets its open transaction or unread result.
 struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     session: SessionScope,
