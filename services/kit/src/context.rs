@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub use self::reads::Reads;
 pub use self::writes::Writes;
 use crate::answer::{AnswerLimit, OMITTED_FIELDS, Written};
-use crate::budget::Share;
+use crate::budget::MemoryShare;
 use crate::config::StreamConfig;
 use crate::consistency::{Consistency, Provenance};
 use crate::db::{Database, Replica};
@@ -107,7 +107,7 @@ impl Context {
 
 /// What a request's connection may make the process hold. Not an extension of its own: an eighth would have the table
 /// of them grow for each call.
-fn share_of<T>(request: &Request<T>) -> Share {
+fn share_of<T>(request: &Request<T>) -> MemoryShare {
     request.extensions().get::<Connection>().map(|connection| connection.share().bytes().clone()).unwrap_or_default()
 }
 
@@ -127,7 +127,7 @@ pub struct Call {
     /// How large an answer its caller takes.
     pub answers: AnswerLimit,
     /// What it may make the process hold.
-    pub share: Share,
+    pub share: MemoryShare,
     /// What a handler that stops reading a stream of messages says.
     pub pause: Pause,
 }
@@ -170,7 +170,7 @@ impl Call {
         name: &str,
         message: Encoded,
     ) -> Result<Response<Encoded>, Error> {
-        self.answer(message).map_err(|error| error.of_row(resource.description.message, name))
+        self.answer(message).map_err(|error| error.for_row(resource.description.message, name))
     }
 
     /// The answer of a write, and what it leaves out of the resource.

@@ -31,11 +31,11 @@ pub use self::files::connections;
 use self::watched::Watched;
 use crate::admin::Admin;
 use crate::cache::CacheLayer;
-use crate::config::{Configuration, ServerConfig, ServiceConfig, Span};
+use crate::config::{Configuration, HumanDuration, ServerConfig, ServiceConfig};
 use crate::db::Database;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
-use crate::health::{Health, Pace};
+use crate::health::{Health, ProbeTiming};
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcLayer;
 use crate::rpc_layer::admission::Admission;
@@ -101,7 +101,7 @@ async fn serve_until_drained(
     let address = listener.local_addr().context("the listener has no address")?;
     config.listen.check(address)?;
 
-    let health = Health::start(service_names, Pace::DEFAULT, probe).await;
+    let health = Health::start(service_names, ProbeTiming::DEFAULT, probe).await;
     // Answers until this function returns.
     let _admin = Admin::start(config, metrics.clone(), health.readiness()).await?;
     let routes = with_reflection(routes.add_service(health.service()), service_names)?;
@@ -150,7 +150,7 @@ async fn serve_until_drained(
         () = shutdown.cancelled() => {}
     }
 
-    tracing::info!(bound = %Span(settings.drain_timeout), "draining");
+    tracing::info!(bound = %HumanDuration(settings.drain_timeout), "draining");
     health.stop().await;
     metrics.set_draining();
     drain.begin();
@@ -161,8 +161,8 @@ async fn serve_until_drained(
         tracing::info!("drained");
         return result.context("the transport failed");
     }
-    tracing::warn!(bound = %Span(settings.drain_timeout), "calls still run at the bound of the drain; ending them");
-    drain.cut();
+    tracing::warn!(bound = %HumanDuration(settings.drain_timeout), "calls still run at the bound of the drain; ending them");
+    drain.abort();
     let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return Ok(()) };
     closing.close();
     closing.wait().await;

@@ -63,12 +63,12 @@ def test_a_move_that_the_lifecycle_does_not_have(stub, mark):
     uid = create(stub, uid=f"ord_{mark}").uid
     with refused(FORBIDDEN, "PHASE_FORBIDS") as found:
         move(stub, uid, "fulfilled")
-    assert found[0].preconditions == [("PHASE", uid, "is draft, which does not become fulfilled")]
+    assert found[0].preconditions == [("PHASE", uid, "is draft and cannot become fulfilled")]
     for phase in ("confirmed", "provisioning", "fulfilled", "returned"):
         assert move(stub, uid, phase).status.phase == phase
     with refused(FORBIDDEN, "PHASE_FORBIDS") as found:
         move(stub, uid, "draft", reason="again")
-    assert found[0].preconditions == [("PHASE", uid, "is returned, which does not become draft")]
+    assert found[0].preconditions == [("PHASE", uid, "is returned and cannot become draft")]
     stored = stub.GetOrder(orders.GetOrderRequest(uid=uid), timeout=10)
     assert [entry["to"] for entry in stored.status.details["transitions"]] == ["confirmed", "provisioning", "fulfilled", "returned"]
     assert stored.revision == 5

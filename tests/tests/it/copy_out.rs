@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use orrery_kit::config::ServiceConfig;
-use orrery_kit::db::{CopyEnd, CopyRequest, CopySource, Database, Ending, Statement};
+use orrery_kit::db::{CopyEnd, CopyRequest, CopySource, Database, Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 
@@ -88,7 +88,7 @@ async fn a_connection_is_used_again_only_if_its_results_were_read_to_their_end()
     // Refused by the server.
     let mut snapshot = pool.snapshot(MINUTE, Deadline::none()).await.unwrap();
     assert!(only(&mut snapshot, "select nothing from catalog.product").await.is_err());
-    snapshot.leave().await;
+    snapshot.release().await;
     assert_ne!(backend(&pool).await, third);
     // A select on its own.
     let request = CopyRequest { select: MANY, timeout: MINUTE, deadline: Deadline::none() };
@@ -108,7 +108,7 @@ async fn a_transaction_copies_out_what_it_wrote_and_cannot_commit_half_read() {
     let committed = pool.transaction(Deadline::none(), move |transaction| {
         Box::pin(async move {
             transaction.fetch(insert()).await?;
-            Ok(Ending::RollBack(only(transaction, COUNT).await?))
+            Ok(TransactionEnd::RollBack(only(transaction, COUNT).await?))
         })
     });
     assert_eq!(committed.await.unwrap(), "20001");
@@ -117,7 +117,7 @@ async fn a_transaction_copies_out_what_it_wrote_and_cannot_commit_half_read() {
         Box::pin(async move {
             transaction.fetch(insert()).await?;
             stop_early(transaction).await;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     assert!(matches!(half_read.await, Err(Error::Internal(_))));

@@ -200,7 +200,10 @@ async fn what_has_no_end_is_not_read_to_it() {
         ),
         (&["import", "products", "x.csv", "--mapping=/dev"], "/dev cannot be read: it is a folder"),
         (&["migrate", "status", url, &migrations], "zero.sql: it has more than 16 MiB"),
-        (&["migrate", "status", &format!("{url}?sslmode=require&sslrootcert=/dev/zero")], "is no ordinary file"),
+        (
+            &["migrate", "status", &format!("{url}?sslmode=require&sslrootcert=/dev/zero")],
+            "must be a regular file of at most 1 MiB",
+        ),
     ] {
         let refused = run_in_shell("ulimit -v 4000000;", arguments, "").await;
         assert_eq!(refused.code, Some(1), "{arguments:?}: {refused:?}");

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use orrery_kit::db::{CopySource as _, Ending, Statement, Transaction};
+use orrery_kit::db::{CopySource as _, Statement, Transaction, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_tests_needs::{self as needs, Need};
@@ -72,7 +72,7 @@ async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
                 Box::pin(async move {
                     transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_a')", 1)).await?;
                     drop(failing.run(transaction).await);
-                    Ok(Ending::Commit(()))
+                    Ok(TransactionEnd::Commit(()))
                 })
             });
             let error = outcome.await.unwrap_err();
@@ -86,14 +86,14 @@ async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
             Box::pin(async move {
                 transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_a')", 1)).await?;
                 Failing::Insert.run(transaction).await?;
-                Ok(Ending::Commit(()))
+                Ok(TransactionEnd::Commit(()))
             })
         });
         assert!(matches!(outcome.await, Err(Error::TransactionConflict(_))));
         let outcome = pool.transaction(Deadline::none(), |transaction| {
             Box::pin(async move {
                 transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_b')", 1)).await?;
-                Ok(Ending::Commit(()))
+                Ok(TransactionEnd::Commit(()))
             })
         });
         outcome.await.unwrap();
@@ -118,7 +118,9 @@ async fn a_transaction_tells_the_server_how_long_it_may_last() {
         let pool = database.data_layer(|config| config.limits.transaction_timeout = LIMIT);
         for (deadline, most) in [(Deadline::none(), LIMIT), (Deadline::after(LEFT), LEFT)] {
             let settings = pool.transaction(deadline, |transaction| {
-                Box::pin(async move { Ok(Ending::Commit(transaction.fetch(Statement::new(SETTINGS, 2)).await?)) })
+                Box::pin(
+                    async move { Ok(TransactionEnd::Commit(transaction.fetch(Statement::new(SETTINGS, 2)).await?)) },
+                )
             });
             let settings: Vec<i64> = settings.await.unwrap().iter().map(|row| row.get(0)).collect();
             let most = most.as_millis() as i64;

@@ -10,7 +10,7 @@ use orrery_proto::catalog::v1::ProductFilter;
 
 use super::product_metric::PRODUCT_METRIC;
 
-/// Uids of products.
+/// The uids of products.
 pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
 
 /// `orrery.catalog.v1.Product` in `catalog.product`.
@@ -31,13 +31,13 @@ static DESCRIPTION: Description = Description {
     ..Description::new("orrery.catalog.v1.Product", "catalog.product")
 };
 
-/// By what else than its uid a list of products can be ordered; each has an index.
+/// The columns that a list of products can be ordered by, besides its uid; each has an index.
 pub const ORDER_COLUMNS: &[&str] = &["create_ts", "update_ts"];
 
-/// What a filter means.
+/// Compiles a filter.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every broken rule, below `filter`.
+/// [`Error::Invalid`] with every violation, below `filter`.
 pub fn filter(filter: Option<&ProductFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

@@ -1,4 +1,4 @@
-//! Metrics: `catalog.product_metric`, the latest value of each measure of each product.
+//! Product metrics: `catalog.product_metric`, the latest value of each metric of each product.
 
 use std::sync::LazyLock;
 
@@ -29,10 +29,10 @@ static DESCRIPTION: Description = Description {
     ..Description::new("orrery.catalog.v1.ProductMetric", "catalog.product_metric")
 };
 
-/// What a filter means.
+/// Compiles a filter.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every broken rule, below `filter`.
+/// [`Error::Invalid`] with every violation, below `filter`.
 pub fn filter(filter: Option<&ProductMetricFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

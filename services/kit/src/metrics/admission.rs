@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::exposition::{Exposition, count};
-use crate::budget::Budget;
+use crate::budget::MemoryBudget;
 
 /// What has a bound of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl CallKind {
 pub(crate) struct AdmissionMetrics {
     calls: [Arc<CallCounts>; CallKind::ALL.len()],
     /// What callers make the process hold.
-    pub(crate) budget: Budget,
+    pub(crate) budget: MemoryBudget,
 }
 
 /// Those of one kind.
@@ -93,7 +93,7 @@ impl CallCounts {
 
 impl AdmissionMetrics {
     pub(super) fn new() -> Self {
-        Self { calls: std::array::from_fn(|_| CallCounts::new()), budget: Budget::default() }
+        Self { calls: std::array::from_fn(|_| CallCounts::new()), budget: MemoryBudget::default() }
     }
 
     /// Those of one kind.

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::key::Key;
 use crate::resource::select::Selection;
-use crate::work::{self, Pauses};
+use crate::work::{self, Yielder};
 
 /// Queries under way at once.
 const MAX_RUNNING: usize = 2;
@@ -71,7 +71,7 @@ impl Loader {
     pub(crate) async fn get(&self, reads: &Reads, key: &Key, deadline: Deadline) -> Result<Encoded, Error> {
         if let Some(lane) = &self.replica
             && reads.route().replica(deadline).await.is_some()
-            && let Some(outcome) = reads.unless_replica_fails(lane.get(key, deadline)).await
+            && let Some(outcome) = reads.attempt_read(lane.get(key, deadline)).await
         {
             return outcome;
         }
@@ -105,8 +105,8 @@ impl Lane {
         let answer = loop {
             tokio::select! {
                 answer = &mut answer => break answer.unwrap_or(Answer::Failed),
-                () = deadline.shortly_before().passed(), if !early => {
-                    if self.database.lacks_connections() {
+                () = deadline.with_margin().passed(), if !early => {
+                    if self.database.has_waiters() {
                         break Answer::Unavailable;
                     }
                     early = true;
@@ -157,7 +157,7 @@ impl Lane {
                 found = self.query(&wanted) => found,
                 () = abandoned => continue,
             };
-            let too_much = matches!(&found, Err(error) if keys.len() > 1 && error.asks_for_less());
+            let too_much = matches!(&found, Err(error) if keys.len() > 1 && error.may_be_too_large());
             running.learn(keys.len(), too_much);
             for (key, sender) in keys.iter().zip(callers) {
                 // A caller who has gone does not mind.
@@ -184,13 +184,13 @@ impl Lane {
         let statement = self.resource.bind_keys(statement, keys.iter().copied())?;
         let rows = self.database.fetch(&statement, deadline).await?;
         let mut found = HashMap::with_capacity(rows.len());
-        let (mut tuple, mut pauses) = (Vec::with_capacity(512), Pauses::default());
+        let (mut tuple, mut yielder) = (Vec::with_capacity(512), Yielder::default());
         for row in &rows {
             tuple.clear();
             put_tuple(row, self.selection.columns, &mut tuple)?;
             let mut body = Vec::with_capacity(tuple.len() + 64);
-            work::aside(tuple.len(), || self.selection.put_message(&tuple, &mut body)).await;
-            pauses.after(tuple.len()).await;
+            work::run_in_place(tuple.len(), || self.selection.put_message(&tuple, &mut body)).await;
+            yielder.after(tuple.len()).await;
             found.insert(self.selection.key(&tuple).to_vec(), Some(body.into()));
         }
         Ok(found)

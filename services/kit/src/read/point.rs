@@ -103,7 +103,7 @@ pub(crate) async fn message(row: &PgRow, selection: &Selection) -> Result<Bytes,
     let mut tuple = Vec::with_capacity(512);
     put_tuple(row, selection.columns, &mut tuple)?;
     let mut body = Vec::with_capacity(tuple.len() + 64);
-    work::aside(tuple.len(), || selection.put_message(&tuple, &mut body)).await;
+    work::run_in_place(tuple.len(), || selection.put_message(&tuple, &mut body)).await;
     Ok(body.into())
 }
 
@@ -156,7 +156,7 @@ async fn read_with_parts(
     let mut found = HashMap::with_capacity(owners.len());
     let (read, taken) = match parts::read(&mut snapshot, resource, &selection.parts, &owners, false, room).await? {
         Outcome::Read(parts) => {
-            snapshot.leave().await;
+            snapshot.release().await;
             let taken = parts.taken();
             (Some(parts), taken)
         }
@@ -219,7 +219,7 @@ async fn read_stored(
     let mut tuple = Vec::new();
     put_tuple(row, selection.columns, &mut tuple)?;
     let mut owners = Owners::default();
-    work::aside(tuple.len(), || owners.push(selection, &tuple)).await;
+    work::run_in_place(tuple.len(), || owners.push(selection, &tuple)).await;
     if owners.message(0).len() > max_bytes {
         return Ok(Stored::Larger(owners.message(0).len()));
     }
@@ -270,7 +270,7 @@ async fn read_batch(
     let filter = Filter::default().keys(resource, &keys);
     let scan = Scan::new(reads, resource, mask, filter, Order::NATURAL, answers).keeping_keys();
     let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match uids {
-        [uid] => error.of_row(resource.description.message, uid),
+        [uid] => error.for_row(resource.description.message, uid),
         _ => error,
     })?;
     let rows = Bytes::from(page.body);

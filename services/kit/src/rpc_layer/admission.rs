@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::normalise::details;
-use crate::budget::{Budget, Share};
+use crate::budget::{MemoryBudget, MemoryShare};
 use crate::config::ServiceConfig;
 use crate::metrics::{CallCounts, CallKind, MethodMetrics, Metrics};
 
@@ -47,7 +47,7 @@ pub(crate) struct Admission {
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionShare {
     calls: Arc<[CallShare; CallKind::ALL.len()]>,
-    bytes: Share,
+    bytes: MemoryShare,
 }
 
 /// Of one kind of calls.
@@ -84,7 +84,7 @@ pub(super) fn kind_of(method: &MethodMetrics) -> CallKind {
 
 impl ConnectionShare {
     /// What its calls make the process hold.
-    pub(crate) fn bytes(&self) -> &Share {
+    pub(crate) fn bytes(&self) -> &MemoryShare {
         &self.bytes
     }
 }
@@ -146,7 +146,7 @@ impl Admission {
     }
 
     /// What callers make the process hold.
-    pub(crate) fn budget(&self) -> &Budget {
+    pub(crate) fn budget(&self) -> &MemoryBudget {
         &self.metrics.admission.budget
     }
 

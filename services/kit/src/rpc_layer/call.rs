@@ -160,7 +160,7 @@ async fn ended(deadline: Deadline, drain: Drain, infrastructure: bool) -> Status
         if infrastructure {
             drain.until_begun().await;
         } else {
-            drain.until_cut().await;
+            drain.until_aborted().await;
         }
     };
     tokio::select! {

@@ -16,8 +16,8 @@ use tonic::body::Body;
 
 use super::framing::PREFIX;
 use super::normalise::{cut_short, encoding_unknown, oversized, undecodable, unfinished};
-use crate::budget::Held;
-use crate::compression::{Encoding, Encodings, NotDecompressed};
+use crate::budget::HeldMemory;
+use crate::compression::{DecompressError, Encoding, Encodings};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: &str = "grpc-accept-encoding";
@@ -61,7 +61,7 @@ pub(super) struct Decompressed {
     /// A message that is being decompressed.
     work: Option<BoxFuture<'static, Result<Bytes, Status>>>,
     /// The message that was handed on last.
-    held: Held,
+    held: HeldMemory,
     ended: bool,
 }
 
@@ -88,8 +88,8 @@ async fn unpacked(compressed: Bytes, encoding: Encoding, most: usize) -> Result<
 
 fn unpacked_now(compressed: &[u8], encoding: Encoding, most: usize) -> Result<Bytes, Status> {
     let message = encoding.decompress(compressed, most).map_err(|why| match why {
-        NotDecompressed::TooLarge => oversized(most),
-        NotDecompressed::Malformed => undecodable(encoding.name()),
+        DecompressError::TooLarge => oversized(most),
+        DecompressError::Malformed => undecodable(encoding.name()),
     })?;
     let mut whole = BytesMut::with_capacity(PREFIX + message.len());
     put_prefix(&mut whole, false, message.len())?;
@@ -110,7 +110,7 @@ pub(super) async fn decompressed(message: Bytes, encoding: Encoding, most: usize
 
 impl Decompressed {
     /// `held` counts what was handed on and not taken up.
-    pub(super) fn new(inner: Body, encoding: Encoding, most: usize, held: Held) -> Self {
+    pub(super) fn new(inner: Body, encoding: Encoding, most: usize, held: HeldMemory) -> Self {
         let (received, work) = (BytesMut::new(), None);
         Self { inner, encoding, most, received, passing: 0, work, held, ended: false }
     }
@@ -258,7 +258,7 @@ mod tests {
     use tonic_types::StatusExt as _;
 
     use super::*;
-    use crate::budget::Share;
+    use crate::budget::MemoryShare;
 
     fn message(compressed: bool, bytes: &[u8]) -> Vec<u8> {
         let mut out = BytesMut::new();
@@ -271,7 +271,7 @@ mod tests {
     fn decompressed(pieces: Vec<Vec<u8>>, most: usize) -> Result<Vec<u8>, Status> {
         let frames = pieces.into_iter().map(|piece| Ok::<_, Status>(Frame::data(Bytes::from(piece))));
         let body = Body::new(StreamBody::new(tokio_stream::iter(frames)));
-        let body = Decompressed::new(body, Encoding::Gzip, most, Share::default().hold(0));
+        let body = Decompressed::new(body, Encoding::Gzip, most, MemoryShare::default().hold(0));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let collected = runtime.block_on(body.collect());
         collected.map(|collected| collected.to_bytes().to_vec())

@@ -22,7 +22,7 @@ use tonic::body::Body;
 
 use super::framing::Framing;
 use super::normalise::{no_message, no_room, oversized, second_message, too_slow};
-use crate::budget::{Held, Share};
+use crate::budget::{HeldMemory, MemoryShare};
 
 /// What a call takes beside its body: its headers, tasks and tables. Counted, so that calls that only begin are bounded
 /// as well.
@@ -37,7 +37,7 @@ const ROOM_LOOK: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub(super) struct Allowance {
     /// What it counts against.
-    pub(super) share: Share,
+    pub(super) share: MemoryShare,
     /// Most bytes of one message.
     pub(super) most: usize,
     /// How long a message may take.
@@ -75,7 +75,7 @@ pub(super) struct InboundBody {
     allowance: Allowance,
     framing: Framing,
     /// The bytes of the message under way; those of all while `gathers`.
-    held: Held,
+    held: HeldMemory,
     /// What does not change of that.
     base: usize,
     gathers: bool,
@@ -119,7 +119,7 @@ impl InboundBody {
     ///
     /// # Errors
     /// The status of a call that sends none, more than one, or too much, or takes too long.
-    pub(super) async fn gather(mut self) -> Result<(Bytes, Held), Status> {
+    pub(super) async fn gather(mut self) -> Result<(Bytes, HeldMemory), Status> {
         self.gathers = true;
         let mut message = Bytes::new();
         let mut joined = BytesMut::new();
@@ -176,7 +176,7 @@ impl InboundBody {
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Duration> {
         let Some(since) = self.since else { return Poll::Pending };
         loop {
-            let time = self.allowance.share.patience(self.allowance.time);
+            let time = self.allowance.share.transfer_timeout(self.allowance.time);
             let left = time.saturating_sub(since.elapsed());
             if left.is_zero() {
                 return Poll::Ready(time);
@@ -195,7 +195,7 @@ impl InboundBody {
     }
 }
 
-async fn until_room(share: Share) -> bool {
+async fn until_room(share: MemoryShare) -> bool {
     let since = Instant::now();
     while !share.has_room() {
         if since.elapsed() >= ROOM_PATIENCE {

@@ -14,7 +14,7 @@ use orrery_proto::r#type::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::config::{ByteSize, Span};
+use crate::config::{ByteSize, HumanDuration};
 use crate::error::{RETRY_DELAY, shortened};
 
 /// When a caller that was turned away should come again: long enough for another process to be found.
@@ -151,7 +151,7 @@ pub(super) fn second_message() -> Status {
 
 /// The status of a call whose message does not arrive.
 pub(super) fn too_slow(time: Duration) -> Status {
-    let message = format!("the request's message did not arrive within {}", Span(time));
+    let message = format!("the request's message did not arrive within {}", HumanDuration(time));
     with_reason(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
 }
 

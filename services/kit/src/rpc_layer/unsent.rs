@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 
 use super::call::Call;
 use super::normalise::not_taken;
-use crate::budget::Held;
+use crate::budget::HeldMemory;
 
 /// What the transport is given at a time of a large answer: it keeps what it has until it is sent, whatever happens
 /// here.
@@ -54,7 +54,7 @@ struct Content {
     trailers: HeaderMap,
     code: Code,
     call: Call,
-    _held: Held,
+    _held: HeldMemory,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -68,7 +68,7 @@ impl Unsent {
         message: Bytes,
         (trailers, code): (HeaderMap, Code),
         call: Call,
-        held: Held,
+        held: HeldMemory,
     ) -> UnsentBody {
         let state = Mutex::new(State::Unsent(Content { message, trailers, code, call, _held: held }));
         let answer = Arc::new(Answer { since: Instant::now(), state });

@@ -122,7 +122,7 @@ impl Connections {
             look.tick().await;
             let open: Vec<Connection> = self.open().values().cloned().collect();
             for info in open {
-                let patience = info.share().bytes().patience(self.0.transfer_time);
+                let patience = info.share().bytes().transfer_timeout(self.0.transfer_time);
                 if info.unsent().drop_older_than(patience) >= MOST_STUCK && !info.has_to_go().is_cancelled() {
                     self.closed(Closed::Stuck, "its client takes no answers");
                     info.has_to_go().cancel();

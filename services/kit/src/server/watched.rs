@@ -19,7 +19,7 @@ use tonic::transport::server::Connected;
 use super::connections::{Connections, Place};
 use super::frames::Frames;
 use super::linger::Lingering;
-use crate::budget::Held;
+use crate::budget::HeldMemory;
 use crate::config::ServerConfig;
 use crate::metrics::Closed;
 use crate::rpc_layer::connection::Connection;
@@ -32,7 +32,7 @@ pub(super) struct Watched {
     connections: Connections,
     frames: Frames,
     /// Headers that have not ended.
-    headers: Held,
+    headers: HeldMemory,
     transfer_time: Duration,
     /// What of them is under way.
     under_way: Option<u64>,

@@ -12,7 +12,7 @@ use super::returned::{read_masked, returning};
 use super::stored;
 use crate::answer::{AnswerLimit, Written};
 use crate::context::Writes;
-use crate::db::{Ending, Transaction};
+use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
@@ -79,7 +79,7 @@ async fn change_row(
                     && entry.enter(transaction, &request.key).await?.is_some()
                 {
                     let now = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
-                    return Ok(Ending::RollBack(now));
+                    return Ok(TransactionEnd::RollBack(now));
                 }
                 let stored = stored::lock(transaction, resource, &request.key).await?;
                 let Some(row) = stored else {
@@ -88,7 +88,7 @@ async fn change_row(
                 stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
                 step(transaction, row).await?;
                 let written = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
-                Ok(Ending::Commit(written))
+                Ok(TransactionEnd::Commit(written))
             })
         })
     });

@@ -113,7 +113,7 @@ impl ChildStatements {
                 rows.extend(part, place, self.owner_key(owner), children);
             }
         };
-        work::aside(bytes_of(owners), children).await;
+        work::run_in_place(bytes_of(owners), children).await;
         let tuples: Vec<&[u8]> = rows.iter().map(|(_, tuple)| tuple).collect();
         if tuples.is_empty() { Ok(()) } else { self.rows.create(transaction, &tuples, now).await }
     }
@@ -219,7 +219,7 @@ impl ChildStatements {
                 }
             }
         };
-        work::aside(bytes_of(owners), children).await;
+        work::run_in_place(bytes_of(owners), children).await;
         let mut stored = HashSet::new();
         self.keys
             .read(transaction, &replaced, |key| {

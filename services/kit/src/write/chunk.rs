@@ -6,7 +6,7 @@ use rustc_hash::FxBuildHasher;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::refusal::{Refusals, row_error};
-use crate::budget::{Held, Share};
+use crate::budget::{HeldMemory, MemoryShare};
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::{Keys, Precondition};
@@ -47,7 +47,7 @@ pub struct Chunk {
     pub superseded: usize,
     tuples: Vec<u8>,
     /// Counts its bytes as long as it is there.
-    held: Option<Held>,
+    held: Option<HeldMemory>,
 }
 
 impl Chunk {
@@ -163,7 +163,7 @@ impl Chunk {
     }
 
     /// Counts its decoded bytes against what its connection may make the process hold, until it is dropped.
-    pub(super) fn count_against(&mut self, share: &Share) {
+    pub(super) fn count_against(&mut self, share: &MemoryShare) {
         self.held = Some(share.hold(self.decoded_bytes()));
     }
 

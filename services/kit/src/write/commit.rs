@@ -16,7 +16,7 @@ use super::session::{Advance, Session};
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
 use crate::context::Writes;
-use crate::db::{CopySource as _, Ending, Transaction};
+use crate::db::{CopySource as _, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
@@ -95,7 +95,7 @@ impl Writer {
                         if let (Some(session), Some(first)) = (&session, chunks.first()) {
                             let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
                             if session.advance(transaction, first.first_offset, &hashes).await? == Advance::Begun {
-                                return Ok(Ending::RollBack(Outcome::Begun));
+                                return Ok(TransactionEnd::RollBack(Outcome::Begun));
                             }
                         }
                         let outcome = writer.write(transaction, &chunks, &dangling, by, deadline).await?;
@@ -104,7 +104,7 @@ impl Writer {
                             transaction.check_now().await?;
                         }
                         let undone = writer.validate_only || refused;
-                        Ok(if undone { Ending::RollBack(outcome) } else { Ending::Commit(outcome) })
+                        Ok(if undone { TransactionEnd::RollBack(outcome) } else { TransactionEnd::Commit(outcome) })
                     })
                 })
             })

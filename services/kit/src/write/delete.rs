@@ -15,7 +15,7 @@ use super::children::Pages;
 use super::rows::{ARRAY_ROWS, unnested};
 use super::stored;
 use crate::context::Writes;
-use crate::db::{CopySource as _, Ending, Statement, Transaction};
+use crate::db::{CopySource as _, Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
@@ -87,7 +87,7 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
                     let Some(row) = stored::lock(transaction, resource, &request.key).await? else {
                         let missing = Error::NotFound { resource: resource.description.message, name };
                         let accepted = request.allow_missing || begun;
-                        return if accepted { Ok(Ending::RollBack(Progress::Done)) } else { Err(missing) };
+                        return if accepted { Ok(TransactionEnd::RollBack(Progress::Done)) } else { Err(missing) };
                     };
                     if !begun {
                         stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
@@ -95,12 +95,12 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
                     for dependent in dependents(resource) {
                         let progress = delete_dependents(transaction, resource, dependent, &request.key, until);
                         if matches!(progress.await?, Progress::Partly) {
-                            return Ok(Ending::Commit(Progress::Partly));
+                            return Ok(TransactionEnd::Commit(Progress::Partly));
                         }
                     }
                     let delete = Statement::new(delete_one(resource), 1);
                     transaction.write(resource.bind_key(delete, request.key.tuple())?).await?;
-                    Ok(Ending::Commit(Progress::Done))
+                    Ok(TransactionEnd::Commit(Progress::Done))
                 })
             })
         })

@@ -12,7 +12,7 @@ use orrery_proto::wire::ReceivedWrite;
 use super::chunk::Chunk;
 use super::commit::Writer;
 use super::refusal::{MAX_ROW_ERRORS, Refusals};
-use crate::budget::Share;
+use crate::budget::MemoryShare;
 use crate::context::Writes;
 use crate::error::{Error, Violation};
 use crate::resource::part::{MAX_CHILDREN, count as count_children};
@@ -62,7 +62,7 @@ pub(super) enum Next {
 pub(super) struct Queue {
     writer: Arc<Writer>,
     /// What the chunks count against, decoded, until they are committed.
-    share: Share,
+    share: MemoryShare,
     /// Whether rows that came before may come again.
     resumable: bool,
     /// Most rows that share a commit, and that wait.
@@ -85,7 +85,13 @@ pub(super) struct Queue {
 
 impl Queue {
     /// An empty queue of a stream that goes on from `received`.
-    pub(super) fn new(context: &Writes, writer: Arc<Writer>, share: Share, resumable: bool, received: i64) -> Self {
+    pub(super) fn new(
+        context: &Writes,
+        writer: Arc<Writer>,
+        share: MemoryShare,
+        resumable: bool,
+        received: i64,
+    ) -> Self {
         Self {
             writer,
             share,
@@ -141,7 +147,7 @@ impl Queue {
             received: self.received,
             max_rows: self.max_chunk_rows,
         };
-        let (repeated, new) = work::apart(arrival.message.len(), move || arrival.decode()).await??;
+        let (repeated, new) = work::offload(arrival.message.len(), move || arrival.decode()).await??;
         if let Some(repeated) = repeated {
             self.rows += repeated.hashes.len();
             self.bytes += repeated.hashes.len() * size_of::<u64>();

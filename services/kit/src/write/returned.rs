@@ -70,7 +70,7 @@ async fn read_as_masked(
             (Stored::Larger(bytes), None) => {
                 return Err(answers
                     .exceeded(bytes)
-                    .of_row(resource.description.message, resource.name_of(key.tuple())));
+                    .for_row(resource.description.message, resource.name_of(key.tuple())));
             }
             (Stored::Nothing, _) => {
                 return Err(Error::NotFound {

@@ -10,7 +10,7 @@ use sqlx::Row as _;
 
 use super::attempts::retried;
 use crate::context::Writes;
-use crate::db::{Ending, Statement, Transaction};
+use crate::db::{Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
@@ -91,7 +91,7 @@ impl Session {
                         return Err(Error::WriteMismatch("start.write_id", "parameters"));
                     }
                     let session = Self { schema, resource, write_id, parameters, fence: row.try_get(0)? };
-                    Ok(Ending::Commit((session, row.try_get(1)?)))
+                    Ok(TransactionEnd::Commit((session, row.try_get(1)?)))
                 })
             })
         })
@@ -206,7 +206,7 @@ impl Session {
                     .bind(session.fence)?;
                     let rows = transaction.fetch(take).await?;
                     let row = rows.first().ok_or(Error::WriteTakenOver)?;
-                    Ok(Ending::Commit(row.try_get(0)?))
+                    Ok(TransactionEnd::Commit(row.try_get(0)?))
                 })
             })
         })
@@ -286,7 +286,7 @@ async fn clear(context: Writes) {
         let cleared = context.transaction(deadline, move |transaction| {
             Box::pin(async move {
                 let rows = transaction.fetch(clearing(schema)).await?;
-                Ok(Ending::Commit(rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))?))
+                Ok(TransactionEnd::Commit(rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))?))
             })
         });
         match cleared.await {

@@ -17,7 +17,7 @@ use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
 use crate::answer::{AnswerLimit, Written};
 use crate::context::Writes;
-use crate::db::{Ending, Transaction};
+use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
@@ -87,7 +87,7 @@ async fn decode(
 ) -> Result<DecodedRow, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
     let update = update.cloned();
-    work::apart(message.len(), move || {
+    work::offload(message.len(), move || {
         let invalid = |violations: Vec<Violation>| {
             Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
         };
@@ -251,7 +251,7 @@ impl Creation<'_> {
                         resource: write.resource.description.message,
                         name: write.resource.name_of(write.key.tuple()),
                     })?;
-                    Ok(Ending::RollBack(read_made(transaction, &write, &made, extent).await?))
+                    Ok(TransactionEnd::RollBack(read_made(transaction, &write, &made, extent).await?))
                 })
             })
         });
@@ -282,13 +282,13 @@ impl Creation<'_> {
                     if let Some(entry) = &entry
                         && let Some(made) = entry.enter(transaction, &write.key).await?
                     {
-                        return Ok(Ending::RollBack(read_made(transaction, &write, &made, extent).await?));
+                        return Ok(TransactionEnd::RollBack(read_made(transaction, &write, &made, extent).await?));
                     }
                     let (returned, existing) = write.run(transaction, extent).await?;
                     if let (Some(entry), Some(key)) = (&entry, &existing) {
                         entry.enter_existing(transaction, key).await?;
                     }
-                    Ok(Ending::Commit(returned))
+                    Ok(TransactionEnd::Commit(returned))
                 })
             })
         })
@@ -355,7 +355,7 @@ async fn update_row(
     let updated = returning(deadline, |extent| {
         let write = Arc::clone(&write);
         context.transaction(deadline, move |transaction| {
-            Box::pin(async move { Ok(Ending::Commit(write.run(transaction, extent).await?.0)) })
+            Box::pin(async move { Ok(TransactionEnd::Commit(write.run(transaction, extent).await?.0)) })
         })
     });
     updated.await.map_err(|error| error.of_refused_row(resource, &name, field))

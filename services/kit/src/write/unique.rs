@@ -97,7 +97,8 @@ fn refusal(resource: &'static Resource, unique: &'static Unique, holder: &[u8]) 
 pub(super) fn is_breach(error: &Error, resource: &Resource) -> bool {
     let Error::RowRefused(refusal) = error else { return false };
     let index = database_error(&refusal.cause).and_then(|error| error.constraint());
-    refusal.kind == RefusalKind::Taken && resource.description.unique.iter().any(|unique| index == Some(unique.index))
+    refusal.kind == RefusalKind::Duplicate
+        && resource.description.unique.iter().any(|unique| index == Some(unique.index))
 }
 
 fn fields(resource: &'static Resource, unique: &Unique) -> Vec<&'static Field> {

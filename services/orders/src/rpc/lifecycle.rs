@@ -1,4 +1,4 @@
-//! The methods that move orders along their lifecycle.
+//! TransitionOrder and SetProvisionTimer.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::lifecycle::{LIFECYCLE, TIMED_PHASES};
 use crate::store::order::ORDER;
 use crate::store::{timer, transition};
 
-/// Most bytes of a reason.
+/// Maximum length of a reason in bytes.
 const MAX_REASON_BYTES: usize = 1_024;
 
 /// The phase of a stored order; empty if it has none.

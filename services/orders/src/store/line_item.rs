@@ -1,4 +1,4 @@
-//! Lines of orders: `orders.order_line_item`.
+//! Order lines: `orders.order_line_item`.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use orrery_proto::orders::v1::LineItemFilter;
 use super::amount::AMOUNT;
 use super::uids::{LINE_ITEM_UID, ORDER_UID, PRODUCT_UID};
 
-/// Most bytes of a sku.
+/// Maximum length of a SKU in bytes.
 pub const MAX_SKU_BYTES: usize = 256;
 
 /// `orrery.orders.v1.LineItem` in `orders.order_line_item`.
@@ -40,10 +40,10 @@ static DESCRIPTION: Description = Description {
     ..Description::new("orrery.orders.v1.LineItem", "orders.order_line_item")
 };
 
-/// What a filter means.
+/// Compiles a filter.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every broken rule, below `filter`.
+/// [`Error::Invalid`] with every violation, below `filter`.
 pub fn filter(filter: Option<&LineItemFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

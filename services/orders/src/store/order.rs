@@ -1,4 +1,4 @@
-//! Orders: `orders.order_header`, and what belongs to each.
+//! Orders: `orders.order_header` and its child tables.
 
 use std::sync::LazyLock;
 
@@ -15,10 +15,10 @@ use super::uids::ORDER_UID;
 use crate::lifecycle::LIFECYCLE;
 use crate::rules::OrderRules;
 
-/// Most bytes of a customer id.
+/// Maximum length of a customer id in bytes.
 pub const MAX_CUSTOMER_ID_BYTES: usize = 256;
 
-/// `orrery.orders.v1.Order` in `orders.order_header` and the tables of its parts.
+/// `orrery.orders.v1.Order` in `orders.order_header` and its child tables.
 pub static ORDER: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "orders"));
 
 static DESCRIPTION: Description = Description {
@@ -44,13 +44,13 @@ static DESCRIPTION: Description = Description {
     ..Description::new("orrery.orders.v1.Order", "orders.order_header")
 };
 
-/// By what else than its uid a list of orders can be ordered; each has an index.
+/// The columns that a list of orders can be ordered by, besides its uid; each has an index.
 pub const ORDER_COLUMNS: &[&str] = &["create_ts", "update_ts"];
 
-/// What a filter means.
+/// Compiles a filter.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every broken rule, below `filter`.
+/// [`Error::Invalid`] with every violation, below `filter`.
 pub fn filter(filter: Option<&OrderFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

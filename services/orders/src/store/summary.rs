@@ -1,4 +1,4 @@
-//! Sums of orders: `orders.order_summary`. How they are computed is in [`crate::summary`].
+//! Summaries of orders: `orders.order_summary`. [`crate::summary`] computes them.
 
 use std::sync::LazyLock;
 

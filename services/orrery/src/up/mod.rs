@@ -10,7 +10,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use orrery_kit::config::{Limits, LogFormat, OverloadConfig, ServerConfig, Span, StreamConfig, TelemetryConfig};
+use orrery_kit::config::{
+    HumanDuration, Limits, LogFormat, OverloadConfig, ServerConfig, StreamConfig, TelemetryConfig,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::services::Services;
@@ -103,7 +105,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         fault = services.first_end() => Some(fault),
         fault = storage.keep_running() => Some(fault),
     };
-    print_line(&format!("Stopping; running calls have up to {}", Span(options.server.drain_timeout)));
+    print_line(&format!("Stopping; running calls have up to {}", HumanDuration(options.server.drain_timeout)));
     tokio::select! {
         () = async {
             services.stop().await;

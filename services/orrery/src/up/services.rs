@@ -98,7 +98,7 @@ async fn listen_on(slice: &SliceSpec, address: SocketAddr, options: &Options) ->
     if options.no_admin {
         return Ok(Listeners { grpc, admin: None });
     }
-    let beside = AdminListen::beside(address);
+    let beside = AdminListen::auto_address(address);
     match std::net::TcpListener::bind(beside) {
         Ok(listener) => Ok(Listeners { grpc, admin: Some(Arc::new(listener)) }),
         Err(error) => bail!(

@@ -303,7 +303,7 @@ test("errors say why, for programs", async () => {
 
   const forbidden = await refusal(() => orders.transitionOrder({ uid, toPhase: "closed" }));
   assert.deepEqual([forbidden.code, forbidden.reason], ["FailedPrecondition", "PHASE_FORBIDS"]);
-  assert.deepEqual(forbidden.preconditions, [["PHASE", uid, "is draft, which does not become closed"]]);
+  assert.deepEqual(forbidden.preconditions, [["PHASE", uid, "is draft and cannot become closed"]]);
 
   const change = { order: { uid, customerId: "one", revision: made.revision }, updateMask: { paths: ["customer_id"] } };
   assert.equal((await orders.updateOrder(change)).revision, 2);

@@ -183,7 +183,7 @@ test("Orrery moves, times and hands out an order that Drizzle wrote, and loses n
   assert.deepEqual(await asStored(uid), before);
 
   const refused = await refusal(() => orders.transitionOrder({ uid, toPhase: "draft" }));
-  assert.deepEqual(refused.preconditions, [["PHASE", uid, "is fulfilled, which does not become draft"]]);
+  assert.deepEqual(refused.preconditions, [["PHASE", uid, "is fulfilled and cannot become draft"]]);
 });
 
 test("Orrery changes one label of an order that Drizzle wrote, and gives it lines", async () => {

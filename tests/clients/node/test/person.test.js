@@ -144,7 +144,7 @@ test("an order is written, moved, found and sold", async () => {
   await assert.rejects(orders.call("TransitionOrder", { uid, to_phase: "returned" }), (failure) => {
     // buf prints the encoded details; the text contains the same information.
     const { code, message, details } = JSON.parse(failure.stderr);
-    assert.deepEqual([code, message], ["failed_precondition", `orrery.orders.v1.Order ${uid}: is confirmed, which does not become returned`]);
+    assert.deepEqual([code, message], ["failed_precondition", `orrery.orders.v1.Order ${uid}: is confirmed and cannot become returned`]);
     assert.deepEqual(details.map((detail) => detail.type), ["google.rpc.ErrorInfo", "google.rpc.PreconditionFailure"]);
     return true;
   });

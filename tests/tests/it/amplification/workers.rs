@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use orrery_kit::work::{AT_ONCE, apart};
+use orrery_kit::work::{INLINE_BYTES, offload};
 use orrery_proto::catalog::v1::{
     CreateProductRequest, GetProductRequest, ListProductsRequest, Product, StreamProductsRequest,
 };
@@ -33,7 +33,7 @@ impl Turns {
         for _ in 0..available_parallelism().unwrap().get() {
             let (sender, ended) = mpsc::channel::<()>();
             let (begun, begins) = tokio::sync::oneshot::channel();
-            tokio::spawn(apart(AT_ONCE + 1, move || {
+            tokio::spawn(offload(INLINE_BYTES + 1, move || {
                 begun.send(()).unwrap();
                 // Ends when the sender is dropped.
                 let _ = ended.recv();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _};
 use orrery_kit::config::{Configuration as _, ServiceConfig};
-use orrery_kit::db::{CopyEnd, CopyRequest, Database, Ending, Statement};
+use orrery_kit::db::{CopyEnd, CopyRequest, Database, Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::metrics::Metrics;
 use orrery_tests_needs::{self as needs, Need};
@@ -131,7 +131,7 @@ async fn nothing_cancelled_leaves_the_data_layers_pool_a_transaction() {
                 let write = pool.transaction(Deadline::none(), |transaction| {
                     Box::pin(async move {
                         transaction.fetch(Statement::new("select pg_current_xact_id()::text", 1)).await?;
-                        Ok(Ending::RollBack(()))
+                        Ok(TransactionEnd::RollBack(()))
                     })
                 });
                 drop(abandoned_after(polls, write).await);
@@ -141,7 +141,7 @@ async fn nothing_cancelled_leaves_the_data_layers_pool_a_transaction() {
                         transaction.fetch(Statement::new("set transaction isolation level serializable", 1)).await?;
                         let rows =
                             transaction.fetch(Statement::new("select pg_current_xact_id_if_assigned()::text", 1));
-                        Ok(Ending::Commit(rows.await?[0].get::<Option<String>, _>(0)))
+                        Ok(TransactionEnd::Commit(rows.await?[0].get::<Option<String>, _>(0)))
                     })
                 });
                 assert_eq!(own.await.unwrap(), None, "the transaction of a caller who left");

@@ -11,7 +11,7 @@ use orrery_kit::config::ServiceAddress;
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::references::ForeignReferences as _;
-use orrery_orders::catalog::Catalog;
+use orrery_orders::catalog::CatalogClient;
 use orrery_orders::config::CatalogConfig;
 use orrery_proto::catalog::v1::server::{CatalogService, CatalogServiceServer};
 use orrery_proto::catalog::v1::{
@@ -373,7 +373,7 @@ async fn whose_patience_ends_first_is_told() {
     serving.hang(true);
     let ask = async |caller: Duration, own: Duration| {
         let config = CatalogConfig { address: at(serving.address), timeout: own };
-        Catalog::new(&config).missing(products([2]), Deadline::after(caller)).await.unwrap_err()
+        CatalogClient::new(&config).missing(products([2]), Deadline::after(caller)).await.unwrap_err()
     };
     let short = Duration::from_millis(200);
     assert!(matches!(ask(short, NEVER).await, Error::DeadlineExceeded));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orrery_kit::db::{Ending, Statement};
+use orrery_kit::db::{Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_proto::catalog::v1::{
     CreateProductRequest, DeleteProductRequest, ListProductsRequest, UpdateProductRequest,
@@ -27,7 +27,7 @@ async fn a_serialization_failure_is_a_conflict() {
             transaction.fetch(Statement::new("select uid from catalog.product", 1)).await?;
             sqlx::raw_sql("update catalog.product set name = 'theirs'").execute(&others).await?;
             transaction.fetch(Statement::new("update catalog.product set name = 'ours'", 1)).await?;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     assert_told(&database, "40001", error.await.unwrap_err());
@@ -106,7 +106,7 @@ async fn of_two_transactions_that_wait_for_each_other_one_is_a_conflict() {
                 transaction.fetch(lock(uids[0])?).await?;
                 both_hold.wait().await;
                 transaction.fetch(lock(uids[1])?).await?;
-                Ok(Ending::Commit(()))
+                Ok(TransactionEnd::Commit(()))
             })
         })
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orrery_kit::db::{CopyEnd, CopyRequest, Ending, Statement};
+use orrery_kit::db::{CopyEnd, CopyRequest, Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use sqlx::{Connection as _, PgConnection, Row as _, query_scalar};
@@ -48,7 +48,7 @@ async fn a_transaction_in_which_nothing_happens_is_late() {
             transaction.fetch(Statement::new("set local idle_in_transaction_session_timeout = 20", 1)).await?;
             until_gone(&mut watcher, pid).await;
             transaction.fetch(Statement::new("select 1", 1)).await?;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     assert_told(&database, "25P03", error.await.unwrap_err());
@@ -145,7 +145,7 @@ async fn a_session_that_was_ended_for_its_idleness_is_replaced() {
     let error = pool.transaction(Deadline::none(), move |transaction| {
         Box::pin(async move {
             transaction.fetch(Statement::new("select pg_terminate_backend(pg_backend_pid())", 1)).await?;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     assert_told(&database, "57P01", error.await.unwrap_err());

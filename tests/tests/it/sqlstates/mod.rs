@@ -15,7 +15,7 @@ mod text;
 use std::collections::BTreeSet;
 
 use orrery_kit::config::ServiceConfig;
-use orrery_kit::db::{Database, Ending, Statement};
+use orrery_kit::db::{Database, Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use sqlx::PgConnection;
@@ -166,7 +166,7 @@ async fn transaction(pool: &Database, statements: &[&str]) -> Result<(), Error> 
             for statement in statements {
                 transaction.fetch(statement).await?;
             }
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     })
     .await

@@ -1,6 +1,6 @@
 //! Texts that no database can store, and messages that the server does not understand.
 
-use orrery_kit::db::{Ending, Statement};
+use orrery_kit::db::{Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use sqlx::encode::IsNull;
@@ -36,7 +36,7 @@ where
     let outcome = pool.transaction(Deadline::none(), move |transaction| {
         Box::pin(async move {
             transaction.fetch(Statement::new(sql, 1).bind(value)?).await?;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     outcome.await.unwrap_err()
