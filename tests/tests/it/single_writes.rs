@@ -424,7 +424,7 @@ async fn a_change_returns_the_fields_that_its_caller_asks_for() {
     let created = client.create_product(create(only(&["uid", "status.phase"]))).await.unwrap().into_inner();
     let expected = Product {
         uid: "prd_1".to_owned(),
-        status: Some(Status { phase: "active".to_owned(), details: None }),
+        status: Some(Status { phase: "draft".to_owned(), details: None }),
         ..Product::default()
     };
     assert_eq!(created, expected);

@@ -172,6 +172,7 @@ async fn the_lines_of_one_order_come_in_smaller_pages() {
         let server = OrdersServer::start(&database).await;
         let update = UpdateOrderRequest {
             order: Some(Order { uid: order_uid(1), customer_id: "another".to_owned(), ..Order::default() }),
+            view: OrderView::Full.into(),
             ..UpdateOrderRequest::default()
         };
         let updated = server.client().update_order(update).await.unwrap().into_inner();

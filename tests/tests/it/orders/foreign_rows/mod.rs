@@ -7,7 +7,7 @@ mod reading;
 pub(crate) mod uids;
 mod writing;
 
-use orrery_proto::orders::v1::{Order, UpdateOrderRequest};
+use orrery_proto::orders::v1::{Order, OrderView, UpdateOrderRequest};
 use sqlx::query;
 use tonic::Status;
 
@@ -124,6 +124,7 @@ async fn update(fixture: &Fixture, order: Order, paths: &[&str]) -> Result<Order
         order: Some(order),
         update_mask,
         reference_check: orrery_proto::r#type::v1::ReferenceCheck::Accept.into(),
+        view: OrderView::Full.into(),
         ..UpdateOrderRequest::default()
     };
     fixture.server.client().update_order(request).await.map(tonic::Response::into_inner)
