@@ -50,6 +50,7 @@ mod slices;
 mod slow_readers;
 mod sparse_filters;
 mod sqlstates;
+mod statements;
 mod streams;
 mod timestamp;
 mod tokens;

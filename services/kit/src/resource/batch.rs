@@ -10,7 +10,6 @@ use super::rules::{Refusal, prefix};
 use super::select::etag;
 use super::tuple::Columns;
 use crate::db::Transaction;
-use crate::error::Error;
 
 /// Which kind of call writes a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,37 +278,16 @@ impl Entry<'_> {
 
 /// The database, as rules reach it.
 pub struct Store<'s, 'c> {
-    transaction: Option<&'s mut Transaction<'c>>,
-    was_needed: bool,
+    transaction: &'s mut Transaction<'c>,
 }
 
 impl<'s, 'c> Store<'s, 'c> {
-    /// Within a transaction.
     pub(crate) fn within(transaction: &'s mut Transaction<'c>) -> Self {
-        Self { transaction: Some(transaction), was_needed: false }
-    }
-
-    /// Without one.
-    pub(crate) fn none() -> Self {
-        Self { transaction: None, was_needed: false }
-    }
-
-    /// Whether a transaction was asked for that is not there.
-    pub(crate) fn lacked_transaction(&self) -> bool {
-        self.was_needed
+        Self { transaction }
     }
 
     /// The transaction that writes the batch.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if there is none yet; rules pass the error on, and are called again in a transaction.
-    pub fn transaction(&mut self) -> Result<&mut Transaction<'c>, Error> {
-        match &mut self.transaction {
-            Some(transaction) => Ok(transaction),
-            None => {
-                self.was_needed = true;
-                Err(Error::internal("the rules need a transaction"))
-            }
-        }
+    pub fn transaction(&mut self) -> &mut Transaction<'c> {
+        self.transaction
     }
 }

@@ -4,6 +4,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use super::description::Description;
 use super::kind::{ColumnKind, ContractField, MANY_CHILDREN, ONE_CHILD, Role, WireForm};
+use super::tuple::put_prefixed;
 use crate::db::array::ElementType;
 use crate::uid::UidKind;
 
@@ -126,6 +127,15 @@ impl Field {
     /// The type of the array that carries this column to the database. Decimals travel as text.
     pub fn element_type(&self) -> ElementType {
         self.kind.element_type()
+    }
+
+    /// Appends the value of a row that was created at the time `now`, as it is selected.
+    pub(crate) fn put_created(&self, value: Option<&[u8]>, now: i64, tuple: &mut Vec<u8>) {
+        match self.role {
+            Role::Updated => put_prefixed(tuple, &now.to_be_bytes()),
+            Role::Revision => put_prefixed(tuple, &1_i32.to_be_bytes()),
+            _ => self.kind.put_selected(value, now, tuple),
+        }
     }
 
     /// The type of its column.

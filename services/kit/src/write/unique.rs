@@ -116,7 +116,7 @@ fn values<'e>(resource: &Resource, fields: &[&Field], entry: &'e Entry<'_>) -> V
 /// The statement that finds the holders of unique values, with each value as it is compared.
 pub(super) fn holders(resource: &'static Resource, unique: &'static Unique) -> Arc<str> {
     let columns: Vec<_> = fields(resource, unique).iter().map(|field| (field.name, field.element_type())).collect();
-    let (arrays, names) = lists(&columns);
+    let (arrays, names) = lists(&columns, 1);
     let values: Vec<String> =
         unique.expressions.iter().zip(1..).map(|(value, nth)| format!("{value} as value_{nth}")).collect();
     let values = values.join(", ");

@@ -131,6 +131,11 @@ pub trait ColumnKind: Debug + Send + Sync {
         }
     }
 
+    /// Appends what is selected of a new row, from the value in its input tuple.
+    fn put_selected(&self, value: Option<&[u8]>, now: i64, tuple: &mut Vec<u8>) {
+        self.put_new(value, now, tuple);
+    }
+
     /// How the column `t.name` is selected.
     fn select(&self, column: &str) -> String {
         column.to_owned()
