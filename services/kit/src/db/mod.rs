@@ -12,6 +12,7 @@ mod page_rows;
 mod replica;
 mod session;
 mod socket;
+mod spares;
 pub mod sql;
 mod transaction;
 
@@ -34,6 +35,7 @@ pub use transaction::{Ending, Part, Transaction};
 use self::replica::Reading;
 use self::session::Session;
 use self::socket::{Endpoint, Tuning};
+use self::spares::{Spare, Spares};
 use crate::config::{DatabaseConfig, Limits};
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
@@ -53,6 +55,8 @@ pub struct Database {
     pool: PgPool,
     /// One connection beside the pool: whether the database answers must not depend on how busy the pool is.
     probe: PgPool,
+    /// Connections that are idle and not in the pool.
+    spares: Spares,
     session: Session,
     limits: Arc<Limits>,
     /// Who waits for a connection.
@@ -147,6 +151,7 @@ impl Database {
         Ok(Self {
             pool,
             probe,
+            spares: Spares::new(waits.clone()),
             session,
             limits: Arc::new(*limits),
             waits,
@@ -203,6 +208,7 @@ impl Database {
 
     fn close_pools(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
+            self.spares.close();
             self.pool.close().await;
             self.probe.close().await;
         })
@@ -251,20 +257,30 @@ impl Database {
 
     async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
         let database = self.serving(deadline).await;
-        let connection = match database.idle_connection() {
+        let idle = database.idle_connection();
+        let Spare { connection, since } = match idle {
             Some(idle) => idle,
             None => database.wait_for_connection(deadline).await?,
         };
-        Ok(Lease::new(connection, database.session, &database.metrics))
+        let mut lease = Lease::new(connection, database.session, &database.metrics);
+        // Behind a transaction pooler the end of a transaction may still be under way; the pool waits for it.
+        if database.session == Session::Connection {
+            lease.returns_to = Some((database.spares.clone(), since));
+        }
+        Ok(lease)
     }
 
     /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.
-    async fn wait_for_connection(&self, deadline: Deadline) -> Result<PoolConnection<Postgres>, Error> {
+    async fn wait_for_connection(&self, deadline: Deadline) -> Result<Spare, Error> {
         let _waiting = self.waits.begin();
+        // From here on none is kept; one may have been since it was looked for.
+        if let Some(spare) = self.spares.take() {
+            return Ok(spare);
+        }
         let acquired = within(deadline.shortly_before(), self.acquire()).await;
         match acquired {
             Err(Error::DeadlineExceeded) => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
-            acquired => acquired,
+            acquired => acquired.map(Spare::new),
         }
     }
 
@@ -273,8 +289,8 @@ impl Database {
         Box::pin(async { Ok(self.pool.acquire().await?) })
     }
 
-    fn idle_connection(&self) -> Option<PoolConnection<Postgres>> {
-        self.pool.try_acquire()
+    fn idle_connection(&self) -> Option<Spare> {
+        self.spares.take().or_else(|| self.pool.try_acquire().map(Spare::new))
     }
 
     /// Whether somebody waits for a connection at this moment.
@@ -319,6 +335,8 @@ struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     session: Session,
     metrics: DatabaseMetrics,
+    /// Where the connection goes once it is settled, and when it left the pool; into the pool if `None`.
+    returns_to: Option<(Spares, Instant)>,
     settled: bool,
     /// Whether a result is being read: what is still to come of it would be taken for the answer to the next statement.
     half_read: bool,
@@ -327,7 +345,7 @@ struct Lease {
 impl Lease {
     fn new(connection: PoolConnection<Postgres>, session: Session, metrics: &DatabaseMetrics) -> Self {
         let metrics = metrics.clone();
-        Self { connection: Some(connection), session, metrics, settled: false, half_read: false }
+        Self { connection: Some(connection), session, metrics, returns_to: None, settled: false, half_read: false }
     }
 
     fn connection(&mut self) -> Result<&mut sqlx::PgConnection, Error> {
@@ -419,11 +437,12 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && !self.settled
-        {
+        let Some(connection) = self.connection.take() else { return };
+        match self.returns_to.take() {
             // Detached from the pool and dropped, which closes the socket; the server rolls back.
-            drop(connection.detach());
+            _ if !self.settled => drop(connection.detach()),
+            Some((spares, since)) => spares.put(Spare { connection, since }),
+            None => drop(connection),
         }
     }
 }
