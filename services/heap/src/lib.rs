@@ -1,4 +1,4 @@
-//! The allocator of the C library, asked to give back what it keeps.
+//! The allocator of the C library, asked to keep less.
 //!
 //! glibc keeps pages that a program has freed, for the next allocation, and gives back by itself only what lies at the
 //! end of its heap. A process that once held much stays as large as it was. `malloc_trim` gives back every page that
@@ -18,6 +18,22 @@ pub fn give_back() -> bool {
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
     let given_back = false;
     given_back
+}
+
+/// Limits the number of arenas, pieces of memory with a lock each, that the allocator makes for the threads of the
+/// process, and says whether it does. Freed memory stays in its arena: what one thread has freed is of no use to a
+/// thread with another arena. To be called before there are other threads.
+///
+/// Does nothing where the C library is another one.
+#[must_use]
+#[allow(unsafe_code, reason = "a call of C")]
+pub fn limit_arenas(most: u8) -> bool {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes two numbers, no pointer (mallopt(3)).
+    let limited = unsafe { libc::mallopt(libc::M_ARENA_MAX, most.into()) } == 1;
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let limited = false;
+    limited
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
