@@ -4,7 +4,7 @@
 //! `cargo bench -p orrery-tests` prints the table. Settings, by environment: `ORRERY_BENCH_ROWS` (products to stream, default 1,000,000),
 //! `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_DUE` (orders to claim, default 100,000),
 //! `ORRERY_BENCH_SECONDS` (of single reads and creates, default 5), `ORRERY_BENCH_RUNS` (repetitions, of which the median counts, default 3),
-//! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,cached,upsert,pooled` for products, `orders-write,orders-stream,orders-create,orders-claim`,
+//! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,cached,update,upsert,pooled` for products, `orders-write,orders-stream,orders-create,orders-claim`,
 //! and `overload`). Everything runs on this machine: Postgres, the service and its client share the cores, so that the client's work is in
 //! the service's figure.
 
@@ -83,8 +83,14 @@ impl Report {
     }
 }
 
+fn main() -> anyhow::Result<()> {
+    // As the program does.
+    orrery_kit::server::share_arenas();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn run() -> anyhow::Result<()> {
     if let Some(ended) = process::run_as_service().await {
         return ended;
     }
