@@ -48,6 +48,7 @@ mod service_process;
 mod single_writes;
 mod slices;
 mod slow_readers;
+mod spares;
 mod sparse_filters;
 mod sqlstates;
 mod statements;

@@ -146,8 +146,11 @@ fn sql(resource: &Resource, selection: &Selection) -> String {
     }
     let mut statement = format!("with created as (\n    {created}\n    returning {}\n)", selection.sql);
     for part in &resource.parts {
-        statement +=
-            &format!(", {} as (\n    {}\n     where exists (select from created)\n    returning 1\n)", part.name, insert(part.resource));
+        statement += &format!(
+            ", {} as (\n    {}\n     where exists (select from created)\n    returning 1\n)",
+            part.name,
+            insert(part.resource)
+        );
     }
     let counts: Vec<String> = std::iter::once("created")
         .chain(resource.parts.iter().map(|part| part.name))
