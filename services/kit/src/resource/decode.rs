@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use bytes::BufMut as _;
 
+use super::key::number;
 use super::mask::{Reach, UpdateMask};
 use super::part::MAX_CHILDREN;
 use super::rules::{CheckedRow, prefix};
@@ -17,7 +18,7 @@ use super::value::{
     put_timestamp, text_of,
 };
 use super::wire::{Malformed, Reader, Value};
-use super::{Field, Kind, Resource, TextRule, TimestampRule, part};
+use super::{Field, IntegerRule, Kind, Resource, TextRule, TimestampRule, part};
 use crate::error::Violation;
 
 /// Most bytes of one encoded row, without its parts, and of each child: one that was written can always be read within the limits.
@@ -109,6 +110,10 @@ impl Resource {
                     Ok(())
                 }
                 (Kind::Text(_), slot) if field.key && keys == Keys::Any => put_stored_key(field, &slot, tuple),
+                (Kind::Integer(rule), slot) if field.key && keys == Keys::Any => {
+                    let any = IntegerRule { min: i64::MIN, max: i64::MAX, zero_is_null: false, ..rule };
+                    put_integer(field, any, &slot, tuple)
+                }
                 (_, slot) => put_value(field, slot, part, update.is_some_and(UpdateMask::keeps_unset), tuple),
             };
             violations.extend(put.err());
@@ -151,9 +156,16 @@ impl Resource {
     /// The first broken rule.
     pub fn check_new_keys(&self, tuple: &[u8]) -> Result<(), Violation> {
         for (field, value) in self.inputs().take(self.key_length()).zip(Columns::new(tuple)) {
-            let Kind::Text(rule) = field.kind else { continue };
-            let key = String::from_utf8_lossy(value.unwrap_or_default());
-            check_text(rule, &key).map_err(|why| Violation::new(field.name, why))?;
+            match field.kind {
+                Kind::Text(rule) => {
+                    let key = String::from_utf8_lossy(value.unwrap_or_default());
+                    check_text(rule, &key).map_err(|why| Violation::new(field.name, why))?;
+                }
+                Kind::Integer(IntegerRule { min, max, .. }) if number(value).is_some_and(|n| n < min || n > max) => {
+                    return Err(Violation::new(field.name, format!("must be {min} to {max}")));
+                }
+                _ => {}
+            }
         }
         for (nth, part) in self.parts.iter().enumerate() {
             let Some(said) = part::said(self, nth, tuple) else { continue };
@@ -227,11 +239,7 @@ impl Resource {
         let mut owner = Columns::new(owner);
         for (field, slot) in self.fields.iter().zip(slots) {
             let put = match (field.kind, owner.next()) {
-                (_, Some(column)) => match text_of(&slot, field.name) {
-                    Ok(text) if text.is_empty() || Some(text.as_bytes()) == column => Ok(()),
-                    Ok(_) => Err(Violation::new(field.name, "is not the uid of what it belongs to")),
-                    Err(violation) => Err(violation),
-                },
+                (_, Some(column)) => check_owner_column(field, &slot, column),
                 (Kind::Etag | Kind::Revision | Kind::Part(_) | Kind::Timestamp(TimestampRule::Updated), None) => Ok(()),
                 (Kind::Text(TextRule::Uid(_, true)), None) if slot.is_empty() => {
                     tuple.put_i32(NULL);
@@ -312,6 +320,18 @@ impl Resource {
     fn is_part(&self, number: u32) -> bool {
         self.parts.iter().any(|part| part.number == number)
     }
+}
+
+/// Checks what a child says of a column of its owner's key: nothing, or what that is.
+fn check_owner_column(field: &Field, slot: &Slot<'_>, column: Option<&[u8]>) -> Result<(), Violation> {
+    let fits = match field.kind {
+        Kind::Integer(rule) => slot.is_empty() || number(column) == Some(integer_of(slot, rule.big)),
+        _ => {
+            let text = text_of(slot, field.name)?;
+            text.is_empty() || Some(text.as_bytes()) == column
+        }
+    };
+    if fits { Ok(()) } else { Err(Violation::new(field.name, "is not that of the row that it belongs to")) }
 }
 
 /// Appends a field's value. `kept` if the row may be stored already, and what is left out stays.
