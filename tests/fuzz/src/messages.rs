@@ -7,7 +7,6 @@ use orrery_kit::resource::decode::Keys;
 use orrery_kit::resource::mask::{UpdateMask, update_mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::resource::tuple::Columns;
-use orrery_kit::resource::tuple::Columns;
 use orrery_kit::resource::{Kind, Resource};
 use orrery_kit::write::chunk::Chunk;
 use orrery_orders::store::order::ORDER;
