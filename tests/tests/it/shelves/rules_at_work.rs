@@ -1,6 +1,6 @@
 //! Rules of a resource's own: what they see, what they may do, and that single and chunked writes pass them alike.
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures::future::join_all;
 use orrery_kit::resource::row::{Integer, Text};
@@ -68,7 +68,7 @@ fn a_wrong_name_or_type_in_rules_is_found_when_the_service_starts() {
             parts: SHELF_DESCRIPTION.parts,
             ..Description::new(SHELF_DESCRIPTION.message, SHELF_DESCRIPTION.table)
         }));
-        let panic = catch_unwind(|| drop(Resource::compile(description, "shelves"))).unwrap_err();
+        let panic = catch_unwind(AssertUnwindSafe(|| drop(Resource::compile(description, "shelves")))).unwrap_err();
         let text = panic.downcast_ref::<String>().unwrap();
         assert!(text.contains(why), "{text}");
     }
