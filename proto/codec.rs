@@ -68,7 +68,10 @@ impl Incoming for String {
 }
 
 /// Reads a request of at most so many bytes as a whole.
-pub(crate) fn decode<U: Message + Default>(message: Bytes, most: usize) -> Result<U, Status> {
+///
+/// # Errors
+/// INVALID_ARGUMENT with the reason MESSAGE_MALFORMED.
+pub fn decode<U: Message + Default>(message: Bytes, most: usize) -> Result<U, Status> {
     if message.len() > most {
         return Err(too_large("", message.len(), most));
     }

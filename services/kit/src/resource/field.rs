@@ -91,6 +91,11 @@ impl Field {
         self.role == Role::Updated
     }
 
+    /// Whether it is an integer.
+    pub fn is_number(&self) -> bool {
+        matches!(self.element_type(), ElementType::Integer | ElementType::BigInteger)
+    }
+
     /// Whether it is a time.
     pub fn is_time(&self) -> bool {
         self.kind.element_type() == ElementType::Timestamp

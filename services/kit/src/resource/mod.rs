@@ -80,7 +80,7 @@ impl Resource {
     }
 
     fn try_compile(description: &'static Description, plural: &'static str) -> Result<Self, String> {
-        let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).map_err(|error| error.to_string())?;
+        let descriptors = FileDescriptorSet::decode(description.descriptors).map_err(|error| error.to_string())?;
         let message = find_message(&descriptors, description.message).ok_or("no such message")?;
         let mut described: Vec<&FieldDescriptorProto> = message.field.iter().collect();
         described.sort_by_key(|field| field.number());

@@ -41,7 +41,8 @@ pub trait Rules: Debug + Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
-    /// Looks at a batch of rows that a chunked write is about to delete, in its transaction. Only their keys are set.
+    /// Looks at a batch of rows that are about to be deleted, in the transaction that deletes them. Only their keys are
+    /// set.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).

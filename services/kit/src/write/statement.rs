@@ -1,7 +1,7 @@
 //! The write of a batch: the one way into the database, for single and chunked writes alike.
 //!
 //! 1. Look which rows are stored. Rows with children are locked, and so their children: whoever changes a child holds
-//!    its owner.
+//!    its owner. Rows that are to be deleted are locked too, so that nothing that refers to them is added meanwhile.
 //! 2. Refuse what the mode, the preconditions, the references or the grammar of new keys forbid.
 //! 3. Let the resource's own rules look at the batch: [`Rules::prepare`](crate::resource::rules::Rules::prepare).
 //! 4. Refuse rows whose unique columns are taken.
@@ -118,7 +118,7 @@ impl BatchWriter {
         let row_mask = matches!(mode, WriteMode::Update | WriteMode::Upsert).then_some(&mask);
         let rows = RowStatements::new(resource, row_mask, Returning::Count);
         let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
-        let look = look(resource).into();
+        let look = look(resource, !resource.parts.is_empty() || mode == WriteMode::Delete).into();
         Self { resource, origin, mode, mask, references, look, rows, children, delete, create_one, locked_at_once }
     }
 
@@ -385,13 +385,12 @@ fn pieces_of(sizes: Vec<usize>) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The statement that finds out which of some keys are stored.
-fn look(resource: &Resource) -> String {
+/// The statement that finds out which of some keys are stored, and locks their rows if `lock`.
+fn look(resource: &Resource, lock: bool) -> String {
     let keys: Vec<_> = resource.key_fields().collect();
-    let lock = if resource.parts.is_empty() {
-        String::new()
-    } else {
-        format!("\n     order by {}\n       for update of t", resource.key_columns("t"))
+    let lock = match lock {
+        true => format!("\n     order by {}\n       for update of t", resource.key_columns("t")),
+        false => String::new(),
     };
     format!(
         "with found as (\n    select i.ordinal\n      from {}\n      join {} as t on {}{lock}\n)\n\

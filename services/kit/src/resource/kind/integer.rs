@@ -110,6 +110,22 @@ impl ColumnKind for Integer {
         Ok(())
     }
 
+    fn put_stored_key(&self, _name: &str, slot: &Slot<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+        if self.big {
+            put_prefixed(tuple, &bits_of(slot).to_be_bytes());
+        } else {
+            put_prefixed(tuple, &int32_of(slot).to_be_bytes());
+        }
+        Ok(())
+    }
+
+    fn check_new_key(&self, key: &str) -> Result<(), String> {
+        match key.parse::<i64>() {
+            Ok(value) if (self.min..=self.max).contains(&value) => Ok(()),
+            _ => Err(format!("must be {} to {}", self.min, self.max)),
+        }
+    }
+
     fn default_value(&self) -> Option<&'static [u8]> {
         let zero: &[u8] = if self.big { &[0; 8] } else { &[0; 4] };
         // Of a number that cannot be 0 an unset one is missing: the column refuses null.

@@ -417,6 +417,11 @@ fn bits_of(slot: &Slot<'_>) -> u64 {
     }
 }
 
+/// The int64 in a slot.
+pub(super) fn int64_of(slot: &Slot<'_>) -> i64 {
+    bits_of(slot).cast_signed()
+}
+
 /// The int32 in a slot: as many bits of the varint (protobuf.dev, "Encoding").
 pub(super) fn int32_of(slot: &Slot<'_>) -> i32 {
     (bits_of(slot) as u32).cast_signed()
