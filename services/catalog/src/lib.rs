@@ -10,11 +10,10 @@ use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run};
+use orrery_kit::server::{self, Run, Services};
 use orrery_proto::catalog::v1::server::CatalogServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 /// The name and the default address of the binary `orrery-catalog`.
 pub const BINARY: Binary = Binary {
@@ -53,7 +52,7 @@ async fn run_until_drained(
         .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
     let served =
-        server::serve(&config, &metrics, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
+        server::serve(&config, &metrics, listener, Services::new(service), &SERVICE_NAMES, probe, shutdown).await;
     context.close().await;
     served
 }

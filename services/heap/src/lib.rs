@@ -1,4 +1,4 @@
-//! Asks the allocator of the C library to return free memory to the system.
+//! The allocator of the C library, asked to keep less memory.
 //!
 //! glibc keeps freed pages for the next allocation, and returns only those at the end of its heap by itself. A process
 //! that once used much memory stays that large. `malloc_trim` returns every free page, wherever it is (malloc_trim(3)).
@@ -18,6 +18,22 @@ pub fn give_back() -> bool {
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
     let given_back = false;
     given_back
+}
+
+/// Limits the number of arenas, pieces of memory with a lock each, that the allocator makes for the threads of the
+/// process, and says whether it does. Freed memory stays in its arena: what one thread has freed is of no use to a
+/// thread with another arena. To be called before there are other threads.
+///
+/// Does nothing where the C library is another one.
+#[must_use]
+#[allow(unsafe_code, reason = "a call of C")]
+pub fn limit_arenas(most: u8) -> bool {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes two numbers, no pointer (mallopt(3)).
+    let limited = unsafe { libc::mallopt(libc::M_ARENA_MAX, most.into()) } == 1;
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let limited = false;
+    limited
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]

@@ -27,6 +27,7 @@ use crate::references::ForeignReferences;
 use crate::resource::Resource;
 use crate::rpc_layer::connection::Connection;
 use crate::rpc_layer::{Pause, RpcRows, normalise};
+use crate::write::writers::Writers;
 
 /// What a slice's calls share: its database, token keys, stream settings and metrics. Cheap to clone.
 ///
@@ -52,6 +53,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// How many creates came with a request_id, so that the ledger is cleared now and then.
     pub(crate) named_calls: Arc<AtomicU32>,
+    /// What writes single rows, kept for the next call.
+    pub(crate) writers: Writers,
     /// What knows whether rows of another slice exist; `None` if no row of this one points there.
     pub foreign: Option<Arc<dyn ForeignReferences>>,
 }
@@ -69,7 +72,18 @@ impl Context {
     pub fn new(database: Database, schema: &'static str, stream: StreamConfig, metrics: Metrics) -> Self {
         let tokens = TokenKeys::new(database.clone(), schema);
         let named_calls = Arc::default();
-        Self(Arc::new(Shared { tokens, database, replica: None, schema, stream, metrics, named_calls, foreign: None }))
+        let writers = Writers::default();
+        Self(Arc::new(Shared {
+            tokens,
+            database,
+            replica: None,
+            schema,
+            stream,
+            metrics,
+            named_calls,
+            writers,
+            foreign: None,
+        }))
     }
 
     /// The same, with a replica for reads that need not be the freshest.

@@ -30,6 +30,7 @@ pub mod references;
 pub mod resource;
 pub mod rpc_layer;
 pub mod server;
+pub mod statements;
 pub mod telemetry;
 pub mod timestamp;
 pub mod uid;

@@ -19,11 +19,10 @@ use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run};
+use orrery_kit::server::{self, Run, Services};
 use orrery_proto::orders::v1::server::OrdersServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 /// The name and the default address of the binary `orrery-orders`.
 pub const BINARY: Binary = Binary {
@@ -67,7 +66,7 @@ async fn run_until_drained(
         .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
     let served =
-        server::serve(settings, &metrics, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
+        server::serve(settings, &metrics, listener, Services::new(service), &SERVICE_NAMES, probe, shutdown).await;
     context.close().await;
     served
 }

@@ -26,8 +26,13 @@ use clap::Parser as _;
 ///
 /// # Panics
 /// If the operating system cannot create a thread.
+pub fn program() -> ExitCode {
+    orrery_kit::server::share_arenas();
+    run()
+}
+
 #[tokio::main]
-pub async fn program() -> ExitCode {
+async fn run() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     let result = match serve::Slice::of_program(&name) {
         Some(slice) => slice.serve(std::env::args_os().collect()).await.map(|()| ExitCode::SUCCESS),

@@ -3,10 +3,9 @@
 use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::db::Database;
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run};
+use orrery_kit::server::{self, Run, Services};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 /// The name and the default address of the binary `orrery-records`.
 pub const BINARY: Binary = Binary {
@@ -35,7 +34,7 @@ async fn run_until_drained(
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&config.database, &config.limits, &metrics)?;
     let probe = server::database_probe(&database);
-    let served = server::serve(&config, &metrics, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await;
+    let served = server::serve(&config, &metrics, listener, Services::default(), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served
 }

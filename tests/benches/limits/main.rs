@@ -5,7 +5,7 @@
 //! to stream, default 1,000,000), `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_DUE`
 //! (orders to claim, default 100,000), `ORRERY_BENCH_SECONDS` (for single reads and creates, default 5),
 //! `ORRERY_BENCH_RUNS` (repetitions, of which the median is used, default 3), `ORRERY_BENCH_ONLY` (some of
-//! `stream,depth,get,cached,upsert,pooled` for products, `orders-write,orders-stream,orders-create,orders-claim`, and
+//! `stream,depth,get,cached,update,upsert,pooled` for products, `orders-write,orders-stream,orders-create,orders-claim`, and
 //! `overload`). Everything runs on this machine: Postgres, the service and its client share the cores, so the result
 //! includes the client's work.
 
@@ -84,8 +84,14 @@ impl Report {
     }
 }
 
+fn main() -> anyhow::Result<()> {
+    // As the program does.
+    orrery_kit::server::share_arenas();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn run() -> anyhow::Result<()> {
     if let Some(ended) = process::run_as_service().await {
         return ended;
     }

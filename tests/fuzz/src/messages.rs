@@ -120,7 +120,7 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
 fn holds_together(chunk: &Chunk, rows: &[Bytes], offset: i64) {
     assert_eq!((chunk.sent_rows(), chunk.first_offset), (rows.len(), offset));
     assert_eq!(chunk.rows.len() + chunk.refusals.count() + chunk.superseded, rows.len());
-    assert!(chunk.rows.windows(2).all(|pair| chunk.order_key(&pair[0]).lt(chunk.order_key(&pair[1]))));
+    assert!(chunk.rows.windows(2).all(|pair| Columns::new(chunk.key(&pair[0])).lt(Columns::new(chunk.key(&pair[1])))));
     assert!(chunk.rows.iter().all(|row| (offset..chunk.end_offset()).contains(&row.offset)));
 }
 

@@ -7,7 +7,7 @@ use orrery_proto::catalog::v1::GetProductRequest;
 use sqlx::Connection as _;
 use tonic::Code;
 
-use crate::harness::{CatalogServer, Role, TestDatabase};
+use crate::harness::{CatalogServer, Role, TestDatabase, run, seed, uid, until_waiting};
 
 fn request(uid: String) -> GetProductRequest {
     GetProductRequest { uid, read_mask: None }
@@ -75,4 +75,23 @@ async fn a_caller_reads_what_another_has_just_written() {
     for reader in readers {
         reader.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_does_not_wait_for_the_end_of_a_slow_query() {
+    let database = TestDatabase::create().await;
+    let (mut holder, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
+    seed(&mut holder, 2).await;
+    let server = CatalogServer::start(&database).await;
+    run(&mut holder, "begin; lock table catalog.product in access exclusive mode").await;
+    let get = |number: usize| {
+        let mut client = server.client();
+        tokio::spawn(async move { client.get_product(request(uid(number))).await.unwrap().into_inner() })
+    };
+    let first = get(1);
+    until_waiting(&mut watcher, Role::Catalog, 1).await;
+    let second = get(2);
+    until_waiting(&mut watcher, Role::Catalog, 2).await;
+    run(&mut holder, "commit").await;
+    assert_eq!((first.await.unwrap().uid, second.await.unwrap().uid), (uid(1), uid(2)));
 }

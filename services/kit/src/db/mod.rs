@@ -13,6 +13,7 @@ mod replica;
 mod route;
 mod session;
 mod socket;
+mod spares;
 pub mod sql;
 mod transaction;
 
@@ -36,6 +37,7 @@ pub use transaction::{Savepoint, Transaction, TransactionEnd};
 
 use self::session::SessionScope;
 use self::socket::{Endpoint, Tuning};
+use self::spares::{Spare, Spares};
 use crate::config::{DatabaseConfig, Limits};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -54,6 +56,8 @@ pub struct Database {
     pool: PgPool,
     /// A connection outside the pool for probes: whether the database answers must not depend on how busy the pool is.
     probe: PgPool,
+    /// Connections that are idle and not in the pool.
+    spares: Spares,
     session: SessionScope,
     limits: Arc<Limits>,
     /// Counts the callers that wait for a connection.
@@ -144,6 +148,7 @@ impl Database {
         Ok(Self {
             pool,
             probe,
+            spares: Spares::new(waits.clone()),
             session,
             limits: Arc::new(*limits),
             waits,
@@ -192,6 +197,7 @@ impl Database {
 
     fn close_pools(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
+            self.spares.close();
             self.pool.close().await;
             self.probe.close().await;
         })
@@ -214,21 +220,30 @@ impl Database {
     }
 
     async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
-        let connection = match self.idle_connection() {
+        let Spare { connection, since } = match self.idle_connection() {
             Some(idle) => idle,
             None => self.wait_for_connection(deadline).await?,
         };
-        Ok(Lease::new(connection, self))
+        let mut lease = Lease::new(connection, self);
+        // Behind a transaction pooler the end of a transaction may still be under way; the pool waits for it.
+        if self.session == SessionScope::Connection {
+            lease.returns_to = Some((self.spares.clone(), since));
+        }
+        Ok(lease)
     }
 
     /// Waits until a connection is free or opened. A caller whose deadline passes in this wait is told that there was
     /// no connection.
-    async fn wait_for_connection(&self, deadline: Deadline) -> Result<PoolConnection<Postgres>, Error> {
+    async fn wait_for_connection(&self, deadline: Deadline) -> Result<Spare, Error> {
         let _waiting = self.waits.begin();
+        // From here on none is kept; one may have been since it was looked for.
+        if let Some(spare) = self.spares.take() {
+            return Ok(spare);
+        }
         let acquired = within(deadline.with_margin(), self.acquire()).await;
         match acquired {
             Err(Error::DeadlineExceeded) => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
-            acquired => acquired,
+            acquired => acquired.map(Spare::new),
         }
     }
 
@@ -237,8 +252,8 @@ impl Database {
         Box::pin(async { Ok(self.pool.acquire().await?) })
     }
 
-    fn idle_connection(&self) -> Option<PoolConnection<Postgres>> {
-        self.pool.try_acquire()
+    fn idle_connection(&self) -> Option<Spare> {
+        self.spares.take().or_else(|| self.pool.try_acquire().map(Spare::new))
     }
 
     /// Whether any caller is waiting for a connection now.
@@ -285,6 +300,8 @@ struct Lease {
     metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
+    /// Where the connection goes once it is clean, and when it left the pool; into the pool if `None`.
+    returns_to: Option<(Spares, Instant)>,
     clean: bool,
     /// Whether a result is being read. Its unread rest would be taken for the answer to the next statement.
     half_read: bool,
@@ -297,6 +314,7 @@ impl Lease {
             session: database.session,
             metrics: database.metrics.clone(),
             answers: Arc::clone(&database.answers),
+            returns_to: None,
             clean: false,
             half_read: false,
         }
@@ -397,11 +415,12 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && !self.clean
-        {
+        let Some(connection) = self.connection.take() else { return };
+        match self.returns_to.take() {
             // Detaching and dropping it closes the socket, and the server rolls back.
-            drop(connection.detach());
+            _ if !self.clean => drop(connection.detach()),
+            Some((spares, since)) => spares.put(Spare { connection, since }),
+            None => drop(connection),
         }
     }
 }

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use bytes::BufMut as _;
 
-use super::kind::{Reading, WireForm, int32_of, text_of};
+use super::key::number;
+use super::kind::{Reading, WireForm, int32_of, int64_of, text_of};
 use super::mask::{Reach, UpdateMask};
 use super::part::MAX_CHILDREN;
 use super::rules::{CheckedRow, prefix};
@@ -15,6 +16,7 @@ use super::slot::{Portion, Slot};
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
 use super::wire::{Malformed, Reader, Value};
 use super::{Field, Resource, part};
+use crate::db::array::ElementType;
 use crate::error::Violation;
 
 /// Most bytes of one encoded row, without its parts, and of each child: one that was written can always be read within the limits.
@@ -104,7 +106,7 @@ impl Resource {
             } else if field.key && keys == Keys::Any {
                 field.kind.put_stored_key(field.name, slot, tuple)
             } else {
-                let reading = Reading { portion, keeps_unset: keeps_unset && !field.key, unset_is_null: true };
+                let reading = Reading { portion, keeps_unset: keeps_unset && !field.key, unset_is_null: !field.key };
                 put_value(field, slot, reading, tuple)
             };
             violations.extend(put.err());
@@ -147,7 +149,10 @@ impl Resource {
     /// The first broken rule.
     pub fn check_new_keys(&self, tuple: &[u8]) -> Result<(), Violation> {
         for (field, value) in self.inputs().take(self.key_length()).zip(Columns::new(tuple)) {
-            let key = String::from_utf8_lossy(value.unwrap_or_default());
+            let key = match number(value) {
+                Some(number) if field.is_number() => number.to_string(),
+                _ => String::from_utf8_lossy(value.unwrap_or_default()).into_owned(),
+            };
             field.kind.check_new_key(&key).map_err(|why| Violation::new(field.name, why))?;
         }
         for (nth, part) in self.parts.iter().enumerate() {
@@ -222,11 +227,7 @@ impl Resource {
         let mut owner = Columns::new(owner);
         for (field, slot) in self.fields.iter().zip(&slots) {
             let put = if let Some(column) = owner.next() {
-                match text_of(slot, field.name) {
-                    Ok(text) if text.is_empty() || Some(text.as_bytes()) == column => Ok(()),
-                    Ok(_) => Err(Violation::new(field.name, "is not the uid of what it belongs to")),
-                    Err(violation) => Err(violation),
-                }
+                check_owner_column(field, slot, column)
             } else if !field.is_input() {
                 Ok(())
             } else if field.own_uid().is_some() && slot.is_empty() {
@@ -297,6 +298,17 @@ impl Resource {
     fn is_part(&self, number: u32) -> bool {
         self.parts.iter().any(|part| part.number == number)
     }
+}
+
+/// Checks what a child says of a column of its owner's key: nothing, or what that is.
+fn check_owner_column(field: &Field, slot: &Slot<'_>, column: Option<&[u8]>) -> Result<(), Violation> {
+    let fits = match field.element_type() {
+        _ if slot.is_empty() => true,
+        ElementType::Integer => number(column) == Some(i64::from(int32_of(slot))),
+        ElementType::BigInteger => number(column) == Some(int64_of(slot)),
+        _ => Some(text_of(slot, field.name)?.as_bytes()) == column,
+    };
+    if fits { Ok(()) } else { Err(Violation::new(field.name, "is not that of the row that it belongs to")) }
 }
 
 /// Appends a field's value; nothing of one that the service computes.

@@ -14,7 +14,9 @@ pub struct Description {
     pub message: &'static str,
     /// The table with its schema, for example `catalog.product`.
     pub table: &'static str,
-    /// The key's columns. They are the message's first fields, in this order, and texts.
+    /// The descriptors that hold the message, encoded; those of Orrery's contract unless it says otherwise.
+    pub descriptors: &'static [u8],
+    /// The key's columns. They are the message's first fields, in this order, and texts or integers.
     pub key: &'static [&'static str],
     /// What each field holds and which rules it follows: by a constructor of [`kind`](super::kind).
     pub fields: &'static [(&'static str, &'static dyn ColumnKind)],
@@ -40,6 +42,7 @@ impl Description {
         Self {
             message,
             table,
+            descriptors: orrery_proto::FILE_DESCRIPTOR_SET,
             key: &["uid"],
             fields: &[],
             unique: &[],

@@ -5,6 +5,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use super::constraints::Constraints;
 use super::description::Description;
 use super::kind::{ColumnKind, ContractField, MANY_CHILDREN, ONE_CHILD, Role, Stated, WireForm, check_limits};
+use super::tuple::put_prefixed;
 use crate::db::array::ElementType;
 use crate::uid::UidKind;
 
@@ -94,6 +95,11 @@ impl Field {
         self.role == Role::Updated
     }
 
+    /// Whether it is an integer.
+    pub fn is_number(&self) -> bool {
+        matches!(self.element_type(), ElementType::Integer | ElementType::BigInteger)
+    }
+
     /// Whether it is a time.
     pub fn is_time(&self) -> bool {
         self.kind.element_type() == ElementType::Timestamp
@@ -130,6 +136,15 @@ impl Field {
     /// The type of the array that carries this column to the database. Decimals travel as text.
     pub fn element_type(&self) -> ElementType {
         self.kind.element_type()
+    }
+
+    /// Appends the value of a row that was created at the time `now`, as it is selected.
+    pub(crate) fn put_created(&self, value: Option<&[u8]>, now: i64, tuple: &mut Vec<u8>) {
+        match self.role {
+            Role::Updated => put_prefixed(tuple, &now.to_be_bytes()),
+            Role::Revision => put_prefixed(tuple, &1_i32.to_be_bytes()),
+            _ => self.kind.put_selected(value, now, tuple),
+        }
     }
 
     /// The type of its column.

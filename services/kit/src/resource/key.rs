@@ -5,6 +5,8 @@
 
 use std::cmp::Ordering;
 
+use orrery_proto::requests::KeyValue;
+
 use super::row::{BigInteger, ColumnType as _, Integer};
 use super::rules::prefix;
 use super::tuple::{Columns, put_prefixed};
@@ -37,6 +39,15 @@ impl<'a> From<&'a str> for KeyPart<'a> {
 impl<'a> From<&'a String> for KeyPart<'a> {
     fn from(text: &'a String) -> Self {
         Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a KeyValue> for KeyPart<'a> {
+    fn from(value: &'a KeyValue) -> Self {
+        match value {
+            KeyValue::Text(text) => Self::Text(text),
+            KeyValue::Integer(number) => Self::Integer(*number),
+        }
     }
 }
 
@@ -95,14 +106,15 @@ impl Key {
 /// The order in which Postgres sorts keys: texts bytewise (collation "C"), numbers by value.
 pub(crate) fn compare(resource: &Resource, a: &[u8], b: &[u8]) -> Ordering {
     let columns = Columns::new(a).zip(Columns::new(b));
-    let mut orders = resource.key_fields().zip(columns).map(|(field, (a, b))| match field.element_type() {
+    let mut orderings = resource.key_fields().zip(columns).map(|(field, (a, b))| match field.element_type() {
         ElementType::Integer | ElementType::BigInteger => number(a).cmp(&number(b)),
         _ => a.cmp(&b),
     });
-    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    orderings.find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-fn number(value: Option<&[u8]>) -> Option<i64> {
+/// The integer of a column, `integer` or `bigint`.
+pub(super) fn number(value: Option<&[u8]>) -> Option<i64> {
     let value = value?;
     Integer::read(value).map(i64::from).or_else(|| BigInteger::read(value))
 }
@@ -155,6 +167,15 @@ impl Resource {
             violations = violations.into_iter().map(|violation| violation.within(path)).collect();
         }
         Err(Error::Invalid(violations))
+    }
+
+    /// The values of a key's columns.
+    pub fn key_values(&self, key: &[u8]) -> Vec<KeyValue> {
+        let columns = self.key_fields().zip(Columns::new(key)).map(|(field, value)| match field.element_type() {
+            ElementType::Integer | ElementType::BigInteger => KeyValue::Integer(number(value).unwrap_or_default()),
+            _ => KeyValue::Text(String::from_utf8_lossy(value.unwrap_or_default()).into_owned()),
+        });
+        columns.collect()
     }
 
     /// A key for people: its columns, joined by slashes.

@@ -13,7 +13,7 @@ use crate::error::Violation;
 const MAX_PATHS: usize = 256;
 
 /// Which part of a field a mask reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// All of it.
     Whole,
@@ -28,7 +28,7 @@ pub enum Reach {
 }
 
 /// Keys of an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Keys {
     /// These.
     pub names: Vec<String>,
@@ -68,7 +68,7 @@ impl Keys {
 }
 
 /// A field and the part of it that a mask reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MaskPath {
     /// The field's place in [`Resource::fields`].
     pub field: usize,
@@ -96,7 +96,7 @@ pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) 
 }
 
 /// Which fields of existing rows a write overwrites.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UpdateMask {
     /// Those that are set in the row.
     Populated,

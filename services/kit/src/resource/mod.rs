@@ -41,6 +41,7 @@ use std::sync::LazyLock;
 
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
+use prost_reflect::DescriptorPool;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use self::constraints::Constraints;
@@ -82,13 +83,13 @@ impl Resource {
     }
 
     fn try_compile(description: &'static Description, plural: &'static str) -> Result<Self, String> {
-        let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).map_err(|error| error.to_string())?;
+        let descriptors = FileDescriptorSet::decode(description.descriptors).map_err(|error| error.to_string())?;
         let message = find_message(&descriptors, description.message).ok_or("no such message")?;
         let mut described: Vec<&FieldDescriptorProto> = message.field.iter().collect();
         described.sort_by_key(|field| field.number());
         let mut fields = Vec::with_capacity(described.len());
         let mut parts = Vec::new();
-        let contract = constraints::contract()?;
+        let contract = DescriptorPool::decode(description.descriptors).map_err(|error| error.to_string())?;
         let annotated = contract.get_message_by_name(description.message).ok_or("no such message")?;
         for field in described {
             let rules = annotated.get_field_by_name(field.name()).ok_or("no such field")?;

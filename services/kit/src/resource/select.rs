@@ -28,6 +28,8 @@ pub struct Selection {
     /// How many columns the key has, which come first.
     keys: usize,
     whole: bool,
+    /// The numbers of the fields of the columns, in order; none if a part of a field is selected.
+    fields: Vec<u32>,
     /// The parts that are asked for, in the order of their fields.
     pub parts: Vec<SelectedPart>,
 }
@@ -72,11 +74,13 @@ impl Selection {
         let mut columns = Vec::new();
         let mut outputs = Vec::new();
         let mut parts_of_columns = Vec::new();
+        let (mut fields, mut partly) = (Vec::new(), false);
         for (at, field) in resource.fields.iter().enumerate().filter(|(_, field)| field.is_stored()) {
             let reached = mask.iter().find(|reached| reached.field == at);
             if reached.is_none() && !field.key && etag.is_none() {
                 continue;
             }
+            fields.push(field.number);
             let Some(reached) = reached else {
                 columns.push(column(field));
                 outputs.push(Output::nothing(field));
@@ -84,11 +88,13 @@ impl Selection {
             };
             match field.kind.select_part(&format!("t.{}", field.name), &reached.reach) {
                 Some(part) if etag.is_some() => {
+                    partly = true;
                     columns.push(column(field));
                     outputs.push(Output::nothing(field));
                     parts_of_columns.push((part, Output::of(field)));
                 }
                 Some(part) => {
+                    partly = true;
                     columns.push(part);
                     outputs.push(Output::of(field));
                 }
@@ -110,6 +116,7 @@ impl Selection {
             etag,
             stored,
             keys: resource.key_length(),
+            fields: if partly { Vec::new() } else { fields },
             whole: mask.len() == resource.fields.len() && mask.iter().all(|reached| reached.reach == Reach::Whole),
             parts: mask.iter().filter_map(|reached| SelectedPart::new(resource, reached)).collect(),
         }
@@ -123,6 +130,36 @@ impl Selection {
     /// The key of a tuple of this selection, as a tuple.
     pub fn key<'t>(&self, tuple: &'t [u8]) -> &'t [u8] {
         prefix(tuple, self.keys)
+    }
+
+    /// Whether it selects all columns as they stand, as the selection of everything does.
+    pub(crate) fn has_all_columns(&self, resource: &Resource) -> bool {
+        self.fields.len() == resource.stored().count()
+    }
+
+    /// Whether messages of rows can be made from their input tuples: no etag is asked for, and no part of a field.
+    pub(crate) fn is_of_inputs(&self) -> bool {
+        self.etag.is_none() && !self.fields.is_empty()
+    }
+
+    /// Appends the message of a row that was created from an input tuple at the time `now`, as if it had been read.
+    pub(crate) fn put_created(
+        &self,
+        resource: &Resource,
+        input: &[u8],
+        now: i64,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        scratch.clear();
+        let mut inputs = Columns::new(input);
+        for field in resource.stored() {
+            let value = if field.is_input() { inputs.next().flatten() } else { None };
+            if self.fields.contains(&field.number) {
+                field.put_created(value, now, scratch);
+            }
+        }
+        self.put_message(scratch, out);
     }
 
     /// Whether it is everything.
@@ -191,6 +228,11 @@ impl SelectedPart {
 pub fn put_row_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
     put_header(out, ROWS_FIELD, pieces.clone().map(<[u8]>::len).sum());
     pieces.for_each(|piece| out.extend_from_slice(piece));
+}
+
+/// Appends the message of a child as a field of its owner's message.
+pub(crate) fn put_child(number: u32, message: &[u8], out: &mut Vec<u8>) {
+    put_bytes(out, number, message);
 }
 
 /// How many bytes a message of so many takes as a row of a page message.

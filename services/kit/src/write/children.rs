@@ -230,7 +230,7 @@ impl ChildStatements {
     }
 
     async fn delete(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
-        for batch in keys.chunks(ARRAY_ROWS) {
+        for batch in keys.chunks(ARRAY_ROWS.min(transaction.max_statement_rows())) {
             let delete = Statement::new(Arc::clone(&self.delete), batch.len());
             let delete = self.part().resource.bind_keys(delete, batch.iter().copied())?;
             transaction.write(delete).await?;

@@ -21,6 +21,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::Keys;
+use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
 use crate::resource::rules::Refusal;
 
@@ -152,7 +153,7 @@ impl Writer {
         let mut rows: Vec<(&Chunk, &Row)> = rows_of(chunks).collect();
         // All writers lock rows in the same order. Each chunk is sorted already.
         if chunks.len() > 1 {
-            rows.sort_by(|a, b| a.0.order_key(a.1).cmp(b.0.order_key(b.1)));
+            rows.sort_by(|a, b| compare(self.resource, a.0.key(a.1), b.0.key(b.1)));
         }
         let mut ack = WriteResponse::default();
         let mut refused: Vec<(i64, Refusal)> = Vec::new();

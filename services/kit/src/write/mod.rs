@@ -16,10 +16,14 @@
 //! - [`change`]: a domain step on one stored resource
 //! - [`stored`]: stored rows and what is demanded of them
 //! - `unique`: columns that are unique beside the key
+//! - `at_once`: the create of one row in one statement
+//! - `sql`: the statements, for people who read them
+//! - `writers`: what writes single rows, kept for the next call
 //! - [`returned`]: one row that was written, as the answer
 //! - [`attempts`]: tries of a transaction that may have to give way
 
 mod assignment;
+mod at_once;
 pub mod attempts;
 pub mod change;
 mod children;
@@ -35,10 +39,12 @@ mod rows;
 mod search;
 pub mod session;
 pub mod single;
+pub(crate) mod sql;
 pub mod start;
 pub mod statement;
 pub mod stored;
 pub mod stream;
 mod unique;
+pub(crate) mod writers;
 
 pub use start::check_id;

@@ -15,9 +15,9 @@ use super::refusal::{MAX_ROW_ERRORS, Refusals};
 use crate::budget::MemoryShare;
 use crate::context::Writes;
 use crate::error::{Error, Violation};
+use crate::resource::key::compare;
 use crate::resource::part::{MAX_CHILDREN, count as count_children};
-use crate::resource::tuple::Columns;
-use crate::resource::{BadChunk, ChunkReader};
+use crate::resource::{BadChunk, ChunkReader, Resource};
 use crate::work;
 
 /// Most rows of a chunk that came before, if no more may be new. A bound may have been larger when they came; an empty
@@ -194,7 +194,7 @@ impl Queue {
             && rows + next.sent_rows() <= self.max_rows
             && !self.refuses(next)
             && refused + next.refusals.count() <= MAX_ROW_ERRORS
-            && keys.add(&chunks, next)
+            && keys.add(self.writer.resource, &chunks, next)
         {
             rows += next.sent_rows();
             refused += next.refusals.count();
@@ -331,11 +331,11 @@ impl Keys {
     }
 
     /// Adds a chunk's keys, unless one of them is there.
-    fn add(&mut self, before: &[Chunk], next: &Chunk) -> bool {
+    fn add(&mut self, resource: &Resource, before: &[Chunk], next: &Chunk) -> bool {
         let own = || next.rows.iter().map(|row| next.key(row).to_vec());
         if let Self::Ascending(last) = self {
             let beyond = match (last.as_deref(), next.rows.first()) {
-                (Some(last), Some(first)) => Columns::new(last).lt(next.order_key(first)),
+                (Some(last), Some(first)) => compare(resource, last, next.key(first)).is_lt(),
                 _ => true,
             };
             if beyond {

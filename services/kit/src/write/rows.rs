@@ -23,7 +23,7 @@ pub(super) const ARRAY_ROWS: usize = 8_192;
 /// the driver leaves on), and the server's system, as there is nothing to answer yet, may wait 40 ms before it acknowledges. That is a
 /// standstill unless the server still works on the rows, as it does on more than these. An `insert` is sent as a whole, and takes one
 /// round trip instead of two.
-const INSERT_BYTES: usize = 512 * 1024;
+pub(super) const INSERT_BYTES: usize = 512 * 1024;
 
 /// What an update tells of the rows that it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,20 +186,20 @@ pub(super) fn unnested<'a>(fields: impl Iterator<Item = &'a Field>, touched: boo
     if touched {
         columns.push(("touched", ElementType::Integer));
     }
-    let (arrays, names) = lists(&columns);
+    let (arrays, names) = lists(&columns, 1);
     format!("unnest({arrays}) with ordinality as i ({names}, ordinal)")
 }
 
 /// `unnest($1::text[], ...) as i (uid, ...)`, of new rows as they are stored.
 fn unnested_new(resource: &Resource) -> String {
     let columns: Vec<(&str, ElementType)> = resource.inputs().map(|field| (field.name, field.stored_type())).collect();
-    let (arrays, names) = lists(&columns);
+    let (arrays, names) = lists(&columns, 1);
     format!("unnest({arrays}) as i ({names})")
 }
 
-/// The parameters of columns, and their names.
-pub(super) fn lists(columns: &[(&str, ElementType)]) -> (String, String) {
-    let arrays = (1..).zip(columns).map(|(number, (_, element))| format!("${number}::{}", element.array_name()));
+/// The parameters of columns, from the number `first` on, and their names.
+pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, String) {
+    let arrays = (first..).zip(columns).map(|(number, (_, element))| format!("${number}::{}", element.array_name()));
     let names = columns.iter().map(|(name, _)| *name);
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }

@@ -2,10 +2,12 @@
 //! returned is read back within the transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
+use orrery_proto::wire::Encoded;
 use prost_types::FieldMask;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -22,10 +24,13 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
 use crate::resource::Resource;
-use crate::resource::batch::Origin;
+use crate::resource::batch::Entry as BatchEntry;
 use crate::resource::decode::{Decoded, Keys, Precondition};
 use crate::resource::key::Key;
 use crate::resource::mask::{MaskPath, UpdateMask, update_mask};
+use crate::resource::row::rows;
+use crate::resource::rules::prefix;
+use crate::resource::select::{Selection, put_child};
 use crate::resource::tuple::Columns;
 use crate::work;
 
@@ -137,7 +142,7 @@ async fn create_row(
     }
     let entry = Entry::of(context, "create", resource, request_id, row.digest);
     let name = resource.name_of(row.key.tuple());
-    let writer = BatchWriter::new(resource, Origin::Single, WriteMode::Create, UpdateMask::Populated, references);
+    let writer = context.writers.of(resource, WriteMode::Create, UpdateMask::Populated, references);
     let write = Arc::new(Write {
         resource,
         field,
@@ -148,6 +153,7 @@ async fn create_row(
         dangling: Vec::new(),
         answers,
         returned,
+        at_once: AtomicBool::new(true),
     });
     let creation = Creation { context, entry, write, deadline };
     // A retry is recognised before it is judged by what others may have changed meanwhile.
@@ -164,7 +170,7 @@ struct Write {
     resource: &'static Resource,
     /// The message's field in the request.
     field: &'static str,
-    writer: BatchWriter,
+    writer: Arc<BatchWriter>,
     tuple: Vec<u8>,
     key: Key,
     precondition: Precondition,
@@ -172,12 +178,19 @@ struct Write {
     dangling: Vec<DanglingReference>,
     answers: AnswerLimit,
     returned: Vec<MaskPath>,
+    /// Whether it may be created in one statement: not tried yet, or nothing speaks against it.
+    at_once: AtomicBool,
 }
 
 impl Write {
     /// Writes the row and reads it back. The key is that of an existing row, if a rule put one in its place.
     async fn run(&self, transaction: &mut Transaction<'_>, extent: Extent) -> Result<(Written, Option<Key>), Error> {
         let incoming = Incoming { tuple: &self.tuple, precondition: &self.precondition, offset: 0 };
+        if self.at_once.load(Ordering::Relaxed)
+            && let Some(written) = self.create_at_once(transaction, &incoming, extent).await?
+        {
+            return Ok((written, None));
+        }
         let outcome = self.writer.run(transaction, &[incoming], &self.dangling).await;
         let written = outcome.map_err(|error| {
             // Another transaction took the value a moment ago: the next try finds who.
@@ -191,6 +204,56 @@ impl Write {
         let mut returned = read_masked(transaction, self.resource, &self.returned, key, self.answers, extent).await?;
         returned.existing = existing.is_some();
         Ok((returned, existing))
+    }
+}
+
+impl Write {
+    /// Creates the row in one statement, and makes the answer from what was sent and what the database made of it.
+    async fn create_at_once(
+        &self,
+        transaction: &mut Transaction<'_>,
+        incoming: &Incoming<'_>,
+        extent: Extent,
+    ) -> Result<Option<Written>, Error> {
+        let created = match self.writer.create_at_once(transaction, incoming).await {
+            Ok(created) => created,
+            Err(Error::RowRefused(refusal)) => {
+                // The long way says what is wrong.
+                self.at_once.store(false, Ordering::Relaxed);
+                return Err(Error::TransactionConflict(refusal.cause));
+            }
+            Err(error) => return Err(error),
+        };
+        let Some((batch, created)) = created else { return Ok(None) };
+        let selection = Selection::new(self.resource, &self.returned);
+        let of_inputs = selection.has_all_columns(self.resource)
+            && selection.parts.iter().all(|part| part.selection.is_of_inputs())
+            && extent == Extent::Whole;
+        let Some(entry) = batch.entries().first().filter(|entry| of_inputs && self.surely_fits(entry)) else {
+            let read = read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent);
+            return read.await.map(Some);
+        };
+        let (mut body, mut scratch) = (Vec::with_capacity(2 * entry.bytes() + 256), Vec::new());
+        selection.put_message(&created.stored, &mut body);
+        for part in &selection.parts {
+            let Some(nth) = self.resource.parts.iter().position(|other| other.number == part.number) else { continue };
+            let (mut tuple, mut message) = (Vec::new(), Vec::new());
+            for child in rows(entry.children(self.resource, nth).unwrap_or_default()) {
+                tuple.clear();
+                tuple.extend_from_slice(prefix(entry.tuple(), part.owner_columns));
+                tuple.extend_from_slice(child.tuple());
+                message.clear();
+                part.selection.put_created(part.resource, &tuple, created.now, &mut scratch, &mut message);
+                put_child(part.number, &message, &mut body);
+            }
+        }
+        let message = Encoded { body: body.into(), tail: Bytes::new(), rows: 1 };
+        Ok(Some(Written { message, omitted: Vec::new(), existing: false }))
+    }
+
+    /// Whether the answer fits, whatever the database adds. No answer has less room than 64 KiB.
+    fn surely_fits(&self, entry: &BatchEntry<'_>) -> bool {
+        2 * entry.bytes() + 4096 <= self.answers.bytes()
     }
 }
 
@@ -347,11 +410,22 @@ async fn update_row(
         dangling = missing_elsewhere(context, resource, &[row.tuple.as_slice()], deadline).await?;
     }
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
-    let writer = BatchWriter::new(resource, Origin::Single, mode, mask, references);
+    let writer = context.writers.of(resource, mode, mask, references);
     let name = resource.name_of(row.key.tuple());
     let precondition = row.decoded.precondition;
     let (tuple, key) = (row.tuple, row.key);
-    let write = Arc::new(Write { resource, field, writer, tuple, key, precondition, dangling, answers, returned });
+    let write = Arc::new(Write {
+        resource,
+        field,
+        writer,
+        tuple,
+        key,
+        precondition,
+        dangling,
+        answers,
+        returned,
+        at_once: AtomicBool::new(false),
+    });
     let updated = returning(deadline, |extent| {
         let write = Arc::clone(&write);
         context.transaction(deadline, move |transaction| {

@@ -102,7 +102,7 @@ impl OrderRules {
         }
         let keys: Vec<Key> = places.iter().map(|&at| batch.key(at)).collect();
         let place_of: HashMap<&[u8], usize> = keys.iter().map(Key::tuple).zip(places.iter().copied()).collect();
-        let transaction = store.transaction()?;
+        let transaction = store.transaction();
         read_children(transaction, batch.resource, self.summary, &keys, |order, summary| {
             if let Some(&at) = place_of.get(order) {
                 let sums = self.summaries.read(summary).transpose();

@@ -1,6 +1,7 @@
 //! Products: a table with many small rows.
 
 mod service;
+mod updates;
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -31,7 +32,7 @@ const PRODUCT: &str = "'prd_' || lpad(n::text, 26, '0'), 'Product number ' || n,
 const FIRST_WRITTEN: usize = 1_000_000_000;
 
 pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
-    if !["stream", "depth", "get", "cached", "upsert", "pooled"].into_iter().any(wanted) {
+    if !["stream", "depth", "get", "cached", "update", "upsert", "pooled"].into_iter().any(wanted) {
         return Ok(());
     }
     let rows = setting("ORRERY_BENCH_ROWS", 1_000_000);
@@ -49,6 +50,9 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
     }
     if wanted("cached") {
         cached(postgres, &service, rows, settings, report).await?;
+    }
+    if wanted("update") {
+        updates::measure(postgres, &service, rows, settings, report).await?;
     }
     if wanted("upsert") {
         upsert(postgres, &service, settings.runs, report).await?;

@@ -1,5 +1,6 @@
 //! The catalog service in a separate process, called by its generated client.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -74,6 +75,11 @@ impl Service {
 
     fn client(&self) -> CatalogServiceClient<Channel> {
         CatalogServiceClient::new(self.process.channel()).max_decoding_message_size(64 << 20)
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.process.address()
     }
 
     /// The peak memory of the process in bytes.

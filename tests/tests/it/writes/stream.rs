@@ -42,6 +42,7 @@ pub(crate) struct Totals {
     pub(crate) unchanged: i64,
     pub(crate) rejected: i64,
     pub(crate) superseded: i64,
+    pub(crate) deleted: i64,
     pub(crate) errors: Vec<RowError>,
     /// The number of messages.
     pub(crate) messages: usize,
@@ -56,6 +57,7 @@ impl Totals {
         self.unchanged += answer.unchanged;
         self.rejected += answer.rejected;
         self.superseded += answer.superseded;
+        self.deleted += answer.deleted;
         self.errors.extend(answer.row_errors);
         self.messages += 1;
     }
@@ -67,7 +69,7 @@ impl Totals {
 
     /// The number of rows counted.
     pub(crate) fn rows(&self) -> i64 {
-        self.counts().iter().sum()
+        self.counts().iter().sum::<i64>() + self.deleted
     }
 }
 

@@ -134,6 +134,13 @@ impl ColumnKind for Decimals {
         end_value(row, at);
     }
 
+    fn put_selected(&self, value: Option<&[u8]>, _now: i64, tuple: &mut Vec<u8>) {
+        match value {
+            None if self.empty == Empty::Null => tuple.put_i32(NULL),
+            value => put_prefixed(tuple, value.unwrap_or(b"0")),
+        }
+    }
+
     fn select(&self, column: &str) -> String {
         format!("{column}::text")
     }

@@ -2,9 +2,7 @@
 
 use prost_types::field_descriptor_proto::Type;
 
-use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, limits, put_nothing,
-};
+use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, put_nothing};
 use crate::db::array::ElementType;
 use crate::error::Violation;
 use crate::resource::constraints::Constraints;

@@ -77,7 +77,7 @@ impl ColumnKind for Integer {
         WireForm::Varint
     }
 
-    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+    fn limits(&self, stated: Stated<'_>) -> Vec<Constraints> {
         if self.computed {
             // What is sent is ignored.
             return limits::none();
@@ -87,11 +87,15 @@ impl ColumnKind for Integer {
         let zero = (self.zero != Zero::Stored).then_some(0);
         let min = zero.map_or(self.min, |zero| self.min.min(zero));
         let max = zero.map_or(self.max, |zero| self.max.max(zero));
-        let limits = vec![Constraints {
+        let mut limits = vec![Constraints {
             min: (min != least).then_some(min),
             max: (max != greatest).then_some(max),
             ..Constraints::default()
         }];
+        if stated.key {
+            // The number of a stored row may be any.
+            limits.push(Constraints::default());
+        }
         if self.zero == Zero::Stored && !self.can_be_zero() { limits::or_required(limits) } else { limits }
     }
 
@@ -127,6 +131,22 @@ impl ColumnKind for Integer {
             put_prefixed(tuple, &(value as i32).to_be_bytes());
         }
         Ok(())
+    }
+
+    fn put_stored_key(&self, _name: &str, slot: &Slot<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+        if self.big {
+            put_prefixed(tuple, &bits_of(slot).to_be_bytes());
+        } else {
+            put_prefixed(tuple, &int32_of(slot).to_be_bytes());
+        }
+        Ok(())
+    }
+
+    fn check_new_key(&self, key: &str) -> Result<(), String> {
+        match key.parse::<i64>() {
+            Ok(value) if (self.min..=self.max).contains(&value) => Ok(()),
+            _ => Err(format!("must be {} to {}", self.min, self.max)),
+        }
     }
 
     fn default_value(&self) -> Option<&'static [u8]> {

@@ -138,6 +138,11 @@ pub trait ColumnKind: Debug + Send + Sync {
         }
     }
 
+    /// Appends what is selected of a new row, from the value in its input tuple.
+    fn put_selected(&self, value: Option<&[u8]>, now: i64, tuple: &mut Vec<u8>) {
+        self.put_new(value, now, tuple);
+    }
+
     /// How the column `t.name` is selected.
     fn select(&self, column: &str) -> String {
         column.to_owned()
@@ -417,6 +422,11 @@ fn bits_of(slot: &Slot<'_>) -> u64 {
         Slot::Number(bits) => *bits,
         Slot::Unset | Slot::Bytes(_) | Slot::Entries(_) => 0,
     }
+}
+
+/// The int64 in a slot.
+pub(super) fn int64_of(slot: &Slot<'_>) -> i64 {
+    bits_of(slot).cast_signed()
 }
 
 /// The int32 in a slot: as many bits of the varint (protobuf.dev, "Encoding").

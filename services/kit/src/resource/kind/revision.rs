@@ -3,8 +3,7 @@
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, limits,
-    put_integer,
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, put_integer,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;

@@ -102,13 +102,16 @@ fn formats_are_the_patterns_that_the_contract_states() {
 
 /// A key names what any program stored, so that the format of new rows is no rule of the field.
 #[test]
-fn a_key_is_any_stored_text() {
+fn a_key_is_that_of_any_stored_row() {
     let stored = text_of(256 * 1024);
     for kind in [&uid(ROW) as &dyn ColumnKind, &name(63)] {
         for (rules, fits) in [(&stored, true), (&required(stored.clone()), true), (&text_of(1_024), false)] {
             assert_eq!(check_limits(kind, Stated { rules, key: true }).is_ok(), fits, "{kind:?} {rules:?}");
         }
         expect(kind, &[], std::slice::from_ref(&stored));
+    }
+    for (rules, fits) in [(none(), true), (bounds(1, 9), true), (bounds(0, 9), false)] {
+        assert_eq!(check_limits(&integer(1, 9), Stated { rules: &rules, key: true }).is_ok(), fits, "{rules:?}");
     }
 }
 
