@@ -67,7 +67,7 @@ fn texts_are_as_long_as_the_contract_states() {
         let stated = text_of(8);
         let without = Constraints { not_contains: None, ..text_of(8) };
         let more = Constraints { max_chars: Some(8), ..text_of(8) };
-        expect(kind, &[stated.clone()], &[none(), text_of(7), text_of(9), required(stated), without, more]);
+        expect(kind, &[stated], &[none(), text_of(7), text_of(9), required(text_of(8)), without, more]);
     }
     let checked = text_checked(8, |_| Ok(()));
     let pattern = Constraints { pattern: Some("^a*$".to_owned()), ..text_of(8) };
@@ -138,7 +138,11 @@ fn numbers_are_within_the_bounds_that_the_contract_states() {
 fn enums_and_times_are_what_the_contract_states() {
     let defined = Constraints { defined_only: true, ..none() };
     expect(&enumeration(SIDES), &[defined.clone(), required(defined.clone())], &[none(), required(none())]);
-    expect(&enumeration(SIDES).optional(), &[defined.clone()], &[none(), required(defined)]);
+    expect(
+        &enumeration(SIDES).optional(),
+        &[defined],
+        &[none(), required(Constraints { defined_only: true, ..none() })],
+    );
     let (first, last) = (-62_135_596_800, 253_402_300_799);
     for kind in [timestamp(), created_at(), measured_at()] {
         expect(&kind, &[times(first, last)], &[none(), times(first + 1, last), times(first, last - 1)]);
@@ -161,9 +165,9 @@ fn lists_and_maps_have_as_many_entries_as_the_contract_states() {
         |rules| rules.keys.iter_mut().for_each(|keys| drop(take(&mut keys.pattern))),
     ];
     for change in changes {
-        let mut changed = stated.clone();
-        change(&mut changed);
-        others.push(changed);
+        let mut other = stated.clone();
+        change(&mut other);
+        others.push(other);
     }
     expect(&labels(), std::slice::from_ref(&stated), &others);
     expect(&annotations(), &[], &[stated]);
