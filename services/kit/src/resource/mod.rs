@@ -10,6 +10,7 @@
 //! - [`decode`]: message bytes to tuple, with every rule of every field
 //! - [`mask`]: paths of field masks
 //! - `new_row`: tuple to a row of `COPY`
+//! - `ordering`: the orders in which rows can be read
 //!
 //! Rows of other tables can belong to a row ([`part`]): an order's lines. Each kind of them is a resource of its own, and within its
 //! owner's message it is a field that holds the child's message, once or repeated.
@@ -25,6 +26,7 @@ pub mod key;
 pub mod mask;
 mod new_row;
 mod numeral;
+mod ordering;
 pub mod part;
 mod refused;
 pub mod row;
@@ -44,6 +46,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 pub use self::description::{Description, Reference, Rule, Target, Unique};
 pub use self::field::{AMOUNT_DIGITS, EmptyDecimal, Field, IntegerRule, Kind, MapRule, TextRule, TimestampRule};
+pub use self::ordering::{DeclaredOrder, SortColumn};
 use self::part::Part;
 use self::rules::Rules;
 pub use self::value::MAX_PHASE_BYTES;
@@ -115,13 +118,13 @@ impl Resource {
         let known = |name: &str| fields.iter().any(|field| field.name == name);
         let named = description.rules.iter().map(|(name, _)| *name);
         let referring = description.references.iter().map(|reference| reference.column);
-        let ordering = description.natural_order.iter().copied();
         let unique = description.unique.iter().flat_map(|unique| unique.columns).copied();
-        let all = named.chain(referring).chain(unique).chain(description.newest_by).chain(ordering);
+        let all = named.chain(referring).chain(unique).chain(description.newest_by);
         if let Some(unknown) = all.into_iter().find(|name| !known(name)) {
             return Err(format!("no field {unknown}"));
         }
         let mut resource = Self { description, fields, parts, plural, rules: rules::no_rules() };
+        ordering::check(&resource)?;
         resource.rules = (description.own_rules)(&resource)?;
         Ok(resource)
     }

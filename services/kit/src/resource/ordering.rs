@@ -1,0 +1,147 @@
+//! The orders in which rows can be read, as a description declares them.
+
+use super::{Field, Kind, Resource, TextRule, TimestampRule};
+
+/// An order in which rows can be read, beside the natural one: by some columns, and where these are equal by the key's.
+/// All of it in one direction, or all of it in the other: that is what one index serves.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DeclaredOrder {
+    /// The index of the table that serves it. It has `columns`, and then the key's columns that are not among them. It is not partial.
+    pub index: &'static str,
+    /// What rows are sorted by, first to last.
+    pub columns: &'static [SortColumn],
+}
+
+/// One column of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortColumn {
+    /// Its name in `order_by`: a field of the message.
+    pub name: &'static str,
+    /// What the index has in place of the column itself: an expression of the column's type that is never null. Texts
+    /// have collation "C" in it.
+    pub expression: Option<&'static str>,
+}
+
+impl SortColumn {
+    /// A column that is never null and, if it is a text, has collation "C" in the table.
+    pub const fn plain(name: &'static str) -> Self {
+        Self { name, expression: None }
+    }
+
+    /// A column in the form in which the index has it: `coalesce(name, '') collate "C"`.
+    pub const fn indexed_as(name: &'static str, expression: &'static str) -> Self {
+        Self { name, expression: Some(expression) }
+    }
+
+    /// As SQL over the alias `t`.
+    pub fn sql(self) -> String {
+        match self.expression {
+            None => format!("t.{}", self.name),
+            Some(expression) => expression.to_owned(),
+        }
+    }
+}
+
+impl Field {
+    /// Whether rows can be sorted by it, as a cursor needs it: its values are compared in the database as they are told
+    /// apart here.
+    pub(crate) fn is_sortable(&self) -> bool {
+        match self.kind {
+            Kind::Text(_) | Kind::Decimal { .. } | Kind::Integer(_) | Kind::Revision | Kind::Timestamp(_) => true,
+            Kind::TextList { .. } | Kind::Map(_) | Kind::Status { .. } | Kind::Etag | Kind::Part(_) => false,
+        }
+    }
+
+    /// Whether its column holds null where nothing is set. A null would be neither before nor after a place. Numbers that are unset
+    /// are filled by rules of their resource before they are stored.
+    fn may_be_null(&self) -> bool {
+        match self.kind {
+            Kind::Text(TextRule::OptionalUid(_)) | Kind::Timestamp(TimestampRule::Free) => true,
+            Kind::Text(TextRule::Code { nullable, .. } | TextRule::Free { nullable, .. }) => nullable,
+            _ => false,
+        }
+    }
+}
+
+/// Checks that rows can be read in the natural order and in every declared one.
+///
+/// # Errors
+/// Which column does not fit, and why.
+pub(super) fn check(resource: &Resource) -> Result<(), String> {
+    let natural = resource.natural_order().iter().map(|&name| SortColumn::plain(name)).collect::<Vec<_>>();
+    let declared = resource.description.orders.iter().map(|order| order.columns);
+    for columns in declared.chain([&natural[..]]) {
+        if columns.is_empty() {
+            return Err("an order has no columns".to_owned());
+        }
+        for (at, column) in columns.iter().enumerate() {
+            let name = column.name;
+            let Some(field) = resource.field(name) else { return Err(format!("no field {name} to order by")) };
+            if !field.is_sortable() {
+                return Err(format!("rows cannot be ordered by {name}"));
+            }
+            if field.may_be_null() && column.expression.is_none() {
+                return Err(format!("{name} may be null: an order by it needs an expression that is not"));
+            }
+            if columns[..at].iter().any(|earlier| earlier.name == name) {
+                return Err(format!("an order has {name} twice"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Description, Rule};
+    use crate::uid::UidKind;
+
+    const UID: UidKind = UidKind { prefix: "prd_" };
+
+    /// A product whose description declares one order.
+    fn compiled(columns: &'static [SortColumn]) -> Result<Resource, String> {
+        let orders: &'static [DeclaredOrder] = Vec::leak(vec![DeclaredOrder { index: "product_some_idx", columns }]);
+        let description: &'static Description = Box::leak(Box::new(Description {
+            rules: &[
+                ("uid", Rule::Uid(UID)),
+                ("name", Rule::Text(100)),
+                ("status", Rule::Status("active")),
+                ("labels", Rule::Labels),
+                ("annotations", Rule::Annotations),
+                ("create_ts", Rule::CreatedAt),
+                ("update_ts", Rule::Timestamp),
+                ("etag", Rule::Etag),
+            ],
+            orders,
+            ..Description::new("orrery.catalog.v1.Product", "catalog.product")
+        }));
+        Resource::try_compile(description, "products")
+    }
+
+    #[test]
+    fn an_order_that_would_lose_rows_does_not_compile() {
+        let plain = SortColumn::plain;
+        let cases: &[(&'static [SortColumn], &str)] = &[
+            (&[], "an order has no columns"),
+            (&[plain("colour")], "no field colour to order by"),
+            (&[plain("status")], "rows cannot be ordered by status"),
+            (&[plain("labels")], "rows cannot be ordered by labels"),
+            (&[plain("etag")], "rows cannot be ordered by etag"),
+            (&[plain("name")], "name may be null: an order by it needs an expression that is not"),
+            (
+                &[plain("create_ts"), plain("update_ts")],
+                "update_ts may be null: an order by it needs an expression that is not",
+            ),
+            (&[plain("create_ts"), plain("create_ts")], "an order has create_ts twice"),
+        ];
+        for (columns, why) in cases {
+            assert_eq!(compiled(columns).map(drop), Err((*why).to_owned()), "{columns:?}");
+        }
+        for columns in
+            [&[plain("create_ts"), plain("uid")][..], &[SortColumn::indexed_as("name", "coalesce(name, '')")]]
+        {
+            assert!(compiled(columns.to_vec().leak()).is_ok(), "{columns:?}");
+        }
+    }
+}
