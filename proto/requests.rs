@@ -194,6 +194,8 @@ pub struct Stream<F> {
     pub method: &'static str,
     /// Which rows.
     pub filter: Filter<F>,
+    /// In which order; empty for the resource's own.
+    pub order_by: String,
     /// Most rows in a message; 0 for as many as fit.
     pub page_size: i32,
     /// The token to go on from; empty for the beginning.

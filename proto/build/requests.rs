@@ -238,7 +238,7 @@ impl Request<'_> {
         if self.field(token).is_none() || self.field("page_size").is_none() {
             return Err(format!("it has no {token} or no page_size"));
         }
-        let known = known.iter().filter(|name| **name != "filter" && (form == "List" || **name != "order_by"));
+        let known = known.iter().filter(|name| **name != "filter");
         let mut fields = vec![format!("method: {:?}", self.method)];
         fields.extend(known.map(|name| self.taken(name)));
         let (of, filter) = match filter {

@@ -58,9 +58,9 @@ fn a_filter_is_the_field_of_that_name_and_tokens_are_bound_to_it_alone() {
     assert_eq!((list.method, list.page_size, list.page_token.as_str()), ("ListProducts", 5, "t"));
     assert_eq!((list.order_by.as_str(), list.read_mask), ("create_ts", Some(FieldMask::default())));
     assert_eq!(list.filter, Filter { encoded: filter.encode_to_vec(), message: Some(filter) });
-    let stream =
-        Stream::from(StreamProductsRequest { resume_token: "r".to_owned(), ..StreamProductsRequest::default() });
-    assert_eq!((stream.method, stream.resume_token.as_str()), ("StreamProducts", "r"));
+    let (resume_token, order_by) = ("r".to_owned(), "name".to_owned());
+    let stream = Stream::from(StreamProductsRequest { resume_token, order_by, ..StreamProductsRequest::default() });
+    assert_eq!((stream.method, stream.resume_token.as_str(), &*stream.order_by), ("StreamProducts", "r", "name"));
     assert_eq!(stream.filter, Filter { message: None, encoded: Vec::new() });
 }
 

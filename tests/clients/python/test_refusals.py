@@ -82,7 +82,7 @@ def test_bytes_that_are_no_message(channel):
     ("request_fields", "at"),
     [
         ({"page_size": -1}, "page_size"),
-        ({"order_by": "name"}, "order_by"),
+        ({"order_by": "labels"}, "order_by"),
         ({"read_mask": field_mask_pb2.FieldMask(paths=["colour"])}, "read_mask"),
         ({"filter": catalog.ProductFilter(label_selector="season in (")}, "filter.label_selector"),
     ],

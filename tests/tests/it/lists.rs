@@ -100,17 +100,32 @@ async fn an_order_is_read_generously_and_without_guessing() {
     let database = TestDatabase::create().await;
     seed(&mut database.connect(Role::Operator).await, 3).await;
     let server = CatalogServer::start(&database).await;
-    for (order_by, first) in [("", 1), ("  ", 1), ("uid", 1), (" uid   desc ", 3), ("create_ts desc", 3)] {
+    for (order_by, first) in [
+        ("", 1),
+        ("  ", 1),
+        ("uid", 1),
+        (" uid   desc ", 3),
+        ("create_ts desc", 3),
+        ("create_ts,uid", 1),
+        (" create_ts desc ,uid\tdesc", 3),
+        ("name desc", 3),
+    ] {
         let request = ListProductsRequest { order_by: order_by.to_owned(), ..Default::default() };
         assert_eq!(page(&server, request).await.0[0].uid, uid(first), "{order_by:?}");
     }
     for order_by in [
-        "name",
+        "status",
         "labels",
+        "status.phase",
         "uid up",
         "uid asc desc",
         "uid, create_ts",
-        "create_ts,uid",
+        "create_ts, uid desc",
+        "create_ts desc, uid",
+        "create_ts, name",
+        "create_ts,",
+        ",",
+        "uid, uid",
         "desc",
         "uid DESC",
         "uid; --",

@@ -34,6 +34,7 @@ mod metrics;
 mod metrics_endpoint;
 mod migrations;
 mod operator_output;
+mod ordering;
 mod orders;
 mod outages;
 mod overload;

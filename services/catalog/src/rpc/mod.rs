@@ -14,7 +14,7 @@ use orrery_proto::catalog::v1::{
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::store::product::{self, ORDER_COLUMNS, PRODUCT};
+use crate::store::product::{self, PRODUCT};
 use crate::store::product_metric::{self, PRODUCT_METRIC};
 
 /// The service.
@@ -28,7 +28,7 @@ pub struct Catalog {
 impl Catalog {
     /// The service on a database.
     pub fn new(context: Context) -> Self {
-        let products = Collection::new(&context, &PRODUCT).ordered_by(ORDER_COLUMNS);
+        let products = Collection::new(&context, &PRODUCT);
         let metrics = Collection::new(&context, &PRODUCT_METRIC);
         Self { context, products, metrics }
     }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{Description, Resource, kind};
+use orrery_kit::resource::{DeclaredOrder, Description, Resource, SortColumn, kind};
 use orrery_kit::uid::UidKind;
 use orrery_proto::catalog::v1::ProductFilter;
 
@@ -27,12 +27,18 @@ static DESCRIPTION: Description = Description {
         ("update_ts", &kind::updated_at()),
         ("etag", &kind::etag()),
     ],
+    orders: &[
+        DeclaredOrder {
+            index: "product_name_idx",
+            // Other programs store names that are too long for an index; a product without a name has an empty one.
+            columns: &[SortColumn::indexed_as("name", "left(coalesce(name, ''), 128) collate \"C\"")],
+        },
+        DeclaredOrder { index: "product_create_ts_idx", columns: &[SortColumn::plain("create_ts")] },
+        DeclaredOrder { index: "product_update_ts_idx", columns: &[SortColumn::plain("update_ts")] },
+    ],
     dependents: &[&PRODUCT_METRIC],
     ..Description::new("orrery.catalog.v1.Product", "catalog.product")
 };
-
-/// The columns that a list of products can be ordered by, besides its uid; each has an index.
-pub const ORDER_COLUMNS: &[&str] = &["create_ts", "update_ts"];
 
 /// Compiles a filter.
 ///

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{Description, Reference, Resource, Target, kind};
+use orrery_kit::resource::{DeclaredOrder, Description, Reference, Resource, SortColumn, Target, kind};
 use orrery_proto::catalog::v1::ProductMetricFilter;
 
 use super::product::PRODUCT_UID;
@@ -26,6 +26,10 @@ static DESCRIPTION: Description = Description {
         target: Target::Table { table: "catalog.product", column: "uid" },
     }],
     newest_by: Some("as_of_ts"),
+    orders: &[DeclaredOrder {
+        index: "product_metric_value_idx",
+        columns: &[SortColumn::plain("name"), SortColumn::plain("value")],
+    }],
     ..Description::new("orrery.catalog.v1.ProductMetric", "catalog.product_metric")
 };
 

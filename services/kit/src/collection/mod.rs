@@ -40,8 +40,6 @@ pub struct Collection {
     points_at_others: bool,
     /// Reads whole rows.
     loader: Loader,
-    /// The columns that a list can be ordered by, beside the resource's own order.
-    order_columns: &'static [&'static str],
 }
 
 impl Collection {
@@ -54,14 +52,7 @@ impl Collection {
             singular: snake_case(resource.noun()).leak(),
             points_at_others: resources.any(|resource| !resource.description.references.is_empty()),
             loader: Loader::new(context, resource),
-            order_columns: &[],
         }
-    }
-
-    /// The same, with the columns that a list can be ordered by, beside the resource's own order. Each needs an index.
-    #[must_use]
-    pub fn ordered_by(self, order_columns: &'static [&'static str]) -> Self {
-        Self { order_columns, ..self }
     }
 
     /// The key that a request names.

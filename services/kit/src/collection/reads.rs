@@ -15,6 +15,7 @@ use crate::read::order::Order;
 use crate::read::stream::{self, StreamRequest};
 use crate::read::view::{View, mask};
 use crate::read::{check, point};
+use crate::resource::Resource;
 use crate::resource::select::Selection;
 
 /// What a request for pages asks for, whichever page it is.
@@ -22,6 +23,7 @@ struct Rows {
     method: &'static str,
     filter: Result<Filter, Error>,
     encoded_filter: Vec<u8>,
+    order_by: String,
     read_mask: Option<FieldMask>,
     view: i32,
     page_size: i32,
@@ -34,6 +36,11 @@ type Meaning<F> = fn(Option<&F>) -> Result<Filter, Error>;
 /// What rows a filter asks for, and its bytes.
 fn conditions<F>(filter: requests::Filter<F>, meaning: Meaning<F>) -> (Result<Filter, Error>, Vec<u8>) {
     (meaning(filter.message.as_ref()), filter.encoded)
+}
+
+/// What a request's `order_by` means.
+fn order(resource: &Resource, order_by: &str) -> Result<Order, Error> {
+    Order::parse(resource, order_by).map_err(|violation| Error::Invalid(vec![violation]))
 }
 
 impl Collection {
@@ -89,21 +96,19 @@ impl Collection {
         let request: List<F> = request.into_inner().into();
         let (filter, encoded_filter) = conditions(request.filter, meaning);
         let List { method, read_mask, view, page_size, page_token: token, order_by, .. } = request;
-        self.list_rows(call, order_by, Rows { method, filter, encoded_filter, read_mask, view, page_size, token })
+        self.list_rows(call, Rows { method, filter, encoded_filter, order_by, read_mask, view, page_size, token })
     }
 
-    fn list_rows(&self, call: Result<Call, Error>, order_by: String, rows: Rows) -> Unary<'_, Encoded> {
+    fn list_rows(&self, call: Result<Call, Error>, rows: Rows) -> Unary<'_, Encoded> {
         Box::pin(async move {
             let call = call?;
             let reads = self.context.reads(&call);
-            let order = Order::parse(self.resource, self.order_columns, &order_by)
-                .map_err(|violation| Error::Invalid(vec![violation]))?;
             let list = ListRequest {
                 method: rows.method,
                 mask: asked_for(self.resource, rows.read_mask.as_ref(), rows.view, View::Basic)?,
                 filter: rows.filter?,
                 encoded_filter: rows.encoded_filter,
-                order,
+                order: order(self.resource, &rows.order_by)?,
                 page_token: rows.token,
                 page_size: rows.page_size,
                 deadline: call.deadline,
@@ -113,8 +118,8 @@ impl Collection {
         })
     }
 
-    /// `StreamX`: every row that passes a filter, by `meaning` what the filter's message means, in the resource's own
-    /// order; without repeated children unless the request asks for them.
+    /// `StreamX`: every row that passes a filter, by `meaning` what the filter's message means; without
+    /// repeated children unless the request asks for them.
     pub fn stream<F>(
         &self,
         request: Request<impl Into<Stream<F>>>,
@@ -123,8 +128,8 @@ impl Collection {
         let call = Call::of(&request);
         let request: Stream<F> = request.into_inner().into();
         let (filter, encoded_filter) = conditions(request.filter, meaning);
-        let Stream { method, read_mask, view, page_size, resume_token: token, .. } = request;
-        self.stream_rows(call, Rows { method, filter, encoded_filter, read_mask, view, page_size, token })
+        let Stream { method, read_mask, view, page_size, resume_token: token, order_by, .. } = request;
+        self.stream_rows(call, Rows { method, filter, encoded_filter, order_by, read_mask, view, page_size, token })
     }
 
     fn stream_rows(&self, call: Result<Call, Error>, rows: Rows) -> Unary<'_, Messages<Encoded>> {
@@ -136,6 +141,7 @@ impl Collection {
                 mask: asked_for(self.resource, rows.read_mask.as_ref(), rows.view, View::Basic)?,
                 filter: rows.filter?,
                 encoded_filter: rows.encoded_filter,
+                order: order(self.resource, &rows.order_by)?,
                 resume_token: rows.token,
                 page_size: rows.page_size,
                 call,

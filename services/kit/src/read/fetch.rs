@@ -11,7 +11,6 @@ use crate::db::{CopyEnd, CopySource as _};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::select::put_row_of;
-use crate::resource::tuple::Columns;
 
 /// How many page sizes of surplus are read and let go before the result is cut off, which costs the connection.
 const SURPLUS_PAGES: usize = 4;
@@ -54,6 +53,10 @@ impl Fetched {
 
 impl Query {
     /// Adds at most `limit` rows to the page. A `lone` row is read without another one, and so without knowing whether there is more.
+    ///
+    /// # Errors
+    /// As [`Order::position_of`](super::order::Order::position_of). Errors of the database are in what is returned: rows may have come
+    /// before them.
     pub(super) async fn fetch(
         &self,
         after: Option<&Position>,
@@ -62,7 +65,7 @@ impl Query {
         lone: bool,
         page: &mut Page,
         deadline: Deadline,
-    ) -> Fetched {
+    ) -> Result<Fetched, Error> {
         // One row beyond the limit tells whether there is more.
         let asked = if lone { 1 } else { limit + 1 };
         let select = format!(
@@ -75,15 +78,21 @@ impl Query {
             asked
         );
         let mut fetched = if self.selection.parts.is_empty() {
-            self.fetch_rows(&select, limit, page, deadline).await
+            self.fetch_rows(&select, limit, page, deadline).await?
         } else {
-            self.fetch_rows_with_parts(&select, limit, page, deadline).await
+            self.fetch_rows_with_parts(&select, limit, page, deadline).await?
         };
         fetched.more |= lone && fetched.last.is_some();
-        fetched
+        Ok(fetched)
     }
 
-    async fn fetch_rows(&self, select: &str, limit: usize, page: &mut Page, deadline: Deadline) -> Fetched {
+    async fn fetch_rows(
+        &self,
+        select: &str,
+        limit: usize,
+        page: &mut Page,
+        deadline: Deadline,
+    ) -> Result<Fetched, Error> {
         let mut scratch = Vec::new();
         let mut last = Vec::new();
         let (mut kept, mut surplus, mut more, mut full) = (0, 0, false, false);
@@ -111,18 +120,24 @@ impl Query {
                 Ok(ControlFlow::Continue(()))
             })
             .await;
-        let last = (kept > 0).then(|| self.place(&last));
-        match outcome {
+        let last = (kept > 0).then(|| self.order.position_of(self.resource, &last)).transpose()?;
+        Ok(match outcome {
             Ok(end) => Fetched { more, full, last, ..Fetched::nothing(end) },
             Err(error) => Fetched { more, full, last, ..Fetched::not_begun(error) },
-        }
+        })
     }
 
     /// Rows and what belongs to them, as they stood at one moment: all of it or nothing.
-    async fn fetch_rows_with_parts(&self, select: &str, limit: usize, page: &mut Page, deadline: Deadline) -> Fetched {
+    async fn fetch_rows_with_parts(
+        &self,
+        select: &str,
+        limit: usize,
+        page: &mut Page,
+        deadline: Deadline,
+    ) -> Result<Fetched, Error> {
         let mut snapshot = match self.reads.snapshot(self.progress_interval, deadline).await {
             Ok(snapshot) => snapshot,
-            Err(error) => return Fetched::not_begun(error),
+            Err(error) => return Ok(Fetched::not_begun(error)),
         };
         let surplus_bytes = SURPLUS_PAGES * self.page_bytes;
         let mut owners = Owners::default();
@@ -147,9 +162,9 @@ impl Query {
             .await;
         match outcome {
             Ok(CopyEnd::Whole) => {}
-            Ok(CopyEnd::Stopped) if owners.len() > 0 => return Fetched::fewer(owners.len()),
-            Ok(end) => return Fetched { more: seen > 0, full, ..Fetched::nothing(end) },
-            Err(error) => return Fetched::broken(error),
+            Ok(CopyEnd::Stopped) if owners.len() > 0 => return Ok(Fetched::fewer(owners.len())),
+            Ok(end) => return Ok(Fetched { more: seen > 0, full, ..Fetched::nothing(end) }),
+            Err(error) => return Ok(Fetched::broken(error)),
         }
         let room = Room {
             bytes: self.page_bytes.saturating_sub(page.body.len()),
@@ -161,9 +176,9 @@ impl Query {
         let adjacent = self.filter.is_empty() && self.order.is_by_key(self.resource);
         let parts = match read(&mut snapshot, self.resource, &self.selection.parts, &owners, adjacent, room).await {
             Ok(Outcome::Read(parts)) => parts,
-            Ok(Outcome::Fewer(rows)) => return Fetched::fewer(rows),
-            Ok(Outcome::SmallerPages(_)) => return Fetched::fewer(1),
-            Err(error) => return Fetched::broken(error),
+            Ok(Outcome::Fewer(rows)) => return Ok(Fetched::fewer(rows)),
+            Ok(Outcome::SmallerPages(_)) => return Ok(Fetched::fewer(1)),
+            Err(error) => return Ok(Fetched::broken(error)),
         };
         snapshot.release().await;
         let mut kept = 0;
@@ -177,9 +192,9 @@ impl Query {
             self.count(page, owners.key(owner));
             kept += 1;
         }
-        let last = (kept > 0).then(|| self.place(owners.rest(kept - 1)));
+        let last = (kept > 0).then(|| self.order.position_of(self.resource, owners.rest(kept - 1))).transpose()?;
         let full = full || kept < owners.len();
-        Fetched { more: seen > kept, full, last, ..Fetched::nothing(CopyEnd::Whole) }
+        Ok(Fetched { more: seen > kept, full, last, ..Fetched::nothing(CopyEnd::Whole) })
     }
 
     /// Counts the row that was just put into a page.
@@ -188,11 +203,5 @@ impl Query {
             page.keys.push((key.to_vec(), page.body.len()));
         }
         page.rows += 1;
-    }
-
-    /// The place of a row, from what was selected behind its own columns.
-    fn place(&self, rest: &[u8]) -> Position {
-        let columns = self.order.columns(self.resource).len();
-        Columns::new(rest).take(columns).map(|value| value.unwrap_or_default().to_vec()).collect()
     }
 }

@@ -8,7 +8,6 @@ use crate::resource::Resource;
 use crate::resource::key::compare;
 use crate::resource::rules::prefix;
 use crate::resource::select::SelectedPart;
-use crate::resource::tuple::Columns;
 
 /// How much may be read.
 #[derive(Clone, Copy, Debug)]
@@ -120,9 +119,11 @@ impl<'a> Gathering<'a> {
     }
 
     /// The place of the last row that came; of a lone owner's.
-    pub(super) fn place(&self) -> Position {
-        let columns = Order::NATURAL.columns(self.part.resource).len();
-        Columns::new(&self.place).take(columns).map(|value| value.unwrap_or_default().to_vec()).collect()
+    ///
+    /// # Errors
+    /// As [`Order::position_of`].
+    pub(super) fn place(&self) -> Result<Position, Error> {
+        Order::NATURAL.position_of(self.part.resource, &self.place)
     }
 
     /// Takes a row; breaks when it is too much.

@@ -59,10 +59,7 @@ impl PageToken {
         if parts.is_empty() {
             return Ok(Cursor::at(None, windowed));
         }
-        let position: Position = parts;
-        if scan.query.order.after(scan.query.resource, &position).is_none() {
-            return Err(Error::TokenInvalid(field));
-        }
+        let position = scan.query.order.position(scan.query.resource, parts).ok_or(Error::TokenInvalid(field))?;
         Ok(Cursor::at(Some(position), windowed))
     }
 
@@ -72,7 +69,7 @@ impl PageToken {
     /// What the database says when the key is read.
     pub async fn seal(&self, reads: &Reads, cursor: &Cursor, deadline: Deadline) -> Result<Bytes, Error> {
         let mut parts = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }];
-        parts.extend(cursor.position.iter().flatten().map(Vec::as_slice));
+        parts.extend(cursor.position.iter().flat_map(Position::values));
         reads.tokens.seal(&self.scope, &parts, deadline).await
     }
 }

@@ -1,169 +1,162 @@
 //! The order of a paged read, and a place in it. Every order ends in columns that are unique together, so that it is total and a
 //! place is one row's.
 
-use crate::error::Violation;
-use crate::resource::Resource;
+use crate::error::{Error, Violation};
+use crate::resource::tuple::Columns;
+use crate::resource::{DeclaredOrder, Resource, SortColumn};
 
-/// An order: the resource's natural one, or a timestamp column and then the key; all in one direction.
+/// An order: the resource's natural one or one that its description declares, ascending or descending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
-    leading: Option<&'static str>,
+    declared: Option<&'static DeclaredOrder>,
     descending: bool,
 }
 
-/// A row's place in an order: the values of the order's columns in Postgres's binary format.
-pub type Position = Vec<Vec<u8>>;
+/// A row's place in an order. There is none that a query could not go on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    values: Vec<Vec<u8>>,
+    /// The values as SQL, joined by commas.
+    literals: String,
+}
+
+impl Position {
+    /// The values of the order's columns, in Postgres's binary format: what [`Order::position`] takes.
+    pub fn values(&self) -> impl Iterator<Item = &[u8]> {
+        self.values.iter().map(Vec::as_slice)
+    }
+}
 
 impl Order {
     /// The resource's natural order, ascending: by the key where its description names no other.
-    pub const NATURAL: Self = Self { leading: None, descending: false };
+    pub const NATURAL: Self = Self { declared: None, descending: false };
 
-    /// Reads `order_by`: a column, optionally followed by `asc` or `desc`. Empty means the natural order.
+    /// Reads `order_by`: columns, separated by commas, each optionally followed by `asc` or `desc`. They are all columns
+    /// of an order of the resource, or its first ones, and go in one direction. Empty means the natural order.
     ///
     /// # Errors
     /// Anything else; the violation is for `order_by`.
-    pub fn parse(resource: &Resource, columns: &[&'static str], text: &str) -> Result<Self, Violation> {
-        let refuse = || {
-            let key = resource.natural_order().first().copied().unwrap_or_default();
-            let known = columns.join(", ");
-            Violation::new(
-                "order_by",
-                format!("must be {key} or one of {known}, optionally followed by \"asc\" or \"desc\""),
-            )
-        };
-        let mut words = text.split_ascii_whitespace();
-        let Some(column) = words.next() else { return Ok(Self::NATURAL) };
-        let descending = match words.next() {
-            None | Some("asc") => false,
-            Some("desc") => true,
-            Some(_) => return Err(refuse()),
-        };
-        if words.next().is_some() {
-            return Err(refuse());
+    pub fn parse(resource: &Resource, text: &str) -> Result<Self, Violation> {
+        let refuse = |why: &str| Violation::new("order_by", format!("{why}; possible are {}", possible(resource)));
+        if text.trim_ascii().is_empty() {
+            return Ok(Self::NATURAL);
         }
-        if resource.natural_order() == [column] {
-            return Ok(Self { leading: None, descending });
+        let (mut names, mut directions) = (Vec::new(), Vec::new());
+        for column in text.split(',') {
+            let mut words = column.split_ascii_whitespace();
+            let Some(name) = words.next() else { return Err(refuse("has no column before or after a comma")) };
+            directions.push(match (words.next(), words.next()) {
+                (None | Some("asc"), None) => false,
+                (Some("desc"), None) => true,
+                _ => return Err(refuse("has another word than \"asc\" or \"desc\" after a column")),
+            });
+            names.push(name);
         }
-        let leading = columns.iter().copied().find(|&known| known == column).ok_or_else(refuse)?;
-        Ok(Self { leading: Some(leading), descending })
+        let descending = directions.contains(&true);
+        let order = orders(resource)
+            .map(|declared| Self { declared, descending })
+            .find(|order| {
+                let columns = order.columns(resource);
+                names.len() <= columns.len() && names.iter().zip(&columns).all(|(name, column)| *name == column.name)
+            })
+            .ok_or_else(|| refuse("names no order of this resource"))?;
+        match descending && directions.contains(&false) {
+            true => Err(refuse("has two directions; \"asc\" is meant where none is named")),
+            false => Ok(order),
+        }
     }
 
     /// The order as a text that is the same for the same order; tokens are bound to it.
     pub fn canonical(self) -> String {
-        format!("{} {}", self.leading.unwrap_or_default(), if self.descending { "desc" } else { "asc" })
+        let columns = self.declared.map(|declared| declared.columns).unwrap_or_default();
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|column| match column.expression {
+                None => column.name.to_owned(),
+                Some(expression) => format!("{}={expression}", column.name),
+            })
+            .collect();
+        format!("{} {}", columns.join(","), if self.descending { "desc" } else { "asc" })
     }
 
     /// The order's columns.
-    pub fn columns(self, resource: &Resource) -> Vec<&'static str> {
-        match self.leading {
-            None => resource.natural_order().to_vec(),
-            Some(leading) => std::iter::once(leading).chain(resource.description.key.iter().copied()).collect(),
-        }
+    pub fn columns(self, resource: &Resource) -> Vec<SortColumn> {
+        let plain = |names: &'static [&'static str]| names.iter().map(|name| SortColumn::plain(name));
+        let Some(declared) = self.declared else { return plain(resource.natural_order()).collect() };
+        let is_new = |column: &SortColumn| declared.columns.iter().all(|earlier| earlier.name != column.name);
+        declared.columns.iter().copied().chain(plain(resource.description.key).filter(is_new)).collect()
     }
 
     /// Whether it is the key's.
     pub fn is_by_key(self, resource: &Resource) -> bool {
-        self.columns(resource) == resource.description.key
+        self.declared.is_none() && resource.natural_order() == resource.description.key
     }
 
     /// `t.create_ts, t.uid`
     pub fn column_list(self, resource: &Resource) -> String {
-        self.columns(resource).iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ")
+        self.columns(resource).into_iter().map(SortColumn::sql).collect::<Vec<_>>().join(", ")
     }
 
     /// `t.create_ts desc, t.uid desc`
     pub fn order_by(self, resource: &Resource) -> String {
         let direction = if self.descending { " desc" } else { "" };
-        self.columns(resource).iter().map(|column| format!("t.{column}{direction}")).collect::<Vec<_>>().join(", ")
+        let columns = self.columns(resource).into_iter().map(|column| column.sql() + direction);
+        columns.collect::<Vec<_>>().join(", ")
     }
 
     /// The condition for rows after a position: a row comparison, which the order's index serves at any depth.
-    pub fn after(self, resource: &Resource, position: &Position) -> Option<String> {
+    pub fn after(self, resource: &Resource, position: &Position) -> String {
         let sign = if self.descending { "<" } else { ">" };
-        Some(format!("({}) {sign} ({})", self.column_list(resource), self.literals(resource, position)?))
+        format!("({}) {sign} ({})", self.column_list(resource), position.literals)
     }
 
     /// The condition for rows up to a position, which is included.
-    pub fn up_to(self, resource: &Resource, position: &Position) -> Option<String> {
+    pub fn up_to(self, resource: &Resource, position: &Position) -> String {
         let sign = if self.descending { ">=" } else { "<=" };
-        Some(format!("({}) {sign} ({})", self.column_list(resource), self.literals(resource, position)?))
+        format!("({}) {sign} ({})", self.column_list(resource), position.literals)
     }
 
-    fn literals(self, resource: &Resource, position: &Position) -> Option<String> {
+    /// The place that such values stand for, one for each column; `None` if they are none.
+    pub fn position(self, resource: &Resource, values: Vec<Vec<u8>>) -> Option<Position> {
         let columns = self.columns(resource);
-        if columns.len() != position.len() {
+        if columns.len() != values.len() {
             return None;
         }
-        let mut literals = Vec::with_capacity(columns.len());
-        for (column, value) in columns.into_iter().zip(position) {
-            literals.push(resource.field(column)?.kind.literal(value)?);
-        }
-        Some(literals.join(", "))
+        let literals = columns.iter().zip(&values);
+        let literals = literals.map(|(column, value)| resource.field(column.name)?.kind.literal(value));
+        let literals = literals.collect::<Option<Vec<_>>>()?.join(", ");
+        Some(Position { values, literals })
     }
+
+    /// The place of a row that the database sent, from a tuple that begins with the order's columns.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if there is none, for example because a column is null: going on without a place would send rows twice.
+    pub fn position_of(self, resource: &Resource, tuple: &[u8]) -> Result<Position, Error> {
+        let count = self.columns(resource).len();
+        let values: Option<Vec<_>> = Columns::new(tuple).take(count).map(|value| Some(value?.to_vec())).collect();
+        values.and_then(|values| self.position(resource, values)).ok_or_else(|| {
+            let table = resource.description.table;
+            Error::internal(format!("a row of {table} has no place in the order by {}", self.column_list(resource)))
+        })
+    }
+}
+
+/// All orders of a resource; the natural one is `None`.
+fn orders(resource: &Resource) -> impl Iterator<Item = Option<&'static DeclaredOrder>> {
+    std::iter::once(None).chain(resource.description.orders.iter().map(Some))
+}
+
+/// What `order_by` may be.
+fn possible(resource: &Resource) -> String {
+    let orders: Vec<String> = orders(resource)
+        .map(|declared| {
+            let columns = Order { declared, descending: false }.columns(resource);
+            format!("\"{}\"", columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    format!("{}, or the first columns of one of them, all ascending or each followed by \"desc\"", orders.join(", "))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resource::kind::{self, ColumnKind};
-    use crate::resource::{Description, Field};
-
-    static DESCRIPTION: Description = Description {
-        key: &["owner", "uid"],
-        natural_order: &["owner", "number", "uid"],
-        ..Description::new("test.Line", "test.line")
-    };
-
-    fn resource() -> Resource {
-        static TEXT: kind::Text<kind::Free> = kind::text(100);
-        static INTEGER: kind::Integer = kind::integer(1, 9).optional();
-        static CREATED: kind::Timestamp = kind::created_at();
-        let field = |name, number, kind: &'static dyn ColumnKind| {
-            let mut field = Field::new(name, number, kind);
-            field.key = number < 3;
-            field
-        };
-        Resource {
-            description: &DESCRIPTION,
-            fields: vec![
-                field("owner", 1, &TEXT),
-                field("uid", 2, &TEXT),
-                field("number", 3, &INTEGER),
-                field("create_ts", 4, &CREATED),
-            ],
-            parts: Vec::new(),
-            plural: "lines",
-            rules: crate::resource::rules::no_rules(),
-        }
-    }
-
-    fn place(number: &[u8]) -> Position {
-        vec![b"o'1".to_vec(), number.to_vec(), b"l".to_vec()]
-    }
-
-    #[test]
-    fn the_natural_order_is_the_descriptions() {
-        let (order, resource) = (Order::NATURAL, resource());
-        assert_eq!(order.order_by(&resource), "t.owner, t.number, t.uid");
-        let after = "(t.owner, t.number, t.uid) > ('o''1', -7, 'l')".to_owned();
-        assert_eq!(order.after(&resource, &place(&(-7_i32).to_be_bytes())), Some(after));
-        let up_to = "(t.owner, t.number, t.uid) <= ('o''1', 5, 'l')".to_owned();
-        assert_eq!(order.up_to(&resource, &place(&5_i32.to_be_bytes())), Some(up_to));
-    }
-
-    #[test]
-    fn another_order_ends_in_the_key() {
-        let resource = resource();
-        let order = Order::parse(&resource, &["create_ts"], "create_ts desc").expect("an order");
-        assert_eq!(order.order_by(&resource), "t.create_ts desc, t.owner desc, t.uid desc");
-    }
-
-    #[test]
-    fn what_is_no_place_is_none() {
-        let resource = resource();
-        for number in [&b""[..], b"abc", b"abcdefgh"] {
-            assert_eq!(Order::NATURAL.after(&resource, &place(number)), None);
-        }
-        assert_eq!(Order::NATURAL.after(&resource, &place(&[0; 4])[..2].to_vec()), None);
-    }
-}
+mod tests;

@@ -216,7 +216,7 @@ impl Reading {
             if gathering.has_given_up() {
                 break end;
             }
-            position = Some(gathering.place());
+            position = Some(gathering.place()?);
         };
         if position.is_some() {
             source.page_rows().succeeded(asked);
@@ -259,7 +259,7 @@ fn select(
         keys => owner.key_in_literals(&columns, keys.iter().map(Vec::as_slice)),
     };
     let place = if keys.len() == 1 { format!(", {}", order.column_list(child)) } else { String::new() };
-    let after = after.and_then(|position| order.after(child, position)).map(|after| format!(" and {after}"));
+    let after = after.map(|position| format!(" and {}", order.after(child, position)));
     format!(
         "select {}{place} from {} as t where {whose}{} order by {} limit {limit}",
         part.selection.sql,

@@ -11,7 +11,6 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::select::Selection;
-use crate::resource::tuple::Columns;
 
 /// What all queries of a scan have in common.
 #[derive(Debug)]
@@ -52,8 +51,8 @@ impl Query {
     /// The conditions for rows after a place, and up to another one.
     pub(super) fn conditions(&self, after: Option<&Position>, up_to: Option<&Position>) -> String {
         let mut conditions = vec![self.filter.sql()];
-        conditions.extend(after.and_then(|position| self.order.after(self.resource, position)));
-        conditions.extend(up_to.and_then(|position| self.order.up_to(self.resource, position)));
+        conditions.extend(after.map(|position| self.order.after(self.resource, position)));
+        conditions.extend(up_to.map(|position| self.order.up_to(self.resource, position)));
         conditions.join(" and ")
     }
 
@@ -69,7 +68,7 @@ impl Query {
         rows: usize,
         deadline: Deadline,
     ) -> Result<Option<Position>, Error> {
-        let after = position.and_then(|position| self.order.after(self.resource, position));
+        let after = position.map(|position| self.order.after(self.resource, position));
         let select = format!(
             "select {} from {} as t where {} order by {} offset {} limit 1",
             self.order.column_list(self.resource),
@@ -78,32 +77,33 @@ impl Query {
             self.order.order_by(self.resource),
             rows - 1
         );
-        self.only_row(&select, deadline).await
+        let found = self.only_row(&select, deadline).await?;
+        found.map(|tuple| self.order.position_of(self.resource, &tuple)).transpose()
     }
 
     /// The key of the first row after a place, for people.
     pub(super) async fn next_key(&self, after: Option<&Position>, deadline: Deadline) -> Option<String> {
         let select = format!(
             "select {} from {} as t where {} order by {} limit 1",
-            self.resource.description.key.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", "),
+            self.resource.key_columns("t"),
             self.resource.description.table,
             self.conditions(after, None),
             self.order.order_by(self.resource),
         );
         let key = self.only_row(&select, deadline).await.ok()??;
-        Some(key.iter().map(|part| String::from_utf8_lossy(part)).collect::<Vec<_>>().join("/"))
+        Some(self.resource.name_of(&key))
     }
 
-    /// Runs a select of one row at most, and returns its columns.
+    /// Runs a select of one row at most, and returns it as a tuple.
     ///
     /// # Errors
     /// What the database says.
-    async fn only_row(&self, select: &str, deadline: Deadline) -> Result<Option<Position>, Error> {
+    async fn only_row(&self, select: &str, deadline: Deadline) -> Result<Option<Vec<u8>>, Error> {
         let mut found = None;
         let end = self
             .reads
             .copy_out(self.request(select, deadline), |tuple| {
-                found = Some(Columns::new(tuple).map(|value| value.unwrap_or_default().to_vec()).collect());
+                found = Some(tuple.to_vec());
                 Ok(ControlFlow::Continue(()))
             })
             .await?;

@@ -151,7 +151,7 @@ impl Scan {
             let (window_end, fetched) = match window_end {
                 Ok(end) => {
                     let (after, lone) = (cursor.position.as_ref(), cursor.lone);
-                    let fetched = self.query.fetch(after, end.as_ref(), limit, lone, &mut page, deadline).await;
+                    let fetched = self.query.fetch(after, end.as_ref(), limit, lone, &mut page, deadline).await?;
                     (end, fetched)
                 }
                 Err(error) => (None, Fetched::not_begun(error)),

@@ -43,6 +43,8 @@ pub struct StreamRequest {
     pub filter: Filter,
     /// The filter's message, encoded; tokens are bound to it.
     pub encoded_filter: Vec<u8>,
+    /// In which order.
+    pub order: Order,
     /// The token to go on from; empty for the beginning.
     pub resume_token: String,
     /// Most rows in a message; 0 for as many as fit.
@@ -54,7 +56,7 @@ pub struct StreamRequest {
 /// Messages of pages.
 pub type Pages = BoxStream<'static, Result<Encoded, Status>>;
 
-/// Starts a stream in the resource's own order. A wrong argument is an error at once; later ones end the stream.
+/// Starts a stream. A wrong argument is an error at once; later ones end the stream.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a negative page size, and what [`PageToken::open`] says.
@@ -74,9 +76,9 @@ async fn open(
     resource: &'static Resource,
     request: StreamRequest,
 ) -> Result<impl Stream<Item = Result<Encoded, Status>> + Send + 'static, Error> {
-    let StreamRequest { method, mask, filter, encoded_filter, resume_token, page_size, call } = request;
+    let StreamRequest { method, mask, filter, encoded_filter, order, resume_token, page_size, call } = request;
     let (deadline, answers) = (call.deadline, call.answers);
-    let scan = Scan::new(reads, resource, &mask, filter, Order::NATURAL, answers);
+    let scan = Scan::new(reads, resource, &mask, filter, order, answers);
     let token = PageToken::new(method, &encoded_filter, &scan);
     let rows = page_rows(page_size)?;
     let mut cursor = token.open(reads, &scan, "resume_token", &resume_token, deadline).await?;

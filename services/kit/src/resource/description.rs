@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use super::Resource;
 use super::kind::ColumnKind;
+use super::ordering::DeclaredOrder;
 use super::part::PartDescription;
 use super::rules::{RulesOf, no_rules};
 
@@ -28,6 +29,8 @@ pub struct Description {
     pub newest_by: Option<&'static str>,
     /// The columns by which rows are read unless another order is asked for, unique together; empty for the key's.
     pub natural_order: &'static [&'static str],
+    /// The other orders that a list or stream can be asked for.
+    pub orders: &'static [DeclaredOrder],
     /// Rows of other tables that belong to a row of this one. Their fields are the message's last.
     pub parts: &'static [PartDescription],
     /// Resources of the slice whose keys begin with the key of this one: their rows are deleted with the row of this one.
@@ -49,6 +52,7 @@ impl Description {
             references: &[],
             newest_by: None,
             natural_order: &[],
+            orders: &[],
             parts: &[],
             dependents: &[],
             rules: |_| Ok(no_rules()),

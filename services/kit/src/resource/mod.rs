@@ -11,6 +11,7 @@
 //! - [`decode`]: message bytes to tuple, with every rule of every field
 //! - [`mask`]: paths of field masks
 //! - `new_row`: tuple to a row of `COPY`
+//! - `ordering`: the orders in which rows can be read
 //!
 //! Rows of other tables can belong to a row ([`part`]): an order's lines. Each kind of them is a resource of its own, and within its
 //! owner's message it is a field that holds the child's message, once or repeated.
@@ -27,6 +28,7 @@ pub mod kind;
 pub mod mask;
 mod new_row;
 mod numeral;
+mod ordering;
 pub mod part;
 mod refused;
 pub mod row;
@@ -49,6 +51,7 @@ pub use self::description::{Description, Reference, Target, Unique};
 pub use self::field::Field;
 pub use self::kind::MAX_PHASE_BYTES;
 use self::kind::{Stated, check_limits};
+pub use self::ordering::{DeclaredOrder, SortColumn};
 use self::part::Part;
 use self::rules::Rules;
 pub(crate) use self::wire::{BadChunk, ChunkReader};
@@ -121,13 +124,13 @@ impl Resource {
         let known = |name: &str| fields.iter().any(|field| field.name == name);
         let named = description.fields.iter().map(|(name, _)| *name);
         let referring = description.references.iter().map(|reference| reference.column);
-        let ordering = description.natural_order.iter().copied();
         let unique = description.unique.iter().flat_map(|unique| unique.columns).copied();
-        let all = named.chain(referring).chain(unique).chain(description.newest_by).chain(ordering);
+        let all = named.chain(referring).chain(unique).chain(description.newest_by);
         if let Some(unknown) = all.into_iter().find(|name| !known(name)) {
             return Err(format!("no field {unknown}"));
         }
         let mut resource = Self { description, fields, parts, plural, rules: rules::no_rules() };
+        ordering::check(&resource)?;
         resource.rules = (description.rules)(&resource)?;
         Ok(resource)
     }

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use self::claims::Sizes;
 use crate::store::line_item::{self, LINE_ITEM};
 use crate::store::lookup;
-use crate::store::order::{self, ORDER, ORDER_COLUMNS};
+use crate::store::order::{self, ORDER};
 
 /// The service.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Orders {
 impl Orders {
     /// The service on a database. Its context may check products.
     pub fn new(context: Context) -> Self {
-        let orders = Collection::new(&context, &ORDER).ordered_by(ORDER_COLUMNS);
+        let orders = Collection::new(&context, &ORDER);
         let line_items = Collection::new(&context, &LINE_ITEM);
         Self { context, orders, line_items, sizes: Sizes::default() }
     }

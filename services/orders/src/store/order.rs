@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::part::PartDescription;
-use orrery_kit::resource::{Description, Resource, kind};
+use orrery_kit::resource::{DeclaredOrder, Description, Resource, SortColumn, kind};
 use orrery_proto::orders::v1::OrderFilter;
 
 use super::address::ADDRESS;
@@ -35,6 +35,15 @@ static DESCRIPTION: Description = Description {
         ("update_ts", &kind::updated_at()),
         ("etag", &kind::etag()),
     ],
+    orders: &[
+        DeclaredOrder { index: "order_header_create_ts_idx", columns: &[SortColumn::plain("create_ts")] },
+        DeclaredOrder { index: "order_header_update_ts_idx", columns: &[SortColumn::plain("update_ts")] },
+        DeclaredOrder {
+            index: "order_header_provision_timer_order_idx",
+            // What has no timer is never due.
+            columns: &[SortColumn::indexed_as("provision_timer_ts", "coalesce(provision_timer_ts, 'infinity')")],
+        },
+    ],
     parts: &[
         PartDescription { field: "line_items", resource: &LINE_ITEM, replaced: false },
         PartDescription { field: "addresses", resource: &ADDRESS, replaced: true },
@@ -43,9 +52,6 @@ static DESCRIPTION: Description = Description {
     rules: OrderRules::of,
     ..Description::new("orrery.orders.v1.Order", "orders.order_header")
 };
-
-/// The columns that a list of orders can be ordered by, besides its uid; each has an index.
-pub const ORDER_COLUMNS: &[&str] = &["create_ts", "update_ts"];
 
 /// Compiles a filter.
 ///

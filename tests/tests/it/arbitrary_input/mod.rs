@@ -165,7 +165,7 @@ const VOCABULARY: Vocabulary = Vocabulary {
         "uid" | "uids" | "product_uid" | "product_uids" => &["prd_0000001", "prd_0000002", "prd_new"],
         "value" => &["summer"],
         "paths" => &["name", "labels.season", "status.details.k"],
-        "order_by" => &["create_ts desc", "uid"],
+        "order_by" => &["create_ts desc", "uid", "name desc, value desc"],
         "label_selector" => &["season=summer", "!a"],
         "key" => &["season", "k", "example.com/key"],
         "name" => &["sales"],

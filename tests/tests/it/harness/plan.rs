@@ -18,6 +18,9 @@ impl Log {
             ("logging_collector", "on"),
             ("log_statement", "all"),
             ("log_line_prefix", "%u "),
+            // One file: what is read of it goes on where it ended.
+            ("log_rotation_size", "0"),
+            ("log_rotation_age", "0"),
             ("autovacuum", "off"),
         ])
         .await

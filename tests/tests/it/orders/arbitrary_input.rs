@@ -35,7 +35,7 @@ const VOCABULARY: Vocabulary = Vocabulary {
         (_, "day_from" | "day_to") => &["2026-01-01"],
         (_, "time_zone") => &["Europe/London", ""],
         (_, "paths") => &["labels.season", "status.details.k", "line_items", "summary.shipping", "customer_id"],
-        (_, "order_by") => &["create_ts desc", "uid"],
+        (_, "order_by") => &["create_ts desc", "uid", "provision_timer_ts, uid"],
         (_, "label_selector") => &["season=summer", "!a"],
         (_, "key") => &["season", "k", "example.com/key"],
         (_, "customer_id" | "sku" | "skus" | "text" | "value") => &["17850", "85123A"],

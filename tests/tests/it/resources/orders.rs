@@ -103,13 +103,23 @@ impl Complete for Orders {
     }
 
     async fn create(&self, row: Order, request_id: &str) -> Result<Order, Status> {
-        let request = CreateOrderRequest { order: Some(row), request_id: request_id.to_owned(), ..Default::default() };
+        let request = CreateOrderRequest {
+            order: Some(row),
+            request_id: request_id.to_owned(),
+            view: orrery_proto::orders::v1::OrderView::Full.into(),
+            ..Default::default()
+        };
         Ok(self.server.client().create_order(request).await?.into_inner())
     }
 
     async fn update(&self, row: Order, paths: &[&str], allow_missing: bool) -> Result<Order, Status> {
-        let request =
-            UpdateOrderRequest { order: Some(row), update_mask: mask(paths), allow_missing, ..Default::default() };
+        let request = UpdateOrderRequest {
+            order: Some(row),
+            update_mask: mask(paths),
+            allow_missing,
+            view: orrery_proto::orders::v1::OrderView::Full.into(),
+            ..Default::default()
+        };
         Ok(self.server.client().update_order(request).await?.into_inner())
     }
 

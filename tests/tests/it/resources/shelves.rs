@@ -108,13 +108,23 @@ impl Complete for ShelfSubject {
     }
 
     async fn create(&self, row: Shelf, request_id: &str) -> Result<Shelf, Status> {
-        let request = CreateShelfRequest { shelf: Some(row), request_id: request_id.to_owned(), ..Default::default() };
+        let request = CreateShelfRequest {
+            shelf: Some(row),
+            request_id: request_id.to_owned(),
+            view: crate::shelves::contract::ShelfView::Full.into(),
+            ..Default::default()
+        };
         Ok(self.0.client().create_shelf(request).await?.into_inner())
     }
 
     async fn update(&self, row: Shelf, paths: &[&str], allow_missing: bool) -> Result<Shelf, Status> {
-        let request =
-            UpdateShelfRequest { shelf: Some(row), update_mask: mask(paths), allow_missing, ..Default::default() };
+        let request = UpdateShelfRequest {
+            shelf: Some(row),
+            update_mask: mask(paths),
+            allow_missing,
+            view: crate::shelves::contract::ShelfView::Full.into(),
+            ..Default::default()
+        };
         Ok(self.0.client().update_shelf(request).await?.into_inner())
     }
 

@@ -6,7 +6,7 @@ use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::kind::{self, Integer, Name, Text};
 use orrery_kit::resource::part::PartDescription;
-use orrery_kit::resource::{Description, Reference, Resource, Target, Unique};
+use orrery_kit::resource::{DeclaredOrder, Description, Reference, Resource, SortColumn, Target, Unique};
 use orrery_kit::uid::UidKind;
 
 use super::contract::{FILE_DESCRIPTOR_SET, ShelfFilter, StreamStocktakesRequest};
@@ -28,9 +28,6 @@ static INSPECTION: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&INSP
 /// `orrery.test.v1.Stocktake` in `warehouse.stocktake`.
 pub(crate) static STOCKTAKE: LazyLock<Resource> =
     LazyLock::new(|| Resource::compile(&STOCKTAKE_DESCRIPTION, "stocktakes"));
-
-/// By what else than its key a list of shelves can be ordered.
-pub(crate) const ORDER_COLUMNS: &[&str] = &["create_ts"];
 
 const TO_KEEPERS: &[Reference] =
     &[Reference { column: "keeper_uid", target: Target::Table { table: "warehouse.keeper", column: "uid" } }];
@@ -76,6 +73,7 @@ pub(crate) static SHELF_DESCRIPTION: Description = Description {
         PartDescription { field: "boxes", resource: &BOX, replaced: false },
         PartDescription { field: "inspection", resource: &INSPECTION, replaced: true },
     ],
+    orders: &[DeclaredOrder { index: "shelf_create_ts_idx", columns: &[SortColumn::plain("create_ts")] }],
     dependents: &[&STOCKTAKE],
     rules: ShelfRules::of,
     ..Description::new("orrery.test.v1.Shelf", "warehouse.shelf")

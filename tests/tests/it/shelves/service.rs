@@ -10,7 +10,7 @@ use super::contract::{
     BatchGetShelvesRequest, CheckShelvesRequest, CheckShelvesResponse, DeleteShelfRequest, GetShelfRequest,
     ListShelvesRequest, StreamShelvesRequest, StreamStocktakesRequest,
 };
-use super::descriptions::{ORDER_COLUMNS, SHELF, STOCKTAKE, all, filter};
+use super::descriptions::{SHELF, STOCKTAKE, all, filter};
 
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -20,10 +20,7 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(context: &Context) -> Self {
-        Self {
-            shelves: Collection::new(context, &SHELF).ordered_by(ORDER_COLUMNS),
-            stocktakes: Collection::new(context, &STOCKTAKE),
-        }
+        Self { shelves: Collection::new(context, &SHELF), stocktakes: Collection::new(context, &STOCKTAKE) }
     }
 }
 

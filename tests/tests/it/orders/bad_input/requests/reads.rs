@@ -124,11 +124,25 @@ pub(super) fn paging(cases: &mut Cases) {
             &LookupOrdersRequest { read_mask, ..by(Criterion::Sku("a".to_owned())) },
         );
     }
-    for order_by in
-        ["nope", "customer_id", "uid sideways", "uid,", ",", "uid asc desc", "create_ts, uid", "uid\0", "*", "UID"]
-    {
+    for order_by in [
+        "nope",
+        "customer_id",
+        "uid sideways",
+        "uid,",
+        ",",
+        "uid asc desc",
+        "uid, create_ts",
+        "create_ts desc, uid",
+        "uid\0",
+        "*",
+        "UID",
+    ] {
         let list = ListOrdersRequest { order_by: order_by.to_owned(), ..ListOrdersRequest::default() };
         cases.add("ListOrders", "order_by", &list);
+        let stream = StreamOrdersRequest { order_by: order_by.to_owned(), ..StreamOrdersRequest::default() };
+        cases.add("StreamOrders", "order_by", &stream);
+        let lines = StreamLineItemsRequest { order_by: order_by.to_owned(), ..StreamLineItemsRequest::default() };
+        cases.add("StreamLineItems", "order_by", &lines);
     }
 }
 
