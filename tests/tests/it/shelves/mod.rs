@@ -18,4 +18,4 @@ mod service;
 mod tables;
 mod unique;
 
-pub(crate) use fixture::{SHELVES, STOCKTAKES, Shelves, boxed, shelf, shelf_key, told};
+pub(crate) use fixture::{SHELVES, STOCKTAKES, Shelves, boxed, shelf};
