@@ -12,6 +12,7 @@
 pub(crate) mod contract;
 mod descriptions;
 mod fixture;
+mod keys;
 mod rules;
 mod rules_at_work;
 mod service;
