@@ -271,7 +271,7 @@ async fn read_batch(
     let filter = Filter::default().keys(resource, &keys);
     let scan = Scan::new(reads, resource, mask, filter, Order::NATURAL, answers).keeping_keys();
     let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match &keys[..] {
-        [key] => error.of_row(resource.description.message, &resource.name_of(key.tuple())),
+        [key] => error.of_row(resource.description.message, resource.name_of(key.tuple())),
         _ => error,
     })?;
     let rows = Bytes::from(page.body);

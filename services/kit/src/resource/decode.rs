@@ -324,12 +324,11 @@ impl Resource {
 
 /// Checks what a child says of a column of its owner's key: nothing, or what that is.
 fn check_owner_column(field: &Field, slot: &Slot<'_>, column: Option<&[u8]>) -> Result<(), Violation> {
-    let fits = match field.kind {
-        Kind::Integer(rule) => slot.is_empty() || number(column) == Some(integer_of(slot, rule.big)),
-        _ => {
-            let text = text_of(slot, field.name)?;
-            text.is_empty() || Some(text.as_bytes()) == column
-        }
+    let fits = if let Kind::Integer(rule) = field.kind {
+        slot.is_empty() || number(column) == Some(integer_of(slot, rule.big))
+    } else {
+        let text = text_of(slot, field.name)?;
+        text.is_empty() || Some(text.as_bytes()) == column
     };
     if fits { Ok(()) } else { Err(Violation::new(field.name, "is not that of the row that it belongs to")) }
 }

@@ -7,9 +7,9 @@ use orrery_proto::orders::v1::{
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::subject::{Complete, Subject, mask, pages};
+use super::subject::{Complete, Subject, pages};
 use crate::harness::{OrdersServer, Role, TestDatabase, order, order_uid};
-use crate::writes::stream::ORDERS;
+use crate::writes::stream::{ORDERS, mask};
 
 pub(crate) struct Orders {
     server: OrdersServer,
@@ -108,8 +108,12 @@ impl Complete for Orders {
     }
 
     async fn update(&self, row: Order, paths: &[&str], allow_missing: bool) -> Result<Order, Status> {
-        let request =
-            UpdateOrderRequest { order: Some(row), update_mask: mask(paths), allow_missing, ..Default::default() };
+        let request = UpdateOrderRequest {
+            order: Some(row),
+            update_mask: Some(mask(paths)),
+            allow_missing,
+            ..Default::default()
+        };
         Ok(self.server.client().update_order(request).await?.into_inner())
     }
 
