@@ -7,9 +7,9 @@ use orrery_proto::orders::v1::{
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::subject::{Complete, Subject, mask, pages};
+use super::subject::{Complete, Subject, pages};
 use crate::harness::{OrdersServer, Role, TestDatabase, order, order_uid};
-use crate::writes::stream::ORDERS;
+use crate::writes::stream::{ORDERS, mask};
 
 pub(crate) struct Orders {
     server: OrdersServer,
@@ -115,7 +115,7 @@ impl Complete for Orders {
     async fn update(&self, row: Order, paths: &[&str], allow_missing: bool) -> Result<Order, Status> {
         let request = UpdateOrderRequest {
             order: Some(row),
-            update_mask: mask(paths),
+            update_mask: Some(mask(paths)),
             allow_missing,
             view: orrery_proto::orders::v1::OrderView::Full.into(),
             ..Default::default()
