@@ -41,7 +41,7 @@ pub fn file(resource: &'static Resource) -> String {
         resource.description.message
     );
     for Shown { title, sql } in of(resource) {
-        text += &format!("\n-- {title}\n{sql};\n");
+        text.extend(["\n-- ", &title, "\n", &sql, ";\n"]);
     }
     text
 }

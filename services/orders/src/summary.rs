@@ -15,7 +15,7 @@ use crate::store::amount::AMOUNT_DIGITS;
 /// The columns that sums are computed from and stored in.
 #[derive(Clone, Copy, Debug)]
 pub struct Summaries {
-    summaries: Children,
+    stored: Children,
     line_quantity: Column<Integer>,
     unit_price: Column<DecimalText>,
     line_discount: Column<DecimalText>,
@@ -46,7 +46,7 @@ impl Summaries {
     /// A column is missing or has another type.
     pub fn new(lines: Children, summaries: Children) -> Result<Self, String> {
         Ok(Self {
-            summaries,
+            stored: summaries,
             line_quantity: lines.column("quantity")?,
             unit_price: lines.column("unit_price")?,
             line_discount: lines.column("discount")?,
@@ -128,7 +128,7 @@ impl Summaries {
             changes.set(self.total, total);
         }
         let mut rows = ChildRows::default();
-        rows.push_new(self.summaries, &changes);
+        rows.push_new(self.stored, &changes);
         rows
     }
 }

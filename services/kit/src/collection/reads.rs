@@ -59,12 +59,11 @@ impl Collection {
             let is_whole = view == View::Full && read_mask.as_ref().is_none_or(|mask| mask.paths.is_empty());
             let key = self.key(&key)?;
             let uid = self.resource.name_of(key.tuple());
-            let row = match is_whole {
-                true => self.loader.get(&reads, &key, call.deadline).await?,
-                false => {
-                    let selection = Selection::new(self.resource, &mask(self.resource, read_mask.as_ref(), view)?);
-                    point::get(&reads, self.resource, &selection, &key, call.deadline).await?
-                }
+            let row = if is_whole {
+                self.loader.get(&reads, &key, call.deadline).await?
+            } else {
+                let selection = Selection::new(self.resource, &mask(self.resource, read_mask.as_ref(), view)?);
+                point::get(&reads, self.resource, &selection, &key, call.deadline).await?
             };
             Ok(call.answer_row(self.resource, &uid, row)?)
         })

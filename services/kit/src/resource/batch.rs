@@ -231,9 +231,9 @@ impl<'b> Batch<'b> {
 
     /// Sets columns of a row.
     pub fn set(&mut self, at: usize, changes: &Changes) {
-        let mut changed = Vec::with_capacity(self.entries[at].tuple.len() + 64);
-        changes.put(self.row(at), &mut changed);
-        self.entries[at].tuple = Cow::Owned(changed);
+        let mut row = Vec::with_capacity(self.entries[at].tuple.len() + 64);
+        changes.put(self.row(at), &mut row);
+        self.entries[at].tuple = Cow::Owned(row);
     }
 
     /// Sets the children of a row, whatever the write's mask reaches.

@@ -327,6 +327,7 @@ impl Changes {
         self.columns.push((column.place, None));
     }
 
+    #[expect(clippy::option_option, reason = "a change to null is a change")]
     fn of(&self, place: usize) -> Option<Option<&[u8]>> {
         let mut start = 0;
         for &(column, end) in &self.columns {

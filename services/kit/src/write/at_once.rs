@@ -17,7 +17,7 @@ use crate::resource::row::rows;
 use crate::resource::rules::prefix;
 use crate::resource::select::Selection;
 use crate::resource::tuple::Columns;
-use crate::resource::{Field, Resource};
+use crate::resource::{Description, Field, Resource};
 
 /// In place of the present time, which is known only in the database: infinity, which no caller can send.
 const LATER: i64 = i64::MAX;
@@ -132,32 +132,40 @@ fn sql(resource: &Resource, selection: &Selection) -> String {
             resource.description.table
         )
     };
-    let mut created = insert(resource);
+    let inserted = insert(resource);
     // A left join, and not a subquery: a distributed database plans it too.
+    let (mut joins, mut none_left) = (Vec::new(), Vec::new());
     for (nth, part) in resource.parts.iter().enumerate() {
-        let keys = part.resource.description.key.iter().zip(resource.description.key);
-        let same: Vec<String> = keys.map(|(column, key)| format!("c{nth}.{column} = i.{key}")).collect();
-        created +=
-            &format!("\n      left join {} as c{nth} on {}", part.resource.description.table, same.join(" and "));
+        let Description { table, key, .. } = part.resource.description;
+        let same: Vec<String> = key
+            .iter()
+            .zip(resource.description.key)
+            .map(|(column, key)| format!("c{nth}.{column} = i.{key}"))
+            .collect();
+        joins.push(format!("      left join {table} as c{nth} on {}", same.join(" and ")));
+        none_left.push(format!("c{nth}.{} is null", key[0]));
     }
-    for (nth, part) in resource.parts.iter().enumerate() {
-        let word = if nth == 0 { "where" } else { "  and" };
-        created += &format!("\n     {word} c{nth}.{} is null", part.resource.description.key[0]);
+    if !none_left.is_empty() {
+        joins.push(format!("     where {}", none_left.join("\n       and ")));
     }
-    let mut statement = format!("with created as (\n    {created}\n    returning {}\n)", selection.sql);
-    for part in &resource.parts {
-        statement += &format!(
-            ", {} as (\n    {}\n     where exists (select from created)\n    returning 1\n)",
-            part.name,
-            insert(part.resource)
-        );
-    }
+    let created = std::iter::once(inserted).chain(joins).collect::<Vec<_>>().join("\n");
+    let children: String = resource
+        .parts
+        .iter()
+        .map(|part| {
+            let inserted = insert(part.resource);
+            let name = part.name;
+            [", ", name, " as (\n    ", &inserted, "\n     where exists (select from created)\n    returning 1\n)"]
+                .concat()
+        })
+        .collect();
     let counts: Vec<String> = std::iter::once("created")
         .chain(resource.parts.iter().map(|part| part.name))
         .map(|name| format!("(select count(*) from {name})"))
         .collect();
     format!(
-        "{statement}\nselect {} as written, {NOW}, created.*\n  from (select) as one\n  left join created on true",
+        "with created as (\n    {created}\n    returning {}\n){children}\nselect {} as written, {NOW}, created.*\n  from (select) as one\n  left join created on true",
+        selection.sql,
         counts.join(" + ")
     )
 }

@@ -113,8 +113,8 @@ impl BatchWriter {
     ) -> Self {
         let children = (0..resource.parts.len()).map(|nth| ChildStatements::new(resource, nth, &mask)).collect();
         let delete = (mode == WriteMode::Delete).then(|| DeleteStatements::new(resource));
-        let creates_one = origin == Origin::Single && mode == WriteMode::Create;
-        let create_one = creates_one.then(|| CreateOne::new(resource));
+        let is_single = origin == Origin::Single && mode == WriteMode::Create;
+        let create_one = is_single.then(|| CreateOne::new(resource));
         let row_mask = matches!(mode, WriteMode::Update | WriteMode::Upsert).then_some(&mask);
         let rows = RowStatements::new(resource, row_mask, Returning::Count);
         let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
@@ -149,9 +149,9 @@ impl BatchWriter {
         self.check_new_keys(transaction, &mut batch).await?;
         resource.rules.prepare(&mut batch, &mut Store::within(transaction)).await?;
         refuse_taken(transaction, &mut batch, |at| incoming[at].offset).await?;
-        let mut written = Written::default();
-        written.created = self.create(transaction, &batch, now).await?;
-        written.updated = self.update(transaction, &batch, now).await?;
+        let created = self.create(transaction, &batch, now).await?;
+        let updated = self.update(transaction, &batch, now).await?;
+        let mut written = Written { created, updated, ..Written::default() };
         written.note_fates(batch);
         Ok(written)
     }
@@ -296,9 +296,10 @@ impl BatchWriter {
             let resource = self.resource.description.message;
             batch.refuse(
                 at,
-                Refusal::whole(match wanted {
-                    true => Error::NotFound { resource, name },
-                    false => Error::AlreadyExists { resource, name },
+                Refusal::whole(if wanted {
+                    Error::NotFound { resource, name }
+                } else {
+                    Error::AlreadyExists { resource, name }
                 }),
             );
         }

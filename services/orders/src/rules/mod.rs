@@ -167,7 +167,9 @@ impl Rules for OrderRules {
             row.refuse(Violation::new("status.phase", why));
         }
         if let Err(violations) = self.complete_lines(row) {
-            violations.into_iter().for_each(|violation| row.refuse(violation));
+            for violation in violations {
+                row.refuse(violation);
+            }
         }
     }
 

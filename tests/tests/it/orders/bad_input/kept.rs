@@ -160,7 +160,7 @@ fn as_sent(mut order: Order, read: bool) -> Order {
         }
     }
     order.line_items.sort_by_key(|line| line.line_number);
-    order.addresses.sort_by(|a, b| a.kind.cmp(&b.kind));
+    order.addresses.sort_by_key(|address| address.kind);
     let shipping = order.summary.take().map_or_else(|| "0".to_owned(), |summary| summary.shipping);
     let shipping = if shipping.is_empty() { "0".to_owned() } else { shipping };
     order.summary = Some(Summary { shipping, ..Summary::default() });
