@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use prost::Message;
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::r#type::v1::ErrorReason;
@@ -16,6 +16,12 @@ use crate::wire::Encoded;
 
 /// The domain of every `google.rpc.ErrorInfo` that Orrery sends.
 pub const ERROR_DOMAIN: &str = "orrery";
+
+/// The bytes that each side of a call has from its beginning: most unary calls never need more. What is larger is
+/// allocated when its size is known. tonic's 8 KiB are beyond what an allocator hands out at once.
+const BUFFER: usize = 512;
+/// So many bytes are encoded before they are sent; tonic's default.
+const YIELD: usize = 32 * 1024;
 
 /// What [`ServerCodec`] can send: every message, and [`Encoded`].
 pub trait Outgoing {
@@ -62,7 +68,10 @@ impl Incoming for String {
 }
 
 /// Reads a request of at most so many bytes as a whole.
-pub(crate) fn decode<U: Message + Default>(message: Bytes, most: usize) -> Result<U, Status> {
+///
+/// # Errors
+/// INVALID_ARGUMENT with the reason MESSAGE_MALFORMED.
+pub fn decode<U: Message + Default>(message: Bytes, most: usize) -> Result<U, Status> {
     if message.len() > most {
         return Err(too_large("", message.len(), most));
     }
@@ -110,6 +119,10 @@ impl<T: Outgoing> Encoder for ServerEncoder<T> {
         item.put(buffer);
         Ok(())
     }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER, YIELD)
+    }
 }
 
 /// The decoding half of [`ServerCodec`].
@@ -123,6 +136,10 @@ impl<U: Incoming> Decoder for ServerDecoder<U> {
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         // Not copied: the buffer gives its bytes away.
         U::take(buffer.copy_to_bytes(buffer.remaining())).map(Some)
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER, YIELD)
     }
 }
 

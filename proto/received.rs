@@ -23,8 +23,8 @@ pub enum ReceivedWrite {
     Chunk(Bytes),
 }
 
-/// A create: `{Resource = 1; string request_id = 2; ReferenceCheck reference_check = 3}`, without the last where the
-/// resource points at nothing.
+/// A create: `{Resource = 1; string request_id = 2; ReferenceCheck reference_check = 3; View view = 4; FieldMask
+/// read_mask = 5}`, without `reference_check` where the resource points at nothing, and without `view` where it has none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReceivedCreate {
     /// The encoded resource.
@@ -33,10 +33,14 @@ pub struct ReceivedCreate {
     pub request_id: String,
     /// A `ReferenceCheck`.
     pub reference_check: i32,
+    /// How much of the resource to return: a number of the resource's own enum.
+    pub view: i32,
+    /// Which fields of the resource to return.
+    pub read_mask: Option<FieldMask>,
 }
 
-/// An update: `{Resource = 1; FieldMask update_mask = 2; bool allow_missing = 3; ReferenceCheck reference_check = 4}`,
-/// without the last where the resource points at nothing.
+/// An update: `{Resource = 1; FieldMask update_mask = 2; bool allow_missing = 3; ReferenceCheck reference_check = 4; View
+/// view = 5; FieldMask read_mask = 6}`, without `reference_check` and `view` where a create has none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReceivedUpdate {
     /// The encoded resource.
@@ -47,6 +51,10 @@ pub struct ReceivedUpdate {
     pub allow_missing: bool,
     /// A `ReferenceCheck`.
     pub reference_check: i32,
+    /// How much of the resource to return: a number of the resource's own enum.
+    pub view: i32,
+    /// Which fields of the resource to return.
+    pub read_mask: Option<FieldMask>,
 }
 
 impl Incoming for ReceivedWrite {
@@ -66,25 +74,43 @@ impl Incoming for ReceivedWrite {
 
 impl Incoming for ReceivedCreate {
     fn take(message: Bytes) -> Result<Self, Status> {
-        let pieces = Pieces::of(message, &[("", BYTES), ("request_id", BYTES), ("reference_check", NUMBER)])?;
+        let pieces = Pieces::of(
+            message,
+            &[("", BYTES), ("request_id", BYTES), ("reference_check", NUMBER), ("view", NUMBER), ("read_mask", BYTES)],
+        )?;
         let request_id = bounded("request_id", pieces.text(2))?;
         let request_id = String::from_utf8(request_id.into())
             .map_err(|_| malformed_field("request_id", "invalid string value: data is not UTF-8 encoded"))?;
-        Ok(Self { resource: pieces.bytes(1), request_id, reference_check: pieces.number(3) as i32 })
+        Ok(Self {
+            resource: pieces.bytes(1),
+            request_id,
+            reference_check: pieces.number(3) as i32,
+            view: pieces.number(4) as i32,
+            read_mask: pieces.mask("read_mask", 5)?,
+        })
     }
 }
 
 impl Incoming for ReceivedUpdate {
     fn take(message: Bytes) -> Result<Self, Status> {
-        let fields = [("", BYTES), ("update_mask", BYTES), ("allow_missing", NUMBER), ("reference_check", NUMBER)];
-        let pieces = Pieces::of(message, &fields)?;
-        let mask = pieces.bytes(2).map(|mask| bounded("update_mask", mask)).transpose()?;
-        let mask = mask.map(FieldMask::decode).transpose();
+        let pieces = Pieces::of(
+            message,
+            &[
+                ("", BYTES),
+                ("update_mask", BYTES),
+                ("allow_missing", NUMBER),
+                ("reference_check", NUMBER),
+                ("view", NUMBER),
+                ("read_mask", BYTES),
+            ],
+        )?;
         Ok(Self {
             resource: pieces.bytes(1),
-            update_mask: mask.map_err(|error| malformed("update_mask", &error.to_string()))?,
+            update_mask: pieces.mask("update_mask", 2)?,
             allow_missing: pieces.number(3) != 0,
             reference_check: pieces.number(4) as i32,
+            view: pieces.number(5) as i32,
+            read_mask: pieces.mask("read_mask", 6)?,
         })
     }
 }
@@ -97,7 +123,7 @@ fn bounded(field: &str, bytes: Bytes) -> Result<Bytes, Status> {
 const BYTES: WireType = WireType::LengthDelimited;
 const NUMBER: WireType = WireType::Varint;
 
-/// Most fields of a message that is taken apart; the contract has four at most.
+/// Most fields of a message that is taken apart; the contract has six at most.
 const MOST_PIECES: usize = 64;
 
 /// A message that was taken apart.
@@ -158,6 +184,12 @@ impl Pieces {
         Some(joined.freeze())
     }
 
+    /// A mask; `name` is its field.
+    fn mask(&self, name: &str, number: u32) -> Result<Option<FieldMask>, Status> {
+        let mask = self.bytes(number).map(|mask| bounded(name, mask)).transpose()?;
+        mask.map(FieldMask::decode).transpose().map_err(|error| malformed(name, &error.to_string()))
+    }
+
     /// A field's number; the last one counts.
     fn number(&self, number: u32) -> u64 {
         self.numbers.iter().rfind(|(of, _)| *of == number).map_or(0, |(_, value)| *value)
@@ -172,7 +204,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::v1::{CreateProductRequest, ListProductsRequest, Product, ProductFilter, UpdateProductRequest};
-    use crate::orders::v1::{CreateOrderRequest, Order};
+    use crate::orders::v1::{CreateOrderRequest, Order, OrderView};
     use crate::r#type::v1::{ReferenceCheck, WriteMode};
     use crate::wire::{WriteChunk, WritePayload, WriteRequest};
 
@@ -196,23 +228,45 @@ mod tests {
     fn what_clients_send_is_taken() {
         let product = Product { uid: "prd_a".to_owned(), ..Product::default() };
         let encoded = Some(Bytes::from(product.encode_to_vec()));
-        let sent = CreateProductRequest { product: Some(product.clone()), request_id: "a".to_owned() };
+        let mask = FieldMask { paths: vec!["name".to_owned()] };
+        let sent = CreateProductRequest {
+            product: Some(product.clone()),
+            request_id: "a".to_owned(),
+            read_mask: Some(mask.clone()),
+        };
         let taken = ReceivedCreate::take(sent.encode_to_vec().into()).expect("a create");
-        let expected = ReceivedCreate { resource: encoded.clone(), request_id: "a".to_owned(), reference_check: 0 };
+        let expected = ReceivedCreate {
+            resource: encoded.clone(),
+            request_id: "a".to_owned(),
+            read_mask: Some(mask.clone()),
+            ..ReceivedCreate::default()
+        };
         assert_eq!(taken, expected);
         let sent = CreateOrderRequest {
             order: Some(Order::default()),
             request_id: String::new(),
             reference_check: ReferenceCheck::Accept.into(),
+            view: OrderView::Full.into(),
+            read_mask: None,
         };
         let taken = ReceivedCreate::take(sent.encode_to_vec().into()).expect("a create");
         assert_eq!((taken.resource, taken.reference_check), (Some(Bytes::new()), ReferenceCheck::Accept as i32));
-        let mask = FieldMask { paths: vec!["name".to_owned()] };
-        let sent =
-            UpdateProductRequest { product: Some(product), update_mask: Some(mask.clone()), allow_missing: true };
+        assert_eq!((taken.view, taken.read_mask), (OrderView::Full as i32, None));
+        let only_uid = FieldMask { paths: vec!["uid".to_owned()] };
+        let sent = UpdateProductRequest {
+            product: Some(product),
+            update_mask: Some(mask.clone()),
+            allow_missing: true,
+            read_mask: Some(only_uid.clone()),
+        };
         let taken = ReceivedUpdate::take(sent.encode_to_vec().into()).expect("an update");
-        let expected =
-            ReceivedUpdate { resource: encoded, update_mask: Some(mask), allow_missing: true, reference_check: 0 };
+        let expected = ReceivedUpdate {
+            resource: encoded,
+            update_mask: Some(mask),
+            allow_missing: true,
+            read_mask: Some(only_uid),
+            ..ReceivedUpdate::default()
+        };
         assert_eq!(taken, expected);
         assert_eq!(ReceivedUpdate::take(Bytes::new()).expect("an update"), ReceivedUpdate::default());
 
@@ -242,6 +296,9 @@ mod tests {
         assert_eq!(refused::<ReceivedCreate>(vec![3 << 3 | 1, 0, 0, 0, 0, 0, 0, 0, 0]), "reference_check");
         assert_eq!(refused::<ReceivedUpdate>(field(2, &field(1, b"\xff"))), "update_mask.paths");
         assert_eq!(refused::<ReceivedUpdate>(field(2, b"\x0a\x05a")), "update_mask.paths");
+        assert_eq!(refused::<ReceivedUpdate>(field(6, &field(1, b"\xff"))), "read_mask.paths");
+        assert_eq!(refused::<ReceivedCreate>(field(5, &field(1, b"\xff"))), "read_mask.paths");
+        assert_eq!(refused::<ReceivedCreate>(field(4, b"\x01")), "view");
         assert_eq!(refused::<ReceivedWrite>(field(1, &field(1, b"\xff"))), "start.write_id");
         assert_eq!(refused::<ReceivedWrite>(vec![2 << 3, 1]), "chunk");
         for cut_short in [&b"\x0a"[..], b"\x0a\x05abc", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\xff"] {

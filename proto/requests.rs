@@ -14,7 +14,104 @@ pub struct Key {
     /// The names of its columns, in their order.
     pub columns: &'static [&'static str],
     /// The value of each.
-    pub values: Vec<String>,
+    pub values: Vec<KeyValue>,
+}
+
+/// The value of one column of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyValue {
+    /// Of a text column.
+    Text(String),
+    /// Of an integer column.
+    Integer(i64),
+}
+
+impl Default for KeyValue {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+impl From<String> for KeyValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i32> for KeyValue {
+    fn from(number: i32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<i64> for KeyValue {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+/// The text; empty for an integer, which a key of the contract's type never holds there.
+impl From<KeyValue> for String {
+    fn from(value: KeyValue) -> Self {
+        match value {
+            KeyValue::Text(text) => text,
+            KeyValue::Integer(_) => Self::new(),
+        }
+    }
+}
+
+/// The integer; 0 for a text, as above.
+impl From<KeyValue> for i64 {
+    fn from(value: KeyValue) -> Self {
+        match value {
+            KeyValue::Text(_) => 0,
+            KeyValue::Integer(number) => number,
+        }
+    }
+}
+
+/// The integer; 0 for a text or a larger one, as above.
+impl From<KeyValue> for i32 {
+    fn from(value: KeyValue) -> Self {
+        i64::from(value).try_into().unwrap_or_default()
+    }
+}
+
+/// The keys of several rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// The field of the request that holds them: `uids` or `keys`.
+    pub field: &'static str,
+    /// The names of the key's columns, in their order.
+    pub columns: &'static [&'static str],
+    /// The values of each row's key.
+    pub rows: Vec<Vec<KeyValue>>,
+}
+
+impl Keys {
+    /// Keys that are one text each.
+    pub fn of_uids(uids: Vec<String>) -> Self {
+        let rows = uids.into_iter().map(|uid| vec![KeyValue::Text(uid)]).collect();
+        Self { field: "uids", columns: &["uid"], rows }
+    }
+
+    /// Whether each key is a text, and not a message of several columns.
+    pub fn are_uids(&self) -> bool {
+        self.field == "uids"
+    }
+}
+
+/// A key as the message of its columns: field 1 is the first one.
+pub fn key_message(key: &[KeyValue]) -> Vec<u8> {
+    let mut message = Vec::new();
+    for (number, value) in (1..).zip(key) {
+        match value {
+            KeyValue::Text(text) if !text.is_empty() => prost::encoding::string::encode(number, text, &mut message),
+            KeyValue::Integer(value) if *value != 0 => prost::encoding::int64::encode(number, value, &mut message),
+            KeyValue::Text(_) | KeyValue::Integer(_) => {}
+        }
+    }
+    message
 }
 
 /// `GetX`.
@@ -32,7 +129,7 @@ pub struct Get {
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchGet {
     /// Which rows.
-    pub uids: Vec<String>,
+    pub keys: Keys,
     /// As of [`Get`].
     pub read_mask: Option<FieldMask>,
     /// As of [`Get`].
@@ -64,7 +161,8 @@ pub struct Filter<F> {
 }
 
 impl<F: Message> Filter<F> {
-    fn new(message: Option<F>) -> Self {
+    /// The conditions of a message.
+    pub fn new(message: Option<F>) -> Self {
         let encoded = message.as_ref().map(F::encode_to_vec).unwrap_or_default();
         Self { message, encoded }
     }
@@ -108,16 +206,16 @@ pub struct Stream<F> {
     pub view: i32,
 }
 
-/// A request of `CheckX`: which of some uids do not exist.
+/// A request of `CheckX`: which of some rows do not exist.
 pub trait Check: Send + 'static {
     /// The answer's type.
     type Response: Message + 'static;
 
-    /// The uids to look for.
-    fn uids(self) -> Vec<String>;
+    /// The keys to look for.
+    fn keys(self) -> Keys;
 
-    /// The answer: how many different uids were looked for, and those that do not exist.
-    fn response(checked: i64, missing_uids: Vec<String>) -> Self::Response;
+    /// The answer: how many different keys were looked for, and those that no row has.
+    fn response(checked: i64, missing: Vec<Vec<KeyValue>>) -> Self::Response;
 }
 
 /// The conversions.

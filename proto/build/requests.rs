@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::paths::Paths;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet, MethodDescriptorProto,
@@ -14,6 +15,7 @@ const KNOWN: &[(&str, Type)] = &[
     ("allow_missing", Type::Bool),
     ("etag", Type::String),
     ("filter", Type::Message),
+    ("keys", Type::Message),
     ("order_by", Type::String),
     ("page_size", Type::Int32),
     ("page_token", Type::String),
@@ -33,20 +35,14 @@ pub(crate) fn leading_word(name: &str) -> &str {
     &name[..end]
 }
 
-/// The Rust type of a message of the contract.
-pub(crate) fn rust_path(message: &str) -> String {
-    let path = message.trim_start_matches(".orrery.").replace('.', "::").replace("type::", "r#type::");
-    format!("crate::{path}")
-}
-
 /// The conversions of all requests.
 ///
 /// # Errors
 /// Which request does not fit its verb, and why.
-pub(crate) fn generate(set: &FileDescriptorSet) -> Result<String, String> {
-    let contract = Contract::of(set);
+pub(crate) fn generate(set: &FileDescriptorSet, paths: &Paths) -> Result<String, String> {
+    let contract = Contract::of(set, paths);
     let mut conversions = BTreeMap::new();
-    for file in set.file.iter().filter(|file| file.package().starts_with("orrery.")) {
+    for file in set.file.iter().filter(|file| paths.generate(file.package())) {
         for method in file.service.iter().flat_map(|service| &service.method) {
             if let Some(conversion) = contract.conversion(method)? {
                 conversions.insert(method.input_type(), conversion);
@@ -60,11 +56,12 @@ pub(crate) fn generate(set: &FileDescriptorSet) -> Result<String, String> {
 struct Contract<'c> {
     messages: BTreeMap<String, &'c DescriptorProto>,
     enums: BTreeMap<String, &'c EnumDescriptorProto>,
+    paths: &'c Paths,
 }
 
 impl<'c> Contract<'c> {
-    fn of(set: &'c FileDescriptorSet) -> Self {
-        let mut contract = Self { messages: BTreeMap::new(), enums: BTreeMap::new() };
+    fn of(set: &'c FileDescriptorSet, paths: &'c Paths) -> Self {
+        let mut contract = Self { messages: BTreeMap::new(), enums: BTreeMap::new(), paths };
         for file in &set.file {
             let full = |name: &str| format!(".{}.{name}", file.package());
             contract.messages.extend(file.message_type.iter().map(|message| (full(message.name()), message)));
@@ -80,7 +77,7 @@ impl<'c> Contract<'c> {
         let request = Request { contract: self, name, method: method.name(), message };
         let conversion = match leading_word(method.name()) {
             "Get" if !method.output_type().ends_with("Response") => request.get(method.output_type()),
-            "BatchGet" => request.batch_get(),
+            "BatchGet" => request.batch_get(method.output_type()),
             "Delete" => request.delete(),
             "List" | "Lookup" => request.pages("List", "page_token"),
             "Stream" => request.pages("Stream", "resume_token"),
@@ -120,7 +117,7 @@ impl Request<'_> {
         let name = field.name();
         let Some((_, expected)) = KNOWN.iter().find(|(known, _)| *known == name) else { return Ok(()) };
         let repeated = field.label() == Label::Repeated;
-        if field.r#type() != *expected || repeated != (name == "uids") {
+        if field.r#type() != *expected || repeated != matches!(name, "keys" | "uids") {
             return Err(format!("{name} has another type"));
         }
         if name == "read_mask" && field.type_name() != ".google.protobuf.FieldMask" {
@@ -142,37 +139,92 @@ impl Request<'_> {
     }
 
     /// The key's columns: the fields before the first one that every request means the same by.
-    fn key(&self) -> Result<Vec<&str>, String> {
+    fn key(&self) -> Result<Vec<&FieldDescriptorProto>, String> {
         let fields = self.message.field.iter();
         let key: Vec<_> = fields.take_while(|field| !KNOWN.iter().any(|(known, _)| *known == field.name())).collect();
-        let texts = key.iter().all(|field| field.r#type() == Type::String && field.label() != Label::Repeated);
-        if key.is_empty() || !texts {
-            return Err("it must begin with the columns of a key, as strings".to_owned());
+        if key.is_empty() || !key.iter().all(|field| is_key_column(field)) {
+            return Err("it must begin with the columns of a key, as strings and integers".to_owned());
         }
-        Ok(key.into_iter().map(FieldDescriptorProto::name).collect())
+        Ok(key)
+    }
+
+    /// `crate::requests`
+    fn module(&self) -> String {
+        format!("{}::requests", self.contract.paths.root)
     }
 
     fn get(&self, resource: &str) -> Result<String, String> {
         let key = self.key()?;
         self.check_fields(&["read_mask", "view"], key.len())?;
         let fields = self.contract.messages.get(resource).map(|resource| &resource.field[..]).unwrap_or_default();
-        if !fields.iter().map(FieldDescriptorProto::name).take(key.len()).eq(key.iter().copied()) {
+        let shape = |field: &FieldDescriptorProto| (field.name().to_owned(), field.r#type());
+        if !fields.iter().map(shape).take(key.len()).eq(key.iter().copied().map(shape)) {
             return Err(format!("its key is not what {resource} begins with"));
         }
-        Ok(self.from("Get", &[key_field(&key), self.taken("read_mask"), self.taken("view")]))
+        Ok(self.from("Get", &[self.key_field(&key), self.taken("read_mask"), self.taken("view")]))
     }
 
-    fn batch_get(&self) -> Result<String, String> {
-        self.check_fields(&["uids", "read_mask", "view"], 0)?;
-        self.field("uids").ok_or("it has no uids")?;
-        Ok(self.from("BatchGet", &[self.taken("uids"), self.taken("read_mask"), self.taken("view")]))
+    /// The rows that a request names: by their uids, or by a message of the key's columns for each.
+    fn keys(&self) -> Result<Keys<'_>, String> {
+        match (self.field("uids"), self.field("keys")) {
+            (Some(_), None) => Ok(Keys::Uids),
+            (None, Some(field)) => {
+                let message = self.contract.messages.get(field.type_name()).ok_or("keys are of no known message")?;
+                let columns: Vec<_> = message.field.iter().collect();
+                let in_order = (1..).zip(&columns).all(|(number, field)| field.number() == number);
+                if columns.is_empty() || !in_order || !columns.iter().all(|field| is_key_column(field)) {
+                    return Err(
+                        "keys are not the columns of a key, as strings and integers, numbered from 1".to_owned()
+                    );
+                }
+                Ok(Keys::Messages(field.type_name(), columns))
+            }
+            _ => Err("it has not one of uids and keys".to_owned()),
+        }
+    }
+
+    /// The rows that a request names, in code.
+    fn keys_value(&self, keys: &Keys<'_>) -> String {
+        let module = self.module();
+        match keys {
+            Keys::Uids => format!("{module}::Keys::of_uids(std::mem::take(&mut request.uids))"),
+            Keys::Messages(_, columns) => {
+                let names: Vec<&str> = columns.iter().map(|field| field.name()).collect();
+                let values: Vec<String> = names.iter().map(|name| format!("key.r#{name}.into()")).collect();
+                format!(
+                    "{module}::Keys {{ field: \"keys\", columns: &{names:?}, \
+                     rows: std::mem::take(&mut request.keys).into_iter().map(|key| vec![{}]).collect() }}",
+                    values.join(", ")
+                )
+            }
+        }
+    }
+
+    fn batch_get(&self, response: &str) -> Result<String, String> {
+        self.check_fields(&["uids", "keys", "read_mask", "view"], 0)?;
+        let keys = self.keys()?;
+        let fields = self.contract.messages.get(response).map(|response| &response.field[..]).unwrap_or_default();
+        match fields {
+            [rows, missing] if rows.number() == 1 && missing.number() == 2 && keys.are_missing(missing) => {}
+            _ => return Err(format!("{response} does not hold rows as field 1 and {} as field 2", keys.missing())),
+        }
+        let keys = format!("keys: {}", self.keys_value(&keys));
+        Ok(self.from("BatchGet", &[keys, self.taken("read_mask"), self.taken("view")]))
     }
 
     fn delete(&self) -> Result<String, String> {
         let key = self.key()?;
         self.check_fields(&["etag", "revision", "allow_missing"], key.len())?;
         let fields = ["etag", "revision", "allow_missing"].map(|name| self.taken(name));
-        Ok(self.from("Delete", &[&[key_field(&key)], &fields[..]].concat()))
+        Ok(self.from("Delete", &[&[self.key_field(&key)], &fields[..]].concat()))
+    }
+
+    /// `key: Key { columns: &["uid"], values: vec![request.uid.into()] }`
+    fn key_field(&self, key: &[&FieldDescriptorProto]) -> String {
+        let names: Vec<&str> = key.iter().map(|field| field.name()).collect();
+        let values: Vec<String> =
+            names.iter().map(|name| format!("std::mem::take(&mut request.r#{name}).into()")).collect();
+        format!("key: {}::Key {{ columns: &{names:?}, values: vec![{}] }}", self.module(), values.join(", "))
     }
 
     /// A request for pages. What is no well-known field is a condition on the rows where there is no filter of its own.
@@ -190,36 +242,55 @@ impl Request<'_> {
         let mut fields = vec![format!("method: {:?}", self.method)];
         fields.extend(known.map(|name| self.taken(name)));
         let (of, filter) = match filter {
-            Some(filter) => (rust_path(filter.type_name()), "request.filter"),
-            None => (rust_path(self.name), "Some(request)"),
+            Some(filter) => (self.rust_path(filter.type_name()), "request.filter"),
+            None => (self.rust_path(self.name), "Some(request)"),
         };
-        fields.push(format!("filter: crate::requests::Filter::new({filter})"));
+        fields.push(format!("filter: {}::Filter::new({filter})", self.module()));
         Ok(self.from(&format!("{form}<{of}>"), &fields))
     }
 
     fn check(&self, response: &str) -> Result<String, String> {
-        self.check_fields(&["uids"], 0)?;
-        self.field("uids").ok_or("it has no uids")?;
+        self.check_fields(&["uids", "keys"], 0)?;
+        let keys = self.keys()?;
         let fields = self.contract.messages.get(response).map(|response| &response.field[..]).unwrap_or_default();
-        if !fields
-            .iter()
-            .map(|field| (field.name(), field.r#type()))
-            .eq([("checked", Type::Int64), ("missing_uids", Type::String)])
-        {
-            return Err(format!("{response} does not hold checked and missing_uids"));
+        match fields {
+            [checked, missing]
+                if (checked.name(), checked.r#type()) == ("checked", Type::Int64) && keys.are_missing(missing) => {}
+            _ => return Err(format!("{response} does not hold checked and {}", keys.missing())),
         }
-        let (request, response) = (rust_path(self.name), rust_path(response));
+        let missing = match &keys {
+            Keys::Uids => "missing_uids: missing.into_iter().flatten().map(Into::into).collect()".to_owned(),
+            Keys::Messages(message, columns) => {
+                let value = |field: &&FieldDescriptorProto| {
+                    format!("r#{}: values.next().unwrap_or_default().into()", field.name())
+                };
+                let columns: Vec<String> = columns.iter().map(value).collect();
+                format!(
+                    "missing_keys: missing.into_iter().map(|key| {{ \
+                     let mut values = key.into_iter(); {} {{ {} }} }}).collect()",
+                    self.rust_path(message),
+                    columns.join(", ")
+                )
+            }
+        };
+        let keys = self.keys_value(&keys);
+        let (request, response, module) = (self.rust_path(self.name), self.rust_path(response), self.module());
         Ok(format!(
-            "impl crate::requests::Check for {request} {{\n    \
+            "impl {module}::Check for {request} {{\n    \
                  type Response = {response};\n\n    \
-                 fn uids(self) -> Vec<String> {{\n        \
-                     self.uids\n    \
+                 fn keys(self) -> {module}::Keys {{\n        \
+                     let mut request = self;\n        \
+                     {keys}\n    \
                  }}\n\n    \
-                 fn response(checked: i64, missing_uids: Vec<String>) -> {response} {{\n        \
-                     {response} {{ checked, missing_uids }}\n    \
+                 fn response(checked: i64, missing: Vec<Vec<{module}::KeyValue>>) -> {response} {{\n        \
+                     {response} {{ checked, {missing} }}\n    \
                  }}\n\
              }}\n"
         ))
+    }
+
+    fn rust_path(&self, message: &str) -> String {
+        self.contract.paths.of(message)
     }
 
     /// A field with its value in the request, or with none where the request has no such field.
@@ -231,9 +302,10 @@ impl Request<'_> {
     }
 
     fn from(&self, form: &str, fields: &[String]) -> String {
-        let request = rust_path(self.name);
+        let request = self.rust_path(self.name);
         let mut code = format!(
-            "impl From<{request}> for crate::requests::{form} {{\n    fn from(mut request: {request}) -> Self {{\n        Self {{\n"
+            "impl From<{request}> for {}::{form} {{\n    fn from(mut request: {request}) -> Self {{\n        Self {{\n",
+            self.module()
         );
         for field in fields {
             // Writing to a string cannot fail.
@@ -243,8 +315,34 @@ impl Request<'_> {
     }
 }
 
-/// `key: Key { columns: &["uid"], values: vec![request.uid] }`
-fn key_field(key: &[&str]) -> String {
-    let values: Vec<String> = key.iter().map(|column| format!("std::mem::take(&mut request.{column})")).collect();
-    format!("key: crate::requests::Key {{ columns: &{key:?}, values: vec![{}] }}", values.join(", "))
+/// How a request names rows.
+enum Keys<'c> {
+    /// By the texts that are their keys.
+    Uids,
+    /// By a message for each: its name and its fields, which are the key's columns.
+    Messages(&'c str, Vec<&'c FieldDescriptorProto>),
+}
+
+impl Keys<'_> {
+    /// The field of an answer that holds those that are missing.
+    fn missing(&self) -> &'static str {
+        match self {
+            Self::Uids => "missing_uids",
+            Self::Messages(..) => "missing_keys",
+        }
+    }
+
+    /// Whether a field of an answer is that field.
+    fn are_missing(&self, field: &FieldDescriptorProto) -> bool {
+        let fits = match self {
+            Self::Uids => field.r#type() == Type::String,
+            Self::Messages(message, _) => field.type_name() == *message,
+        };
+        fits && field.name() == self.missing() && field.label() == Label::Repeated
+    }
+}
+
+/// Whether a field can be a column of a key.
+fn is_key_column(field: &FieldDescriptorProto) -> bool {
+    matches!(field.r#type(), Type::String | Type::Int32 | Type::Int64) && field.label() != Label::Repeated
 }

@@ -17,18 +17,31 @@ use crate::orders::v1::{
 
 #[path = "../build/requests.rs"]
 mod build;
+#[path = "../build/paths.rs"]
+mod paths;
+
+use paths::Paths;
 
 #[test]
 fn a_request_by_key_gives_the_key_with_its_columns() {
     let mask = Some(FieldMask { paths: vec!["name".to_owned()] });
     let get = Get::from(GetOrderRequest { uid: "ord_a".to_owned(), view: 1, read_mask: mask.clone() });
-    let key = Key { columns: &["uid"], values: vec!["ord_a".to_owned()] };
+    let key = Key { columns: &["uid"], values: vec!["ord_a".to_owned().into()] };
     assert_eq!(get, Get { key: key.clone(), read_mask: mask, view: 1 });
     let get = Get::from(GetProductRequest { uid: "ord_a".to_owned(), read_mask: None });
     assert_eq!(get, Get { key: key.clone(), read_mask: None, view: 0 });
     let (etag, revision) = ("e".to_owned(), 7);
     let delete = DeleteOrderRequest { uid: "ord_a".to_owned(), etag: etag.clone(), revision, allow_missing: true };
     assert_eq!(Delete::from(delete), Delete { key, etag, revision, allow_missing: true });
+}
+
+#[test]
+fn a_key_as_a_message_has_a_field_for_each_column_that_is_not_zero() {
+    let message = |key: &[KeyValue]| key_message(key);
+    assert_eq!(message(&["ab".to_owned().into(), 300_i64.into()]), [0x0a, 2, b'a', b'b', 0x10, 0xac, 0x02]);
+    assert_eq!(message(&[String::new().into(), 0_i32.into(), 1_i32.into()]), [0x18, 1]);
+    // As protobuf writes a negative int32.
+    assert_eq!(message(&[(-1_i32).into()]).len(), 11);
 }
 
 #[test]
@@ -93,6 +106,7 @@ fn message(name: &str, fields: &[(&str, Type)]) -> DescriptorProto {
         type_name: match (*kind, *name) {
             (Type::Enum, _) => Some(".orrery.test.v1.ThingView".to_owned()),
             (Type::Message, "read_mask") => Some(".google.protobuf.FieldMask".to_owned()),
+            (Type::Message, "*keys" | "*missing_keys" | "keys") => Some(".orrery.test.v1.ThingKey".to_owned()),
             (Type::Message, _) => Some(".orrery.test.v1.ThingFilter".to_owned()),
             _ => None,
         },
@@ -127,12 +141,16 @@ fn built(
     };
     let file = FileDescriptorProto {
         package: Some("orrery.test.v1".to_owned()),
-        message_type: vec![message("ThingRequest", request), message(response.0, response.1)],
+        message_type: vec![
+            message("ThingRequest", request),
+            message("ThingKey", &[("owner", TEXT), ("size", Type::Int32)]),
+            message(response.0, response.1),
+        ],
         enum_type: vec![view],
         service: vec![ServiceDescriptorProto { method: vec![method], ..ServiceDescriptorProto::default() }],
         ..FileDescriptorProto::default()
     };
-    build::generate(&FileDescriptorSet { file: vec![file] })
+    build::generate(&FileDescriptorSet { file: vec![file] }, &Paths { root: "crate", own: None })
 }
 
 const TEXT: Type = Type::String;
@@ -154,14 +172,18 @@ fn a_request_that_does_not_fit_its_verb_fails_the_build() {
     let (mask, token, size) = (("read_mask", Type::Message), ("page_token", TEXT), ("page_size", Type::Int32));
     for (method, request, response, views, why) in [
         ("GetThing", &[mask][..], thing, VIEWS, "begin with the columns of a key"),
-        ("GetThing", &[("owner", Type::Int32)], thing, VIEWS, "begin with the columns of a key"),
+        ("GetThing", &[("owner", Type::Bool)], thing, VIEWS, "begin with the columns of a key"),
+        ("GetThing", &[("owner", Type::Int32)], thing, VIEWS, "its key is not what .orrery.test.v1.Thing begins with"),
         ("GetThing", &[("*owner", TEXT)], thing, VIEWS, "begin with the columns of a key"),
         ("GetThing", &[("name", TEXT)], thing, VIEWS, "its key is not what .orrery.test.v1.Thing begins with"),
         ("GetThing", &[("owner", TEXT), mask, ("name", TEXT)], thing, VIEWS, "knows no field name"),
         ("GetThing", &[("owner", TEXT), ("etag", TEXT)], thing, VIEWS, "knows no field etag"),
         ("GetThing", &[("owner", TEXT), ("read_mask", TEXT)], thing, VIEWS, "read_mask has another type"),
         ("GetThing", &[("owner", TEXT), ("view", Type::Enum)], thing, &VIEWS[..2], "view is no enum"),
-        ("BatchGetThings", &[mask], page, VIEWS, "it has no uids"),
+        ("BatchGetThings", &[mask], page, VIEWS, "it has not one of uids and keys"),
+        ("BatchGetThings", &[("*uids", TEXT), ("*keys", Type::Message)], page, VIEWS, "not one of uids and keys"),
+        ("BatchGetThings", &[("keys", Type::Message)], page, VIEWS, "keys has another type"),
+        ("BatchGetThings", &[("*keys", Type::Message)], checked, VIEWS, "and missing_keys as field 2"),
         ("BatchGetThings", &[("uids", TEXT)], page, VIEWS, "uids has another type"),
         ("DeleteThing", &[("owner", TEXT), ("etag", Type::Int32)], page, VIEWS, "etag has another type"),
         ("DeleteThing", &[("owner", TEXT), mask], page, VIEWS, "knows no field read_mask"),
@@ -188,6 +210,12 @@ fn requests_that_fit_and_verbs_that_promise_nothing_are_built() {
     let list = built("ListThings", &[("filter", Type::Message), token, size], page, VIEWS).expect("one that fits");
     assert!(list.contains("List<crate::test::v1::ThingFilter>"), "{list}");
     assert!(built("CheckThings", &[("*uids", TEXT)], checked, VIEWS).is_ok());
+    let found = ("ThingsResponse", &[("*things", Type::Message), ("*missing_keys", Type::Message)][..]);
+    let batch = built("BatchGetThings", &[("*keys", Type::Message)], found, VIEWS).expect("one that fits");
+    assert!(batch.contains("columns: &[\"owner\", \"size\"]"), "{batch}");
+    let checked = ("CheckResponse", &[("checked", Type::Int64), ("*missing_keys", Type::Message)][..]);
+    let check = built("CheckThings", &[("*keys", Type::Message)], checked, VIEWS).expect("one that fits");
+    assert!(check.contains("missing_keys: missing.into_iter()"), "{check}");
     assert_eq!(built("MoveThing", &[("any", Type::Bytes)], page, VIEWS), Ok(String::new()));
     assert_eq!(built("GetThings", &[("any", Type::Bytes)], page, VIEWS), Ok(String::new()));
 }

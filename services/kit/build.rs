@@ -1,27 +1,27 @@
-//! Tells the code which compiler builds it, and the person who builds when that compiler is not fit for production.
+//! Passes the compiler's version to the code, and warns at build time if that compiler is not fit for production.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-/// Where the reasons are.
-const WHERE: &str = "README.md, \"Compilers\"";
+/// Where the reasons are documented.
+const REASONS: &str = "README.md, \"Compilers\"";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=RUSTC_WRAPPER");
-    let said = Command::new(env::var("RUSTC")?).arg("--version").output()?;
-    let version = String::from_utf8(said.stdout)?.trim().to_owned();
+    let output = Command::new(env::var("RUSTC")?).arg("--version").output()?;
+    let version = String::from_utf8(output.stdout)?.trim().to_owned();
     println!("cargo:rustc-env=ORRERY_COMPILER={version}");
     if let Some(number) = number(&version)
         && let Some(fault) = fault(number, is_wrapped())
     {
-        println!("cargo:warning={version} {fault}; see {WHERE}");
+        println!("cargo:warning={version} {fault}; see {REASONS}");
     }
     Ok(())
 }
 
-/// What is wrong with a compiler: `(minor, patch)` of Rust 1. The issues are those of rust-lang/rust.
+/// What is wrong with a compiler, given as `(minor, patch)` of Rust 1. Issue numbers are those of rust-lang/rust.
 fn fault((minor, patch): (u32, u32), wrapped: bool) -> Option<&'static str> {
     match (minor, patch) {
         (77..97, _) if !wrapped => {
@@ -33,14 +33,14 @@ fn fault((minor, patch): (u32, u32), wrapped: bool) -> Option<&'static str> {
     }
 }
 
-/// Reads `rustc 1.95.0 (59807616e 2026-04-14)`.
+/// Parses `rustc 1.95.0 (59807616e 2026-04-14)`.
 fn number(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.split_whitespace().nth(1)?.split(['.', '-']);
     let (major, minor, patch) = (parts.next()?, parts.next()?, parts.next()?);
     (major == "1").then_some((minor.parse().ok()?, patch.parse().ok()?))
 }
 
-/// Whether the compiler is called through this repository's wrapper, and not through another one that was set in its place.
+/// Whether the compiler is called through this repository's wrapper, not through another one set in its place.
 fn is_wrapped() -> bool {
     let wrapper = env::var_os("RUSTC_WRAPPER").map(PathBuf::from);
     wrapper.is_some_and(|path| fs::read_to_string(path).is_ok_and(|text| text.contains("orrery_without_gvn")))

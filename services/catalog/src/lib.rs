@@ -1,7 +1,7 @@
 //! The catalog slice: products and their metrics.
 //!
-//! - [`store`]: what the slice's resources are, and what their filters mean
-//! - [`rpc`]: the service, a file for each method that other resources do not have
+//! - [`store`]: the descriptions of the slice's resources, and the meaning of their filters
+//! - [`rpc`]: the service, with a file for each method that only this slice has
 
 pub mod rpc;
 pub mod store;
@@ -10,30 +10,29 @@ use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run};
+use orrery_kit::server::{self, Run, Services};
 use orrery_proto::catalog::v1::server::CatalogServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
-/// What the binary `orrery-catalog` is called and where it listens.
+/// The name and the default address of the binary `orrery-catalog`.
 pub const BINARY: Binary = Binary {
     name: "orrery-catalog",
     about: "Serves Orrery's catalog slice: products and their metrics",
     listen: "127.0.0.1:50051",
 };
 
-/// The gRPC services of this process, as health names them.
+/// The gRPC services of this process, by the names that health uses.
 pub const SERVICE_NAMES: [&str; 1] = ["orrery.catalog.v1.CatalogService"];
 
 /// The slice's schema.
 const SCHEMA: &str = "catalog";
 
-/// Serves the slice on `listener` until `shutdown` is cancelled and the drain is over.
+/// Serves the slice on `listener` until `shutdown` is cancelled and the drain has ended.
 ///
 /// # Errors
 ///
-/// When the configuration cannot be used or the transport fails.
+/// An invalid configuration, or a failed transport.
 pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
     Box::pin(run_until_drained(config, listener, shutdown))
 }
@@ -53,7 +52,7 @@ async fn run_until_drained(
         .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
     let served =
-        server::serve(&config, &metrics, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
+        server::serve(&config, &metrics, listener, Services::new(service), &SERVICE_NAMES, probe, shutdown).await;
     context.close().await;
     served
 }

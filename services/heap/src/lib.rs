@@ -1,23 +1,39 @@
-//! The allocator of the C library, asked to give back what it keeps.
+//! The allocator of the C library, asked to keep less memory.
 //!
-//! glibc keeps pages that a program has freed, for the next allocation, and gives back by itself only what lies at the
-//! end of its heap. A process that once held much stays as large as it was. `malloc_trim` gives back every page that
-//! is free, wherever it lies (its manual page, malloc_trim(3)). There is no way to call it without `unsafe`, which the
-//! rest of the workspace forbids; so it has a crate of its own, with nothing else in it.
+//! glibc keeps freed pages for the next allocation, and returns only those at the end of its heap by itself. A process
+//! that once used much memory stays that large. `malloc_trim` returns every free page, wherever it is (malloc_trim(3)).
+//! It cannot be called without `unsafe`, which the rest of the workspace forbids; so this crate exists for it alone.
 
-/// Gives all free pages back to the system, and says whether there were any. Takes the locks of the allocator, one
-/// arena after the other, for a millisecond or so in all: to be called from a thread that may wait.
+/// Returns all free pages to the system, and says whether there were any. It locks the arenas of the allocator one
+/// after the other, for about a millisecond in all, so call it from a thread that may block.
 ///
-/// Does nothing where the C library is another one.
+/// Does nothing with another C library.
 #[must_use]
-#[allow(unsafe_code, reason = "a call of C")]
+#[allow(unsafe_code, reason = "calls a C function")]
 pub fn give_back() -> bool {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes a number, no pointer, and any thread may call it at any time (MT-Safe, says its manual page).
+    // SAFETY: its argument is a number, not a pointer, and any thread may call it at any time (MT-Safe by its manual
+    // page).
     let given_back = unsafe { libc::malloc_trim(0) } == 1;
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
     let given_back = false;
     given_back
+}
+
+/// Limits the number of arenas, pieces of memory with a lock each, that the allocator makes for the threads of the
+/// process, and says whether it does. Freed memory stays in its arena: what one thread has freed is of no use to a
+/// thread with another arena. To be called before there are other threads.
+///
+/// Does nothing where the C library is another one.
+#[must_use]
+#[allow(unsafe_code, reason = "a call of C")]
+pub fn limit_arenas(most: u8) -> bool {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes two numbers, no pointer (mallopt(3)).
+    let limited = unsafe { libc::mallopt(libc::M_ARENA_MAX, most.into()) } == 1;
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let limited = false;
+    limited
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
@@ -32,7 +48,7 @@ mod tests {
 
     #[test]
     fn what_was_freed_is_given_back_wherever_it_lies() {
-        // Small pieces, every hundredth of which stays: nothing large is free at the end of the heap.
+        // Small allocations, of which every hundredth stays: no large block is free at the end of the heap.
         let mut pieces: Vec<Vec<u8>> = (0..100_000).map(|_| vec![7_u8; 1_000]).collect();
         let full = resident_kib();
         let kept: Vec<Vec<u8>> = pieces.drain(..).step_by(100).collect();

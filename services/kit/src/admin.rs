@@ -1,5 +1,5 @@
-//! What operators and schedulers ask over HTTP, on a port of its own: metrics, liveness, readiness. It reads no customer's data and changes
-//! nothing, and it answers until the process ends, so that a drain can be watched.
+//! The admin port: metrics, liveness and readiness over HTTP, for operators and schedulers. It reads no customer data
+//! and changes nothing. It answers until the process ends, so that a drain can be watched.
 
 mod connections;
 
@@ -14,7 +14,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use self::connections::Bounded;
+use self::connections::BoundedListener;
 use crate::config::{AdminListen, ServiceConfig};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
-/// The admin port. Closed when this is dropped.
+/// The admin port. Dropping it closes the port.
 pub(crate) struct Admin {
     task: Option<JoinHandle<()>>,
 }
@@ -37,13 +37,13 @@ impl Drop for Admin {
 }
 
 #[derive(Clone)]
-struct Shown {
+struct AdminState {
     metrics: Metrics,
     readiness: Readiness,
 }
 
 impl Admin {
-    /// Serves where `config` says, if anywhere.
+    /// Starts the port at the address in `config`, unless it is turned off.
     ///
     /// # Errors
     /// The address cannot be listened on.
@@ -54,10 +54,10 @@ impl Admin {
             .route("/metrics", get(show_metrics))
             .route("/livez", get(|| async { answer(StatusCode::OK, "alive") }))
             .route("/readyz", get(show_readiness))
-            .with_state(Shown { metrics, readiness });
+            .with_state(AdminState { metrics, readiness });
         tracing::info!(%address, "metrics at /metrics, probes at /livez and /readyz");
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(Bounded::new(listener), router).await {
+            if let Err(error) = axum::serve(BoundedListener::new(listener), router).await {
                 tracing::error!(%error, "the admin port failed");
             }
         });
@@ -79,24 +79,24 @@ async fn listener(config: &ServiceConfig) -> anyhow::Result<Option<TcpListener>>
     Ok(Some(listener.with_context(problem)?))
 }
 
-async fn show_metrics(State(shown): State<Shown>) -> Response {
-    match shown.metrics.encode() {
+async fn show_metrics(State(state): State<AdminState>) -> Response {
+    match state.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "the metrics could not be written");
+            tracing::error!(%error, "cannot encode the metrics");
             answer(StatusCode::INTERNAL_SERVER_ERROR, "failed")
         }
     }
 }
 
-async fn show_readiness(State(shown): State<Shown>) -> Response {
-    match shown.readiness.why_not() {
+async fn show_readiness(State(state): State<AdminState>) -> Response {
+    match state.readiness.unready_reason() {
         None => answer(StatusCode::OK, "ready"),
         Some(why) => answer(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 
-/// One word.
+/// A plain text answer of one word.
 fn answer(status: StatusCode, word: &'static str) -> Response {
     (status, [(header::CONTENT_TYPE, TEXT_TYPE), (header::CACHE_CONTROL, "no-store")], format!("{word}\n"))
         .into_response()

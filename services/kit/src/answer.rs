@@ -1,82 +1,80 @@
-//! How large an answer may be. No message is larger than its caller takes: what clients of gRPC take unless they are
-//! told otherwise, or what the caller says in the request's metadata, up to the service's own bound. What is larger is
-//! refused before anything is sent, and a write whose answer would be larger answers with less of the resource.
+//! The size limit of answers. No message is larger than its caller accepts: the default of gRPC clients, or what the
+//! caller says in the request metadata, up to the service's own limit. A larger answer is refused before anything is
+//! sent. A write whose answer would be too large answers with fewer fields of the resource.
 
 use orrery_proto::wire::Encoded;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use crate::config::ByteSize;
-use crate::consistency::only;
+use crate::consistency::single_value;
 use crate::error::Error;
 
-/// Request metadata: the largest message, in bytes, that the caller takes.
+/// Request metadata: the largest message, in bytes, that the caller accepts.
 pub const MAX_ANSWER_BYTES: &str = "x-max-answer-bytes";
-/// Answer metadata of a write: the fields of the resource that were left out because with them the answer would have
-/// been too large.
+/// Response metadata of a write: the fields that were left out of the answer because it would have been too large.
 pub const OMITTED_FIELDS: &str = "x-omitted-fields";
-/// What grpc-go, grpc-java, grpc-js, tonic and all that stands on gRPC's C core (Python, Ruby, PHP) take by default.
+/// The default limit of grpc-go, grpc-java, grpc-js, tonic and everything on gRPC's C core (Python, Ruby, PHP).
 pub const DEFAULT_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// The least that a caller may take, and a service be bound to: every answer that cannot be made smaller fits.
-pub const LEAST_ANSWER_BYTES: usize = 64 * 1024;
-/// What stands before a message: whether it is compressed, and its length. Clients do not count it; it is counted here,
-/// to be sure.
-const FRAME: usize = 5;
-/// What a page leaves for its token.
-const TOKEN_ROOM: usize = 8 * 1024;
+/// The smallest limit that a caller or a service may set: every answer that cannot be made smaller fits.
+pub const MIN_ANSWER_BYTES: usize = 64 * 1024;
+/// The header of a message: the compressed flag and the length. Clients do not count it; it is counted here to be safe.
+const FRAME_HEADER: usize = 5;
+/// Space in a page that is reserved for its token.
+const TOKEN_RESERVE: usize = 8 * 1024;
 
-/// A resource that was written, as the answer of the write.
+/// A written resource, as the answer to its write.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// As much of it as fits.
+    /// The resource, as far as it fits.
     pub message: Encoded,
-    /// The fields that were left out for that.
+    /// The fields that were left out because they do not fit.
     pub omitted: Vec<&'static str>,
-    /// Whether it is an existing resource that a rule put in the place of the one to be created.
+    /// Whether it is an existing resource that a rule returned instead of creating one.
     pub existing: bool,
 }
 
-/// The service's own bound on answers. In the extensions of every request.
+/// The service's own limit on answers. It is in the extensions of every request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnswerBound(pub(crate) usize);
 
-/// The largest answer to one call.
+/// The size limit for the answer to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerLimit {
-    /// What the caller takes, in bytes.
-    taken: usize,
-    /// The most that it may ask for.
+    /// What the caller accepts, in bytes.
+    accepted: usize,
+    /// The most that a caller may ask for.
     bound: usize,
 }
 
 impl AnswerLimit {
-    /// That of a request. One that came through no server, as in a test, has the default bound.
+    /// The limit of a request. A request that came through no server, as in a test, has the default limit.
     ///
     /// # Errors
     /// [`Error::Invalid`] that names the metadata's key.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
         let bound = request.extensions().get::<AnswerBound>().map_or(DEFAULT_ANSWER_BYTES, |bound| bound.0);
-        let taken = asked_for(request.metadata())?.unwrap_or(DEFAULT_ANSWER_BYTES).min(bound);
-        Ok(Self { taken, bound })
+        let accepted = asked_for(request.metadata())?.unwrap_or(DEFAULT_ANSWER_BYTES).min(bound);
+        Ok(Self { accepted, bound })
     }
 
-    /// The most bytes of a message.
+    /// Maximum size of a message in bytes.
     pub fn bytes(self) -> usize {
-        self.taken - FRAME
+        self.accepted - FRAME_HEADER
     }
 
-    /// The most bytes of a page's rows, of which a service would send `page_bytes`: there is a token behind them.
+    /// Maximum size in bytes of the rows of a page, if the service would send `page_bytes`: a token follows them.
     pub fn page_bytes(self, page_bytes: usize) -> usize {
-        page_bytes.min(self.taken - TOKEN_ROOM)
+        page_bytes.min(self.accepted - TOKEN_RESERVE)
     }
 
-    /// The same without so many bytes, which something else takes.
+    /// The same limit, reduced by bytes that something else needs.
     #[must_use]
     pub fn without(self, bytes: usize) -> Self {
-        Self { taken: self.taken.saturating_sub(bytes).max(FRAME), ..self }
+        Self { accepted: self.accepted.saturating_sub(bytes).max(FRAME_HEADER), ..self }
     }
 
-    /// Whether a message of so many bytes may be sent.
+    /// Checks that a message of this size may be sent.
     ///
     /// # Errors
     /// [`Error::AnswerTooLarge`].
@@ -84,7 +82,7 @@ impl AnswerLimit {
         if bytes > self.bytes() { Err(self.exceeded(bytes)) } else { Ok(()) }
     }
 
-    /// The message, if it may be sent.
+    /// Returns the message if its size is allowed.
     ///
     /// # Errors
     /// [`Error::AnswerTooLarge`].
@@ -92,40 +90,40 @@ impl AnswerLimit {
         self.check(message.len()).map(|()| message)
     }
 
-    /// The refusal of an answer of at least so many bytes.
+    /// The error for an answer of at least this size.
     pub fn exceeded(self, bytes: usize) -> Error {
-        Error::AnswerTooLarge(AnswerTooLarge { bytes, taken: self.taken, bound: self.bound, row: None })
+        Error::AnswerTooLarge(AnswerTooLarge { bytes, accepted: self.accepted, bound: self.bound, row: None })
     }
 }
 
-/// An answer that is refused for its size.
+/// An answer that is too large for its caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the answer has {bytes} bytes or more and the caller takes {}: \
-     ask for less, or send {MAX_ANSWER_BYTES} (here up to {})",
-    ByteSize(*taken),
+    "the answer has at least {bytes} bytes, but the caller accepts {}: \
+     ask for less, or set the metadata {MAX_ANSWER_BYTES} (this service allows up to {})",
+    ByteSize(*accepted),
     ByteSize(*bound)
 )]
 pub struct AnswerTooLarge {
-    /// How many bytes it would have had, as far as it was read.
+    /// Its size in bytes, as far as it was read.
     pub bytes: usize,
-    /// How many the caller takes.
-    pub taken: usize,
-    /// How many the service sends to a caller who takes them.
+    /// How many bytes the caller accepts.
+    pub accepted: usize,
+    /// How many bytes the service sends at most, to callers that accept them.
     pub bound: usize,
-    /// The one row that is too large by itself, if it is one: its message type and its key.
+    /// The row that is too large by itself, if it is one row: its message type and key.
     pub row: Option<(&'static str, String)>,
 }
 
-/// What the metadata of a request says.
+/// The limit in the metadata of a request.
 fn asked_for(metadata: &MetadataMap) -> Result<Option<usize>, Error> {
-    let Some(text) = only(metadata, MAX_ANSWER_BYTES)? else { return Ok(None) };
-    // A number too large for this machine is as good as the largest.
+    let Some(text) = single_value(metadata, MAX_ANSWER_BYTES)? else { return Ok(None) };
+    // A number that does not fit counts as the largest one.
     let bytes = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().unwrap_or(usize::MAX));
-    match bytes.filter(|&bytes| !text.is_empty() && bytes >= LEAST_ANSWER_BYTES) {
+    match bytes.filter(|&bytes| !text.is_empty() && bytes >= MIN_ANSWER_BYTES) {
         Some(bytes) => Ok(Some(bytes)),
         None => {
-            Err(Error::invalid(MAX_ANSWER_BYTES, format!("must be a number of bytes, at least {LEAST_ANSWER_BYTES}")))
+            Err(Error::invalid(MAX_ANSWER_BYTES, format!("must be a number of bytes, at least {MIN_ANSWER_BYTES}")))
         }
     }
 }
@@ -150,20 +148,20 @@ mod tests {
     #[test]
     fn a_caller_who_says_nothing_takes_what_clients_take_by_default() {
         let unsaid = limit(&[], Some(64 << 20)).unwrap();
-        assert!(unsaid.check((4 << 20) - FRAME).is_ok());
-        assert!(unsaid.check((4 << 20) - FRAME + 1).is_err());
-        assert_eq!(limit(&[], Some(1 << 20)).unwrap().bytes(), (1 << 20) - FRAME);
-        assert_eq!(limit(&[], None).unwrap(), AnswerLimit { taken: 4 << 20, bound: 4 << 20 });
+        assert!(unsaid.check((4 << 20) - FRAME_HEADER).is_ok());
+        assert!(unsaid.check((4 << 20) - FRAME_HEADER + 1).is_err());
+        assert_eq!(limit(&[], Some(1 << 20)).unwrap().bytes(), (1 << 20) - FRAME_HEADER);
+        assert_eq!(limit(&[], None).unwrap(), AnswerLimit { accepted: 4 << 20, bound: 4 << 20 });
     }
 
     #[test]
     fn a_caller_gets_as_much_as_it_says_and_never_more_than_the_service_sends() {
-        let bytes = |value: &str| limit(&[value], Some(16 << 20)).unwrap().bytes() + FRAME;
+        let bytes = |value: &str| limit(&[value], Some(16 << 20)).unwrap().bytes() + FRAME_HEADER;
         assert_eq!(bytes("65536"), 64 << 10);
         assert_eq!(bytes("8388608"), 8 << 20);
         assert_eq!(bytes("16777217"), 16 << 20);
         assert_eq!(bytes("99999999999999999999999999"), 16 << 20);
-        assert_eq!(limit(&["65536"], None).unwrap().page_bytes(1 << 20), (64 << 10) - TOKEN_ROOM);
+        assert_eq!(limit(&["65536"], None).unwrap().page_bytes(1 << 20), (64 << 10) - TOKEN_RESERVE);
         assert_eq!(limit(&[], None).unwrap().page_bytes(1 << 20), 1 << 20);
     }
 

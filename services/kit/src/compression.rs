@@ -1,8 +1,9 @@
-//! The encodings in which messages may be compressed, and the work itself, which is bounded: what a message becomes
-//! when it is decompressed is known only by doing it.
+//! The compression of messages, and the work itself. It is bounded: the size of a decompressed message is known only
+//! after the work.
 //!
-//! Not by tonic's own switches: those would have to be set at each service, health and reflection too, would leave
-//! compressed answers in the cache, and take libzstd, whose C builds for 18 s on two cores, where ruzstd takes 4 s.
+//! tonic's own compression is not used. It would have to be set at each service, health and reflection too; it would
+//! put compressed answers into the cache; and it needs libzstd, whose C code builds for 18 s on two cores, where ruzstd
+//! takes 4 s.
 
 use std::fmt;
 use std::io::{Read, Write as _};
@@ -14,17 +15,17 @@ use ruzstd::decoding::StreamingDecoder;
 use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
-/// A message of fewer bytes is sent as it is: compressed it would hardly be smaller.
-const LEAST_COMPRESSED: usize = 1024;
-/// The window that every decoder of zstd should bear (RFC 8878, 3.1.1.1.2).
+/// Smaller messages are sent uncompressed: compression would hardly make them smaller.
+const MIN_COMPRESSED_BYTES: usize = 1024;
+/// The window size that every zstd decoder should support (RFC 8878, 3.1.1.1.2).
 const ZSTD_WINDOW: usize = 8 << 20;
 
-/// How messages may be compressed, beside not at all.
+/// A message compression, other than none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// RFC 1952.
     Gzip,
-    /// RFC 1950: what HTTP and gRPC call so has a header and a checksum.
+    /// RFC 1950: what HTTP and gRPC call deflate has a header and a checksum.
     Deflate,
     /// RFC 8878.
     Zstd,
@@ -32,18 +33,18 @@ pub enum Encoding {
 
 /// Why a message was not decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotDecompressed {
-    /// It is, or asks for, more than may be.
+pub(crate) enum DecompressError {
+    /// It is larger than allowed, or asks for more memory than allowed.
     TooLarge,
-    /// It is not of its encoding, was cut short, or its checksum does not fit.
+    /// It is not in the encoding it claims, is truncated, or has a wrong checksum.
     Malformed,
 }
 
 impl Encoding {
-    /// All of them.
+    /// Every encoding.
     pub const ALL: [Self; 3] = [Self::Gzip, Self::Deflate, Self::Zstd];
 
-    /// Its name in `grpc-encoding`.
+    /// The name in `grpc-encoding`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -52,14 +53,14 @@ impl Encoding {
         }
     }
 
-    /// The one of this name.
+    /// The encoding with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|encoding| encoding.name() == name)
     }
 
-    /// The message that was compressed, of at most `most` bytes. Memory is bounded by about twice that, whatever
-    /// `compressed` says.
-    pub(crate) fn decompress(self, compressed: &[u8], most: usize) -> Result<Vec<u8>, NotDecompressed> {
+    /// Decompresses a message of at most `most` bytes. Memory use is bounded by about twice that, whatever `compressed`
+    /// holds.
+    pub(crate) fn decompress(self, compressed: &[u8], most: usize) -> Result<Vec<u8>, DecompressError> {
         match self {
             Self::Gzip => {
                 let mut decoder = MultiGzDecoder::new(compressed);
@@ -73,8 +74,8 @@ impl Encoding {
                 let window = most.max(ZSTD_WINDOW) as u64;
                 let decoder = StreamingDecoder::new_with_max_window_size(compressed, window);
                 let mut decoder = decoder.map_err(|error| match error {
-                    FrameDecoderError::WindowSizeTooBig { .. } => NotDecompressed::TooLarge,
-                    _ => NotDecompressed::Malformed,
+                    FrameDecoderError::WindowSizeTooBig { .. } => DecompressError::TooLarge,
+                    _ => DecompressError::Malformed,
                 })?;
                 read(&mut decoder, most, |decoder| {
                     let (sent, is) =
@@ -85,9 +86,9 @@ impl Encoding {
         }
     }
 
-    /// The message compressed, quickly rather than well; `None` where that gains nothing.
+    /// Compresses a message, optimised for speed. `None` if that does not make it smaller.
     pub(crate) fn compress(self, message: &[u8]) -> Option<Vec<u8>> {
-        if message.len() < LEAST_COMPRESSED {
+        if message.len() < MIN_COMPRESSED_BYTES {
             return None;
         }
         let out = Vec::with_capacity(message.len() / 4);
@@ -106,36 +107,37 @@ impl Encoding {
     }
 }
 
-/// Reads to the end, or until there is more than `most`; `whole` says whether the input ends where the message does.
-fn read<R: Read>(decoder: &mut R, most: usize, whole: impl FnOnce(&R) -> bool) -> Result<Vec<u8>, NotDecompressed> {
+/// Reads to the end, or until more than `most` bytes came. `whole` says whether the input ends where the message does.
+fn read<R: Read>(decoder: &mut R, most: usize, whole: impl FnOnce(&R) -> bool) -> Result<Vec<u8>, DecompressError> {
     let mut message = Vec::new();
     let read = decoder.by_ref().take(most as u64 + 1).read_to_end(&mut message);
     if message.len() > most {
-        return Err(NotDecompressed::TooLarge);
+        return Err(DecompressError::TooLarge);
     }
     if read.is_err() || !whole(decoder) {
-        return Err(NotDecompressed::Malformed);
+        return Err(DecompressError::Malformed);
     }
     Ok(message)
 }
 
-/// Some encodings, the preferred one first; prints as the setting that names them.
+/// A list of encodings, the preferred one first. Displays in the form that [`parse`](Self::parse) reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Encodings([Option<Encoding>; Encoding::ALL.len()]);
 
 impl Encodings {
-    /// Reads `gzip,zstd`, or `none`.
+    /// Parses `gzip,zstd`, or `none`.
     ///
     /// # Errors
-    /// What is wrong, for people.
+    /// A message that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut encodings = Self::default();
         if text.trim() == "none" {
             return Ok(encodings);
         }
         for name in text.split(',').map(str::trim) {
-            let encoding = Encoding::from_name(name)
-                .ok_or_else(|| format!("{name:?} is no encoding; write \"none\" or some of gzip, deflate and zstd"))?;
+            let encoding = Encoding::from_name(name).ok_or_else(|| {
+                format!("{name:?} is not an encoding; use \"none\", or a list of gzip, deflate and zstd")
+            })?;
             if encodings.0.contains(&Some(encoding)) {
                 return Err(format!("names {name} twice"));
             }
@@ -146,7 +148,7 @@ impl Encodings {
         Ok(encodings)
     }
 
-    /// The first one that is among the names of a `grpc-accept-encoding`.
+    /// The first encoding that is in a `grpc-accept-encoding` list.
     pub(crate) fn first_accepted(self, accepted: &str) -> Option<Encoding> {
         let is_accepted = |encoding: &Encoding| accepted.split(',').any(|name| name.trim() == encoding.name());
         self.0.into_iter().flatten().find(is_accepted)
@@ -175,7 +177,7 @@ mod tests {
         "789cedc4a10d00000803b06bd14be6f89e3330ad68dae9c6b66ddbb66ddbb66ddbb66ddbb66ddbb6edd70f683e9a9d";
     const FOREIGN_ZSTD: &str = "28b52ffd0458750000306f72726572790100d72e7c290263f9f8d9";
 
-    /// What the programs gzip, zlib (Python's) and zstd make of 2,000 times "orrery": data that this code did not make.
+    /// "orrery" 2,000 times, compressed by gzip, Python's zlib and zstd: test data that this code did not make.
     fn foreign(encoding: Encoding) -> Vec<u8> {
         let hex = match encoding {
             Encoding::Gzip => FOREIGN_GZIP,
@@ -201,14 +203,14 @@ mod tests {
                 assert!(encoding.decompress(&whole[..length], 1 << 20).is_err(), "{encoding:?} {length}");
             }
             let longer = [&whole[..], b"x"].concat();
-            assert_eq!(encoding.decompress(&longer, 1 << 20), Err(NotDecompressed::Malformed), "{encoding:?}");
-            // The checksum: at the end of all three, in gzip before the length.
+            assert_eq!(encoding.decompress(&longer, 1 << 20), Err(DecompressError::Malformed), "{encoding:?}");
+            // The checksum is at the end in all three; in gzip it comes before the length.
             let mut altered = whole.clone();
             let at = whole.len() - if encoding == Encoding::Gzip { 8 } else { 1 };
             altered[at] ^= 1;
-            assert_eq!(encoding.decompress(&altered, 1 << 20), Err(NotDecompressed::Malformed), "{encoding:?}");
+            assert_eq!(encoding.decompress(&altered, 1 << 20), Err(DecompressError::Malformed), "{encoding:?}");
             for other in Encoding::ALL.into_iter().filter(|other| *other != encoding) {
-                assert_eq!(other.decompress(&whole, 1 << 20), Err(NotDecompressed::Malformed), "{encoding:?}");
+                assert_eq!(other.decompress(&whole, 1 << 20), Err(DecompressError::Malformed), "{encoding:?}");
             }
         }
     }
@@ -218,14 +220,14 @@ mod tests {
         for encoding in Encoding::ALL {
             let compressed = encoding.compress(&vec![0; 64 << 20]).unwrap();
             assert!(compressed.len() < 1 << 20, "{encoding:?} {}", compressed.len());
-            assert_eq!(encoding.decompress(&compressed, 1 << 20), Err(NotDecompressed::TooLarge), "{encoding:?}");
+            assert_eq!(encoding.decompress(&compressed, 1 << 20), Err(DecompressError::TooLarge), "{encoding:?}");
             let compressed = encoding.compress(&vec![0; 1 << 20]).unwrap();
             assert!(encoding.decompress(&compressed, 1 << 20).is_ok(), "{encoding:?}");
-            assert_eq!(encoding.decompress(&compressed, (1 << 20) - 1), Err(NotDecompressed::TooLarge));
+            assert_eq!(encoding.decompress(&compressed, (1 << 20) - 1), Err(DecompressError::TooLarge));
         }
-        // A frame of zstd that asks for a window of 128 MiB and holds nothing.
+        // A zstd frame without content that asks for a window of 128 MiB.
         let window = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
-        assert_eq!(Encoding::Zstd.decompress(&window, 16 << 20), Err(NotDecompressed::TooLarge));
+        assert_eq!(Encoding::Zstd.decompress(&window, 16 << 20), Err(DecompressError::TooLarge));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Every setting of a service: a flag, an environment variable and a default each. `--help` is the manual; the texts there come
-//! from the comments here: a comment's first paragraph is what the setting is, the rest why one would change it. The defaults
-//! stand in the attributes of the fields and nowhere else.
+//! The settings of a service. Each has a flag, an environment variable and a default. `--help` is the manual, and its
+//! texts are the comments here: the first paragraph of a comment says what the setting is, the rest says why one would
+//! change it. The defaults stand only in the attributes of the fields.
 
 mod admin;
 mod cache;
@@ -35,69 +35,69 @@ pub use self::server::ServerConfig;
 pub use self::service_address::ServiceAddress;
 pub use self::stream::StreamConfig;
 pub use self::telemetry::{LogFormat, TelemetryConfig};
-pub use self::units::{ByteSize, Span, parse_bytes, parse_duration};
+pub use self::units::{ByteSize, HumanDuration, parse_bytes, parse_duration};
 use crate::build_info;
 
-/// What a service needs to know to run, in groups that can also be used one by one (each is [`clap::Args`]).
+/// The settings of a service, in groups that can also be used alone (each is [`clap::Args`]).
 #[derive(Args, Clone, Debug)]
 pub struct ServiceConfig {
     /// Where to listen.
     #[command(flatten)]
     pub listen: ListenConfig,
-    /// Where metrics and probes are served.
+    /// The admin port: metrics and probes.
     #[command(flatten)]
     pub admin: AdminConfig,
     /// The database and the pool of connections to it.
     #[command(flatten)]
     pub database: DatabaseConfig,
-    /// The replica that reads may come from.
+    /// The replica that may serve reads.
     #[command(flatten)]
     pub replica: ReplicaConfig,
-    /// What no statement may exceed.
+    /// The limits of every statement.
     #[command(flatten)]
     pub limits: Limits,
-    /// How streams are cut into pages, statements and messages.
+    /// The sizes of pages, statements and messages.
     #[command(flatten)]
     pub stream: StreamConfig,
-    /// How much is done at one time.
+    /// The limits of concurrent work.
     #[command(flatten)]
     pub overload: OverloadConfig,
-    /// The transport, and how the process ends.
+    /// The transport, and the shutdown of the process.
     #[command(flatten)]
     pub server: ServerConfig,
     /// The cache of answers.
     #[command(flatten)]
     pub cache: CacheConfig,
-    /// What is logged, and how.
+    /// Logging.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
 }
 
-/// A setting that cannot be used: its flag and what is wrong with it, without any secret.
+/// An invalid setting: its flag and what is wrong, without any secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("--{flag}: {problem}")]
 pub struct ConfigError {
     /// The flag's name, without the dashes.
     pub flag: &'static str,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what would be valid.
     pub problem: String,
 }
 
 impl ConfigError {
-    /// An error about the setting `flag`.
+    /// An error in the setting `flag`.
     pub fn new(flag: &'static str, problem: impl Into<String>) -> Self {
         Self { flag, problem: problem.into() }
     }
 }
 
-/// What the command line of a service binary says about itself.
+/// How a service binary presents itself on the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Binary {
     /// The binary's name, `orrery-catalog`.
     pub name: &'static str,
     /// One sentence for the head of `--help`.
     pub about: &'static str,
-    /// The address it listens on unless told otherwise, `127.0.0.1:50051`.
+    /// The default of `--listen`, `127.0.0.1:50051`.
     pub listen: &'static str,
 }
 
@@ -107,24 +107,24 @@ struct CommandLine<C: Args> {
     config: C,
 }
 
-/// The whole configuration of a service: what every service has, and perhaps settings of its own.
+/// The whole configuration of a service: the common settings, and optionally settings of its own.
 pub trait Configuration: Args {
-    /// What every service has.
+    /// The common settings.
     fn service(&self) -> &ServiceConfig;
 
-    /// Checks what no single setting can be checked for alone.
+    /// Checks the settings together.
     ///
     /// # Errors
     ///
-    /// The first setting that cannot be used.
+    /// The first invalid setting.
     fn validate(&self) -> Result<(), ConfigError>;
 
-    /// All defaults, whatever the environment says, for a database at `url`; the address is a free port on loopback. For tests
-    /// and for processes that hold several services.
+    /// All defaults, ignoring the environment, for a database at `url`. The address is a free port on loopback. For
+    /// tests, and for processes that run several services.
     ///
     /// # Errors
     ///
-    /// When `url` is no Postgres URL.
+    /// `url` is not a Postgres URL.
     fn for_database(url: &str) -> Result<Self, ConfigError> {
         let command = CommandLine::<Self>::command().mut_args(|argument| argument.env(None::<&str>));
         let matches = command
@@ -147,11 +147,12 @@ pub trait Configuration: Args {
             .mut_arg("listen", |argument| argument.default_value(binary.listen))
     }
 
-    /// Reads flags and environment and validates them together.
+    /// Reads flags and environment, and validates them together.
     ///
     /// # Errors
     ///
-    /// A clap error to print: a flag that cannot be read, a setting that [`validate`](Self::validate) refuses, or the help.
+    /// A clap error to print: a flag that cannot be parsed, a setting that [`validate`](Self::validate) refuses, or the
+    /// help.
     fn from_arguments<T: Into<OsString> + Clone>(
         binary: Binary,
         arguments: impl IntoIterator<Item = T>,

@@ -1,5 +1,5 @@
-//! How fresh a read has to be, as its caller says it in the request's metadata, and what a call says in its answer's metadata about the
-//! databases that it used.
+//! How fresh a read must be, which its caller says in the request metadata; and what a call reports in its response
+//! metadata about the databases that served it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -13,35 +13,36 @@ use crate::lsn::Lsn;
 
 /// Request metadata: `strong`, the default, or `eventual`.
 pub const CONSISTENCY: &str = "x-consistency";
-/// Request metadata: the WAL position that an eventual read has to see. Answer metadata: the position at which what the call wrote is
-/// there to be read.
+/// Request metadata: the WAL position that an eventual read must see. Response metadata: the position from which on a
+/// replica shows what the call wrote.
 pub const MIN_LSN: &str = "x-min-lsn";
-/// Answer metadata of eventual reads: `replica`, or `primary` if that had to serve any of it.
+/// Response metadata of eventual reads: `replica`, or `primary` if the primary served any part.
 pub const SERVED_BY: &str = "x-served-by";
 
-/// What a caller demands of a read.
+/// The consistency that a caller asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Consistency {
-    /// Everything that was acknowledged before the read is seen: the primary serves it.
+    /// The read sees everything that was acknowledged before it. The primary serves it.
     #[default]
     Strong,
-    /// What a replica has replayed will do.
+    /// The read sees what a replica has replayed.
     Eventual {
-        /// As long as it has replayed this.
+        /// The position that the replica must have replayed.
         min_lsn: Option<Lsn>,
     },
 }
 
 impl Consistency {
-    /// What the metadata of a request says. `x-min-lsn` of a strong read is checked and has no effect: the primary holds everything.
+    /// Reads the metadata of a request. `x-min-lsn` of a strong read is checked and otherwise ignored: the primary has
+    /// everything.
     ///
     /// # Errors
     /// [`Error::Invalid`] that names the key.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
-        let min_lsn: Option<Lsn> = only(request.metadata(), MIN_LSN)?
+        let min_lsn: Option<Lsn> = single_value(request.metadata(), MIN_LSN)?
             .map(|text| text.parse().map_err(|error| Error::invalid(MIN_LSN, format!("{error}"))))
             .transpose()?;
-        match only(request.metadata(), CONSISTENCY)? {
+        match single_value(request.metadata(), CONSISTENCY)? {
             None | Some("strong") => Ok(Self::Strong),
             Some("eventual") => Ok(Self::Eventual { min_lsn }),
             Some(_) => Err(Error::invalid(CONSISTENCY, "must be \"strong\" or \"eventual\"")),
@@ -49,11 +50,11 @@ impl Consistency {
     }
 }
 
-/// The text of a key that may come once.
+/// The value of a metadata key that may appear only once.
 ///
 /// # Errors
 /// [`Error::Invalid`] that names the key.
-pub(crate) fn only<'r>(metadata: &'r MetadataMap, key: &'static str) -> Result<Option<&'r str>, Error> {
+pub(crate) fn single_value<'r>(metadata: &'r MetadataMap, key: &'static str) -> Result<Option<&'r str>, Error> {
     let mut values = metadata.get_all(key).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -65,37 +66,38 @@ pub(crate) fn only<'r>(metadata: &'r MetadataMap, key: &'static str) -> Result<O
 /// Which database served a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServedBy {
-    /// A replica alone.
+    /// Only a replica.
     Replica,
-    /// The primary, if only in part.
+    /// The primary, for at least a part.
     Primary,
 }
 
-/// What a call learns about the databases that it uses, for the metadata of its answer. In the extensions of every request, as
-/// [`RpcRows`](crate::rpc_layer::RpcRows) is; cheap to clone.
+/// Collects, during a call, what its response metadata says about the databases it used. It is in the extensions of
+/// every request, as [`RpcRows`](crate::rpc_layer::RpcRows) is. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Provenance(Arc<Learnt>);
+pub struct Provenance(Arc<Observed>);
 
 #[derive(Debug, Default)]
-struct Learnt {
-    /// The last commit's position; 0 if nothing was committed.
+struct Observed {
+    /// The position of the last commit; 0 if nothing was committed.
     committed: AtomicU64,
-    /// 0: nothing was noted. 1: the replica. 2: the primary.
+    /// 0: unknown. 1: a replica. 2: the primary.
     served_by: AtomicU8,
 }
 
 impl Provenance {
-    /// That of a request; one that nobody reads where the request came through no server, as in a test.
+    /// The collector of a request. For a request that came through no server, as in a test, a new one that nobody
+    /// reads.
     pub fn of<T>(request: &Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_default()
     }
 
-    /// Notes that a transaction has ended, and that what it did and saw is in the log before `lsn`.
+    /// Records that a transaction has ended, and that all it wrote and saw is in the log before `lsn`.
     pub fn committed(&self, lsn: Lsn) {
         self.0.committed.fetch_max(lsn.bytes(), Ordering::Relaxed);
     }
 
-    /// Notes who served a read. The primary, once noted, stays.
+    /// Records who served a read. Once the primary is recorded, it stays.
     pub fn served_by(&self, who: ServedBy) {
         let number = match who {
             ServedBy::Replica => 1,
@@ -104,7 +106,7 @@ impl Provenance {
         self.0.served_by.fetch_max(number, Ordering::Relaxed);
     }
 
-    /// Puts what was learnt so far into the headers or trailers of an answer.
+    /// Adds what was recorded so far to the headers or trailers of a response.
     pub(crate) fn add_to(&self, headers: &mut HeaderMap) {
         let committed = self.0.committed.load(Ordering::Relaxed);
         if committed > 0

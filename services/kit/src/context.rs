@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub use self::reads::Reads;
 pub use self::writes::Writes;
 use crate::answer::{AnswerLimit, OMITTED_FIELDS, Written};
-use crate::budget::Share;
+use crate::budget::MemoryShare;
 use crate::config::StreamConfig;
 use crate::consistency::{Consistency, Provenance};
 use crate::db::{Database, Replica};
@@ -27,6 +27,7 @@ use crate::references::ForeignReferences;
 use crate::resource::Resource;
 use crate::rpc_layer::connection::Connection;
 use crate::rpc_layer::{Pause, RpcRows, normalise};
+use crate::write::writers::Writers;
 
 /// What a slice's calls share: its database, token keys, stream settings and metrics. Cheap to clone.
 ///
@@ -51,7 +52,9 @@ pub struct Shared {
     /// What is counted.
     pub metrics: Metrics,
     /// How many creates came with a request_id, so that the ledger is cleared now and then.
-    pub(crate) named_creates: Arc<AtomicU32>,
+    pub(crate) named_calls: Arc<AtomicU32>,
+    /// What writes single rows, kept for the next call.
+    pub(crate) writers: Writers,
     /// What knows whether rows of another slice exist; `None` if no row of this one points there.
     pub foreign: Option<Arc<dyn ForeignReferences>>,
 }
@@ -68,7 +71,8 @@ impl Context {
     /// A context of the slice `schema`.
     pub fn new(database: Database, schema: &'static str, stream: StreamConfig, metrics: Metrics) -> Self {
         let tokens = TokenKeys::new(database.clone(), schema);
-        let named_creates = Arc::default();
+        let named_calls = Arc::default();
+        let writers = Writers::default();
         Self(Arc::new(Shared {
             tokens,
             database,
@@ -76,7 +80,8 @@ impl Context {
             schema,
             stream,
             metrics,
-            named_creates,
+            named_calls,
+            writers,
             foreign: None,
         }))
     }
@@ -116,7 +121,7 @@ impl Context {
 
 /// What a request's connection may make the process hold. Not an extension of its own: an eighth would have the table
 /// of them grow for each call.
-fn share_of<T>(request: &Request<T>) -> Share {
+fn share_of<T>(request: &Request<T>) -> MemoryShare {
     request.extensions().get::<Connection>().map(|connection| connection.share().bytes().clone()).unwrap_or_default()
 }
 
@@ -136,7 +141,7 @@ pub struct Call {
     /// How large an answer its caller takes.
     pub answers: AnswerLimit,
     /// What it may make the process hold.
-    pub share: Share,
+    pub share: MemoryShare,
     /// What a handler that stops reading a stream of messages says.
     pub pause: Pause,
 }
@@ -179,7 +184,7 @@ impl Call {
         name: &str,
         message: Encoded,
     ) -> Result<Response<Encoded>, Error> {
-        self.answer(message).map_err(|error| error.of_row(resource.description.message, name))
+        self.answer(message).map_err(|error| error.for_row(resource.description.message, name))
     }
 
     /// The answer of a write, and what it leaves out of the resource.

@@ -1,5 +1,6 @@
-//! When the caller stops waiting. tonic's own timer covers the time until response headers; a [`Deadline`] covers the whole call,
-//! streams included, and travels with it: to the database as a timeout, to other services as their deadline.
+//! The deadline of a call: when its caller stops waiting. tonic's own timer covers the time until response headers. A
+//! [`Deadline`] covers the whole call, streams included, and is passed on: to the database as a timeout, to other
+//! services as their deadline.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use tonic::Request;
 
 const HEADER: &str = "grpc-timeout";
 
-/// The moment at which a call has to be over, or none.
+/// The moment at which a call must be done, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deadline(Option<Instant>);
 
@@ -18,39 +19,39 @@ impl Deadline {
         Self(None)
     }
 
-    /// `duration` from now; none where the clock cannot hold it.
+    /// `duration` from now; none if the clock cannot represent it.
     pub fn after(duration: Duration) -> Self {
         Self(Instant::now().checked_add(duration))
     }
 
-    /// That of a request, counted from the arrival of its headers.
+    /// The deadline of a request, counted from the arrival of its headers.
     pub fn of<T>(request: &Request<T>) -> Self {
-        // The server's outermost layer noted it on arrival; a request made in a test has the header only.
+        // The outermost layer of the server stored it on arrival. A request made in a test has only the header.
         let noted = request.extensions().get::<Self>().copied();
         noted.unwrap_or_else(|| {
             Self::from_timeout(request.metadata().get(HEADER).map(tonic::metadata::MetadataValue::as_encoded_bytes))
         })
     }
 
-    /// Reads the header and notes the deadline for the handlers of the call.
+    /// Reads the header and stores the deadline for the handlers of the call.
     pub(crate) fn on_arrival(headers: &HeaderMap, extensions: &mut Extensions) -> Self {
         let deadline = Self::from_timeout(headers.get(HEADER).map(http::HeaderValue::as_bytes));
         extensions.insert(deadline);
         deadline
     }
 
-    /// A header that is no timeout counts as absent, as in the other implementations of gRPC: the protocol says nothing else, and
-    /// the service's own limits still hold.
+    /// An invalid header counts as absent, as in other implementations of gRPC: the protocol does not say otherwise,
+    /// and the service's own limits still apply.
     fn from_timeout(header: Option<&[u8]>) -> Self {
         header.and_then(parse_timeout).map_or(Self::none(), Self::after)
     }
 
-    /// The moment itself.
+    /// The moment, if there is one.
     pub fn instant(self) -> Option<Instant> {
         self.0
     }
 
-    /// What is left, zero when it has passed; `None` when there is no deadline.
+    /// The time left; zero if it has passed, `None` if there is no deadline.
     pub fn remaining(self) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(Instant::now()))
     }
@@ -60,12 +61,12 @@ impl Deadline {
         self.0.is_some_and(|at| at <= Instant::now())
     }
 
-    /// The shorter of `limit` and what is left: how long a piece of work may take.
+    /// The shorter of `limit` and the time left: how long a piece of work may take.
     pub fn bound(self, limit: Duration) -> Duration {
         self.remaining().map_or(limit, |left| left.min(limit))
     }
 
-    /// The earlier of the two.
+    /// The earlier of two deadlines.
     #[must_use]
     pub fn min(self, other: Self) -> Self {
         match (self.0, other.0) {
@@ -74,15 +75,16 @@ impl Deadline {
         }
     }
 
-    /// A moment earlier, by a tenth of what is left and at most a quarter of a second: what is known then can still be said in time.
+    /// A slightly earlier deadline: by a tenth of the time left, at most a quarter of a second. A result at that moment
+    /// still reaches the caller in time.
     #[must_use]
-    pub fn shortly_before(self) -> Self {
+    pub fn with_margin(self) -> Self {
         let Self(Some(at)) = self else { return self };
         let margin = (at.saturating_duration_since(Instant::now()) / 10).min(Duration::from_millis(250));
         Self(at.checked_sub(margin))
     }
 
-    /// Resolves when it has passed; never when there is none.
+    /// Resolves when it has passed. Never resolves if there is none.
     pub async fn passed(self) {
         match self.0 {
             Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -91,7 +93,7 @@ impl Deadline {
     }
 }
 
-/// At most eight digits and one unit: `100m` is 100 milliseconds.
+/// Parses at most eight digits and one unit: `100m` is 100 milliseconds.
 fn parse_timeout(header: &[u8]) -> Option<Duration> {
     let (unit, digits) = header.split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
@@ -154,13 +156,13 @@ mod tests {
     #[test]
     fn shortly_before_is_before_and_not_much() {
         let deadline = Deadline::after(Duration::from_secs(60));
-        let early = deadline.instant().unwrap() - deadline.shortly_before().instant().unwrap();
+        let early = deadline.instant().unwrap() - deadline.with_margin().instant().unwrap();
         assert_eq!(early, Duration::from_millis(250));
         let deadline = Deadline::after(Duration::from_secs(1));
-        let early = deadline.instant().unwrap() - deadline.shortly_before().instant().unwrap();
+        let early = deadline.instant().unwrap() - deadline.with_margin().instant().unwrap();
         assert!(early > Duration::ZERO && early <= Duration::from_millis(100));
-        assert!(Deadline::after(Duration::ZERO).shortly_before().expired());
-        assert_eq!(Deadline::none().shortly_before(), Deadline::none());
+        assert!(Deadline::after(Duration::ZERO).with_margin().expired());
+        assert_eq!(Deadline::none().with_margin(), Deadline::none());
     }
 
     #[test]
@@ -190,8 +192,15 @@ mod tests {
     proptest! {
         #[test]
         fn every_timeout_of_the_protocol_is_read(number in 0u64..100_000_000, width in 1usize..=8, unit in 0usize..6) {
-            let (letter, nanoseconds) =
-                [('H', 3_600_000_000_000), ('M', 60_000_000_000), ('S', 1_000_000_000), ('m', 1_000_000), ('u', 1000), ('n', 1u128)][unit];
+            let units = [
+                ('H', 3_600_000_000_000),
+                ('M', 60_000_000_000),
+                ('S', 1_000_000_000),
+                ('m', 1_000_000),
+                ('u', 1000),
+                ('n', 1u128),
+            ];
+            let (letter, nanoseconds) = units[unit];
             let header = format!("{number:0width$}{letter}");
             let read = parse_timeout(header.as_bytes()).map(|duration| duration.as_nanos());
             prop_assert_eq!(read, Some(u128::from(number) * nanoseconds));

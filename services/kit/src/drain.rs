@@ -1,4 +1,4 @@
-//! The end of a process, step by step: it begins, running calls finish, what still runs is cut off.
+//! The drain of a process: it begins, running calls finish, and calls that still run at its end are aborted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,67 +6,68 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
-/// How long what a stream waits for may keep a drain waiting.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a drain waits for work that a stream is waiting for.
+const GRACE_PERIOD: Duration = Duration::from_millis(500);
 
-/// Tells a call that the process wants to end. The server's outermost layer puts one into the extensions of every request; a
-/// handler whose stream can be long takes it with [`Draining::of`] and ends the stream with UNAVAILABLE, reason DRAINING and a
-/// token or offset to go on from. What does not listen is cut off when the drain's bound is reached.
+/// Tells a call that the process is shutting down. The outermost layer of the server puts it into the extensions of
+/// every request. A handler of a long stream takes it with [`Draining::of`] and ends the stream with UNAVAILABLE,
+/// reason DRAINING, and a token or offset to continue from. Calls that ignore it are aborted at the drain timeout.
 #[derive(Clone, Debug, Default)]
 pub struct Draining(Arc<Signals>);
 
 impl Draining {
-    /// That of a request; one that never begins where the request came through no server, as in a test.
+    /// The drain signal of a request. It never fires for a request that came through no server, as in a test.
     pub fn of<T>(request: &Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_default()
     }
 
-    /// Whether it has begun.
+    /// Whether the drain has begun.
     pub fn has_begun(&self) -> bool {
         self.0.begun.is_cancelled()
     }
 
-    /// Resolves when it begins.
+    /// Resolves when the drain begins.
     pub async fn begun(&self) {
         self.0.begun.cancelled().await;
     }
 
-    /// What `work` brings; `None` when the drain has begun and half a second later there is nothing yet. The work goes on then.
-    pub async fn or_done<F: Future + Unpin>(&self, work: &mut F) -> Option<F::Output> {
+    /// Waits for `work`. Returns `None` if the drain has begun and `work` is not done half a second later; `work`
+    /// itself is not cancelled.
+    pub async fn unless_draining<F: Future + Unpin>(&self, work: &mut F) -> Option<F::Output> {
         tokio::select! {
             biased;
             done = &mut *work => return Some(done),
             () = self.begun() => {}
         }
-        tokio::time::timeout(PATIENCE, work).await.ok()
+        tokio::time::timeout(GRACE_PERIOD, work).await.ok()
     }
 }
 
-/// Both signals of a drain. They are shared and not cloned: every call holds them, and a token is cloned under a lock.
+/// The two signals of a drain. They are shared, not cloned: every call holds them, and cloning a token takes a lock.
 #[derive(Debug, Default)]
 struct Signals {
     begun: CancellationToken,
-    cut: CancellationToken,
+    aborted: CancellationToken,
 }
 
-/// A drain in the hands of the server. Cheap to clone.
+/// The server's side of a drain. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Drain(Arc<Signals>);
 
 impl Drain {
-    /// What the calls are given.
+    /// The signal for calls.
     pub(crate) fn draining(&self) -> Draining {
         Draining(Arc::clone(&self.0))
     }
 
-    /// New calls are refused from here on, running ones go on.
+    /// Begins the drain: new calls are refused, running ones continue.
     pub(crate) fn begin(&self) {
         self.0.begun.cancel();
     }
 
-    /// Every call that still runs ends now.
-    pub(crate) fn cut(&self) {
-        self.0.cut.cancel();
+    /// Aborts every call that is still running.
+    pub(crate) fn abort(&self) {
+        self.0.aborted.cancel();
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -78,8 +79,8 @@ impl Drain {
         self.0.begun.cancelled().await;
     }
 
-    /// Resolves when [`cut`](Self::cut) was called.
-    pub(crate) async fn until_cut(self) {
-        self.0.cut.cancelled().await;
+    /// Resolves when [`abort`](Self::abort) was called.
+    pub(crate) async fn until_aborted(self) {
+        self.0.aborted.cancelled().await;
     }
 }

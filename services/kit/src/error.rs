@@ -1,6 +1,7 @@
-//! The one error of a service; `status` is the one place where it becomes a `google.rpc.Status`.
+//! The error type of a service. The module `status` is the one place where it becomes a `google.rpc.Status`.
 //!
-//! Callers branch on [`ErrorReason`], never on text. What the driver said is for the log: no SQL, host or password reaches a client.
+//! Clients branch on [`ErrorReason`], never on text. The driver's messages are for the log only: no SQL, host or
+//! password reaches a client.
 
 pub(crate) mod refused;
 mod status;
@@ -16,12 +17,12 @@ use self::status::named;
 pub(crate) use self::status::{beginning, shortened};
 use crate::answer::AnswerTooLarge;
 
-/// A field of a request and what is wrong with it.
+/// A field of a request, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The path of the field from the request's root, for example `product.labels.season`.
     pub field: String,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what would be valid.
     pub description: String,
 }
 
@@ -31,7 +32,7 @@ impl Violation {
         Self { field: field.into(), description: description.into() }
     }
 
-    /// The same violation seen from outside: `labels.season` within `product` is `product.labels.season`.
+    /// The same violation as a path from an outer message: `labels.season` within `product` is `product.labels.season`.
     #[must_use]
     pub fn within(mut self, outer: &str) -> Self {
         self.field = if self.field.is_empty() { outer.to_owned() } else { format!("{outer}.{}", self.field) };
@@ -42,13 +43,13 @@ impl Violation {
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Fields of the request break their rules.
+    /// Fields of the request are invalid.
     #[error("invalid argument: {}", .0.first().map_or("", |violation| violation.description.as_str()))]
     Invalid(Vec<Violation>),
-    /// A token was altered or made elsewhere; holds the field's name.
-    #[error("{0} is not a token of this service")]
+    /// A token was altered or comes from another installation. Holds the field's name.
+    #[error("{0} is not a valid token of this service")]
     TokenInvalid(&'static str),
-    /// A token belongs to another request; holds the field's name.
+    /// A token belongs to another request. Holds the field's name.
     #[error("{0} belongs to another request")]
     TokenMismatch(&'static str),
     /// The resource does not exist.
@@ -59,24 +60,24 @@ pub enum Error {
         /// Its key.
         name: String,
     },
-    /// What an earlier call of the same request_id created was deleted since.
-    #[error("{resource} {} was created by this request_id and has been deleted since", named(.name))]
+    /// The resource that an earlier call with the same request_id created has since been deleted.
+    #[error("{resource} {} was created with this request_id and has since been deleted", named(.name))]
     CreatedAndDeleted {
         /// The resource's message type.
         resource: &'static str,
         /// Its key.
         name: String,
     },
-    /// The resource exists.
-    #[error("{resource} {} exists", named(.name))]
+    /// The resource exists already.
+    #[error("{resource} {} already exists", named(.name))]
     AlreadyExists {
         /// The resource's message type.
         resource: &'static str,
         /// Its key.
         name: String,
     },
-    /// Another row has a value that only one row may have.
-    #[error("{field} is taken: {resource} {} has it", named(.holder))]
+    /// Another row has the same value in a unique field.
+    #[error("{field} must be unique: {resource} {} already has this value", named(.holder))]
     ValueTaken {
         /// The resource's message type.
         resource: &'static str,
@@ -85,23 +86,23 @@ pub enum Error {
         /// The key of the row that has the value.
         holder: String,
     },
-    /// The etag sent is not the stored row's.
-    #[error("the etag of {resource} {} is another one: it has changed", named(.name))]
+    /// The etag in the request is not the stored row's.
+    #[error("{resource} {} has changed: its etag differs from the one in the request", named(.name))]
     EtagMismatch {
         /// The resource's message type.
         resource: &'static str,
         /// Its key.
         name: String,
     },
-    /// The revision sent is not the stored row's.
-    #[error("{resource} {} has another revision: it has changed", named(.name))]
+    /// The revision in the request is not the stored row's.
+    #[error("{resource} {} has changed: its revision differs from the one in the request", named(.name))]
     RevisionMismatch {
         /// The resource's message type.
         resource: &'static str,
         /// Its key.
         name: String,
     },
-    /// The resource's phase does not allow what was asked.
+    /// The phase of the resource does not allow the move.
     #[error("{resource} {}: {}", named(.name), status::phases(.from, .to))]
     PhaseForbids {
         /// The resource's message type.
@@ -110,11 +111,16 @@ pub enum Error {
         name: String,
         /// The phase that it is in.
         from: String,
-        /// The phase that it was to move to.
+        /// The phase that it should move to.
         to: String,
     },
-    /// The resource's phase does not allow a field to be set.
-    #[error("{resource} {} is {}: {field} is set only where it is {}", named(.name), named(.phase), allowed.join(", "))]
+    /// The phase of the resource does not allow a field to be set.
+    #[error(
+        "{resource} {} is {}: {field} can be set only in the phases {}",
+        named(.name),
+        named(.phase),
+        allowed.join(", ")
+    )]
     PhaseForbidsField {
         /// The resource's message type.
         resource: &'static str,
@@ -122,69 +128,69 @@ pub enum Error {
         name: String,
         /// The phase that it is in.
         phase: String,
-        /// The field that was to be set.
+        /// The field to set.
         field: &'static str,
         /// The phases that allow it.
         allowed: &'static [&'static str],
     },
-    /// What a field points at does not exist.
+    /// A field refers to a resource that does not exist.
     #[error("{}: {}", .0.field, .0.description)]
     ReferenceMissing(Violation),
-    /// The database refuses a row that keeps every rule of the contract.
+    /// The database refuses a row that is valid by the contract.
     #[error("{}", status::refused(.0))]
     RowRefused(#[source] Box<RowRefusal>),
     /// A row of a chunk was refused and the policy is STOP.
-    #[error("row at offset {offset} was refused: {}: {}", .violation.field, .violation.description)]
+    #[error("the row at offset {offset} was refused: {}: {}", .violation.field, .violation.description)]
     RowRejected {
-        /// The row's offset.
+        /// The offset of the row.
         offset: i64,
-        /// What is wrong; the field is a path from the chunk.
+        /// What is wrong. The field is a path from the chunk.
         violation: Violation,
     },
     /// A chunk begins beyond the committed offset.
-    #[error("the chunk leaves a gap: the next offset is {expected}")]
+    #[error("the chunk leaves a gap: the next expected offset is {expected}")]
     OffsetGap {
-        /// Where to go on.
+        /// The offset to continue at.
         expected: i64,
     },
-    /// A committed chunk came again with other content.
-    #[error("the row at offset {offset} was committed with other content")]
+    /// A committed chunk was sent again with different content.
+    #[error("the row at offset {offset} was committed with different content")]
     OffsetConflict {
         /// The first row that differs.
         offset: i64,
     },
-    /// Another stream took the write over.
-    #[error("another stream has taken this write_id over")]
+    /// Another stream has taken over the write.
+    #[error("another stream has taken over this write_id")]
     WriteTakenOver,
-    /// The write_id or request_id was begun with something else; holds the field's name and what differs.
-    #[error("{0} was used before with other {1}")]
+    /// The write_id or request_id was used before with something else. Holds the field's name and what differs.
+    #[error("{0} was used before with different {1}")]
     WriteMismatch(&'static str, &'static str),
-    /// One row does not fit the limits.
-    #[error("{resource} {} is too large to be returned: ask for fewer columns with read_mask", named(.name))]
+    /// One row is larger than the limits allow.
+    #[error("{resource} {} is too large to return: ask for fewer fields with read_mask", named(.name))]
     RowTooLarge {
         /// The resource's message type.
         resource: &'static str,
         /// Its key.
         name: String,
     },
-    /// What was asked for is more than the caller takes in one message.
+    /// The answer is larger than the caller accepts in one message.
     #[error(transparent)]
     AnswerTooLarge(AnswerTooLarge),
-    /// What was asked for as a whole has more than so many rows.
+    /// A read that returns all rows at once found more than this many.
     #[error("more than {0} rows: read them page by page")]
     TooManyRows(usize),
-    /// The process is at its bound.
+    /// The process is at one of its limits.
     #[error("the service is at its limit of concurrent work")]
     Overloaded,
-    /// The database cannot be reached or has no connection to spare.
+    /// The database cannot be reached or has no free connection.
     #[error("the database is unavailable")]
     DatabaseUnavailable(#[source] sqlx::Error),
-    /// Another service, which this one needs for the call, cannot be reached or does not answer in time.
+    /// Another service, which the call needs, cannot be reached or does not answer in time.
     #[error("the {service} service is unavailable")]
     DependencyUnavailable {
-        /// The service's name, for people.
+        /// The service's name, for the message.
         service: &'static str,
-        /// What was wrong, for the log.
+        /// The cause, for the log.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -194,22 +200,23 @@ pub enum Error {
     /// A time limit passed.
     #[error("the deadline passed before the work was done")]
     DeadlineExceeded,
-    /// The database undid the transaction for another's sake.
-    #[error("the transaction gave way to another one")]
+    /// The database rolled the transaction back because of another one.
+    #[error("the transaction conflicted with another one")]
     TransactionConflict(#[source] sqlx::Error),
-    /// A table was changed under a statement that the connection keeps prepared, before anything was done. Another connection takes it.
-    #[error("the table was changed meanwhile")]
+    /// A table changed after the connection had prepared the statement, so the server refused to run it. Nothing was
+    /// done. It works on another connection.
+    #[error("a table was changed at the same time")]
     PlanOutdated(#[source] sqlx::Error),
-    /// The database refused a result for its size.
-    #[error("the database refused the result for its size")]
+    /// The database refused a result because of its size.
+    #[error("the database refused the result because of its size")]
     ResultRefused(#[source] sqlx::Error),
-    /// A result was about to exceed the limit of so many bytes, and was cut off.
+    /// A result exceeded the limit of this many bytes and was cut off.
     #[error("the result exceeds {0} bytes")]
     ResultTooLarge(usize),
-    /// A fault of the service itself.
+    /// An internal error of the service.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What the transport already judged: an inbound stream that broke.
+    /// A status that the transport made: a broken request stream.
     #[error("{}", .0.message())]
     Transport(Status),
 }
@@ -220,14 +227,14 @@ impl Error {
         Self::Invalid(vec![Violation::new(field, description)])
     }
 
-    /// A fault of the service itself.
+    /// An internal error of the service.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(cause.into())
     }
 
-    /// The same, if it is an answer's size, said of the one row of that answer.
+    /// Names the row, if this error says that an answer is too large and that answer is one row.
     #[must_use]
-    pub fn of_row(self, resource: &'static str, name: impl Into<String>) -> Self {
+    pub fn for_row(self, resource: &'static str, name: impl Into<String>) -> Self {
         match self {
             Self::AnswerTooLarge(too_large) => {
                 Self::AnswerTooLarge(AnswerTooLarge { row: Some((resource, name.into())), ..too_large })
@@ -236,7 +243,8 @@ impl Error {
         }
     }
 
-    /// Whether the connection was lost before the server could act: it was found dead, or the server is going away.
+    /// Whether the connection was lost before the server could act: the connection was dead, or the server is shutting
+    /// down.
     pub(crate) fn is_connection_loss(&self) -> bool {
         match self {
             Self::DatabaseUnavailable(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
@@ -247,14 +255,15 @@ impl Error {
         }
     }
 
-    /// Whether less may be had where this ended a result: it was refused or cut off for its size, or the connection broke. A server that
-    /// breaks the connection over a result that it finds too large looks like one that went away, as behind an error in a copy the driver
-    /// tells of the closed connection alone. One that did go away has no connection for the next query.
-    pub fn asks_for_less(&self) -> bool {
+    /// Whether asking for a smaller result may help: this result was refused or cut off because of its size, or the
+    /// connection broke. Some servers break the connection over a result that they find too large, and the driver then
+    /// reports only the closed connection, like that of a server that is gone. If the server really is gone, the next
+    /// query finds no connection.
+    pub fn may_be_too_large(&self) -> bool {
         matches!(self, Self::ResultRefused(_) | Self::ResultTooLarge(_)) || self.is_connection_loss()
     }
 
-    /// Why, for programs.
+    /// The reason, for clients to branch on.
     pub fn reason(&self) -> ErrorReason {
         match self {
             Self::Invalid(_) => ErrorReason::FieldInvalid,
@@ -286,7 +295,7 @@ impl Error {
         }
     }
 
-    /// The canonical code.
+    /// The gRPC status code.
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid(_)
@@ -322,7 +331,7 @@ impl Error {
 }
 
 impl From<sqlx::Error> for Error {
-    /// Judges by SQLSTATE (Postgres manual, appendix A) and by the kind of driver error, never by text.
+    /// Classifies by SQLSTATE (Postgres manual, appendix A) and by the kind of driver error, never by text.
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as Driver;
         let Driver::Database(database) = &error else {
@@ -343,7 +352,8 @@ impl From<sqlx::Error> for Error {
             "40001" | "40P01" | "55P03" => Self::TransactionConflict(error),
             // query_canceled (statement_timeout), idle_in_transaction_session_timeout, transaction_timeout
             "57014" | "25P03" | "25P04" => Self::DeadlineExceeded,
-            // The server stops, starts, is a standby, or has dropped the database; the role or database is being set up.
+            // The server is stopping, starting, a standby, or its database was dropped; or the role or database is not
+            // set up yet.
             "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25006" | "3D000" | "28P01" | "28000" => {
                 Self::DatabaseUnavailable(error)
             }
@@ -351,25 +361,27 @@ impl From<sqlx::Error> for Error {
             "54000" | "53200" | "53400" => Self::ResultRefused(error),
             code if code.starts_with("08") || code.starts_with("53") => Self::DatabaseUnavailable(error),
             // character_not_in_repertoire, untranslatable_character
-            "22021" | "22P05" => Self::invalid("", "the text holds characters that the database cannot store"),
-            // feature_not_supported: a migration gave a column another type, and with that the results of a prepared statement.
-            "0A000" if is_of_outdated_plan(database.as_ref()) => Self::PlanOutdated(error),
-            // Whatever it is, the server has ended the session over it, or gives none: the right to connect is missing, for example.
+            "22021" | "22P05" => Self::invalid("", "the text contains characters that the database cannot store"),
+            // feature_not_supported: a migration changed the type of a column, and so the result type of a prepared
+            // statement.
+            "0A000" if is_outdated_plan(database.as_ref()) => Self::PlanOutdated(error),
+            // Whatever the cause, the server has ended the session or refused a new one, for example because the right
+            // to connect is missing.
             _ if ends_session(database.as_ref()) => Self::DatabaseUnavailable(error),
             _ => Self::internal(error),
         }
     }
 }
 
-/// Whether an error is the server's last word to a session.
+/// Whether the server ended the session with this error.
 fn ends_session(error: &dyn DatabaseError) -> bool {
     let error = error.try_downcast_ref::<PgDatabaseError>();
     error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
-/// Whether the server cannot run a prepared statement any more because its result would have other types ("cached plan must not change result
-/// type"), told by the place in the server that says so.
-fn is_of_outdated_plan(error: &dyn DatabaseError) -> bool {
+/// Whether the server refused a prepared statement because its result type has changed ("cached plan must not change
+/// result type"). Recognised by the server routine that raises the error.
+fn is_outdated_plan(error: &dyn DatabaseError) -> bool {
     let error = error.try_downcast_ref::<PgDatabaseError>();
     error.is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
 }

@@ -1,5 +1,5 @@
-//! grpc.health.v1 for every service of a process and for the process itself (the empty name). NOT_SERVING until the database
-//! answers, again whenever it does not, and for good from the moment that a drain begins.
+//! grpc.health.v1 for every service of a process and for the process itself (the empty name). NOT_SERVING at the start
+//! and whenever the database does not answer, and permanently once a drain begins.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,20 +14,21 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-/// How the database is watched.
+/// How often the database is probed, and with which timeout.
 #[derive(Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct ProbeTiming {
     /// Time between two probes.
     interval: Duration,
-    /// A probe that takes longer has failed.
+    /// A probe that takes longer counts as failed.
     timeout: Duration,
 }
 
-impl Pace {
+impl ProbeTiming {
     pub(crate) const DEFAULT: Self = Self { interval: Duration::from_secs(1), timeout: Duration::from_secs(2) };
 }
 
-/// Whether new calls should come here, and if not, why: what health says, for those who ask over HTTP.
+/// Whether new calls should be sent here, and if not, why. The same state as the gRPC health service, for the HTTP
+/// probe.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Readiness(Arc<AtomicU8>);
 
@@ -41,8 +42,8 @@ impl Readiness {
         self.0.store(state, Ordering::Release);
     }
 
-    /// One word, or `None` where the process is ready.
-    pub(crate) fn why_not(&self) -> Option<&'static str> {
+    /// One word, or `None` if the process is ready.
+    pub(crate) fn unready_reason(&self) -> Option<&'static str> {
         match self.0.load(Ordering::Acquire) {
             Self::READY => None,
             Self::STARTING => Some("starting"),
@@ -52,7 +53,7 @@ impl Readiness {
     }
 }
 
-/// The health of a process, kept by a task of its own until [`stop`](Self::stop).
+/// The health of a process. A task of its own updates it until [`stop`](Self::stop).
 pub(crate) struct Health {
     reporter: HealthReporter,
     names: Vec<String>,
@@ -62,8 +63,8 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Begins to probe. `probe` says whether the service can do its work: whether its database answers.
-    pub(crate) async fn start<P, F>(service_names: &[&str], pace: Pace, probe: P) -> Self
+    /// Starts to probe. `probe` returns whether the service can work: whether its database answers.
+    pub(crate) async fn start<P, F>(service_names: &[&str], timing: ProbeTiming, probe: P) -> Self
     where
         P: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = bool> + Send + 'static,
@@ -72,58 +73,58 @@ impl Health {
         let names: Vec<String> = std::iter::once("").chain(service_names.iter().copied()).map(str::to_owned).collect();
         report(&reporter, &names, ServingStatus::NotServing).await;
         let stop = CancellationToken::new();
-        let (told, readiness) = ((reporter.clone(), names.clone()), Readiness::default());
-        let task = tokio::spawn(follow(told, readiness.clone(), pace, probe, stop.clone()));
+        let (reporting, readiness) = ((reporter.clone(), names.clone()), Readiness::default());
+        let task = tokio::spawn(watch_database(reporting, readiness.clone(), timing, probe, stop.clone()));
         Self { reporter, names, readiness, stop, task }
     }
 
-    /// The service to route.
+    /// The gRPC service, for the router.
     pub(crate) fn service(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
-    /// The same for those who ask over HTTP.
+    /// The same state for HTTP probes.
     pub(crate) fn readiness(&self) -> Readiness {
         self.readiness.clone()
     }
 
-    /// Reports NOT_SERVING for good. When this returns, whoever watches can see it.
+    /// Reports NOT_SERVING permanently. When this returns, watchers can see it.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        // The task has to be over first, or it could report once more.
+        // The task must end first: it could report SERVING once more.
         if self.task.await.is_err() {
-            tracing::error!("the probe of the database had failed");
+            tracing::error!("the task that probes the database panicked");
         }
         self.readiness.set(Readiness::DRAINING);
         report(&self.reporter, &self.names, ServingStatus::NotServing).await;
     }
 }
 
-async fn follow<P, F>(
+async fn watch_database<P, F>(
     (reporter, names): (HealthReporter, Vec<String>),
     readiness: Readiness,
-    pace: Pace,
+    timing: ProbeTiming,
     probe: P,
     stop: CancellationToken,
 ) where
     P: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = bool> + Send + 'static,
 {
-    let mut interval = tokio::time::interval(pace.interval);
+    let mut interval = tokio::time::interval(timing.interval);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut said = None;
+    let mut last = None;
     loop {
         let answers = tokio::select! {
             biased;
             () = stop.cancelled() => return,
             answers = async {
                 interval.tick().await;
-                // A probe that panics has found nothing good.
+                // A probe that panics counts as failed.
                 let probed = AssertUnwindSafe(async { probe().await }).catch_unwind();
-                matches!(tokio::time::timeout(pace.timeout, probed).await, Ok(Ok(true)))
+                matches!(tokio::time::timeout(timing.timeout, probed).await, Ok(Ok(true)))
             } => answers,
         };
-        if said != Some(answers) {
+        if last != Some(answers) {
             if answers {
                 tracing::info!("the database answers; serving");
             } else {
@@ -131,12 +132,13 @@ async fn follow<P, F>(
             }
         }
         readiness.set(if answers { Readiness::READY } else { Readiness::NO_DATABASE });
-        // Reported on change only: a watcher is sent whatever is reported. NOT_SERVING was, at the start.
-        if answers != said.unwrap_or(false) {
+        // Report only changes: watchers are sent every report, even an equal one. NOT_SERVING was reported at the
+        // start.
+        if answers != last.unwrap_or(false) {
             let status = if answers { ServingStatus::Serving } else { ServingStatus::NotServing };
             report(&reporter, &names, status).await;
         }
-        said = Some(answers);
+        last = Some(answers);
     }
 }
 
@@ -161,20 +163,21 @@ mod tests {
 
     use super::*;
 
-    /// Everything that a watcher is told while the probe is asked for the first, second, ... time, and then when health stops.
+    /// Everything that a watcher receives while the probe is called for the first, second, ... time, and then when
+    /// health stops.
     async fn told<F>(probe: impl Fn(usize) -> F + Send + Sync + 'static) -> Vec<i32>
     where
         F: Future<Output = bool> + Send + 'static,
     {
-        let pace = Pace { interval: Duration::from_millis(200), timeout: Duration::from_millis(50) };
+        let timing = ProbeTiming { interval: Duration::from_millis(200), timeout: Duration::from_millis(50) };
         let count = Arc::new(AtomicUsize::new(0));
         let asked = count.clone();
-        let health = Health::start(&["a.B"], pace, move || probe(count.fetch_add(1, Ordering::SeqCst))).await;
+        let health = Health::start(&["a.B"], timing, move || probe(count.fetch_add(1, Ordering::SeqCst))).await;
         let service = HealthService::from_health_reporter(health.reporter.clone());
         let request = Request::new(HealthCheckRequest { service: "a.B".to_owned() });
         let watch = service.watch(request).await.unwrap().into_inner();
         let watcher = tokio::spawn(watch.map(|said| said.unwrap().status).collect::<Vec<_>>());
-        // The watch ends when the last sender is gone.
+        // The watch ends when the last sender is dropped.
         drop(service);
         while asked.load(Ordering::SeqCst) < 8 {
             tokio::time::sleep(Duration::from_millis(5)).await;

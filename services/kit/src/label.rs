@@ -1,12 +1,13 @@
-//! The grammar of label keys and of the label values that selectors can name, which is that of Kubernetes.
+//! The grammar of label keys and of the label values that selectors can name: that of Kubernetes.
 //!
-//! A key is an optional prefix (a lower-case DNS name of at most 253 bytes and `/`) and a name of 1 to 63 letters, digits, `-`, `_`
-//! and `.` that begins and ends with a letter or digit. A selectable value is empty or follows the rule of names.
+//! A key is an optional prefix (a lower-case DNS name of at most 253 bytes, then `/`) and a name of 1 to 63 letters,
+//! digits, `-`, `_` and `.` that begins and ends with a letter or digit. A value in a selector is empty or follows the
+//! rule for names.
 
 const MAX_PREFIX_BYTES: usize = 253;
 const MAX_NAME_BYTES: usize = 63;
 
-/// Whether `key` is a label or annotation key; the error says what is wrong with it.
+/// Checks that `key` is a label or annotation key. The error says what is wrong.
 pub fn check_key(key: &str) -> Result<(), &'static str> {
     let name = match key.split_once('/') {
         Some((prefix, name)) => {
@@ -28,9 +29,9 @@ pub fn check_key(key: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether `value` is a value that a label selector can name; the error says what is wrong with it.
+/// Checks that a label selector can name `value`. The error says what is wrong.
 ///
-/// Stored labels may hold any text: this rule is the selector's alone.
+/// Stored labels may hold any text; this rule is only for selectors.
 pub fn check_value(value: &str) -> Result<(), &'static str> {
     if value.len() > MAX_NAME_BYTES {
         return Err("a selected label value must have at most 63 characters");
@@ -63,7 +64,7 @@ fn is_dns_label(part: &[u8]) -> bool {
     bounded_by(part, plain) && part.iter().all(|byte| plain(byte) || *byte == b'-')
 }
 
-/// Whether the first and the last byte pass; an empty text has neither.
+/// Whether the first and the last byte pass. An empty text has neither, so it fails.
 fn bounded_by(text: &[u8], passes: impl Fn(&u8) -> bool) -> bool {
     text.first().is_some_and(&passes) && text.last().is_some_and(&passes)
 }
@@ -129,7 +130,8 @@ mod tests {
     proptest! {
         #[test]
         fn keys_that_are_made_by_the_grammar_pass(
-            key in "([a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?){0,3}/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+            key in "([a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?){0,3}/)?\
+                [A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?"
         ) {
             prop_assert_eq!(check_key(&key), Ok(()));
         }

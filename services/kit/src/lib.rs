@@ -1,7 +1,7 @@
-//! What every Orrery service stands on. It knows no table, no product and no order.
+//! The library under every Orrery service. It knows no table, no product and no order.
 //!
-//! What slices call here returns a boxed future or stream. An async function is compiled in each crate that awaits it, with all
-//! that it awaits in turn.
+//! Functions that slices call return a boxed future or stream. An async function would be compiled again, with
+//! everything it awaits, in each crate that awaits it.
 
 mod admin;
 pub mod answer;
@@ -30,6 +30,7 @@ pub mod references;
 pub mod resource;
 pub mod rpc_layer;
 pub mod server;
+pub mod statements;
 pub mod telemetry;
 pub mod timestamp;
 pub mod uid;

@@ -1,25 +1,25 @@
-//! Lifecycles: the phases that the status of a resource may be in, and the moves among them. How a resource moves is in
+//! Lifecycles: the phases of a resource's status and the allowed moves between them. How a resource moves is in
 //! [`crate::write::transition`].
 
-/// The phases of a status and the moves among them.
+/// The phases of a status and the moves between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// The phase of what is new.
+    /// The phase of a new resource.
     pub initial: &'static str,
     /// Every phase.
     pub phases: &'static [&'static str],
-    /// The moves that are allowed, each from one phase to another.
+    /// The allowed moves, as pairs of phases.
     pub moves: &'static [(&'static str, &'static str)],
 }
 
 impl Lifecycle {
-    /// Whether there is such a phase.
+    /// Whether the phase exists.
     pub fn knows(&self, phase: &str) -> bool {
         self.phases.contains(&phase)
     }
 
-    /// Whether a resource may move so. Staying in a phase is no move unless it is named as one. What is in no phase
-    /// that is known, because another program wrote it, may move to any: else it could not be repaired.
+    /// Whether a move is allowed. A move to the same phase must be listed like any other. A resource in an unknown
+    /// phase, written by another program, may move to every known phase: otherwise it could not be repaired.
     pub fn allows(&self, from: &str, to: &str) -> bool {
         if self.knows(from) { self.moves.contains(&(from, to)) } else { self.knows(to) }
     }

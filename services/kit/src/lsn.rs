@@ -3,37 +3,37 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A position in the write-ahead log, in the form that Postgres gives it: `16/B374D848`, two hexadecimal numbers of 32 bits
-/// (manual, 8.20, `pg_lsn`). Later is greater, on one timeline.
+/// A position in the write-ahead log. Postgres writes it as `16/B374D848`, two hexadecimal numbers of 32 bits (manual,
+/// 8.20, `pg_lsn`). On one timeline, a later position is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lsn(u64);
 
 impl Lsn {
-    /// The position with this number of bytes before it.
+    /// The position after this many bytes of log.
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// How many bytes are before it.
+    /// How many bytes of log come before it.
     pub const fn bytes(self) -> u64 {
         self.0
     }
 }
 
-/// A text that is no position.
+/// The text is not a WAL position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a WAL position such as \"16/B374D848\"")]
-pub struct NoLsn;
+pub struct ParseLsnError;
 
 impl FromStr for Lsn {
-    type Err = NoLsn;
+    type Err = ParseLsnError;
 
-    fn from_str(text: &str) -> Result<Self, NoLsn> {
+    fn from_str(text: &str) -> Result<Self, ParseLsnError> {
         let half = |text: &str| {
             let digits = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-            digits.then(|| u64::from_str_radix(text, 16).ok()).flatten().ok_or(NoLsn)
+            digits.then(|| u64::from_str_radix(text, 16).ok()).flatten().ok_or(ParseLsnError)
         };
-        let (high, low) = text.split_once('/').ok_or(NoLsn)?;
+        let (high, low) = text.split_once('/').ok_or(ParseLsnError)?;
         Ok(Self(half(high)? << 32 | half(low)?))
     }
 }
@@ -59,7 +59,7 @@ mod tests {
         for text in
             ["", "/", "16", "16/", "/16", "16/B374D8480", "016/-1", "+1/1", "1/1/1", " 1/1", "1/1 ", "G/1", "0x1/1"]
         {
-            assert_eq!(text.parse::<Lsn>(), Err(NoLsn), "{text:?}");
+            assert_eq!(text.parse::<Lsn>(), Err(ParseLsnError), "{text:?}");
         }
     }
 

@@ -1,11 +1,11 @@
-//! Page and resume tokens: where a paged read goes on, sealed so that a caller can hand it back but neither read meaning into it
-//! nor change it.
+//! Page and resume tokens: the position where a paged read continues, sealed so that a caller can send it back but
+//! cannot change it.
 //!
-//! A token is URL-safe base64 without padding of: a version byte, the [`Scope`] of the request that made it (16 bytes), the position's
-//! parts (each its length as four big-endian bytes, then its bytes), and the first 16 bytes of an HMAC-SHA256 over all of that. The
-//! scope is compared only after the seal has proved the token whole: a changed filter and a tampered token are
-//! different mistakes, and a caller is told which one was made. A position is sealed, not encrypted: whoever holds a token may have
-//! read the row that it stands on.
+//! A token is URL-safe base64 without padding of: a version byte, the [`Scope`] of the request that made it (16 bytes),
+//! the parts of the position (each with its length as four big-endian bytes before it), and the first 16 bytes of an
+//! HMAC-SHA256 over all of that. The scope is compared only after the HMAC was verified: a changed filter and a
+//! modified token are different errors, and the caller is told which one it is. The position is authenticated, not
+//! encrypted: every holder of a token was allowed to read the row that it points at.
 
 use std::fmt;
 
@@ -14,26 +14,26 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// The longest token that [`open`] looks at, in bytes of its text. Positions are key columns: other programs may store
-/// such of many thousand bytes, since an index holds them compressed.
+/// Maximum length of a token that [`open`] accepts, in bytes of its text. Positions hold key columns, and other
+/// programs may store keys of many thousand bytes, since an index holds them compressed.
 pub const MAX_TOKEN_BYTES: usize = 1024 * 1024;
 
 const VERSION: u8 = 1;
 const SCOPE_BYTES: usize = 16;
 const SEAL_BYTES: usize = 16;
 
-/// What tokens are sealed with. Processes that shall open each other's tokens share it.
+/// The key that seals tokens. Processes that must open each other's tokens share it.
 #[derive(Clone)]
 pub struct TokenKey([u8; 32]);
 
 impl TokenKey {
-    /// A key of these bytes.
+    /// A key with these bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// A key that is derived from a secret of any length.
+    /// Derives a key from a secret of any length.
     #[must_use]
     pub fn from_secret(secret: &[u8]) -> Self {
         let mut hash = Sha256::new();
@@ -43,7 +43,7 @@ impl TokenKey {
     }
 
     fn mac(&self, sealed: &[u8]) -> Hmac<Sha256> {
-        // HMAC pads a key with zeros to a block, so this is the HMAC of the 32 bytes, without an error that cannot happen.
+        // HMAC pads the key with zeros to one block. Padding it here avoids a constructor that returns an error.
         let mut block = [0; 64];
         block[..32].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&block.into());
@@ -58,17 +58,18 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// What a token is good for: one method with one filter in one order.
+/// What a token is valid for: one method with one filter in one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope([u8; SCOPE_BYTES]);
 
 impl Scope {
-    /// The scope of a request: the method's full name, the bytes of its filter in some deterministic encoding, and its order.
+    /// The scope of a request: the method's full name, the bytes of its filter in some deterministic encoding, and its
+    /// order.
     #[must_use]
     pub fn new(method: &str, filter: &[u8], order: &str) -> Self {
         let mut hash = Sha256::new();
         for part in [method.as_bytes(), filter, order.as_bytes()] {
-            // With its length before it, no part can reach into the next one.
+            // Each part is hashed with its length, so that moving bytes from one part to the next changes the hash.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -81,20 +82,20 @@ impl Scope {
 /// Why a token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The token is no token, was altered or cut short, or was sealed with another key.
-    #[error("the token was altered, cut short or made by another installation")]
+    /// The text is not a token, was altered or truncated, or was sealed with another key.
+    #[error("the token was altered, was truncated, or comes from another installation")]
     Invalid,
-    /// The token was made by a version of the service that seals them otherwise.
-    #[error("the token was made by another version of the service")]
+    /// The token comes from a version of the service that uses another format.
+    #[error("the token comes from another version of the service")]
     OtherVersion,
-    /// The token is whole, and belongs to a request of another method, filter or order.
+    /// The token is authentic, but belongs to a request with another method, filter or order.
     #[error("the token belongs to a request with another method, filter or order")]
     OtherRequest,
 }
 
-/// Makes the token that stands at `position`, the values of the key columns of the last row delivered.
+/// Makes the token for `position`, the key columns of the last row that was sent.
 ///
-/// Of a position of more than some 780,000 bytes the token exceeds [`MAX_TOKEN_BYTES`] and cannot be opened.
+/// A position of more than about 780,000 bytes makes a token longer than [`MAX_TOKEN_BYTES`], which cannot be opened.
 #[must_use]
 pub fn seal(key: &TokenKey, scope: &Scope, position: &[&[u8]]) -> String {
     let length: usize = position.iter().map(|part| 4 + part.len()).sum();
@@ -110,7 +111,7 @@ pub fn seal(key: &TokenKey, scope: &Scope, position: &[&[u8]]) -> String {
     URL_SAFE_NO_PAD.encode(token)
 }
 
-/// The position of a token that [`seal`] made with this key and this scope.
+/// Returns the position in a token that [`seal`] made with the same key and scope.
 pub fn open(key: &TokenKey, scope: &Scope, token: &str) -> Result<Vec<Vec<u8>>, TokenError> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(TokenError::Invalid);
@@ -150,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// Made by an implementation of its own, in Python.
+    /// Made by an independent implementation, in Python.
     const TOKEN: &str = "AfLNZ4kf7qQMxbDcJ8fkgaMAAAAFcHJkXzE4CarWJnvk5O5JEH_-fJgZ";
 
     fn key() -> TokenKey {
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_token_stays_what_it_is() {
-        // Tokens outlive a deployment: one that was handed out yesterday opens today.
+        // Tokens outlive a deployment: a token from before it must still open after it.
         assert_eq!(open(&key(), &scope(), TOKEN), Ok(vec![b"prd_1".to_vec()]));
         assert_eq!(seal(&key(), &scope(), &[b"prd_1"]), TOKEN);
     }
@@ -236,7 +237,10 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_or_lengthened_token_is_refused(position in vec(vec(any::<u8>(), 0..20), 0..3), more in "[A-Za-z0-9_-]{1,9}") {
+        fn a_cut_or_lengthened_token_is_refused(
+            position in vec(vec(any::<u8>(), 0..20), 0..3),
+            more in "[A-Za-z0-9_-]{1,9}",
+        ) {
             let token = sealed(&position);
             for length in 0..token.len() {
                 prop_assert!(open(&key(), &scope(), &token[..length]).is_err());

@@ -1,4 +1,4 @@
-//! References into another slice: what a service asks of the service that owns the rows which its own rows point at.
+//! References into another slice: how a service asks the owner of those rows whether they exist.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,9 +8,10 @@ use futures::future::BoxFuture;
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// Knows which uids exist in another slice.
+/// Finds out which uids exist in another slice.
 pub trait ForeignReferences: fmt::Debug + Send + Sync {
-    /// Those of `uids` that do not exist there. The uids are well-formed and none comes twice. One call, however many they are.
+    /// Returns those of `uids` that do not exist there. The uids are well-formed and distinct. All of them are asked
+    /// for in one call.
     ///
     /// # Errors
     /// [`Error::DependencyUnavailable`] if the other service cannot be reached or does not answer in time;

@@ -1,11 +1,13 @@
-//! What stands around every call, whatever serves it: a span, one log sentence and its metrics at the call's end, its
-//! deadline over the whole stream, the bounds on calls and on what they send, compression, the refusals and the end of
-//! a drain, and errors in the form that the contract promises, for a panic too.
+//! The layer around every call, whichever service handles it. It makes a span, and one log line and the metrics when
+//! the call ends. It enforces the deadline over the whole stream, bounds calls and what they send, compresses, refuses
+//! and ends calls during a drain, and gives every error the form that the contract promises, also when a handler
+//! panics.
 //!
-//! The way of a call: is it gRPC ([`protocol`]), is there a place for it ([`admission`]), is its metadata small enough
-//! ([`metadata`]). Then its message is taken in, within a time and a memory ([`inbound`]), and decompressed
-//! ([`compressed`]); only then does it take the place. The handler works. One message of an answer waits on a list
-//! until its caller takes it ([`unsent`]); a stream of them is made as it is sent ([`body`]).
+//! The steps of a call: Is it gRPC ([`protocol`])? Is there a place for it ([`admission`])? Is its metadata small
+//! enough ([`metadata`])? Then its message is received, within limits of time and memory ([`inbound`]), and
+//! decompressed ([`compressed`]). Only then does the call take its place, and the handler runs. An answer of one
+//! message waits on a list until the caller takes it ([`unsent`]); a stream of messages is produced while it is sent
+//! ([`body`]).
 
 mod activity;
 pub(crate) mod admission;
@@ -33,6 +35,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
+use futures::future::Either;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -43,7 +46,7 @@ use tracing::Instrument as _;
 
 use self::admission::{Admission, kind_of};
 use self::body::RpcBody;
-use self::call::{Call, Ending, PermitSlot};
+use self::call::{Interrupt, PermitSlot, RpcCall};
 use self::compressed::{Compressor, Decompressed, decompressed, encoding_for, encoding_of};
 use self::connection::Connection;
 pub use self::inbound::Pause;
@@ -59,16 +62,17 @@ use crate::deadline::Deadline;
 use crate::drain::Drain;
 use crate::metrics::{CallKind, MethodMetrics, Metrics, RpcMetrics};
 
-/// The largest message of a question of health or a request of reflection: a name.
+/// The largest request message of health and reflection: it holds a name.
 const INFRASTRUCTURE_MESSAGE: usize = 8 << 10;
 
-/// Counts the rows that a call moves, for its log sentence. In the extensions of every request; a handler adds what it
-/// sends or commits.
+/// Counts the rows that a call reads or writes, for its log line. In the extensions of every request; a handler adds
+/// the rows that it sends or commits.
 #[derive(Clone, Debug, Default)]
 pub struct RpcRows(Arc<AtomicU64>);
 
 impl RpcRows {
-    /// That of a request; one that nobody reads where the request came through no server, as in a test.
+    /// The counter of a request. Where the request did not come through a server, as in a test, a new one that nobody
+    /// reads.
     pub fn of<T>(request: &tonic::Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_default()
     }
@@ -78,20 +82,20 @@ impl RpcRows {
         self.0.fetch_add(rows, Ordering::Relaxed);
     }
 
-    /// How many were counted.
+    /// The rows counted so far.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What a call may be, and how it is answered.
+/// The limits on a call, and how its answer is compressed.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     metadata_bytes: usize,
     message_bytes: usize,
-    /// How long a caller may take over one message, sent or received.
+    /// How long one message may take to arrive, or to be taken by the caller.
     transfer_time: Duration,
-    /// How answers may be compressed.
+    /// The encodings that answers may be compressed with.
     compression: Encodings,
 }
 
@@ -133,7 +137,7 @@ impl<S> Layer<S> for RpcLayer {
     }
 }
 
-/// The routes of a server with everything around them that all calls have in common.
+/// The routes of a server with this layer around them.
 #[derive(Clone, Debug)]
 pub(crate) struct RpcService<S> {
     inner: S,
@@ -165,7 +169,7 @@ where
             method.refuse(Code::Unknown);
             return Box::pin(std::future::ready(Ok(refusal.map(|()| RpcBody::Empty))));
         }
-        // A process that goes away says so, however busy it is.
+        // A process that drains says so even if it is busy.
         if !self.drain.has_begun()
             && let Some(headers) = self.admission.refusal(&method)
         {
@@ -184,7 +188,7 @@ where
         parts.extensions.insert(self.drain.draining());
         let deadline = Deadline::on_arrival(&parts.headers, &mut parts.extensions);
         let permit = PermitSlot::default();
-        let call = Call::begin(
+        let call = RpcCall::begin(
             &parts,
             (rows, provenance),
             self.drain.clone(),
@@ -201,13 +205,13 @@ where
             Err(status) => return Box::pin(async { Ok(ended(call, status)) }),
         };
         let compress = encoding_for(&parts.headers, self.bounds.compression);
-        let ending = Ending::new(deadline, &call);
+        let interrupt = Interrupt::new(deadline, &call);
         let span = call.span().clone();
         let most = if method.is_infrastructure() { INFRASTRUCTURE_MESSAGE } else { self.bounds.message_bytes };
         let share = connection.share().bytes().clone();
         let allowance = Allowance { share, most, time: self.bounds.transfer_time };
         let body = InboundBody::new(body, allowance, metadata);
-        // The one that was asked whether it is ready does the work.
+        // The clone that was polled for readiness does the work.
         let next = self.inner.clone();
         let handling = Handling {
             inner: std::mem::replace(&mut self.inner, next),
@@ -218,11 +222,11 @@ where
             encoding,
             most,
         };
-        Box::pin(answer(handling.run(parts, body), call, ending, compress, connection).instrument(span))
+        Box::pin(answer(handling.run(parts, body), call, interrupt, compress, connection).instrument(span))
     }
 }
 
-/// What it takes to have a call handled.
+/// All that is needed to run the handler of a call.
 struct Handling<S> {
     inner: S,
     admission: Admission,
@@ -245,22 +249,23 @@ impl<S> Handling<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    async fn run(self, parts: Parts, body: InboundBody) -> Result<Response<Answered>, Status> {
+    /// The larger and rarer kind is boxed, so that the other one stays small.
+    fn run(self, parts: Parts, body: InboundBody) -> impl Future<Output = Result<Response<Answered>, Status>> {
         if self.method.takes_one_message() {
-            self.one_message(parts, body).await
+            Either::Left(self.one_message(parts, body))
         } else {
-            self.messages(parts, body).await
+            Either::Right(Box::pin(self.messages(parts, body)))
         }
     }
 
-    /// Takes the message in before there is a place for the call. An answer of one message is there as a whole when the
-    /// place is given back; one that is a stream keeps it.
-    async fn one_message(mut self, parts: Parts, body: InboundBody) -> Result<Response<Answered>, Status> {
-        let (mut message, mut held) = body.gather().await?;
+    /// Receives the message, and then waits for a place. An answer of one message is complete when the place is given
+    /// back; a stream keeps its place.
+    async fn one_message(mut self, parts: Parts, mut body: InboundBody) -> Result<Response<Answered>, Status> {
+        let mut message = body.gather().await?;
         let permit = self.admission.enter(kind_of(&self.method), self.connection.share()).await?;
         if let Some(encoding) = self.encoding {
-            message = decompressed(message, encoding, self.most).await?;
-            held.add(message.len());
+            message = Box::pin(decompressed(message, encoding, self.most)).await?;
+            body.held().add(message.len());
         }
         let request = Request::from_parts(parts, Body::new(Full::new(message)));
         let Ok(response) = self.inner.call(request).await;
@@ -271,8 +276,8 @@ where
         whole(response).await
     }
 
-    /// Hands messages on as they arrive. The place is taken when the first one is whole; what is no method here gets
-    /// its answer without one.
+    /// Passes messages on as they arrive. The call takes its place when the first message is complete. An unknown
+    /// method is answered without one.
     async fn messages(mut self, mut parts: Parts, body: InboundBody) -> Result<Response<Answered>, Status> {
         let kind = kind_of(&self.method);
         let body = if self.method.is_known() {
@@ -301,7 +306,7 @@ where
     }
 }
 
-/// Reads the answer of a unary call: everything that it is is there.
+/// Reads the complete answer of a unary call.
 async fn whole(response: Response<Body>) -> Result<Response<Answered>, Status> {
     let (parts, mut body) = response.into_parts();
     if parts.headers.contains_key(Status::GRPC_STATUS) {
@@ -321,11 +326,11 @@ async fn whole(response: Response<Body>) -> Result<Response<Answered>, Status> {
     Err(unfinished())
 }
 
-/// Waits for the response's headers, or for what ends the call before they are there.
+/// Waits for the response's headers, or for the deadline or the drain.
 async fn answer<F>(
     handled: F,
-    mut call: Call,
-    mut ending: Ending,
+    mut call: RpcCall,
+    mut interrupt: Interrupt,
     compress: Option<Encoding>,
     connection: Connection,
 ) -> Result<Response<RpcBody>, Infallible>
@@ -333,25 +338,25 @@ where
     F: Future<Output = Result<Response<Answered>, Status>>,
 {
     let mut handled = pin!(AssertUnwindSafe(handled).catch_unwind());
-    // The handler first: what it has to say at the last moment is better than what can be said here.
+    // The handler is polled first: its answer, even at the last moment, is better than a status made here.
     let answered = poll_fn(|context| match handled.as_mut().poll(context) {
         Poll::Ready(Ok(answered)) => Poll::Ready(answered),
         Poll::Ready(Err(payload)) => Poll::Ready(Err(panicked(payload.as_ref()))),
-        Poll::Pending => ending.poll(context).map(Err),
+        Poll::Pending => interrupt.poll(context).map(Err),
     })
     .await;
     let mut response = match answered {
         Err(status) => return Ok(ended(call, normalise::normalise_at(status, ""))),
         Ok(response) => response,
     };
-    // Of a call that answers with one message everything is known by now; of a stream its trailers say it.
+    // For an answer of one message all is known by now; a stream tells it in its trailers.
     call.provenance().add_to(response.headers_mut());
-    // An answer without messages has its status there, and nothing to compress.
+    // An answer without messages has its status in the headers, and nothing to compress.
     if let Some(code) = normalise_headers(response.headers_mut(), call.path()) {
         call.finish(code);
         return Ok(response.map(|answered| match answered {
             Answered::One(..) => RpcBody::Empty,
-            Answered::Stream(body) => RpcBody::stream(body, call, ending, None),
+            Answered::Stream(body) => RpcBody::stream(body, call, interrupt, None),
         }));
     }
     let mut compressor = compress.map(|encoding| Compressor::announced(encoding, response.headers_mut()));
@@ -363,12 +368,12 @@ where
             let held = connection.share().bytes().hold(message.len());
             RpcBody::One(connection.unsent().add(message, (trailers, code), call, held))
         }
-        Answered::Stream(body) => RpcBody::stream(body, call, ending, compressor),
+        Answered::Stream(body) => RpcBody::stream(body, call, interrupt, compressor),
     }))
 }
 
 /// The response of a call that ends with `status` before it has begun to answer.
-fn ended(mut call: Call, status: Status) -> Response<RpcBody> {
+fn ended(mut call: RpcCall, status: Status) -> Response<RpcBody> {
     call.finish(status.code());
     let mut response = status.into_http::<()>();
     call.provenance().add_to(response.headers_mut());

@@ -1,5 +1,5 @@
-//! A process that serves: what every service has beside its own RPCs (health, reflection, the layer around all calls),
-//! the transport's settings, and an end that takes a bounded time.
+//! Serves: what every service has beside its own RPCs (health, reflection, the layer around all calls), the settings of
+//! the transport, and a drain that takes a bounded time.
 
 mod connections;
 mod files;
@@ -8,16 +8,19 @@ mod linger;
 mod memory;
 #[cfg(test)]
 pub(crate) mod odd_service;
-mod reflection;
+mod services;
 #[cfg(test)]
 mod tests;
 mod watched;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
 use orrery_proto::FILE_DESCRIPTOR_SET;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -28,71 +31,72 @@ use tonic::transport::server::TcpIncoming;
 
 use self::connections::Connections;
 pub use self::files::connections;
+pub use self::memory::share_arenas;
+pub use self::services::Services;
 use self::watched::Watched;
 use crate::admin::Admin;
 use crate::cache::CacheLayer;
-use crate::config::{Configuration, ServerConfig, ServiceConfig, Span};
+use crate::config::{Configuration, HumanDuration, ServerConfig, ServiceConfig};
 use crate::db::Database;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
-use crate::health::{Health, Pace};
+use crate::health::{Health, ProbeTiming};
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcLayer;
 use crate::rpc_layer::admission::Admission;
 use crate::telemetry;
 
-/// A service while it runs. Boxed, so that each slice is compiled once, in its own crate.
+/// A running service. Boxed, so that each slice is compiled once, in its own crate.
 pub type Run = BoxFuture<'static, anyhow::Result<()>>;
 /// Asks whether the service can work.
 pub type Probe = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// How long connections may take to close after their calls were cut off.
 const CLOSING: Duration = Duration::from_millis(500);
-/// Pause after a connection could not be accepted: without it, a process that has no file left would spin.
+/// Pause after a connection could not be accepted. Without it, a process without free file descriptors would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Most streams that the transport resets on a connection because its client broke a rule of HTTP/2; one more closes it
-/// (RUSTSEC-2024-0003). h2's own default, which tonic takes away unless one is set.
+/// Most streams that the transport resets on a connection because its client broke a rule of HTTP/2; one more closes
+/// the connection (RUSTSEC-2024-0003). This is h2's own default; tonic removes it unless a value is set.
 const MOST_LOCAL_RESETS: usize = 1024;
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// Serves `routes` on `listener`, with health for each of `service_names` and reflection beside them, until `shutdown`
-/// is cancelled and the drain is over. Calls are counted in `metrics`, which the admin port shows.
+/// Serves `services` on `listener`, with health for each of `service_names` and with reflection, until `shutdown` is
+/// cancelled and the drain is over. Calls are counted in `metrics`, which the admin port shows.
 ///
-/// `probe` is asked every second whether the service can work, and health says what it answers. Every request carries in its
-/// extensions a [`Draining`], a [`Deadline`](crate::deadline::Deadline) and an [`RpcRows`](crate::rpc_layer::RpcRows);
-/// each has a function
-/// `of(&request)`.
+/// `probe` is asked every second whether the service can work, and health reports its answer. The extensions of every
+/// request hold a [`Draining`], a [`Deadline`](crate::deadline::Deadline) and an
+/// [`RpcRows`](crate::rpc_layer::RpcRows); each type has a function `of(&request)`.
 ///
-/// The drain: health says NOT_SERVING; new calls are refused with UNAVAILABLE, reason DRAINING; idle connections close
-/// and no new ones are accepted; running calls go on, for `drain_timeout` at most; what runs then is ended with
-/// UNAVAILABLE, and at most a second and a half later this returns. A connection whose client does not read even then
-/// is closed with the runtime.
+/// A drain: Health reports NOT_SERVING. New calls are refused with UNAVAILABLE, reason DRAINING. Idle connections
+/// close, and no new ones are accepted. Running calls go on for at most `drain_timeout`; then they end with
+/// UNAVAILABLE, and at most a second and a half later this function returns. A connection whose client does not read
+/// even then is closed with the runtime.
 ///
 /// # Errors
 ///
-/// When `config` cannot be used, `listener`'s address may not be listened on, the admin port cannot be, or the
-/// transport fails.
+/// When `config` is not valid, `listener`'s address is not allowed, the admin port cannot be opened, or the transport
+/// fails.
 ///
-/// Boxed, so that the transport is compiled here and not once more in each slice: an async function is compiled where
-/// it is awaited.
+/// Boxed, so that the transport is compiled here and not in each slice: an async function is compiled where it is
+/// awaited.
 pub fn serve<'s>(
     config: &'s ServiceConfig,
     metrics: &'s Metrics,
     listener: TcpListener,
-    routes: Routes,
+    services: Services,
     service_names: &'s [&'s str],
     probe: Probe,
     shutdown: CancellationToken,
 ) -> BoxFuture<'s, anyhow::Result<()>> {
-    Box::pin(serve_until_drained(config, metrics, listener, routes, service_names, probe, shutdown))
+    Box::pin(serve_until_drained(config, metrics, listener, services, service_names, probe, shutdown))
 }
 
 async fn serve_until_drained(
     config: &ServiceConfig,
     metrics: &Metrics,
     listener: TcpListener,
-    routes: Routes,
+    services: Services,
     service_names: &[&str],
     probe: Probe,
     shutdown: CancellationToken,
@@ -101,10 +105,10 @@ async fn serve_until_drained(
     let address = listener.local_addr().context("the listener has no address")?;
     config.listen.check(address)?;
 
-    let health = Health::start(service_names, Pace::DEFAULT, probe).await;
+    let health = Health::start(service_names, ProbeTiming::DEFAULT, probe).await;
     // Answers until this function returns.
     let _admin = Admin::start(config, metrics.clone(), health.readiness()).await?;
-    let routes = with_reflection(routes.add_service(health.service()), service_names)?;
+    let routes = with_reflection(Routes::new(health.service()), service_names)?;
     let drain = Drain::default();
     let settings = &config.server;
     let incoming = TcpIncoming::from(listener)
@@ -132,6 +136,7 @@ async fn serve_until_drained(
     let server = Server::builder()
         .layer(RpcLayer::new(drain.clone(), admission.clone(), config, metrics))
         .layer(CacheLayer::new(&config.cache, metrics.cache.clone(), admission)?)
+        .layer(services)
         .initial_stream_window_size(u32::try_from(settings.http2_stream_window)?)
         .initial_connection_window_size(u32::try_from(settings.http2_connection_window)?)
         .max_concurrent_streams(settings.max_concurrent_streams)
@@ -150,26 +155,26 @@ async fn serve_until_drained(
         () = shutdown.cancelled() => {}
     }
 
-    tracing::info!(bound = %Span(settings.drain_timeout), "draining");
+    tracing::info!(bound = %HumanDuration(settings.drain_timeout), "draining");
     health.stop().await;
     metrics.set_draining();
     drain.begin();
     if let Ok(result) = tokio::time::timeout(settings.drain_timeout, &mut server).await {
         closing.close();
-        // They do not wait longer.
+        // These wait only a moment for their peers.
         closing.wait().await;
         tracing::info!("drained");
         return result.context("the transport failed");
     }
-    tracing::warn!(bound = %Span(settings.drain_timeout), "calls still run at the bound of the drain; ending them");
-    drain.cut();
+    tracing::warn!(bound = %HumanDuration(settings.drain_timeout), "calls still run at the end of the drain; ending them");
+    drain.abort();
     let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return Ok(()) };
     closing.close();
     closing.wait().await;
     result.context("the transport failed")
 }
 
-/// A connection that was accepted; `None` if there are too many, or its peer is gone already.
+/// An accepted connection; `None` if there are too many, or its peer has gone.
 fn watched(
     stream: TcpStream,
     connections: &Connections,
@@ -181,8 +186,8 @@ fn watched(
     Some(Watched::new(stream, place, closing, config))
 }
 
-/// Runs a service as this process: logs, a listener at the configured address, and a drain on SIGTERM or SIGINT. A
-/// second signal ends the process without waiting.
+/// Runs a service as this process: sets up logs, listens at the configured address, and drains on SIGTERM or SIGINT. A
+/// second signal ends the process at once.
 ///
 /// # Errors
 ///
@@ -193,7 +198,7 @@ pub async fn run_until_signal<C: Configuration>(
 ) -> anyhow::Result<()> {
     telemetry::init(&config.service().telemetry)?;
     config.validate()?;
-    // Before anything else, so that no signal is lost.
+    // First, so that no signal is lost.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let address = config.service().listen.address;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
@@ -206,7 +211,9 @@ pub async fn run_until_signal<C: Configuration>(
     shutdown.cancel();
     tokio::select! {
         result = &mut running => result,
-        name = either(&mut terminate, &mut interrupt) => anyhow::bail!("{name} received during the drain; running calls were broken off"),
+        name = either(&mut terminate, &mut interrupt) => {
+            anyhow::bail!("{name} received during the drain; running calls were cancelled")
+        }
     }
 }
 
@@ -226,16 +233,31 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
     }
 }
 
-/// Adds both versions of reflection. They list what this process serves and describe the whole contract.
+/// Adds both versions of reflection. They list the services of this process and describe the whole contract.
 fn with_reflection(routes: Routes, service_names: &[&str]) -> anyhow::Result<Routes> {
-    let sets = [
-        FILE_DESCRIPTOR_SET,
-        tonic_health::pb::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-        // The details of errors, so that a command-line client can print them.
-        tonic_types::pb::FILE_DESCRIPTOR_SET,
-    ];
-    let names = service_names.iter().copied().chain([HEALTH]).chain(REFLECTION).map(str::to_owned);
-    reflection::with_reflection(routes, &sets, names)
+    let contract = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET)?;
+    let described: BTreeSet<String> = (contract.file.iter())
+        .flat_map(|file| file.service.iter().map(|service| format!("{}.{}", file.package(), service.name())))
+        .collect();
+    let builder = || {
+        let sets = [
+            FILE_DESCRIPTOR_SET,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            // The details of errors, so that a command-line client can print them.
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
+        ];
+        let mut builder = tonic_reflection::server::Builder::configure().include_reflection_service(false);
+        for set in sets {
+            builder = builder.register_encoded_file_descriptor_set(set);
+        }
+        // Clients list services and then describe them: a name without a description would break them.
+        let own = service_names.iter().copied().filter(|name| described.contains(*name));
+        for name in own.chain([HEALTH]).chain(REFLECTION) {
+            builder = builder.with_service_name(name);
+        }
+        builder
+    };
+    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
 }

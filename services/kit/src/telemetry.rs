@@ -1,5 +1,5 @@
-//! Logs: one subscriber per process, human or JSON, on standard error so that standard output stays free for results.
-//! Of lines that say the same, one a second is written.
+//! Logs: one subscriber per process, for people or as JSON, on standard error: standard output is for results. Of lines
+//! that say the same, one a second is written.
 
 #[cfg(test)]
 pub(crate) mod lines;
@@ -17,34 +17,34 @@ use self::repeats::{Once, Repeats};
 use crate::config::{ConfigError, LogFormat, TelemetryConfig};
 
 impl TelemetryConfig {
-    /// Refuses a filter that cannot be read.
+    /// Checks the filter.
     ///
     /// # Errors
     ///
-    /// When `log` is no filter.
+    /// When `log` is not a valid filter.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.filter().map(drop)
     }
 
-    /// Levels by target. `EnvFilter` would also filter by fields, with a machine for regular expressions that takes
-    /// longer to compile than all else that logs.
+    /// Levels by target. `EnvFilter` could also filter by fields, with a regular expression engine that takes longer to
+    /// compile than all other logging.
     fn filter(&self) -> Result<Targets, ConfigError> {
         let refused = |error: ParseError| ConfigError::new("log", format!("{:?} is no filter: {error}", self.log));
         self.log.parse().map_err(refused)
     }
 }
 
-/// Installs the subscriber of this process. Where there is one already it stays, and this does nothing.
+/// Installs the subscriber of this process. If there is one already, it stays, and this does nothing.
 ///
 /// # Errors
 ///
-/// When the filter cannot be read.
+/// When the filter is not valid.
 pub fn init(config: &TelemetryConfig) -> Result<(), ConfigError> {
     let filtered = tracing_subscriber::registry().with(config.filter()?);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let repeats = Repeats::default();
     let once = repeats.clone();
-    // An error here means that a subscriber is installed: that of a test, or of an earlier call.
+    // An error means that a subscriber is installed already: by a test, or by an earlier call.
     let installed = match config.log_format {
         LogFormat::Human => {
             let lines = lines.with_ansi(std::io::stderr().is_terminal());

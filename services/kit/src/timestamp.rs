@@ -1,11 +1,11 @@
-//! Instants between the wire and the database: `google.protobuf.Timestamp` (seconds since 1970 and nanoseconds) on one side, Postgres's
-//! `timestamptz` (microseconds since 2000) on the other.
+//! Converts instants between the wire and the database: `google.protobuf.Timestamp` (seconds since 1970 and
+//! nanoseconds) and Postgres's `timestamptz` (microseconds since 2000).
 //!
-//! Requests may name instants from year 1 to year 9999. Digits below the microsecond are not refused: the clocks of
-//! many clients give nanoseconds. A value to store loses them ([`to_postgres`]); a bound that stored values are
-//! compared with is rounded up ([`bound_to_postgres`]). Other programs may store instants outside that range, and the
-//! two infinities: they read as the nearest instant of the range, while [`to_sql_literal`] keeps them exact, so that a
-//! cursor can stand on such a row.
+//! Requests may name instants of the years 1 to 9999. Digits below a microsecond are accepted, since the clocks of many
+//! clients give nanoseconds. A value to store loses them ([`to_postgres`]); a limit that stored values are compared
+//! with is rounded up ([`bound_to_postgres`]). Other programs may store instants outside this range, and the two
+//! infinities. They are read as the nearest instant of the range, while [`to_sql_literal`] keeps them exact, so that a
+//! cursor can point at such a row.
 
 use std::time::SystemTime;
 
@@ -15,21 +15,21 @@ const FIRST_SECOND: i64 = -62_135_596_800;
 const LAST_SECOND: i64 = 253_402_300_799;
 /// 2000-01-01T00:00:00Z, in seconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800;
-/// 4714-11-24 BC, where Postgres's calendar begins, in microseconds since 2000.
+/// 4714-11-24 BC, the first day of Postgres's calendar, in microseconds since 2000.
 const POSTGRES_FIRST: i64 = -211_813_488_000_000_000;
-/// 294277-01-01, which Postgres's calendar does not reach, in microseconds since 2000.
+/// 294277-01-01, the first day after Postgres's calendar, in microseconds since 2000.
 const POSTGRES_END: i64 = 9_223_371_331_200_000_000;
 
 const MICROS: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Microseconds since 2000-01-01T00:00:00Z, as `timestamptz` holds them, of a `google.protobuf.Timestamp`.
+/// Converts a `google.protobuf.Timestamp` to microseconds since 2000-01-01T00:00:00Z, as in a `timestamptz`.
 ///
-/// The error says what is out of range: the year must be 1 to 9999, `nanos` 0 to 999,999,999. What is finer than a microsecond is
-/// cut off.
+/// The error says what is out of range: the year must be 1 to 9999, `nanos` 0 to 999,999,999. Digits below a
+/// microsecond are cut off.
 pub fn to_postgres(seconds: i64, nanos: i32) -> Result<i64, &'static str> {
     if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) {
-        return Err("must lie between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z");
+        return Err("must be between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z");
     }
     if !(0..1_000_000_000).contains(&nanos) {
         return Err("nanos must be between 0 and 999,999,999");
@@ -37,27 +37,25 @@ pub fn to_postgres(seconds: i64, nanos: i32) -> Result<i64, &'static str> {
     Ok((seconds - POSTGRES_EPOCH) * MICROS + i64::from(nanos / 1_000))
 }
 
-/// The first instant that Postgres can hold and that does not lie before a `google.protobuf.Timestamp`, as
-/// [`to_postgres`] gives it.
+/// The first instant of Postgres that is not before a `google.protobuf.Timestamp`, in the form of [`to_postgres`].
 ///
-/// Of stored instants, which are whole microseconds, exactly those lie at or after the bound that lie at or after the
-/// instant, and those before it that lie before the instant. From the last microsecond of year 9999 the bound may be
-/// the first instant of year 10000.
+/// Stored instants are whole microseconds. They compare with this limit exactly as they compare with the timestamp
+/// itself. For the last microsecond of year 9999 the result may be the first instant of year 10000.
 pub fn bound_to_postgres(seconds: i64, nanos: i32) -> Result<i64, &'static str> {
     Ok(to_postgres(seconds, nanos)? + i64::from(nanos % 1_000 > 0))
 }
 
-/// Microseconds since 2000-01-01T00:00:00Z by this machine's clock.
+/// The time of this machine's clock, in microseconds since 2000-01-01T00:00:00Z.
 #[must_use]
 pub fn now() -> i64 {
-    // A clock that stands before 1970 is taken for one that stands there.
+    // A clock before 1970 counts as 1970.
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH * MICROS)
 }
 
-/// Seconds and nanoseconds of a `google.protobuf.Timestamp`, of microseconds since 2000-01-01T00:00:00Z.
+/// Converts microseconds since 2000-01-01T00:00:00Z to the seconds and nanoseconds of a `google.protobuf.Timestamp`.
 ///
-/// What lies outside years 1 to 9999, the infinities included, becomes the first or the last microsecond of that range.
+/// Values outside the years 1 to 9999, including the infinities, become the first or last microsecond of that range.
 #[must_use]
 pub fn from_postgres(micros: i64) -> (i64, i32) {
     let seconds = micros.div_euclid(MICROS) + POSTGRES_EPOCH;
@@ -70,10 +68,10 @@ pub fn from_postgres(micros: i64) -> (i64, i32) {
     (seconds, micros.rem_euclid(MICROS) as i32 * 1_000)
 }
 
-/// A literal of type `timestamptz` for exactly this many microseconds since 2000-01-01T00:00:00Z, whatever the session's time
-/// zone and date style.
+/// An SQL literal of type `timestamptz` for exactly this many microseconds since 2000-01-01T00:00:00Z, for every time
+/// zone and date style of the session.
 ///
-/// Values that Postgres's calendar does not reach become `infinity` or `-infinity`, which `i64::MAX` and `i64::MIN` stand for.
+/// Values outside Postgres's calendar become `infinity` or `-infinity`, which `i64::MAX` and `i64::MIN` stand for.
 #[must_use]
 pub fn to_sql_literal(micros: i64) -> String {
     if micros < POSTGRES_FIRST {
@@ -96,15 +94,16 @@ pub fn to_sql_literal(micros: i64) -> String {
     )
 }
 
-/// Year, month and day of the proleptic Gregorian calendar, of days since 1970-01-01. Year 0 is 1 BC.
+/// Converts days since 1970-01-01 to year, month and day of the proleptic Gregorian calendar. Year 0 is 1 BC.
 fn civil_date(days: i64) -> (i64, i64, i64) {
-    // Counted from 0000-03-01, a leap day ends its year and the calendar repeats every 146,097 days.
+    // Counted from 0000-03-01: a leap day is then the last day of its year, and the calendar repeats every 146,097
+    // days.
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // From March on, five months have 153 days.
+    // From March on, every five months have 153 days.
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };

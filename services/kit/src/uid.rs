@@ -1,5 +1,5 @@
-//! The identities of resources: a prefix that tells the kind, then 26 characters of time-ordered id, or whatever a
-//! caller brings. Other programs store keys that no rule knows: what exists is reached by whatever key it has.
+//! Uids, the keys of most resources: a prefix that names the kind, then 26 characters of time-ordered id, or any suffix
+//! that a caller chooses. Other programs store keys of any form, so reads accept every key that can be stored.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,22 +8,24 @@ use ulid::Generator;
 /// The most characters after the prefix.
 const MAX_SUFFIX_BYTES: usize = 124;
 
-/// Most bytes of a key of something that exists. The server's indexes hold no longer ones: they take some 2,700 bytes,
-/// compressed.
+/// Maximum size in bytes of the key of a stored row. Postgres cannot index longer keys: an index entry holds about
+/// 2,700 bytes, compressed.
 pub const MAX_KEY_BYTES: usize = 256 * 1024;
 
-/// One order for all uids that a process makes: within one millisecond the next one is the last one plus one.
+/// Shared by all callers, so that the uids of a process ascend: within one millisecond each uid is the last one plus
+/// one.
 static GENERATOR: Mutex<Generator> = Mutex::new(Generator::new());
 
-/// One kind of uid, told by its prefix.
+/// A kind of uid, identified by its prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UidKind {
-    /// What every uid of this kind begins with, for example `prd_`.
+    /// The prefix of every uid of this kind, for example `prd_`.
     pub prefix: &'static str,
 }
 
 impl UidKind {
-    /// Makes a new uid: the prefix and a lower-case ULID. Each one sorts after those that this process made before, bytewise.
+    /// Makes a new uid: the prefix and a lower-case ULID. It sorts, bytewise, after all uids that this process made
+    /// before.
     #[must_use]
     pub fn new_uid(self) -> String {
         let mut generator = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,8 +40,8 @@ impl UidKind {
         uid
     }
 
-    /// Whether `uid` is one of this kind: the prefix, then 1 to 124 of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`. The error says what is
-    /// wrong with it.
+    /// Checks that `uid` is of this kind: the prefix, then 1 to 124 of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`. The error
+    /// says what is wrong.
     pub fn check(self, uid: &str) -> Result<(), String> {
         let Some(suffix) = uid.strip_prefix(self.prefix) else {
             return Err(format!("must begin with \"{}\"", self.prefix));
@@ -54,7 +56,7 @@ impl UidKind {
     }
 }
 
-/// Whether `key` may be the key of something that exists, whoever stored it. The error says what is wrong with it.
+/// Checks that `key` can be the key of a stored row, whichever program stored it. The error says what is wrong.
 pub fn check_key(key: &str) -> Result<(), String> {
     if key.is_empty() {
         return Err("is required".to_owned());
@@ -113,7 +115,8 @@ mod tests {
         #[test]
         fn any_text_is_answered(uid in "(prd_)?\\PC{0,130}") {
             let plain = uid.strip_prefix("prd_").is_some_and(|suffix| {
-                (1..=124).contains(&suffix.len()) && suffix.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+                (1..=124).contains(&suffix.len()) && suffix.chars().all(allowed)
             });
             prop_assert_eq!(PRODUCT.check(&uid).is_ok(), plain);
         }

@@ -1,6 +1,6 @@
-//! Work that may take long, and where it is done. A worker of the runtime serves many calls, and each of them waits
-//! while it works on one: so what is large is read and written on threads of its own, as many at a time as the machine
-//! has processors, and what is small is done at once, since going there and back costs some 20 µs.
+//! Where long CPU work runs. A worker thread of the runtime serves many calls, and all of them wait while it works on
+//! one. So large work runs on other threads, as many at a time as the machine has processors. Small work runs on the
+//! worker itself, since switching threads and back costs about 20 µs.
 
 use std::panic::resume_unwind;
 use std::sync::{Arc, LazyLock};
@@ -12,20 +12,20 @@ use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::error::Error;
 
-/// Most bytes that a worker reads or writes in one go.
-pub const AT_ONCE: usize = 32 * 1024;
+/// The most bytes that a worker encodes or decodes without a pause.
+pub const INLINE_BYTES: usize = 32 * 1024;
 
-/// Turns at large work. Threads are plenty; more of them than processors would only hold more memory at one time.
+/// Permits for large work. More threads than processors would only hold more memory at the same time.
 static TURNS: LazyLock<Arc<Semaphore>> =
     LazyLock::new(|| Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))));
 
-/// Does work on so many bytes, on another thread if they are many. Work that has begun comes to its end, though nobody
-/// may wait for it.
+/// Runs `work`, which handles `bytes` bytes, on another thread if they are many. Work that has begun runs to its end,
+/// even if nobody waits for it any more.
 ///
 /// # Errors
-/// [`Error::Internal`] if the runtime ends.
-pub async fn apart<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    if bytes <= AT_ONCE {
+/// [`Error::Internal`] if the runtime shuts down.
+pub async fn offload<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    if bytes <= INLINE_BYTES {
         return Ok(work());
     }
     let turn = Arc::clone(&TURNS).acquire_owned().await.map_err(Error::internal)?;
@@ -41,13 +41,13 @@ pub async fn apart<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + S
     }
 }
 
-/// As [`apart`], for work that borrows: if the bytes are many this thread hands what else it had to do to another one.
-/// Where there is no other one, in a runtime of one thread, the work is done as it is.
-pub async fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    if bytes <= AT_ONCE {
+/// Like [`offload`], for work that borrows. If the bytes are many, this thread hands its other tasks to another thread.
+/// In a runtime with one thread the work runs directly.
+pub async fn run_in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if bytes <= INLINE_BYTES {
         return work();
     }
-    // Never closed.
+    // Fails only if the semaphore is closed, which it never is.
     let _turn = TURNS.acquire().await;
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => work(),
@@ -55,17 +55,17 @@ pub async fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Lets others have the worker now and then, between pieces of work that are small each and many together.
+/// Yields to other tasks now and then, between pieces of work that are small alone and large together.
 #[derive(Debug, Default)]
-pub struct Pauses {
+pub struct Yielder {
     since: usize,
 }
 
-impl Pauses {
-    /// Pauses if as much has been done since the last pause as is done in one go.
+impl Yielder {
+    /// Counts `bytes`, and yields if more than [`INLINE_BYTES`] were handled since the last pause.
     pub async fn after(&mut self, bytes: usize) {
         self.since += bytes;
-        if self.since > AT_ONCE {
+        if self.since > INLINE_BYTES {
             self.since = 0;
             tokio::task::yield_now().await;
         }
@@ -79,19 +79,19 @@ mod tests {
 
     use super::*;
 
-    async fn where_apart(bytes: usize) -> ThreadId {
-        apart(bytes, || thread::current().id()).await.expect("the runtime goes on")
+    async fn where_offloaded(bytes: usize) -> ThreadId {
+        offload(bytes, || thread::current().id()).await.expect("the runtime goes on")
     }
 
     #[tokio::test]
     async fn only_what_is_large_leaves_the_worker() {
         let here = thread::current().id();
-        assert_eq!(where_apart(AT_ONCE).await, here);
-        assert_ne!(where_apart(AT_ONCE + 1).await, here);
-        assert_eq!(aside(AT_ONCE + 1, || thread::current().id()).await, here);
+        assert_eq!(where_offloaded(INLINE_BYTES).await, here);
+        assert_ne!(where_offloaded(INLINE_BYTES + 1).await, here);
+        assert_eq!(run_in_place(INLINE_BYTES + 1, || thread::current().id()).await, here);
     }
 
-    /// The one worker goes on with other tasks while work that holds it up waits for one of them.
+    /// The only worker runs other tasks while blocking work waits for one of them.
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn others_go_on_meanwhile() {
         for large in [false, true] {
@@ -99,7 +99,11 @@ mod tests {
             let work = async move {
                 tokio::spawn(async move { done.send(()) });
                 let wait = move || other.recv_timeout(Duration::from_secs(30)).is_ok();
-                if large { apart(AT_ONCE + 1, wait).await.expect("it goes on") } else { aside(AT_ONCE + 1, wait).await }
+                if large {
+                    offload(INLINE_BYTES + 1, wait).await.expect("it goes on")
+                } else {
+                    run_in_place(INLINE_BYTES + 1, wait).await
+                }
             };
             assert!(tokio::spawn(work).await.expect("no panic"));
         }
@@ -114,7 +118,7 @@ mod tests {
         let works: Vec<_> = (0..2 * processors)
             .map(|_| {
                 let (begun, ends) = (begun.clone(), Arc::clone(&ends));
-                tokio::spawn(apart(AT_ONCE + 1, move || {
+                tokio::spawn(offload(INLINE_BYTES + 1, move || {
                     let _ = begun.send(());
                     ends.lock().is_ok_and(|ends| ends.recv().is_ok())
                 }))
@@ -123,7 +127,7 @@ mod tests {
         for _ in 0..processors {
             begins.recv().expect("it begins");
         }
-        // The others have no turn before one ends.
+        // The others get no permit before one ends.
         tokio::task::yield_now().await;
         assert!(begins.try_recv().is_err());
         for _ in &works {
@@ -144,9 +148,9 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let mut pauses = Pauses::default();
-        for _ in 0..10 * AT_ONCE / 1024 {
-            pauses.after(1024).await;
+        let mut yielder = Yielder::default();
+        for _ in 0..10 * INLINE_BYTES / 1024 {
+            yielder.after(1024).await;
             turns = others.load(std::sync::atomic::Ordering::Relaxed);
         }
         other.abort();
@@ -156,6 +160,6 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "as it was")]
     async fn a_panic_comes_through() {
-        let _ = apart(AT_ONCE + 1, || unreachable!("as it was")).await;
+        let _ = offload(INLINE_BYTES + 1, || unreachable!("as it was")).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the orders service asks the catalog service: whether the products that lines name exist.
+//! The client of the catalog service: asks whether the products in order lines exist.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use tonic::{Code, Request, Status};
 
 use crate::config::CatalogConfig;
 
-/// The most uids that one message of CheckProducts takes.
+/// Maximum number of uids in one message of CheckProducts.
 const MAX_UIDS: usize = 10_000;
-/// How long a connection may take to open.
+/// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a connection is probed while a call waits on it, and how long an answer may take: a peer that vanished without a word is
+/// How often a connection is probed while a call waits on it, and how long an answer may take, so that a lost peer is
 /// noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// The catalog service, seen from here. It is connected to when it is first needed, and again when the connection was lost.
+/// A client of the catalog service. It connects on first use, and again after a connection was lost.
 #[derive(Clone, Debug)]
-pub struct Catalog {
+pub struct CatalogClient {
     client: CatalogServiceClient<Channel>,
     timeout: Duration,
 }
 
-impl Catalog {
-    /// The catalog service of this configuration; nothing is sent yet.
+impl CatalogClient {
+    /// Creates the client; nothing is sent yet.
     pub fn new(config: &CatalogConfig) -> Self {
         let endpoint = config.address.endpoint();
         let channel = endpoint
@@ -52,11 +52,11 @@ impl Catalog {
         let mut answers = self.client.clone().check_products(request).await?.into_inner();
         let mut missing = HashSet::new();
         while let Some(answer) = answers.message().await? {
-            unanswered = unanswered.checked_sub(1).ok_or(Fault::Answer("more answers than questions"))?;
+            unanswered = unanswered.checked_sub(1).ok_or(Fault::Answer("more responses than requests"))?;
             missing.extend(answer.missing_uids);
         }
         if unanswered > 0 {
-            return Err(Fault::Answer("fewer answers than questions"));
+            return Err(Fault::Answer("fewer responses than requests"));
         }
         Ok(missing)
     }
@@ -66,7 +66,7 @@ impl Catalog {
 #[derive(Debug)]
 enum Fault {
     Status(Status),
-    /// It did not, but the answer cannot be right.
+    /// The call succeeded, but its answer cannot be right.
     Answer(&'static str),
 }
 
@@ -76,18 +76,18 @@ impl From<Status> for Fault {
     }
 }
 
-impl ForeignReferences for Catalog {
+impl ForeignReferences for CatalogClient {
     fn missing(&self, uids: Vec<String>, deadline: Deadline) -> BoxFuture<'_, Result<HashSet<String>, Error>> {
         async move {
             if uids.is_empty() {
                 return Ok(HashSet::new());
             }
-            // Whose patience ends first; the other's never matters.
-            let callers = deadline.remaining().is_some_and(|left| left <= self.timeout);
+            // The shorter of the two deadlines applies, and it decides the error.
+            let caller_is_first = deadline.remaining().is_some_and(|left| left <= self.timeout);
             let timeout = deadline.bound(self.timeout);
             let too_late = || {
                 let cause = "no answer in time".into();
-                if callers {
+                if caller_is_first {
                     Error::DeadlineExceeded
                 } else {
                     Error::DependencyUnavailable { service: "catalog", cause }
@@ -101,9 +101,9 @@ impl ForeignReferences for Catalog {
             Err(match fault {
                 Fault::Answer(what) => Error::internal(format!("CheckProducts: {what}")),
                 Fault::Status(status) => match status.code() {
-                    // tonic's own timers say CANCELLED.
+                    // tonic's own timers report CANCELLED.
                     Code::DeadlineExceeded | Code::Cancelled => too_late(),
-                    // Among them whatever the transport says.
+                    // This includes all errors of the transport.
                     Code::Unavailable | Code::Unknown | Code::ResourceExhausted | Code::Aborted => {
                         Error::DependencyUnavailable { service: "catalog", cause: status.into() }
                     }

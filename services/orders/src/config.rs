@@ -1,28 +1,29 @@
-//! The settings of the orders service: what every service has, and where Catalog is.
+//! The settings of the orders service: the common ones, and those of its catalog client.
 
 use std::time::Duration;
 
 use clap::Args;
 use orrery_kit::config::{ConfigError, Configuration, ServiceAddress, ServiceConfig, parse_duration};
 
-/// What the orders service needs to know to run.
+/// The settings of the orders service.
 #[derive(Args, Clone, Debug)]
 pub struct OrdersConfig {
-    /// What every service has.
+    /// The common settings.
     #[command(flatten)]
     pub service: ServiceConfig,
-    /// The catalog, which knows whether products exist.
+    /// The catalog service, which knows whether products exist.
     #[command(flatten)]
     pub catalog: CatalogConfig,
 }
 
-/// Where the catalog service is, and how long to wait for it.
+/// The address of the catalog service, and how long to wait for it.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Catalog")]
 pub struct CatalogConfig {
-    /// Where the catalog service is: host:port, or http://host:port.
+    /// Address of the catalog service: host:port, or http://host:port.
     ///
-    /// It is asked whether the products that lines name exist. Without it, writes that check this are UNAVAILABLE; everything else works.
+    /// It is asked whether the products in order lines exist. Without it, writes that check this fail with UNAVAILABLE;
+    /// everything else works.
     #[arg(
         long = "catalog",
         id = "catalog",
@@ -32,9 +33,10 @@ pub struct CatalogConfig {
     )]
     pub address: ServiceAddress,
 
-    /// How long a write waits for the catalog service before it is UNAVAILABLE.
+    /// How long a write waits for the catalog service before it fails with UNAVAILABLE.
     ///
-    /// A caller's deadline shortens it. Longer rides out a restart of the catalog; shorter tells callers sooner.
+    /// A shorter deadline of the caller takes precedence. Longer survives a restart of the catalog service; shorter
+    /// fails sooner.
     #[arg(
         long = "catalog-timeout",
         id = "catalog-timeout",
@@ -47,11 +49,11 @@ pub struct CatalogConfig {
 }
 
 impl OrdersConfig {
-    /// These settings, and the defaults of the orders service for its own, whatever the environment says.
+    /// These common settings, with the defaults of the orders service for its own, ignoring the environment.
     ///
     /// # Errors
     ///
-    /// As [`Configuration::for_database`].
+    /// As in [`Configuration::for_database`].
     pub fn with_service(service: ServiceConfig) -> Result<Self, ConfigError> {
         let defaults = Self::for_database(service.database.database_url.expose())?;
         Ok(Self { service, ..defaults })
@@ -104,7 +106,7 @@ mod tests {
             let refused = parse(&arguments).unwrap_err().to_string();
             assert!(refused.contains(arguments[0]), "{refused}");
         }
-        // What every service has is checked as well.
+        // The common settings are checked as well.
         assert!(parse(&["--listen", "0.0.0.0:1"]).unwrap_err().to_string().contains("--insecure"));
     }
 

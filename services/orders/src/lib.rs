@@ -1,9 +1,9 @@
 //! The orders slice: order headers, line items, addresses and summaries.
 //!
-//! - [`config`] and [`catalog`]: its settings, and the service that it asks
-//! - [`store`]: what the slice's resources are, and what is asked of them
+//! - [`config`] and [`catalog`]: the settings, and the client of the catalog service
+//! - [`store`]: the descriptions of the slice's resources, and its queries
 //! - [`lifecycle`] and [`summary`]: the rules of orders
-//! - [`rpc`]: the service, a file for each method that other resources do not have
+//! - [`rpc`]: the service, with a file for each method that only this slice has
 
 pub mod catalog;
 pub mod config;
@@ -19,30 +19,29 @@ use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run};
+use orrery_kit::server::{self, Run, Services};
 use orrery_proto::orders::v1::server::OrdersServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
-/// What the binary `orrery-orders` is called and where it listens.
+/// The name and the default address of the binary `orrery-orders`.
 pub const BINARY: Binary = Binary {
     name: "orrery-orders",
     about: "Serves Orrery's orders slice: order headers, line items, addresses and summaries",
     listen: "127.0.0.1:50052",
 };
 
-/// The gRPC services of this process, as health names them.
+/// The gRPC services of this process, by the names that health uses.
 pub const SERVICE_NAMES: [&str; 1] = ["orrery.orders.v1.OrdersService"];
 
 /// The slice's schema.
 const SCHEMA: &str = "orders";
 
-/// Serves the slice on `listener` until `shutdown` is cancelled and the drain is over.
+/// Serves the slice on `listener` until `shutdown` is cancelled and the drain has ended.
 ///
 /// # Errors
 ///
-/// When the configuration cannot be used or the transport fails.
+/// An invalid configuration, or a failed transport.
 pub fn run(config: config::OrdersConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
     Box::pin(run_until_drained(config, listener, shutdown))
 }
@@ -57,7 +56,7 @@ async fn run_until_drained(
     let settings = &config.service;
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&settings.database, &settings.limits, &metrics)?;
-    let catalog = Arc::new(catalog::Catalog::new(&config.catalog));
+    let catalog = Arc::new(catalog::CatalogClient::new(&config.catalog));
     let replica = Replica::of(settings, &metrics)?;
     let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone())
         .with_replica(replica)
@@ -67,7 +66,7 @@ async fn run_until_drained(
         .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
     let served =
-        server::serve(settings, &metrics, listener, Routes::new(service), &SERVICE_NAMES, probe, shutdown).await;
+        server::serve(settings, &metrics, listener, Services::new(service), &SERVICE_NAMES, probe, shutdown).await;
     context.close().await;
     served
 }

@@ -1,8 +1,8 @@
-//! The life of an order: which phases there are, and how an order moves among them.
+//! The lifecycle of an order: its phases and the moves between them.
 
 use orrery_kit::lifecycle::Lifecycle;
 
-/// Draft to confirmed to provisioning to fulfilled to closed; cancelled before it is fulfilled, returned after.
+/// Draft, confirmed, provisioning, fulfilled, closed; cancelled before it is fulfilled, returned after.
 pub static LIFECYCLE: Lifecycle = Lifecycle {
     initial: "draft",
     phases: &["draft", CONFIRMED, PROVISIONING, "fulfilled", "closed", "cancelled", "returned"],
@@ -28,7 +28,7 @@ pub const PROVISIONING: &str = "provisioning";
 /// The phases in which an order may have a provisioning timer.
 pub const TIMED_PHASES: &[&str] = &["draft", CONFIRMED, PROVISIONING];
 
-/// The phases whose orders count as sold unless a caller says otherwise.
+/// The phases in which an order counts as sold, unless the caller names others.
 pub const SOLD_PHASES: &[&str] = &[CONFIRMED, PROVISIONING, "fulfilled", "closed", "returned"];
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! An order's sums: computed from its lines wherever they change, exactly, and never by the database, whose numbers have
-//! no limits.
+//! The summary of an order. It is computed from its lines whenever they change, exactly, and never by the database: the
+//! sums have no limit of digits here.
 
 mod sum;
 #[cfg(test)]
@@ -7,12 +7,12 @@ mod tests;
 
 use orrery_kit::decimal::Decimal;
 use orrery_kit::error::Violation;
-use orrery_kit::resource::AMOUNT_DIGITS;
 use orrery_kit::resource::row::{BigInteger, Changes, ChildRows, Children, Column, DecimalText, Integer, Row};
 
 use self::sum::Sum;
+use crate::store::amount::AMOUNT_DIGITS;
 
-/// The columns that sums are computed from and kept in.
+/// The columns that sums are computed from and stored in.
 #[derive(Clone, Copy, Debug)]
 pub struct Summaries {
     summaries: Children,
@@ -29,7 +29,7 @@ pub struct Summaries {
     total: Column<DecimalText>,
 }
 
-/// What follows from an order's lines.
+/// The sums over an order's lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
     line_count: i32,
@@ -40,7 +40,7 @@ pub struct Sums {
 }
 
 impl Summaries {
-    /// The columns of these lines and summaries.
+    /// Finds the columns of lines and summaries.
     ///
     /// # Errors
     /// A column is missing or has another type.
@@ -61,10 +61,10 @@ impl Summaries {
         })
     }
 
-    /// The sums over lines.
+    /// Computes the sums over lines.
     ///
     /// # Errors
-    /// A sum that cannot be kept; the violation is for the order.
+    /// A sum that cannot be stored; the violation is a path from the order.
     pub fn over<'r>(&self, lines: impl Iterator<Item = Row<'r>>) -> Result<Sums, Violation> {
         let (mut line_count, mut quantity) = (0_i32, 0_i64);
         let [mut subtotal, mut discount, mut tax] = [Sum::default(), Sum::default(), Sum::default()];
@@ -80,10 +80,10 @@ impl Summaries {
         Ok(Sums { line_count, quantity, subtotal, discount, tax: total("tax", &tax)? })
     }
 
-    /// The sums that a summary holds; `None` if it holds none yet.
+    /// The sums in a summary; `None` if it has none yet.
     ///
     /// # Errors
-    /// A stored sum with which no other can be computed: NaN or infinite.
+    /// A stored sum that cannot be used in a calculation: NaN or infinite.
     pub fn read(&self, summary: Row<'_>) -> Result<Option<Sums>, Violation> {
         let Some(line_count) = summary.get(self.line_count) else { return Ok(None) };
         Ok(Some(Sums {
@@ -95,20 +95,20 @@ impl Summaries {
         }))
     }
 
-    /// What a summary says of the shipping.
+    /// The shipping in a summary.
     pub fn shipping<'r>(&self, summary: Row<'r>) -> Option<&'r str> {
         summary.get(self.shipping)
     }
 
-    /// A summary of these sums whose total is not known yet.
+    /// A summary with these sums and without a total.
     pub fn without_total(&self, sums: &Sums, shipping: Option<&str>) -> ChildRows {
         self.summary(sums, shipping, None)
     }
 
-    /// A whole summary.
+    /// A complete summary.
     ///
     /// # Errors
-    /// The total cannot be kept; the violation is for the order.
+    /// The total cannot be stored; the violation is a path from the order.
     pub fn with_total(&self, sums: &Sums, shipping: Option<&str>) -> Result<ChildRows, Violation> {
         let total = sums.total(shipping)?.to_string();
         Ok(self.summary(sums, Some(shipping.unwrap_or("0")), Some(&total)))
@@ -134,16 +134,16 @@ impl Summaries {
 }
 
 impl Sums {
-    /// Those of an order without lines.
+    /// The sums of an order without lines.
     pub fn none() -> Self {
         let zero = Decimal::zero;
         Self { line_count: 0, quantity: 0, subtotal: zero(), discount: zero(), tax: zero() }
     }
 
-    /// The total with this shipping.
+    /// The total, with this shipping.
     ///
     /// # Errors
-    /// It cannot be kept; the violation is for the order.
+    /// It cannot be stored; the violation is a path from the order.
     pub fn total(&self, shipping: Option<&str>) -> Result<Decimal, Violation> {
         let refuse = |error: orrery_kit::decimal::DecimalError| Violation::new("summary.total", error.to_string());
         let mut total = self.subtotal.clone();
@@ -155,17 +155,17 @@ impl Sums {
     }
 }
 
-/// A decimal; unset is zero. Other programs may have stored what is no decimal: NaN, infinity.
+/// A decimal; null is zero. Other programs may have stored NaN or infinity, which is an error.
 fn decimal(name: &str, text: Option<&str>) -> Result<Decimal, Violation> {
     let Some(text) = text else { return Ok(Decimal::zero()) };
-    let refuse = |error| Violation::new(format!("summary.{name}"), format!("{text} cannot be summed up: {error}"));
+    let refuse = |error| Violation::new(format!("summary.{name}"), format!("{text} cannot be added up: {error}"));
     text.parse().map_err(refuse)
 }
 
 fn add(name: &str, sum: &mut Sum, amount: Option<&str>, times: i32) -> Result<(), Violation> {
     let Some(text) = amount else { return Ok(()) };
     sum.add(text, times).map_err(|error| {
-        let why = format!("an amount of {text} cannot be summed up: {error}");
+        let why = format!("an amount of {text} cannot be added up: {error}");
         Violation::new(format!("summary.{name}"), why)
     })
 }
@@ -176,7 +176,7 @@ fn total(name: &str, sum: &Sum) -> Result<Decimal, Violation> {
     Ok(total)
 }
 
-/// Whether a sum can be kept: it has no more digits before the point than an amount may have.
+/// Checks that a sum can be stored: it has no more digits before the point than an amount may have.
 fn check(name: &str, sum: &Decimal) -> Result<(), Violation> {
     Decimal::check(&sum.to_string(), AMOUNT_DIGITS.0, usize::MAX)
         .map_err(|error| Violation::new(format!("summary.{name}"), error.to_string()))

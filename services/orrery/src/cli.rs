@@ -1,4 +1,4 @@
-//! The command line: one variant per subcommand, each with its options and its `run` in a module of its own.
+//! The command line. Each subcommand has a module with its options and its `run` function.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use orrery_kit::build_info;
 
 use crate::{export, import, migrate, serve, up};
 
-/// Runs and looks after Orrery: gRPC services over one Postgres.
+/// Runs and administers Orrery: gRPC services over one Postgres database.
 #[derive(Debug, Parser)]
 #[command(name = "orrery", version = build_info::LONG_VERSION, arg_required_else_help = true, max_term_width = 120)]
 pub struct Cli {
@@ -21,24 +21,26 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serves everything in one process: finds or makes a Postgres, migrates it, runs the three services.
+    /// Runs all three services in one process. Finds or creates a Postgres database and migrates it first.
     Up(Box<up::Options>),
-    /// Runs one service on a database that exists, as in production.
+    /// Runs one service on an existing database, as in production.
     #[command(subcommand)]
     Serve(serve::Service),
-    /// Makes the links `orrery-catalog`, `orrery-orders` and `orrery-records` to this program, which then runs that service.
+    /// Creates links named `orrery-catalog`, `orrery-orders` and `orrery-records` to this program. Each link runs that
+    /// service.
     Link(serve::LinkOptions),
-    /// Moves a database's schema: dbmate's file format and ledger, so that dbmate itself works on the same folder.
+    /// Migrates a database. Files and the table of applied migrations are in dbmate's format, so dbmate can be used as
+    /// well.
     Migrate(migrate::Options),
-    /// Writes the rows of a file through a service: CSV by a mapping, or JSONL.
+    /// Imports the rows of a file through a service: CSV with a mapping, or JSONL.
     Import(Box<import::Options>),
-    /// Writes a service's rows as JSONL, which import takes back.
+    /// Exports the rows of a service as JSONL. `orrery import` can read the result.
     Export(Box<export::Options>),
 }
 
-/// Does what the command line says; the exit code is the process's. An error is for a person to read, whole in one line.
+/// Runs a command and returns the exit code of the process. An error is one line for the user.
 ///
-/// Boxed, so that all of it is compiled here and the program itself is linked only.
+/// Boxed, so that the code is compiled with this crate, and the program only has to be linked.
 pub fn run(cli: Cli) -> LocalBoxFuture<'static, anyhow::Result<ExitCode>> {
     Box::pin(run_command(cli.command))
 }

@@ -1,5 +1,5 @@
-//! Small matters of talking to a Postgres server: connecting with errors that a person can read, and making a database. No error repeats a
-//! URL, which may hold a password.
+//! Connects to a Postgres server with readable errors, and creates databases. Errors never contain the URL, which may
+//! hold a password.
 
 use std::time::Duration;
 
@@ -8,59 +8,59 @@ use orrery_kit::config::DatabaseUrl;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
-/// How long a server may take to answer.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLSTATE of "database does not exist".
 const NO_SUCH_DATABASE: &str = "3D000";
 /// SQLSTATE of "database already exists".
 const DATABASE_EXISTS: &str = "42P04";
-/// The database that every server has.
-const MAINTENANCE: &str = "postgres";
+/// A database that exists on every server.
+const MAINTENANCE_DATABASE: &str = "postgres";
 
 /// Connects to the database at `url`.
 ///
 /// # Errors
 ///
-/// A sentence that says whether the URL, the server or the database is at fault.
+/// Says whether the URL, the server or the database is at fault.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<PgConnection> {
     let options = options(url)?;
     match open(&options).await {
         Ok(connection) => Ok(connection),
-        Err(refusal) => bail!("cannot connect to {}: {}", place(&options), refusal.reason),
+        Err(failure) => bail!("cannot connect to {}: {}", describe(&options), failure.reason),
     }
 }
 
-/// Connects and leaves again.
+/// Connects and disconnects.
 ///
 /// # Errors
 ///
-/// The reason alone.
+/// The reason only.
 pub(crate) async fn try_connect(url: &str) -> anyhow::Result<()> {
     match open(&options(url)?).await {
         Ok(connection) => Ok(connection.close().await?),
-        Err(refusal) => bail!(refusal.reason),
+        Err(failure) => bail!(failure.reason),
     }
 }
 
-/// Makes sure that the database at `url` is there and answers, making it if the server lacks it, and returns a name for it.
+/// Checks that the database at `url` answers, creating it if it is missing, and returns a description of it.
 ///
 /// # Errors
 ///
-/// A sentence that says whether the URL, the server or the database is at fault.
+/// Says whether the URL, the server or the database is at fault.
 pub(crate) async fn ensure_reachable(url: &str) -> anyhow::Result<String> {
     let options = options(url)?;
     match open(&options).await {
         Ok(connection) => connection.close().await?,
-        Err(refusal) if refusal.sql_state.as_deref() == Some(NO_SUCH_DATABASE) => {
+        Err(failure) if failure.sql_state.as_deref() == Some(NO_SUCH_DATABASE) => {
             let database = options.get_database().unwrap_or_else(|| options.get_username());
-            ensure(options.clone().database(MAINTENANCE), database).await?;
+            ensure(options.clone().database(MAINTENANCE_DATABASE), database).await?;
         }
-        Err(refusal) => bail!("cannot connect to {}: {}", place(&options), refusal.reason),
+        Err(failure) => bail!("cannot connect to {}: {}", describe(&options), failure.reason),
     }
-    Ok(place(&options))
+    Ok(describe(&options))
 }
 
-/// Makes `database` on the server that `options` lead to, unless it exists.
+/// Creates `database` on the server of `options`, unless it exists.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub(crate) async fn ensure(options: PgConnectOptions, database: &str) -> anyhow:
     let failed = || format!("cannot create the database {database}");
     let mut connection = match open(&options).await {
         Ok(connection) => connection,
-        Err(refusal) => bail!("{}: {}", failed(), refusal.reason),
+        Err(failure) => bail!("{}: {}", failed(), failure.reason),
     };
     let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(database)
@@ -90,20 +90,20 @@ pub(crate) async fn ensure(options: PgConnectOptions, database: &str) -> anyhow:
     Ok(())
 }
 
-/// `url`, with the request to change to `role` on connecting.
+/// `url` with an option that switches to `role` on connecting.
 pub(crate) fn changing_role(url: &str, role: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}options=-c%20role%3D{role}")
 }
 
-/// Reads a database URL.
+/// Parses a database URL.
 pub(crate) fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
     let parsed = url.parse::<DatabaseUrl>().map_err(anyhow::Error::from).and_then(|url| Ok(url.options()?));
     parsed.context("the database URL cannot be read")
 }
 
-/// Which database `options` mean, without the password.
-fn place(options: &PgConnectOptions) -> String {
+/// Describes the database of `options` without the password.
+fn describe(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or_else(|| options.get_username());
     match options.get_socket() {
         Some(socket) => format!("the database {database} at {}", socket.display()),
@@ -112,18 +112,18 @@ fn place(options: &PgConnectOptions) -> String {
 }
 
 /// Why a connection failed.
-struct Refusal {
+struct ConnectFailure {
     sql_state: Option<String>,
     reason: String,
 }
 
-async fn open(options: &PgConnectOptions) -> Result<PgConnection, Refusal> {
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, ConnectFailure> {
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(Refusal { sql_state: sql_state(&error), reason: reason(&error) }),
+        Ok(Err(error)) => Err(ConnectFailure { sql_state: sql_state(&error), reason: reason(&error) }),
         Err(_) => {
             let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
-            Err(Refusal { sql_state: None, reason })
+            Err(ConnectFailure { sql_state: None, reason })
         }
     }
 }
@@ -133,14 +133,14 @@ pub(crate) fn sql_state(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned)
 }
 
-/// What went wrong, in the words of whoever said no.
+/// The cause of an error: the server's message, or the innermost error.
 pub(crate) fn reason(error: &sqlx::Error) -> String {
     if let Some(database) = error.as_database_error() {
         return database.message().to_owned();
     }
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
-    deepest.to_string()
+    innermost.to_string()
 }

@@ -1,5 +1,4 @@
-//! What fuzz targets reach of the command, whose parts are private otherwise: files of any content, as an import and a
-//! migration read them.
+//! Entry points for fuzz targets into private parts of the command: reading files as an import and as a migration.
 
 use std::fmt::Write as _;
 use std::io::Cursor;
@@ -12,35 +11,35 @@ use crate::mapping::{GroupMemory, Mapping, Plan};
 use crate::message::write_json;
 use crate::migrate::Migration;
 use crate::resource::{ORDERS, PRODUCTS, Resource};
-use crate::terminal::shown;
+use crate::terminal::one_line;
 
-/// What an import makes of a file: JSON rows, refusals and warnings, a line each, and the error of a file that cannot
-/// be read on.
+/// The result of an import: rows as JSON, refusals and warnings, one line each, and the error if the file could not be
+/// read further.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Rows, refusals and warnings.
     pub items: Vec<String>,
-    /// Why the file was not read to its end.
+    /// Why reading stopped before the end.
     pub fault: Option<String>,
-    /// How many rows there were.
+    /// The number of rows.
     pub rows: usize,
 }
 
-/// Reads a mapping and makes it ready for each resource.
+/// Parses a mapping and plans it for each resource.
 ///
 /// # Errors
-/// What is wrong with it, for none of them.
+/// The problem, if it is valid for no resource.
 pub fn mapping(text: &str) -> Result<(), String> {
-    let mapping = Mapping::parse(Path::new("mapping.toml"), text).map_err(|error| shown(&error))?;
+    let mapping = Mapping::parse(Path::new("mapping.toml"), text).map_err(|error| one_line(&error))?;
     let plans = [PRODUCTS, ORDERS].map(|resource| Plan::new(&mapping, &resource).map(drop));
     let [products, orders] = plans;
-    products.or(orders).map_err(|error| shown(&error))
+    products.or(orders).map_err(|error| one_line(&error))
 }
 
-/// Imports a file, called `name`, as products or as orders.
+/// Imports a file called `name` as products or as orders.
 ///
 /// # Errors
-/// What is wrong with the mapping, or the beginning of the file.
+/// A problem of the mapping or the start of the file.
 pub fn import(
     are_orders: bool,
     name: &str,
@@ -49,7 +48,7 @@ pub fn import(
     memory: usize,
 ) -> Result<Imported, String> {
     let resource = if are_orders { ORDERS } else { PRODUCTS };
-    read(&resource, name, mapping, file, memory).map_err(|error| shown(&error))
+    read(&resource, name, mapping, file, memory).map_err(|error| one_line(&error))
 }
 
 fn read(
@@ -78,7 +77,7 @@ fn read(
             Ok(Some(Item::Warning(warning))) => write!(line, "{warning}")?,
             Ok(None) => return Ok(imported),
             Err(error) => {
-                imported.fault = Some(shown(&error));
+                imported.fault = Some(one_line(&error));
                 return Ok(imported);
             }
         }
@@ -86,15 +85,15 @@ fn read(
     }
 }
 
-/// Reads a migration.
+/// Parses a migration.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem.
 pub fn migration(text: &str) -> Result<Migration, String> {
-    Migration::parse("20260102030405_fuzz.sql", text).map_err(|error| shown(&error.into()))
+    Migration::parse("20260102030405_fuzz.sql", text).map_err(|error| one_line(&error.into()))
 }
 
-/// Where the statements of a script begin.
+/// The offsets at which the statements of a script begin.
 pub fn statements(sql: &str) -> Vec<usize> {
     crate::migrate::statement_starts(sql)
 }

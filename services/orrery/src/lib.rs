@@ -1,4 +1,4 @@
-//! The operator's command as a library: what `orrery` does, for its `main` and for tests.
+//! The `orrery` command as a library, for its `main` and for tests.
 
 pub mod cli;
 mod client;
@@ -21,17 +21,22 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// The whole program: the operator's command, or a service where a link by that service's name was called. Parses, calls, says what
-/// went wrong in one sentence.
+/// The whole program: the `orrery` command, or a service if the program was called through a link with that service's
+/// name. Prints an error as one line.
 ///
 /// # Panics
-/// If the operating system gives the process no threads.
+/// If the operating system cannot create a thread.
+pub fn program() -> ExitCode {
+    orrery_kit::server::share_arenas();
+    run()
+}
+
 #[tokio::main]
-pub async fn program() -> ExitCode {
+async fn run() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     let result = match serve::Slice::of_program(&name) {
         Some(slice) => slice.serve(std::env::args_os().collect()).await.map(|()| ExitCode::SUCCESS),
         None => cli::run(cli::Cli::try_parse().unwrap_or_else(|error| terminal::exit_with(&error))).await,
     };
-    result.unwrap_or_else(|error| terminal::end_with(&error))
+    result.unwrap_or_else(|error| terminal::exit_code_of(&error))
 }

@@ -1,5 +1,5 @@
-//! What import and export know of a resource: its name, its message and its two streams. The rest (fields, their kinds, what a path may
-//! be) they read off the contract's descriptors, so that one more resource is one more description here.
+//! Describes the resources for import and export: name, message and the two streams. Fields, kinds and paths are read
+//! from the contract's descriptors.
 
 use std::sync::OnceLock;
 
@@ -11,22 +11,22 @@ use prost_reflect::{
 /// A resource that can be imported and exported.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resource {
-    /// What many of them are called, as in `orrery import products`.
+    /// The plural noun, as in `orrery import products`.
     pub(crate) plural: &'static str,
-    /// What one of them is called.
+    /// The singular noun.
     pub(crate) singular: &'static str,
-    /// The full name of its message.
+    /// The full name of the message.
     pub(crate) message: &'static str,
-    /// The path of its chunked write.
+    /// The path of the chunked write.
     pub(crate) write_method: &'static str,
-    /// The path of its paged read.
+    /// The path of the paged read.
     pub(crate) stream_method: &'static str,
-    /// The field that identifies one.
+    /// The field that identifies a row.
     pub(crate) key: &'static str,
-    /// Paths of fields that a writer must not set: a mapping may not name them, and JSON that comes with them, as an
-    /// export does, is taken without them. Preconditions are among them: an export of yesterday is none.
+    /// Paths of fields that a writer must not set. A mapping must not name them, and they are ignored in JSON, such as
+    /// an export. Preconditions are included: those of an old export would fail.
     pub(crate) output_only: &'static [&'static str],
-    /// Paths of fields that only a row that is created takes: no update_mask may name them.
+    /// Paths of fields that can only be set in new rows. An update_mask must not name them.
     pub(crate) fixed: &'static [&'static str],
 }
 
@@ -66,14 +66,14 @@ pub(crate) static ORDERS: Resource = Resource {
 };
 
 impl Resource {
-    /// The descriptor of the resource's message.
+    /// The descriptor of the message.
     pub(crate) fn descriptor(&self) -> anyhow::Result<MessageDescriptor> {
         contract()?
             .get_message_by_name(self.message)
             .with_context(|| format!("the contract has no message {}", self.message))
     }
 
-    /// A request of the paged read for everything that there is of every row: where the resource has views it names the full one.
+    /// A request for all fields of all rows; with the full view, if the resource has views.
     pub(crate) fn stream_request(&self) -> anyhow::Result<DynamicMessage> {
         let mut request = DynamicMessage::new(method(self.stream_method)?.input());
         if let Some(view) = request.descriptor().get_field_by_name("view")
@@ -85,19 +85,19 @@ impl Resource {
         Ok(request)
     }
 
-    /// Whether a path names a field that a writer must not set, or a part of one.
+    /// Whether a path is a field that a writer must not set, or below one.
     pub(crate) fn is_output_only(&self, path: &str) -> bool {
         self.output_only
             .iter()
             .any(|field| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     }
 
-    /// Whether a path names a field that only a row that is created takes.
+    /// Whether a path is a field that can only be set in new rows.
     pub(crate) fn is_fixed(&self, path: &str) -> bool {
         self.fixed.contains(&path)
     }
 
-    /// Takes the fields that a writer must not set out of a row.
+    /// Removes the fields that a writer must not set.
     pub(crate) fn clear_output_only(&self, row: &mut DynamicMessage) {
         for path in self.output_only {
             clear(row, path);
@@ -105,7 +105,7 @@ impl Resource {
     }
 }
 
-/// Clears the field of a path, in each element where lists are on the way.
+/// Clears the field of a path, in each element of lists on the way.
 fn clear(message: &mut DynamicMessage, path: &str) {
     let Some((name, rest)) = path.split_once('.') else { return message.clear_field_by_name(path) };
     if !message.has_field_by_name(name) {
@@ -124,7 +124,7 @@ fn clear(message: &mut DynamicMessage, path: &str) {
     }
 }
 
-/// The method of a path such as `/orrery.catalog.v1.CatalogService/StreamProducts`.
+/// The method with a path such as `/orrery.catalog.v1.CatalogService/StreamProducts`.
 fn method(path: &str) -> anyhow::Result<MethodDescriptor> {
     let (service, name) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
     contract()?
@@ -159,8 +159,8 @@ mod tests {
         message.get_field_by_name(field).unwrap().kind().as_message().unwrap().full_name().to_owned()
     }
 
-    // The clients of both streams speak in the shapes that every resource shares (see `crate::client::wire`): a resource
-    // whose messages have other numbers would be written wrong without an error.
+    // The clients of both streams use messages with the field numbers that all resources share (see
+    // `crate::client::wire`). With other numbers, rows would be written incorrectly without an error.
     #[test]
     fn streams_have_the_shapes_that_the_clients_speak() {
         for resource in [PRODUCTS, ORDERS] {

@@ -1,6 +1,6 @@
-//! One service as this process: `orrery serve catalog`, or this program by a link named `orrery-catalog`.
+//! Runs one service in this process: `orrery serve catalog`, or this program called as `orrery-catalog`.
 //!
-//! One program holds all services, so that what they share is compiled, linked and shipped once.
+//! All services are in one program, so that shared code is compiled, linked and shipped once.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use orrery_kit::config::{Binary, Configuration as _, ServiceConfig};
 use orrery_kit::server::run_until_signal;
 use orrery_orders::config::OrdersConfig;
 
-use crate::terminal::{Answer, exit_with};
+use crate::terminal::{CommandOutput, exit_with};
 
-/// A slice whose service can be run.
+/// A slice with a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slice {
     /// Products and their metrics.
@@ -30,7 +30,7 @@ pub enum Slice {
 impl Slice {
     const ALL: [Self; 3] = [Self::Catalog, Self::Orders, Self::Records];
 
-    /// How the service calls itself.
+    /// The name and version of the service's program.
     fn binary(self) -> Binary {
         match self {
             Self::Catalog => orrery_catalog::BINARY,
@@ -39,17 +39,17 @@ impl Slice {
         }
     }
 
-    /// The slice whose service is meant by the name of this program: `orrery-catalog`, in whatever folder.
+    /// The slice whose service has this program name, such as `/usr/bin/orrery-catalog`.
     pub fn of_program(name: &OsStr) -> Option<Self> {
         let name = Path::new(name).file_name()?;
         Self::ALL.into_iter().find(|slice| name == slice.binary().name)
     }
 
-    /// Runs the service until a signal ends it. `arguments` begins with the program's name. Prints and exits where they ask for help
-    /// or cannot be used.
+    /// Runs the service until a signal stops it. `arguments` starts with the program's name. Prints help, or an error
+    /// about arguments, and exits if needed.
     ///
     /// # Errors
-    /// What keeps the service from running.
+    /// The reason why the service cannot run.
     pub fn serve(self, arguments: Vec<OsString>) -> BoxFuture<'static, anyhow::Result<()>> {
         let binary = self.binary();
         match self {
@@ -69,21 +69,21 @@ impl Slice {
     }
 }
 
-/// Which service to run.
+/// The service to run.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Service {
     /// Products and their metrics.
     #[command(disable_help_flag = true)]
     Catalog(Flags),
-    /// Orders with their lines, addresses and sums.
+    /// Orders with their lines, addresses and totals.
     #[command(disable_help_flag = true)]
     Orders(Flags),
-    /// Tags and artifacts. Answers health and reflection only, so far.
+    /// Tags and artifacts. Only health and reflection so far.
     #[command(disable_help_flag = true)]
     Records(Flags),
 }
 
-/// What the service is told.
+/// The arguments of the service.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     /// The service's own flags; `--help` lists them.
@@ -91,10 +91,10 @@ pub struct Flags {
     flags: Vec<OsString>,
 }
 
-/// Runs `service`.
+/// Runs a service.
 ///
 /// # Errors
-/// What keeps it from running.
+/// The reason why it cannot run.
 pub async fn run(service: Service) -> anyhow::Result<ExitCode> {
     let (slice, Flags { flags }) = match service {
         Service::Catalog(flags) => (Slice::Catalog, flags),
@@ -106,26 +106,26 @@ pub async fn run(service: Service) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where links go.
+/// Where to create the links.
 #[derive(Args, Clone, Debug)]
 pub struct LinkOptions {
     /// The folder to make the links in.
     folder: PathBuf,
 }
 
-/// Makes a link to this program for each service, by the service's name. Links that are there already stay.
+/// Creates a link to this program for each service. Existing links to it are kept.
 ///
 /// # Errors
-/// A sentence with the path that cannot be made.
+/// Names the path that could not be created.
 pub fn link(options: &LinkOptions) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("this program has no path")?;
-    let mut answer = Answer::default();
+    let mut answer = CommandOutput::default();
     for slice in Slice::ALL {
         let link = options.folder.join(slice.binary().name);
         match std::os::unix::fs::symlink(&program, &link) {
             Ok(()) => answer.line(format_args!("{} -> {}", link.display(), program.display())),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && leads_to(&link, &program) => {}
-            Err(error) => return Err(error).with_context(|| format!("{} cannot be made", link.display())),
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be created", link.display())),
         }
     }
     answer.finish()?;

@@ -1,5 +1,5 @@
-//! Reading a file whole: with a bound, because a device has no end, and without waiting for ever, because nobody may
-//! write into a pipe.
+//! Reads a whole file, with a limit, because a device may be endless, and with a timeout, because a pipe may have no
+//! writer.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -8,15 +8,15 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How long a pipe may have nobody who writes into it.
-const WRITER: Duration = Duration::from_secs(10);
+/// How long to wait for a writer of a pipe.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(10);
 const MIB: u64 = 1024 * 1024;
 
-/// Reads a file of at most `mib` MiB as text.
+/// Reads a text file of at most `mib` MiB.
 ///
 /// # Errors
-/// That of the operating system, or a sentence that follows the file's name: it has more, is a folder or no UTF-8, or
-/// is a pipe into which nobody writes.
+/// An error of the operating system, or a sentence to put after the file's name: the file is too large, is a folder, is
+/// not UTF-8, or is a pipe without a writer.
 pub(crate) fn read_text(path: &Path, mib: u64) -> io::Result<String> {
     String::from_utf8(read(path, mib)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
@@ -24,9 +24,9 @@ pub(crate) fn read_text(path: &Path, mib: u64) -> io::Result<String> {
 /// Reads a file of at most `mib` MiB.
 ///
 /// # Errors
-/// As [`read_text`].
+/// As for [`read_text`], except for UTF-8.
 pub(crate) fn read(path: &Path, mib: u64) -> io::Result<Vec<u8>> {
-    let file = open(path, WRITER)?;
+    let file = open(path, WRITER_TIMEOUT)?;
     if file.metadata()?.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }
@@ -38,7 +38,7 @@ pub(crate) fn read(path: &Path, mib: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The last bytes of a file, `most` at the most.
+/// The last bytes of a file, at most `most`.
 pub(crate) fn read_end(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
@@ -52,13 +52,13 @@ fn open(path: &Path, writer: Duration) -> io::Result<File> {
     if !fs::metadata(path)?.file_type().is_fifo() {
         return File::open(path);
     }
-    // Opening waits for who writes. A thread that waits on ends with the process.
+    // Opening a pipe waits for a writer. A thread that still waits ends with the process.
     let (sender, receiver) = mpsc::channel();
     let path = path.to_owned();
     std::thread::spawn(move || sender.send(File::open(path)));
     receiver.recv_timeout(writer).unwrap_or_else(|_| {
         let seconds = writer.as_secs();
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("it is a pipe into which nobody writes, for {seconds} s")))
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("it is a pipe without a writer for {seconds} s")))
     })
 }
 
@@ -96,7 +96,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         mkfifo(&pipe, Mode::S_IRWXU).unwrap();
         let error = open(&pipe, Duration::from_millis(20)).unwrap_err();
-        assert!(error.to_string().contains("a pipe into which nobody writes"), "{error}");
+        assert!(error.to_string().contains("a pipe without a writer"), "{error}");
         let other = folder.path().join("other");
         mkfifo(&other, Mode::S_IRWXU).unwrap();
         let writer = std::thread::spawn({

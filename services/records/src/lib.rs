@@ -3,26 +3,25 @@
 use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::db::Database;
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run};
+use orrery_kit::server::{self, Run, Services};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
-/// What the binary `orrery-records` is called and where it listens.
+/// The name and the default address of the binary `orrery-records`.
 pub const BINARY: Binary = Binary {
     name: "orrery-records",
     about: "Serves Orrery's records slice: tags, assets, suggestions, templates, combo reports and documents",
     listen: "127.0.0.1:50053",
 };
 
-/// The gRPC services of this process, as health names them.
+/// The gRPC services of this process, by the names that health uses.
 pub const SERVICE_NAMES: [&str; 2] = ["orrery.records.v1.RecordsService", "orrery.records.v1.TagsService"];
 
-/// Serves the slice on `listener` until `shutdown` is cancelled and the drain is over.
+/// Serves the slice on `listener` until `shutdown` is cancelled and the drain has ended.
 ///
 /// # Errors
 ///
-/// When the configuration cannot be used or the transport fails.
+/// An invalid configuration, or a failed transport.
 pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
     Box::pin(run_until_drained(config, listener, shutdown))
 }
@@ -35,7 +34,7 @@ async fn run_until_drained(
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&config.database, &config.limits, &metrics)?;
     let probe = server::database_probe(&database);
-    let served = server::serve(&config, &metrics, listener, Routes::default(), &SERVICE_NAMES, probe, shutdown).await;
+    let served = server::serve(&config, &metrics, listener, Services::default(), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served
 }

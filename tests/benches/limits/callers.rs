@@ -1,7 +1,7 @@
-//! Many callers of one unary method, each of whom waits for the answer and then asks again.
+//! Many callers of one unary method, each of which waits for the response and then calls again.
 //!
-//! A client shares the cores with the service that it measures, so that what it costs is taken off the figure. This one costs little,
-//! as pgbench does: one thread, a few connections for all callers, frames of HTTP/2 and no more of gRPC than the status of an answer.
+//! The client shares the cores with the service, so its cost reduces the result. This client costs little, like
+//! pgbench: one thread, a few connections for all callers, and plain HTTP/2 frames with only the status of gRPC.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -17,45 +17,45 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// Before a message: whether it is compressed, and its length.
+/// The prefix of a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// What is asked, and by how many.
+/// The call, and the number of callers.
 #[derive(Clone)]
 pub(crate) struct Callers {
     /// `/package.Service/Method`.
     pub(crate) method: &'static str,
-    /// The metadata of every request.
+    /// The metadata of each request.
     pub(crate) metadata: Vec<(HeaderName, HeaderValue)>,
-    /// Makes a request's message.
+    /// Creates the message of a request.
     pub(crate) message: fn(usize) -> Vec<u8>,
-    /// What `message` is given.
+    /// The argument of `message`.
     pub(crate) rows: usize,
-    /// Whether an answer's message is what was asked for.
+    /// Whether a response is the expected one.
     pub(crate) is_right: fn(&[u8]) -> bool,
-    /// Callers at once.
+    /// The number of concurrent callers.
     pub(crate) count: usize,
-    /// Which they share.
+    /// The connections that they share.
     pub(crate) connections: usize,
-    /// What begins in this time is not counted.
+    /// The time at the start that is not counted.
     pub(crate) warm_up: Duration,
-    /// The time after it.
+    /// The time that is counted.
     pub(crate) time: Duration,
-    /// Waits after a call was turned away for this long, or for as long as was told if it is `None`.
+    /// How long to wait after a rejected call; `None`: as long as its RetryInfo says.
     pub(crate) pause: Option<Duration>,
 }
 
-/// What they saw.
+/// The results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// How long each call took that was served, in seconds, the shortest first.
+    /// The durations of successful calls in seconds, sorted.
     pub(crate) took: Vec<f64>,
-    /// Calls turned away as too many.
+    /// The number of rejected calls.
     pub(crate) refused: usize,
 }
 
 impl Seen {
-    /// The time within which this part of the calls was served, in seconds.
+    /// The time that was counted, in seconds.
     pub(crate) fn percentile(&self, part: f64) -> f64 {
         let place = (self.took.len() as f64 * part) as usize;
         self.took.get(place).or(self.took.last()).copied().unwrap_or(f64::NAN)
@@ -63,7 +63,7 @@ impl Seen {
 }
 
 impl Callers {
-    /// Calls until the time is over. Any status but OK and RESOURCE_EXHAUSTED ends everything.
+    /// Calls until the time is over. Any status other than OK and RESOURCE_EXHAUSTED is an error.
     pub(crate) async fn call(self, address: SocketAddr) -> anyhow::Result<Seen> {
         let all =
             move || tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(self.all(address));
@@ -130,7 +130,7 @@ impl Callers {
     }
 }
 
-/// One call: its message, or its status.
+/// One call: its response message, or its status.
 async fn unary(
     sender: &mut SendRequest<Bytes>,
     request: Request<()>,
@@ -148,7 +148,7 @@ async fn unary(
     while let Some(data) = inbound.data().await {
         let data = data?;
         inbound.flow_control().release_capacity(data.len())?;
-        // One message of few bytes comes in one frame.
+        // A small message arrives in one frame.
         answer = if answer.is_empty() { data } else { [answer, data].concat().into() };
     }
     let trailers = inbound.trailers().await?;

@@ -1,12 +1,13 @@
-//! What the services reach, beside what Postgres itself reaches on the same machine in the same run. Ratios are what to quote: they
-//! move little from machine to machine, seconds do.
+//! Measures the services and the limits of Postgres itself, on the same machine in the same run. Quote the ratios: they
+//! differ little between machines, absolute numbers do.
 //!
-//! `cargo bench -p orrery-tests` prints the table. Settings, by environment: `ORRERY_BENCH_ROWS` (products to stream, default 1,000,000),
-//! `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_DUE` (orders to claim, default 100,000),
-//! `ORRERY_BENCH_SECONDS` (of single reads and creates, default 5), `ORRERY_BENCH_RUNS` (repetitions, of which the median counts, default 3),
-//! `ORRERY_BENCH_ONLY` (some of `stream,depth,get,cached,upsert,pooled` for products, `orders-write,orders-stream,orders-create,orders-claim`,
-//! and `overload`). Everything runs on this machine: Postgres, the service and its client share the cores, so that the client's work is in
-//! the service's figure.
+//! `cargo bench --locked -p orrery-tests` prints the table. Settings in the environment: `ORRERY_BENCH_ROWS` (products
+//! to stream, default 1,000,000), `ORRERY_BENCH_WRITES` (products to write, default 200,000), `ORRERY_BENCH_DUE`
+//! (orders to claim, default 100,000), `ORRERY_BENCH_SECONDS` (for single reads and creates, default 5),
+//! `ORRERY_BENCH_RUNS` (repetitions, of which the median is used, default 3), `ORRERY_BENCH_ONLY` (some of
+//! `stream,depth,get,cached,update,upsert,pooled` for products, `orders-write,orders-stream,orders-create,orders-claim`, and
+//! `overload`). Everything runs on this machine: Postgres, the service and its client share the cores, so the result
+//! includes the client's work.
 
 mod callers;
 mod orders;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// The settings that more than one kind of work needs.
+/// The settings for several measurements.
 #[derive(Clone, Copy, Debug)]
 struct Settings {
     runs: usize,
@@ -31,13 +32,13 @@ fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.replace('_', "").parse().ok()).unwrap_or(default)
 }
 
-/// Whether a kind of work is to be measured.
+/// Whether a measurement is selected.
 fn wanted(work: &str) -> bool {
     let only = std::env::var("ORRERY_BENCH_ONLY").unwrap_or_default();
     only.is_empty() || only.split(',').any(|wanted| wanted == work)
 }
 
-/// Measurements, of which the median counts.
+/// Repeated measurements, of which the median is used.
 #[derive(Default)]
 struct Rate(Vec<f64>);
 
@@ -61,7 +62,7 @@ fn per_second(count: usize, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
 }
 
-/// What is printed in the end.
+/// The lines of the final table.
 #[derive(Default)]
 struct Report {
     rows: Vec<String>,
@@ -83,8 +84,14 @@ impl Report {
     }
 }
 
+fn main() -> anyhow::Result<()> {
+    // As the program does.
+    orrery_kit::server::share_arenas();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn run() -> anyhow::Result<()> {
     if let Some(ended) = process::run_as_service().await {
         return ended;
     }

@@ -1,5 +1,5 @@
-//! More callers than a service can serve. First the load that saturates it is looked for, by more and more callers who each wait for
-//! their answer and ask again; then four times as many come. Those who are turned away come back when they were told to, or earlier.
+//! More callers than a service can serve. First the number of callers is increased until the service is saturated, then
+//! four times as many call. Rejected callers retry after the time in RetryInfo, or earlier.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,27 +12,27 @@ use crate::postgres::Postgres;
 use crate::process::{CATALOG, Process};
 use crate::{Report, Settings, products, setting, wanted};
 
-/// Over which callers are spread.
+/// The connections of the callers.
 const CONNECTIONS: usize = 8;
-/// More and more callers.
+/// The numbers of callers to try.
 const CALLERS: [usize; 6] = [4, 8, 16, 32, 48, 64];
-/// A load saturates if it reaches this part of the best.
+/// The service is saturated at this part of the best throughput.
 const SATURATED: f64 = 0.95;
-/// What callers do who were turned away: the time after which they come again, and how the report says it. `None`: when they were told.
+/// How long rejected callers wait before they retry, and its name in the report. `None`: the time in RetryInfo.
 const MANNERS: [(Option<Duration>, &str); 3] = [
     (None, "come back when told"),
     (Some(Duration::from_millis(5)), "come back after 5 ms"),
     (Some(Duration::ZERO), "come back at once"),
 ];
 
-/// What a load reached.
+/// The result of a load.
 #[derive(Clone, Copy)]
 struct Reached {
-    /// Calls served in a second.
+    /// Successful calls per second.
     served: f64,
-    /// Calls turned away in a second.
+    /// Rejected calls per second.
     refused: f64,
-    /// Of those served.
+    /// Of successful calls.
     p99: f64,
 }
 
@@ -62,7 +62,8 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
         }
         let (at, beyond) = (median(&at), median(&beyond));
         report.note(format!(
-            "overload, {callers} callers saturate: {:.0}/s, p99 {:.2} ms; {} who {name}: {:.0}/s served (ratio {:.2}), p99 {:.2} ms \
+            "overload, {callers} callers saturate: {:.0}/s, p99 {:.2} ms; {} who {name}: {:.0}/s served (ratio \
+             {:.2}), p99 {:.2} ms \
              (ratio {:.2}), {:.0}/s turned away",
             at.served,
             at.p99 * 1e3,

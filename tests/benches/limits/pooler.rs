@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode between a service and the server, with two sessions for all.
+//! PgBouncer in transaction mode between a service and the server, with two sessions for all connections.
 
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
@@ -13,10 +13,10 @@ use tokio::net::TcpStream;
 
 use crate::postgres::Postgres;
 
-/// A running PgBouncer. Ends with this value.
+/// A running PgBouncer. Dropping this stops it.
 pub(crate) struct Pooler {
     child: Child,
-    /// Where a service finds the database through it.
+    /// The URL of the database through the pooler.
     pub(crate) url: String,
 }
 
@@ -28,7 +28,7 @@ impl Drop for Pooler {
 }
 
 impl Pooler {
-    /// Starts one before the database of `url`, the server's own.
+    /// Starts PgBouncer in front of the database at `url`.
     pub(crate) async fn start(postgres: &Postgres, url: &str) -> anyhow::Result<Self> {
         let direct = url.strip_prefix("postgres://").and_then(|rest| rest.split_once('@'));
         let (account, place) = direct.context("a URL with user and password")?;
@@ -37,7 +37,7 @@ impl Pooler {
         let (_, server) = host.split_once(':').context("a port")?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let (file, log) = (postgres.file("pgbouncer.ini"), postgres.file("pgbouncer.log"));
-        // Whoever comes over loopback is the service: the password is for the server alone.
+        // All clients on loopback are the service; the password is only for the server.
         let settings = format!(
             "[databases]\n{database} = host=127.0.0.1 port={server} user={user} password={password}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
@@ -49,7 +49,7 @@ impl Pooler {
         let mut command = Command::new(program()?);
         command.arg("-q").arg(&file).current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
         if Uid::effective().is_root() {
-            // It refuses to be root.
+            // PgBouncer refuses to run as root.
             let account = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
             let account = account.context("an account to run PgBouncer as")?;
             let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());

@@ -1,4 +1,4 @@
-//! The yardstick: Postgres with its own programs.
+//! The reference: Postgres with its own programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use orrery::cluster::{Cluster, ClusterOptions, Role};
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 const DATABASE: &str = "bench";
 
-/// A private server, migrated and empty.
+/// A private server with a migrated, empty database.
 pub(crate) struct Postgres {
     cluster: Cluster,
     files: tempfile::TempDir,
 }
 
-/// What pgbench said.
+/// The result of pgbench.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pgbench {
-    /// Transactions in a second, without the time to connect.
+    /// Transactions per second, without the time for connecting.
     pub(crate) rate: f64,
-    /// How many there were.
+    /// The number of transactions.
     pub(crate) transactions: f64,
 }
 
@@ -40,7 +40,9 @@ impl Postgres {
         let cluster = Cluster::start(options).await?;
         cluster.ensure_database(DATABASE).await?;
         let postgres = Self { cluster, files };
-        Migrator::new(&postgres.url(Role::Operator), Folder::compiled_in()?, Patience::default()).up(|_| ()).await?;
+        Migrator::new(&postgres.url(Role::Operator), Folder::compiled_in()?, LockTimeouts::default())
+            .up(|_| ())
+            .await?;
         Ok(postgres)
     }
 
@@ -48,7 +50,7 @@ impl Postgres {
         self.cluster.url(role, DATABASE)
     }
 
-    /// A file for whatever is copied in or out.
+    /// A file for data to copy in or out.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
@@ -67,12 +69,12 @@ impl Postgres {
         Ok(row.try_get(0)?)
     }
 
-    /// Writes out what is pending, so that nobody pays for another's work.
+    /// Writes pending data to disk, so that the next measurement does not include it.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         self.execute("checkpoint").await
     }
 
-    /// Runs commands one after the other and returns how long that took; what they print is read and thrown away.
+    /// Runs commands one after the other and returns the duration. Their output is read and dropped.
     pub(crate) fn psql(&self, commands: &[String]) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let status = Command::new("psql")
@@ -86,7 +88,7 @@ impl Postgres {
         Ok(started.elapsed())
     }
 
-    /// Runs a script by so many clients, prepared; `end` says when it ends.
+    /// Runs a script with this many clients and prepared statements; `end` is the argument that ends it.
     pub(crate) fn pgbench(&self, script: &str, clients: usize, end: [&str; 2]) -> anyhow::Result<Pgbench> {
         let path = self.file("pgbench.sql");
         std::fs::write(&path, script)?;

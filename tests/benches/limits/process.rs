@@ -1,4 +1,4 @@
-//! A service as a process of its own.
+//! A service in a separate process.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
@@ -14,13 +14,13 @@ pub(crate) const CATALOG: &str = orrery_catalog::BINARY.name;
 /// The program of the orders slice.
 pub(crate) const ORDERS: &str = orrery_orders::BINARY.name;
 
-/// Runs the service whose name this program was started by; `None` if it was not.
+/// Runs the service with the name of this program; `None` if it has another name.
 pub(crate) async fn run_as_service() -> Option<anyhow::Result<()>> {
     let slice = Slice::of_program(&std::env::args_os().next()?)?;
     Some(slice.serve(std::env::args_os().collect()).await)
 }
 
-/// A running service. Ends with this value.
+/// A running service. Dropping this stops it.
 pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
@@ -35,7 +35,8 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts a service with these flags: this very program under another name, so that it is built once and as the benchmark is.
+    /// Starts a service with these flags: this program under another name, so that it is built once, with the profile
+    /// of the benchmark.
     pub(crate) async fn start(program: &str, database_url: &str, flags: &[&str]) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(std::env::current_exe()?)
@@ -58,17 +59,17 @@ impl Process {
         anyhow::bail!("{program} does not answer")
     }
 
-    /// A connection to it.
+    /// A connection to the service.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    /// Where it listens.
+    /// The address of the service.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The most memory that the process has held since it began, or since [`Process::forget_peak`], in bytes.
+    /// The peak memory of the process in bytes, since its start or the last [`Process::forget_peak`].
     pub(crate) fn peak_memory(&self) -> anyhow::Result<usize> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM")?;
@@ -76,7 +77,7 @@ impl Process {
         Ok(kib << 10)
     }
 
-    /// Measures the peak from what the process holds now (proc(5), `clear_refs`).
+    /// Restarts the measurement of the peak (proc(5), `clear_refs`).
     pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
         Ok(std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
     }

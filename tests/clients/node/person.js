@@ -1,4 +1,4 @@
-// A person with a command-line client and no .proto file: buf curl here, which asks by reflection as grpcurl does.
+// A user with a command-line client and no .proto file: buf curl, which uses reflection like grpcurl.
 
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-// Where the services are, and how the tests talk to them.
+// The addresses of the services, and clients for them.
 
 import { randomBytes } from "node:crypto";
 

@@ -1,4 +1,4 @@
-"""Where the services are, and names that no other test uses."""
+"""The addresses of the services, and names that no other test uses."""
 
 import os
 import secrets
@@ -36,11 +36,11 @@ def orders_channel():
 
 @pytest.fixture
 def admin_addresses() -> dict[str, str]:
-    """Where the services show their metrics, by their names."""
+    """The addresses of the services' metrics, by service."""
     return {service: _address(f"ORRERY_{service.upper()}_ADMIN") for service in ("catalog", "orders")}
 
 
 @pytest.fixture
 def mark() -> str:
-    """A word that only this test uses: in uids and in the label `test`, so that tests share one database."""
+    """A unique word for the uids and the label `test` of this test, because all tests share one database."""
     return f"py-{secrets.token_hex(6)}"

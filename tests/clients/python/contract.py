@@ -1,4 +1,4 @@
-"""The contract as Python: modules generated from proto/ each time, into a folder that goes when the tests end."""
+"""The contract in Python: modules generated from proto/ in a folder that is deleted when the tests end."""
 
 import pathlib
 import sys
@@ -31,7 +31,7 @@ def _generate() -> None:
 
 _generate()
 
-# The generated modules; tests take them from here.
+# The generated modules, for the tests.
 from buf.validate import validate_pb2 as rules  # noqa: E402
 from orrery.catalog.v1 import catalog_service_pb2 as catalog  # noqa: E402
 from orrery.catalog.v1 import catalog_service_pb2_grpc as catalog_grpc  # noqa: E402

@@ -1,4 +1,4 @@
-"""A client that knows nothing but an address: what it needs it asks by reflection, v1 and v1alpha, and every message is made at run
+"""A client that only has an address: it gets descriptors by reflection, v1 and v1alpha, and creates all messages at run
 time."""
 
 from google.protobuf import message_factory
@@ -21,7 +21,7 @@ class ReflectionV1:
 
 
 def database(channel, version: str):
-    """What a service says of itself, asked by one of the VERSIONS."""
+    """The descriptors of a service, requested with one of the VERSIONS."""
     asked = proto_reflection_descriptor_database.ProtoReflectionDescriptorDatabase(channel)
     if version == "v1":
         asked._stub = ReflectionV1(channel)
@@ -50,7 +50,7 @@ class Caller:
         )
 
     def ask(self, method: str, **fields):
-        """The answer of a unary method."""
+        """The response of a unary method."""
         return self._method(method)(self.message(method, fields), timeout=10)
 
     def read(self, method: str, **fields) -> list:
@@ -58,7 +58,7 @@ class Caller:
         return list(self._method(method)(self.message(method, fields), timeout=10))
 
     def converse(self, method: str, *requests: dict) -> list:
-        """The messages with which a bidirectional stream answers."""
+        """The response messages of a bidirectional stream."""
         conversation = Conversation(self._method(method))
         conversation.send(*(self.message(method, fields) for fields in requests))
         return conversation.end()

@@ -1,4 +1,4 @@
-"""Reads what an error says beside its text."""
+"""Reads the details of an error."""
 
 import contextlib
 
@@ -47,7 +47,7 @@ class Refusal:
 
 @contextlib.contextmanager
 def refused(code: grpc.StatusCode, reason: str, field: str | None = None):
-    """Expects the calls within to fail with this code, reason and field; gives a list that then holds the Refusal."""
+    """Expects the calls within to fail with this code, reason and field. Yields a list that then contains the Refusal."""
     found = []
     with pytest.raises(grpc.RpcError) as raised:
         yield found

@@ -1,4 +1,4 @@
-"""The caller's side of a bidirectional stream: send, hear, send again."""
+"""The client side of a bidirectional stream: send, receive, send again."""
 
 import queue
 
@@ -18,7 +18,7 @@ class Conversation:
             self._requests.put(request)
 
     def hear(self):
-        """The next response. Raises grpc.RpcError, or StopIteration at the stream's good end."""
+        """The next response. Raises grpc.RpcError, or StopIteration at the successful end."""
         return next(self.call)
 
     def ask(self, request):
@@ -27,11 +27,11 @@ class Conversation:
         return self.hear()
 
     def end(self) -> list:
-        """Says that there is nothing more to send; the responses that were still to come."""
+        """Ends the request and returns the remaining responses."""
         self._requests.put(self._END)
         return list(self.call)
 
     def break_off(self) -> None:
-        """Ends the call as a client does that goes away."""
+        """Cancels the call, like a client that disconnects."""
         self.call.cancel()
         self._requests.put(self._END)

@@ -1,4 +1,4 @@
-"""A client with generated stubs: 5,000 products through both streams, each of them broken off and resumed."""
+"""A client with generated stubs: 5,000 products with both streams, each interrupted and resumed."""
 
 import grpc
 import pytest
@@ -14,7 +14,7 @@ SEASONS = ["spring", "summer", "autumn", "winter"]
 
 
 def make_products(mark: str, count: int = COUNT) -> list:
-    """Products of which no two are alike, with everything that a row can hold."""
+    """Different products with all fields set."""
     products = []
     for number in range(count):
         details = struct_pb2.Struct()
@@ -33,7 +33,7 @@ def make_products(mark: str, count: int = COUNT) -> list:
 
 
 def as_sent(stored):
-    """A product without what the service adds."""
+    """A product without the fields that the service adds."""
     sent = product.Product()
     sent.CopyFrom(stored)
     for field in ("update_ts", "etag"):
@@ -64,7 +64,7 @@ def stub(channel):
 
 
 def write_all(stub, products: list, **fields) -> list:
-    """Writes products in one stream and returns the answers to the chunks."""
+    """Writes products in one stream and returns the acknowledgements of the chunks."""
     conversation = Conversation(stub.WriteProducts)
     conversation.send(start(**fields), *(chunk(products, offset) for offset in range(0, len(products), CHUNK)))
     return conversation.end()
@@ -85,7 +85,7 @@ def test_a_write_goes_on_where_it_broke_off(stub, mark):
     assert acknowledged <= committed <= COUNT
     assert committed % CHUNK == 0, "a chunk is committed whole or not at all"
 
-    # What was committed is acknowledged again and not applied again.
+    # Committed chunks are acknowledged again and not applied again.
     again = second.ask(chunk(products, committed - CHUNK))
     assert (again.committed_offset, counts(again)) == (committed, (0, 0, 0, 0, 0))
 
@@ -100,7 +100,7 @@ def test_a_write_goes_on_where_it_broke_off(stub, mark):
     assert [as_sent(row) for row in stored] == products
     assert all(row.etag and row.HasField("update_ts") for row in stored)
 
-    # The same rows under another name of the write: nothing is rewritten.
+    # The same rows with another write_id: nothing is written.
     answers = write_all(stub, products, write_id=f"{mark}-again")
     assert answers[-1].committed_offset == COUNT
     assert sum(answer.unchanged for answer in answers) == COUNT

@@ -1,4 +1,4 @@
-"""The metrics, read by the parser that Prometheus's own Python client has for OpenMetrics, which is the reference for the format."""
+"""The metrics, read by the OpenMetrics parser of Prometheus's Python client, the reference for the format."""
 
 import urllib.request
 

@@ -1,4 +1,4 @@
-"""A client with generated stubs: 1,500 whole orders through both streams, each of them broken off and resumed."""
+"""A client with generated stubs: 1,500 whole orders with both streams, each interrupted and resumed."""
 
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ PHASES = ["draft", "confirmed", "provisioning", "fulfilled", "closed", "cancelle
 
 
 def make_line(mark: str, number: int, place: int):
-    """A line as it reads when it is stored, but for update_ts: prices with 0 to 4 digits after the point, returns, adjustments."""
+    """A line as it is read, except for update_ts: prices with 0 to 4 decimal places, returns, adjustments."""
     return order.LineItem(
         uid=f"oli_{place}",
         line_number=place,
@@ -33,7 +33,7 @@ def make_line(mark: str, number: int, place: int):
 
 
 def make_addresses(number: int) -> list:
-    """None, one or both."""
+    """No address, one or both."""
     billing = order.Address(kind="billing", name="Zoë", lines=["1 Planet Row", f"Floor {number}"], country_code="GB")
     shipping = order.Address(
         kind="shipping", company="Orrery\tLtd", city="Leeds", region="Yorkshire", postal_code="LS1 1AA", phone="+44", email="z@example.com"
@@ -42,7 +42,7 @@ def make_addresses(number: int) -> list:
 
 
 def add_up(lines: list, shipping: str):
-    """The summary that the lines make."""
+    """The summary of these lines."""
     subtotal = sum((line.quantity * Decimal(line.unit_price) for line in lines), Decimal(0))
     discount = sum((Decimal(line.discount) for line in lines), Decimal(0))
     tax = sum((Decimal(line.tax) for line in lines), Decimal(0))
@@ -59,7 +59,7 @@ def add_up(lines: list, shipping: str):
 
 
 def make_orders(mark: str, count: int = COUNT) -> list:
-    """Orders of which no two are alike, with 0 to 6 lines, as they read when they are stored, but for what as_sent takes away."""
+    """Different orders with 0 to 6 lines, as they are read, except for the fields that as_sent removes."""
     made = []
     for number in range(count):
         details = struct_pb2.Struct()
@@ -84,7 +84,7 @@ def make_orders(mark: str, count: int = COUNT) -> list:
 
 
 def as_sent(stored):
-    """An order without what the service adds."""
+    """An order without the fields that the service adds."""
     sent = order.Order()
     sent.CopyFrom(stored)
     for field in ("revision", "update_ts", "etag"):
@@ -121,7 +121,7 @@ def stub(orders_channel):
 
 
 def write_all(stub, rows: list, **fields) -> list:
-    """Writes orders in one stream and returns the answers to the chunks."""
+    """Writes orders in one stream and returns the acknowledgements of the chunks."""
     conversation = Conversation(stub.WriteOrders)
     conversation.send(start(**fields), *chunks(rows))
     return conversation.end()
@@ -146,7 +146,7 @@ def test_a_write_goes_on_where_it_broke_off(stub, mark):
     assert acknowledged <= committed <= COUNT
     assert committed % CHUNK == 0, "a chunk is committed whole or not at all"
 
-    # What was committed is acknowledged again and not applied again.
+    # Committed chunks are acknowledged again and not applied again.
     again = second.ask(chunk(rows, committed - CHUNK))
     assert (again.committed_offset, counts(again)) == (committed, (0, 0, 0, 0, 0))
 
@@ -161,7 +161,7 @@ def test_a_write_goes_on_where_it_broke_off(stub, mark):
     assert [as_sent(row) for row in stored] == rows
     assert all(row.revision == 1 and row.etag and row.HasField("update_ts") for row in stored)
 
-    # The same orders under another name of the write: nothing is rewritten.
+    # The same orders with another write_id: nothing is written.
     answers = write_all(stub, rows, write_id=f"{mark}-again")
     assert answers[-1].committed_offset == COUNT
     assert sum(answer.unchanged for answer in answers) == COUNT
@@ -171,7 +171,7 @@ def test_a_write_goes_on_where_it_broke_off(stub, mark):
 def test_a_second_version_of_the_orders_changes_what_differs(stub, mark):
     rows = make_orders(mark, 70)
     write_all(stub, rows)
-    # A line goes, a price changes, an address goes; the other orders stay as they are.
+    # A line is removed, a price changes, an address is removed; the other orders stay unchanged.
     changed = {6: rows[6].line_items.pop, 13: lambda: None, 20: rows[20].addresses.pop}
     for change in changed.values():
         change()
@@ -207,7 +207,7 @@ def test_a_read_goes_on_where_it_broke_off(stub, mark):
     assert breaks >= 5
     assert [as_sent(row) for row in read] == rows
 
-    # BASIC, which is the default, is the same without lines and addresses.
+    # BASIC, the default, is the same without lines and addresses.
     for row in read:
         row.ClearField("line_items")
         row.ClearField("addresses")
@@ -219,7 +219,7 @@ def test_lines_and_sales_go_on_where_they_broke_off(stub, mark):
     write_all(stub, rows)
 
     def read(method, request, field: str) -> list:
-        """All that a stream brings that is broken off after every second page."""
+        """All rows of a stream that is interrupted after every second page."""
         found = []
         while True:
             call = method(request, timeout=60)
@@ -244,7 +244,7 @@ def test_lines_and_sales_go_on_where_they_broke_off(stub, mark):
         line.ClearField("update_ts")
     assert lines == [line for line in wanted if line.product_uid]
 
-    # All of it was ordered on one day, the 13th of September 2020.
+    # All orders are from one day, 13 September 2020.
     units, gross, count = {}, {}, {}
     for row in rows:
         if row.status.phase in ("draft", "cancelled"):

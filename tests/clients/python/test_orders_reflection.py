@@ -1,4 +1,4 @@
-"""A client without a .proto calls every method of orders, and reads from its errors what was wrong."""
+"""A client without a .proto file calls all methods of orders, and reads the details of errors."""
 
 import grpc
 import pytest
@@ -47,7 +47,8 @@ def test_every_method_can_be_called(caller, mark):
     uids = [row["uid"] for row in rows]
     ours = {"label_selector": f"test={mark}"}
 
-    created = caller.ask("CreateOrder", order=rows[0], request_id=mark, reference_check="REFERENCE_CHECK_ACCEPT")
+    accept = {"reference_check": "REFERENCE_CHECK_ACCEPT", "view": "ORDER_VIEW_FULL"}
+    created = caller.ask("CreateOrder", order=rows[0], request_id=mark, **accept)
     assert (created.revision, created.status.phase, created.summary.total) == (1, "draft", "4.500")
     assert [line.line_number for line in created.line_items] == [1, 2]
     assert [(line.unit_price, line.discount, line.tax) for line in created.line_items] == [
@@ -56,7 +57,7 @@ def test_every_method_can_be_called(caller, mark):
     ]
     assert [list(address.lines) for address in created.addresses] == [["1 Planet Row", "Floor 3"], []]
     change = {"uid": uids[0], "labels": {"season": "winter"}, "revision": 1}
-    updated = caller.ask("UpdateOrder", order=change, update_mask={"paths": ["labels.season"]})
+    updated = caller.ask("UpdateOrder", order=change, update_mask={"paths": ["labels.season"]}, view="ORDER_VIEW_FULL")
     assert updated.revision == 2
     assert caller.ask("GetOrder", uid=uids[0]) == updated
 
@@ -110,7 +111,9 @@ def test_every_method_can_be_called(caller, mark):
 
     timed = caller.ask("SetProvisionTimer", uid=uids[1], provision_timer_ts={"seconds": 1})
     assert (timed.provision_timer_ts.seconds, timed.revision) == (1, 2)
-    confirmed = caller.ask("TransitionOrder", uid=uids[1], to_phase="confirmed", reason="paid", revision=2)
+    confirm = {"uid": uids[1], "to_phase": "confirmed", "reason": "paid", "revision": 2, "request_id": mark}
+    confirmed = caller.ask("TransitionOrder", **confirm)
+    assert caller.ask("TransitionOrder", **confirm) == confirmed
     assert (confirmed.status.phase, confirmed.revision) == ("confirmed", 3)
     [entry] = confirmed.status.details["transitions"]
     assert (entry["from"], entry["to"], entry["reason"]) == ("draft", "confirmed", "paid")

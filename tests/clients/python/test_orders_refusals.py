@@ -1,4 +1,4 @@
-"""What orders refuse, and that a Python client can tell why: BadRequest, PreconditionFailure, what is stale and what is missing."""
+"""Errors of orders as a Python client sees them: BadRequest, PreconditionFailure, stale revisions, missing rows."""
 
 import grpc
 import pytest
@@ -63,12 +63,12 @@ def test_a_move_that_the_lifecycle_does_not_have(stub, mark):
     uid = create(stub, uid=f"ord_{mark}").uid
     with refused(FORBIDDEN, "PHASE_FORBIDS") as found:
         move(stub, uid, "fulfilled")
-    assert found[0].preconditions == [("PHASE", uid, "is draft, which does not become fulfilled")]
+    assert found[0].preconditions == [("PHASE", uid, "is draft and cannot become fulfilled")]
     for phase in ("confirmed", "provisioning", "fulfilled", "returned"):
         assert move(stub, uid, phase).status.phase == phase
     with refused(FORBIDDEN, "PHASE_FORBIDS") as found:
         move(stub, uid, "draft", reason="again")
-    assert found[0].preconditions == [("PHASE", uid, "is returned, which does not become draft")]
+    assert found[0].preconditions == [("PHASE", uid, "is returned and cannot become draft")]
     stored = stub.GetOrder(orders.GetOrderRequest(uid=uid), timeout=10)
     assert [entry["to"] for entry in stored.status.details["transitions"]] == ["confirmed", "provisioning", "fulfilled", "returned"]
     assert stored.revision == 5
@@ -144,7 +144,7 @@ def test_products_that_do_not_exist(stub, channel, mark):
     assert (answer.rejected, error.offset, error.code) == (1, 0, FORBIDDEN.value[0])
     assert (error.field, error.reason) == ("line_items[1].product_uid", error_reason.ERROR_REASON_REFERENCE_MISSING)
 
-    # It arrives in the catalog, and the same calls go through.
+    # Once the catalog has it, the same calls succeed.
     there = product.Product(uid=f"prd_{mark}")
     catalog_grpc.CatalogServiceStub(channel).CreateProduct(catalog.CreateProductRequest(product=there), timeout=10)
     created = stub.CreateOrder(orders.CreateOrderRequest(order=wanted), timeout=10)

@@ -1,5 +1,5 @@
-"""A client without a .proto: what it finds by reflection must be what stands in proto/, and it calls every method of the catalog that it
-finds. Those of orders are called in test_orders_reflection.py."""
+"""A client without a .proto file: reflection must return the contents of proto/, and the client calls all methods of the
+catalog. Those of orders are called in test_orders_reflection.py."""
 
 import grpc
 import pytest
@@ -9,7 +9,7 @@ import contract
 from reflection import VERSIONS, Caller, database
 
 SERVICE = "orrery.catalog.v1.CatalogService"
-# By the fixture of its channel: every service, what the contract says of it, and how many methods that are.
+# By the fixture of its channel: each service, its part of the contract, and its number of methods.
 SERVICES = {
     "channel": (contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 12),
     "orders_channel": (contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),

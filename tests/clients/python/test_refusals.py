@@ -1,4 +1,4 @@
-"""What the service refuses, and that a Python client can tell why: code, ErrorInfo, BadRequest."""
+"""Errors as a Python client sees them: code, ErrorInfo, BadRequest."""
 
 import grpc
 import pytest
@@ -22,7 +22,7 @@ def create(stub, **fields):
 
 
 def raw(channel, method: str, request: bytes) -> bytes:
-    """A call whose request is bytes that no Python message would make."""
+    """A call with request bytes that no Python message would encode to."""
     return channel.unary_unary(f"/orrery.catalog.v1.CatalogService/{method}")(request, timeout=10)
 
 
@@ -62,7 +62,7 @@ def test_a_nul_in_a_status(stub, mark):
     ("method", "request_bytes", "reason", "at"),
     [
         ("GetProduct", field(1, b"prd_\xff"), "MESSAGE_MALFORMED", "uid"),
-        # What a row holds is judged by the rules of rows, in a chunk as here.
+        # Rows are checked by the same rules in a chunk.
         ("CreateProduct", field(1, field(2, b"caf\xe9")), "FIELD_INVALID", "product.name"),
         ("CreateProduct", field(2, b"\xc3\x28"), "MESSAGE_MALFORMED", "request_id"),
         ("ListProducts", field(1, field(1, b"season=\xff")), "MESSAGE_MALFORMED", "filter.label_selector"),

@@ -1,4 +1,4 @@
-"""What grpcio's own compression does to requests, and how it hears of metadata that is too large."""
+"""grpcio's compression of requests, and its errors for metadata that is too large."""
 
 import os
 
@@ -13,7 +13,7 @@ from test_generated import as_sent, counts, make_products, write_all
 
 @pytest.fixture(params=[grpc.Compression.Gzip, grpc.Compression.Deflate], ids=["gzip", "deflate"])
 def compressing(request):
-    """A stub whose every message goes compressed."""
+    """A stub that compresses all messages."""
     with grpc.insecure_channel(os.environ["ORRERY_CATALOG"], compression=request.param) as channel:
         yield catalog_grpc.CatalogServiceStub(channel)
 
@@ -27,7 +27,7 @@ def test_compressed_requests_are_read_in_calls_and_streams(compressing, stub, ma
     products = make_products(mark, 1_000)
     answers = write_all(compressing, products)
     assert sum(counts(answer)[0] for answer in answers) == 1_000
-    # Read by a caller that compresses nothing: what was stored is what was sent.
+    # Read without compression: the stored data is the sent data.
     for number in (0, 999):
         request = catalog.GetProductRequest(uid=products[number].uid)
         assert as_sent(stub.GetProduct(request, timeout=10)) == products[number]
@@ -41,7 +41,7 @@ def test_a_compressed_request_that_breaks_a_rule_says_so(compressing):
     made = product.Product(name="x" * 100_000)
     with refused(grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID", "product.name"):
         compressing.CreateProduct(catalog.CreateProductRequest(product=made), timeout=10)
-    # 20 MiB that become some 20 KiB on the way are still 20 MiB.
+    # 20 MiB count as 20 MiB, although they are about 20 KiB on the wire.
     made = product.Product(name="x" * (20 << 20))
     with refused(grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_MALFORMED"):
         compressing.CreateProduct(catalog.CreateProductRequest(product=made), timeout=10)

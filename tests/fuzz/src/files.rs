@@ -1,4 +1,4 @@
-//! Files that the command reads: mappings, what is imported by them, migrations.
+//! Files that the command reads: mappings, imported files, migrations.
 
 use orrery::fuzzing::{Imported, import, mapping as read_mapping, migration as read_migration, statements};
 
@@ -8,7 +8,7 @@ pub(super) fn mapping(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else { return String::new() };
     match read_mapping(text) {
         Ok(()) => {
-            // What is ready reads a file, whatever that has.
+            // A valid mapping reads a file, whatever the file contains.
             let _ = import(false, "x.jsonl", Some(text), b"{\"id\":\"a\",\"Tags\":\"x,y\"}\n{}\n[]\n", 0);
             "ready".to_owned()
         }
@@ -19,7 +19,7 @@ pub(super) fn mapping(bytes: &[u8]) -> String {
     }
 }
 
-/// The settings that the first byte of a file's content stands for.
+/// The settings encoded in the first byte of an input.
 fn source(byte: u8) -> String {
     let encodings = ["utf-8", "windows-1252", "utf-16le", "utf-16be", "shift_jis", "gb18030", "euc-kr", "iso-2022-jp"];
     let encoding = encodings[usize::from(byte & 7)];
@@ -45,7 +45,7 @@ quantity = { column = "count", optional = true }
 unit_price = { column = "price", optional = true, transforms = [{ decimal = { mark = ",", group = "." } }] }
 "#;
 
-/// However much memory there is for groups, a file gives the same.
+/// The result of a file does not depend on the memory for groups.
 fn imported(name: &str, mapping: &str, file: &[u8]) -> String {
     let outcome = import(true, name, Some(mapping), file, usize::MAX);
     let spilled = import(true, name, Some(mapping), file, 2_000);
@@ -76,7 +76,7 @@ pub(super) fn jsonl(bytes: &[u8]) -> String {
     let Some((settings, file)) = bytes.split_first() else { return String::new() };
     let mapping = if settings & 1 == 0 { FIELDS.to_owned() } else { format!("[group]\nby = \"uid\"\n{FIELDS}") };
     let mapped = imported("x.jsonl", &mapping, file);
-    // As an export writes it, without a mapping.
+    // Like an export, without a mapping.
     let plain = match import(settings & 2 != 0, "x.jsonl", None, file, 0) {
         Ok(Imported { items, fault, rows }) => {
             let fault = fault.map_or(String::new(), |fault| error_text(&fault));
@@ -87,7 +87,7 @@ pub(super) fn jsonl(bytes: &[u8]) -> String {
     format!("{mapped} {plain}")
 }
 
-/// A migration is taken apart without a loss, and its statements begin where there is something.
+/// A migration is split without losing anything, and its statements start at their first character.
 pub(super) fn migration(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else { return String::new() };
     let starts = statements(text);

@@ -1,6 +1,6 @@
-//! What is fuzzed: everything that reads bytes of a stranger. A target is a function that takes any bytes and asserts
-//! what must hold of whatever comes of them. It returns a word for what became of them, so that a run without
-//! instruments can tell new behaviour too.
+//! Fuzz targets for everything that parses bytes from outside. A target is a function that accepts any bytes and
+//! asserts properties of the result. It returns a word for the result, so that a run without instrumentation can detect
+//! new behaviour.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a target stops at the first surprise")]
 #![allow(missing_docs, unreachable_pub, dead_code, reason = "a crate of its own, and a module of the tests")]
@@ -12,10 +12,10 @@ mod texts;
 use orrery_kit::error::{Error, Violation};
 use tonic::Status;
 
-/// A target: what it is called, and what it does.
+/// A target: its name and its function.
 pub type Target = (&'static str, fn(&[u8]) -> String);
 
-/// All targets, in the order in which they are described in tests/fuzz/README.md.
+/// All targets, in the order of tests/fuzz/README.md.
 pub const TARGETS: &[Target] = &[
     ("product", messages::product),
     ("product_metric", messages::product_metric),
@@ -33,13 +33,13 @@ pub const TARGETS: &[Target] = &[
     ("migration", files::migration),
 ];
 
-/// Runs a target by its name.
+/// Runs a target by name.
 pub fn run(name: &str, bytes: &[u8]) {
     let (_, target) = TARGETS.iter().find(|(target, _)| *target == name).unwrap();
     target(bytes);
 }
 
-/// Broken rules as a caller is told of them: in a status of which every client takes the details.
+/// Violations as a client sees them: in a status whose details all clients accept.
 fn told(violations: Vec<Violation>) -> String {
     assert!(!violations.is_empty() && violations.len() <= 64, "{} violations", violations.len());
     let said = violations.iter().map(|violation| own_words(&violation.description)).collect();
@@ -49,7 +49,7 @@ fn told(violations: Vec<Violation>) -> String {
     said
 }
 
-/// An error's text: short, and one line. Returns what of it does not depend on the input.
+/// The text of an error, which must be short and one line. Returns the part that does not depend on the input.
 fn error_text(text: &str) -> String {
     assert!(text.len() <= 4_096, "{} bytes: {}", text.len(), text.chars().take(200).collect::<String>());
     own_words(text)

@@ -1,13 +1,14 @@
-//! Messages: decoded by Orrery's own reader and by prost, and rows of the database on their way out.
+//! Messages decoded by Orrery and by prost, and database rows encoded as messages.
 
 use bytes::Bytes;
 use orrery_catalog::store::product::PRODUCT;
 use orrery_catalog::store::product_metric::PRODUCT_METRIC;
+use orrery_kit::db::array::ElementType;
+use orrery_kit::resource::Resource;
 use orrery_kit::resource::decode::Keys;
 use orrery_kit::resource::mask::{UpdateMask, update_mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::resource::tuple::Columns;
-use orrery_kit::resource::{Kind, Resource};
 use orrery_kit::write::chunk::Chunk;
 use orrery_orders::store::order::ORDER;
 use orrery_proto::catalog::v1::{Product, ProductMetric};
@@ -34,14 +35,15 @@ fn everything(resource: &Resource) -> UpdateMask {
     update_mask(resource, Some(&FieldMask { paths: vec!["*".to_owned()] }), "mask").unwrap()
 }
 
-/// A message that is decoded is one for every other reader too, and as they encode it, it is the same row.
+/// An accepted message is valid for prost too, and encoded by prost it gives the same row.
 fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     let before = b"what was there".to_vec();
     let mut tuple = before.clone();
     let mut said = String::new();
     match resource.decode(bytes, Keys::New, None, &mut tuple) {
         Ok(decoded) => {
-            // A field of another wire type than the contract's is an unknown one, as for most readers; prost refuses it.
+            // A field with another wire type than the contract's is an unknown field for most parsers; prost refuses
+            // it.
             if let Ok(message) = M::decode(bytes) {
                 let mut again = before.clone();
                 let same = resource.decode(&message.encode_to_vec(), Keys::New, None, &mut again);
@@ -50,7 +52,7 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
             }
             for (field, column) in resource.inputs().zip(Columns::new(&tuple[before.len()..])) {
                 said.push(if column.is_some() { 'x' } else { '-' });
-                can_be_stored(field.kind, column.unwrap_or_default());
+                can_be_stored(field.element_type(), column.unwrap_or_default());
             }
         }
         Err(violations) => {
@@ -58,7 +60,7 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
             said.push_str(&told(violations));
         }
     }
-    // As far as an update reaches it is decoded as well.
+    // The fields of an update are decoded as well.
     let update = everything(resource);
     let mut updated = Vec::new();
     let outcome = resource.decode(bytes, Keys::New, Some(&update), &mut updated);
@@ -66,8 +68,8 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     said
 }
 
-/// Whether Postgres takes a column's value: text, or a version and JSON, without zero characters.
-fn can_be_stored(kind: Kind, value: &[u8]) {
+/// Whether Postgres accepts the value of a column: text, or a version and JSON, without zero characters.
+fn can_be_stored(element: ElementType, value: &[u8]) {
     fn has_zero(json: &serde_json::Value) -> bool {
         match json {
             serde_json::Value::String(text) => text.contains('\0'),
@@ -78,9 +80,9 @@ fn can_be_stored(kind: Kind, value: &[u8]) {
             _ => false,
         }
     }
-    match kind {
-        Kind::Text(_) => assert!(!std::str::from_utf8(value).unwrap().contains('\0')),
-        Kind::Map(_) | Kind::Status { .. } | Kind::TextList { .. } if !value.is_empty() => {
+    match element {
+        ElementType::Text => assert!(!std::str::from_utf8(value).unwrap().contains('\0')),
+        ElementType::Json if !value.is_empty() => {
             assert_eq!(value[0], 1);
             assert!(!has_zero(&serde_json::from_slice(&value[1..]).unwrap()), "{}", value.escape_ascii());
         }
@@ -103,7 +105,7 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
         holds_together(&chunk, &rows, offset);
         let counts = [chunk.rows.len(), chunk.refusals.count(), chunk.superseded].map(|count| count.min(9));
         said.extend(counts.map(|count| count.to_string()));
-        // What was committed by another stream is taken off.
+        // Rows that another stream committed are removed.
         let half = rows.len() / 2;
         let (end, hashes) = (chunk.end_offset(), chunk.hashes.clone());
         let taken = chunk.take_before(offset + half as i64);
@@ -114,15 +116,15 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
     said
 }
 
-/// Every row of a chunk is accounted for, once, and they stand in the order of their keys.
+/// Each row of a chunk is counted once, in key order.
 fn holds_together(chunk: &Chunk, rows: &[Bytes], offset: i64) {
     assert_eq!((chunk.sent_rows(), chunk.first_offset), (rows.len(), offset));
     assert_eq!(chunk.rows.len() + chunk.refusals.count() + chunk.superseded, rows.len());
-    assert!(chunk.rows.windows(2).all(|pair| chunk.order_key(&pair[0]).lt(chunk.order_key(&pair[1]))));
+    assert!(chunk.rows.windows(2).all(|pair| Columns::new(chunk.key(&pair[0])).lt(Columns::new(chunk.key(&pair[1])))));
     assert!(chunk.rows.iter().all(|row| (offset..chunk.end_offset()).contains(&row.offset)));
 }
 
-/// What other programs may have stored: any JSON becomes a message, and what can be written back is the same.
+/// Data of other programs: any JSON becomes a message, and what can be written back is the same.
 pub(super) fn jsonb(bytes: &[u8]) -> String {
     let valid = serde_json::from_slice::<serde_json::Value>(bytes);
     let selection = Selection::whole(&PRODUCT);
@@ -147,7 +149,7 @@ pub(super) fn jsonb(bytes: &[u8]) -> String {
     } else {
         assert!(product.labels.is_empty() && product.annotations.is_empty());
     }
-    // What can be written as it was read is the same the next time.
+    // Data that was written back as read is the same the next time.
     let mut first = Vec::new();
     match PRODUCT.decode(&message, Keys::New, None, &mut first) {
         Ok(_) => {

@@ -1,4 +1,4 @@
-//! Short texts of a small grammar each.
+//! Short texts, each with a small grammar.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use prost_types::FieldMask;
 
 use super::{error_text, told};
 
-/// A token that was not sealed with the key is refused, and one that was gives back what it was made of.
+/// A token that was not sealed with the key is refused; a sealed one gives its content.
 pub(super) fn page_token(bytes: &[u8]) -> String {
     let key = TokenKey::new([7; 32]);
     let scope = Scope::new("/a.b/C", b"filter", "uid");
@@ -31,7 +31,7 @@ pub(super) fn page_token(bytes: &[u8]) -> String {
     assert_eq!(open(&key, &scope, &token).unwrap(), parts);
     open(&key, &Scope::new("/a.b/C", b"filter2", "uid"), &token).unwrap_err();
     open(&TokenKey::new([8; 32]), &scope, &token).unwrap_err();
-    // One character is another.
+    // One character is changed.
     let at = bytes.iter().map(|byte| usize::from(*byte)).sum::<usize>() % token.len();
     let mut changed = token.clone().into_bytes();
     changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -41,7 +41,7 @@ pub(super) fn page_token(bytes: &[u8]) -> String {
     format!("{}", parts.len().min(9))
 }
 
-/// What is displayed is read as the same selector, whose SQL quotes every text.
+/// A displayed selector parses to the same selector, and its SQL quotes each text.
 pub(super) fn label_selector(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else { return String::new() };
     let selector = match LabelSelector::parse(text) {
@@ -52,14 +52,14 @@ pub(super) fn label_selector(bytes: &[u8]) -> String {
         }
     };
     let shown = selector.to_string();
-    // With its separators it may be longer than what is taken.
+    // With separators it may exceed the limit.
     let again = LabelSelector::parse(&shown);
     if shown.len() > 4_096 {
         return "long".to_owned();
     }
     assert_eq!(again.as_ref(), Ok(&selector), "{shown:?}");
     assert_eq!(selector.is_empty(), selector.requirements().is_empty());
-    // In an SQL text nothing of the selector stands outside of a literal.
+    // In the SQL, nothing of the selector is outside of literals.
     for condition in selector.to_sql("labels", |_| "'literal'".to_owned()) {
         let outside = condition.replace("'literal'", "");
         assert!(!outside.contains('\''), "{condition}");
@@ -69,7 +69,7 @@ pub(super) fn label_selector(bytes: &[u8]) -> String {
     format!("{} {}", selector.matches(&labels), selector.requirements().len().min(9))
 }
 
-/// A mask that is taken can be read by, whatever it names.
+/// An accepted mask can be used for a read, whatever it names.
 pub(super) fn field_mask(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else { return String::new() };
     let mask = FieldMask { paths: text.split('\n').map(str::to_owned).collect() };
@@ -95,7 +95,7 @@ pub(super) fn field_mask(bytes: &[u8]) -> String {
     said
 }
 
-/// A decimal and its canonical form are one number.
+/// A decimal and its canonical form are the same number.
 pub(super) fn decimal(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else { return String::new() };
     let (one, other) = text.split_once(' ').unwrap_or((text, "1"));

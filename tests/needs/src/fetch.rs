@@ -1,5 +1,5 @@
-//! Gets a program of Debian or Ubuntu without root's rights: apt downloads the package and what it depends on and this machine
-//! lacks, and dpkg unpacks them into the target folder. Nothing is installed.
+//! Fetches a program of Debian or Ubuntu without root rights: apt downloads the package and its missing dependencies,
+//! and dpkg unpacks them into the target folder. Nothing is installed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 
 use crate::program::Program;
 
-/// Fetches the program `name` of `package`, once for all test processes; the reason if it cannot be had.
+/// Fetches the program `name` of `package` once for all test processes. The error is the reason why that is not
+/// possible.
 pub(crate) fn fetch(name: &str, package: &str) -> Result<Program, String> {
     let folder = folder()?;
-    fs::create_dir_all(&folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
-    // One process fetches at a time; the lock ends with it.
+    fs::create_dir_all(&folder).map_err(|error| format!("{} cannot be created: {error}", folder.display()))?;
+    // One process fetches at a time. The lock is released when the process ends.
     let lock = File::create(folder.join("lock")).and_then(|file| file.lock().map(|()| file));
     let _lock = lock.map_err(|error| format!("{} cannot be locked: {error}", folder.display()))?;
     let root = folder.join(package);
@@ -26,14 +27,14 @@ pub(crate) fn fetch(name: &str, package: &str) -> Result<Program, String> {
 fn download_and_unpack(package: &str, folder: &Path, root: &Path) -> Result<(), String> {
     let (lists, cache) = (folder.join("lists"), folder.join("cache").join(package));
     for made in [lists.join("partial"), cache.join("archives/partial")] {
-        fs::create_dir_all(&made).map_err(|error| format!("{} cannot be made: {error}", made.display()))?;
+        fs::create_dir_all(&made).map_err(|error| format!("{} cannot be created: {error}", made.display()))?;
     }
     if !lists.join("fetched").exists() {
         apt(&lists, &cache, &["update"])?;
         fs::write(lists.join("fetched"), "").map_err(|error| error.to_string())?;
     }
     apt(&lists, &cache, &["install", "--yes", "--download-only", "--no-install-recommends", package])?;
-    // Unpacked beside its place first, so that nobody finds half of it.
+    // Unpacked in another folder first, so that an incomplete program is never found.
     let unpacking = root.with_extension("unpacking");
     let _left_by_a_run_that_was_killed = fs::remove_dir_all(&unpacking);
     fs::create_dir_all(&unpacking).map_err(|error| error.to_string())?;
@@ -46,7 +47,7 @@ fn download_and_unpack(package: &str, folder: &Path, root: &Path) -> Result<(), 
     fs::rename(&unpacking, root).map_err(|error| error.to_string())
 }
 
-/// Runs apt-get with lists and archives of its own.
+/// Runs apt-get with its own lists and archives.
 fn apt(lists: &Path, cache: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
@@ -54,8 +55,8 @@ fn apt(lists: &Path, cache: &Path, arguments: &[&str]) -> Result<(), String> {
     for (setting, folder) in folders {
         command.arg("-o").arg(format!("{setting}={}", folder.display()));
     }
-    // The folders are this account's own: no lock of the system's is needed, and apt need not change to an account that cannot
-    // enter them. A machine without a network is found out soon.
+    // The folders belong to this account, so the system's lock is not needed, and apt need not switch to an account
+    // without access to them. A machine without a network is detected quickly.
     for setting in ["Debug::NoLocking=1", "APT::Sandbox::User=", "Acquire::Retries=1", "Acquire::http::Timeout=20"] {
         command.arg("-o").arg(setting);
     }
@@ -72,7 +73,7 @@ fn run(command: &mut Command) -> Result<(), String> {
     Err(format!("{program} failed: {complaint}"))
 }
 
-/// Where fetched programs are: below the target folder, beside the folders of the profiles.
+/// The folder of fetched programs: in the target folder, beside the folders of the profiles.
 fn folder() -> Result<PathBuf, String> {
     crate::not_run::target_folder().map(|target| target.join("test-programs"))
 }

@@ -1,4 +1,5 @@
-//! Programs and rights that some tests need beyond Rust and Postgres. A test asks for them first and returns if they are not there:
+//! Programs and rights that some tests need in addition to Rust and Postgres. A test checks them first, and returns if
+//! they are missing:
 //!
 //! ```ignore
 //! if !needs::met(&[Need::Nginx]) {
@@ -6,8 +7,9 @@
 //! }
 //! ```
 //!
-//! A program that is not installed is fetched where that takes no privilege. A test that has to return is noted, and the test
-//! target `not_run`, which cargo runs last, lists all of them. Under CI (the environment variable `CI` is set) it fails instead.
+//! A missing program is fetched if that needs no privileges. A test that has to return is recorded. The test target
+//! `not_run`, which cargo runs last, lists these tests. In CI (with the environment variable `CI`) such a test fails
+//! instead.
 
 mod fetch;
 pub mod not_run;
@@ -18,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use program::Program;
 
-/// Something that not every machine has.
+/// A requirement that some machines do not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// The HTTP proxy nginx.
@@ -33,12 +35,12 @@ pub enum Need {
     Valgrind,
     /// `npm`, with Node.js.
     Npm,
-    /// To run as root.
+    /// Root rights.
     Root,
 }
 
 impl Need {
-    /// As a person says it; for a program, what it is called as.
+    /// The name for people; for a program, the name of its file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
@@ -60,26 +62,26 @@ impl Need {
         }
     }
 
-    /// The package of Debian and Ubuntu that is fetched.
+    /// The package of Debian and Ubuntu.
     fn package(self) -> Option<&'static str> {
         match self {
             Self::Nginx => Some("nginx-light"),
             Self::Haproxy => Some("haproxy"),
             Self::PgBouncer => Some("pgbouncer"),
             Self::Ip => Some("iproute2"),
-            // Its parts name one another by absolute paths.
+            // Its parts refer to each other by absolute paths.
             Self::Valgrind | Self::Npm | Self::Root => None,
         }
     }
 }
 
-/// What was found, or why it is not there. Asked for once in a process.
+/// The program or the reason why it is missing, determined once in each process.
 static FOUND: Mutex<Vec<(Need, Result<Program, String>)>> = Mutex::new(Vec::new());
 
-/// Whether this machine has all of `needs`. If not, the test of this thread is noted as not run.
+/// Whether this machine meets all `needs`. If not, the test of this thread is recorded as not run.
 ///
 /// # Panics
-/// Under CI, if one is not there.
+/// In CI, if a requirement is not met.
 #[track_caller]
 pub fn met(needs: &[Need]) -> bool {
     let missing: Vec<(Need, String)> =
@@ -90,20 +92,20 @@ pub fn met(needs: &[Need]) -> bool {
     missing.is_empty()
 }
 
-/// Notes that the test of this thread does not run, since `what` is not there for a `reason`.
+/// Records that the test of this thread does not run, because `what` is missing for a `reason`.
 ///
 /// # Panics
-/// Under CI.
+/// In CI.
 #[track_caller]
 pub fn lacks(what: &str, reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "{what} is missing: {reason}");
     not_run::note(&test(Location::caller()), what, reason);
 }
 
-/// A program, wherever it is.
+/// A program.
 ///
 /// # Panics
-/// If it is not there: a test asks [`met`] first.
+/// If it is missing: a test calls [`met`] first.
 pub fn program(need: Need) -> Program {
     match find(need) {
         Ok(program) => program,
@@ -131,7 +133,8 @@ fn find(need: Need) -> Result<Program, String> {
     result
 }
 
-/// The name of the test that runs on this thread. With one thread for all tests it has none; the place stands for it then.
+/// The name of the test on this thread. With one thread for all tests there is no name, and the source location is
+/// used.
 fn test(place: &Location<'_>) -> String {
     match std::thread::current().name() {
         Some(name) if name != "main" => name.to_owned(),

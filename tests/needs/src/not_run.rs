@@ -1,4 +1,4 @@
-//! Tests that did not run: noted by the processes of one run of cargo, and listed when it ends.
+//! Tests that did not run: recorded by the test processes of one cargo run, and listed at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -13,30 +13,30 @@ pub(crate) fn target_folder() -> Result<PathBuf, String> {
     target.ok_or_else(|| format!("{} is in no target folder", executable.display()))
 }
 
-/// Where the test processes that cargo started in this run note what they did not run.
+/// The file in which the test processes of this cargo run record tests that did not run.
 fn notes() -> Result<PathBuf, String> {
     Ok(target_folder()?.join("tests-not-run").join(parent_id().to_string()))
 }
 
-/// Notes that `test` did not run, and says so at once: the list at the end is not reached if a test fails.
+/// Records that `test` did not run, and prints it at once, because the list at the end is not reached if a test fails.
 pub(crate) fn note(test: &str, need: &str, reason: &str) {
-    // Straight to the terminal: the harness keeps back what a test that passes prints.
+    // Directly to the terminal: the harness hides the output of tests that pass.
     let _ = writeln!(std::io::stderr(), "\nNOT RUN: {test}: {need} is missing: {reason}\n");
     let written = notes().and_then(|notes| {
         let folder = notes.parent().map_or(Ok(()), fs::create_dir_all);
         folder
             .and_then(|()| OpenOptions::new().create(true).append(true).open(&notes))
-            // In one write, which other processes do not divide.
+            // In one write, so that other processes cannot write in between.
             .and_then(|mut file| file.write_all(format!("{need}\t{test}\n").as_bytes()))
             .map_err(|error| format!("{} cannot be written: {error}", notes.display()))
     });
     assert!(written.is_ok(), "a test that did not run cannot be noted: {written:?}");
 }
 
-/// What was noted in this run, as a person reads it, and forgets it; `None` if every test ran.
+/// The tests recorded in this run as text, which is then deleted; `None` if all tests ran.
 ///
 /// # Errors
-/// What keeps the notes from being read.
+/// The reason why the records cannot be read.
 pub fn take_report() -> Result<Option<String>, String> {
     let notes = notes()?;
     let text = match fs::read_to_string(&notes) {
@@ -48,7 +48,7 @@ pub fn take_report() -> Result<Option<String>, String> {
     Ok(report(&text))
 }
 
-/// `text` holds a line for each need of each test: the need, a tab, the test.
+/// `text` has a line for each need of each test: the need, a tab, the test.
 fn report(text: &str) -> Option<String> {
     let mut tests: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (need, test) in text.lines().filter_map(|line| line.split_once('\t')) {
@@ -76,7 +76,8 @@ mod tests {
         assert_eq!(
             report(text).as_deref(),
             Some(
-                "3 tests did not run, because this machine lacks haproxy, ip, nginx, root: install them, or run .ci/run\n  \
+                "3 tests did not run, because this machine lacks haproxy, ip, nginx, root: install them, or run \
+                 .ci/run\n  \
                  draining::a (haproxy)\n  draining::b (nginx)\n  faults::c (ip, root)"
             )
         );

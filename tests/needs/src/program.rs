@@ -1,4 +1,4 @@
-//! A program and the libraries that came with it.
+//! A program and its libraries.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use std::{fs, io};
 #[derive(Clone, Debug)]
 pub struct Program {
     path: PathBuf,
-    /// Folders of libraries that only this program has.
+    /// Folders of libraries for this program only.
     libraries: Vec<PathBuf>,
 }
 
 impl Program {
-    /// The program `name` of the path, or of the folders for system programs, which are on root's path only.
+    /// The program `name` in `PATH`, or in the folders for system programs, which only root has in its path.
     pub(crate) fn installed(name: &str) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders =
@@ -23,7 +23,7 @@ impl Program {
         Some(Self { path, libraries: Vec::new() })
     }
 
-    /// A program that was unpacked below `root`, which stands for `/`.
+    /// A program that was unpacked below `root` in place of `/`.
     pub(crate) fn unpacked(name: &str, root: &Path) -> Option<Self> {
         let folders = ["usr/sbin", "usr/bin", "sbin", "bin"].map(|folder| root.join(folder));
         let path = folders.iter().find_map(|folder| Some(folder.join(name)).filter(|program| program.is_file()))?;
@@ -36,17 +36,17 @@ impl Program {
         Some(Self { path, libraries })
     }
 
-    /// For what is no program.
+    /// For requirements that are not programs.
     pub(crate) fn none() -> Self {
         Self { path: PathBuf::new(), libraries: Vec::new() }
     }
 
-    /// Where it is.
+    /// The path of the program.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A command that runs it.
+    /// A command that runs the program.
     pub fn command(&self) -> Command {
         self.through(&self.path)
     }
@@ -62,10 +62,11 @@ impl Program {
         command
     }
 
-    /// The same program where another account can run it: in `folder`, if it is not installed for everybody.
+    /// The same program in a place where another account can run it: copied to `folder`, unless it is installed for
+    /// everybody.
     ///
     /// # Errors
-    /// What keeps it from being copied.
+    /// The reason why it cannot be copied.
     pub fn in_reach(&self, folder: &Path) -> io::Result<Self> {
         if self.libraries.is_empty() {
             return Ok(self.clone());

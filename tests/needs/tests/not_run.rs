@@ -1,4 +1,4 @@
-//! Says at the end of `cargo test --workspace` which tests did not run, and why.
+//! Says at the end of `cargo test --locked --workspace` which tests did not run, and why.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Connections to the admin port that say nothing are closed, and keep no probe out.
+//! Silent connections to the admin port are closed, and do not block probes.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -14,10 +14,10 @@ use crate::harness::{CatalogServer, TestDatabase};
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Much longer.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// More than may be open at once.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// More than the limit.
 const MANY: usize = 300;
-/// As many as may be.
+/// The limit of open connections.
 const BOUND: usize = 64;
 
 async fn start() -> (TestDatabase, CatalogServer, Admin) {
@@ -27,15 +27,15 @@ async fn start() -> (TestDatabase, CatalogServer, Admin) {
     (database, server, admin)
 }
 
-/// Reads until the other side closes, and returns what it said.
+/// Reads until the server closes the connection, and returns what was read.
 async fn until_closed(mut connection: TcpStream) -> String {
     let mut said = Vec::new();
-    // Closed in the middle of a request, the connection may be reset.
-    let _end = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut said)).await.expect("it is closed");
+    // If the connection is closed in the middle of a request, it may be reset.
+    let _end = tokio::time::timeout(TIMEOUT, connection.read_to_end(&mut said)).await.expect("it is closed");
     String::from_utf8(said).unwrap()
 }
 
-/// Whether the other side has closed it.
+/// Whether the server has closed the connection.
 fn is_closed(connection: &TcpStream) -> bool {
     match connection.try_read(&mut [0]) {
         Ok(read) => read == 0,
@@ -47,17 +47,17 @@ fn is_closed(connection: &TcpStream) -> bool {
 async fn a_connection_that_says_nothing_is_closed() {
     let (_database, _server, Admin(address)) = start().await;
     let silent = TcpStream::connect(address).await.unwrap();
-    // Half a request, a byte every now and then.
+    // Half a request, then a byte from time to time.
     let mut slow = TcpStream::connect(address).await.unwrap();
     let slow = async {
         slow.write_all(b"GET /livez HTTP/1.1\r\nhost: ").await.unwrap();
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE && slow.write_all(b"x").await.is_ok() {
+        while begun.elapsed() < TIMEOUT && slow.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        assert!(begun.elapsed() < PATIENCE, "it is still open");
+        assert!(begun.elapsed() < TIMEOUT, "it is still open");
     };
-    // One that goes on asking is answered for longer than that.
+    // A connection that keeps sending requests stays open for longer.
     let mut kept = TcpStream::connect(address).await.unwrap();
     let asking = async {
         for _ in 0..15 {

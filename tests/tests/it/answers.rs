@@ -1,4 +1,4 @@
-//! No answer is larger than its caller takes, which is what clients of gRPC take unless they are told otherwise: 4 MiB.
+//! No response is larger than the client accepts: 4 MiB by default.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -20,14 +20,14 @@ use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
 use crate::harness::{
-    CatalogServer, LARGEST_MESSAGE, Role, TestDatabase, assert_invalid, refusal, run, seed, taking, uid, uids,
+    CatalogServer, LARGEST_MESSAGE, Role, TestDatabase, accepting, assert_invalid, refusal, run, seed, uid, uids,
 };
 use crate::writes::stream::{PRODUCTS, chunk, mask};
 
 const MIB: usize = 1 << 20;
 const KEY: &str = "x-max-answer-bytes";
 
-/// Products as another program writes them, of so many bytes each.
+/// Products of this size in bytes, written by another program.
 async fn large(connection: &mut PgConnection, uids: &[String], bytes: usize) {
     let uids = uids.iter().map(|uid| format!("'{uid}'")).collect::<Vec<_>>().join(", ");
     let text = format!("jsonb_build_object('text', repeat('x', {bytes}))");
@@ -42,7 +42,7 @@ async fn start(rows: usize) -> (TestDatabase, PgConnection, CatalogServer) {
     (database, operator, server)
 }
 
-/// A client as it comes.
+/// A client with default settings.
 fn client(server: &CatalogServer) -> CatalogServiceClient<Channel> {
     CatalogServiceClient::new(server.channel())
 }
@@ -51,7 +51,7 @@ fn batch(uids: Vec<String>) -> BatchGetProductsRequest {
     BatchGetProductsRequest { uids, read_mask: None }
 }
 
-/// Asserts that the service refused an answer for its size, and returns what it says about that.
+/// Checks that a response was refused because of its size, and returns the metadata of the error.
 #[track_caller]
 fn assert_too_large(status: &Status) -> HashMap<String, String> {
     let refused = refusal(status);
@@ -74,12 +74,12 @@ async fn a_batch_is_answered_whole_to_whoever_takes_it_and_refused_to_others() {
     let told = assert_too_large(&default.batch_get_products(batch(uids(60))).await.unwrap_err());
     assert_eq!((&*told["max_answer_bytes"], &*told["service_max_answer_bytes"]), ("4194304", "67108864"));
     assert!(told["answer_bytes"].parse::<usize>().unwrap() > 4 * MIB, "{told:?}");
-    let all = server.client().batch_get_products(taking(batch(uids(60)), 16 * MIB)).await.unwrap();
+    let all = server.client().batch_get_products(accepting(batch(uids(60)), 16 * MIB)).await.unwrap();
     assert_eq!(all.into_inner().products.len(), 60);
-    // What is named often would be sent as often: 200 MB here, of one row.
+    // Repeated uids would be returned repeatedly: here 200 MB of one row.
     let often = vec![uid(1); 1_000];
     assert_too_large(&default.batch_get_products(batch(often.clone())).await.unwrap_err());
-    let told = server.client().batch_get_products(taking(batch(often), LARGEST_MESSAGE)).await.unwrap_err();
+    let told = server.client().batch_get_products(accepting(batch(often), LARGEST_MESSAGE)).await.unwrap_err();
     assert!(assert_too_large(&told)["answer_bytes"].parse::<usize>().unwrap() > 200_000_000);
     let least = BatchGetProductsRequest { read_mask: Some(mask(&["name"])), ..batch(uids(60)) };
     assert_eq!(default.batch_get_products(least).await.unwrap().into_inner().products.len(), 60);
@@ -93,7 +93,7 @@ async fn lists_and_streams_are_cut_to_what_their_caller_takes() {
         let mut listed = 0;
         let mut request = ListProductsRequest { page_size: 1_000, ..ListProductsRequest::default() };
         loop {
-            let page = server.client().list_products(taking(request.clone(), bytes)).await.unwrap().into_inner();
+            let page = server.client().list_products(accepting(request.clone(), bytes)).await.unwrap().into_inner();
             assert!(page.encoded_len() <= bytes - 5, "{} bytes of {bytes}", page.encoded_len());
             listed += page.products.len();
             request.page_token = page.next_page_token;
@@ -104,7 +104,7 @@ async fn lists_and_streams_are_cut_to_what_their_caller_takes() {
         assert_eq!(listed, 2_000);
         let mut pages = server
             .client()
-            .stream_products(taking(StreamProductsRequest::default(), bytes))
+            .stream_products(accepting(StreamProductsRequest::default(), bytes))
             .await
             .unwrap()
             .into_inner();
@@ -134,10 +134,10 @@ async fn a_row_that_is_too_large_is_named_and_is_got_by_taking_more_or_asking_fo
     }
     let least = GetProductRequest { read_mask: Some(mask(&["name"])), ..get.clone() };
     assert_eq!(default.get_product(least).await.unwrap().into_inner().name, "Thing 40");
-    let whole = server.client().get_product(taking(get, 6 * MIB)).await.unwrap().into_inner();
+    let whole = server.client().get_product(accepting(get, 6 * MIB)).await.unwrap().into_inner();
     assert_eq!(whole.annotations["text"].len(), 5 * MIB);
 
-    // A stream, and a list, come as far as that row and go on from there.
+    // A stream and a list return the rows before it and can be continued there.
     let mut pages = default.stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
     let (mut seen, mut resume_token) = (0, String::new());
     let refused = loop {
@@ -162,7 +162,7 @@ async fn a_row_that_is_too_large_is_named_and_is_got_by_taking_more_or_asking_fo
             let request = StreamProductsRequest { read_mask: Some(mask(&["uid"])), ..request.clone() };
             default.stream_products(request).await.unwrap().into_inner()
         } else {
-            server.client().stream_products(taking(request.clone(), 6 * MIB)).await.unwrap().into_inner()
+            server.client().stream_products(accepting(request.clone(), 6 * MIB)).await.unwrap().into_inner()
         };
         let mut rest = Vec::new();
         while let Some(page) = pages.message().await.unwrap() {
@@ -178,7 +178,7 @@ async fn a_row_that_is_too_large_is_named_and_is_got_by_taking_more_or_asking_fo
     let refused = default.list_products(next.clone()).await.unwrap_err();
     assert_too_large(&refused);
     assert_names(&refused, &uid(40));
-    let page = server.client().list_products(taking(next, 6 * MIB)).await.unwrap().into_inner();
+    let page = server.client().list_products(accepting(next, 6 * MIB)).await.unwrap().into_inner();
     assert_eq!(page.products[0].uid, uid(40));
 }
 
@@ -190,6 +190,7 @@ async fn a_write_is_never_refused_for_the_size_of_what_is_stored() {
         product: Some(Product { uid: uid(2), name: name.to_owned(), ..Product::default() }),
         update_mask: Some(mask(&["name"])),
         allow_missing: false,
+        ..UpdateProductRequest::default()
     };
     let answer = client(&server).update_product(rename("New")).await.unwrap();
     let omitted = answer.metadata().get("x-omitted-fields").unwrap().to_str().unwrap().to_owned();
@@ -204,7 +205,7 @@ async fn a_write_is_never_refused_for_the_size_of_what_is_stored() {
         .await
         .unwrap();
     assert_eq!(name, "New");
-    let answer = server.client().update_product(taking(rename("Newer"), 6 * MIB)).await.unwrap();
+    let answer = server.client().update_product(accepting(rename("Newer"), 6 * MIB)).await.unwrap();
     assert!(answer.metadata().get("x-omitted-fields").is_none());
     assert_eq!((answer.get_ref().name.as_str(), answer.get_ref().annotations["text"].len()), ("Newer", 5 * MIB));
 }
@@ -230,7 +231,7 @@ async fn what_is_asked_for_is_a_size_and_the_service_has_a_bound_of_its_own() {
     for asked in [None, Some(64 * MIB)] {
         let ask = |count: usize| match asked {
             None => Request::new(batch(uids(count))),
-            Some(bytes) => taking(batch(uids(count)), bytes),
+            Some(bytes) => accepting(batch(uids(count)), bytes),
         };
         let told = assert_too_large(&client.batch_get_products(ask(4)).await.unwrap_err());
         assert_eq!((&*told["max_answer_bytes"], &*told["service_max_answer_bytes"]), ("1048576", "1048576"));
@@ -250,7 +251,7 @@ async fn what_one_caller_was_given_is_not_given_to_one_who_takes_less() {
         request
     };
     for how in ["miss", "hit"] {
-        let answer = server.client().batch_get_products(cached(taking(batch(uids(40)), 16 * MIB))).await.unwrap();
+        let answer = server.client().batch_get_products(cached(accepting(batch(uids(40)), 16 * MIB))).await.unwrap();
         assert_eq!(answer.metadata().get("x-cache").unwrap(), how);
         assert_too_large(&client(&server).batch_get_products(cached(Request::new(batch(uids(40))))).await.unwrap_err());
     }
@@ -267,7 +268,7 @@ async fn metrics_and_checks_keep_to_it_as_well() {
     .await;
     let bytes = 64 << 10;
     let get = || GetProductMetricsRequest { product_uid: uid(1), read_mask: None };
-    assert_too_large(&server.client().get_product_metrics(taking(get(), bytes)).await.unwrap_err());
+    assert_too_large(&server.client().get_product_metrics(accepting(get(), bytes)).await.unwrap_err());
     assert_eq!(client(&server).get_product_metrics(get()).await.unwrap().into_inner().product_metrics.len(), 3_000);
     run(
         &mut operator,
@@ -275,11 +276,11 @@ async fn metrics_and_checks_keep_to_it_as_well() {
          select 'prd_0000001', 'more-' || n, n, now() from generate_series(1, 7001) n",
     )
     .await;
-    // This is no matter of bytes: 10,000 is the most that the method returns.
-    let refused = server.client().get_product_metrics(taking(get(), LARGEST_MESSAGE)).await.unwrap_err();
+    // Not a limit on bytes: the method returns at most 10,000.
+    let refused = server.client().get_product_metrics(accepting(get(), LARGEST_MESSAGE)).await.unwrap_err();
     assert_eq!(assert_too_large(&refused), HashMap::new());
     assert!(refused.message().contains("10000 rows"), "{refused:?}");
-    let request = taking(StreamProductMetricsRequest::default(), bytes);
+    let request = accepting(StreamProductMetricsRequest::default(), bytes);
     let mut pages = server.client().stream_product_metrics(request).await.unwrap().into_inner();
     let mut seen = 0;
     while let Some(page) = pages.message().await.unwrap() {
@@ -290,7 +291,7 @@ async fn metrics_and_checks_keep_to_it_as_well() {
 
     let uids: Vec<String> = (0..10_000).map(|number| format!("prd_none{number}{}", "x".repeat(110))).collect();
     for (takes, fits) in [(4 * MIB, true), (bytes, false)] {
-        let requests = taking(tokio_stream::iter([CheckProductsRequest { uids: uids.clone() }]), takes);
+        let requests = accepting(tokio_stream::iter([CheckProductsRequest { uids: uids.clone() }]), takes);
         let mut answers = client(&server).check_products(requests).await.unwrap().into_inner();
         match answers.message().await {
             Ok(answer) => assert!(fits && answer.unwrap().missing_uids == uids),
@@ -308,7 +309,7 @@ async fn row_errors_are_as_many_as_their_caller_takes_and_all_are_counted() {
     for (takes, told) in [(64 << 10, 10..500), (4 * MIB, 1_000..1_001)] {
         let start = WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
         let start = WriteRequest { payload: Some(WritePayload::Start(start)) };
-        let request = taking(tokio_stream::iter([start, chunk(0, &wrong)]), takes);
+        let request = accepting(tokio_stream::iter([start, chunk(0, &wrong)]), takes);
         let mut grpc = tonic::client::Grpc::new(server.channel()).max_encoding_message_size(usize::MAX);
         grpc.ready().await.unwrap();
         let codec = ProstCodec::<WriteRequest, WriteResponse>::default();

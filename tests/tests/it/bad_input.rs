@@ -1,5 +1,5 @@
-//! What breaks a rule is INVALID_ARGUMENT with the field named, on single writes and on chunked ones, and writes
-//! nothing; what just keeps the rule is taken.
+//! Invalid input gives INVALID_ARGUMENT with the field, in single and in chunked writes, and writes nothing. Valid
+//! values at a limit are accepted.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -25,28 +25,28 @@ fn below(field: &str, key: Option<&str>) -> String {
     key.map_or(field.to_owned(), |key| format!("{field}.{key}"))
 }
 
-/// Products that break one rule each, and the field that does.
+/// Products with one invalid field each, and that field.
 fn broken() -> Vec<(Product, String)> {
     let a = || product("prd_a");
     let mut cases = vec![
         (Product { name: "n".repeat(2_049), ..a() }, "name".to_owned()),
         (Product { name: "a\0b".to_owned(), ..a() }, "name".to_owned()),
     ];
-    let statuses = values::broken_statuses().into_iter();
+    let statuses = values::invalid_statuses().into_iter();
     cases.extend(
         statuses.map(|(status, field)| (Product { status: Some(status), ..a() }, below("status", Some(field)))),
     );
-    let labels = values::broken_labels().into_iter();
+    let labels = values::invalid_labels().into_iter();
     cases.extend(labels.map(|(labels, key)| (Product { labels, ..a() }, below("labels", key))));
-    let annotations = values::broken_annotations().into_iter();
+    let annotations = values::invalid_annotations().into_iter();
     cases.extend(annotations.map(|(annotations, key)| (Product { annotations, ..a() }, below("annotations", key))));
-    let times = values::broken_times().into_iter();
+    let times = values::invalid_times().into_iter();
     cases.extend(times.map(|time| (Product { create_ts: Some(time), ..a() }, "create_ts".to_owned())));
-    cases.extend(values::broken_uids("prd_").into_iter().map(|uid| (Product { uid, ..a() }, "uid".to_owned())));
+    cases.extend(values::invalid_uids("prd_").into_iter().map(|uid| (Product { uid, ..a() }, "uid".to_owned())));
     cases
 }
 
-/// Products that just keep every rule.
+/// Valid products at a limit.
 fn kept() -> Vec<Product> {
     let a = || product("prd_a");
     let mut products = vec![
@@ -54,12 +54,12 @@ fn kept() -> Vec<Product> {
         Product { name: "\u{1}\u{7f}\u{feff}😀\u{202e}\r\n\t".to_owned(), ..a() },
         Product { name: "'; drop table catalog.product; -- \\ \" $1".to_owned(), ..a() },
     ];
-    let statuses = values::kept_phases().into_iter().chain(values::kept_statuses());
+    let statuses = values::valid_phases().into_iter().chain(values::valid_statuses());
     products.extend(statuses.map(|status| Product { status: Some(status), ..a() }));
-    products.extend(values::kept_labels().into_iter().map(|labels| Product { labels, ..a() }));
-    products.extend(values::kept_annotations().into_iter().map(|annotations| Product { annotations, ..a() }));
-    products.extend(values::kept_times().into_iter().map(|time| Product { create_ts: Some(time), ..a() }));
-    products.extend(values::kept_uids("prd_").iter().map(|uid| product(uid)));
+    products.extend(values::valid_labels().into_iter().map(|labels| Product { labels, ..a() }));
+    products.extend(values::valid_annotations().into_iter().map(|annotations| Product { annotations, ..a() }));
+    products.extend(values::valid_times().into_iter().map(|time| Product { create_ts: Some(time), ..a() }));
+    products.extend(values::valid_uids("prd_").iter().map(|uid| product(uid)));
     products
 }
 
@@ -83,12 +83,21 @@ async fn what_breaks_a_rule_is_refused_by_its_field() {
     let server = CatalogServer::start(&database).await;
     for (broken, field) in broken() {
         let full = format!("product.{field}");
-        let request = CreateProductRequest { product: Some(broken.clone()), request_id: String::new() };
+        let request = CreateProductRequest {
+            product: Some(broken.clone()),
+            request_id: String::new(),
+            ..CreateProductRequest::default()
+        };
         assert_invalid(server.client().create_product(request).await, "FIELD_INVALID", &full);
-        let request = UpdateProductRequest { product: Some(broken.clone()), update_mask: None, allow_missing: true };
+        let request = UpdateProductRequest {
+            product: Some(broken.clone()),
+            update_mask: None,
+            allow_missing: true,
+            ..UpdateProductRequest::default()
+        };
         assert_invalid(server.client().update_product(request).await, "FIELD_INVALID", &full);
 
-        // In a chunk it costs the chunk, and its place is told.
+        // In a chunk it costs the chunk, and the error has the offset.
         let (answers, status) = chunk(&server, vec![product("prd_good"), broken.clone(), product("prd_also")]).await;
         assert_invalid::<()>(Err(status.unwrap()), "ROW_REJECTED", &format!("chunk.products[1].{field}"));
         let [answer] = &answers[..] else { unreachable!("{answers:?}") };
@@ -96,7 +105,7 @@ async fn what_breaks_a_rule_is_refused_by_its_field() {
         assert_eq!((error.offset, error.code, &error.field), (1, 3, &field));
         assert!(!error.message.is_empty() && error.message.chars().count() <= 512);
     }
-    // A chunked write makes no uids.
+    // A chunked write does not create uids.
     let (_, status) = chunk(&server, vec![product("")]).await;
     assert_invalid::<()>(Err(status.unwrap()), "ROW_REJECTED", "chunk.products[0].uid");
     let mut operator = database.connect(Role::Operator).await;
@@ -121,7 +130,8 @@ async fn what_keeps_every_rule_is_stored_and_read_back() {
         }
         expected.create_ts = written.create_ts;
         if let Some(sent) = kept.create_ts {
-            // To the microsecond, as Postgres keeps it; and kept ever after, so that it shows on the first write alone.
+            // To the microsecond, as in Postgres. `create_ts` does not change later, so this is visible on the first
+            // write only.
             let first = CreateProductRequest {
                 product: Some(Product { uid: String::new(), ..kept.clone() }),
                 ..Default::default()
@@ -131,13 +141,18 @@ async fn what_keeps_every_rule_is_stored_and_read_back() {
             assert_eq!(created.create_ts, Some(Timestamp { seconds: sent.seconds, nanos }));
         }
         (expected.update_ts, expected.etag) = (written.update_ts, written.etag.clone());
-        // A status's details that are not in the row are let be by a write without a mask.
+        // Details of a status that are not in the row are kept by a write without a mask.
         if kept.status.as_ref().is_some_and(|status| status.details.is_none()) {
             expected.status.as_mut().unwrap().details = written.status.clone().unwrap().details;
         }
         assert_eq!(written, expected);
         // The single write takes it as well, and sees no difference.
-        let request = UpdateProductRequest { product: Some(kept), update_mask: None, allow_missing: false };
+        let request = UpdateProductRequest {
+            product: Some(kept),
+            update_mask: None,
+            allow_missing: false,
+            ..UpdateProductRequest::default()
+        };
         assert_eq!(server.client().update_product(request).await.unwrap().into_inner(), written);
     }
 }
@@ -153,7 +168,8 @@ async fn several_mistakes_are_all_told() {
         create_ts: Some(Timestamp { seconds: 0, nanos: -1 }),
         ..Product::default()
     };
-    let request = CreateProductRequest { product: Some(product), request_id: String::new() };
+    let request =
+        CreateProductRequest { product: Some(product), request_id: String::new(), ..CreateProductRequest::default() };
     let refused = refusal(&server.client().create_product(request).await.unwrap_err());
     assert_eq!(refused.fields, ["product.uid", "product.name", "product.labels", "product.create_ts"]);
 }
@@ -202,7 +218,7 @@ async fn a_message_over_the_limit_is_the_callers_mistake() {
             method.name
         );
     }
-    // A row within the limit of messages may still be too large to be a row.
+    // A row in a message below the limit may still be too large.
     let server = CatalogServer::start(&database).await;
     let row = field(2, &field(2, &[field(1, b"prd_a"), field(200, &vec![b'x'; 1024 * 1024])].concat()));
     let write = vec![field(1, b"").into(), row.into()];
@@ -261,8 +277,8 @@ async fn no_message_and_too_many_are_the_callers_mistake() {
     }
 }
 
-/// Deeper than protobuf's parsers follow, a value is named by its keys and by the rule, as one that is a little too
-/// deep is.
+/// A value that is nested deeper than protobuf parsers accept is reported with its keys and the rule, like one that is
+/// slightly too deep.
 #[tokio::test]
 async fn what_nests_too_deep_is_named_by_its_keys_however_deep_it_is() {
     let database = TestDatabase::create().await;

@@ -1,4 +1,4 @@
-//! The query cache: answers that were given before, where callers ask for them and nowhere else.
+//! The cache returns earlier responses, only to clients that ask for it.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,7 +29,7 @@ const ROOM: usize = 16 << 20;
 async fn cached(database: &TestDatabase) -> CatalogServer {
     CatalogServer::start_with(database, |config| {
         config.cache.cache_bytes = ROOM;
-        // All callers may come by one connection.
+        // All clients may use one connection.
         config.overload.connection_share = 100;
     })
     .await
@@ -45,7 +45,7 @@ async fn get(client: &mut Client, uid: String, control: &str) -> Result<Response
     client.get_product(asking(GetProductRequest { uid, read_mask: None }, control)).await
 }
 
-/// What the metadata says of how a call was answered; empty if nothing.
+/// The metadata about the cache; empty if missing.
 fn how(metadata: &MetadataMap) -> String {
     metadata.get("x-cache").map(|how| how.to_str().unwrap().to_owned()).unwrap_or_default()
 }
@@ -86,7 +86,7 @@ async fn an_answer_is_given_again_until_it_is_too_old() {
     let again = get(&mut client, uid(1), "max-age=600").await.unwrap();
     assert_eq!((how(again.metadata()).as_str(), again.get_ref()), ("hit", first.get_ref()));
     assert!(age(again.metadata()) >= 1, "{}", age(again.metadata()));
-    // Too old for this caller, who gets it all the same and is the last one.
+    // Older than this client accepts; it still gets the response, and is the last one.
     let stale = get(&mut client, uid(1), "max-age=1, stale-while-revalidate=600").await.unwrap();
     assert_eq!((how(stale.metadata()).as_str(), stale.get_ref()), ("stale", first.get_ref()));
     let renewed = async {
@@ -141,7 +141,7 @@ async fn who_asks_the_same_at_the_same_time_waits_for_one_query() {
     let (hurried, calls): (Vec<_>, Vec<_>) = (0..CALLERS)
         .map(|caller| {
             let (mut client, mut request) = (server.client(), list());
-            // One in three leaves early, the first among them.
+            // Every third one leaves early, including the first.
             if caller % 3 == 0 {
                 request.set_timeout(Duration::from_millis(500));
             }
@@ -149,7 +149,7 @@ async fn who_asks_the_same_at_the_same_time_waits_for_one_query() {
         })
         .partition(|(caller, _)| caller % 3 == 0);
     for (_, call) in hurried {
-        // The client's own clock says CANCELLED.
+        // CANCELLED comes from the client's own timer.
         let code = call.await.unwrap().unwrap_err().code();
         assert!(matches!(code, Code::DeadlineExceeded | Code::Cancelled), "{code:?}");
     }
@@ -196,7 +196,7 @@ async fn what_is_refused_is_not_kept_and_a_wrong_directive_is_named() {
     seed(&mut operator, 1).await;
     get(&mut client, uid(1), "max-age=60").await.unwrap();
     assert_invalid(get(&mut client, uid(1), "max-age=soon").await, "FIELD_INVALID", "cache-control");
-    // A request that is wrong in itself is refused as ever.
+    // An invalid request fails as usual.
     assert_invalid(get(&mut client, String::new(), "max-age=60").await, "FIELD_INVALID", "uid");
 }
 
@@ -247,7 +247,7 @@ async fn the_metrics_say_what_the_cache_did() {
     assert_eq!(scrape.value("orrery_cache_entries", &[]), 1.0);
     let bytes = scrape.value("orrery_cache_bytes", &[]);
     assert!((200.0..2_000.0).contains(&bytes), "{bytes}");
-    // A hit is a call like any other.
+    // A hit is counted as a call.
     let labels = [
         ("grpc_service", "orrery.catalog.v1.CatalogService"),
         ("grpc_method", "GetProduct"),

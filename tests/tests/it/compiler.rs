@@ -1,11 +1,12 @@
-//! The compiler's fault that `.cargo/rustc` prevents: optimised safe code frees a value twice (rust-lang/rust#155241, #158830).
+//! The compiler bug that `.cargo/rustc` works around: optimised safe code frees a value twice (rust-lang/rust#155241,
+//! #158830).
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Both closures get a new, empty list. Affected compilers hand the second one what the first has freed.
+/// Both closures get a new, empty list. Affected compilers pass the second one what the first has freed.
 const REPRODUCER: &str = "
 fn with(f: impl FnOnce(Vec<usize>)) {
     f(Vec::new())
@@ -21,7 +22,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// Compiles the reproducer as `command` does, and runs it.
+/// Compiles the reproducer with `command` and runs it.
 fn compile_and_run(mut command: Command) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let (source, program) = (folder.path().join("reproducer.rs"), folder.path().join("reproducer"));
@@ -32,7 +33,7 @@ fn compile_and_run(mut command: Command) -> Output {
     Command::new(program).output().unwrap()
 }
 
-/// The minor version of the compiler, 95 of 1.95.0.
+/// The minor version of the compiler: 95 for 1.95.0.
 fn minor() -> u32 {
     let said = Command::new("rustc").arg("--version").output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
@@ -51,11 +52,11 @@ fn the_wrapper_prevents_the_double_free() {
 #[test]
 fn affected_compilers_free_twice_without_it() {
     let output = compile_and_run(Command::new("rustc"));
-    // 1.91 is the first whose double free shows.
+    // 1.91 is the first version in which the double free is visible.
     assert_eq!(output.status.success(), !(91..97).contains(&minor()), "{output:?}");
 }
 
-/// Whatever cargo builds in this repository goes through the wrapper.
+/// Everything that cargo builds in this repository goes through the wrapper.
 #[test]
 fn cargo_builds_safely_here() {
     let folder = tempfile::tempdir().unwrap();

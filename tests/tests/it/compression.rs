@@ -1,4 +1,4 @@
-//! Messages that come compressed, and answers that are compressed for who asks for it.
+//! Compressed requests, and compressed responses for clients that accept them.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -43,8 +43,8 @@ fn deflate(message: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A frame of zstd that holds the message as it is, in one block: magic number, descriptor (single segment, a size of
-/// four bytes), size, block.
+/// A zstd frame with the message in one uncompressed block: magic number, descriptor (single segment, a size of four
+/// bytes), size, block.
 fn zstd(message: &[u8]) -> Vec<u8> {
     let size = u32::try_from(message.len()).unwrap();
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
@@ -64,7 +64,7 @@ fn gunzip(message: &[u8]) -> Bytes {
     out.into()
 }
 
-/// The messages of an answer, and how many of them came compressed by gzip.
+/// The messages of a response, and how many were compressed with gzip.
 fn read<M: Message + Default>(exchange: &Exchange) -> (Vec<M>, usize) {
     assert_eq!(exchange.status().map(|status| status.code()), Some(Code::Ok), "{exchange:?}");
     let compressed = exchange.messages.iter().filter(|(compressed, _)| *compressed).count();
@@ -87,7 +87,7 @@ async fn requests_may_be_compressed_in_each_way() {
         let exchange = connection.call(GET, &[(ENCODING, encoding)], framed(true, &compress(&get(7)))).await.unwrap();
         let (products, compressed) = read::<Product>(&exchange);
         assert_eq!((products[0].uid.clone(), compressed), (uid(7), 0), "{encoding}");
-        // Each message says for itself whether it is compressed.
+        // Each message has its own flag.
         let exchange = connection.call(GET, &[(ENCODING, encoding)], framed(false, &get(8))).await.unwrap();
         assert_eq!(read::<Product>(&exchange).0[0].uid, uid(8));
 
@@ -127,7 +127,7 @@ async fn what_cannot_be_decompressed_is_refused_with_a_reason() {
             (&[(ENCODING, "zstd")], framed(true, &gzip(&get(1)))),
             (&[(ENCODING, "gzip")], framed(true, &gzip(&get(1))).slice(..20)),
             (&[(ENCODING, "gzip")], framed(true, b"")),
-            // Compressed, and nothing says how.
+            // Compressed without an encoding in the headers.
             (&[], framed(true, &gzip(&get(1)))),
             (&[(ENCODING, "identity")], framed(true, &gzip(&get(1)))),
         ] {
@@ -146,7 +146,7 @@ async fn a_bomb_costs_no_more_than_the_largest_message() {
     let server = CatalogProcess::spawn(&database).await;
     let connection = Http2::connect(server.address()).await;
     let before = server.peak_memory();
-    // Members of gzip, one after the other, are one message: 16 GiB in less than the largest one.
+    // Concatenated gzip members are one message: 16 GiB in less than the largest message.
     let member = gzip(&vec![0; 64 << 20]);
     let bomb = member.repeat(256);
     assert!((8 << 20..LIMIT).contains(&bomb.len()), "{}", bomb.len());
@@ -158,7 +158,7 @@ async fn a_bomb_costs_no_more_than_the_largest_message() {
     }
     let grown = server.peak_memory() - before;
     assert!(grown < 6 * LIMIT as u64, "{} MiB", grown >> 20);
-    // What fits is taken, however small it came.
+    // A message within the limit is accepted, whatever its compressed size.
     let fits = GetProductRequest { uid: format!("prd_{}", "0".repeat(500_000)), read_mask: None }.encode_to_vec();
     let exchange = connection.call(GET, &[(ENCODING, "gzip")], framed(true, &gzip(&fits))).await.unwrap();
     assert_eq!(refusal(&exchange.status().unwrap()).reason, "FIELD_INVALID");
@@ -182,7 +182,7 @@ async fn answers_are_compressed_where_both_sides_ask_for_it() {
         assert_eq!(pages.iter().map(|page| page.products.len()).sum::<usize>(), 100);
         assert_eq!(count, if compressed { 5 } else { 0 }, "{metadata:?}");
         assert_eq!(exchange.metadata(ENCODING), if compressed { "gzip" } else { "" });
-        // A message that would gain nothing goes as it is, and an error has none.
+        // A message that compression would not make smaller is sent uncompressed, and an error has no message.
         let exchange = connection.call(GET, metadata, framed(false, &get(1))).await.unwrap();
         assert_eq!(read::<Product>(&exchange).1, 0);
         let exchange = connection.call(GET, metadata, framed(false, &get(999))).await.unwrap();
@@ -200,7 +200,7 @@ async fn a_cached_answer_is_compressed_for_those_alone_who_accept_it() {
     .await;
     let list = ListProductsRequest { page_size: 100, ..Default::default() }.encode_to_vec();
     let mut lists = Vec::new();
-    // Whoever comes first, and however the request came, there is one answer.
+    // There is one cached response, whoever was first and however the request was compressed.
     for (nth, (accept, compress)) in
         [(true, true), (false, false), (true, false), (false, true)].into_iter().enumerate()
     {

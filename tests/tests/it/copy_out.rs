@@ -1,5 +1,5 @@
-//! Results that are copied out of snapshots and transactions: they see one state, keep their limits, and a connection whose result was
-//! left half way serves nobody else.
+//! Results copied out of snapshots and transactions see one state and respect limits. A connection whose result was not
+//! read completely is not reused.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use orrery_kit::config::ServiceConfig;
-use orrery_kit::db::{CopyEnd, CopyRequest, CopySource, Database, Ending, Statement};
+use orrery_kit::db::{CopyEnd, CopyRequest, CopySource, Database, Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 
@@ -17,7 +17,7 @@ const COUNT: &str = "select count(*)::text from catalog.product";
 const MANY: &str = "select uid from catalog.product order by uid";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A pool of one connection, so that whoever uses it after another gets the same one if it is good.
+/// A pool of one connection, so that the next user gets the same one if it is usable.
 fn pool(database: &TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Database {
     database.data_layer(|config| {
         config.database.database_pool_max = 1;
@@ -25,7 +25,7 @@ fn pool(database: &TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Dat
     })
 }
 
-/// The one value of a select.
+/// The only value of a select.
 async fn only(source: &mut impl CopySource, select: &str) -> Result<String, Error> {
     let mut value = String::new();
     let end = source.copy_out(select, |tuple| {
@@ -38,13 +38,13 @@ async fn only(source: &mut impl CopySource, select: &str) -> Result<String, Erro
     }
 }
 
-/// Reads one row of many and has enough.
+/// Reads one of many rows and stops.
 async fn stop_early(source: &mut impl CopySource) {
     let end = source.copy_out(MANY, |_| Ok(ControlFlow::Break(()))).await.unwrap();
     assert!(matches!(end, CopyEnd::Stopped));
 }
 
-/// Which connection the pool gives out.
+/// The backend of the pool's connection.
 async fn backend(pool: &Database) -> String {
     let mut snapshot = pool.snapshot(MINUTE, Deadline::none()).await.unwrap();
     let backend = only(&mut snapshot, "select pg_backend_pid()::text").await.unwrap();
@@ -74,21 +74,21 @@ async fn a_connection_is_used_again_only_if_its_results_were_read_to_their_end()
     let pool = pool(&database, |_| ());
     let first = backend(&pool).await;
     assert_eq!(backend(&pool).await, first);
-    // Left half way: nothing more is read from it, and it is not given back.
+    // Not read completely: nothing more is read, and the connection is not reused.
     let mut snapshot = pool.snapshot(MINUTE, Deadline::none()).await.unwrap();
     stop_early(&mut snapshot).await;
     assert!(matches!(only(&mut snapshot, COUNT).await, Err(Error::Internal(_))));
     assert!(matches!(snapshot.close().await, Err(Error::Internal(_))));
     let second = backend(&pool).await;
     assert_ne!(second, first);
-    // Dropped without a word.
+    // Dropped.
     drop(pool.snapshot(MINUTE, Deadline::none()).await.unwrap());
     let third = backend(&pool).await;
     assert_ne!(third, second);
     // Refused by the server.
     let mut snapshot = pool.snapshot(MINUTE, Deadline::none()).await.unwrap();
     assert!(only(&mut snapshot, "select nothing from catalog.product").await.is_err());
-    snapshot.leave().await;
+    snapshot.release().await;
     assert_ne!(backend(&pool).await, third);
     // A select on its own.
     let request = CopyRequest { select: MANY, timeout: MINUTE, deadline: Deadline::none() };
@@ -108,7 +108,7 @@ async fn a_transaction_copies_out_what_it_wrote_and_cannot_commit_half_read() {
     let committed = pool.transaction(Deadline::none(), move |transaction| {
         Box::pin(async move {
             transaction.fetch(insert()).await?;
-            Ok(Ending::RollBack(only(transaction, COUNT).await?))
+            Ok(TransactionEnd::RollBack(only(transaction, COUNT).await?))
         })
     });
     assert_eq!(committed.await.unwrap(), "20001");
@@ -117,7 +117,7 @@ async fn a_transaction_copies_out_what_it_wrote_and_cannot_commit_half_read() {
         Box::pin(async move {
             transaction.fetch(insert()).await?;
             stop_early(transaction).await;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     assert!(matches!(half_read.await, Err(Error::Internal(_))));
@@ -140,7 +140,7 @@ async fn a_snapshot_keeps_the_limits_of_statement_transaction_and_result() {
     let slow = only(&mut snapshot, "select pg_sleep(60)::text").await;
     assert!(matches!(slow, Err(Error::DeadlineExceeded)), "{slow:?}");
     drop(snapshot);
-    // Many that are fast enough are too long together.
+    // Several fast ones take too long together.
     let mut snapshot = pool.snapshot(MINUTE, Deadline::none()).await.unwrap();
     let mut done = 0;
     let ended = loop {

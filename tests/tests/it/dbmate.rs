@@ -1,11 +1,11 @@
-//! dbmate itself works on the same folder and ledger, before `orrery migrate` and after it.
+//! dbmate works on the same folder and table of applied migrations, before and after `orrery migrate`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use orrery_tests_needs::{self as needs, Need};
 use sqlx::AssertSqlSafe;
 use tokio::sync::OnceCell;
@@ -16,7 +16,8 @@ const VERSION: &str = "2.36.0";
 
 static DBMATE: OnceCell<Result<PathBuf, String>> = OnceCell::const_new();
 
-/// dbmate, installed through npm beside the test's executable; `None`, and the test noted as not run, where npm cannot do that.
+/// dbmate, installed through npm beside the test's executable. `None`, with the test noted as not run, if npm cannot
+/// install it.
 async fn dbmate() -> Option<&'static Path> {
     if !needs::met(&[Need::Npm]) {
         return None;
@@ -50,7 +51,7 @@ fn migrations() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations")
 }
 
-/// Runs dbmate as the role in `url`; what it printed, or its complaint.
+/// Runs dbmate as the role in `url`, and returns its output or its error.
 fn run_dbmate(program: &Path, url: &str, arguments: &[&str]) -> Result<String, String> {
     let said = Command::new(program)
         .arg("--url")
@@ -68,10 +69,10 @@ fn run_dbmate(program: &Path, url: &str, arguments: &[&str]) -> Result<String, S
 }
 
 fn orrery(database: &TestDatabase) -> Migrator {
-    Migrator::new(&database.url(Role::Operator), Folder::read(&migrations()).unwrap(), Patience::default())
+    Migrator::new(&database.url(Role::Operator), Folder::read(&migrations()).unwrap(), LockTimeouts::default())
 }
 
-/// Which migrations `orrery migrate status` shows as applied.
+/// The migrations that `orrery migrate status` shows as applied.
 async fn status(migrator: &Migrator) -> Vec<bool> {
     let (known, unknown) = migrator.status().await.unwrap();
     assert!(unknown.is_empty());
@@ -101,7 +102,7 @@ async fn orrery_goes_on_where_dbmate_stopped() {
     let database = TestDatabase::create_empty().await;
     let (url, orrery) = (database.url(Role::Operator), orrery(&database));
 
-    // One session of dbmate that begins in a database whose search path is still the server's, and several that find the path changed.
+    // One session of dbmate that starts in a database with the server's search path, and several that find it changed.
     run_dbmate(program, &url, &["up"]).unwrap();
     let count = status(&orrery).await.len();
     assert_eq!(status(&orrery).await, vec![true; count]);
@@ -138,7 +139,8 @@ async fn another_role_s_dbmate_needs_to_be_told_where_the_ledger_is() {
     let said = run_dbmate(program, &other, &[&table[..], &["status"]].concat()).unwrap();
     assert!(said.contains("Pending: 0"), "{said}");
 
-    // Not told, it begins a second ledger in the first schema of the path, fails at the first file and changes nothing else.
+    // By default it creates a second table in the first schema of the search path, fails at the first file and changes
+    // nothing else.
     let said = run_dbmate(program, &other, &["up"]).unwrap_err();
     assert!(said.contains("schema \"catalog\" already exists"), "{said}");
     assert!(status(&orrery).await.iter().all(|applied| *applied));

@@ -1,4 +1,4 @@
-//! A caller's deadline bounds the work in the database, the whole stream, and what other services are asked.
+//! A client's deadline limits the work in the database, the whole stream, and calls of other services.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -21,7 +21,7 @@ use sqlx::PgConnection;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::timed::{Outcome, Timed};
+use crate::harness::timed::{Outcome, TimedClient};
 use crate::harness::{
     CatalogProcess, CatalogServer, OrdersProcess, OrdersServer, Role, TestDatabase, order, order_uid, product, refusal,
     run, seed, uid, uids,
@@ -29,12 +29,12 @@ use crate::harness::{
 use crate::writes::stream::named;
 
 const DEADLINE: Duration = Duration::from_millis(1_500);
-/// What a busy machine needs to say that it passed.
+/// The time that a busy machine needs to report that the deadline has passed.
 const MORE: Duration = Duration::from_secs(4);
 const EVERYTHING: &str =
     "begin; lock table catalog.product, orders.order_header, orders.order_line_item in access exclusive mode";
 
-/// A call: its path, its messages, and whether it says that no more come.
+/// A call: its path, its messages, and whether the request ends.
 type Call = (String, Vec<Bytes>, bool);
 
 fn catalog(method: &str, message: &impl prost::Message) -> Call {
@@ -61,7 +61,7 @@ fn transactions() -> Vec<Call> {
     ]
 }
 
-/// Calls of the catalog that read by one statement.
+/// Calls of the catalog that read with one statement.
 fn reads() -> Vec<Call> {
     let name = FieldMask { paths: vec!["name".to_owned()] };
     vec![
@@ -86,16 +86,16 @@ fn calls_of_orders() -> Vec<Call> {
     ]
 }
 
-/// All at once, each on a connection of its own.
+/// All at once, each on its own connection.
 async fn all(address: SocketAddr, calls: Vec<Call>) -> Vec<(String, Outcome)> {
     let calls = calls.into_iter().map(|(path, messages, ends)| async move {
-        let outcome = Timed::connect(address).await.call(&path, DEADLINE, &messages, ends).await;
+        let outcome = TimedClient::connect(address).await.call(&path, DEADLINE, &messages, ends).await;
         (path, outcome)
     });
     futures::future::join_all(calls).await
 }
 
-/// Checks that a call ended at its deadline, and says so and when to come again.
+/// Checks that a call ended at its deadline, with DEADLINE_EXCEEDED and a RetryInfo.
 fn assert_exceeded(path: &str, outcome: &Outcome) {
     let status = &outcome.status;
     let refused = refusal(status);
@@ -143,11 +143,11 @@ async fn a_call_ends_at_its_deadline_and_so_does_its_statement() {
     until_none_runs(&mut watcher).await;
 }
 
-/// The database keeps the time by itself: it was told within each transaction how much is left.
+/// The database enforces the deadline by itself, because each transaction sets the remaining time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_ends_at_the_deadline_although_the_service_is_frozen() {
     let database = TestDatabase::create().await;
-    let database = database.past_pooler("more statements have to run at once than it has sessions").await;
+    let database = database.bypassing_pooler("more statements have to run at once than it has sessions").await;
     let (mut operator, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
     seed(&mut operator, 100).await;
     let (products, sales) = (CatalogProcess::spawn(&database).await, OrdersProcess::spawn(&database).await);
@@ -181,14 +181,14 @@ async fn a_stream_that_runs_out_of_time_goes_on_from_its_last_token() {
     let database = TestDatabase::create().await;
     seed(&mut database.connect(Role::Operator).await, ROWS).await;
     let server = CatalogServer::start(&database).await;
-    // As many pages as take several deadlines, however fast they are read.
+    // Enough pages for several deadlines, however fast they are read.
     let mut request = StreamProductsRequest { page_size: 5, ..Default::default() };
     let (mut seen, mut broken) = (Vec::new(), 0);
     let path = "/orrery.catalog.v1.CatalogService/StreamProducts";
     loop {
-        let connection = Timed::connect(server.address()).await;
-        // Longer after each: it ends on any machine. Never as short as a new connection to a busy database may take, which would be
-        // UNAVAILABLE.
+        let connection = TimedClient::connect(server.address()).await;
+        // The deadline grows each time, so the test ends on any machine. It is never shorter than a new connection to a
+        // busy database may take, which would be UNAVAILABLE.
         let deadline = Duration::from_millis(400 << broken.min(6));
         let outcome = connection.call(path, deadline, &[request.encode_to_vec().into()], true).await;
         for message in &outcome.messages {

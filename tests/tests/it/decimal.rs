@@ -1,4 +1,4 @@
-//! Decimals here and Postgres's `numeric` agree to the letter.
+//! Decimals here and Postgres's `numeric` agree exactly.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

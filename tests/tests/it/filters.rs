@@ -1,4 +1,4 @@
-//! `ProductFilter`: what it lets pass, alone and combined, compared with a model of it; and what it refuses.
+//! `ProductFilter`: the results of single and combined conditions compared with a model, and invalid filters.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -48,10 +48,10 @@ const SELECTORS: &[&str] = &[
     "season==winter, tier!=1",
     "season,!season",
 ];
-/// Seconds around which everything happens; few, so that bounds meet rows exactly.
+/// A few seconds for all times, so that bounds and rows often coincide.
 const TIMES: std::ops::Range<i64> = 1_000..1_010;
 
-/// A product as the filter sees it.
+/// A product, as far as filters see it.
 #[derive(Debug, Clone)]
 struct Row {
     uid: String,
@@ -66,7 +66,7 @@ fn time() -> impl Strategy<Value = Timestamp> {
     (TIMES, select(&[0, 0, 1_000, 999_999_000][..])).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos })
 }
 
-/// Any of these instants, or one that is up to a microsecond later.
+/// One of these seconds, or up to a microsecond later.
 fn bound() -> impl Strategy<Value = Timestamp> {
     (time(), select(&[0, 0, 1, 999][..])).prop_map(|(time, finer)| Timestamp { nanos: time.nanos + finer, ..time })
 }
@@ -91,7 +91,7 @@ fn texts(texts: &'static [&'static str], most: usize) -> impl Strategy<Value = V
     vec(select(texts).prop_map(str::to_owned), 1..most)
 }
 
-/// Each condition is there or not, so that all combinations come up.
+/// Each condition may be missing, so that all combinations occur.
 fn filter(rows: usize) -> impl Strategy<Value = ProductFilter> {
     let asked: &[&str] = &["active", "paused", "retired", "it's \\odd", "none"];
     let uids = vec((0..rows + 5).prop_map(uid), 1..rows);
@@ -182,7 +182,7 @@ async fn a_filter_passes_what_its_model_passes() {
         found += expected.len();
         cases += 1;
     }
-    // The comparison is of something.
+    // Some rows pass, so the comparison is not trivial.
     assert!(found > 1_000, "{found} rows passed");
 }
 
@@ -198,7 +198,7 @@ async fn a_filter_refuses_what_it_cannot_mean() {
     let at = |seconds: i64, nanos: i32| Some(Timestamp { seconds, nanos });
     let created = |start, end| ProductFilter { created: Some(TimeRange { start, end }), ..Default::default() };
     let updated = |start, end| ProductFilter { updated: Some(TimeRange { start, end }), ..Default::default() };
-    // As long as is allowed.
+    // The longest allowed.
     let longest = format!("a in ({})", vec!["b".repeat(61); 65].join(","));
     let longest = format!("{longest}{}", " ".repeat(4_096 - longest.len()));
     let most: Vec<String> = (0..64).map(|number| format!("k{number}")).collect();
@@ -283,7 +283,7 @@ async fn a_bound_holds_to_the_nanosecond() {
         (at(1_001), at(2_000), &[]),
         (at(1_999), at(2_001), &["prd_2"]),
         (at(2_000), None, &["prd_2", "prd_3", "prd_6"]),
-        // What is stored beyond year 9999 reads as its last microsecond and is compared as what it is.
+        // A time after year 9999 is read as its last microsecond, and compared by its real value.
         (last(999_999_000), last(999_999_001), &["prd_6"]),
         (last(999_999_001), None, &["prd_3"]),
         (at(2_001), last(999_999_999), &["prd_6"]),

@@ -1,4 +1,4 @@
-//! Health tells the truth about the database, and a drain ends even when the database says nothing.
+//! Health reflects the state of the database, and a drain ends even if the database does not respond.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -49,7 +49,7 @@ impl Catalog {
     }
 }
 
-/// Waits until the watcher is told `status`.
+/// Waits until the watcher receives `status`.
 async fn until(watch: &mut Streaming<HealthCheckResponse>, status: ServingStatus) {
     let told = async { while watch.message().await.unwrap().unwrap().status() != status {} };
     timeout(Duration::from_secs(20), told).await.unwrap();

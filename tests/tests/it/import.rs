@@ -1,5 +1,5 @@
-//! `orrery import` and `orrery export` as programs, against a real catalog: a shop's products go in exactly, once, whatever is killed
-//! meanwhile, and come out as they went in.
+//! `orrery import` and `orrery export` with a real catalog: the products of a shop are imported exactly once, whatever
+//! is killed, and exported unchanged.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -17,15 +17,15 @@ async fn count(pool: &PgPool, condition: &'static str) -> i64 {
     sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(pool).await.unwrap()
 }
 
-/// Every row of the table with its times, as text.
+/// All rows of the table with their times, as text.
 async fn contents(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar("select product::text from catalog.product order by uid").fetch_all(pool).await.unwrap()
 }
 
 const RETAIL: &str = "--mapping=deploy/examples/online-retail.toml";
 
-/// Imports a file of invoice lines twice, exports it and imports the export: the numbers are right, and only the first time
-/// changes anything.
+/// Imports a file of invoice lines twice, exports the result and imports the export. The numbers are correct, and only
+/// the first import changes anything.
 async fn there_and_back(file: &str, records: u64, products: u64, named: i64) {
     let database = TestDatabase::create().await;
     let catalog = CatalogServer::start(&database).await;
@@ -74,7 +74,7 @@ async fn a_bad_row_costs_its_row_and_is_told_by_line() {
     let (file, rejects) = (folder.path().join("x.csv"), folder.path().join("rejects.jsonl"));
     let mapping = folder.path().join("x.toml");
     std::fs::write(&mapping, "[fields]\nuid = { column = \"uid\" }\nname = { column = \"name\" }\n").unwrap();
-    // The mapping refuses line 4, the service line 6. The name of the first row takes two lines.
+    // The mapping refuses line 4, the service rejects line 6. The name in the first row has two lines.
     std::fs::write(&file, b"uid,name\nprd_1,\"one\n1\"\nprd_2,\xff\nprd_3,three\nwrong,four\nprd_5,five\n").unwrap();
     let arguments = [
         "import",
@@ -167,7 +167,7 @@ async fn an_import_that_runs_again_leaves_what_people_set() {
     assert_eq!(import().await, [0, 0, 2, 0]);
     assert_eq!(contents(&pool).await, stored, "update_ts included");
 
-    // The file's own are taken away when they are gone from it; a name that it leaves empty stays.
+    // Labels of the file are removed when they are no longer in it; an empty name is kept.
     write("mug,,,\"b, c\",archived\nlamp,Lamp,North,a,active\n");
     assert_eq!(import().await, [0, 1, 1, 0]);
     let mug: (String, String, String, String) = sqlx::query_as(
@@ -196,9 +196,9 @@ async fn keys_of_any_script_are_rows_of_their_own_and_others_are_refused() {
     let import = ["import", "products", file, "--mapping=deploy/examples/shopify-products.toml", &address];
     let imported = run(&import).await;
     assert_eq!((imported.code, imported.counts()), (Some(0), [6, 0, 0, 0]), "{imported:?}");
-    let omission = "200 left out of rows that went in: labels.tag/*: came after the first 50: line 9";
+    let omission = "200 left out of written rows: labels.tag/*: came after the first 50: line 9";
     assert!(imported.stderr.contains(omission), "{imported:?}");
-    assert_eq!(imported.count("values left out of rows that went in"), 200);
+    assert_eq!(imported.count("values left out of written rows"), 200);
     assert_eq!(count(&pool, "name in ('شاي أخضر', 'قهوة عربية', 'Café Noir', 'Caf Noir')").await, 4);
     let again = run(&import).await;
     assert_eq!((again.code, again.counts()), (Some(0), [0, 0, 6, 0]), "{again:?}");
@@ -210,7 +210,8 @@ async fn keys_of_any_script_are_rows_of_their_own_and_others_are_refused() {
     std::fs::write(&mapping, slugs).unwrap();
     let refused = run(&["import", "products", file, &format!("--mapping={}", mapping.display()), &address]).await;
     assert_eq!((refused.code, refused.counts()), (Some(3), [4, 0, 0, 2]), "{refused:?}");
-    for both in ["قهوة-7-1 and شاي-7-1 (line 5) would both be prd_s--7-1", "caf-noir and café-noir (line 7)"] {
+    for both in ["قهوة-7-1 and شاي-7-1 (line 5) would both become prd_s--7-1", "caf-noir and café-noir (line 7)"]
+    {
         assert!(refused.stderr.contains(both), "{refused:?}");
     }
 }
@@ -247,7 +248,7 @@ async fn an_import_outlives_the_service() {
     let mut stdin = import.stdin.take().unwrap();
     for round in 0..4 {
         feed(&mut stdin, round * 10_000, (round + 1) * 10_000);
-        // What fills no chunk waits for more, so that rows are in flight or held back when the service dies.
+        // A partial chunk waits for more rows, so that rows are in flight or waiting when the service is killed.
         until_stored(&pool, i64::from(round) * 10_000 + 4_000).await;
         catalog.restart().await;
     }
@@ -257,7 +258,7 @@ async fn an_import_outlives_the_service() {
     assert!(import.stderr.contains("trying again"), "{import:?}");
     assert_eq!(count(&pool, "true").await, 40_000);
     let lost = if import.stdout.contains("as the connection broke") {
-        import.count("committed as the connection broke: created, updated or unchanged")
+        import.count("committed while the connection broke: created, updated or unchanged")
     } else {
         0
     };
@@ -341,12 +342,12 @@ async fn a_write_id_goes_on_with_its_own_file_only() {
         let ended = import(&csv("y.csv", rows), mapping).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
         let expected =
-            format!("the product at offset {offset}, which begins on line {}, is not the one that", offset + 2);
+            format!("the product at offset {offset}, which begins on line {}, differs from the one that", offset + 2);
         assert!(ended.stderr.contains(&expected), "{expected}: {ended:?}");
     }
     let shorter = import(&csv("y.csv", &rows[..4_999]), &same).await;
     assert_eq!(shorter.code, Some(1), "{shorter:?}");
-    let expected = "5,000 products were committed under the write id n before, but the file has 4,999";
+    let expected = "5,000 products were already committed under the write id n, but the file has 4,999";
     assert!(shorter.stderr.contains(expected), "{shorter:?}");
     assert_eq!(contents(&pool).await, stored, "nothing was written");
 
@@ -391,7 +392,7 @@ async fn a_report_that_does_not_quote_in_another_encoding_goes_in_whole() {
         sqlx::query_scalar("select name from catalog.product order by uid").fetch_all(&pool).await.unwrap();
     assert_eq!(names, ["\"Brûlée\" dish", "\"Screen €", "Screen 27\""]);
 
-    // Taken as one that quotes, a record swallows the next one: that is told.
+    // Read with quotes, one record swallows the next, which is reported.
     std::fs::write(&mapping, format!("{}{rules}", source.replace("none", "double"))).unwrap();
     let imported = run(&arguments).await;
     assert_eq!((imported.code, imported.counts()), (Some(3), [0, 1, 0, 1]), "{imported:?}");
@@ -400,15 +401,16 @@ async fn a_report_that_does_not_quote_in_another_encoding_goes_in_whole() {
             .stderr
             .contains("warning: line 3 (to line 4): a quoted cell has many lines, or lines that look like records")
     );
-    assert!(imported.stderr.contains("name: goes on behind its closing quote"), "{imported:?}");
+    assert!(imported.stderr.contains("name: continues after its closing quote"), "{imported:?}");
     std::fs::write(&file, b"id\tname\n1\t\"Dish\n2\tScreen\n").unwrap();
     let imported = run(&arguments).await;
     assert_eq!(imported.code, Some(1), "{imported:?}");
-    assert!(imported.stderr.contains("the quote that opens on line 2 is never closed"), "{imported:?}");
+    assert!(imported.stderr.contains("the quote opened on line 2 is never closed"), "{imported:?}");
 }
 
 async fn fill(pool: &PgPool, rows: i32) {
-    let query = "insert into catalog.product (uid, name) select 'prd_' || lpad(n::text, 6, '0'), repeat('n', 400) from generate_series(1, $1) n";
+    let query = "insert into catalog.product (uid, name) select 'prd_' || lpad(n::text, 6, '0'), repeat('n', 400) \
+        from generate_series(1, $1) n";
     sqlx::query(query).bind(rows).execute(pool).await.unwrap();
 }
 
@@ -435,7 +437,7 @@ async fn an_export_outlives_the_service() {
     let mut catalog = CatalogProcess::spawn(&database).await;
     let address = format!("--catalog={}", catalog.address());
     let mut export = orrery(&["export", "products", "--read-mask=uid,name", &address]).spawn().unwrap();
-    // The first line has come; nobody reads on, so that the stream stands still in the middle.
+    // The first line has arrived. Nothing reads on, so that the stream stops in the middle.
     let mut stdout = BufReader::new(export.stdout.take().unwrap());
     let mut text = String::new();
     stdout.read_line(&mut text).unwrap();

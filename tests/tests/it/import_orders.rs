@@ -1,5 +1,5 @@
-//! `orrery import orders` and `orrery export orders` as programs, against a real orders service: a shop's orders go in exactly, once,
-//! and come out as they went in.
+//! `orrery import orders` and `orrery export orders` with a real orders service: the orders of a shop are imported
+//! exactly once, and exported unchanged.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -13,7 +13,7 @@ use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase};
 
 const RETAIL: &str = "--mapping=deploy/examples/online-retail-orders.toml";
 
-/// What a file of invoice lines comes to.
+/// The expected result of a file of invoice lines.
 struct Expected {
     orders: u64,
     returned: i64,
@@ -22,10 +22,13 @@ struct Expected {
     quantity: i64,
 }
 
-/// A digest of every row of each table, its times included: the rows themselves would be more than one result may have.
+/// A digest of all rows of each table with their times; the rows themselves would exceed the limit on results.
 async fn contents(pool: &PgPool) -> Vec<(String, i64, Option<String>)> {
     let queries = ["order_header", "order_line_item", "order_address", "order_summary"].map(|table| {
-        format!("select '{table}', count(*), md5(string_agg(row::text, E'\\n' order by row::text)) from orders.{table} as row")
+        format!(
+            "select '{table}', count(*), md5(string_agg(row::text, E'\\n' order by row::text)) from \
+            orders.{table} as row"
+        )
     });
     sqlx::query_as(AssertSqlSafe(queries.join(" union all "))).fetch_all(pool).await.unwrap()
 }
@@ -52,7 +55,7 @@ async fn is_stored(pool: &PgPool, expected: &Expected) {
     .unwrap();
     let orders = expected.orders as i64;
     assert_eq!(sums, (orders, expected.lines as i64, expected.total.to_owned(), expected.quantity));
-    // What is numbered is numbered in the order of the file, without gaps.
+    // Lines are numbered in file order without gaps.
     let gaps: i64 = sqlx::query_scalar(
         "select count(*) from (select max(line_number) as last, count(*) as lines from orders.order_line_item group by order_uid) as o
           where last <> lines",
@@ -63,7 +66,7 @@ async fn is_stored(pool: &PgPool, expected: &Expected) {
     assert_eq!(gaps, 0);
 }
 
-/// An export's lines without what a service sets anew.
+/// The lines of an export without the fields that a service sets anew.
 fn kept(file: &Path) -> Vec<serde_json::Value> {
     fn strip(value: &mut serde_json::Value) {
         match value {
@@ -81,8 +84,8 @@ fn kept(file: &Path) -> Vec<serde_json::Value> {
     lines
 }
 
-/// Imports a file of invoice lines twice, exports it and imports the export: the numbers are right, and only the first time
-/// changes anything. The export makes the same orders in an empty database.
+/// Imports a file of invoice lines twice, exports the result and imports the export. The numbers are correct, and only
+/// the first import changes anything. In an empty database the export creates the same orders.
 async fn there_and_back(file: &str, expected: Expected) {
     let database = TestDatabase::create().await;
     let server = OrdersServer::start(&database).await;
@@ -97,7 +100,7 @@ async fn there_and_back(file: &str, expected: Expected) {
 
     let again = run(&["import", "orders", file, RETAIL, &address]).await;
     assert_eq!((again.code, again.counts()), (Some(0), [0, 0, expected.orders, 0]), "{again:?}");
-    // Sorted on disk the orders are the same, and come in the same order.
+    // Sorted on disk, the orders are the same and in the same order.
     let memory = if expected.lines < 1_000 { "--group-memory=0" } else { "--group-memory=1MiB" };
     let spilled = run(&["import", "orders", file, RETAIL, &address, "--write-id=first", memory]).await;
     assert_eq!((spilled.code, spilled.counts()), (Some(0), [0; 4]), "{spilled:?}");
@@ -155,11 +158,12 @@ async fn a_shopify_export_goes_in_with_its_addresses_and_sums() {
     let imported = run(&import).await;
     assert_eq!((imported.code, imported.counts()), (Some(3), [6, 0, 0, 1]), "{imported:?}");
     assert!(imported.stdout.contains("1 record refused, 1 order rejected because of them"), "{imported:?}");
-    assert!(imported.stderr.contains("line_items.quantity: is no whole number of 32 bits: line 11"), "{imported:?}");
+    assert!(imported.stderr.contains("line_items.quantity: is not a 32-bit integer: line 11"), "{imported:?}");
 
-    // 98.00 + 12.00 + 44.00, 9.80 off, and 4.95 for the shipment.
+    // 98.00 + 12.00 + 44.00, minus 9.80, plus 4.95 for shipping.
     let sums: (i32, String, String, String, String) = sqlx::query_as(
-        "select line_count, subtotal::text, discount::text, shipping::text, total::text from orders.order_summary where order_uid = 'ord_1001'",
+        "select line_count, subtotal::text, discount::text, shipping::text, total::text from orders.order_summary \
+         where order_uid = 'ord_1001'",
     )
     .fetch_one(&pool)
     .await
@@ -239,7 +243,7 @@ async fn an_import_that_runs_again_leaves_the_phase_of_an_order() {
     assert_eq!(import(&sample).await, [0, 0, 6, 1]);
     assert_eq!(contents(&pool).await, stored, "update_ts included");
 
-    // What Shopify says of it follows in the labels; an order that is new has its phase.
+    // The labels follow Shopify's state; only a new order takes its phase.
     let paid = sample.replace("pending", "paid").replace("#1006", "#1008");
     assert_eq!(import(&paid).await, [1, 1, 4, 1]);
     let (phase, revision, labels) = order().await;
@@ -296,7 +300,7 @@ async fn an_order_of_many_lines_goes_there_and_back() {
     let (file, export) = (folder.path().join("x.csv"), folder.path().join("x.jsonl"));
     let mut text = String::from("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n");
     for line in 0..LINES {
-        // Other orders' lines stand between them.
+        // Lines of other orders are in between.
         writeln!(text, "1,{line},SOMETHING TO HANG ON A WALL,1,2011-03-29 10:00:00,0.01,7.0,France").unwrap();
         if line % 1_000 == 0 {
             writeln!(text, "{},{line},SOMETHING ELSE,1,2011-03-29 10:00:00,0.01,7.0,France", line + 2).unwrap();
@@ -335,7 +339,7 @@ unit_price = { column = "p" }
 tax = { column = "t" }
 "#;
 
-/// Every stored line: its order, name and quantity.
+/// All stored lines: order, name and quantity.
 async fn lines(pool: &PgPool) -> Vec<(String, String, i32)> {
     let query = "select order_uid, name, quantity from orders.order_line_item order by order_uid, line_number";
     sqlx::query_as(query).fetch_all(pool).await.unwrap()
@@ -365,14 +369,14 @@ async fn an_order_that_may_lack_a_line_is_not_written() {
     let stored = lines(&pool).await;
     assert_eq!(stored.iter().filter(|(order, _, _)| order == "ord_1").count(), 3);
 
-    // Nobody knows whose line the third is, so that any order may lack it.
+    // It is unknown which order the third line belongs to, so any order may lack it.
     let stray =
         b"1,Pot,1,9.00,1.50\n1,Lid,1,2.00,0.10\n1,Cup, blue,2,3.00,0.20\n2,Mat,5,5.00,1.00\n3,Jug,2,7.00,1.00\n";
     let scattered = import(stray, LINES).await;
     assert_eq!((scattered.code, scattered.counts()), (Some(3), [0, 0, 0, 3]), "{scattered:?}");
     assert!(scattered.stdout.contains("5 records read, 3 orders in them"), "{scattered:?}");
     assert!(scattered.stdout.contains("1 record refused, 3 orders rejected because of them"), "{scattered:?}");
-    let said = "warning: line 4: a record was refused without saying which order it is of";
+    let said = "warning: line 4: a record was refused, and it does not say which order it belongs to";
     assert!(scattered.stderr.contains(said) && scattered.stderr.contains("consecutive = true"), "{scattered:?}");
     assert_eq!(lines(&pool).await, stored);
 
@@ -390,7 +394,7 @@ async fn an_order_that_may_lack_a_line_is_not_written() {
     assert_eq!((known.code, known.counts()), (Some(3), [0, 1, 0, 1]), "{known:?}");
     assert!(known.stdout.contains("4 records read, 2 orders in them"), "{known:?}");
     assert!(known.stdout.contains("3 records refused, 1 order rejected because of them"), "{known:?}");
-    assert!(known.stderr.contains("1 order rejected: uid: has a record that was refused: line 2"), "{known:?}");
+    assert!(known.stderr.contains("1 order rejected: uid: one of its records was refused: line 2"), "{known:?}");
     let kinds: Vec<String> = std::fs::read_to_string(&rejects)
         .unwrap()
         .lines()

@@ -1,5 +1,5 @@
-//! A label selector says the same in SQL as in Rust, for whatever other programs wrote into a labels column, and the column's GIN
-//! index serves it.
+//! A label selector selects the same rows in SQL as in Rust, whatever other programs wrote into a labels column, and
+//! the column's GIN index is used.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -15,14 +15,14 @@ use sqlx::{AssertSqlSafe, PgConnection, query, query_scalar};
 
 use crate::harness::{Role, TestDatabase};
 
-/// What a column may hold: the JSON text, and the labels that the contract makes of it.
+/// The content of a column: its JSON text, and the labels that the contract makes of it.
 #[derive(Debug, Clone)]
 struct Stored {
     json: String,
     labels: BTreeMap<String, String>,
 }
 
-/// A label's value as JSON, and as the text that it reads as: a string is itself, anything else what Postgres prints.
+/// A label's value as JSON, and as read: a string itself, anything else in Postgres's output.
 const VALUES: &[(&str, &str)] = &[
     (r#""""#, ""),
     (r#""x""#, "x"),
@@ -50,17 +50,17 @@ const VALUES: &[(&str, &str)] = &[
 
 const KEYS: &[&str] = &["a", "b", "in", "example.com/Some.key_1"];
 
-/// Columns that hold no object have no labels, though `?` finds keys in some of them.
+/// Columns that are not objects have no labels, although `?` finds keys in some of them.
 const OTHERS: &[&str] = &["null", r#""a""#, r#"["a", "b", "in"]"#, r#"[{"a":"x"}]"#, "1", "true", "[]", "{}"];
 
-/// Values that a selector asks for: those that may be stored, and others.
+/// Values in selectors: stored ones and others.
 const ASKED: &[&str] =
     &["", "x", "y", "X", "z", "0", "1", "1.0", "1.00", "100", "1e2", "007", "true", "false", "null", "in"];
 
 fn stored() -> impl Strategy<Value = Stored> {
     let object = vec((select(KEYS), select(VALUES)), 0..4).prop_map(|pairs| {
         let fields: Vec<String> = pairs.iter().map(|(key, (json, _))| format!("\"{key}\":{json}")).collect();
-        // The last one of a repeated key is the one that jsonb keeps.
+        // jsonb keeps the last of repeated keys.
         let labels = pairs.iter().map(|(key, (_, text))| ((*key).to_owned(), (*text).to_owned())).collect();
         Stored { json: format!("{{{}}}", fields.join(",")), labels }
     });
@@ -99,11 +99,14 @@ async fn sql_and_rust_select_the_same_rows() {
         .execute(&mut connection)
         .await
         .unwrap();
-    query("insert into resource select ordinality, json::jsonb from unnest($1::text[]) with ordinality as t (json, ordinality)")
-        .bind(rows.iter().map(|row| row.json.clone()).collect::<Vec<_>>())
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    query(
+        "insert into resource select ordinality, json::jsonb from unnest($1::text[]) with ordinality as t (json, \
+        ordinality)",
+    )
+    .bind(rows.iter().map(|row| row.json.clone()).collect::<Vec<_>>())
+    .execute(&mut connection)
+    .await
+    .unwrap();
     query("insert into resource values (0, null)").execute(&mut connection).await.unwrap();
     query("create index on resource using gin (labels)").execute(&mut connection).await.unwrap();
 
@@ -141,7 +144,7 @@ async fn the_index_on_labels_serves_equality_sets_and_existence() {
     .execute(&mut connection)
     .await
     .unwrap();
-    // Rows that a GIN index has not sorted in yet make it look dear to the planner.
+    // Pending entries make a GIN index look expensive to the planner.
     query("vacuum analyze catalog.product").execute(&mut connection).await.unwrap();
 
     for (selector, rows) in [

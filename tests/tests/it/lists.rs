@@ -1,4 +1,4 @@
-//! `ListProducts`: page sizes, orders, and that pages joined are the whole, in every order.
+//! `ListProducts`: page sizes, orders, and that the pages together contain everything in each order.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -11,7 +11,7 @@ async fn page(server: &CatalogServer, request: ListProductsRequest) -> (Vec<Prod
     (response.products, response.next_page_token)
 }
 
-/// All pages, joined.
+/// All pages together.
 async fn all(server: &CatalogServer, mut request: ListProductsRequest) -> Vec<Product> {
     let mut products = Vec::new();
     loop {
@@ -53,7 +53,7 @@ async fn the_last_page_says_that_it_is_the_last() {
     let server = CatalogServer::start(&database).await;
     assert_eq!(page(&server, ListProductsRequest::default()).await, (vec![], String::new()));
     seed(&mut database.connect(Role::Operator).await, 100).await;
-    // The hundred rows end exactly with a page.
+    // The hundred rows end exactly at the end of a page.
     let (products, token) = page(&server, ListProductsRequest { page_size: 50, ..Default::default() }).await;
     assert_eq!((products.len(), token.is_empty()), (50, false));
     let request = ListProductsRequest { page_size: 50, page_token: token, ..Default::default() };
@@ -66,7 +66,7 @@ async fn every_order_visits_every_row_once_ties_included() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 300).await;
-    // Ten rows share each instant of creation. Of the changes, half share one, and some were never or will be for ever.
+    // Ten rows share each creation time. Half of the change times are equal, and some are -infinity or infinity.
     run(
         &mut operator,
         "update catalog.product set update_ts = case \
@@ -78,7 +78,7 @@ async fn every_order_visits_every_row_once_ties_included() {
     let server = CatalogServer::start(&database).await;
     for column in ["uid", "create_ts", "update_ts"] {
         for direction in ["", "asc", "desc"] {
-            // What Postgres says that the order is.
+            // The order according to Postgres.
             let order = if direction == "desc" { "desc" } else { "asc" };
             let expected: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
                 "select uid from catalog.product order by {column} {order}, uid {order}"

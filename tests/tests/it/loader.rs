@@ -1,4 +1,4 @@
-//! Point reads that share queries answer each caller with its own product.
+//! Point reads that share a query return each caller its own product.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -7,7 +7,7 @@ use orrery_proto::catalog::v1::GetProductRequest;
 use sqlx::Connection as _;
 use tonic::Code;
 
-use crate::harness::{CatalogServer, Role, TestDatabase};
+use crate::harness::{CatalogServer, Role, TestDatabase, run, seed, uid, until_waiting};
 
 fn request(uid: String) -> GetProductRequest {
     GetProductRequest { uid, read_mask: None }
@@ -25,7 +25,7 @@ async fn many_callers_at_once_get_what_each_asked_for() {
     .unwrap();
     let server =
         CatalogServer::start_with(&database, |config| config.overload.max_concurrent_calls = Some(2_000)).await;
-    // Every third uid has no product, and each is asked for four times.
+    // Every third uid does not exist, and each is requested four times.
     let calls = (0..2_000).map(|at| {
         let mut client = server.client();
         async move {
@@ -52,7 +52,7 @@ async fn a_caller_reads_what_another_has_just_written() {
     let server = CatalogServer::start(&database).await;
     let mut connection = database.connect(Role::Catalog).await;
     sqlx::query("insert into product (uid, name) values ('prd_a', '0')").execute(&mut connection).await.unwrap();
-    // Readers keep queries under way all the time, so that the one that matters joins others.
+    // Readers keep queries running, so that the read under test joins others.
     let readers = (0..8).map(|_| {
         let mut client = server.client();
         tokio::spawn(async move {
@@ -75,4 +75,23 @@ async fn a_caller_reads_what_another_has_just_written() {
     for reader in readers {
         reader.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_does_not_wait_for_the_end_of_a_slow_query() {
+    let database = TestDatabase::create().await;
+    let (mut holder, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
+    seed(&mut holder, 2).await;
+    let server = CatalogServer::start(&database).await;
+    run(&mut holder, "begin; lock table catalog.product in access exclusive mode").await;
+    let get = |number: usize| {
+        let mut client = server.client();
+        tokio::spawn(async move { client.get_product(request(uid(number))).await.unwrap().into_inner() })
+    };
+    let first = get(1);
+    until_waiting(&mut watcher, Role::Catalog, 1).await;
+    let second = get(2);
+    until_waiting(&mut watcher, Role::Catalog, 2).await;
+    run(&mut holder, "commit").await;
+    assert_eq!((first.await.unwrap().uid, second.await.unwrap().uid), (uid(1), uid(2)));
 }

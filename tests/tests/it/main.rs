@@ -1,4 +1,4 @@
-//! End-to-end tests: a file per behaviour, all against real servers. What they share is in [`harness`].
+//! End-to-end tests against real servers, one file per behaviour. [`harness`] has the shared code.
 
 mod admin_connections;
 mod amplification;
@@ -14,6 +14,7 @@ mod copy_out;
 mod dbmate;
 mod deadlines;
 mod decimal;
+mod descriptions;
 mod draining;
 mod faults;
 mod filters;
@@ -43,13 +44,17 @@ mod point_reads;
 mod pooler;
 mod read_masks;
 mod replica;
+mod resources;
 mod rights;
 mod service_process;
+mod shelves;
 mod single_writes;
 mod slices;
 mod slow_readers;
+mod spares;
 mod sparse_filters;
 mod sqlstates;
+mod statements;
 mod streams;
 mod timestamp;
 mod tokens;

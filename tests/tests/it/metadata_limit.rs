@@ -1,4 +1,4 @@
-//! How much metadata a request may have, and what becomes of other calls on a connection on which one has more.
+//! The limit on request metadata, and other calls on a connection with a request above it.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -20,7 +20,7 @@ fn one() -> bytes::Bytes {
 }
 
 async fn with_metadata(connection: &Http2, path: &str, bytes: usize) -> Result<Exchange, h2::Error> {
-    // In many pairs, as cookies are, and in one, as a token is.
+    // In many pairs, like cookies, and in one, like a token.
     let (half, piece) = ("x".repeat(bytes / 2), "x".repeat(bytes / 32));
     let mut metadata = vec![("authorization", half.as_str())];
     metadata.extend(std::iter::repeat_n(("x-note", piece.as_str()), 16));
@@ -31,7 +31,7 @@ fn code(exchange: &Exchange) -> Code {
     exchange.status().unwrap().code()
 }
 
-/// A stream that is answered to its end, so that its connection has been there all along.
+/// A stream that must be answered completely, so that its connection was never closed.
 async fn check_on(connection: &Http2) -> impl Future<Output = ()> + use<> {
     let open = connection.open(CHECK, &[]).await.unwrap();
     async move {
@@ -60,26 +60,26 @@ async fn what_is_too_much_is_refused_with_a_reason_and_harms_no_other_call() {
         assert_eq!(code(&with_metadata(&connection, GET, kib * KIB).await.unwrap()), Code::Ok, "{kib} KiB");
         assert_eq!(code(&with_metadata(&connection, STREAM, kib * KIB).await.unwrap()), Code::Ok, "{kib} KiB");
     }
-    // As far as HTTP/2 reads, the answer is the contract's.
+    // Up to HTTP/2's limit the response follows the contract.
     for kib in [64, 65, 128, 256, 1_000, 4_000] {
         for path in [GET, CHECK, STREAM, HEALTH] {
             let exchange = with_metadata(&connection, path, kib * KIB).await.unwrap();
             assert_too_large(&exchange.status().unwrap(), "64KiB");
         }
     }
-    // A path is metadata too, and none is sent back in full.
+    // A path is metadata too, and a long one is not returned completely.
     let long = connection.call(&format!("/{}", "p".repeat(60 * KIB)), &[], one()).await.unwrap();
     let status = long.status().unwrap();
     assert_eq!((status.code(), refusal(&status).reason.as_str()), (Code::Unimplemented, "METHOD_UNKNOWN"));
     assert!(status.message().len() < KIB, "{}", status.message().len());
-    // Beyond that HTTP/2 answers by itself, and the connection stays.
+    // Above that HTTP/2 itself responds, and the connection stays open.
     for kib in [4_200, 4_800] {
         let exchange = with_metadata(&connection, GET, kib * KIB).await.unwrap();
         assert_eq!((exchange.http_status.as_u16(), exchange.status().is_none()), (431, true), "{kib} KiB");
     }
     assert_eq!(code(&with_metadata(&connection, GET, KIB).await.unwrap()), Code::Ok);
     checked.await;
-    // Well beyond that the connection ends; a new one is served as ever.
+    // Far above that the connection is closed; a new one works normally.
     let checked = tokio::spawn(check_on(&Http2::connect(server.address()).await).await);
     with_metadata(&connection, GET, 8 * KIB * KIB).await.unwrap_err();
     assert_eq!(code(&with_metadata(&Http2::connect(server.address()).await, GET, KIB).await.unwrap()), Code::Ok);

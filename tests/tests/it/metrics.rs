@@ -1,4 +1,4 @@
-//! Metrics: what is kept is the latest value of each, with the digits that were sent.
+//! Metrics: the latest value of each is stored with the digits that were sent.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -13,7 +13,7 @@ use tonic::Status;
 
 use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, metric, refusal, run, timestamp};
 
-/// Whether a filter lets a metric pass.
+/// Whether a metric matches a filter.
 type Passes = fn(&ProductMetric) -> bool;
 
 /// Products `prd_a` and `prd_b`.
@@ -62,7 +62,7 @@ async fn the_latest_value_stays() {
     assert_eq!(upsert(&server, vec![sales("11", 101)]).await, [0, 1, 0], "measured again");
     assert_eq!(upsert(&server, vec![sales("12", 102)]).await, [0, 1, 0], "newer");
     assert_eq!(get(&server, "prd_a").await, [sales("12", 102)]);
-    // Of one product some are newer and some older.
+    // For one product, some are newer and some older.
     let mixed = vec![sales("1", 1), metric("prd_a", "views", "5", 1), metric("prd_b", "sales_28d", "7", 1)];
     assert_eq!(upsert(&server, mixed).await, [2, 0, 1]);
     assert_eq!(get(&server, "prd_a").await, [sales("12", 102), metric("prd_a", "views", "5", 1)]);
@@ -102,7 +102,7 @@ async fn digits_are_kept_as_they_were_sent() {
         assert_eq!(get(&server, "prd_a").await[0].value, value);
         assert_eq!(upsert(&server, vec![metric("prd_a", "value", value, 5)]).await, [0, 0, 1], "{value}");
     }
-    // Written otherwise, the same digits.
+    // Another notation of the same digits.
     for (sent, kept) in [("007", "7"), ("-0", "0"), ("-0.00", "0.00"), ("00.50", "0.50")] {
         upsert(&server, vec![metric("prd_b", "value", sent, 5)]).await;
         assert_eq!(get(&server, "prd_b").await[0].value, kept);
@@ -125,7 +125,7 @@ async fn digits_are_kept_as_they_were_sent() {
     assert_invalid(refused_status(refused), "ROW_REJECTED", "chunk.product_metrics[0].unit");
 }
 
-/// A refusal of a row, whose stream first reported the row.
+/// The error of a stream that first reported the row.
 fn refused_status(answer: Result<WriteResponse, Status>) -> Result<(), Status> {
     answer.map(drop)
 }
@@ -136,7 +136,8 @@ async fn values_of_other_programs_are_read_as_postgres_prints_them() {
     run(
         &mut database.connect(Role::Operator).await,
         "insert into catalog.product_metric (product_uid, name, value, unit, as_of_ts) values \
-         ('prd_a', 'a', 1e30, '', 'infinity'), ('prd_a', 'b', 'NaN', 'x', '-infinity'), ('prd_a', 'c', 1e-30, '', 'epoch'), \
+         ('prd_a', 'a', 1e30, '', 'infinity'), ('prd_a', 'b', 'NaN', 'x', '-infinity'), ('prd_a', 'c', 1e-30, '', \
+         'epoch'), \
          ('prd_a', 'd', 'Infinity', '', 'epoch'), ('prd_a', 'Odd Name!', -0.00, '', 'epoch')",
     )
     .await;
@@ -242,7 +243,8 @@ async fn more_metrics_than_one_answer_holds_are_said_to_be_too_many() {
     let mut operator = database.connect(Role::Operator).await;
     let insert = |product: &str, count: usize| {
         format!(
-            "insert into catalog.product_metric (product_uid, name, value) select '{product}', 'm' || n, n from generate_series(1, {count}) n"
+            "insert into catalog.product_metric (product_uid, name, value) select '{product}', 'm' || n, n from \
+             generate_series(1, {count}) n"
         )
     };
     run(&mut operator, &insert("prd_a", 10_000)).await;

@@ -1,4 +1,4 @@
-//! What the admin port says: counts that are exact after known traffic, and probes that follow the database and the drain.
+//! The admin port: exact counts after known traffic, and probes that reflect the database and the drain.
 
 #![allow(clippy::unwrap_used, clippy::float_cmp, reason = "a test stops at the first surprise, and counts are exact")]
 
@@ -55,7 +55,7 @@ async fn calls_are_counted_by_method_and_code_and_statements_by_rows() {
     for path in [format!("/{SERVICE}/Nothing"), "/orrery.orders.v1.OrdersService/GetOrder".to_owned()] {
         assert_eq!(raw::call(&server.channel(), &path, Vec::new()).await.unwrap_err().code(), Code::Unimplemented);
     }
-    // A call is counted when its last byte was handed over, which its caller may have read before.
+    // A call is counted when its last byte was sent, which the client may read before that.
     let after = admin.scrape_until("six calls", |scrape| unary(scrape, "GetProduct", "OK") >= 3.0).await;
     assert_eq!(unary(&after, "GetProduct", "OK"), 3.0);
     assert_eq!(unary(&after, "GetProduct", "NotFound"), 2.0);
@@ -84,7 +84,7 @@ async fn rows_are_counted_that_are_copied_out() {
     while stream.message().await.unwrap().is_some() {}
     let scrape = admin.scrape_until("the stream's end", |scrape| streamed(scrape, "StreamProducts", "OK") == 1.0).await;
     let copied = |name: &str| scrape.value(&format!("orrery_db_statement_{name}"), &[("kind", "copy_out")]);
-    // A statement may return one row more than its page holds, to see whether that is the last.
+    // A statement may return one row more than its page, to see whether there are more.
     let (rows, statements) = (copied("rows_sum"), copied("rows_count"));
     assert!(statements >= 25.0 && (25_000.0..=25_000.0 + statements).contains(&rows), "{rows} in {statements}");
     assert!(copied("bytes_sum") > 25_000.0 * 50.0, "{scrape:#?}");
@@ -124,7 +124,7 @@ async fn a_stream_counts_at_its_end_with_the_code_of_its_end() {
     let (server, admin) = start(&database).await;
     let mut client = server.client();
 
-    // Left by its caller.
+    // Cancelled by its client.
     let mut stream = client.stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
     stream.message().await.unwrap().unwrap();
     let scrape = admin.scrape().await;
@@ -134,7 +134,7 @@ async fn a_stream_counts_at_its_end_with_the_code_of_its_end() {
     let scrape = admin.scrape_until("a cancelled stream", canceled).await;
     assert_eq!(open(&scrape, "StreamProducts"), 0.0);
 
-    // Failed half way: its headers had said that all was well.
+    // Failed halfway: its headers had reported success.
     let request = StreamProductsRequest { page_size: 100, ..StreamProductsRequest::default() };
     let mut stream = client.stream_products(request).await.unwrap().into_inner();
     stream.message().await.unwrap().unwrap();
@@ -222,7 +222,7 @@ async fn a_drain_can_be_watched_to_its_end() {
     assert_eq!(admin.probe("/livez").await, (200, "alive".to_owned()));
     let scrape = admin.scrape_until("the drain", |scrape| scrape.value("orrery_draining", &[]) == 1.0).await;
     assert_eq!(unary(&scrape, "GetProduct", "OK"), 0.0);
-    // Nobody lets go of the lock: the call ends at the bound of the drain.
+    // The lock is not released: the call ends at the timeout of the drain.
     assert_eq!(refusal(&held.await.unwrap()).reason, "DRAINING");
     stopping.await.unwrap().unwrap();
     lock.rollback().await.unwrap();

@@ -1,17 +1,17 @@
-//! `orrery migrate`: up, down and up again keeps data; runs at the same time do not collide; traffic never waits behind a migration; errors
-//! say where.
+//! `orrery migrate`: up, down and up again keeps data; concurrent runs do not collide; traffic is never blocked by a
+//! waiting migration; errors name the location.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Role, TestDatabase};
 
-/// The migrations of the repository followed by one more.
+/// The migrations of the repository and one more.
 fn with_later(sql: &str) -> Folder {
     let later = folder_of(&[("29990101000000_later.sql", sql)]);
     let mut folder = Folder::compiled_in().unwrap();
@@ -30,7 +30,7 @@ fn folder_of(files: &[(&str, &str)]) -> Folder {
 }
 
 fn migrator(database: &TestDatabase, folder: Folder) -> Migrator {
-    Migrator::new(&database.url(Role::Operator), folder, Patience::default())
+    Migrator::new(&database.url(Role::Operator), folder, LockTimeouts::default())
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) {
@@ -44,18 +44,19 @@ async fn applied(connection: &mut PgConnection) -> Vec<String> {
         .unwrap()
 }
 
-/// The tables of the slices and of public, but for the ledger: schema and name.
+/// The tables of the slices and of public except schema_migrations: schema and name.
 async fn tables(connection: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar(
         "select format('%I.%I', schemaname, tablename) from pg_tables \
-         where schemaname in ('catalog', 'orders', 'records', 'public') and tablename <> 'schema_migrations' order by 1",
+         where schemaname in ('catalog', 'orders', 'records', 'public') and tablename <> 'schema_migrations' order by \
+         1",
     )
     .fetch_all(connection)
     .await
     .unwrap()
 }
 
-/// Puts a row into `table`, whatever its columns are: those that must have a value and have no default get one by their type.
+/// Inserts a row into `table`. Required columns without a default get a value by their type.
 async fn fill(connection: &mut PgConnection, table: &str) {
     let columns: Vec<(String, String)> = sqlx::query_as(
         "select quote_ident(attname), format_type(atttypid, atttypmod) from pg_attribute \
@@ -78,7 +79,7 @@ async fn fill(connection: &mut PgConnection, table: &str) {
     run(connection, &format!("insert into {table} ({}) values ({})", names.join(", "), values.join(", "))).await;
 }
 
-/// Everything in the tables named, as text.
+/// All rows of these tables, as text.
 async fn contents(connection: &mut PgConnection, tables: &[String]) -> Vec<Option<String>> {
     let mut found = Vec::new();
     for table in tables {
@@ -160,11 +161,11 @@ async fn a_migration_that_must_wait_for_a_lock_lets_traffic_pass() {
     let mut holder = database.connect(Role::Catalog).await;
     run(&mut holder, "begin; select count(*) from catalog.product").await;
     let later = with_later("-- migrate:up\nalter table catalog.product add column shade text;\n-- migrate:down\n");
-    let patience = Patience { lock_timeout: Duration::from_millis(200), total: Duration::from_secs(60) };
-    let migrator = Migrator::new(&database.url(Role::Operator), later, patience);
+    let timeouts = LockTimeouts { lock_timeout: Duration::from_millis(200), total: Duration::from_secs(60) };
+    let migrator = Migrator::new(&database.url(Role::Operator), later, timeouts);
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let migration = tokio::spawn(async move { migrator.up(|sentence| told.send(sentence.to_owned()).unwrap()).await });
-    // The migration has met the lock at least once.
+    // The migration has waited for the lock at least once.
     let sentence = tokio::time::timeout(Duration::from_secs(30), heard.recv()).await.unwrap().unwrap();
     assert!(sentence.contains("later.sql:2: canceling statement due to lock timeout"), "{sentence}");
     let mut reader = database.connect(Role::Catalog).await;
@@ -187,15 +188,15 @@ async fn patience_ends() {
     let mut holder = database.connect(Role::Catalog).await;
     run(&mut holder, "begin; select count(*) from catalog.product").await;
     let later = with_later("-- migrate:up\nalter table catalog.product add column shade text;\n-- migrate:down\n");
-    let patience = Patience { lock_timeout: Duration::from_millis(50), total: Duration::from_secs(1) };
-    let error = Migrator::new(&database.url(Role::Operator), later, patience).up(|_| ()).await.unwrap_err().to_string();
+    let timeouts = LockTimeouts { lock_timeout: Duration::from_millis(50), total: Duration::from_secs(1) };
+    let error = Migrator::new(&database.url(Role::Operator), later, timeouts).up(|_| ()).await.unwrap_err().to_string();
     assert!(error.ends_with("canceling statement due to lock timeout; gave up after 1 s"), "{error}");
 }
 
 #[tokio::test]
 async fn errors_name_file_and_line() {
     let cases = [
-        // The server points at the place.
+        // The server reports the position.
         (
             "-- migrate:up\n\nselect 'ä', 1;\nselect * frm t;\n-- migrate:down\n",
             "files/20260101000000_x.sql:4: syntax error",
@@ -204,7 +205,7 @@ async fn errors_name_file_and_line() {
             "-- why\n-- migrate:up\nselect 1;\nselect\n  missing;\n-- migrate:down\n",
             "files/20260101000000_x.sql:5: column \"missing\"",
         ),
-        // It does not; the number of finished statements tells.
+        // The server does not report it; the number of completed statements is used.
         (
             "-- migrate:up\ncreate table t (a int);\n-- ;\n\ncreate table t (a int);\n-- migrate:down\n",
             "files/20260101000000_x.sql:5: relation \"t\"",
@@ -215,7 +216,7 @@ async fn errors_name_file_and_line() {
         ),
         (
             "-- migrate:up\ncreate table t (a int);\ncommit;\n-- migrate:down\n",
-            "files/20260101000000_x.sql:3: `commit` must not stand in a migration",
+            "files/20260101000000_x.sql:3: `commit` is not allowed in a migration",
         ),
     ];
     for (text, expected) in cases {
@@ -246,7 +247,7 @@ async fn a_failed_migration_leaves_nothing_and_those_before_it_stay() {
 #[tokio::test]
 async fn what_cannot_run_in_a_transaction_runs_outside_of_one() {
     let database = TestDatabase::create_empty().await;
-    // As the first file of all, so that the ledger does not exist yet either.
+    // As the first of all files, so that schema_migrations does not exist either.
     let text = "-- migrate:up transaction:false\ncreate index concurrently if not exists i on public.t (a);\n\
                 -- migrate:down transaction:false\ndrop index concurrently if exists public.i;\n";
     let mut connection = database.connect(Role::Operator).await;
@@ -275,10 +276,10 @@ async fn an_older_file_that_arrives_late_is_applied_and_a_version_without_a_file
     let (known, unknown) = only_a.status().await.unwrap();
     assert_eq!((known.len(), known[0].1, unknown), (1, true, vec!["20260101000001".to_owned()]));
     let error = only_a.down(|_| ()).await.unwrap_err().to_string();
-    assert_eq!(error, "version 20260101000001 is applied, but files has no such file");
+    assert_eq!(error, "version 20260101000001 is applied, but its file is missing in files");
 }
 
-/// Whether there is a ledger, and the tables that [`tables`] knows.
+/// Whether schema_migrations exists, and the tables of [`tables`].
 async fn traces(connection: &mut PgConnection) -> (bool, Vec<String>) {
     let ledger = sqlx::query_scalar("select to_regclass('public.schema_migrations') is not null");
     (ledger.fetch_one(&mut *connection).await.unwrap(), tables(connection).await)
@@ -302,7 +303,7 @@ async fn what_would_part_the_ledger_from_the_schema_is_refused_before_anything_r
             let text = format!("-- migrate:up{option}\n{up}\n-- migrate:down{option}\n{down}\n");
             let files = [good, ("20260101000001_bad.sql", text.as_str())];
             let error = migrator(&database, folder_of(&files)).up(|_| ()).await.unwrap_err().to_string();
-            let expected = format!("files/20260101000001_bad.sql:{line}: `{words}` must not stand in a migration");
+            let expected = format!("files/20260101000001_bad.sql:{line}: `{words}` is not allowed in a migration");
             assert!(error.starts_with(&expected), "{text} gave {error}");
             assert_eq!(traces(&mut connection).await, (false, vec![]), "{text}");
         }
@@ -336,9 +337,9 @@ async fn what_another_program_applied_is_not_held_against_its_successors() {
     let migrator = migrator(&database, folder_of(&files));
     assert_eq!(migrator.up(|_| ()).await.unwrap(), 1);
     assert_eq!(migrator.down(|_| ()).await.unwrap(), "files/20260101000001_new.sql");
-    // Rolling the old one back would part them.
+    // Rolling the old one back would break the connection between the two.
     let error = migrator.down(|_| ()).await.unwrap_err().to_string();
-    assert!(error.starts_with("files/20260101000000_old.sql:7: `commit` must not stand"), "{error}");
+    assert!(error.starts_with("files/20260101000000_old.sql:7: `commit` is not allowed"), "{error}");
     assert_eq!(traces(&mut connection).await, (true, vec!["public.old".to_owned()]));
     assert_eq!(applied(&mut connection).await, ["20260101000000"]);
 }

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::PgPool;
 
-use crate::harness::operator::{Ended, ended, orrery, run};
+use crate::harness::operator::{CommandResult, ended, orrery, run};
 use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase};
 
 /// A pipe that nobody reads.
@@ -24,12 +24,12 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-async fn run_to(stdout: Stdio, arguments: &[&str]) -> Ended {
+async fn run_to(stdout: Stdio, arguments: &[&str]) -> CommandResult {
     ended(orrery(arguments).stdout(stdout).spawn().unwrap()).await
 }
 
 /// Runs the command through a shell, after `before` and with redirections `behind`.
-async fn run_in_shell(before: &str, arguments: &[&str], behind: &str) -> Ended {
+async fn run_in_shell(before: &str, arguments: &[&str], behind: &str) -> CommandResult {
     let program = orrery(arguments);
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{before} exec \"$0\" \"$@\" {behind}")]).arg(program.get_program());
@@ -109,7 +109,7 @@ async fn an_export_that_cannot_be_written_fails_and_says_where_to_go_on() {
 
     let closed = run_in_shell("", &export, ">&-").await;
     assert_eq!(closed.code, Some(1), "{closed:?}");
-    assert!(closed.stderr.starts_with("orrery: standard output is closed, so that nothing"), "{closed:?}");
+    assert!(closed.stderr.starts_with("orrery: standard output is closed; name a file"), "{closed:?}");
     // Open for reading alone: the write fails, and the library of the language would take that for success.
     let unwritable = run_in_shell("", &export, "1< /dev/null").await;
     assert_eq!(unwritable.code, Some(1), "{unwritable:?}");
@@ -134,7 +134,7 @@ async fn an_export_that_cannot_be_written_fails_and_says_where_to_go_on() {
     assert!(rows.ends_with('\n') && !rows.is_empty(), "{} bytes", rows.len());
     let said = format!("after {} products, in {}: ", rows.lines().count(), partial.display());
     assert!(lost.stderr.contains(&said), "{said}: {lost:?}");
-    let token = lost.stderr.trim().rsplit_once("; to go on, add --resume-token ").unwrap().1;
+    let token = lost.stderr.trim().rsplit_once("; to continue, add --resume-token ").unwrap().1;
     let rest = run(&[&export[..], &["--resume-token", token]].concat()).await;
     assert_eq!((rest.code, partial.exists()), (Some(0), false), "{rest:?}");
     let whole = std::fs::read_to_string(&file).unwrap();
@@ -145,7 +145,7 @@ async fn an_export_that_cannot_be_written_fails_and_says_where_to_go_on() {
     let folder = format!("--output={}", folder.path().display());
     let refused = run(&["export", "products", &address, &folder]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("is a folder; --output names a file"), "{refused:?}");
+    assert!(refused.stderr.contains("is a folder; --output must be a file"), "{refused:?}");
 }
 
 const MAPPING: &str = "\
@@ -200,7 +200,10 @@ async fn what_has_no_end_is_not_read_to_it() {
         ),
         (&["import", "products", "x.csv", "--mapping=/dev"], "/dev cannot be read: it is a folder"),
         (&["migrate", "status", url, &migrations], "zero.sql: it has more than 16 MiB"),
-        (&["migrate", "status", &format!("{url}?sslmode=require&sslrootcert=/dev/zero")], "is no ordinary file"),
+        (
+            &["migrate", "status", &format!("{url}?sslmode=require&sslrootcert=/dev/zero")],
+            "must be a regular file of at most 1 MiB",
+        ),
     ] {
         let refused = run_in_shell("ulimit -v 4000000;", arguments, "").await;
         assert_eq!(refused.code, Some(1), "{arguments:?}: {refused:?}");

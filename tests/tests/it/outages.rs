@@ -1,5 +1,5 @@
-//! A database that is gone, silent, full or locked: callers are told in time, in words that give nothing away, and service goes
-//! on by itself when it is back.
+//! A database that is gone, silent, full or locked: clients get an error in time that reveals nothing internal, and the
+//! service continues by itself when the database is back.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -22,12 +22,12 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::harness::raw::{call, methods};
-use crate::harness::timed::Timed;
+use crate::harness::timed::TimedClient;
 use crate::harness::{
     CatalogServer, Postgres, Role, TestDatabase, metric, product, refusal, run, seed, uid, uids, until_no_session,
 };
 
-/// A call of every method that needs the database.
+/// A call of each method that needs the database.
 fn calls() -> Vec<(String, Vec<Bytes>)> {
     let write = |chunk: Vec<u8>| {
         let start = write_products_request::Payload::Start(WriteStart::default());
@@ -71,7 +71,7 @@ fn calls() -> Vec<(String, Vec<Bytes>)> {
         .collect()
 }
 
-/// Checks that a status says: not now, come again.
+/// Checks that a status is UNAVAILABLE with a RetryInfo.
 #[track_caller]
 fn assert_unavailable(status: &Status) {
     let refused = refusal(status);
@@ -102,7 +102,7 @@ async fn without_its_database_every_method_says_so_and_then_serves_again() {
     })
     .await;
     for way in ["stopped", "killed"] {
-        // Connections are open, and die with the server.
+        // Connections are open, and are closed with the server.
         server.client().get_product(GetProductRequest { uid: uid(1), read_mask: None }).await.unwrap();
         if way == "stopped" {
             postgres.stop().await;
@@ -117,7 +117,7 @@ async fn without_its_database_every_method_says_so_and_then_serves_again() {
         }
         until_health_is(&server, ServingStatus::NotServing).await;
         postgres.restart().await;
-        // By itself, without a restart of the service, and at the first call.
+        // By itself, without a restart of the service, and with the first call.
         for (path, messages) in calls() {
             if path.ends_with("/CreateProduct") || path.ends_with("/DeleteProduct") {
                 continue;
@@ -138,7 +138,7 @@ async fn the_first_call_after_a_restart_of_the_database_succeeds() {
     let server = CatalogServer::start(&database).await;
     let asked = ["GetProduct", "CheckProducts", "ListProducts", "UpdateProduct"];
     for (path, messages) in calls().into_iter().filter(|(path, _)| asked.iter().any(|name| path.ends_with(name))) {
-        // Several connections lie idle; all are dead afterwards.
+        // Several connections are idle; all are closed afterwards.
         let lists = (0..12).map(|_| {
             let mut client = server.client();
             async move { client.list_products(ListProductsRequest::default()).await }
@@ -158,7 +158,7 @@ async fn who_waits_for_a_database_that_is_gone_is_told_within_the_deadline() {
     let database = postgres.create_database().await;
     let server = CatalogServer::start(&database).await;
     let mut client = server.client();
-    // A password that is not valid any more is no matter of the caller's.
+    // A password that is no longer valid is not the client's mistake.
     let mut operator = postgres.connect().await;
     run(&mut operator, "alter role catalog_service password 'another one'").await;
     run(&mut operator, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'catalog_service'")
@@ -170,8 +170,8 @@ async fn who_waits_for_a_database_that_is_gone_is_told_within_the_deadline() {
     let started = Instant::now();
     for method in ["GetProduct", "ListProducts", "DeleteProduct"] {
         let (path, messages) = calls().into_iter().find(|(path, _)| path.ends_with(method)).unwrap();
-        let status = Timed::connect(server.address()).await.call(&path, timeout, &messages, true).await.status;
-        // A pooler does not tell those who wait for it that the database is gone: it may be the deadline that ends their time.
+        let status = TimedClient::connect(server.address()).await.call(&path, timeout, &messages, true).await.status;
+        // A pooler does not report that the database is gone, so the deadline may end the call.
         if status.code() == Code::DeadlineExceeded && database.pooler_mode() == DatabasePooler::Transaction {
             assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
         } else {
@@ -243,14 +243,14 @@ async fn a_silent_database_costs_no_more_than_the_deadline() {
     let listed = client.list_products(request).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
     let streamed = loop {
-        // What was read ahead still comes.
+        // What was read ahead still arrives.
         if let Err(status) = stream.message().await {
             break status;
         }
     };
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     for status in [status, listed, streamed] {
-        // Who waited for a connection was told so shortly before. A client may see its own clock strike first.
+        // Calls that waited for a connection failed slightly earlier. A client's own timer may fire first.
         assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled | Code::Unavailable), "{status:?}");
     }
     postgres.resume();
@@ -260,12 +260,12 @@ async fn a_silent_database_costs_no_more_than_the_deadline() {
 #[tokio::test]
 async fn a_query_ends_with_the_call_that_wanted_it() {
     let database = TestDatabase::create().await;
-    let database = database.past_pooler("more statements have to run at once than it has sessions").await;
+    let database = database.bypassing_pooler("more statements have to run at once than it has sessions").await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 100).await;
     let server = CatalogServer::start(&database).await;
     server.client().list_products(ListProductsRequest::default()).await.unwrap();
-    // Whoever reads the table has to wait.
+    // All readers of the table have to wait.
     run(&mut operator, "begin; lock table catalog.product in access exclusive mode").await;
     let mut watcher = database.connect(Role::Operator).await;
     let mut waiting = Vec::new();
@@ -294,7 +294,7 @@ async fn a_query_ends_with_the_call_that_wanted_it() {
     assert_eq!(page.products[0].name, "Thing 1", "the update was given up");
 }
 
-/// What the server's own time limits do, and an operator who is in its way: not what the service's clock does.
+/// Limits of the server itself, and an operator who cancels: not the service's timers.
 #[tokio::test]
 async fn a_statement_that_the_server_ends_is_told_as_what_it_is() {
     let database = TestDatabase::create().await;
@@ -355,7 +355,7 @@ async fn a_pool_without_a_free_connection_says_come_again() {
     let started = Instant::now();
     assert_unavailable(&server.client().list_products(ListProductsRequest::default()).await.unwrap_err());
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-    // Health is another question, and has a connection of its own.
+    // Health uses its own connection.
     until_health_is(&server, ServingStatus::Serving).await;
     run(&mut operator, "rollback").await;
     holding.await.unwrap().unwrap();
@@ -368,13 +368,14 @@ async fn what_is_wrong_with_the_database_stays_in_the_log() {
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 10).await;
     let server = CatalogServer::start(&database).await;
-    // Two kinds of damage: a table that is gone, and a function that fails within a statement.
+    // A missing table, and a function that fails within a statement.
     let damages = [
         "alter table catalog.product rename to gone",
         "alter table catalog.gone rename to product; \
          create function public.fails() returns trigger language plpgsql as \
              $$ begin raise exception 'the secret at 10.0.0.1 is hunter2'; end $$; \
-         create trigger fails before insert or update or delete on catalog.product for each statement execute function public.fails()",
+         create trigger fails before insert or update or delete on catalog.product for each statement execute \
+         function public.fails()",
     ];
     for damage in damages {
         run(&mut operator, damage).await;

@@ -1,5 +1,5 @@
-//! The bound on calls: it holds exactly, who is turned away learns so at once and when to come back, and every call gives its place back
-//! however it ends.
+//! The limit on calls: it is exact, rejected callers get an error with a retry time at once, and each call releases its
+//! place, however it ends.
 
 #![allow(clippy::unwrap_used, clippy::float_cmp, reason = "a test stops at the first surprise, and counts are exact")]
 
@@ -17,8 +17,8 @@ use tonic_types::StatusExt as _;
 use crate::harness::admin::{Admin, Scrape};
 use crate::harness::{CatalogServer, Role, TestDatabase, refusal, run, seed, uid};
 
-/// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any step of a test takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 const CALLS: usize = 4;
 const STREAMS: usize = 2;
 
@@ -31,7 +31,7 @@ struct Fixture {
 type Answer = Result<Response<Product>, Status>;
 
 impl Fixture {
-    /// A catalog of 50,000 products that takes few calls at a time.
+    /// A catalog of 50,000 products with a low limit on calls.
     async fn new() -> Self {
         let database = TestDatabase::create().await;
         seed(&mut database.connect(Role::Operator).await, 50_000).await;
@@ -40,14 +40,14 @@ impl Fixture {
             config.admin.admin_listen = listen;
             config.overload.max_concurrent_calls = Some(CALLS);
             config.overload.max_open_streams = STREAMS;
-            // All calls of a test may come by one connection.
+            // All calls of a test may use one connection.
             config.overload.connection_share = 100;
         })
         .await;
         Self { database, server, admin }
     }
 
-    /// Begins to get a product.
+    /// Starts to get a product.
     fn get(&self, uid: String, timeout: Option<Duration>) -> JoinHandle<Answer> {
         let mut client = self.server.client();
         let mut request = Request::new(GetProductRequest { uid, read_mask: None });
@@ -57,13 +57,13 @@ impl Fixture {
         tokio::spawn(async move { client.get_product(request).await })
     }
 
-    /// Waits until so many calls of a kind are under way.
+    /// Waits until this many calls of a kind are running.
     async fn until_in_flight(&self, kind: &str, count: usize) -> Scrape {
         let in_flight = |scrape: &Scrape| scrape.value("orrery_calls_in_flight", &[("kind", kind)]) == count as f64;
         self.admin.scrape_until(&format!("{count} calls of kind {kind}"), in_flight).await
     }
 
-    /// As many calls as may be, all of which wait for a [`lock`].
+    /// As many calls as the limit allows, all waiting for a [`lock`].
     async fn full(&self) -> Vec<JoinHandle<Answer>> {
         let calls = (1..=CALLS).map(|number| self.get(uid(number), None)).collect();
         self.until_in_flight("unary", CALLS).await;
@@ -73,11 +73,11 @@ impl Fixture {
     async fn assert_refused(&self) {
         let begun = Instant::now();
         let status = self.get(uid(1), None).await.unwrap().unwrap_err();
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIMEOUT);
         assert_overloaded(&status);
     }
 
-    /// Every place is free: as many calls as may be are under way at the same time, and are served.
+    /// Checks that no place is taken: as many concurrent calls as the limit allows succeed.
     async fn assert_all_free(&self) {
         self.until_in_flight("unary", 0).await;
         let mut holder = self.database.connect(Role::Operator).await;
@@ -90,13 +90,13 @@ impl Fixture {
     }
 }
 
-/// Makes every read of products wait.
+/// Blocks all reads of products.
 async fn lock(connection: &mut PgConnection) {
     run(connection, "begin").await;
     run(connection, "lock table catalog.product in access exclusive mode").await;
 }
 
-/// The time after which to come back.
+/// The time after which to retry.
 #[track_caller]
 fn assert_overloaded(status: &Status) -> Duration {
     let said = refusal(status);
@@ -112,7 +112,7 @@ async fn the_bound_holds_exactly_and_health_is_always_answered() {
     let mut holder = fixture.database.connect(Role::Operator).await;
     lock(&mut holder).await;
     let calls: Vec<_> = (1..=64).map(|number| fixture.get(uid(number), None)).collect();
-    // Only the refused ones end while the table is locked.
+    // Only the rejected ones end while the table is locked.
     let shed = |scrape: &Scrape| scrape.value("orrery_calls_shed_total", &[("kind", "unary")]);
     let scrape = fixture.admin.scrape_until("60 refusals", |scrape| shed(scrape) == (64 - CALLS) as f64).await;
     assert_eq!(scrape.value("orrery_calls_in_flight", &[("kind", "unary")]), CALLS as f64);
@@ -122,7 +122,7 @@ async fn the_bound_holds_exactly_and_health_is_always_answered() {
 
     let health = HealthClient::new(fixture.server.channel()).check(HealthCheckRequest::default()).await.unwrap();
     assert_eq!(health.into_inner().status, 1, "SERVING");
-    // Streams have places of their own; this one waits for the lock as well.
+    // Streams have their own limit; this one waits for the lock as well.
     let mut client = fixture.server.client();
     let stream = tokio::spawn(async move { client.stream_products(StreamProductsRequest::default()).await });
     fixture.until_in_flight("stream", 1).await;
@@ -194,7 +194,7 @@ async fn readers_who_stop_hold_streams_and_no_calls() {
     for number in 1..=10 * CALLS {
         fixture.get(uid(number), None).await.unwrap().unwrap();
     }
-    // One is dropped, the other one read to its end.
+    // One is dropped, the other is read to its end.
     drop(open.pop());
     fixture.until_in_flight("stream", STREAMS - 1).await;
     let mut last = open.pop().unwrap();

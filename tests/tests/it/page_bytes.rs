@@ -1,4 +1,4 @@
-//! Where a page ends: with the last row that fits its bytes, to the byte. What every row takes is computed here from the message alone.
+//! A page ends with the last row that fits, to the byte. The sizes are computed here from the messages alone.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -12,13 +12,13 @@ use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, run};
 
 const ROWS: usize = 40;
 
-/// What a message takes as a repeated field of a page whose number is below 16.
+/// The size of a message as a repeated field with a number below 16.
 fn in_page(message: &impl Message) -> usize {
     let length = message.encoded_len();
     1 + encoded_len_varint(length as u64) + length
 }
 
-/// How the rows must be cut into pages: as many to each as fit, and one that does not fit alone.
+/// The expected pages: as many rows as fit, and a larger row alone.
 fn cut(sizes: &[usize], page_bytes: usize) -> Vec<usize> {
     let mut pages = vec![];
     let (mut rows, mut bytes) = (0, 0);
@@ -34,13 +34,13 @@ fn cut(sizes: &[usize], page_bytes: usize) -> Vec<usize> {
     pages
 }
 
-/// Page sizes around which the first page is to have a row more or less, and some others.
+/// Page sizes with one row more or less on the first page, and some others.
 fn page_sizes(sizes: &[usize]) -> Vec<usize> {
     let sum = |rows: usize| sizes[..rows].iter().sum::<usize>();
     vec![sum(3), sum(3) - 1, sum(3) + 1, sum(7), sum(7) - 1, 1_024, 9_999]
 }
 
-/// Texts of all sizes from 400 to some 4,000 bytes, one larger than any page, the same each time.
+/// Texts of different sizes from 400 to about 4,000 bytes, one larger than any page, the same each time.
 const SIZE: &str = "case n when 20 then 20000 else 400 + n * 7919 % 3600 end";
 
 async fn put_products(connection: &mut PgConnection) {
@@ -85,7 +85,8 @@ async fn products_are_cut_to_the_byte() {
             streamed.push(page.products);
         }
         assert_eq!(streamed.concat(), products);
-        // A page of a stream may ask for fewer rows than would fit, as it goes by the size of those before; the first one does not.
+        // A later page of a stream may have fewer rows than fit, because its query depends on the sizes before. The
+        // first page may not.
         assert_eq!(streamed[0].len(), expected[0], "a stream of {page_bytes} bytes");
         for page in &streamed {
             let bytes: usize = page.iter().map(in_page).sum();

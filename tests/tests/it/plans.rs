@@ -1,4 +1,4 @@
-//! What reads cost: the SQL that the service sent is taken from the server's log and explained.
+//! The cost of reads: takes the SQL that the service sent from the server's log and explains it.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -13,7 +13,7 @@ use crate::harness::{CatalogServer, Role, TestDatabase, run, seed, timestamp, ui
 
 const ROWS: usize = 120_000;
 
-/// A server that logs every statement, with a catalog as it is right after it was loaded: neither vacuumed nor analyzed.
+/// A server that logs all statements, with a catalog as it is after a load: neither vacuumed nor analyzed.
 async fn loaded() -> (TestDatabase, PgConnection, CatalogServer) {
     let database = Log::server().await.create_database().await;
     let mut operator = database.connect(Role::Operator).await;
@@ -42,7 +42,7 @@ async fn a_page_at_depth_costs_what_the_first_one_costs() {
         assert!(selects.len() >= ROWS / 1_000, "{} selects", selects.len());
         assert!(selects.iter().all(|select| !select.contains("offset")), "{}", selects[1]);
         let mut costs = Vec::new();
-        // Not the first, which asks for fewer rows, nor the last, which finds fewer.
+        // Not the first one, which requests fewer rows, and not the last one, which finds fewer.
         for at in [1, 2, selects.len() / 2, selects.len() - 3] {
             let plan = explain(&mut operator, &selects[at]).await;
             assert!(!node_types(&plan).iter().any(|node| node.contains("Sort") || *node == "Seq Scan"), "{plan:#}");
@@ -132,14 +132,14 @@ async fn selectors_and_phases_use_their_indexes() {
             "product_update_ts_idx",
         ),
     ];
-    // As the catalog is right after a load, and after its statistics were taken.
+    // As after a load, and after statistics were collected.
     for analyzed in [false, true] {
         if analyzed {
             run(&mut operator, "analyze catalog.product").await;
         }
         for (filter, rows, index) in &filters {
             if !analyzed && filter.label_selector.contains(" in ") {
-                // Without statistics Postgres takes every value of a set for a hundredth of the table.
+                // Without statistics Postgres assumes that each value of a set matches a hundredth of the table.
                 continue;
             }
             let request = StreamProductsRequest { filter: Some(filter.clone()), ..Default::default() };
@@ -155,7 +155,7 @@ async fn selectors_and_phases_use_their_indexes() {
 #[tokio::test]
 async fn what_was_just_loaded_is_not_read_as_a_whole_to_find_a_label() {
     let (_database, mut operator, server) = loaded().await;
-    // Not enough for Postgres to merge it into the index by itself, unless the index says so.
+    // Not enough for Postgres to merge it into the index, unless the index has a setting for that.
     run(&mut operator, "select gin_clean_pending_list('catalog.product_labels_idx')").await;
     run(
         &mut operator,
@@ -169,6 +169,6 @@ async fn what_was_just_loaded_is_not_read_as_a_whole_to_find_a_label() {
     assert_eq!(read_all(&server, StreamProductsRequest { filter: Some(filter), ..Default::default() }).await, 0);
     let selects = log.selects(&mut operator).await;
     let plan = explain(&mut operator, &selects[0]).await;
-    // 128 pages of 8 KiB wait at most, and the search itself takes a few.
+    // At most 128 pages of 8 KiB are pending, and the search reads a few more.
     assert!(pages(&plan) < 150, "{} pages: {plan:#}", pages(&plan));
 }

@@ -1,4 +1,4 @@
-//! `GetProduct`, `BatchGetProducts` and `CheckProducts`: what is there, what is missing, in the order asked.
+//! `GetProduct`, `BatchGetProducts` and `CheckProducts`: existing and missing products, in the requested order.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, refusal, run, seed, taking, uid, uids};
+use crate::harness::{CatalogServer, Role, TestDatabase, accepting, assert_invalid, refusal, run, seed, uid, uids};
 
 async fn start(rows: usize) -> (TestDatabase, CatalogServer) {
     let database = TestDatabase::create().await;
@@ -25,7 +25,7 @@ async fn batch(server: &CatalogServer, uids: Vec<String>) -> Result<BatchGetProd
     Ok(server.client().batch_get_products(request).await?.into_inner())
 }
 
-/// The answers to some requests on one stream, up to the first error.
+/// The responses to several requests on one stream, up to the first error.
 async fn check(server: &CatalogServer, requests: Vec<Vec<String>>) -> (Vec<CheckProductsResponse>, Option<Status>) {
     let requests = tokio_stream::iter(requests.into_iter().map(|uids| CheckProductsRequest { uids }));
     let mut answers = server.client().check_products(requests).await.unwrap().into_inner();
@@ -48,7 +48,7 @@ async fn a_product_is_got_or_is_not_there() {
     let status = server.client().get_product(get("prd_none")).await.unwrap_err();
     assert_eq!((refusal(&status).code, refusal(&status).reason.as_str()), (Code::NotFound, "RESOURCE_NOT_FOUND"));
     assert_eq!(status.get_details_resource_info().unwrap().resource_name, "prd_none");
-    // Another program may have stored any key that Postgres can hold.
+    // Another program may have stored any key that Postgres accepts.
     for missing in
         ["7", "prd_", "PRD_0000007", "ord_0000007", "prd_0000007 ", "prd_é", "prd_a/b", &"x".repeat(256 * 1024)]
     {
@@ -92,7 +92,7 @@ async fn large_answers_are_put_together_from_several_pages() {
     let mut asked = uids(10);
     asked.reverse();
     let request = BatchGetProductsRequest { uids: asked.clone(), read_mask: None };
-    let answer = server.client().batch_get_products(taking(request, 16 << 20)).await.unwrap().into_inner();
+    let answer = server.client().batch_get_products(accepting(request, 16 << 20)).await.unwrap().into_inner();
     assert_eq!(answer.products.into_iter().map(|product| product.uid).collect::<Vec<_>>(), asked);
 }
 
@@ -125,11 +125,11 @@ async fn ten_thousand_uids_are_answered_in_the_order_asked() {
     let mut operator = database.connect(Role::Operator).await;
     let mut asked: Vec<String> = (1..=20_000).step_by(2).map(uid).collect();
     asked.reverse();
-    // Every third of those is gone.
+    // Every third of them is deleted.
     let expected: Vec<String> = asked.iter().step_by(3).cloned().collect();
     let gone = expected.iter().map(|uid| format!("'{uid}'")).collect::<Vec<_>>().join(",");
     run(&mut operator, &format!("delete from catalog.product where uid in ({gone})")).await;
-    // Whichever way the planner joins.
+    // With each join method of the planner.
     for (setting, others) in [("enable_hashjoin", "enable_nestloop"), ("enable_mergejoin", "enable_hashjoin"), ("", "")]
     {
         let role = format!("alter role catalog_service in database {}", database.name());

@@ -1,4 +1,5 @@
-//! A transaction pooler between a service and its database: many clients on few sessions, and nothing that one leaves for another.
+//! A transaction pooler between a service and its database: many clients share few sessions, and no session state is
+//! left for others.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -29,20 +30,20 @@ use crate::harness::{CatalogServer, Postgres, Role, Route, TestDatabase, product
 use crate::writes::stream::{PRODUCTS, named, write};
 
 const CLIENTS: usize = 50;
-/// What the seeded products share and no client's product has.
+/// Shared by the seeded products; products of clients do not have it.
 const SEEDED: usize = 500;
 
-/// A catalog that may hold as many connections to the pooler as there are clients.
+/// A catalog with as many connections to the pooler as there are clients.
 async fn catalog(database: &TestDatabase) -> CatalogServer {
     CatalogServer::start_with(database, |config| {
         config.database.database_pool_max = CLIENTS as u32;
-        // They all get their turn, on a busy machine too.
+        // Long enough for all to get their turn, even on a busy machine.
         config.database.database_acquire_timeout = Duration::from_secs(60);
     })
     .await
 }
 
-/// One client's day: every kind of call, each checked.
+/// One client with all kinds of calls, each checked.
 async fn work(server: &CatalogServer, number: usize) {
     let mut client = server.separate_client();
     let own = format!("prd_client_{number:03}");
@@ -83,7 +84,7 @@ async fn work(server: &CatalogServer, number: usize) {
         let seen: Vec<String> = pages.into_iter().flat_map(|page| page.products).map(|product| product.uid).collect();
         assert_eq!(seen, uids(SEEDED));
 
-        // Few rows are inserted and many copied; the second write of the same rows changes nothing.
+        // Few rows are inserted, many are copied; the second write of the same rows changes nothing.
         let rows: Vec<Product> =
             (0..(3 + 400 * (round % 2))).map(|at| product(&format!("{own}_{round}_{at}"))).collect();
         let count = rows.len() as i64;
@@ -115,7 +116,7 @@ async fn fifty_clients_share_two_sessions() {
     seed(&mut operator, SEEDED).await;
     let server = catalog(&database).await;
     let work = join_all((0..CLIENTS).map(|number| work(&server, number)));
-    // A pooler that is busy is no reason to send callers elsewhere.
+    // A busy pooler does not make the service unready.
     let health = async {
         loop {
             let answer = HealthClient::new(server.channel()).check(HealthCheckRequest::default()).await.unwrap();
@@ -139,7 +140,7 @@ async fn fifty_clients_share_two_sessions() {
     let rows: i64 = sqlx::query("select count(*) from catalog.product").fetch_one(&mut operator).await.unwrap().get(0);
     assert_eq!(rows, SEEDED as i64 + CLIENTS as i64 * (3 + 403 + 3 + 403));
 
-    // It was the pooler that served them, and they had to share.
+    // The pooler was used, and its sessions were shared.
     let pools = database.pooler().show("pools").await;
     let pool = pools.iter().find(|pool| pool["database"] == database.name()).unwrap();
     let count = |name: &str| pool[name].parse::<usize>().unwrap();
@@ -164,7 +165,7 @@ async fn nothing_outlives_a_transaction() {
     let server = catalog(&database).await;
     join_all((0..8).map(|number| work(&server, number))).await;
 
-    // As many transactions at once as there are sessions, so that each is looked at.
+    // As many concurrent transactions as there are sessions, so that each session is checked.
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {
         let mut session = database.pooler().connect(Role::Catalog, &database).await;
@@ -196,7 +197,7 @@ async fn nothing_outlives_a_transaction() {
     assert_eq!(seen.len(), SESSIONS, "each transaction has a session of its own");
 }
 
-/// The one value of a query in the simple protocol, which needs no statement prepared.
+/// The only value of a query in the simple protocol, which needs no prepared statement.
 async fn text(connection: &mut PgConnection, sql: &str) -> String {
     let rows = connection.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
     rows[0].get(0)
@@ -214,7 +215,7 @@ async fn a_lone_statement_keeps_its_limit_and_leaves_the_session_to_others() {
                 current_setting('client_connection_check_interval'), $1::text",
         1,
     );
-    // More clients than sessions, each of which would wait for ever if another kept its session.
+    // More clients than sessions; each would wait forever if another kept its session.
     let answers = join_all((0..8).map(|number| {
         let statement = settings.clone().bind(number.to_string()).unwrap();
         let pool = pool.clone();
@@ -262,7 +263,8 @@ async fn a_call_waits_for_a_session_no_longer_than_for_a_connection() {
     client.create_product(create).await.unwrap();
 }
 
-/// What a pooler that failed to reach the server does to its clients until it tries again: it closes their connections, new ones too.
+/// After a pooler failed to reach the server, it closes all connections of clients, including new ones, until it tries
+/// again.
 #[tokio::test]
 async fn a_pooler_that_has_not_seen_the_server_return_is_asked_until_it_has() {
     if !needs::met(&[Need::PgBouncer]) {
@@ -276,7 +278,7 @@ async fn a_pooler_that_has_not_seen_the_server_return_is_asked_until_it_has() {
         server.client().list_products(ListProductsRequest::default()).await.unwrap();
         postgres.kill().await;
         let url = database.url(Role::Catalog).parse::<PgConnectOptions>().unwrap().extra_float_digits(None);
-        // Those that come before the pooler has tried the server in vain wait.
+        // Calls before the pooler has noticed the failure wait.
         let refused = async || {
             let asked = async { url.clone().connect().await?.execute("select 1").await };
             matches!(tokio::time::timeout(Duration::from_millis(200), asked).await, Ok(Err(_)))
@@ -307,7 +309,7 @@ async fn without_the_setting_the_pooler_refuses_and_the_watch_sees_it() {
     let seen = database.pooler().sessions_missed(&database);
     assert!(seen.iter().any(|line| line.contains("startup parameter")), "{}", database.pooler().log());
 
-    // Statements with names, as a client sends them who thinks that the session is its own.
+    // Named statements, as a client sends them that expects its own session.
     let mut clients = Vec::new();
     for _ in 0..SESSIONS * 2 {
         clients.push(database.pooler().connect(Role::Catalog, &database).await);
@@ -322,6 +324,6 @@ async fn without_the_setting_the_pooler_refuses_and_the_watch_sees_it() {
     assert!(states.iter().any(|state| state == "42P05"), "{states:?}");
     let seen = database.pooler().sessions_missed(&database);
     assert!(seen.iter().any(|line| line.contains("] 42P05 ")), "{seen:?}");
-    // Which is a failure of every other test.
+    // This fails every other test.
     let _ = database.by(Route::Direct).await;
 }

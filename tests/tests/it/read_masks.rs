@@ -1,4 +1,4 @@
-//! `read_mask`: what is not asked for is neither returned nor selected, and a path that names nothing is refused.
+//! `read_mask`: fields outside of it are neither returned nor selected, and unknown paths are refused.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -21,7 +21,7 @@ fn mask(paths: &[&str]) -> Option<FieldMask> {
     Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
 }
 
-/// One product with something in every field.
+/// One product with content in all fields.
 async fn catalog() -> (TestDatabase, CatalogServer) {
     let database = TestDatabase::create().await;
     run(
@@ -37,7 +37,7 @@ async fn catalog() -> (TestDatabase, CatalogServer) {
     (database, server)
 }
 
-/// The product as each of the four reading methods returns it, which must agree.
+/// The product from each of the four read methods, which must agree.
 async fn read(server: &CatalogServer, read_mask: Option<FieldMask>) -> Product {
     let mut client = server.client();
     let get = GetProductRequest { uid: "prd_a".to_owned(), read_mask: read_mask.clone() };
@@ -153,7 +153,7 @@ async fn a_mask_returns_what_it_names() {
     ];
     for (paths, expected) in cases {
         let mut got = read(&server, mask(paths)).await;
-        // A status of which nothing is left is there, and empty.
+        // A status with nothing left is there, and empty.
         got.status = got.status.filter(|status| *status != Status::default());
         assert_eq!(got, *expected, "{paths:?}");
     }
@@ -201,7 +201,7 @@ async fn a_path_that_names_nothing_is_refused_wherever_it_stands() {
         "\0",
     ];
     for path in wrong {
-        // Beside a path that is right: one wrong path spoils the mask. Alone, a star is right.
+        // With a valid path beside it: one invalid path makes the mask invalid. A single star is valid.
         let read_mask = mask(&["uid", path]);
         let get = GetProductRequest { uid: "prd_a".to_owned(), read_mask: read_mask.clone() };
         assert_invalid(client.get_product(get).await, "FIELD_INVALID", "read_mask");
@@ -224,14 +224,14 @@ async fn a_path_that_names_nothing_is_refused_wherever_it_stands() {
 #[tokio::test]
 async fn nothing_but_what_is_asked_for_is_selected() {
     let (database, server) = catalog().await;
-    // From now on the service may see these columns and no others: whatever else a statement names is refused.
+    // From now on the service can only read these columns; a statement with others fails.
     run(
         &mut database.connect(Role::Operator).await,
         "revoke select on catalog.product from catalog_service; \
          grant select (uid, labels, update_ts) on catalog.product to catalog_service",
     )
     .await;
-    // Listing by update_ts, which `read` does, reads update_ts.
+    // Listing by update_ts, as `read` does, reads update_ts.
     for paths in [&["uid"][..], &["labels"], &["labels.season"], &["uid", "labels", "update_ts"]] {
         let product = read(&server, mask(paths)).await;
         assert_eq!(product.name, "");

@@ -1,4 +1,4 @@
-//! What each slice's role may do, to the last right: the four of its own tables and nothing else, today and with every table to come.
+//! The rights of each slice's role: exactly four on its own tables, now and for future tables.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -6,10 +6,10 @@ use sqlx::{PgConnection, query_scalar};
 
 use crate::harness::{Role, TestDatabase, run};
 
-/// Every right on a table, of which the first four are those of its slice's role.
+/// All rights on a table; the first four belong to the role of its slice.
 const ON_TABLES: [&str; 7] = ["select", "insert", "update", "delete", "truncate", "references", "trigger"];
 
-/// Every right that a role of a slice lacks or has too much, in words.
+/// All missing and additional rights of the slices' roles, as text.
 pub(crate) async fn wrong_rights(connection: &mut PgConnection) -> Vec<String> {
     let version: i32 = query_scalar("select current_setting('server_version_num')::integer")
         .fetch_one(&mut *connection)
@@ -22,9 +22,12 @@ pub(crate) async fn wrong_rights(connection: &mut PgConnection) -> Vec<String> {
     let roles: Vec<&str> = Role::SERVICES.iter().map(|role| role.name()).collect();
     query_scalar(
         "with role as (select name, left(name, -length('_service')) as slice from unnest($1::text[]) as name), \
-              place as (select oid, nspname as name from pg_namespace where nspname in (select slice from role) or nspname = 'public'), \
-              relation as (select c.oid, p.name as schema, format('%s.%s', p.name, c.relname) as name, c.relkind as kind, c.relowner \
-                             from pg_class as c join place as p on p.oid = c.relnamespace where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')) \
+              place as (select oid, nspname as name from pg_namespace where nspname in (select slice from role) or \
+              nspname = 'public'), \
+              relation as (select c.oid, p.name as schema, format('%s.%s', p.name, c.relname) as name, c.relkind as \
+              kind, c.relowner \
+                             from pg_class as c join place as p on p.oid = c.relnamespace where c.relkind in ('r', \
+                             'p', 'v', 'm', 'f', 'S')) \
          select format('%s on %s by %s', privilege, relation.name, role.name) \
            from relation, role, unnest($2::text[]) with ordinality as r (privilege, place) \
           where kind <> 'S' \
@@ -54,7 +57,8 @@ pub(crate) async fn wrong_rights(connection: &mut PgConnection) -> Vec<String> {
          select format('%s is the owner of %s', role.name, relation.name) \
            from relation join pg_roles on pg_roles.oid = relowner join role on role.name = rolname \
          union all \
-         select format('%s is more than a role that logs in', role.name) from pg_roles join role on role.name = rolname \
+         select format('%s is more than a role that logs in', role.name) from pg_roles join role on role.name = \
+         rolname \
           where rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls or not rolcanlogin \
          union all \
          select format('%s is a member of %s', role.name, other.rolname) from role cross join pg_roles as other \
@@ -73,7 +77,7 @@ async fn each_role_has_the_four_rights_on_its_own_tables_and_no_other_right() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
-    // What comes later is made by the same role: its rights come by themselves, and no more than they.
+    // Later tables are created by the same role and get exactly these rights by default.
     for role in Role::SERVICES {
         let slice = role.name().trim_end_matches("_service");
         run(
@@ -89,7 +93,7 @@ async fn each_role_has_the_four_rights_on_its_own_tables_and_no_other_right() {
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
 }
 
-/// The look at the rights sees each of those that a careless migration would give, or forget.
+/// The check detects each right that a careless migration would add or forget.
 #[tokio::test]
 async fn no_right_too_much_or_too_little_goes_unnoticed() {
     let database = TestDatabase::create().await;
@@ -130,7 +134,8 @@ async fn no_right_too_much_or_too_little_goes_unnoticed() {
             "truncate on orders.t by orders_service",
         ),
         (
-            "alter default privileges in schema orders revoke select on tables from orders_service; create table orders.t ()",
+            "alter default privileges in schema orders revoke select on tables from orders_service; create table \
+             orders.t ()",
             "select on orders.t by orders_service",
         ),
     ] {
@@ -152,7 +157,7 @@ async fn no_right_too_much_or_too_little_goes_unnoticed() {
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
 }
 
-/// Rights that are there are of use, and one that is not there is missed: a service can empty no table but row by row.
+/// Existing rights work, and missing ones have an effect: a service can only empty a table row by row.
 #[tokio::test]
 async fn a_service_can_neither_truncate_its_tables_nor_change_them() {
     const DENIED: &str = "42501";
@@ -184,7 +189,7 @@ async fn a_service_can_neither_truncate_its_tables_nor_change_them() {
             ] {
                 let denied = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(&mut service).await;
                 let code = match denied {
-                    // Who may not grant is told so by a warning.
+                    // A role that cannot grant gets a warning.
                     Ok(_) if statement.starts_with("grant") => continue,
                     Ok(_) => unreachable!("{statement} was done"),
                     Err(error) => error.as_database_error().unwrap().code().unwrap().into_owned(),

@@ -1,4 +1,4 @@
-//! The service as the process that production runs.
+//! The service as a process, as in production.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -42,6 +42,37 @@ fn a_signal_ends_it_with_success() {
     }
 }
 
+/// Every arena of glibc's allocator but the first begins at a multiple of this (`HEAP_MAX_SIZE` in malloc/arena.c).
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+const ARENA: u64 = 64 << 20;
+
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+#[test]
+fn its_threads_share_arenas() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut process = Command::new(program(BINARY))
+        .args(["--listen", &address])
+        .env("DATABASE_URL", URL)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while TcpStream::connect(&address).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", process.id())).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let arenas = maps.lines().filter(|line| {
+        let start = u64::from_str_radix(line.split('-').next().unwrap(), 16).unwrap();
+        // A mapping without a file.
+        line.split_whitespace().count() == 5 && line.contains(" rw-p ") && start % ARENA == 0
+    });
+    let most = std::thread::available_parallelism().unwrap().get().div_ceil(2) - 1;
+    assert!(arenas.count() <= most, "{maps}");
+}
+
 #[test]
 fn it_refuses_to_be_reached_by_other_machines_and_says_why() {
     let output =
@@ -79,7 +110,7 @@ fn links_are_made_once_and_take_nobodys_place() {
     std::fs::write(&taken, "something else").unwrap();
     let refused = link();
     assert!(!refused.status.success(), "{refused:?}");
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("orrery-orders cannot be made"), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("orrery-orders cannot be created"), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&taken).unwrap(), "something else");
 }
 

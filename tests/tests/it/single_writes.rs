@@ -1,4 +1,4 @@
-//! Create, update and delete of one product: what is made, what is refused, and what a retry does.
+//! Create, update and delete of one product: results, errors and retries.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -16,7 +16,7 @@ use tonic_types::StatusExt as _;
 
 use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, product, refusal, run, timestamp};
 
-/// What a step is expected to do to a product.
+/// The expected change of a product.
 type Change = fn(&mut Product);
 
 async fn start() -> (TestDatabase, PgConnection, CatalogServer) {
@@ -27,14 +27,23 @@ async fn start() -> (TestDatabase, PgConnection, CatalogServer) {
 }
 
 async fn create(server: &CatalogServer, product: Product, request_id: &str) -> Result<Product, Refused> {
-    let request = CreateProductRequest { product: Some(product), request_id: request_id.to_owned() };
+    let request = CreateProductRequest {
+        product: Some(product),
+        request_id: request_id.to_owned(),
+        ..CreateProductRequest::default()
+    };
     Ok(server.client().create_product(request).await?.into_inner())
 }
 
 async fn update(server: &CatalogServer, product: Product, paths: &[&str]) -> Result<Product, Refused> {
     let update_mask =
         (!paths.is_empty()).then(|| FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
-    let request = UpdateProductRequest { product: Some(product), update_mask, allow_missing: false };
+    let request = UpdateProductRequest {
+        product: Some(product),
+        update_mask,
+        allow_missing: false,
+        ..UpdateProductRequest::default()
+    };
     Ok(server.client().update_product(request).await?.into_inner())
 }
 
@@ -52,7 +61,7 @@ async fn count(operator: &mut PgConnection) -> i64 {
     query_scalar("select count(*) from catalog.product").fetch_one(operator).await.unwrap()
 }
 
-/// Checks code and reason of a refusal that concerns a product as a whole, and that it names the product.
+/// Checks the code and reason of an error about a product as a whole, and that it names the product.
 #[track_caller]
 fn assert_refused<T: std::fmt::Debug>(answer: Result<T, Refused>, code: Code, reason: &str, uid: &str) {
     let status = answer.unwrap_err();
@@ -104,7 +113,7 @@ async fn a_product_that_says_nothing_gets_what_is_usual() {
     .await
     .unwrap();
     assert_eq!(nulls, 2);
-    // History that is imported keeps its time.
+    // Imported history keeps its time.
     let old = Product { create_ts: Some(Timestamp { seconds: 1_000, nanos: 123_456_789 }), ..Product::default() };
     let created = create(&server, old, "").await.unwrap();
     assert_eq!(created.create_ts, Some(Timestamp { seconds: 1_000, nanos: 123_456_000 }));
@@ -126,7 +135,7 @@ async fn what_is_new_has_no_etag_and_its_own_time_of_change() {
     let (_database, mut operator, server) = start().await;
     let with_etag = Product { etag: "0123456789abcdef".to_owned(), ..product("prd_a") };
     assert_invalid(create(&server, with_etag, "").await, "FIELD_INVALID", "product.etag");
-    let none = CreateProductRequest { product: None, request_id: String::new() };
+    let none = CreateProductRequest { product: None, request_id: String::new(), ..CreateProductRequest::default() };
     assert_invalid(server.client().create_product(none).await, "FIELD_INVALID", "product");
     assert_eq!(count(&mut operator).await, 0);
     let with_time = Product { update_ts: Some(timestamp(1)), ..product("prd_a") };
@@ -139,20 +148,20 @@ async fn a_retry_with_a_request_id_returns_what_the_first_call_made() {
     let nameless = Product { uid: String::new(), ..product("") };
     let first = create(&server, nameless.clone(), "retry-1").await.unwrap();
     assert_eq!(create(&server, nameless.clone(), "retry-1").await.unwrap(), first);
-    // Also after the product changed, and on another process.
+    // Also after the product was changed, and on another process.
     let changed =
         update(&server, Product { uid: first.uid.clone(), name: "New".to_owned(), ..Product::default() }, &[]);
     let changed = changed.await.unwrap();
     assert_eq!(create(&server, nameless.clone(), "retry-1").await.unwrap(), changed);
     assert_eq!(count(&mut operator).await, 1);
-    // Without one, or with another, it is another product.
+    // Without an id, or with another one, it is another product.
     create(&server, nameless.clone(), "").await.unwrap();
     create(&server, nameless.clone(), "retry-2").await.unwrap();
     assert_eq!(count(&mut operator).await, 3);
-    // The same id for something else is a mistake.
+    // The same id with other content is an error.
     let other = Product { name: "Other".to_owned(), ..nameless.clone() };
     assert_invalid(create(&server, other, "retry-1").await, "WRITE_SESSION_MISMATCH", "request_id");
-    // Maps have no order, and a retry is not told apart by how it was encoded.
+    // Maps have no order, and a retry may be encoded differently.
     let many =
         Product { labels: (0..30).map(|label| (format!("l{label}"), "x".to_owned())).collect(), ..nameless.clone() };
     let first = create(&server, many.clone(), "retry-3").await.unwrap();
@@ -163,7 +172,7 @@ async fn a_retry_with_a_request_id_returns_what_the_first_call_made() {
         };
         assert_eq!(create(&server, again, "retry-3").await.unwrap(), first);
     }
-    // A call that was refused has used nothing up.
+    // A call that failed has not used its id.
     create(&server, product("prd_a"), "").await.unwrap();
     assert_refused(create(&server, product("prd_a"), "retry-4").await, Code::AlreadyExists, "RESOURCE_EXISTS", "prd_a");
     create(&server, product("prd_b"), "retry-4").await.unwrap();
@@ -188,7 +197,7 @@ async fn retries_at_the_same_time_create_one_product() {
         assert_eq!(made.len(), 1);
         assert_eq!(count(&mut operator).await, round + 1);
     }
-    // Sixteen with the same uid and no request_id: one creates it, the others are told.
+    // Sixteen with the same uid and no request_id: one creates it, the others get an error.
     let calls = (0..16).map(|_| create(&server, product("prd_race"), ""));
     let answers = futures::future::join_all(calls).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
@@ -209,7 +218,7 @@ async fn an_update_changes_what_its_mask_names() {
     current.status = Some(Status { phase: "draft".to_owned(), details: details(&[("note", "n"), ("by", "b")]) });
     let mut current = create(&server, current, "").await.unwrap();
 
-    // Everything that is sent is new; only what is named may change.
+    // All sent values are new; only fields in the mask may change.
     let sent = Product {
         uid: "prd_a".to_owned(),
         name: "New".to_owned(),
@@ -226,7 +235,7 @@ async fn an_update_changes_what_its_mask_names() {
             let details = product.status.as_mut().unwrap().details.as_mut().unwrap();
             details.fields.insert("note".to_owned(), Value { kind: Some(Kind::StringValue("new".to_owned())) });
         }),
-        // What is named and not sent is cleared.
+        // Fields in the mask that are not sent are cleared.
         (&["labels.tier", "status.details.by"], |product| {
             product.labels.remove("tier");
             product.status.as_mut().unwrap().details.as_mut().unwrap().fields.remove("by");
@@ -253,7 +262,8 @@ async fn an_update_changes_what_its_mask_names() {
         assert_eq!(update(&server, sent.clone(), paths).await.unwrap(), current, "again, {paths:?}");
     }
 
-    // A star replaces everything that can be: what is not sent is cleared, a status gets its default phase.
+    // A star replaces everything that can be replaced: fields that are not sent are cleared, and a status gets the
+    // default phase.
     let cleared = update(&server, Product { uid: "prd_a".to_owned(), ..Product::default() }, &["*"]).await.unwrap();
     let expected = Product {
         uid: "prd_a".to_owned(),
@@ -273,7 +283,7 @@ async fn without_a_mask_what_is_set_is_changed() {
     let sent = Product {
         uid: "prd_a".to_owned(),
         labels: [("tier".to_owned(), "gold".to_owned())].into(),
-        // Neither is the caller's to change; sent along as read, they are let be.
+        // A client cannot change them; they are ignored if they are sent as read.
         create_ts: Some(timestamp(5)),
         update_ts: Some(timestamp(5)),
         ..Product::default()
@@ -321,14 +331,19 @@ async fn an_etag_that_is_not_the_present_one_stops_a_write() {
         assert_refused(delete(&server, "prd_a", etag, true).await, Code::Aborted, "ETAG_MISMATCH", "prd_a");
     }
     assert_eq!(get(&server, "prd_a").await.unwrap(), updated);
-    // A change by another program, to a part that no message shows as such, changes the etag too.
+    // A change by another program to a part that messages do not show changes the etag as well.
     run(&mut operator, "update catalog.product set labels = '{\"season\": {\"x\": 1}}'").await;
     assert_refused(update(&server, with_etag(&updated.etag, "C"), &[]).await, Code::Aborted, "ETAG_MISMATCH", "prd_a");
     let present = get(&server, "prd_a").await.unwrap();
     delete(&server, "prd_a", &present.etag, false).await.unwrap();
     assert_eq!(count(&mut operator).await, 0);
-    // Who demands an etag of what is not there wants no new one.
-    let request = UpdateProductRequest { product: Some(with_etag("x", "D")), update_mask: None, allow_missing: true };
+    // A write with an etag does not create a missing product.
+    let request = UpdateProductRequest {
+        product: Some(with_etag("x", "D")),
+        update_mask: None,
+        allow_missing: true,
+        ..UpdateProductRequest::default()
+    };
     assert_refused(server.client().update_product(request).await, Code::Aborted, "ETAG_MISMATCH", "prd_a");
 }
 
@@ -342,7 +357,7 @@ async fn of_updates_with_the_same_etag_one_succeeds() {
     for refused in answers.into_iter().filter(Result::is_err) {
         assert_refused(refused, Code::Aborted, "ETAG_MISMATCH", "prd_a");
     }
-    // Without etags all succeed, and each key stands.
+    // Without etags all succeed, and all keys are written.
     let calls = (0..16).map(|call| {
         let labels = [(format!("l{call}"), "x".to_owned())].into();
         let path = format!("labels.l{call}");
@@ -360,6 +375,7 @@ async fn a_missing_product_is_created_where_that_is_allowed() {
         product: Some(product("prd_a")),
         update_mask: Some(FieldMask { paths: vec!["name".to_owned()] }),
         allow_missing: true,
+        ..UpdateProductRequest::default()
     };
     let created = server.client().update_product(request.clone()).await.unwrap().into_inner();
     // It takes all its fields, whatever the mask.
@@ -395,4 +411,26 @@ async fn a_deleted_product_takes_its_metrics_along() {
         assert_invalid(delete(&server, uid, "", true).await, "FIELD_INVALID", "uid");
         assert_invalid(get(&server, uid).await, "FIELD_INVALID", "uid");
     }
+}
+
+#[tokio::test]
+async fn a_change_returns_the_fields_that_its_caller_asks_for() {
+    let (_database, mut operator, server) = start().await;
+    let only = |paths: &[&str]| Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+    let mut client = server.client();
+    let create = |read_mask| CreateProductRequest { product: Some(product("prd_1")), read_mask, ..Default::default() };
+    assert_invalid(client.create_product(create(only(&["nme"]))).await, "FIELD_INVALID", "read_mask");
+    assert_eq!(count(&mut operator).await, 0);
+    let created = client.create_product(create(only(&["uid", "status.phase"]))).await.unwrap().into_inner();
+    let expected = Product {
+        uid: "prd_1".to_owned(),
+        status: Some(Status { phase: "draft".to_owned(), details: None }),
+        ..Product::default()
+    };
+    assert_eq!(created, expected);
+    let change = Product { name: "A lamp".to_owned(), ..product("prd_1") };
+    let update = |read_mask| UpdateProductRequest { product: Some(change.clone()), read_mask, ..Default::default() };
+    assert_invalid(client.update_product(update(only(&["etag.x"]))).await, "FIELD_INVALID", "read_mask");
+    let updated = client.update_product(update(only(&["name"]))).await.unwrap().into_inner();
+    assert_eq!(updated, Product { name: "A lamp".to_owned(), ..Product::default() });
 }

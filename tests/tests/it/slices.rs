@@ -1,8 +1,8 @@
-//! A slice is a schema, a login role and a service: each role reaches its own schema and no other.
+//! A slice is a schema, a login role and a service. Each role can only access its own schema.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Role, TestDatabase};
@@ -59,7 +59,7 @@ async fn a_service_is_denied_what_is_not_its_own() {
 async fn every_table_grants_its_slice_s_role_what_it_needs_whoever_migrates() {
     let database = TestDatabase::create_empty().await;
     let mut operator = database.connect(Role::Operator).await;
-    // Two roles of little power: the first owns the database, the second is a member of the first.
+    // Two roles with few rights: the first owns the database, the second is a member of the first.
     let name = database.name();
     let (first, second) = (format!("{name}_first"), format!("{name}_second"));
     for role in [&first, &second] {
@@ -75,17 +75,17 @@ async fn every_table_grants_its_slice_s_role_what_it_needs_whoever_migrates() {
     let all = Folder::compiled_in().unwrap();
     let mut only_first = all.clone();
     only_first.migrations.truncate(1);
-    Migrator::new(&url(&first), only_first, Patience::default()).up(|_| ()).await.unwrap();
-    let applied = Migrator::new(&url(&second), all, Patience::default()).up(|_| ()).await.unwrap();
+    Migrator::new(&url(&first), only_first, LockTimeouts::default()).up(|_| ()).await.unwrap();
+    let applied = Migrator::new(&url(&second), all, LockTimeouts::default()).up(|_| ()).await.unwrap();
     assert!(applied > 0);
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
 
-    // Who made the slices need not grant: the default privileges are theirs.
+    // The creator of the slices need not grant: its default privileges apply.
     let mut connection = PgConnection::connect(&url(&first)).await.unwrap();
     run(&mut connection, "create table orders.later (uid text primary key)").await;
     assert_eq!(wrong_rights(&mut operator).await, Vec::<String>::new());
 
-    // They outlive the database, which is dropped later than this.
+    // They remain after the database, which is dropped later.
     run(
         &mut operator,
         &format!("alter database {name} owner to postgres; alter role {first} nologin; alter role {second} nologin"),
@@ -98,7 +98,7 @@ async fn tables_are_found_without_a_schema() {
     let database = TestDatabase::create().await;
     let mut catalog = database.connect(Role::Catalog).await;
     run(&mut catalog, "insert into product (uid, name) values ('prd_a', 'A')").await;
-    // The role that migrates has public first, where dbmate keeps its ledger, and finds the tables all the same.
+    // For the role that migrates, public comes first, where dbmate's table is. It finds the tables as well.
     let mut operator = database.connect(Role::Operator).await;
     let found: (String, i64) = sqlx::query_as("select current_schema()::text, (select count(*) from product)")
         .fetch_one(&mut operator)

@@ -1,4 +1,4 @@
-//! A reader that stops reading costs a bounded piece of memory and no connection to the database; large rows make small pages.
+//! A reader that stops reading uses bounded memory and no database connection; large rows make small pages.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -13,11 +13,11 @@ use sqlx::PgConnection;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Endpoint;
 
-use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase, refusal, run, seed, taking, uid};
+use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase, accepting, refusal, run, seed, uid};
 
 const MIB: usize = 1 << 20;
 
-/// Connections of the service that are doing something.
+/// The active connections of the service.
 async fn busy(connection: &mut PgConnection, database: &TestDatabase) -> i64 {
     sqlx::query_scalar(
         "select count(*) from pg_stat_activity where datname = $1 and usename = 'catalog_service' and state <> 'idle'",
@@ -28,7 +28,7 @@ async fn busy(connection: &mut PgConnection, database: &TestDatabase) -> i64 {
     .unwrap()
 }
 
-/// Writes `count` products between number `after` and the next that are `bytes` long each, as only other programs write them.
+/// Inserts `count` products of `bytes` each after number `after`, as only other programs write them.
 async fn large_rows(connection: &mut PgConnection, after: usize, count: usize, bytes: usize) {
     run(
         connection,
@@ -60,7 +60,7 @@ async fn a_reader_that_stops_holds_no_connection() {
         let first = stream.message().await.unwrap().unwrap();
         stalled.push((stream, first.products.len()));
     }
-    // What was being read ahead for them comes to its end.
+    // What was being read ahead for them ends.
     let patience = Instant::now();
     while busy(&mut operator, &database).await > 0 {
         assert!(patience.elapsed() < Duration::from_secs(10), "a connection stays busy");
@@ -73,7 +73,7 @@ async fn a_reader_that_stops_holds_no_connection() {
     client.list_products(ListProductsRequest::default()).await.unwrap();
     let whole = client.stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
     assert_eq!(whole.map(|page| page.unwrap().products.len()).fold(0, |sum, rows| sum + rows).await, 50_000);
-    // And they go on where they stopped.
+    // They can continue where they stopped.
     for (stream, first) in stalled {
         let rest = stream.map(|page| page.unwrap().products.len()).fold(0, |sum, rows| sum + rows).await;
         assert_eq!(first + rest, 50_000);
@@ -85,14 +85,14 @@ async fn large_rows_come_in_messages_that_every_client_takes_and_the_server_stay
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 4_000).await;
-    // In the middle of small rows, so that a page for some thousand of those meets them.
+    // In the middle of small rows, so that a page planned for thousands of those contains them.
     large_rows(&mut operator, 2_000, 60, MIB).await;
-    // The second would fit a message of 4 MiB alone, but not together with what stands before it.
+    // The second would fit into a message of 4 MiB alone, but not with the rows before it.
     large_rows(&mut operator, 3_000, 1, MIB - 10_000).await;
     large_rows(&mut operator, 3_001, 1, 3 * MIB + MIB / 2).await;
     let process = CatalogProcess::spawn(&database).await;
     let endpoint = Endpoint::from_shared(format!("http://{}", process.address())).unwrap();
-    // A client as it comes: it takes 4 MiB.
+    // A client with default settings: it accepts 4 MiB.
     let mut client = CatalogServiceClient::new(endpoint.connect().await.unwrap());
 
     let stream = client.stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
@@ -118,7 +118,7 @@ async fn large_rows_come_in_messages_that_every_client_takes_and_the_server_stay
     }
     assert_eq!(listed, 4_062);
 
-    // Twenty readers that stop among the large rows, each on a connection of its own.
+    // Twenty readers that stop among the large rows, each on its own connection.
     let mut stalled = Vec::new();
     for _ in 0..20 {
         let mut stream = process.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
@@ -140,9 +140,9 @@ async fn what_is_too_much_for_one_answer_is_said_so() {
     let server = CatalogServer::start(&database).await;
     let uids: Vec<String> = (1..=40).map(|number| format!("{}-large-{number:04}", uid(0))).collect();
     let request = BatchGetProductsRequest { uids: uids[..10].to_vec(), read_mask: None };
-    let answer = server.client().batch_get_products(taking(request, 16 * MIB)).await.unwrap().into_inner();
+    let answer = server.client().batch_get_products(accepting(request, 16 * MIB)).await.unwrap().into_inner();
     assert_eq!(answer.products.len(), 10);
     let request = BatchGetProductsRequest { uids, read_mask: None };
-    let refused = refusal(&server.client().batch_get_products(taking(request, 16 * MIB)).await.unwrap_err());
+    let refused = refusal(&server.client().batch_get_products(accepting(request, 16 * MIB)).await.unwrap_err());
     assert_eq!((refused.code, refused.reason.as_str()), (tonic::Code::ResourceExhausted, "ANSWER_TOO_LARGE"));
 }

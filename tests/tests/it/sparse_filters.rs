@@ -1,4 +1,4 @@
-//! Filters that few rows pass and that no index serves: the stream shows that it is alive, and goes on where it was.
+//! Filters that few rows match and no index supports: the stream shows progress, and continues where it was.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -13,13 +13,13 @@ use crate::harness::{CatalogServer, Role, TestDatabase, run, uid};
 const ROWS: usize = 100_000;
 const INTERVAL: Duration = Duration::from_millis(40);
 
-/// A catalog of which two names hold "needle": one in the middle and the last one. No test changes it, so that all share it.
+/// A catalog with two matching names, one in the middle and the last one. No test changes it, so all share it.
 async fn haystack() -> CatalogServer {
     static HAYSTACK: OnceCell<TestDatabase> = OnceCell::const_new();
     let make = async {
         let database = TestDatabase::create().await;
         let mut operator = database.connect(Role::Operator).await;
-        // Long names, so that a fast machine, too, has to look for a while.
+        // Long names, so that even a fast machine searches for a while.
         run(
             &mut operator,
             &format!(
@@ -65,7 +65,7 @@ async fn a_stream_that_finds_little_reports_where_it_is() {
         assert!(empty.len() > 1, "{} empty pages", empty.len());
         empty.dedup();
         assert!(empty.len() > 1, "each shows progress");
-        // An interval for the window that was begun just before, and time for a busy machine.
+        // An interval for the window that had just begun, and time for a busy machine.
         assert!(longest < INTERVAL * 2 + Duration::from_secs(2), "a silence of {longest:?}");
     }
 }
@@ -75,7 +75,7 @@ async fn a_stream_goes_on_from_the_token_of_an_empty_page() {
     let server = haystack().await;
     let mut request = StreamProductsRequest { filter: Some(needle("needle")), ..Default::default() };
     let (mut seen, mut messages) = (Vec::new(), 0);
-    // It breaks after every message.
+    // It breaks after each message.
     while let Some(page) =
         server.client().stream_products(request.clone()).await.unwrap().into_inner().message().await.unwrap()
     {
@@ -91,7 +91,7 @@ async fn a_stream_goes_on_from_the_token_of_an_empty_page() {
 #[tokio::test]
 async fn a_filter_that_only_looks_indexed_makes_progress_too() {
     let server = haystack().await;
-    // Nearly every row is active, so that the index on phases leaves everything to be looked at.
+    // Nearly all rows are active, so the index on phases does not help.
     let filter = ProductFilter { phases: vec!["active".to_owned()], ..needle("nowhere") };
     let request = StreamProductsRequest { filter: Some(filter), ..Default::default() };
     let mut stream = server.client().stream_products(request).await.unwrap().into_inner();

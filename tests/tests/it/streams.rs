@@ -1,5 +1,5 @@
-//! `StreamProducts` and `StreamProductMetrics`: everything once, in order, however often the stream breaks and whatever else happens
-//! to the table meanwhile.
+//! `StreamProducts` and `StreamProductMetrics`: all rows once, in order, however often the stream breaks and whatever
+//! else happens to the table.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -20,7 +20,7 @@ fn uids_of(products: &[Product]) -> Vec<String> {
     products.iter().map(|product| product.uid.clone()).collect()
 }
 
-/// All pages of a stream that ends well.
+/// All pages of a successful stream.
 async fn pages(server: &CatalogServer, request: StreamProductsRequest) -> Vec<StreamProductsResponse> {
     let stream = server.client().stream_products(request).await.unwrap().into_inner();
     stream.map(Result::unwrap).collect().await
@@ -39,7 +39,7 @@ async fn everything_comes_once_and_in_order_in_pages_that_carry_tokens() {
         let pages = pages(&server, StreamProductsRequest { page_size, ..Default::default() }).await;
         assert!(pages.iter().all(|page| !page.resume_token.is_empty()));
         assert!(pages.iter().all(|page| page.products.len() <= page_size as usize));
-        // The first pages of a stream are smaller: nothing is known yet of how large rows are.
+        // The first pages of a stream are smaller, because the size of rows is not known yet.
         assert!(pages.len() >= expected && pages.len() <= expected + 2, "{} pages of {page_size}", pages.len());
         let tokens: BTreeSet<&str> = pages.iter().map(|page| page.resume_token.as_str()).collect();
         assert_eq!(tokens.len(), pages.len(), "every page has a token of its own");
@@ -62,7 +62,7 @@ async fn a_stream_that_breaks_after_every_message_goes_on_without_a_gap_or_a_rep
         let mut stream = client.stream_products(request).await.unwrap().into_inner();
         let page = stream.message().await.unwrap().unwrap();
         assert_eq!(page.products, expected.products);
-        // The connection stays, the call does not: what is on its way is thrown away.
+        // The connection stays open, the call ends: data in transit is dropped.
         drop(stream);
         token = page.resume_token;
     }
@@ -76,12 +76,12 @@ async fn a_stream_that_breaks_after_every_message_goes_on_without_a_gap_or_a_rep
     assert_eq!(pages(&server, request).await, [], "after the last token nothing is left");
 }
 
-/// The page that was read ahead is given up with its connection only if it takes long.
+/// Reading ahead is cancelled, with its connection, only if it takes long.
 #[tokio::test]
 async fn readers_who_want_one_page_cost_no_connection_each() {
     const READERS: usize = 40;
     let database = TestDatabase::create().await;
-    let database = database.past_pooler("it counts the service's own connections").await;
+    let database = database.bypassing_pooler("it counts the service's own connections").await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 20_000).await;
     let server = CatalogServer::start(&database).await;
@@ -95,7 +95,7 @@ async fn readers_who_want_one_page_cost_no_connection_each() {
                         where datname = current_database() and usename = 'catalog_service'";
         seen.extend(sqlx::query_scalar::<_, i32>(sessions).fetch_all(&mut operator).await.unwrap());
     }
-    // Ten fit into the pool; on a busy machine some page may take long.
+    // Ten fit into the pool; on a busy machine a page may take long.
     assert!(seen.len() < READERS / 3, "{} connections for {READERS} readers", seen.len());
 }
 
@@ -141,7 +141,7 @@ async fn rows_that_stay_appear_once_whatever_happens_around_them() {
     seed(&mut database.connect(Role::Operator).await, 3_000).await;
     let server = CatalogServer::start(&database).await;
     let stop = Arc::new(AtomicBool::new(false));
-    // Uids between and beside those that stay come and go and change, a third of the table at a time.
+    // Uids between and beside those that stay are created, deleted and changed, a third of the table at a time.
     let mut others = database.connect(Role::Operator).await;
     let stopped = Arc::clone(&stop);
     let churn = tokio::spawn(async move {
@@ -210,7 +210,7 @@ async fn metrics_stream_by_product_and_name_and_resume_within_a_product() {
     let mut client = server.client();
     let (mut token, mut seen) = (String::new(), Vec::new());
     loop {
-        // Seven a page, five a product: pages end in the middle of a product.
+        // Seven per page, five per product: pages end within a product.
         let request = StreamProductMetricsRequest { page_size: 7, resume_token: token, ..Default::default() };
         let mut stream = client.stream_product_metrics(request).await.unwrap().into_inner();
         let Some(page) = stream.message().await.unwrap() else { break };

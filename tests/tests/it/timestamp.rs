@@ -1,4 +1,4 @@
-//! Timestamp literals name exactly the microsecond that Postgres stores, whatever the session's settings.
+//! Timestamp literals denote exactly the microsecond that Postgres stores, whatever the session's settings.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

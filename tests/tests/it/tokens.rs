@@ -1,4 +1,4 @@
-//! Page and resume tokens: good for the request that they came from, on every replica, and for nothing else.
+//! Page and resume tokens are valid only for their request, on all replicas.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -33,7 +33,7 @@ async fn list(server: &CatalogServer, request: ListProductsRequest) -> Result<Ve
     Ok(page.products.into_iter().map(|product| product.uid).collect())
 }
 
-/// The first page of a stream; a token that is refused is refused before it.
+/// The first page of a stream; an invalid token is refused before it.
 async fn stream(server: &CatalogServer, request: StreamProductsRequest) -> Result<Vec<String>, Status> {
     let page = server.client().stream_products(request).await?.into_inner().message().await?.unwrap();
     Ok(page.products.into_iter().map(|product| product.uid).collect())
@@ -54,7 +54,7 @@ async fn a_token_of_another_request_is_told_apart() {
     let streamed = StreamProductsRequest { filter: filter("even=true"), page_size: 5, ..Default::default() };
     let resume_token = resume_token(&server, streamed.clone()).await;
 
-    // The same request, as it stands and with what may change.
+    // The same request, unchanged and with allowed changes.
     let listed = ListProductsRequest { page_token, ..listed };
     let streamed = StreamProductsRequest { resume_token, ..streamed };
     let sixth_even = Some(uid(12));
@@ -98,7 +98,7 @@ async fn a_filter_that_says_the_same_in_the_same_fields_keeps_its_tokens() {
     let server = CatalogServer::start(&database).await;
     let streamed = StreamProductsRequest { page_size: 5, ..Default::default() };
     let resume_token = resume_token(&server, streamed).await;
-    // An unset filter and one in which nothing is set are the same condition.
+    // An unset filter and an empty filter are the same condition.
     let request = StreamProductsRequest { filter: Some(ProductFilter::default()), resume_token, ..Default::default() };
     assert_eq!(stream(&server, request).await.unwrap()[0], uid(6));
 }
@@ -119,7 +119,8 @@ async fn what_is_no_token_is_refused() {
         wrong.push(token[..length].to_owned());
     }
     for at in 0..token.len() {
-        // The neighbour in the alphabet; the last character's lowest bits carry nothing, and must not be ignored.
+        // The next character of the alphabet; the lowest bits of the last character have no meaning, and must not be
+        // ignored.
         let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
         wrong.push(format!("{}{other}{}", &token[..at], &token[at + 1..]));
     }
@@ -191,7 +192,7 @@ async fn a_row_that_a_token_stands_on_may_go() {
 
 #[tokio::test]
 async fn a_token_is_needed_where_the_database_is_needed() {
-    // A token is checked before anything is read, and a wrong one costs no query of the table.
+    // A token is checked before anything is read, and an invalid one causes no query of the table.
     let database = TestDatabase::create().await;
     run(&mut database.connect(Role::Operator).await, "revoke select on catalog.product from catalog_service").await;
     let server = CatalogServer::start(&database).await;

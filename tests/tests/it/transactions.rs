@@ -1,11 +1,11 @@
-//! Transactions say that they were committed when they were.
+//! Transactions report a commit only if they were committed.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use orrery_kit::db::{CopySource as _, Ending, Statement, Transaction};
+use orrery_kit::db::{CopySource as _, Statement, Transaction, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_tests_needs::{self as needs, Need};
@@ -14,7 +14,7 @@ use tonic::Code;
 
 use crate::harness::{Role, Route, TestDatabase};
 
-/// Ways in which a statement fails.
+/// How a statement fails.
 #[derive(Clone, Copy, Debug)]
 enum Failing {
     Fetch,
@@ -26,7 +26,7 @@ enum Failing {
 impl Failing {
     const ALL: [Self; 4] = [Self::Fetch, Self::Insert, Self::CopyIn, Self::CopyOut];
 
-    /// Runs a statement that fails once there is a product `prd_a`.
+    /// Runs a statement that fails if the product `prd_a` exists.
     async fn run(self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         let insert = Statement::new("insert into catalog.product (uid) values ('prd_a')", 1);
         let put = |out: &mut Vec<u8>| {
@@ -72,7 +72,7 @@ async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
                 Box::pin(async move {
                     transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_a')", 1)).await?;
                     drop(failing.run(transaction).await);
-                    Ok(Ending::Commit(()))
+                    Ok(TransactionEnd::Commit(()))
                 })
             });
             let error = outcome.await.unwrap_err();
@@ -81,19 +81,19 @@ async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
                 sqlx::query_scalar("select count(*) from catalog.product").fetch_one(&mut operator).await.unwrap();
             assert_eq!(stored, 0, "{failing:?}");
         }
-        // An error that is passed on is the one that the caller gets, and the next transaction has none of it.
+        // The caller gets the error, and the next transaction is not affected.
         let outcome = pool.transaction(Deadline::none(), |transaction| {
             Box::pin(async move {
                 transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_a')", 1)).await?;
                 Failing::Insert.run(transaction).await?;
-                Ok(Ending::Commit(()))
+                Ok(TransactionEnd::Commit(()))
             })
         });
         assert!(matches!(outcome.await, Err(Error::TransactionConflict(_))));
         let outcome = pool.transaction(Deadline::none(), |transaction| {
             Box::pin(async move {
                 transaction.fetch(Statement::new("insert into catalog.product (uid) values ('prd_b')", 1)).await?;
-                Ok(Ending::Commit(()))
+                Ok(TransactionEnd::Commit(()))
             })
         });
         outcome.await.unwrap();
@@ -104,7 +104,7 @@ async fn work_that_keeps_an_error_to_itself_is_not_taken_for_committed() {
     }
 }
 
-/// A service that is frozen or cut off ends nothing by itself: neither a statement nor a transaction between two.
+/// If a service is frozen or cut off, the server ends its statements and idle transactions.
 #[tokio::test]
 async fn a_transaction_tells_the_server_how_long_it_may_last() {
     const LIMIT: Duration = Duration::from_secs(7);
@@ -118,7 +118,9 @@ async fn a_transaction_tells_the_server_how_long_it_may_last() {
         let pool = database.data_layer(|config| config.limits.transaction_timeout = LIMIT);
         for (deadline, most) in [(Deadline::none(), LIMIT), (Deadline::after(LEFT), LEFT)] {
             let settings = pool.transaction(deadline, |transaction| {
-                Box::pin(async move { Ok(Ending::Commit(transaction.fetch(Statement::new(SETTINGS, 2)).await?)) })
+                Box::pin(
+                    async move { Ok(TransactionEnd::Commit(transaction.fetch(Statement::new(SETTINGS, 2)).await?)) },
+                )
             });
             let settings: Vec<i64> = settings.await.unwrap().iter().map(|row| row.get(0)).collect();
             let most = most.as_millis() as i64;

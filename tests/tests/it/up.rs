@@ -1,4 +1,4 @@
-//! `orrery up`, run as a person runs it: from nothing, again, after everything was killed, and where it cannot work.
+//! `orrery up` as a user runs it: the first time, again, after everything was killed, and where it cannot work.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -25,15 +25,15 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::{Postgres, Role, program};
 
-/// Above this a person wonders; the test's machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A user would wonder if it took longer; the test's machine may be busy.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `orrery up` on free ports.
 fn command(data_dir: &Path) -> Command {
     command_with(data_dir, &[])
 }
 
-/// `orrery up` with these arguments, on free ports where they say nothing else.
+/// `orrery up` with these arguments, and free ports for the rest.
 fn command_with(data_dir: &Path, arguments: &[String]) -> Command {
     let mut command = Command::new(program("orrery"));
     command.args(["up", "--data-dir"]).arg(data_dir).args(arguments).stdin(Stdio::null()).env_remove("DATABASE_URL");
@@ -45,7 +45,7 @@ fn command_with(data_dir: &Path, arguments: &[String]) -> Command {
     command
 }
 
-/// Runs a command that is to fail, and returns its exit code and what it said on standard error.
+/// Runs a command that must fail, and returns its exit code and standard error.
 fn refusal(command: &mut Command) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = command.output().unwrap();
     (status.code(), String::from_utf8(stderr).unwrap())
@@ -76,7 +76,7 @@ impl Up {
         up
     }
 
-    /// Reads on until a line holds `words`.
+    /// Reads until a line contains `words`.
     async fn hear(&mut self, words: &str) -> String {
         let heard = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
@@ -87,7 +87,7 @@ impl Up {
             }
             panic!("`{words}` was not said, but {:#?}", self.said);
         };
-        tokio::time::timeout(PATIENCE, heard).await.unwrap_or_else(|_| panic!("`{words}` was not said in time"))
+        tokio::time::timeout(TIMEOUT, heard).await.unwrap_or_else(|_| panic!("`{words}` was not said in time"))
     }
 
     fn said(&self, words: &str) -> bool {
@@ -105,7 +105,7 @@ impl Up {
 
     async fn end(&mut self, signal: Signal) -> ExitStatus {
         kill(self.pid(), signal).unwrap();
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
+        tokio::time::timeout(TIMEOUT, self.child.wait()).await.unwrap().unwrap()
     }
 }
 
@@ -124,7 +124,7 @@ fn postmaster(data_dir: &Path) -> Pid {
     Pid::from_raw(text.lines().next().unwrap().parse().unwrap())
 }
 
-/// The processes whose working directory is the cluster's: the postmaster and its backends.
+/// The processes with the cluster's working directory: the postmaster and its backends.
 fn servers(data_dir: &Path) -> Vec<Pid> {
     let data = data_dir.join("postgres/data");
     let numbers = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -134,7 +134,7 @@ fn servers(data_dir: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// The children of `parent` whose command line holds `words`.
+/// The children of `parent` whose command line contains `words`.
 fn children(parent: Pid, words: &str) -> Vec<Pid> {
     let said = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().unwrap();
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
@@ -172,7 +172,7 @@ async fn it_serves_from_nothing_and_again_from_what_it_left() {
     let folder = open_folder();
     let data_dir = folder.path().join("state");
     let mut up = Up::healthy(&mut command(&data_dir)).await;
-    assert!(up.said("Making a Postgres"), "{:#?}", up.said);
+    assert!(up.said("Creating a Postgres"), "{:#?}", up.said);
     for slice in ["catalog", "orders", "records"] {
         assert_eq!(check_health(&up, slice).await, 1);
     }
@@ -205,7 +205,7 @@ async fn it_serves_from_nothing_and_again_from_what_it_left() {
     assert!(servers(&data_dir).is_empty() && !pid_file(&data_dir).exists());
 
     let mut up = Up::healthy(&mut command(&data_dir)).await;
-    assert!(!up.said("Making a Postgres") && up.said("is up to date"), "{:#?}", up.said);
+    assert!(!up.said("Creating a Postgres") && up.said("is up to date"), "{:#?}", up.said);
     assert_eq!(products(&data_dir).await, ["prd_kept"]);
     assert_eq!(fs::read(data_dir.join("cluster.json")).unwrap(), secrets);
     assert_eq!(up.end(Signal::SIGINT).await.code(), Some(0));
@@ -218,12 +218,12 @@ async fn after_it_was_killed_it_comes_back_with_one_server() {
     let mut up = Up::healthy(&mut command(&data_dir)).await;
     add_product(&data_dir, "prd_a").await;
     up.end(Signal::SIGKILL).await;
-    // The watchdog is ending the server, or not even that yet.
+    // The watchdog is stopping the server, or has not started yet.
     let mut up = Up::healthy(&mut command(&data_dir)).await;
     assert_eq!(products(&data_dir).await, ["prd_a"]);
     add_product(&data_dir, "prd_b").await;
 
-    // Without its watchdog, the server outlives the one who started it.
+    // Without its watchdog, the server outlives the process that started it.
     let orphan = postmaster(&data_dir);
     for watchdog in children(up.pid(), "watchdog") {
         kill(watchdog, Signal::SIGKILL).unwrap();
@@ -247,7 +247,7 @@ async fn a_killed_postgres_is_started_again_and_a_stale_pid_file_is_no_obstacle(
     up.hear("Postgres runs again").await;
     assert_eq!(products(&data_dir).await, ["prd_a"]);
 
-    // Everything dies at once, and the number in the pid file is taken by somebody else.
+    // Everything dies at once, and another process has the pid in the pid file.
     for process in servers(&data_dir).into_iter().chain(children(up.pid(), "watchdog")).chain([up.pid()]) {
         let _ = kill(process, Signal::SIGKILL);
     }
@@ -284,7 +284,7 @@ async fn what_is_in_the_way_is_said_in_one_line() {
             vec![format!("--database-url=postgres://nobody:secret@127.0.0.1:{port}/c")],
             format!("cannot connect to the database c at 127.0.0.1:{port}: password authentication failed"),
         ),
-        (vec!["--postgres-bin=/nowhere".into()], "/nowhere holds no initdb and postgres that can be run".into()),
+        (vec!["--postgres-bin=/nowhere".into()], "/nowhere has no initdb and postgres that can be run".into()),
         (vec!["--migrations=/nowhere".into()], "cannot read the folder /nowhere".into()),
     ];
     for (arguments, expected) in cases {
@@ -349,7 +349,7 @@ async fn a_server_that_exists_is_used_and_its_database_made() {
         assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
     }
 
-    // A role that may neither make roles nor change to them serves all slices itself, and it is said.
+    // A role that can neither create roles nor switch to them serves all slices itself, and a message says so.
     run(&mut operator, "create role tenant login createdb password 'only-for-this-test'").await;
     let tenant = format!("postgres://tenant:only-for-this-test@127.0.0.1:{}/as_tenant", postgres.port());
     let folder = open_folder();
@@ -379,9 +379,9 @@ async fn an_ordinary_user_can_run_it() {
     let mut up = Up::healthy(&mut command).await;
     assert_eq!(check_health(&up, "records").await, 1);
     assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
-    // Root then goes on with it, as the user whose files they are.
+    // Root can then use it as the owner of the files.
     let mut up = Up::healthy(&mut self::command(&place.join(".orrery"))).await;
-    assert!(!up.said("Making a Postgres"));
+    assert!(!up.said("Creating a Postgres"));
     assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
 }
 
@@ -396,7 +396,7 @@ async fn root_s_closed_folders_are_left_closed() {
     for time in 1..=2 {
         let mut up = Up::healthy(&mut command(&data_dir)).await;
         assert!(up.said("its files are in /var/lib/orrery/"), "{:#?}", up.said);
-        assert_eq!(up.said("Making a Postgres"), time == 1);
+        assert_eq!(up.said("Creating a Postgres"), time == 1);
         assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
     }
     assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);

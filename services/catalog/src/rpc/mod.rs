@@ -1,5 +1,5 @@
-//! `orrery.catalog.v1.CatalogService`. What every resource has is kit's, over a collection; what is particular has a
-//! file of its own.
+//! `orrery.catalog.v1.CatalogService`. The methods that every resource has are in kit's `Collection`; every other
+//! method has a file of its own.
 
 mod product_metrics;
 

@@ -1,4 +1,4 @@
-//! All metrics of one product.
+//! GetProductMetrics: all metrics of one product.
 
 use orrery_kit::context::{Call, Context};
 use orrery_kit::error::Error;
@@ -13,7 +13,7 @@ use tonic::{Request, Response};
 
 use crate::store::product_metric::PRODUCT_METRIC;
 
-/// Most metrics of one product that are returned at once.
+/// Maximum number of metrics of one product in one answer.
 const MAX_METRICS: usize = 10_000;
 
 pub(super) async fn get(

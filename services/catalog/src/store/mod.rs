@@ -1,11 +1,11 @@
-//! What the slice keeps: one file per table.
+//! The tables of the slice, one file each.
 
 pub mod product;
 pub mod product_metric;
 
 use std::sync::LazyLock;
 
-/// Finds every mismatch between the slice's descriptions and the contract now, not at the first call.
+/// Compiles all descriptions now, so that a mismatch with the contract is found at the start, not at the first call.
 pub(crate) fn check() {
     LazyLock::force(&product::PRODUCT);
     LazyLock::force(&product_metric::PRODUCT_METRIC);

@@ -4,28 +4,28 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{DeclaredOrder, Description, Resource, Rule, SortColumn};
+use orrery_kit::resource::{DeclaredOrder, Description, Resource, SortColumn, kind};
 use orrery_kit::uid::UidKind;
 use orrery_proto::catalog::v1::ProductFilter;
 
 use super::product_metric::PRODUCT_METRIC;
 
-/// Uids of products.
+/// The uids of products.
 pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
 
 /// `orrery.catalog.v1.Product` in `catalog.product`.
 pub static PRODUCT: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "products"));
 
 static DESCRIPTION: Description = Description {
-    rules: &[
-        ("uid", Rule::Uid(PRODUCT_UID)),
-        ("name", Rule::Text(2_048)),
-        ("status", Rule::Status("active")),
-        ("labels", Rule::Labels),
-        ("annotations", Rule::Annotations),
-        ("create_ts", Rule::CreatedAt),
-        ("update_ts", Rule::UpdatedAt),
-        ("etag", Rule::Etag),
+    fields: &[
+        ("uid", &kind::uid(PRODUCT_UID)),
+        ("name", &kind::text(2_048)),
+        ("status", &kind::status("active")),
+        ("labels", &kind::labels()),
+        ("annotations", &kind::annotations()),
+        ("create_ts", &kind::created_at()),
+        ("update_ts", &kind::updated_at()),
+        ("etag", &kind::etag()),
     ],
     orders: &[
         DeclaredOrder {
@@ -40,10 +40,10 @@ static DESCRIPTION: Description = Description {
     ..Description::new("orrery.catalog.v1.Product", "catalog.product")
 };
 
-/// What a filter means.
+/// Compiles a filter.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every broken rule, below `filter`.
+/// [`Error::Invalid`] with every violation, below `filter`.
 pub fn filter(filter: Option<&ProductFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

@@ -1,10 +1,10 @@
-//! Metrics: `catalog.product_metric`, the latest value of each measure of each product.
+//! Product metrics: `catalog.product_metric`, the latest value of each metric of each product.
 
 use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{DeclaredOrder, Description, Reference, Resource, Rule, SortColumn, Target};
+use orrery_kit::resource::{DeclaredOrder, Description, Reference, Resource, SortColumn, Target, kind};
 use orrery_proto::catalog::v1::ProductMetricFilter;
 
 use super::product::PRODUCT_UID;
@@ -14,12 +14,12 @@ pub static PRODUCT_METRIC: LazyLock<Resource> = LazyLock::new(|| Resource::compi
 
 static DESCRIPTION: Description = Description {
     key: &["product_uid", "name"],
-    rules: &[
-        ("product_uid", Rule::UidOf(PRODUCT_UID)),
-        ("name", Rule::Name(63)),
-        ("value", Rule::Decimal(34, 18)),
-        ("unit", Rule::TextNotNull(32)),
-        ("as_of_ts", Rule::MeasuredAt),
+    fields: &[
+        ("product_uid", &kind::uid_of(PRODUCT_UID)),
+        ("name", &kind::name(63)),
+        ("value", &kind::decimal(34, 18)),
+        ("unit", &kind::text_not_null(32)),
+        ("as_of_ts", &kind::measured_at()),
     ],
     references: &[Reference {
         column: "product_uid",
@@ -33,10 +33,10 @@ static DESCRIPTION: Description = Description {
     ..Description::new("orrery.catalog.v1.ProductMetric", "catalog.product_metric")
 };
 
-/// What a filter means.
+/// Compiles a filter.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every broken rule, below `filter`.
+/// [`Error::Invalid`] with every violation, below `filter`.
 pub fn filter(filter: Option<&ProductMetricFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

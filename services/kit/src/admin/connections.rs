@@ -1,7 +1,8 @@
-//! The connections of the admin port: how many there may be, and how long one may say nothing.
+//! The connections of the admin port: how many may be open, and how long one may stay idle.
 //!
-//! Whoever reaches the port may open as many as it likes and send nothing, or half a request, or not read the answer. None of that may keep a
-//! probe out, which has a second or so, or take the files that the service needs for its callers.
+//! A client can open any number of connections and then send nothing, send half a request, or not read the answer. None
+//! of that may block a probe, which has about a second, or use up the file descriptors that the service needs for its
+//! callers.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,30 +17,32 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
-/// Most connections. A scraper and a scheduler need a few; at one more the oldest is closed, so that a new one is always heard.
+/// Maximum number of open connections. A scraper and a scheduler need only a few. Beyond it the oldest connection is
+/// closed, so that a new one is always accepted.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a connection may be open, or idle after an answer, without taking another answer. Scrapers that come every 15 seconds and more
-/// connect anew each time.
-const MAX_SILENCE: Duration = Duration::from_secs(10);
+/// How long a connection may be idle: since it was opened, or since the client last read a part of an answer. Scrapers
+/// with an interval of 15 seconds or more reconnect each time.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A listener whose connections are bounded.
-pub(super) struct Bounded {
+/// A listener that limits its connections.
+pub(super) struct BoundedListener {
     listener: TcpListener,
-    /// One for each connection, the oldest first: cancelled by it when it is closed, and from here when it has to go.
+    /// One token per connection, the oldest first. The connection cancels it when it closes; this listener cancels it
+    /// to evict the connection.
     open: VecDeque<CancellationToken>,
 }
 
-impl Bounded {
+impl BoundedListener {
     pub(super) fn new(listener: TcpListener) -> Self {
         Self { listener, open: VecDeque::new() }
     }
 }
 
-impl Listener for Bounded {
-    type Io = Connection;
+impl Listener for BoundedListener {
+    type Io = AdminConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (AdminConnection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         self.open.retain(|connection| !connection.is_cancelled());
         if self.open.len() >= MAX_CONNECTIONS
@@ -49,9 +52,9 @@ impl Listener for Bounded {
         }
         let token = CancellationToken::new();
         self.open.push_back(token.clone());
-        let has_to_go = Box::pin(token.clone().cancelled_owned());
-        let silence = Box::pin(sleep(MAX_SILENCE));
-        (Connection { stream, has_to_go, silence, _closed: token.drop_guard() }, address)
+        let evicted = Box::pin(token.clone().cancelled_owned());
+        let idle = Box::pin(sleep(IDLE_TIMEOUT));
+        (AdminConnection { stream, evicted, idle, _closed: token.drop_guard() }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -59,40 +62,40 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that ends with an error when it is silent for too long or has to make room.
-pub(super) struct Connection {
+/// A connection that fails with an error when it is idle for too long or is evicted.
+pub(super) struct AdminConnection {
     stream: TcpStream,
-    has_to_go: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Begins anew with each piece of an answer that was taken.
-    silence: Pin<Box<Sleep>>,
+    evicted: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Restarts whenever the client reads a part of an answer.
+    idle: Pin<Box<Sleep>>,
     _closed: DropGuard,
 }
 
-impl Connection {
-    /// Whether it is to be closed. If not, the task is woken when it is.
-    fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let ends = self.has_to_go.as_mut().poll(context).is_ready() || self.silence.as_mut().poll(context).is_ready();
+impl AdminConnection {
+    /// An error if the connection must be closed; otherwise the task is woken when it must.
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let ends = self.evicted.as_mut().poll(context).is_ready() || self.idle.as_mut().poll(context).is_ready();
         if ends { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for AdminConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_end(context)?;
+        self.poll_closed(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for AdminConnection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_end(context)?;
+        self.poll_closed(context)?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if matches!(written, Poll::Ready(Ok(_))) {
-            self.silence.as_mut().reset(Instant::now() + MAX_SILENCE);
+            self.idle.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
         }
         written
     }

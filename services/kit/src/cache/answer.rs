@@ -1,4 +1,4 @@
-//! An answer as it went out: the bytes of its message and all metadata with it.
+//! A cached answer: the bytes of its message, and its metadata.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,20 @@ use tonic::body::Body;
 
 use crate::metrics::CacheResult;
 
-/// How a request was answered.
+/// Response metadata: how the cache answered the request.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const OK: HeaderValue = HeaderValue::from_static("0");
 
-/// How a caller came by an answer.
+/// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
-    /// It was kept, and is young enough.
+    /// From the cache, and young enough.
     Hit,
-    /// It was kept, and is given for the last time while a new one is fetched.
+    /// From the cache, too old, while a new one is fetched.
     Stale,
-    /// It was fetched.
+    /// Fetched.
     Miss,
 }
 
@@ -48,20 +48,20 @@ impl From<How> for CacheResult {
     }
 }
 
-/// A whole response.
+/// A complete response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct CachedAnswer {
     /// When the handler began: nothing in the answer is older.
     began: Instant,
     message: Bytes,
-    /// `None` for what almost all answers have, [`Metadata::usual`]: an answer is as few pieces of memory as it can be, since each costs
-    /// a hit the time to fetch it.
+    /// `None` for [`Metadata::usual`], which almost all answers have: an answer is in as few allocations as possible,
+    /// since a hit has to fetch each of them from memory.
     metadata: Option<Box<Metadata>>,
-    /// How many rows it holds, for the log.
+    /// The number of its rows, for the log.
     pub(super) rows: u64,
 }
 
-/// What stands around a message.
+/// The headers and trailers around a message.
 #[derive(Clone, Debug, PartialEq)]
 struct Metadata {
     headers: HeaderMap,
@@ -69,9 +69,9 @@ struct Metadata {
 }
 
 impl Metadata {
-    /// That of a call that went well and has nothing else to say.
+    /// The metadata of a call that was OK and says nothing else.
     fn usual() -> Self {
-        // For what is added on the way, too.
+        // With room for headers that are added later.
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, GRPC);
         let mut trailers = HeaderMap::with_capacity(2);
@@ -84,14 +84,14 @@ impl Metadata {
     }
 }
 
-impl Answer {
+impl CachedAnswer {
     /// Reads a response to its end.
     pub(super) async fn of(response: Response<Body>, began: Instant) -> Self {
         let (parts, body) = response.into_parts();
         match body.collect().await {
             Ok(collected) => {
                 let metadata = Metadata { headers: parts.headers, trailers: collected.trailers().cloned() };
-                // As long as it is: what came is a piece of the buffer that it was written to, and would hold all of it.
+                // A copy of the exact length: the bytes are a slice of a larger buffer, and would keep all of it.
                 let message = Bytes::copy_from_slice(&collected.to_bytes());
                 Self { began, message, metadata: metadata.unless_usual(), rows: 0 }
             }
@@ -106,17 +106,17 @@ impl Answer {
         Self { began, message: Bytes::new(), metadata: Some(Box::new(metadata)), rows: 0 }
     }
 
-    /// How old it is.
+    /// The age of the answer.
     pub(super) fn age(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Whether it was fetched before the other one.
+    /// Whether it is older than the other one.
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
         self.began < other.began
     }
 
-    /// Whether it is worth keeping: the call was OK.
+    /// Whether to keep it: the call was OK.
     pub(super) fn is_ok(&self) -> bool {
         self.metadata.as_ref().is_none_or(|metadata| {
             let status = metadata.trailers.as_ref().and_then(|trailers| trailers.get(GRPC_STATUS));
@@ -124,7 +124,7 @@ impl Answer {
         })
     }
 
-    /// The memory that it takes, in bytes, without its key.
+    /// The memory of the answer without its key, in bytes.
     pub(super) fn size(&self) -> usize {
         let of =
             |map: &HeaderMap| map.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum::<usize>();
@@ -161,7 +161,7 @@ mod tests {
         let buffer = Bytes::from(vec![7; 8192]);
         let response = Response::new(Body::new(Full::new(buffer.slice(..100))));
         drop(buffer);
-        let answer = Answer::of(response, Instant::now()).await;
+        let answer = CachedAnswer::of(response, Instant::now()).await;
         let message = answer.message.try_into_mut().unwrap();
         assert_eq!((message.len(), message.capacity()), (100, 100));
     }
@@ -174,7 +174,7 @@ mod tests {
             let body = Full::new(Bytes::from_static(b"message")).with_trailers(std::future::ready(Some(Ok(trailers))));
             let mut response = Response::new(Body::new(body));
             response.headers_mut().insert(CONTENT_TYPE, GRPC);
-            let answer = Answer::of(response, Instant::now()).await;
+            let answer = CachedAnswer::of(response, Instant::now()).await;
             assert_eq!(answer.metadata.is_none(), status.code() == tonic::Code::Ok && status.message().is_empty());
             assert_eq!(answer.is_ok(), status.code() == tonic::Code::Ok);
 

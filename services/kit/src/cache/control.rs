@@ -1,4 +1,4 @@
-//! What a caller asks of the cache: the request metadata `cache-control`, in the grammar of RFC 9111.
+//! Reads what a caller asks of the cache: the request metadata `cache-control`, in the grammar of RFC 9111.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use http::header::CACHE_CONTROL;
 use crate::config::CacheConfig;
 use crate::error::Error;
 
-/// How old an answer may be.
+/// How old a cached answer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Freshness {
-    /// Up to this age it is as good as a new one.
+    /// Up to this age an answer counts as new.
     pub(super) max_age: Duration,
-    /// For so long beyond that it is still given, while a new one is fetched.
+    /// For this long after that it is still returned, while a new one is fetched.
     pub(super) stale: Duration,
 }
 
-/// Reads a request's directives. `None` if it asks for nothing, or not to be answered from a cache (`no-store`). Directives that
-/// are not known are ignored, as RFC 9111 (5.2.3) demands.
+/// Reads the directives of a request. `None` if there are none, or if they forbid an answer from the cache
+/// (`no-store`). Unknown directives are ignored, as RFC 9111 (5.2.3) demands.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `cache-control` if a duration is not a number of seconds.
@@ -36,7 +36,7 @@ pub(super) fn wanted(headers: &HeaderMap, defaults: &CacheConfig) -> Result<Opti
             });
             match name.to_ascii_lowercase().as_str() {
                 "no-store" => return Ok(None),
-                // Fetched anew, and kept for others.
+                // Fetched, and cached for others.
                 "no-cache" => (max_age, stale) = (Duration::ZERO, Duration::ZERO),
                 "max-age" => max_age = seconds(name, argument)?,
                 "stale-while-revalidate" => stale = seconds(name, argument)?,
@@ -47,7 +47,7 @@ pub(super) fn wanted(headers: &HeaderMap, defaults: &CacheConfig) -> Result<Opti
     Ok(Some(Freshness { max_age, stale }))
 }
 
-/// A number of seconds; one that is too large for 32 bits is as good as the largest (RFC 9111, 1.2.2).
+/// A number of seconds. A number beyond 32 bits counts as the largest (RFC 9111, 1.2.2).
 fn seconds(name: &str, argument: Option<&str>) -> Result<Duration, Error> {
     let digits = argument.filter(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()));
     let digits = digits

@@ -1,7 +1,8 @@
-//! One query for all who ask the same at the same time.
+//! One query for all callers that ask the same at the same time.
 //!
-//! The query belongs to those who wait for it, and to no single one: its deadline is nobody's, it goes on when the one who began it
-//! leaves, and it ends when the last one has left. One that nobody waits for, a refresh, has a deadline of its own.
+//! The query belongs to all callers that wait for it. It has no caller's deadline, it goes on when the caller that
+//! began it has gone, and it ends when no caller waits for it. A refresh, for which no caller waits, has a deadline of
+//! its own.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,28 +19,28 @@ use http_body_util::Full;
 use tonic::body::Body;
 use tower::Service;
 
-use super::answer::Answer;
+use super::answer::CachedAnswer;
 use super::store::{Key, Store};
 use crate::deadline::Deadline;
 use crate::rpc_layer::{RpcRows, deadline_passed, panicked};
 
-/// A query under way; whoever polls it drives it.
-pub(super) type Flight = Shared<BoxFuture<'static, Arc<Answer>>>;
+/// A running query; everyone that polls it drives it.
+pub(super) type Flight = Shared<BoxFuture<'static, Arc<CachedAnswer>>>;
 
-/// The queries under way.
+/// The running queries.
 #[derive(Default)]
 pub(super) struct Flights(Mutex<HashMap<Key, Listed>>);
 
 struct Listed {
     began: Instant,
-    flight: WeakShared<BoxFuture<'static, Arc<Answer>>>,
+    flight: WeakShared<BoxFuture<'static, Arc<CachedAnswer>>>,
 }
 
 impl Flights {
-    /// The query for `key` that is under way, if it began less than `oldest` ago; else the one that `ask` makes.
+    /// The running query for `key`, if it began less than `oldest` ago; else the one that `ask` makes.
     pub(super) fn join<F>(self: &Arc<Self>, key: Key, oldest: Duration, ask: impl FnOnce(Key) -> F) -> Flight
     where
-        F: Future<Output = Arc<Answer>> + Send + 'static,
+        F: Future<Output = Arc<CachedAnswer>> + Send + 'static,
     {
         let mut listed = self.listed();
         let running = listed.get(&key).filter(|listed| listed.began.elapsed() < oldest);
@@ -50,7 +51,7 @@ impl Flights {
         let entry = Entry { flights: Arc::clone(self), key: Arc::clone(&key), began };
         let work = ask(Arc::clone(&key));
         let flight = async move {
-            // Taken off the list when the answer is there, and when nobody waits for it any more.
+            // Removed from the list when the answer is there, or when nobody waits for it.
             let _entry = entry;
             work.await
         }
@@ -62,12 +63,12 @@ impl Flights {
         flight
     }
 
-    /// Whether a query for `key` is under way.
+    /// Whether a query for `key` is running.
     pub(super) fn is_under_way(&self, key: &[u8]) -> bool {
         self.listed().contains_key(key)
     }
 
-    /// How many are under way.
+    /// The number of running queries.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.listed().len()
@@ -88,14 +89,14 @@ struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let mut listed = self.flights.listed();
-        // A later query for the same may have taken the place.
+        // A later query for the same key may have replaced it.
         if listed.get(&self.key).is_some_and(|listed| listed.began == self.began) {
             listed.remove(&self.key);
         }
     }
 }
 
-/// Asks the handler, and keeps the answer if it is OK. A handler that panics has answered INTERNAL, for all who wait.
+/// Calls the handler, and caches the answer if it is OK. If the handler panics, all callers get INTERNAL.
 pub(super) async fn fetch<S>(
     store: Arc<Store>,
     key: Key,
@@ -103,7 +104,7 @@ pub(super) async fn fetch<S>(
     mut parts: Parts,
     message: Bytes,
     deadline: Deadline,
-) -> Arc<Answer>
+) -> Arc<CachedAnswer>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -115,15 +116,15 @@ where
     let request = Request::from_parts(parts, Body::new(Full::new(message)));
     let asked = AssertUnwindSafe(async {
         match inner.call(request).await {
-            Ok(response) => Answer::of(response, began).await,
+            Ok(response) => CachedAnswer::of(response, began).await,
             Err(never) => match never {},
         }
     });
     let asked = asked.catch_unwind();
     let mut answer = tokio::select! {
         biased;
-        answer = asked => answer.unwrap_or_else(|payload| Answer::failed(panicked(payload.as_ref()), began)),
-        () = deadline.passed() => Answer::failed(deadline_passed(), began),
+        answer = asked => answer.unwrap_or_else(|payload| CachedAnswer::failed(panicked(payload.as_ref()), began)),
+        () = deadline.passed() => CachedAnswer::failed(deadline_passed(), began),
     };
     answer.rows = rows.count();
     let answer = Arc::new(answer);

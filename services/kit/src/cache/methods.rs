@@ -1,4 +1,4 @@
-//! Which methods may be answered from the cache: the unary ones whose contract says that they have no side effects.
+//! The methods that may be answered from the cache: unary ones without side effects, as the contract says.
 
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;

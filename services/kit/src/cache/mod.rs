@@ -1,15 +1,14 @@
-//! The query cache: a layer between what stands around every call and the handlers. It answers unary methods that have
-//! no side effects with the bytes of an earlier answer, where the caller asks for that.
+//! The query cache: a layer between the layer around every call and the handlers. It answers unary methods without side
+//! effects with the bytes of an earlier answer, if the caller allows it.
 //!
-//! A request asks by the metadata `cache-control` ([`control`]). An answer younger than its `max-age` is given as it
-//! is; one that is not older than `stale-while-revalidate` beyond that is given too, while a new one is fetched behind
-//! the caller's back, if there is a place among the calls for that; else the answer ages on. Anything else is fetched,
-//! by one query for all who ask the same meanwhile ([`flight`]). Only answers that are OK are kept, within a bound of
-//! bytes ([`store`]).
+//! A request allows it by the metadata `cache-control` ([`control`]). An answer younger than its `max-age` is returned.
+//! An answer that is not older than `stale-while-revalidate` beyond that is returned too, and a new one is fetched in
+//! the background if the bound on calls leaves a place for that; otherwise the answer stays as it is. Everything else
+//! is fetched, by one query for all callers that ask the same meanwhile ([`flight`]). Only answers that are OK are
+//! cached, within a bound of bytes ([`store`]).
 //!
-//! What makes two requests the same is their method, the bytes of their message, and everything of their metadata that
-//! decides what the caller may see or which state of the database is read. Authorization has to stand before this
-//! layer.
+//! Two requests are the same if they have the same method, the same message, and the same metadata, as far as that
+//! decides what the caller may see or which state of the database is read. Authorization must come before this layer.
 
 mod answer;
 mod control;
@@ -34,7 +33,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use self::answer::{Answer, How};
+use self::answer::{CachedAnswer, How};
 use self::control::Freshness;
 use self::flight::{Flights, fetch};
 use self::store::Store;
@@ -45,24 +44,25 @@ use crate::metrics::{CacheMetrics, CacheResult, CallKind};
 use crate::rpc_layer::RpcRows;
 use crate::rpc_layer::admission::{Admission, ConnectionShare};
 
-/// The largest request message whose answer is kept; what is larger is not asked twice.
+/// The largest request message whose answer is cached: larger ones are hardly repeated.
 const MAX_REQUEST: usize = 64 * 1024;
-/// Metadata that decides what an answer holds: who asks, whether a replica may answer, and how much the caller takes.
+/// Metadata that decides what an answer holds: who asks, whether a replica may answer, and how large an answer the
+/// caller takes.
 const DECIDING: [&str; 4] = ["authorization", "cookie", "x-consistency", MAX_ANSWER_BYTES];
-/// How long a query may take that no caller waits for.
+/// How long a query without a waiting caller may take.
 const REFRESH_TIME: Duration = Duration::from_secs(10);
-/// Metadata of a caller who has to see a certain write. Older answers do not have it.
+/// Metadata of a caller that must see a certain write. Cached answers may be older.
 const MIN_LSN: &str = "x-min-lsn";
 
-/// Puts a [`CachedService`] around a server's routes, inside of everything that authorizes.
+/// Puts a [`CachedService`] around a server's routes, inside of authorization.
 #[derive(Clone)]
 pub(crate) struct CacheLayer {
-    /// `None` if there is no cache.
+    /// `None` if the cache is off.
     cache: Option<Arc<Cache>>,
 }
 
 impl CacheLayer {
-    /// `admission` bounds the queries that no caller waits for.
+    /// `admission` bounds the queries without a waiting caller.
     pub(crate) fn new(config: &CacheConfig, metrics: CacheMetrics, admission: Admission) -> anyhow::Result<Self> {
         let cache = (config.cache_bytes > 0).then(|| Cache::new(config, metrics, admission)).transpose()?;
         Ok(Self { cache: cache.map(Arc::new) })
@@ -77,7 +77,7 @@ impl<S> Layer<S> for CacheLayer {
     }
 }
 
-/// What all calls of a server share.
+/// The cache of a server.
 struct Cache {
     defaults: CacheConfig,
     methods: FxHashSet<String>,
@@ -85,7 +85,7 @@ struct Cache {
     flights: Arc<Flights>,
     metrics: CacheMetrics,
     admission: Admission,
-    /// What refreshes may hold together: as much as one connection.
+    /// The share of all refreshes together: that of one connection.
     share: ConnectionShare,
 }
 
@@ -102,7 +102,7 @@ impl Cache {
         })
     }
 
-    /// What the request asks for; `None` if it is to be answered by its handler as ever.
+    /// What the request allows; `None` if its handler has to answer it.
     fn wanted<B>(&self, request: &Request<B>) -> Result<Option<Freshness>, Status> {
         if !self.methods.contains(request.uri().path()) {
             return Ok(None);
@@ -116,7 +116,7 @@ impl Cache {
     }
 }
 
-/// Routes, and a cache before them.
+/// Routes behind a cache.
 #[derive(Clone)]
 pub(crate) struct CachedService<S> {
     inner: S,
@@ -145,7 +145,7 @@ where
         match cache.wanted(&request) {
             Ok(None) => Either::Left(self.inner.call(request)),
             Ok(Some(freshness)) => {
-                // The one that was asked whether it is ready does the work.
+                // The clone that was polled for readiness does the work.
                 let next = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, next);
                 Either::Right(Box::pin(answer(Arc::clone(cache), inner, request, freshness)))
@@ -166,7 +166,7 @@ where
     S::Future: Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    // It has arrived as a whole before this layer is asked.
+    // It has arrived completely before this layer is called.
     let message = match body.collect().await {
         Ok(message) => message.to_bytes(),
         Err(status) => return Ok(status.into_http()),
@@ -177,7 +177,7 @@ where
     }
     let key = key_of(parts.uri.path(), &parts.headers, &message);
     let rows = parts.extensions.get::<RpcRows>().cloned().unwrap_or_default();
-    let given = |answer: &Answer, how: How| {
+    let given = |answer: &CachedAnswer, how: How| {
         rows.add(answer.rows);
         cache.metrics.request(how.into());
         Ok(answer.response(how))
@@ -188,8 +188,7 @@ where
         return given(answer, How::Hit);
     }
     let stale = kept.zip(age).filter(|(_, age)| *age < freshness.max_age.saturating_add(freshness.stale));
-    // A query that began too long ago is as old as an answer of that age; one that is under way revalidates what is
-    // stale.
+    // A query that began too long ago brings an answer of that age; for a stale answer, any running query is a refresh.
     let oldest = if stale.is_some() { Duration::MAX } else { freshness.max_age };
     let Some((old, _)) = stale else {
         let ask = |key| fetch(Arc::clone(&cache.store), key, inner, parts, message, Deadline::none());
@@ -201,7 +200,7 @@ where
                 let ask =
                     |key| fetch(Arc::clone(&cache.store), key, inner, parts, message, Deadline::after(REFRESH_TIME));
                 let refresh = cache.flights.join(key.into(), oldest, ask);
-                // Goes on without the caller, who is answered now.
+                // Goes on without the caller, which is answered now.
                 tokio::spawn(async move {
                     refresh.await;
                     drop(permit);
@@ -213,7 +212,7 @@ where
     given(&old, How::Stale)
 }
 
-/// What makes a request the same as another one: its pieces, each behind its length.
+/// The key of a request: its parts, each after its length.
 fn key_of(path: &str, headers: &HeaderMap, message: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(path.len() + message.len() + 64);
     let mut put = |piece: &[u8]| {

@@ -15,12 +15,12 @@ use crate::metrics::Metrics;
 const GET: &str = "/orrery.catalog.v1.CatalogService/GetProduct";
 const STREAM: &str = "/orrery.catalog.v1.CatalogService/StreamProducts";
 
-/// What the handlers do: count, wait until they may go on, and say which call of theirs this is.
+/// The handlers: they count, wait until they may go on, and return the number of their call.
 #[derive(Clone)]
 struct Handlers {
     asked: Arc<AtomicUsize>,
     left: Arc<AtomicUsize>,
-    /// How many calls had a deadline.
+    /// The number of calls with a deadline.
     bounded: Arc<AtomicUsize>,
     gate: Arc<Semaphore>,
     size: usize,
@@ -82,7 +82,7 @@ impl Service<Request<Body>> for Handlers {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 async fn soon(holds: impl AsyncFn() -> bool) {
     let wait = async {
         while !holds().await {
@@ -125,7 +125,7 @@ async fn said(service: &CachedService<Handlers>, request: Request<Body>) -> (Str
     (how, text.split(':').next().unwrap().to_owned())
 }
 
-/// Asks for `a` without waiting for the answer, of which the task tells as [`said`] does.
+/// Asks for `a` in a task that returns the same as [`said`].
 fn asking(
     service: &CachedService<Handlers>,
     metadata: &'static [(&'static str, &'static str)],
@@ -207,7 +207,7 @@ async fn an_old_answer_is_given_while_a_new_one_is_fetched() {
     let service = cached(&handlers, 1 << 20);
     said(&service, request(GET, "a", &[CACHE])).await;
     let stale = ("cache-control", "max-age=0, stale-while-revalidate=60");
-    // The handler does not answer, and the caller is not kept waiting. A second one begins no second query.
+    // The handler does not answer, and the caller does not wait. A second caller begins no second query.
     handlers.gate.forget_permits(Semaphore::MAX_PERMITS);
     assert_eq!(said(&service, request(GET, "a", &[stale])).await, seen("stale", 1));
     handlers.until_asked(2).await;
@@ -218,7 +218,7 @@ async fn an_old_answer_is_given_while_a_new_one_is_fetched() {
     assert_eq!(handlers.bounded.load(Ordering::SeqCst), 1, "only a query that nobody waits for has its own deadline");
 }
 
-/// A key for each caller who asks, and all of them are old.
+/// A key for each caller, and all answers are old.
 #[tokio::test]
 async fn old_answers_age_on_where_there_is_no_place_to_fetch_new_ones() {
     const KEYS: usize = 800;
@@ -265,7 +265,7 @@ async fn callers_who_ask_the_same_at_the_same_time_share_a_query() {
     handlers.gate.forget_permits(Semaphore::MAX_PERMITS);
     let calls: Vec<_> = (0..20).map(|_| asking(&service, &[CACHE])).collect();
     handlers.until_asked(1).await;
-    // The one who began it leaves; the others are answered nevertheless.
+    // The caller that began it leaves; the others are answered.
     calls[0].abort();
     tokio::task::yield_now().await;
     handlers.gate.add_permits(10);
@@ -293,7 +293,7 @@ async fn who_wants_it_new_does_not_join_a_query_that_began_before() {
     handlers.gate.add_permits(10);
     assert_eq!(first.await.unwrap(), seen("miss", 1));
     assert_eq!(second.await.unwrap(), seen("miss", 2));
-    // Whichever ended last: what is kept is what began last.
+    // Whichever query ended last, the answer of the one that began last is cached.
     assert_eq!(said(&service, request(GET, "a", &[CACHE])).await, seen("hit", 2));
 }
 
@@ -341,7 +341,7 @@ async fn answers_stay_within_the_bound() {
         let bytes = service.cache.as_ref().unwrap().store.bytes();
         assert!((100 * 1024..=1 << 20).contains(&bytes), "{bytes} after {number}");
     }
-    // One that would take most of it is not kept.
+    // An answer that would take most of the cache is not stored.
     handlers.size = 200 * 1024;
     let service = cached(&handlers, 1 << 20);
     for number in 51..53 {
@@ -354,8 +354,8 @@ fn an_answer_that_was_fetched_earlier_does_not_replace_a_later_one() {
     let store = Store::new(1 << 20, CacheMetrics::default()).unwrap();
     let key: store::Key = key_of(GET, &HeaderMap::new(), b"a").into();
     let now = std::time::Instant::now();
-    let older = Arc::new(Answer::failed(Status::ok("older"), now));
-    let later = Arc::new(Answer::failed(Status::ok("later"), now + Duration::from_secs(1)));
+    let older = Arc::new(CachedAnswer::failed(Status::ok("older"), now));
+    let later = Arc::new(CachedAnswer::failed(Status::ok("later"), now + Duration::from_secs(1)));
     for (kept, put) in [(&older, &older), (&later, &later), (&later, &older)] {
         store.keep(Arc::clone(&key), put);
         assert!(Arc::ptr_eq(&store.get(&key).unwrap(), kept));

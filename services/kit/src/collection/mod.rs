@@ -58,8 +58,8 @@ impl Collection {
     /// The key that a request names.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a field that no stored key can have; [`Error::Internal`] if the request names other columns
-    /// than the resource's key: a mistake in the contract.
+    /// [`Error::Invalid`] for a field that no stored key can have; [`Error::Internal`] if the request names other
+    /// columns than the resource's key: a mistake in the contract.
     fn key(&self, key: &requests::Key) -> Result<Key, Error> {
         if key.columns != self.resource.description.key {
             return Err(Error::internal(format!("{} is not read by {:?}", self.resource.noun(), key.columns)));

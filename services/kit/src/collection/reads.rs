@@ -70,7 +70,7 @@ impl Collection {
         })
     }
 
-    /// `BatchGetX`: rows by their uids, in that order, and the uids that have none; all of each row unless the request
+    /// `BatchGetX`: rows by their keys, in that order, and the keys that have none; all of each row unless the request
     /// says otherwise.
     pub fn batch_get(&self, request: Request<impl Into<BatchGet>>) -> Unary<'_, Encoded> {
         let call = Call::of(&request);
@@ -81,10 +81,10 @@ impl Collection {
         Box::pin(async move {
             let call = call?;
             let reads = self.context.reads(&call);
-            let BatchGet { uids, read_mask, view } = request;
+            let BatchGet { keys, read_mask, view } = request;
             let mask = asked_for(self.resource, read_mask.as_ref(), view, View::Full)?;
             let (answers, deadline) = (call.answers, call.deadline);
-            let rows = point::batch_get(&reads, self.resource, &mask, &uids, answers, deadline).await?;
+            let rows = point::batch_get(&reads, self.resource, &mask, &keys, answers, deadline).await?;
             Ok(call.answer(rows)?)
         })
     }
@@ -150,14 +150,14 @@ impl Collection {
         })
     }
 
-    /// `CheckX`: which of the uids of each request do not exist.
+    /// `CheckX`: which of the keys of each request no row has.
     ///
     /// # Errors
     /// For metadata that breaks a rule. What comes later ends the stream.
     pub fn check<Q: Check>(&self, request: Request<Streaming<Q>>) -> Result<Response<Messages<Q::Response>>, Status> {
         let call = Call::of(&request)?;
         let reads = self.context.reads(&call);
-        let answers = check::check(&reads, self.resource, call, request.into_inner(), Q::uids, Q::response);
+        let answers = check::check(&reads, self.resource, call, request.into_inner(), Q::keys, Q::response);
         Ok(Response::new(Box::pin(answers)))
     }
 }

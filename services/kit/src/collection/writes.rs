@@ -2,12 +2,16 @@
 
 use orrery_proto::requests::Delete;
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
+use prost_types::FieldMask;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::view::asked_for;
 use super::{Collection, Messages, Unary};
 use crate::context::Call;
 use crate::error::Error;
+use crate::read::view::View;
 use crate::resource::decode::Precondition;
+use crate::resource::mask::MaskPath;
 use crate::write::delete::{self, DeleteRequest};
 use crate::write::single::{self, CreateRequest, UpdateRequest};
 use crate::write::stream;
@@ -17,14 +21,15 @@ impl Collection {
     pub fn create(&self, request: Request<ReceivedCreate>) -> Unary<'_, Encoded> {
         Box::pin(async move {
             let call = Call::of(&request)?;
-            let ReceivedCreate { resource: message, request_id, reference_check } = request.into_inner();
+            let request = request.into_inner();
             let create = CreateRequest {
-                message,
+                message: request.resource,
                 field: self.singular,
-                request_id: &request_id,
-                references: self.reference_check(reference_check),
+                request_id: &request.request_id,
+                references: self.reference_check(request.reference_check),
                 deadline: call.deadline,
                 answers: call.answers,
+                returned: self.returned(request.read_mask.as_ref(), request.view)?,
             };
             let created = single::create(&self.context.writes(&call), self.resource, create).await?;
             Ok(call.answer_written(created)?)
@@ -44,6 +49,7 @@ impl Collection {
                 references: self.reference_check(request.reference_check),
                 deadline: call.deadline,
                 answers: call.answers,
+                returned: self.returned(request.read_mask.as_ref(), request.view)?,
             };
             let updated = single::update(&self.context.writes(&call), self.resource, update).await?;
             Ok(call.answer_written(updated)?)
@@ -88,5 +94,12 @@ impl Collection {
     /// number may mean something else one day, so it says nothing here.
     fn reference_check(&self, sent: i32) -> i32 {
         if self.points_at_others { sent } else { 0 }
+    }
+
+    /// How much of a row the answer to a change holds. The requests of a resource of which there are no views have no
+    /// `view`, and that field's number says nothing here.
+    fn returned(&self, read_mask: Option<&FieldMask>, view: i32) -> Result<Vec<MaskPath>, Error> {
+        let has_views = self.resource.parts.iter().any(|part| !part.single);
+        asked_for(self.resource, read_mask, if has_views { view } else { 0 }, View::Basic)
     }
 }

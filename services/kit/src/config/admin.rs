@@ -1,4 +1,4 @@
-//! Where a process can be looked at.
+//! The settings of the admin port.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -6,33 +6,34 @@ use std::sync::Arc;
 
 use clap::Args;
 
-/// The admin port's distance from the service's own, where nothing else was said.
-const BESIDE: u16 = 10;
+/// The default admin port is this much above the service's own port.
+const PORT_OFFSET: u16 = 10;
 
-/// Where metrics and probes are served.
+/// The admin port: metrics and probes.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Admin")]
 pub struct AdminConfig {
-    /// Address and port of metrics and probes over HTTP: /metrics, /livez, /readyz. `auto` is loopback, 10 above the port of --listen; `off` turns
-    /// them off.
+    /// Address and port of metrics and probes over HTTP: /metrics, /livez, /readyz. `auto` is loopback, 10 above the
+    /// port of --listen; `off` disables them.
     ///
-    /// Port 0 takes a free one, and so does `auto` if --listen does; the log says which. Set it where a scraper or a scheduler on another machine
-    /// asks, 0.0.0.0:50061 in a container. That is allowed without --insecure: what is served are counts and names of methods, never rows, and
-    /// nothing can be changed there; but how busy you are may be a secret too.
+    /// Port 0 selects a free port, and so does `auto` if --listen has port 0; the log names the port. Set an address if
+    /// a scraper or scheduler on another machine needs it, for example 0.0.0.0:50061 in a container. This does not need
+    /// --insecure: the port serves counts and method names, never rows, and changes nothing. But your traffic figures
+    /// may be confidential, too.
     #[arg(long, value_name = "ADDRESS", env = "ORRERY_ADMIN_LISTEN", default_value = "auto")]
     pub admin_listen: AdminListen,
 }
 
-/// Where to listen for scrapes and probes.
+/// Where the admin port listens.
 #[derive(Clone, Debug)]
 pub enum AdminListen {
     /// On loopback, 10 above the service's own port.
     Auto,
-    /// Nowhere.
+    /// Disabled.
     Off,
-    /// There.
+    /// At this address.
     At(SocketAddr),
-    /// Who starts the service listens already; so it knows the port that it got.
+    /// On a socket that is open already, so that the starter of the service knows its port.
     On(Arc<std::net::TcpListener>),
 }
 
@@ -45,27 +46,27 @@ impl FromStr for AdminListen {
             "off" => Ok(Self::Off),
             address => match address.parse() {
                 Ok(address) => Ok(Self::At(address)),
-                Err(_) => Err("write an address with a port, 127.0.0.1:50061, or auto, or off".to_owned()),
+                Err(_) => Err("use an address with a port such as 127.0.0.1:50061, or auto, or off".to_owned()),
             },
         }
     }
 }
 
 impl AdminListen {
-    /// The address to listen on for a service that was told to listen on `service`; `None` where there is none to take.
+    /// The address to open for a service that listens on `service`; `None` if there is none to open.
     pub fn address(&self, service: SocketAddr) -> Option<SocketAddr> {
         match self {
             Self::Off | Self::On(_) => None,
             Self::At(address) => Some(*address),
-            Self::Auto => Some(Self::beside(service)),
+            Self::Auto => Some(Self::auto_address(service)),
         }
     }
 
-    /// What `auto` means for a service that was told to listen on `service`.
-    pub fn beside(service: SocketAddr) -> SocketAddr {
+    /// The meaning of `auto` for a service that listens on `service`.
+    pub fn auto_address(service: SocketAddr) -> SocketAddr {
         let port = match service.port() {
             0 => 0,
-            port => port.checked_add(BESIDE).unwrap_or(0),
+            port => port.checked_add(PORT_OFFSET).unwrap_or(0),
         };
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }

@@ -1,4 +1,4 @@
-//! The address of the database, password included, in a type that does not print it.
+//! The URL of the database, in a type that does not print its password.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -11,25 +11,25 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::ConfigError;
 
-/// `postgres://user:password@host:port/database`. What it prints is where the database is, never the password.
+/// `postgres://user:password@host:port/database`. Displays the location of the database, never the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// The whole URL with its password: for connecting, not for messages or logs.
+    /// The whole URL with its password. For connecting, not for messages or logs.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What to connect with. Parts that the URL leaves out come from Postgres's own variables (`PGHOST`, `PGPASSWORD`,
-    /// ...).
+    /// The connection options. Parts that the URL leaves out come from Postgres's own variables (`PGHOST`,
+    /// `PGPASSWORD`, ...).
     ///
     /// # Errors
     ///
-    /// When this is no Postgres URL; the error does not repeat it.
+    /// It is not a Postgres URL. The error does not repeat it.
     pub fn options(&self) -> Result<PgConnectOptions, ConfigError> {
         let refused =
-            || ConfigError::new("database-url", "not of the form postgres://user:password@host:port/database");
+            || ConfigError::new("database-url", "must have the form postgres://user:password@host:port/database");
         if !self.0.starts_with("postgres://") && !self.0.starts_with("postgresql://") {
             return Err(refused());
         }
@@ -41,38 +41,38 @@ impl DatabaseUrl {
     }
 }
 
-/// The certificates and the key are read whole, for each connection anew: a device has no end, and a pipe can be read
-/// once.
+/// Certificates and the key are read completely, again for each connection. So a device, which has no end, and a pipe,
+/// which can be read only once, are refused.
 fn check_files(options: &PgConnectOptions) -> Result<(), ConfigError> {
     for (name, value) in options.to_url_lossy().query_pairs() {
         let is_file = ["sslrootcert", "sslcert", "sslkey"].contains(&&*name) && !value.trim().starts_with("-----BEGIN");
-        // So the library writes it, before the path.
+        // The library adds this prefix to the path.
         let path = value.strip_prefix("file: ").unwrap_or(&value);
         if is_file && !can_be_read_whole(Path::new(path)) {
-            let problem = format!("the {name} {path} is no ordinary file of at most 1 MiB");
+            let problem = format!("{name} must be a regular file of at most 1 MiB, and {path} is not");
             return Err(ConfigError::new("database-url", problem));
         }
     }
     Ok(())
 }
 
-/// The file of passwords is read whole as well, while a URL is read. `/dev/null` stands for none.
+/// The password file is also read completely, while the URL is parsed. `/dev/null` means none.
 fn check_password_file(path: Option<OsString>) -> Result<(), ConfigError> {
     match path {
         Some(path) if path != "/dev/null" && !can_be_read_whole(Path::new(&path)) => {
-            Err(ConfigError::new("database-url", "PGPASSFILE names no ordinary file of at most 1 MiB"))
+            Err(ConfigError::new("database-url", "PGPASSFILE must name a regular file of at most 1 MiB"))
         }
         _ => Ok(()),
     }
 }
 
-/// Whether a file has an end, and soon. That it is missing, or may not be read, shows as it is read.
+/// Whether a path is a regular file of limited size. A missing or unreadable file passes: reading it reports the error.
 fn can_be_read_whole(path: &Path) -> bool {
     const MOST_BYTES: u64 = 1024 * 1024;
     std::fs::metadata(path).map_or(true, |metadata| metadata.is_file() && metadata.len() <= MOST_BYTES)
 }
 
-/// Never fails, so that no parser's message quotes the value; [`DatabaseUrl::options`] says whether it can be used.
+/// Never fails, so that no parser's message quotes the value. [`DatabaseUrl::options`] checks it.
 impl FromStr for DatabaseUrl {
     type Err = Infallible;
 
@@ -112,11 +112,11 @@ mod tests {
             url.options().err().map(|error| error.to_string())
         };
         for name in ["sslrootcert", "ssl-ca", "sslcert", "sslkey"] {
-            assert_eq!(refused(name, "/nowhere/x"), None, "that shows as it is read");
+            assert_eq!(refused(name, "/nowhere/x"), None, "reading it reports the error");
             assert_eq!(refused(name, concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), None);
             for path in ["/dev/zero", "%2Fdev%2Fzero", "/dev"] {
                 let refused = refused(name, path).unwrap_or_default();
-                assert!(refused.contains("is no ordinary file of at most 1 MiB"), "{name}={path}: {refused}");
+                assert!(refused.contains("must be a regular file of at most 1 MiB"), "{name}={path}: {refused}");
             }
         }
         assert!(check_password_file(Some("/dev/zero".into())).is_err());

@@ -13,7 +13,7 @@ use super::ConfigError;
 pub struct ListenConfig {
     /// Address and port to listen on.
     ///
-    /// Port 0 takes a free one. An address beyond loopback is refused without --insecure.
+    /// Port 0 selects a free port. An address beyond loopback needs --insecure.
     #[arg(
         long = "listen",
         id = "listen",
@@ -23,20 +23,20 @@ pub struct ListenConfig {
     )]
     pub address: SocketAddr,
 
-    /// Listen beyond loopback although nothing is encrypted and nobody is authenticated.
+    /// Listen beyond loopback, although traffic is not encrypted and callers are not authenticated.
     ///
-    /// This process has no TLS and no authentication: whoever reaches the port can read and write everything. Say
-    /// this only where something in front of it (a service mesh, a private network) keeps strangers out. Default: false.
+    /// This process has no TLS and no authentication: whoever reaches the port can read and write everything. Use this
+    /// only if something in front of it (a service mesh, a private network) blocks unknown callers. Default: false.
     #[arg(long, env = "ORRERY_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
 }
 
 impl ListenConfig {
-    /// Refuses an address that other machines can reach, unless `insecure` was said.
+    /// Refuses an address that other machines can reach, unless `insecure` is set.
     ///
     /// # Errors
     ///
-    /// When `address` is not loopback and [`insecure`](Self::insecure) is false.
+    /// `address` is not loopback and [`insecure`](Self::insecure) is false.
     pub fn check(&self, address: SocketAddr) -> Result<(), ConfigError> {
         if self.insecure || address.ip().to_canonical().is_loopback() {
             return Ok(());
@@ -44,9 +44,9 @@ impl ListenConfig {
         Err(ConfigError::new(
             "listen",
             format!(
-                "{address} can be reached from other machines, and this process has neither TLS nor authentication: whoever \
-                 reaches it can read and write everything. Listen on 127.0.0.1, or say --insecure if the network in front of it \
-                 keeps strangers out"
+                "other machines can reach {address}, and this process has neither TLS nor authentication: whoever \
+                 reaches it can read and write everything. Listen on 127.0.0.1, or set --insecure if the network \
+                 in front of it blocks unknown callers"
             ),
         ))
     }

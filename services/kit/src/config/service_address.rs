@@ -1,4 +1,4 @@
-//! Where a service is reached.
+//! The address of another service.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ pub struct ServiceAddress {
 }
 
 impl ServiceAddress {
-    /// Where to connect.
+    /// The endpoint to connect to.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint.clone()
     }
@@ -32,11 +32,11 @@ impl FromStr for ServiceAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let uri = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let uri: Uri = uri.parse().map_err(|error| format!("{error}; an address is written as localhost:50051"))?;
+        let uri: Uri = uri.parse().map_err(|error| format!("{error}; an address has the form localhost:50051"))?;
         match uri.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err("TLS is not spoken here; use http://".into()),
-            _ => return Err("an address begins with http:// or with the host".into()),
+            Some("https") => return Err("TLS is not supported; use http://".into()),
+            _ => return Err("an address must begin with http:// or with the host".into()),
         }
         if uri.port_u16().is_none() {
             return Err("the port is missing, as in localhost:50051".into());
@@ -45,7 +45,7 @@ impl FromStr for ServiceAddress {
             return Err("the host is missing, as in localhost:50051".into());
         }
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
-            return Err("an address ends with its port".into());
+            return Err("an address must end with its port".into());
         }
         Ok(Self { endpoint: Endpoint::from(uri) })
     }

@@ -1,4 +1,4 @@
-//! How streams are cut.
+//! The sizes of pages, statements and messages.
 
 use std::time::Duration;
 
@@ -7,60 +7,85 @@ use clap::Args;
 use super::checks::{at_least, at_most, not_zero};
 use super::units::{ByteSize, parse_bytes, parse_duration};
 use super::{ConfigError, Limits};
-use crate::answer::LEAST_ANSWER_BYTES;
+use crate::answer::MIN_ANSWER_BYTES;
 
-/// How streams are cut into pages, statements and messages.
+/// The sizes of pages, statements and messages.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
 #[command(next_help_heading = "Streams")]
 pub struct StreamConfig {
-    /// Encoded size that one page of a streamed read aims at.
+    /// Target size of one page of a streamed read, encoded.
     ///
-    /// Larger costs memory per reader and gains little. No message exceeds what its caller takes, which is 4 MiB unless
+    /// Larger pages cost memory per reader and gain little. No message is larger than its caller accepts: 4 MiB unless
     /// the caller says otherwise (see --max-answer-bytes).
     #[arg(long, value_name = "BYTES", env = "ORRERY_PAGE_BYTES", default_value = "1MiB", value_parser = parse_bytes)]
     pub page_bytes: usize,
 
-    /// Most rows that one statement of a chunked write takes.
+    /// Maximum number of rows in one statement of a chunked write.
     ///
-    /// More amortises the round trip to a database that is far away; fewer holds row locks for shorter.
+    /// More saves round trips to a database that is far away; fewer holds row locks for a shorter time.
     #[arg(long, value_name = "ROWS", env = "ORRERY_WRITE_BATCH_ROWS", default_value_t = 8192)]
     pub write_batch_rows: usize,
 
-    /// Most bytes of rows that one statement of a chunked write takes.
+    /// Maximum size of the rows in one statement of a chunked write.
     ///
-    /// Bounds the memory of a writer whose rows are large: as many bytes of chunks, decoded, wait while as many are
-    /// committed, and one message more. One larger row is still written, alone.
-    #[arg(long, value_name = "BYTES", env = "ORRERY_WRITE_BATCH_BYTES", default_value = "4MiB", value_parser = parse_bytes)]
+    /// Bounds the memory of a writer with large rows: up to this size of decoded chunks waits while as much is
+    /// committed, plus one message. A single larger row is still written, alone.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "ORRERY_WRITE_BATCH_BYTES",
+        default_value = "4MiB",
+        value_parser = parse_bytes
+    )]
     pub write_batch_bytes: usize,
 
-    /// Longest silence of a streamed read whose filter matches few rows.
+    /// Maximum time without a message on a streamed read whose filter matches few rows.
     ///
-    /// After it an empty page with a fresh resume token is sent, so that a broken stream goes on near where it was.
-    #[arg(long, value_name = "DURATION", env = "ORRERY_PROGRESS_INTERVAL", default_value = "2s", value_parser = parse_duration)]
+    /// After it, an empty page with a new resume token is sent, so that a broken stream continues near where it was.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "ORRERY_PROGRESS_INTERVAL",
+        default_value = "2s",
+        value_parser = parse_duration
+    )]
     pub progress_interval: Duration,
 
-    /// Largest request message.
+    /// Maximum size of a request message.
     ///
-    /// Larger ones are INVALID_ARGUMENT. Raise it for clients that send chunks of many thousand rows; each open write may hold as much.
-    /// Requests that hold no rows have 512 KiB at most, and 2 MiB where they ask whether rows exist.
-    #[arg(long, value_name = "BYTES", env = "ORRERY_MAX_MESSAGE_BYTES", default_value = "16MiB", value_parser = parse_bytes)]
+    /// Larger messages fail with INVALID_ARGUMENT. Raise it for clients that send chunks of many thousand rows; each
+    /// open write may hold this much memory. Requests without rows may have at most 512 KiB, or 2 MiB if they ask
+    /// whether rows exist.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "ORRERY_MAX_MESSAGE_BYTES",
+        default_value = "16MiB",
+        value_parser = parse_bytes
+    )]
     pub max_message_bytes: usize,
 
-    /// Largest response message, to callers who ask for more than 4 MiB.
+    /// Maximum size of a response message, for callers that ask for more than 4 MiB.
     ///
-    /// A caller says in the request metadata `x-max-answer-bytes` how large a message its client takes; one who does
-    /// not is sent no message over 4 MiB, which is the limit of gRPC's clients unless they are told otherwise. Lower it
-    /// to bound the memory that one call takes.
-    #[arg(long, value_name = "BYTES", env = "ORRERY_MAX_ANSWER_BYTES", default_value = "64MiB", value_parser = parse_bytes)]
+    /// A caller says in the request metadata `x-max-answer-bytes` how large a message its client accepts. A caller that
+    /// does not gets no message over 4 MiB, the default limit of gRPC clients. Lower it to bound the memory of one
+    /// call.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "ORRERY_MAX_ANSWER_BYTES",
+        default_value = "64MiB",
+        value_parser = parse_bytes
+    )]
     pub max_answer_bytes: usize,
 }
 
 impl StreamConfig {
-    /// Refuses what cannot work, alone or under `limits`.
+    /// Refuses values that do not work, alone or with `limits`.
     ///
     /// # Errors
     ///
-    /// The first setting that cannot be used.
+    /// The first invalid setting.
     pub fn validate(&self, limits: &Limits) -> Result<(), ConfigError> {
         at_least("page-bytes", self.page_bytes, 1024)?;
         if self.page_bytes > limits.max_result_bytes {
@@ -77,7 +102,7 @@ impl StreamConfig {
         not_zero("progress-interval", self.progress_interval)?;
         at_least("max-message-bytes", self.max_message_bytes, 1024)?;
         at_most("max-message-bytes", self.max_message_bytes, i32::MAX as usize)?;
-        at_least("max-answer-bytes", self.max_answer_bytes, LEAST_ANSWER_BYTES)?;
+        at_least("max-answer-bytes", self.max_answer_bytes, MIN_ANSWER_BYTES)?;
         at_most("max-answer-bytes", self.max_answer_bytes, i32::MAX as usize)
     }
 }

@@ -114,7 +114,7 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     }
 }
 
-/// The help is the manual: every setting says what it is, what it is when nobody sets it, and which variable sets it.
+/// The help is the manual: it says for every setting what it is, its default and its variable.
 #[test]
 fn the_help_explains_every_setting() {
     let mut command = ServiceConfig::command(BINARY);
@@ -161,7 +161,7 @@ proptest! {
     #[test]
     fn what_is_printed_is_read_back(milliseconds in any::<u32>(), bytes in any::<u32>(), shift in 0..12u32) {
         let duration = Duration::from_millis(u64::from(milliseconds) << shift);
-        prop_assert_eq!(parse_duration(&Span(duration).to_string()), Ok(duration));
+        prop_assert_eq!(parse_duration(&HumanDuration(duration).to_string()), Ok(duration));
         let bytes = (bytes as usize) << shift;
         prop_assert_eq!(parse_bytes(&ByteSize(bytes).to_string()), Ok(bytes));
     }

@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: `20s`, `1m30s`, `64MiB`.
+//! Durations and sizes in human notation: `20s`, `1m30s`, `64MiB`.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,14 +15,14 @@ const BYTE_UNITS: [(&str, usize); 8] = [
     ("", 1),
 ];
 
-/// Reads a duration: numbers with the units `h`, `m`, `s` and `ms`, one after the other (`1m30s`). A number without a unit is
-/// refused, since nobody knows what it means.
+/// Parses a duration: numbers with the units `h`, `m`, `s` and `ms`, one after the other (`1m30s`). A number without a
+/// unit is refused, since its meaning is unclear.
 ///
 /// # Errors
 ///
-/// What is wrong, for people.
+/// A message that says what is wrong.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("{text:?} is no duration; write a number with a unit: 500ms, 20s, 15m, 1h");
+    let refused = || format!("{text:?} is not a duration; use a number with a unit: 500ms, 20s, 15m, 1h");
     let mut rest = text.trim();
     let mut milliseconds = 0u64;
     if rest.is_empty() {
@@ -40,13 +40,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(milliseconds))
 }
 
-/// Reads a size: a whole number with one of the units `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`; bytes where there is none.
+/// Parses a size: an integer with one of the units `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`; without a unit, bytes.
 ///
 /// # Errors
 ///
-/// What is wrong, for people.
+/// A message that says what is wrong.
 pub fn parse_bytes(text: &str) -> Result<usize, String> {
-    let refused = || format!("{text:?} is no size; write a number with a unit: 512B, 64KiB, 16MiB, 1GiB");
+    let refused = || format!("{text:?} is not a size; use a number with a unit: 512B, 64KiB, 16MiB, 1GiB");
     let (number, unit) = leading_number(text.trim()).ok_or_else(refused)?;
     let (_, factor) = BYTE_UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(refused)?;
     usize::try_from(number).ok().and_then(|number| number.checked_mul(*factor)).ok_or_else(refused)
@@ -58,12 +58,12 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
     Some((digits.parse().ok()?, rest))
 }
 
-/// A duration that prints as [`parse_duration`] reads it, in the largest unit that holds it exactly; what is finer than a
-/// millisecond is left out.
+/// A duration that displays as [`parse_duration`] reads it, in the largest unit that holds it exactly. Parts below a
+/// millisecond are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = self.0.as_millis();
         for (unit, factor) in DURATION_UNITS {
@@ -76,7 +76,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A size that prints as [`parse_bytes`] reads it, in the largest binary unit that holds it exactly.
+/// A size that displays as [`parse_bytes`] reads it, in the largest binary unit that holds it exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub usize);
 

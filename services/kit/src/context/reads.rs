@@ -91,11 +91,8 @@ impl Reads {
 
     /// Runs a read that nothing has been sent of. `None` if the replica could not serve it to its end: run it again,
     /// and it comes from the primary.
-    pub async fn unless_replica_fails<T>(
-        &self,
-        read: impl Future<Output = Result<T, Error>>,
-    ) -> Option<Result<T, Error>> {
-        self.route().unless_replica_fails(read).await
+    pub async fn attempt_read<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Option<Result<T, Error>> {
+        self.route().attempt_read(read).await
     }
 
     /// Runs a read that nothing has been sent of; again, and on the primary, if the replica could not serve it to its

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::{Call, Context, Shared};
 use crate::config::Limits;
 use crate::consistency::Provenance;
-use crate::db::{Ending, Statement, Transaction};
+use crate::db::{Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -60,7 +60,7 @@ impl Writes {
     pub async fn transaction<T, W>(&self, deadline: Deadline, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
     {
         self.shared.database.transaction_noted(deadline, Some(self.provenance.clone()), work).await
     }

@@ -1,5 +1,5 @@
-//! Array parameters in Postgres's binary format, written straight from column values: a statement binds one array per
-//! column, and no value becomes a Rust object on its way there.
+//! Array parameters in Postgres's binary format, written directly from column values. A statement binds one array per
+//! column, and no value becomes a Rust object on the way.
 
 use bytes::BufMut as _;
 use sqlx::encode::IsNull;
@@ -8,7 +8,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Encode, Postgres, Type};
 
-/// The element types that parameters use, by their fixed object ids (`pg_type.dat`).
+/// The element types of parameters, by their fixed object ids (`pg_type.dat`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementType {
     /// `text`
@@ -23,6 +23,10 @@ pub enum ElementType {
     Json,
     /// `numeric`
     Numeric,
+    /// `boolean`
+    Boolean,
+    /// `double precision`
+    Double,
 }
 
 impl ElementType {
@@ -34,6 +38,8 @@ impl ElementType {
             Self::Timestamp => 1184,
             Self::Json => 3802,
             Self::Numeric => 1700,
+            Self::Boolean => 16,
+            Self::Double => 701,
         }
     }
 
@@ -45,10 +51,12 @@ impl ElementType {
             Self::Timestamp => 1185,
             Self::Json => 3807,
             Self::Numeric => 1231,
+            Self::Boolean => 1000,
+            Self::Double => 1022,
         }
     }
 
-    /// The array type's name in SQL.
+    /// The SQL name of the array type.
     pub fn array_name(self) -> &'static str {
         match self {
             Self::Text => "text[]",
@@ -57,6 +65,8 @@ impl ElementType {
             Self::Timestamp => "timestamptz[]",
             Self::Json => "jsonb[]",
             Self::Numeric => "numeric[]",
+            Self::Boolean => "boolean[]",
+            Self::Double => "double precision[]",
         }
     }
 }
@@ -79,7 +89,7 @@ impl ArrayParameter {
         Self { element, bytes: Vec::with_capacity(capacity), count: 0, has_null: false }
     }
 
-    /// Appends one element: its binary form with the 4-byte length before it, or a length of -1 for null.
+    /// Appends one element: a 4-byte length and its binary form; the length is -1 for null.
     pub fn push_prefixed(&mut self, prefixed: &[u8]) {
         self.has_null |= prefixed.len() == 4 && prefixed == (-1_i32).to_be_bytes();
         self.bytes.extend_from_slice(prefixed);
@@ -93,7 +103,7 @@ impl ArrayParameter {
         self.count += 1;
     }
 
-    /// Appends a tuple's first columns to as many arrays.
+    /// Appends the first columns of a tuple to the arrays, one column to each.
     pub fn push_columns(arrays: &mut [Self], tuple: &[u8]) {
         let mut rest = tuple;
         for array in arrays {
@@ -117,7 +127,7 @@ impl ArrayParameter {
 
 impl Type<Postgres> for ArrayParameter {
     fn type_info() -> PgTypeInfo {
-        // Each value says its own type in `produces`.
+        // Each value gives its own type in `produces`.
         PgTypeInfo::with_oid(Oid(ElementType::Text.array_oid()))
     }
 }

@@ -1,41 +1,43 @@
-//! Another connection for one that was lost before anything had happened on it.
+//! Retries on another connection, when one was lost before anything had happened on it.
 
-use super::{Database, Lease, Waiting};
+use super::{CountGuard, Database, Lease};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// Attempts at something that needs a connection which lives. After a restart of the server every idle one is dead; behind a pooler every
-/// one may have to wait for the server. All attempts after the first may together take as long as the wait for a connection may.
+/// Attempts at work that needs a live connection. After a restart of the server every idle connection is dead; behind a
+/// pooler, each one may have to wait for the server. All attempts after the first may together take as long as the
+/// acquire timeout.
 pub(super) struct Attempts<'d> {
     database: &'d Database,
-    /// How many there were, the present one included.
+    /// The number of attempts, the current one included.
     made: u32,
-    /// Until when the present one may wait for its connection.
+    /// Until when the current attempt may wait for its connection.
     pub(super) until: Deadline,
-    /// Until when those after the first may: a moment before the caller's deadline, so that it is told why.
+    /// Until when the attempts after the first may wait. Slightly before the caller's deadline, so that the caller
+    /// still gets the reason.
     together: Deadline,
-    /// Whether the present one has ended without a connection.
-    had_none: bool,
-    /// From a loss until there is another connection.
-    without: Option<Waiting<'d>>,
+    /// Whether the current attempt failed without a connection.
+    had_no_connection: bool,
+    /// Counts this caller as waiting, from the loss of a connection until it has another one.
+    without: Option<CountGuard<'d>>,
 }
 
 impl Database {
-    /// Attempts at work that has to be done by `deadline`. The first one begins.
+    /// Starts the first attempt at work that must be done by `deadline`.
     pub(super) fn attempts(&self, deadline: Deadline) -> Attempts<'_> {
-        let together = Deadline::after(self.pool.options().get_acquire_timeout()).min(deadline.shortly_before());
-        Attempts { database: self, made: 1, until: deadline, together, had_none: false, without: None }
+        let together = Deadline::after(self.pool.options().get_acquire_timeout()).min(deadline.with_margin());
+        Attempts { database: self, made: 1, until: deadline, together, had_no_connection: false, without: None }
     }
 }
 
 impl Attempts<'_> {
-    /// What `taken` takes for the present attempt.
+    /// Takes a connection for the current attempt, with `taken`.
     ///
     /// # Errors
-    /// Those of `taken`. Where it has no time left after a loss, that there is no connection.
+    /// Those of `taken`. If no time is left after a loss, [`Error::DatabaseUnavailable`]: there is no connection.
     pub(super) async fn lease(&mut self, taken: impl Future<Output = Result<Lease, Error>>) -> Result<Lease, Error> {
         let lease = taken.await;
-        self.had_none = lease.is_err();
+        self.had_no_connection = lease.is_err();
         match lease {
             Ok(lease) => {
                 self.without = None;
@@ -46,36 +48,39 @@ impl Attempts<'_> {
         }
     }
 
-    /// Resolves when another attempt is to begin after one that ended by `error`.
+    /// Waits until the next attempt, after one that failed with `error`.
     ///
     /// # Errors
-    /// What the caller is told if none follows: `error`; or, if it was lost before there was a connection that a statement could be sent
-    /// on, that there is none. Nobody must take that for what the statement did.
-    pub(super) async fn go_on(&mut self, error: Error) -> Result<(), Error> {
-        // With an outdated plan the connection is of no use either, and was closed.
+    /// Without a further attempt: `error`, or, if the attempt was lost before it had a connection to send a statement
+    /// on, [`Error::DatabaseUnavailable`]. So nobody takes that for the result of the statement.
+    pub(super) async fn retry_after(&mut self, error: Error) -> Result<(), Error> {
+        // A connection with an outdated plan is of no use either, and was closed.
         if !error.is_connection_loss() && !matches!(error, Error::PlanOutdated(_)) {
             return Err(error);
         }
-        if !self.may_go_on().await {
-            if !self.had_none {
+        if !self.may_retry().await {
+            if !self.had_no_connection {
                 return Err(error);
             }
-            tracing::debug!(cause = std::error::Error::source(&error), "no connection lives");
+            tracing::debug!(cause = std::error::Error::source(&error), "no live connection");
             return Err(no_connection());
         }
         Ok(())
     }
 
-    async fn may_go_on(&mut self) -> bool {
+    async fn may_retry(&mut self) -> bool {
         if self.together.expired() {
             return false;
         }
         self.made += 1;
         self.until = self.together;
-        self.without.get_or_insert_with(|| Waiting::new(&self.database.lost));
-        // As many as were idle, and a new one. A pooler may refuse any number of them; one that took the statement has not.
-        let pause = self.database.session.pause_before(self.made);
-        if (pause.is_none() || !self.had_none) && self.made > self.database.pool.options().get_max_connections() + 1 {
+        self.without.get_or_insert_with(|| CountGuard::new(&self.database.lost));
+        // One attempt for each connection that may have been idle, and one for a new one. A pooler may refuse any
+        // number of connections before a statement was sent, but none after it took the statement.
+        let pause = self.database.session.retry_pause(self.made);
+        if (pause.is_none() || !self.had_no_connection)
+            && self.made > self.database.pool.options().get_max_connections() + 1
+        {
             return false;
         }
         let Some(pause) = pause else { return true };

@@ -1,5 +1,5 @@
-//! Reading by `copy (select ...) to stdout (format binary)`: the fastest way out of Postgres, without a prepared statement
-//! and row by row, so that a result is never held as a whole.
+//! Reads by `copy (select ...) to stdout (format binary)`. It is the fastest way out of Postgres, needs no prepared
+//! statement, and gives row by row, so that no result is held as a whole.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::metrics::StatementKind;
-use crate::work::{self, Pauses};
+use crate::work::{self, Yielder};
 
-/// Signature, flags and the length of the header's extension (manual, COPY, "Binary Format").
+/// Size of the header: signature, flags, and length of the extension (manual, COPY, "Binary Format").
 const HEADER: usize = 19;
 
-/// What takes each row, as [`CopySource::copy_out`] says.
+/// The callback for each row; see [`CopySource::copy_out`].
 type OnRow<'r> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send + 'r;
 
-/// One reading statement and its time limit.
+/// A reading statement and its time limit.
 #[derive(Clone, Copy, Debug)]
 pub struct CopyRequest<'a> {
     /// `select ...`, with literals from [`super::sql`].
     pub select: &'a str,
-    /// How long the server may work on it.
+    /// How long the server may run it.
     pub timeout: Duration,
     /// The caller's deadline.
     pub deadline: Deadline,
@@ -37,27 +37,27 @@ pub struct CopyRequest<'a> {
 pub enum CopyEnd {
     /// Every row was read.
     Whole,
-    /// The reader had enough; the rest was not read.
+    /// The callback stopped it; the rest was not read.
     Stopped,
-    /// An error after the rows that were read so far, which are good.
+    /// An error occurred. The rows read before it are valid.
     Broken(Error),
 }
 
-/// What several results can be read from, one after the other, each seeing the same rows: a [`Snapshot`], or a
-/// [`Transaction`](super::Transaction) that holds the locks which keep them as they are.
+/// A source of several results, read one after the other, that all see the same rows: a [`Snapshot`], or a
+/// [`Transaction`](super::Transaction) that holds the locks which keep the rows unchanged.
 pub trait CopySource: Send {
-    /// The limits that hold here.
+    /// The limits of the source.
     fn limits(&self) -> &Limits;
 
-    /// How many rows of unknown size are asked for at once. Who meets a refusal or a full page tells it.
+    /// How many rows to ask for if their size is unknown. Callers report refused and complete pages to it.
     fn page_rows(&self) -> &PageRows;
 
-    /// Runs a select and gives each row to `on_row` as a tuple: for every column a 4-byte length (-1 for null) and the
-    /// value in Postgres's binary format. After any other end than [`CopyEnd::Whole`] nothing more can be read from this source:
-    /// its connection is closed, which ends the statement.
+    /// Runs a select and passes each row to `on_row` as a tuple: for every column a 4-byte length (-1 for null) and the
+    /// value in Postgres's binary format. After any end but [`CopyEnd::Whole`] nothing more can be read from this
+    /// source: its connection is closed, which ends the statement.
     ///
     /// # Errors
-    /// Only those that come before the first row could; later ones end the result with [`CopyEnd::Broken`].
+    /// Only errors before the first row. Later ones end the result with [`CopyEnd::Broken`].
     fn copy_out(
         &mut self,
         select: &str,
@@ -65,8 +65,8 @@ pub trait CopySource: Send {
     ) -> impl Future<Output = Result<CopyEnd, Error>> + Send;
 }
 
-/// The database as it stood at one moment, read by several statements. Holds a connection; one that is dropped without
-/// [`Snapshot::close`] closes it.
+/// The state of the database at one moment, for several statements. It holds a connection. If it is dropped without
+/// [`Snapshot::close`], that connection is closed.
 pub struct Snapshot {
     lease: Lease,
     deadline: Deadline,
@@ -75,19 +75,19 @@ pub struct Snapshot {
 }
 
 impl Database {
-    /// Opens a snapshot for statements that take the server at most `timeout` each, and all together at most
+    /// Opens a snapshot. Each statement may take at most `timeout`, and all together at most
     /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout).
     ///
     /// # Errors
-    /// What the database says; [`Error::DeadlineExceeded`].
+    /// Errors of the database; [`Error::DeadlineExceeded`].
     pub async fn snapshot(&self, timeout: Duration, deadline: Deadline) -> Result<Snapshot, Error> {
         self.route().snapshot(timeout, deadline).await
     }
 
-    /// Runs one select on its own, in a transaction that keeps its limit; as [`CopySource::copy_out`].
+    /// Runs one select in a transaction of its own that enforces its limit; see [`CopySource::copy_out`].
     ///
     /// # Errors
-    /// Only those that come before the statement was sent, such as that there is no connection; what became of the statement stands in
+    /// Only errors before the statement was sent, such as a missing connection. The result of the statement is in
     /// [`CopyEnd`].
     pub async fn copy_out(
         &self,
@@ -98,7 +98,7 @@ impl Database {
     }
 }
 
-/// A snapshot on a connection that is in a transaction, with the limits of `database`.
+/// A snapshot on a connection that has an open transaction, with the limits of `database`.
 pub(super) fn snapshot_on(database: &Database, lease: Lease, deadline: Deadline) -> Snapshot {
     Snapshot { lease, deadline, limits: Arc::clone(&database.limits), page_rows: Arc::clone(&database.page_rows) }
 }
@@ -107,15 +107,15 @@ impl Snapshot {
     /// Gives the connection back.
     ///
     /// # Errors
-    /// [`Error::Internal`] after a result that was not read to its end; what the database says.
+    /// [`Error::Internal`] after a result that was not read to its end; errors of the database.
     pub async fn close(mut self) -> Result<(), Error> {
         within(self.deadline, self.lease.execute("commit")).await?;
-        self.lease.settle();
+        self.lease.mark_clean();
         Ok(())
     }
 
-    /// Gives the connection back if it is good for anything; what was read stands in any case.
-    pub async fn leave(self) {
+    /// Gives the connection back if it is still usable. The rows that were read are valid in any case.
+    pub async fn release(self) {
         if let Err(error) = self.close().await {
             tracing::debug!(%error, "a snapshot's connection was closed");
         }
@@ -141,7 +141,8 @@ impl CopySource for Snapshot {
 }
 
 impl Lease {
-    /// As [`CopySource::copy_out`]. Until the result was read to its end the connection is of no use for anything else.
+    /// See [`CopySource::copy_out`]. Until the result was read to its end, the connection cannot be used for anything
+    /// else.
     pub(super) async fn copy_out(
         &mut self,
         select: &str,
@@ -175,7 +176,7 @@ impl Lease {
         let mut rows = within(deadline, async { Ok(connection.copy_out_raw(&statement).await?) }).await?;
         let (mut count_read, mut bytes) = (0, 0);
         let read = async {
-            let (mut first, mut pauses) = (true, Pauses::default());
+            let (mut first, mut yielder) = (true, Yielder::default());
             while let Some(message) = rows.try_next().await? {
                 // The server sends one row per message, the header before the first (manual, 55.2.6 and 55.7).
                 let row = if first { message.get(HEADER..).unwrap_or_default() } else { &message[..] };
@@ -189,11 +190,11 @@ impl Lease {
                 if bytes > max_bytes {
                     return Err(Error::ResultTooLarge(max_bytes));
                 }
-                if work::aside(tuple.len(), || on_row(tuple)).await?.is_break() {
+                if work::run_in_place(tuple.len(), || on_row(tuple)).await?.is_break() {
                     return Ok(CopyEnd::Stopped);
                 }
-                // Rows that have arrived already are taken without a pause.
-                pauses.after(tuple.len()).await;
+                // Rows that have already arrived are processed without waiting, so yield to other tasks here.
+                yielder.after(tuple.len()).await;
             }
             Ok(CopyEnd::Whole)
         };

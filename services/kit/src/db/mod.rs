@@ -1,9 +1,9 @@
-//! The data layer: a pool of connections and the only ways to use one. Every statement of a service goes through
-//! [`Database`], which keeps the [`Limits`] for it: a time limit that the server enforces, a bound on the rows it may touch, and
-//! a connection that is never given back half used.
+//! The data layer: a pool of connections, and the only ways to use one. Every statement of a service goes through
+//! [`Database`], which enforces the [`Limits`]: a time limit that the server enforces too, a limit on the rows that a
+//! statement may touch, and no connection that returns to the pool half used.
 //!
-//! What calls the driver is boxed, by functions that are neither async nor generic: those would be compiled in each crate that
-//! uses them, and the driver with them.
+//! Calls into the driver are boxed by functions that are neither async nor generic. Otherwise each crate that uses them
+//! would compile them again, together with the driver.
 
 pub mod array;
 mod attempts;
@@ -13,6 +13,7 @@ mod replica;
 mod route;
 mod session;
 mod socket;
+mod spares;
 pub mod sql;
 mod transaction;
 
@@ -32,51 +33,55 @@ pub use page_rows::PageRows;
 pub use replica::Replica;
 pub(crate) use replica::ReplicaRoute;
 pub(crate) use route::Route;
-pub use transaction::{Ending, Part, Transaction};
+pub use transaction::{Savepoint, Transaction, TransactionEnd};
 
-use self::session::Session;
+use self::session::SessionScope;
 use self::socket::{Endpoint, Tuning};
+use self::spares::{Spare, Spares};
 use crate::config::{DatabaseConfig, Limits};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::metrics::{DatabaseMetrics, Metrics, PoolWaits, StatementKind};
 
-/// How long a probe may take before the database counts as gone. Shorter than the patience of who asks for it, two seconds.
+/// Timeout of a probe of the database. Shorter than the two seconds that its caller waits.
 const PING_TIMEOUT: Duration = Duration::from_millis(1800);
-/// Most rows of a page whose rows' size is not known.
+/// Maximum number of rows of a page if the size of its rows is unknown.
 const MAX_PAGE_ROWS: usize = 20_000;
-/// How long connections in use may take to come back when the pool closes.
+/// How long to wait for connections in use when the pool closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A pool of connections to one slice's database, and the limits that hold on all of them. Cheap to clone.
+/// A pool of connections to the database of one slice, and the limits for all of them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
-    /// One connection beside the pool: whether the database answers must not depend on how busy the pool is.
+    /// A connection outside the pool for probes: whether the database answers must not depend on how busy the pool is.
     probe: PgPool,
-    session: Session,
+    /// Connections that are idle and not in the pool.
+    spares: Spares,
+    session: SessionScope,
     limits: Arc<Limits>,
-    /// Who waits for a connection.
+    /// Counts the callers that wait for a connection.
     waits: PoolWaits,
-    /// How many have lost a connection and have no other yet.
+    /// How many callers have lost a connection and have no other one yet.
     lost: Arc<AtomicUsize>,
     metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
-    /// How many rows of unknown size are asked for at once.
+    /// How many rows to ask for if their size is unknown.
     page_rows: Arc<PageRows>,
 }
 
 /// One statement with its parameters.
 #[derive(Clone)]
 pub struct Statement {
-    /// The text, with `$1`, `$2`, ... for parameters. Never holds a value from outside.
+    /// The SQL text, with `$1`, `$2`, ... for parameters. It never contains a value from outside.
     pub sql: Arc<str>,
     /// The parameters.
     pub arguments: PgArguments,
-    /// The most rows that it can touch or return, for [`Limits::max_statement_rows`].
+    /// The maximum number of rows that it can touch or return, for [`Limits::max_statement_rows`].
     pub rows: usize,
-    /// Whether the server keeps it prepared: yes for texts of which there are few. Behind a transaction pooler none is kept.
+    /// Whether the server keeps it prepared: set it for texts that are often reused. Behind a transaction pooler, none
+    /// is kept.
     pub keep_prepared: bool,
 }
 
@@ -100,16 +105,15 @@ impl Statement {
 }
 
 impl Database {
-    /// A pool that connects when it is first needed; nothing is sent yet. It and its statements show in `metrics`
-    /// from now on.
+    /// Creates a pool that connects on first use. Its connections and statements are counted in `metrics`.
     ///
     /// # Errors
-    /// The URL is not one of Postgres.
+    /// The URL is not a Postgres URL.
     pub fn new(config: &DatabaseConfig, limits: &Limits, metrics: &Metrics) -> Result<Self, sqlx::Error> {
         Self::named("primary", config, limits, metrics)
     }
 
-    /// As [`new`](Self::new); `metrics` shows the pool under this name.
+    /// Like [`new`](Self::new); `metrics` shows the pool under `name`.
     fn named(
         name: &'static str,
         config: &DatabaseConfig,
@@ -117,11 +121,11 @@ impl Database {
         metrics: &Metrics,
     ) -> Result<Self, sqlx::Error> {
         let tuning = Tuning::of(config);
-        let session = Session::new(config.database_pooler);
+        let session = SessionScope::new(config.database_pooler);
         let options = config.database_url.expose().parse::<PgConnectOptions>()?;
         let options = session.connect_options(options, limits, tuning);
         let database = Endpoint::of(&options);
-        // Both pools are made of this.
+        // Both pools use these options.
         let tuned = PgPoolOptions::new()
             .after_connect(move |_, _| {
                 let database = database.clone();
@@ -130,7 +134,7 @@ impl Database {
                     Ok(())
                 })
             })
-            // A ping before every statement would cost a round trip each; a dead connection is found by using it.
+            // A ping before every use would cost one round trip each. Dead connections are detected on use instead.
             .test_before_acquire(false);
         let probe = tuned.clone().max_connections(1).acquire_timeout(PING_TIMEOUT).connect_lazy_with(options.clone());
         let pool = tuned
@@ -144,6 +148,7 @@ impl Database {
         Ok(Self {
             pool,
             probe,
+            spares: Spares::new(waits.clone()),
             session,
             limits: Arc::new(*limits),
             waits,
@@ -154,13 +159,13 @@ impl Database {
         })
     }
 
-    /// The limits that hold here.
+    /// The limits of this database.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Whether the database answers, within two seconds. An answer to anybody counts: behind a pooler that is busy the probe waits for a
-    /// server's attention as all do.
+    /// Whether the database answers within two seconds. An answer to any call counts: behind a busy pooler, the probe
+    /// waits for a server session like every other call.
     pub fn ping(&self) -> BoxFuture<'_, bool> {
         Box::pin(self.answers())
     }
@@ -168,11 +173,11 @@ impl Database {
     async fn answers(&self) -> bool {
         let before = self.answers.load(Ordering::Relaxed);
         let probe = async {
-            // The connection may have died since the last time; the second one is new then.
+            // The connection may have died since the last probe; the second attempt then opens a new one.
             for _ in 0..2 {
                 let mut lease = Lease::new(self.probe.acquire().await?, self);
                 if lease.connection()?.ping().await.is_ok() {
-                    lease.settle();
+                    lease.mark_clean();
                     return Ok(true);
                 }
             }
@@ -182,87 +187,98 @@ impl Database {
         answered || self.answers.load(Ordering::Relaxed) != before
     }
 
-    /// Closes all connections. Those in use have a second to come back; a database that does not answer must not keep the process
-    /// from ending.
+    /// Closes all connections. Connections in use have one second to return: a database that does not answer must not
+    /// keep the process from exiting.
     pub async fn close(&self) {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.close_pools()).await.is_err() {
-            tracing::warn!("connections to the database are still in use; leaving them");
+            tracing::warn!("some database connections are still in use; exiting without closing them");
         }
     }
 
     fn close_pools(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
+            self.spares.close();
             self.pool.close().await;
             self.probe.close().await;
         })
     }
 
-    /// Runs one reading statement on its own and returns its rows.
+    /// Runs one reading statement and returns its rows.
     ///
     /// # Errors
-    /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first; [`Error::ResultTooLarge`] beyond the limit
-    /// of a result.
+    /// Errors of the database; [`Error::DeadlineExceeded`] if the deadline passes first; [`Error::ResultTooLarge`] if
+    /// the result exceeds its limit.
     pub async fn fetch(&self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
         self.route().fetch(statement, deadline).await
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {
         if rows > self.limits.max_statement_rows {
-            return Err(Error::internal(format!("a statement over {rows} rows was about to be sent")));
+            return Err(Error::internal(format!("a statement over {rows} rows exceeds the limit of a statement")));
         }
         Ok(())
     }
 
     async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
-        let connection = match self.idle_connection() {
+        let Spare { connection, since } = match self.idle_connection() {
             Some(idle) => idle,
             None => self.wait_for_connection(deadline).await?,
         };
-        Ok(Lease::new(connection, self))
+        let mut lease = Lease::new(connection, self);
+        // Behind a transaction pooler the end of a transaction may still be under way; the pool waits for it.
+        if self.session == SessionScope::Connection {
+            lease.returns_to = Some((self.spares.clone(), since));
+        }
+        Ok(lease)
     }
 
-    /// Waits until a connection is free or opened. A caller who waits no longer than for that is told that there was none.
-    async fn wait_for_connection(&self, deadline: Deadline) -> Result<PoolConnection<Postgres>, Error> {
+    /// Waits until a connection is free or opened. A caller whose deadline passes in this wait is told that there was
+    /// no connection.
+    async fn wait_for_connection(&self, deadline: Deadline) -> Result<Spare, Error> {
         let _waiting = self.waits.begin();
-        let acquired = within(deadline.shortly_before(), self.acquire()).await;
+        // From here on none is kept; one may have been since it was looked for.
+        if let Some(spare) = self.spares.take() {
+            return Ok(spare);
+        }
+        let acquired = within(deadline.with_margin(), self.acquire()).await;
         match acquired {
             Err(Error::DeadlineExceeded) => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
-            acquired => acquired,
+            acquired => acquired.map(Spare::new),
         }
     }
 
-    /// Waiting, and perhaps connecting, is a large future and rarely needed.
+    /// Boxed: waiting and connecting make a large future that is rarely needed.
     fn acquire(&self) -> BoxFuture<'_, Result<PoolConnection<Postgres>, Error>> {
         Box::pin(async { Ok(self.pool.acquire().await?) })
     }
 
-    fn idle_connection(&self) -> Option<PoolConnection<Postgres>> {
-        self.pool.try_acquire()
+    fn idle_connection(&self) -> Option<Spare> {
+        self.spares.take().or_else(|| self.pool.try_acquire().map(Spare::new))
     }
 
-    /// Whether somebody waits for a connection at this moment.
-    pub(crate) fn lacks_connections(&self) -> bool {
+    /// Whether any caller is waiting for a connection now.
+    pub(crate) fn has_waiters(&self) -> bool {
         self.waits.waiting() > 0 || self.lost.load(Ordering::Relaxed) > 0
     }
 }
 
-/// One who waits, until it is dropped.
-struct Waiting<'w>(&'w AtomicUsize);
+/// Adds one to a counter until it is dropped.
+struct CountGuard<'w>(&'w AtomicUsize);
 
-impl<'w> Waiting<'w> {
+impl<'w> CountGuard<'w> {
     fn new(waiting: &'w AtomicUsize) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         Self(waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for CountGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Runs `work` until the deadline.
+/// Runs `work`, at most until the deadline.
 async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match deadline.remaining() {
         None => work.await,
@@ -270,22 +286,24 @@ async fn within<T>(deadline: Deadline, work: impl Future<Output = Result<T, Erro
     }
 }
 
-/// The bytes of a row's values.
+/// The size of a row's values in bytes.
 fn size(row: &PgRow) -> usize {
     let bytes = |column| row.try_get_raw(column).ok()?.as_bytes().ok().map(<[u8]>::len);
     (0..row.len()).filter_map(bytes).sum()
 }
 
-/// A connection on loan. One that is dropped before it was settled (a cancelled call, a panic, an error in mid-protocol) is
-/// closed, not given back: nobody else ever meets its half-finished transaction or its unread result.
+/// A borrowed connection. If it is dropped before [`mark_clean`](Self::mark_clean) (a cancelled call, a panic, a
+/// protocol error), it is closed instead of returned, so that nobody else gets its open transaction or unread result.
 struct Lease {
     connection: Option<PoolConnection<Postgres>>,
-    session: Session,
+    session: SessionScope,
     metrics: DatabaseMetrics,
-    /// How often its database has answered.
+    /// How often the database has answered.
     answers: Arc<AtomicUsize>,
-    settled: bool,
-    /// Whether a result is being read: what is still to come of it would be taken for the answer to the next statement.
+    /// Where the connection goes once it is clean, and when it left the pool; into the pool if `None`.
+    returns_to: Option<(Spares, Instant)>,
+    clean: bool,
+    /// Whether a result is being read. Its unread rest would be taken for the answer to the next statement.
     half_read: bool,
 }
 
@@ -296,12 +314,13 @@ impl Lease {
             session: database.session,
             metrics: database.metrics.clone(),
             answers: Arc::clone(&database.answers),
-            settled: false,
+            returns_to: None,
+            clean: false,
             half_read: false,
         }
     }
 
-    /// Notes that its database has answered.
+    /// Records that the database has answered.
     fn note_answer(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
@@ -314,18 +333,19 @@ impl Lease {
         }
     }
 
-    /// Runs a statement and adds its rows to `rows`, as they come. `judge` says what the driver's word means.
+    /// Runs a statement and appends its rows to `rows` as they arrive. `map_error` converts the driver's error.
     ///
     /// # Errors
-    /// What the database says. After [`Error::ResultTooLarge`], beyond `max_bytes`, the connection is of no use for anything else.
+    /// Errors of the database. After [`Error::ResultTooLarge`], beyond `max_bytes`, the connection cannot be used any
+    /// more.
     fn fetch<'l>(
         &'l mut self,
         statement: Statement,
         max_bytes: usize,
         rows: &'l mut Vec<PgRow>,
-        judge: fn(sqlx::Error) -> Error,
+        map_error: fn(sqlx::Error) -> Error,
     ) -> BoxFuture<'l, Result<(), Error>> {
-        Box::pin(self.fetch_here(statement, max_bytes, rows, judge))
+        Box::pin(self.fetch_here(statement, max_bytes, rows, map_error))
     }
 
     async fn fetch_here(
@@ -333,14 +353,14 @@ impl Lease {
         statement: Statement,
         max_bytes: usize,
         rows: &mut Vec<PgRow>,
-        judge: fn(sqlx::Error) -> Error,
+        map_error: fn(sqlx::Error) -> Error,
     ) -> Result<(), Error> {
         let kind = if statement.sql.starts_with("select") { StatementKind::Read } else { StatementKind::Write };
         let query = self.session.query(statement);
         let begun = Instant::now();
         let mut bytes = 0;
         let mut result = query.fetch(self.connection()?);
-        while let Some(row) = result.try_next().await.map_err(judge)? {
+        while let Some(row) = result.try_next().await.map_err(map_error)? {
             bytes += size(&row);
             if bytes > max_bytes {
                 drop(result);
@@ -354,7 +374,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Runs a statement without parameters, whose rows are of no interest.
+    /// Runs a statement without parameters and ignores its rows.
     fn execute(&mut self, sql: impl Into<Cow<'static, str>>) -> BoxFuture<'_, Result<(), Error>> {
         self.execute_text(sql.into())
     }
@@ -366,40 +386,41 @@ impl Lease {
         })
     }
 
-    /// As [`execute`](Self::execute), of what has the database judge rows that were written: some constraints wait for
-    /// that.
+    /// Like [`execute`](Self::execute), for statements that make the database check written rows, such as deferred
+    /// constraints at a commit.
     fn execute_on_written_rows(&mut self, sql: &'static str) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let executed = self.connection()?.execute(sqlx::raw_sql(sql)).await;
-            executed.map(drop).map_err(Error::of_written_rows)
+            executed.map(drop).map_err(Error::from_written_rows)
         })
     }
 
-    /// The connection, for a result that is read row by row.
+    /// The connection, for reading a result row by row.
     fn connection_for_result(&mut self) -> Result<&mut sqlx::PgConnection, Error> {
         self.connection()?;
         self.half_read = true;
         self.connection.as_deref_mut().ok_or_else(|| Error::internal("the connection was given back"))
     }
 
-    /// Says that the result was read to its end.
+    /// Marks the result as read to its end.
     fn result_was_read(&mut self) {
         self.half_read = false;
     }
 
-    /// Says that the connection is idle and outside a transaction.
-    fn settle(&mut self) {
-        self.settled = true;
+    /// Marks the connection as idle and outside a transaction, so that it returns to the pool.
+    fn mark_clean(&mut self) {
+        self.clean = true;
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && !self.settled
-        {
-            // Detached from the pool and dropped, which closes the socket; the server rolls back.
-            drop(connection.detach());
+        let Some(connection) = self.connection.take() else { return };
+        match self.returns_to.take() {
+            // Detaching and dropping it closes the socket, and the server rolls back.
+            _ if !self.clean => drop(connection.detach()),
+            Some((spares, since)) => spares.put(Spare { connection, since }),
+            None => drop(connection),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! What a server has taught about the size of pages.
+//! How many rows to ask a server for, learned from its refusals.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Which part of itself a page grows by after each read: one in so many. Of as many reads about one is refused, where a server keeps refusing.
+/// A page grows by one in this many of its rows after each read. If a server keeps refusing, about one in this many
+/// reads is refused.
 const GROWTH: usize = 64;
 
-/// How many rows a page asks for whose size is not known before it comes: fewer once the server has refused one, and slowly more again.
-/// Shared by all who read from one server.
+/// The number of rows to ask for in a page of unknown size: fewer after the server refused a page, then slowly more
+/// again. Shared by all readers of one server.
 #[derive(Debug)]
 pub struct PageRows {
     most: usize,
@@ -14,17 +15,18 @@ pub struct PageRows {
 }
 
 impl PageRows {
-    /// At most, and at first, so many.
+    /// Starts at `most`, which is also the maximum.
     pub const fn new(most: usize) -> Self {
         Self { most, now: AtomicUsize::new(most) }
     }
 
-    /// How many to ask for.
+    /// The number of rows to ask for now.
     pub fn now(&self) -> usize {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// Takes note that a page of `asked` rows was refused when `seen` had come, which is what fits. False if there is no smaller one.
+    /// Records that a page of `asked` rows was refused after `seen` rows had arrived; those fit. False if there is no
+    /// smaller page.
     pub fn refused(&self, asked: usize, seen: usize) -> bool {
         if asked <= 1 {
             return false;
@@ -34,8 +36,8 @@ impl PageRows {
         true
     }
 
-    /// Takes note that pages of as many rows as were asked for came, after all of what was read.
-    pub fn came(&self, asked: usize) {
+    /// Records that a read with pages of `asked` rows succeeded.
+    pub fn succeeded(&self, asked: usize) {
         let now = self.now();
         if asked >= now && now < self.most {
             self.now.store((now + now / GROWTH + 1).min(self.most), Ordering::Relaxed);
@@ -52,13 +54,13 @@ mod tests {
         let rows = PageRows::new(100);
         assert!(rows.refused(100, 0));
         assert_eq!(rows.now(), 50);
-        // What came before the refusal fits.
+        // The rows that arrived before the refusal fit.
         assert!(rows.refused(50, 7));
         assert_eq!(rows.now(), 7);
-        rows.came(3);
+        rows.succeeded(3);
         assert_eq!(rows.now(), 7, "a page that was not full says nothing");
         for _ in 0..1_000 {
-            rows.came(rows.now());
+            rows.succeeded(rows.now());
         }
         assert_eq!(rows.now(), 100);
         assert!(rows.refused(2, 0));

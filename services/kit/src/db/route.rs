@@ -1,4 +1,4 @@
-//! The way of a read: to the primary, or to a replica for as long as that serves the call.
+//! The route of a read: to the primary, or to a replica while that serves the call.
 
 use std::io;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use sqlx::postgres::PgRow;
 
 use super::copy::snapshot_on;
 use super::replica::ReplicaRoute;
-use super::session::Session;
+use super::session::SessionScope;
 use super::{CopyEnd, CopyRequest, CopySource as _, Database, Lease, Replica, Snapshot, Statement, within};
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// Where the statements of a read get their connections from. Everything that reads takes one of these; it offers no
-/// transaction that could write. Free to copy.
+/// Where the statements of a read get their connections. Everything that reads takes a route; it offers no transaction
+/// that could write. Cheap to copy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route<'d> {
     primary: &'d Database,
@@ -22,58 +22,58 @@ pub(crate) struct Route<'d> {
 }
 
 impl Database {
-    /// The way to this database alone.
+    /// The route to this database alone.
     pub(crate) fn route(&self) -> Route<'_> {
         Route::new(self, None)
     }
 }
 
 impl<'d> Route<'d> {
-    /// A way to `primary`, and to a replica of it as far as `replica` says.
+    /// A route to `primary`, and to a replica while `replica` allows it.
     pub(crate) fn new(primary: &'d Database, replica: Option<&'d ReplicaRoute>) -> Self {
         Self { primary, replica }
     }
 
-    /// The limits that hold on it.
+    /// The limits of its statements.
     pub(crate) fn limits(self) -> &'d Limits {
         self.primary.limits()
     }
 
-    /// Runs one reading statement on its own and returns its rows.
+    /// Runs one reading statement and returns its rows.
     ///
     /// # Errors
-    /// Whatever the database says; [`Error::DeadlineExceeded`] when the deadline passes first;
+    /// Errors of the database; [`Error::DeadlineExceeded`] when the deadline passes first;
     /// [`Error::ResultTooLarge`] beyond the limit of a result.
     pub(crate) async fn fetch(self, statement: &Statement, deadline: Deadline) -> Result<Vec<PgRow>, Error> {
         self.primary.check_rows(statement.rows)?;
-        // The session's own limit, or the transaction's, says the same to a server that answers.
-        let bound = deadline.bound(self.primary.session.longest_reading(self.limits()));
+        // A server that answers enforces the same limit, by the session's or the transaction's timeout.
+        let bound = deadline.bound(self.primary.session.read_timeout(self.limits()));
         let deadline = Deadline::after(bound);
         let mut attempts = self.primary.attempts(deadline);
         loop {
             let mut rows = Vec::new();
             let work = async {
-                let mut lease = attempts.lease(self.lease_for_reading(attempts.until, bound)).await?;
+                let mut lease = attempts.lease(self.lease_for_read(attempts.until, bound)).await?;
                 lease.fetch(statement.clone(), self.limits().max_result_bytes, &mut rows, Error::from).await?;
                 lease.note_answer();
-                lease.leave_after_reading();
+                lease.release_after_read();
                 Ok(())
             };
-            match self.unless_replica_fails(within(deadline, work)).await {
+            match self.attempt_read(within(deadline, work)).await {
                 None => {}
                 Some(Ok(())) => return Ok(rows),
-                // A connection that brought rows was not dead.
-                Some(Err(error)) if rows.is_empty() => attempts.go_on(error).await?,
+                // A connection that returned rows was not dead.
+                Some(Err(error)) if rows.is_empty() => attempts.retry_after(error).await?,
                 Some(Err(error)) => return Err(error),
             }
         }
     }
 
-    /// Opens a snapshot for statements that take the server at most `timeout` each, and all together at most
+    /// Opens a snapshot. Each statement may take at most `timeout`, and all together at most
     /// [`Limits::transaction_timeout`].
     ///
     /// # Errors
-    /// What the database says; [`Error::DeadlineExceeded`].
+    /// Errors of the database; [`Error::DeadlineExceeded`].
     pub(crate) async fn snapshot(self, timeout: Duration, deadline: Deadline) -> Result<Snapshot, Error> {
         let whole = deadline.bound(self.limits().transaction_timeout);
         let deadline = Deadline::after(whole);
@@ -81,37 +81,38 @@ impl<'d> Route<'d> {
         Ok(snapshot_on(self.primary, lease, deadline))
     }
 
-    /// Runs one select on its own, in a transaction that keeps its limit; as [`CopySource::copy_out`](super::CopySource::copy_out).
+    /// Runs one select in a transaction of its own that enforces its limit; see
+    /// [`CopySource::copy_out`](super::CopySource::copy_out).
     ///
     /// # Errors
-    /// Only those that come before the statement was sent, such as that there is no connection; what became of the
-    /// statement stands in [`CopyEnd`].
+    /// Only errors before the statement was sent, such as a missing connection. The result of the statement is in
+    /// [`CopyEnd`].
     pub(crate) async fn copy_out(
         self,
         request: CopyRequest<'_>,
         on_row: impl FnMut(&[u8]) -> Result<std::ops::ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
         let CopyRequest { select, timeout, deadline } = request;
-        // A server that answers nothing ends nothing by itself.
+        // A server that does not answer does not enforce a timeout, so the client does.
         let deadline = Deadline::after(deadline.bound(self.limits().transaction_timeout));
         let timeout = deadline.bound(timeout.min(self.limits().statement_timeout));
         let lease = self.begin("begin", deadline, timeout).await?;
         let mut alone = snapshot_on(self.primary, lease, deadline);
         let end = alone.copy_out(select, on_row).await.unwrap_or_else(CopyEnd::Broken);
         if matches!(end, CopyEnd::Whole) {
-            alone.leave().await;
+            alone.release().await;
         }
         Ok(end)
     }
 
-    /// The replica, if it serves this call's reads now.
+    /// The replica, if it serves the reads of this call now.
     pub(crate) async fn replica(self, deadline: Deadline) -> Option<&'d Replica> {
         self.replica?.serving(deadline).await
     }
 
-    /// Runs a read that nothing has been sent of. `None` if the replica could not serve it to its end: run it again,
-    /// and it comes from the primary.
-    pub(crate) async fn unless_replica_fails<T>(
+    /// Runs a read of which nothing was sent to the caller yet. `None` if the replica failed it: run it again, and the
+    /// primary serves it.
+    pub(crate) async fn attempt_read<T>(
         self,
         read: impl Future<Output = Result<T, Error>>,
     ) -> Option<Result<T, Error>> {
@@ -122,62 +123,61 @@ impl<'d> Route<'d> {
             () = replica.lost() => Err(sqlx::Error::Io(io::Error::other("the replica is gone")).into()),
         };
         match outcome {
-            Err(error) if replica.is_left_for(&error) => None,
+            Err(error) if replica.is_fallback_cause(&error) => None,
             outcome => Some(outcome),
         }
     }
 
-    /// Runs a read that nothing has been sent of; again, and on the primary, if the replica could not serve it to its
-    /// end.
+    /// Runs a read of which nothing was sent to the caller yet. If the replica fails it, runs it again on the primary.
     ///
     /// # Errors
-    /// What `read` says.
+    /// Those of `read`.
     pub(crate) async fn read<T, F>(self, read: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        match self.unless_replica_fails(read()).await {
+        match self.attempt_read(read()).await {
             Some(outcome) => outcome,
-            // Boxed: rarely needed, and as large as the first.
+            // Boxed: it is rarely needed, and as large as the first.
             None => Box::pin(read()).await,
         }
     }
 
-    /// A connection of the pool that serves the call now: the replica's, perhaps after waiting for it, or the primary's.
+    /// A connection of the pool that serves the call now: the replica's, possibly after a wait, or the primary's.
     async fn lease(self, deadline: Deadline) -> Result<Lease, Error> {
         let database = self.replica(deadline).await.map_or(self.primary, Replica::database);
         database.lease(deadline).await
     }
 
-    /// A connection for one reading statement that the server may work on for `bound`, to be given back by
-    /// [`Lease::leave_after_reading`]. Without a session, even a single statement needs a transaction: it is parsed and
-    /// run in two round trips, which might meet two server processes.
-    async fn lease_for_reading(self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+    /// A connection for one reading statement that may run for `bound`. Give it back with
+    /// [`Lease::release_after_read`]. Behind a transaction pooler even a single statement needs a transaction: it
+    /// takes two round trips, parse and execute, which might reach two server processes.
+    async fn lease_for_read(self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         match self.primary.session {
-            Session::Connection => self.lease(deadline).await,
-            Session::Transaction => self.try_begin("begin read only", deadline, bound).await,
+            SessionScope::Connection => self.lease(deadline).await,
+            SessionScope::Transaction => self.try_begin("begin read only", deadline, bound).await,
         }
     }
 
-    /// Takes a connection and opens a transaction by `begin`, with the server's time limits set inside it, in one round
-    /// trip. Nothing has happened yet, so a connection that turns out to be dead is replaced.
+    /// Takes a connection and opens a transaction with `begin` and the server's time limits, in one round trip. Nothing
+    /// has happened yet, so a dead connection is replaced.
     pub(super) async fn begin(self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let mut attempts = self.primary.attempts(deadline);
         loop {
             match attempts.lease(self.try_begin(begin, attempts.until, bound)).await {
-                Err(error) if self.replica.is_some_and(|replica| replica.is_left_for(&error)) => {}
-                Err(error) => attempts.go_on(error).await?,
+                Err(error) if self.replica.is_some_and(|replica| replica.is_fallback_cause(&error)) => {}
+                Err(error) => attempts.retry_after(error).await?,
                 Ok(lease) => return Ok(lease),
             }
         }
     }
 
-    /// As [`Route::begin`], with the first connection.
+    /// Like [`Route::begin`], without a retry.
     async fn try_begin(self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let Database { session, pool, .. } = self.primary;
         let begin = session.begin(begin, bound);
         let mut lease = self.lease(deadline).await?;
-        let (until, late) = session.begins_until(deadline, pool.options().get_acquire_timeout());
+        let (until, late) = session.begin_deadline(deadline, pool.options().get_acquire_timeout());
         let opened = within(until, lease.execute(begin)).await;
         opened.map_err(|error| if matches!(error, Error::DeadlineExceeded) { late } else { error })?;
         lease.note_answer();

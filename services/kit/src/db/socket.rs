@@ -1,6 +1,6 @@
-//! The sockets of the connections to the database. sqlx opens them as the kernel makes them, without a hook: a peer that vanished is
-//! noticed after two hours, and small packets wait for others. Here they are found again, and told to look after themselves. On
-//! systems other than Linux they stay as they are.
+//! The sockets of database connections. sqlx opens them with the kernel's defaults and offers no hook: a lost peer is
+//! noticed after two hours, and small packets wait for others. This module finds the sockets and sets their options. On
+//! systems other than Linux they keep the defaults.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -13,12 +13,12 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::config::DatabaseConfig;
 
-/// When a connection whose other end is silent is given up.
+/// When a connection with a silent peer is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tuning {
-    /// Quiet time before a probe, and between two.
+    /// Idle time before a probe, and the time between two.
     keepalive: Duration,
-    /// How long anything may stay unacknowledged.
+    /// How long data may stay unacknowledged.
     user_timeout: Duration,
 }
 
@@ -27,12 +27,13 @@ impl Tuning {
         Self { keepalive: config.database_keepalive, user_timeout: config.database_tcp_user_timeout }
     }
 
-    /// How many probes go unanswered. Linux looks at the time instead (RFC 5482; tcp(7), TCP_USER_TIMEOUT); others count.
+    /// The number of unanswered probes. Linux uses the user timeout instead (RFC 5482; tcp(7), TCP_USER_TIMEOUT); other
+    /// systems count.
     fn probes(self) -> u32 {
         self.user_timeout.as_secs().div_ceil(self.keepalive.as_secs().max(1)).clamp(1, 127) as u32
     }
 
-    /// The same as settings of a session, for the server's end of the connection (manual, 20.3.2).
+    /// The same limits as session settings, for the server's end of the connection (manual, 20.3.2).
     pub(super) fn of_server(self) -> [(&'static str, String); 4] {
         let seconds = self.keepalive.as_secs().to_string();
         [
@@ -44,7 +45,7 @@ impl Tuning {
     }
 }
 
-/// Where the database is.
+/// The address of the database.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     host: Arc<str>,
@@ -56,8 +57,8 @@ impl Endpoint {
         Self { host: options.get_host().into(), port: options.get_port() }
     }
 
-    /// Tunes every connection of this process to the database; those that were tuned before stay what they are. There are none
-    /// where the database is reached without TCP.
+    /// Tunes every connection of this process to the database; it does no harm to those that were tuned before. If the
+    /// database is reached without TCP there are none.
     pub(super) async fn tune(&self, tuning: Tuning) {
         let addresses: Vec<IpAddr> = match tokio::net::lookup_host((&*self.host, self.port)).await {
             Ok(addresses) => addresses.map(|address| address.ip().to_canonical()).collect(),
@@ -71,7 +72,7 @@ impl Endpoint {
             std::io::Result::Ok(())
         };
         if let Err(error) = tuned {
-            tracing::warn!(%error, "a connection to the database keeps the kernel's defaults; a silent server is noticed late");
+            tracing::warn!(%error, "cannot set the options of a database connection; a lost server is noticed late");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Literals in SQL text. `copy (select ...) to stdout` takes no bind parameters, so values that come from outside stand in
-//! its text; this is the only place that writes them there.
+//! Literals in SQL text. `copy (select ...) to stdout` takes no bind parameters, so its text contains values from
+//! outside. This is the only place that writes them.
 
-/// A text as an SQL string literal. Safe whatever `standard_conforming_strings` is set to: a text with a backslash becomes
-/// an escape string, in which a backslash always means the same. NUL, which Postgres cannot store, is left out.
+/// Quotes a text as an SQL string literal. It is safe for every value of `standard_conforming_strings`: a text with a
+/// backslash becomes an escape string, where a backslash always means the same. NUL, which Postgres cannot store, is
+/// dropped.
 pub fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 4);
     if text.contains('\\') {
@@ -21,7 +22,12 @@ pub fn literal(text: &str) -> String {
     out
 }
 
-/// Texts as `array['a', 'b']::text[]`.
+/// SQL of several lines, of which all but the first are moved to the right.
+pub(crate) fn indented(sql: &str, columns: usize) -> String {
+    sql.replace('\n', &format!("\n{:columns$}", ""))
+}
+
+/// Writes texts as `array['a', 'b']::text[]`.
 pub fn literal_array<S: AsRef<str>>(texts: &[S]) -> String {
     let mut out = String::from("array[");
     for (at, text) in texts.iter().enumerate() {
@@ -40,7 +46,7 @@ mod tests {
 
     use super::literal;
 
-    /// Reads a literal back as Postgres does (manual, 4.1.2.1 and 4.1.2.2): what is left after it is returned too.
+    /// Parses a literal as Postgres does (manual, 4.1.2.1 and 4.1.2.2), and returns the rest as well.
     fn read(sql: &str) -> Option<(String, &str)> {
         let (escapes, rest) = match sql.trim_start().strip_prefix('E') {
             Some(rest) => (true, rest),

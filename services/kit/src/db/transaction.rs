@@ -1,5 +1,7 @@
-//! Transactions that a caller cannot leave half way: the work runs in a task of its own, so that a call which goes away drops
-//! only its interest in the outcome.
+//! Transactions that a caller cannot abandon half way. The work runs in a task of its own, so a call that is cancelled
+//! only drops its interest in the result.
+
+mod copy_in;
 
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -16,34 +18,27 @@ use crate::config::Limits;
 use crate::consistency::Provenance;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::error::refused::is_of_key;
+use crate::error::refused::is_primary_key_violation;
 use crate::metrics::StatementKind;
-use crate::work::Pauses;
 
-/// Signature, no flags, no extension (manual, COPY, "Binary Format").
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// How many bytes are sent at once.
-const COPY_PIECE: usize = 256 * 1024;
-/// Where the write-ahead log stands after a commit: what was committed lies before it. Not where the next record would begin, which at
-/// a page's start is behind the page's header: a quiet replica never reaches that. What is written includes every commit that was
-/// acknowledged, unless `synchronous_commit` is off: then it has to be where the next record would begin.
+/// The WAL position after a commit: everything committed is before it. It is not the position of the next record, which
+/// at the start of a page is behind the page header: an idle replica never reaches that. The written position includes
+/// every acknowledged commit, unless `synchronous_commit` is off; then the insert position is needed.
 const WAL_POSITION: &str = "select (case current_setting('synchronous_commit') when 'off' \
      then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text";
-/// Where a row's column count would stand: -1.
-const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 
-/// An open transaction, lent to the work that runs in it.
+/// An open transaction, borrowed by the work that runs in it.
 pub struct Transaction<'c> {
     lease: &'c mut Lease,
     limits: &'c Limits,
     page_rows: &'c PageRows,
-    /// Statements that were sent and did not succeed. After the first one the server takes no other, and answers `commit` with a
-    /// rollback, which the driver tells as a success.
+    /// The number of statements that failed or are running. After a failure the server accepts no other statement, and
+    /// answers `commit` with a rollback, which the driver reports as success.
     failed: usize,
 }
 
 impl Transaction<'_> {
-    /// The most rows that one statement may touch.
+    /// The maximum number of rows that one statement may touch.
     pub fn max_statement_rows(&self) -> usize {
         self.limits.max_statement_rows
     }
@@ -51,33 +46,33 @@ impl Transaction<'_> {
     /// Runs one statement and returns its rows.
     ///
     /// # Errors
-    /// Whatever the database says. [`Error::Internal`] if the statement may touch more rows than a statement may;
-    /// [`Error::ResultTooLarge`] beyond the limit of a result.
+    /// Errors of the database. [`Error::Internal`] if the statement may touch more rows than allowed;
+    /// [`Error::ResultTooLarge`] if the result exceeds its limit.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
         self.run(statement, Error::from).await
     }
 
-    /// Runs one statement that writes rows, and returns what it returns.
+    /// Runs one statement that writes rows, and returns its result.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] if the database refuses one of the rows; as [`Transaction::fetch`].
+    /// [`Error::RowRefused`] if the database refuses a row; otherwise as in [`Transaction::fetch`].
     pub async fn write(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
-        self.run(statement, Error::of_written_rows).await
+        self.run(statement, Error::from_written_rows).await
     }
 
-    async fn run(&mut self, statement: Statement, judge: fn(sqlx::Error) -> Error) -> Result<Vec<PgRow>, Error> {
+    async fn run(&mut self, statement: Statement, map_error: fn(sqlx::Error) -> Error) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
         self.failed += 1;
         let mut rows = Vec::new();
-        self.lease.fetch(statement, self.limits.max_result_bytes, &mut rows, judge).await?;
+        self.lease.fetch(statement, self.limits.max_result_bytes, &mut rows, map_error).await?;
         self.failed -= 1;
         Ok(rows)
     }
 
-    /// Checks the rows that were written against the constraints that wait for the commit.
+    /// Checks the written rows against deferred constraints now, not at the commit.
     ///
     /// # Errors
-    /// [`Error::RowRefused`]; what the database says.
+    /// [`Error::RowRefused`]; errors of the database.
     pub async fn check_now(&mut self) -> Result<(), Error> {
         self.failed += 1;
         self.lease.execute_on_written_rows("set constraints all immediate").await?;
@@ -85,40 +80,41 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Begins a part of the transaction that can be undone by itself. One at a time: it ends with [`keep`](Self::keep)
-    /// or [`undo`](Self::undo).
+    /// Sets a savepoint, which begins a part of the transaction that can be undone alone. One at a time: end it with
+    /// [`release`](Self::release) or [`roll_back_to`](Self::roll_back_to).
     ///
     /// # Errors
-    /// What the database says.
-    pub async fn begin_part(&mut self) -> Result<Part, Error> {
+    /// Errors of the database.
+    pub async fn set_savepoint(&mut self) -> Result<Savepoint, Error> {
         self.lease.execute("savepoint part").await?;
-        Ok(Part { failed: self.failed })
+        Ok(Savepoint { failed: self.failed })
     }
 
-    /// Keeps a part, if the database takes all of its rows: constraints that wait for the commit are checked now.
+    /// Releases a savepoint and so keeps its part of the transaction, if the database accepts all rows. Deferred
+    /// constraints are checked now.
     ///
     /// # Errors
-    /// [`Error::RowRefused`], after which the part can be undone; what the database says.
-    pub async fn keep(&mut self, _: &Part) -> Result<(), Error> {
+    /// [`Error::RowRefused`], after which the transaction can be rolled back to the savepoint; errors of the database.
+    pub async fn release(&mut self, _: &Savepoint) -> Result<(), Error> {
         self.check_now().await?;
         self.lease.execute("release savepoint part").await
     }
 
-    /// Undoes a part, also one in which a statement failed.
+    /// Rolls back to a savepoint, even if a statement after it failed, and releases it.
     ///
     /// # Errors
-    /// What the database says.
-    pub async fn undo(&mut self, part: Part) -> Result<(), Error> {
+    /// Errors of the database.
+    pub async fn roll_back_to(&mut self, savepoint: Savepoint) -> Result<(), Error> {
         self.lease.execute("rollback to savepoint part; release savepoint part").await?;
-        self.failed = part.failed;
+        self.failed = savepoint.failed;
         Ok(())
     }
 
-    /// Runs one statement and returns its first rows, of at most so many bytes, and whether they are all. If they are
-    /// not, the transaction is of no use any more.
+    /// Runs one statement and returns its first rows, of at most `max_bytes` bytes, and whether they are all. If they
+    /// are not, the transaction cannot be used any more.
     ///
     /// # Errors
-    /// As [`Transaction::fetch`]; [`Error::ResultTooLarge`] if the first row alone has more bytes.
+    /// As in [`Transaction::fetch`]; [`Error::ResultTooLarge`] if the first row alone is larger.
     pub async fn fetch_first(&mut self, statement: Statement, max_bytes: usize) -> Result<(Vec<PgRow>, bool), Error> {
         self.check_rows(statement.rows)?;
         self.failed += 1;
@@ -134,64 +130,10 @@ impl Transaction<'_> {
         }
     }
 
-    /// Runs `copy ... from stdin (format binary)` with `count` rows, which `put_next` appends one by one in their binary form.
-    /// They are sent in pieces, so that the server works on the first while the next are made.
-    ///
-    /// # Errors
-    /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::write`].
-    pub async fn copy_in(
-        &mut self,
-        sql: &str,
-        count: usize,
-        mut put_next: impl FnMut(&mut Vec<u8>) + Send,
-    ) -> Result<(), Error> {
-        self.copy_in_boxed(sql, count, &mut put_next).await
-    }
-
-    fn copy_in_boxed<'t>(
-        &'t mut self,
-        sql: &'t str,
-        count: usize,
-        put_next: &'t mut (dyn FnMut(&mut Vec<u8>) + Send),
-    ) -> BoxFuture<'t, Result<(), Error>> {
-        Box::pin(self.copy_in_here(sql, count, put_next))
-    }
-
-    async fn copy_in_here(
-        &mut self,
-        sql: &str,
-        count: usize,
-        put_next: &mut (dyn FnMut(&mut Vec<u8>) + Send),
-    ) -> Result<(), Error> {
-        self.check_rows(count)?;
-        self.failed += 1;
-        let begun = Instant::now();
-        let mut copy = self.lease.connection()?.copy_in_raw(sql).await?;
-        let mut bytes = 0;
-        let (mut piece, mut pauses) = (COPY_HEADER.to_vec(), Pauses::default());
-        for _ in 0..count {
-            put_next(&mut piece);
-            if piece.len() >= COPY_PIECE {
-                copy.send(piece.as_slice()).await?;
-                bytes += piece.len();
-                // A server that takes everything at once gives no pause.
-                pauses.after(piece.len()).await;
-                piece.clear();
-            }
-        }
-        piece.extend_from_slice(COPY_TRAILER);
-        copy.send(piece.as_slice()).await?;
-        copy.finish().await.map_err(of_new_rows)?;
-        self.failed -= 1;
-        let bytes = (bytes + piece.len() - COPY_HEADER.len() - COPY_TRAILER.len()) as u64;
-        self.lease.metrics.statement(StatementKind::CopyIn, count as u64, bytes, begun.elapsed());
-        Ok(())
-    }
-
     /// Runs an `insert`.
     ///
     /// # Errors
-    /// [`Error::TransactionConflict`] if one of the rows exists; as [`Transaction::write`].
+    /// [`Error::TransactionConflict`] if one of the rows exists already; otherwise as in [`Transaction::write`].
     pub fn insert(&mut self, statement: Statement) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(self.insert_here(statement))
     }
@@ -201,7 +143,7 @@ impl Transaction<'_> {
         let query = self.lease.session.query(statement);
         self.failed += 1;
         let begun = Instant::now();
-        let done = query.execute(self.lease.connection()?).await.map_err(of_new_rows)?;
+        let done = query.execute(self.lease.connection()?).await.map_err(from_new_rows)?;
         self.failed -= 1;
         self.lease.metrics.statement(StatementKind::Write, done.rows_affected(), 0, begun.elapsed());
         Ok(())
@@ -230,7 +172,7 @@ impl CopySource for Transaction<'_> {
         on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
         self.failed += 1;
-        // The transaction's own deadline holds for all that runs in it.
+        // The deadline of the transaction covers everything in it.
         let end = self.lease.copy_out(select, self.limits.max_result_bytes, Deadline::none(), on_row).await?;
         if matches!(end, CopyEnd::Whole) {
             self.failed -= 1;
@@ -239,42 +181,46 @@ impl CopySource for Transaction<'_> {
     }
 }
 
-/// A row that was not there a moment ago was created by another transaction, if it is the key that is taken.
-fn of_new_rows(error: sqlx::Error) -> Error {
+/// If the primary key is taken, another transaction has just created the row.
+fn from_new_rows(error: sqlx::Error) -> Error {
     match error {
-        sqlx::Error::Database(_) if is_of_key(&error) => Error::TransactionConflict(error),
-        error => Error::of_written_rows(error),
+        sqlx::Error::Database(_) if is_primary_key_violation(&error) => Error::TransactionConflict(error),
+        error => Error::from_written_rows(error),
     }
 }
 
-/// A part of a transaction that can be undone by itself.
+/// A savepoint of a transaction: what follows it can be undone alone.
 #[derive(Debug)]
-pub struct Part {
-    /// The transaction's failed statements before it.
+pub struct Savepoint {
+    /// The number of failed statements before it.
     failed: usize,
 }
 
-/// How work that succeeded wants its transaction to end.
+/// How a transaction ends after its work succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending<T> {
-    /// Committed.
+pub enum TransactionEnd<T> {
+    /// It is committed.
     Commit(T),
-    /// Undone: a dry run, or a refusal that is no fault.
+    /// It is rolled back: a dry run, or a refusal that is not an error.
     RollBack(T),
 }
 
-/// What a transaction's work gives. Of whatever type, so that what runs it is compiled once and not for each kind of work.
-type Value = Box<dyn Any + Send>;
+/// The result of a transaction's work. Type-erased, so that the code that runs it is compiled once, not for each kind
+/// of work.
+type AnyValue = Box<dyn Any + Send>;
 
 /// The work of a transaction.
-type Work =
-    Box<dyn for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<Value>, Error>> + Send + 'static>;
+type TransactionWork = Box<
+    dyn for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<AnyValue>, Error>>
+        + Send
+        + 'static,
+>;
 
 impl Lease {
-    /// Ends a transaction by `end`, and notes where the write-ahead log stands then, in the same round trip.
+    /// Ends a transaction with `end` and, in the same round trip, records the WAL position after it.
     ///
     /// # Errors
-    /// What the database says to `end`. An error after that is none: the transaction has ended as it should.
+    /// Errors of `end`. An error after it is ignored: the transaction has ended as it should.
     fn end<'l>(
         &'l mut self,
         end: &'static str,
@@ -292,14 +238,14 @@ impl Lease {
     ) -> Result<(), Error> {
         let Some(provenance) = provenance else {
             within(deadline, self.execute_on_written_rows(end)).await?;
-            self.settle();
+            self.mark_clean();
             return Ok(());
         };
         let mut has_ended = false;
         let whole = within(deadline, async {
             let both = sqlx::raw_sql(AssertSqlSafe(format!("{end}; {WAL_POSITION}")));
             let mut results = both.fetch_many(self.connection()?);
-            while let Some(result) = results.try_next().await.map_err(Error::of_written_rows)? {
+            while let Some(result) = results.try_next().await.map_err(Error::from_written_rows)? {
                 has_ended = true;
                 if let Some(row) = result.right()
                     && let Ok(lsn) = row.try_get::<&str, _>(0)?.parse()
@@ -312,11 +258,11 @@ impl Lease {
         .await;
         match whole {
             Ok(()) => {
-                self.settle();
+                self.mark_clean();
                 Ok(())
             }
             Err(error) if has_ended => {
-                tracing::warn!(%error, "a transaction ended well, and where the write-ahead log stood is unknown");
+                tracing::warn!(%error, "a transaction has ended, but its WAL position is unknown");
                 Ok(())
             }
             Err(error) => Err(error),
@@ -325,25 +271,27 @@ impl Lease {
 }
 
 impl Database {
-    /// Runs `work` in a transaction and ends it as `work` says. The transaction is bounded by the deadline and by
-    /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout), both enforced by the server too.
+    /// Runs `work` in a transaction and ends it as `work` says. The deadline and
+    /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout) bound the transaction; the server
+    /// enforces both, too.
     ///
-    /// It runs in a task that the caller does not own, who could drop it at any point. If the caller's future is dropped before the
-    /// work is done, its statement is ended and nothing is committed; a commit that has begun goes on to its end.
+    /// It runs in a task that the caller does not own, since a caller can be dropped at any point. If that happens
+    /// before the work is done, its statement is cancelled and nothing is committed. A commit that has begun is
+    /// completed.
     ///
     /// # Errors
-    /// What `work` returned, after a rollback; or what the database says. [`Error::Internal`], after a rollback, if `work` kept the error of
-    /// a statement to itself and wanted to commit. If the connection breaks during the commit the outcome is
+    /// The error of `work`, after a rollback; errors of the database. [`Error::Internal`], after a rollback, if `work`
+    /// hid the error of a statement and wanted to commit. If the connection breaks during the commit, the outcome is
     /// unknown and the error is [`Error::DatabaseUnavailable`].
     pub async fn transaction<T, W>(&self, deadline: Deadline, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
     {
         self.transaction_noted(deadline, None, work).await
     }
 
-    /// As [`Database::transaction`]. Where the write-ahead log stood when it ended well is noted in `noted_in`.
+    /// Like [`Database::transaction`], and records in `noted_in` the WAL position at its end, if it succeeded.
     ///
     /// # Errors
     /// As [`Database::transaction`].
@@ -355,15 +303,15 @@ impl Database {
     ) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<Ending<T>, Error>> + Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
     {
-        let work: Work = Box::new(move |transaction| {
+        let work: TransactionWork = Box::new(move |transaction| {
             let ending = work(transaction);
             Box::pin(async move {
-                let of_any_type = |value: T| -> Value { Box::new(value) };
+                let of_any_type = |value: T| -> AnyValue { Box::new(value) };
                 Ok(match ending.await? {
-                    Ending::Commit(value) => Ending::Commit(of_any_type(value)),
-                    Ending::RollBack(value) => Ending::RollBack(of_any_type(value)),
+                    TransactionEnd::Commit(value) => TransactionEnd::Commit(of_any_type(value)),
+                    TransactionEnd::RollBack(value) => TransactionEnd::RollBack(of_any_type(value)),
                 })
             })
         });
@@ -375,8 +323,8 @@ impl Database {
         &self,
         deadline: Deadline,
         noted_in: Option<Provenance>,
-        work: Work,
-    ) -> BoxFuture<'_, Result<Value, Error>> {
+        work: TransactionWork,
+    ) -> BoxFuture<'_, Result<AnyValue, Error>> {
         Box::pin(self.transact_here(deadline, noted_in, work))
     }
 
@@ -384,14 +332,15 @@ impl Database {
         &self,
         deadline: Deadline,
         noted_in: Option<Provenance>,
-        work: Work,
-    ) -> Result<Value, Error> {
+        work: TransactionWork,
+    ) -> Result<AnyValue, Error> {
         let database = self.clone();
         let gone = CancellationToken::new();
         let _caller = gone.clone().drop_guard();
         let task = tokio::spawn(async move {
             let bound = deadline.bound(database.limits.transaction_timeout);
-            // From here on, the wait for a connection included: a server that answers nothing ends nothing by itself.
+            // This covers the wait for a connection too. A server that does not answer does not enforce a timeout, so
+            // the client does.
             let whole = Deadline::after(bound);
             let worked = async {
                 let mut lease = database.route().begin("begin", whole, bound).await?;
@@ -399,8 +348,8 @@ impl Database {
                     let (limits, page_rows) = (&database.limits, &database.page_rows);
                     let mut transaction = Transaction { lease: &mut lease, limits, page_rows, failed: 0 };
                     match work(&mut transaction).await {
-                        Ok(Ending::Commit(_)) if transaction.failed > 0 => {
-                            Err(Error::internal("a transaction was to be committed in which a statement had failed"))
+                        Ok(TransactionEnd::Commit(_)) if transaction.failed > 0 => {
+                            Err(Error::internal("a transaction with a failed statement cannot be committed"))
                         }
                         ending => ending,
                     }
@@ -411,23 +360,23 @@ impl Database {
             let (mut lease, outcome) = tokio::select! {
                 biased;
                 worked = worked => worked?,
-                // The lease goes with the work: its connection is closed, which ends the statement.
-                () = gone.cancelled() => return Err(Error::internal("nobody waits for the transaction any more")),
+                // Dropping the work drops its lease and closes the connection, which ends the statement.
+                () = gone.cancelled() => return Err(Error::internal("the caller of the transaction is gone")),
             };
             let outcome = match outcome {
-                // The lease closes the connection, which undoes: it would keep the plan.
+                // Dropping the lease closes the connection. That rolls back, and discards the outdated plan.
                 Err(error @ Error::PlanOutdated(_)) => return Err(error),
                 outcome => outcome,
             };
             let (end, outcome) = match outcome {
-                Ok(Ending::Commit(value)) => ("commit", Ok(value)),
-                Ok(Ending::RollBack(value)) => ("rollback", Ok(value)),
+                Ok(TransactionEnd::Commit(value)) => ("commit", Ok(value)),
+                Ok(TransactionEnd::RollBack(value)) => ("rollback", Ok(value)),
                 Err(error) => ("rollback", Err(error)),
             };
-            // What a caller was told has a position too, if only others have committed it.
+            // A rollback has a position too: its answer may depend on what others have committed.
             let noted_in = noted_in.as_ref().filter(|_| outcome.is_ok());
             let ended = lease.end(end, noted_in, whole).await;
-            // A rollback that fails undoes as well: the lease closes the connection.
+            // A failed rollback also undoes everything: dropping the lease closes the connection.
             if end == "commit" {
                 ended?;
             }

@@ -1,4 +1,4 @@
-//! Sums, products and order, digit by digit as on paper: amounts have a dozen digits, and no size of theirs may overflow.
+//! Addition, multiplication and comparison, digit by digit as on paper: amounts are short, and no length may overflow.
 
 use std::cmp::Ordering;
 use std::ops::Neg;
@@ -13,8 +13,8 @@ impl Decimal {
         Self { negative: negative && !digits.is_empty(), digits, scale }
     }
 
-    /// The sum. It has as many digits after the point as the one of the two that has more. An error beyond 1,000 digits before the
-    /// point.
+    /// The sum. It has as many digits after the point as the operand that has more. An error beyond 1,000 digits before
+    /// the point.
     pub fn checked_add(&self, other: &Self) -> Result<Self, DecimalError> {
         let scale = self.scale.max(other.scale);
         let left = self.digits_at(scale);
@@ -29,10 +29,10 @@ impl Decimal {
         sum.bounded()
     }
 
-    /// The product. It has as many digits after the point as the two have together. An error beyond 1,000 digits before or after the
-    /// point.
+    /// The product. It has as many digits after the point as both operands together. An error beyond 1,000 digits
+    /// before or after the point.
     pub fn checked_mul(&self, other: &Self) -> Result<Self, DecimalError> {
-        // A place collects at most 2,000 products of two digits, 162,000 in all.
+        // A place adds up at most 2,000 products of two digits, 162,000 in all.
         let mut places = vec![0_u32; self.digits.len() + other.digits.len()];
         for (at, left) in self.digits.iter().enumerate() {
             for (place, right) in places[at..].iter_mut().zip(&other.digits) {
@@ -49,7 +49,7 @@ impl Decimal {
         Self::from_parts(self.negative != other.negative, digits, self.scale + other.scale).bounded()
     }
 
-    /// The digits with `scale` of them after the point, which must be no fewer than there are.
+    /// The digits, extended to `scale` digits after the point. `scale` must not be less than the present one.
     fn digits_at(&self, scale: usize) -> Vec<u8> {
         if self.digits.is_empty() {
             return Vec::new();
@@ -60,7 +60,7 @@ impl Decimal {
     }
 }
 
-/// The order of two numbers without leading zeros.
+/// Compares two numbers without leading zeros.
 fn order(left: &[u8], right: &[u8]) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| left.iter().rev().cmp(right.iter().rev()))
 }

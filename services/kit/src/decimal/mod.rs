@@ -1,12 +1,12 @@
-//! Exact decimals as texts: amounts and measures never pass through a float.
+//! Exact decimals as texts: amounts and measures are never converted to a float.
 //!
-//! A decimal is an optional `-`, digits, and optionally a point and digits: `0`, `12.50`, `-0.003`. A digit stands on both sides of a
-//! point; `+1`, `1.`, `.5`, `1e3`, `NaN`, spaces and digits of other scripts are refused, although Postgres's `numeric` reads
-//! some of them: a text has one meaning, and the same one everywhere.
+//! A decimal is an optional `-`, digits, and optionally a point and digits: `0`, `12.50`, `-0.003`. A point needs
+//! digits on both sides. `+1`, `1.`, `.5`, `1e3`, `NaN`, spaces and digits of other scripts are refused, although
+//! Postgres's `numeric` reads some of them: a text has one meaning, the same one everywhere.
 //!
-//! The canonical form is what Postgres prints for the text as a `numeric`: no leading zeros, no sign on zero, and every digit after the
-//! point that was sent: `007.50` is `7.50`, `-0.00` is `0.00`. Sums and products have the digits after the point that Postgres gives
-//! them, so that arithmetic here and in SQL agree to the letter.
+//! The canonical form is what Postgres prints for the text as a `numeric`: no leading zeros, no sign on zero, and every
+//! digit after the point that was sent: `007.50` is `7.50`, `-0.00` is `0.00`. Sums and products have as many digits
+//! after the point as in Postgres, so that arithmetic here and in SQL gives the same text.
 
 mod arithmetic;
 mod numeric;
@@ -17,36 +17,36 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// The most digits before and after the point that arithmetic takes: as many as a `numeric` column can be declared with.
+/// The maximum number of digits before, and after, the point in arithmetic: as many as a `numeric` column can have.
 const MAX_DIGITS: usize = 1_000;
 
-/// An exact decimal number. Equality and order are those of the numbers: `1.5` equals `1.50`.
+/// An exact decimal number. Comparison is numeric: `1.5` equals `1.50`.
 #[derive(Debug, Clone)]
 pub struct Decimal {
     /// Never set on zero.
     negative: bool,
-    /// The digits, 0 to 9, without the point; the last one first, and no leading zeros: zero has none.
+    /// The digits, 0 to 9, without the point, least significant first, without leading zeros. Zero has no digits.
     digits: Vec<u8>,
-    /// How many of the digits stand after the point.
+    /// How many of the digits are after the point.
     scale: usize,
 }
 
-/// Why a text is no decimal that may be stored, or an operation has no result.
+/// Why a text cannot be stored as a decimal, or an operation has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
     /// The text does not follow the grammar.
     #[error("must be a decimal such as \"12.50\": an optional \"-\", digits, and optionally a point and digits")]
     Malformed,
-    /// More digits stand before the point than the limit named.
+    /// More digits before the point than this limit.
     #[error("must have at most {0} digits before the point")]
     TooManyIntegerDigits(usize),
-    /// More digits stand after the point than the limit named.
+    /// More digits after the point than this limit.
     #[error("must have at most {0} digits after the point")]
     TooManyFractionDigits(usize),
 }
 
 impl Decimal {
-    /// Whether `text` is a decimal with at most so many digits before and after the point; leading zeros count.
+    /// Checks that `text` is a decimal with at most this many digits before and after the point. Leading zeros count.
     pub fn check(text: &str, max_integer_digits: usize, max_fraction_digits: usize) -> Result<(), DecimalError> {
         let (_, integer, fraction) = split(text).ok_or(DecimalError::Malformed)?;
         if integer.len() > max_integer_digits {
@@ -58,7 +58,8 @@ impl Decimal {
         Ok(())
     }
 
-    /// The canonical form of a decimal: what Postgres prints for `text::numeric`. A text that is no decimal comes back as it is.
+    /// The canonical form of a decimal: what Postgres prints for `text::numeric`. A text that is not a decimal is
+    /// returned unchanged.
     #[must_use]
     pub fn canonical(text: &str) -> Cow<'_, str> {
         let Some((negative, integer, fraction)) = split(text) else { return Cow::Borrowed(text) };
@@ -92,13 +93,13 @@ impl Decimal {
         self.negative
     }
 
-    /// How many digits stand after the point.
+    /// How many digits are after the point.
     #[must_use]
     pub fn scale(&self) -> usize {
         self.scale
     }
 
-    /// The number, if it keeps to the limits of arithmetic.
+    /// Checks the limits of arithmetic.
     fn bounded(self) -> Result<Self, DecimalError> {
         if self.scale > MAX_DIGITS {
             return Err(DecimalError::TooManyFractionDigits(MAX_DIGITS));
@@ -110,7 +111,8 @@ impl Decimal {
     }
 }
 
-/// Whether there is a minus, the digits before the point and those after it; nothing if `text` is no decimal.
+/// Splits a decimal: whether it is negative, the digits before the point and those after it. `None` if `text` is not a
+/// decimal.
 fn split(text: &str) -> Option<(bool, &str, &str)> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (negative, magnitude) = text.strip_prefix('-').map_or((false, text), |magnitude| (true, magnitude));
@@ -123,7 +125,7 @@ fn split(text: &str) -> Option<(bool, &str, &str)> {
 impl FromStr for Decimal {
     type Err = DecimalError;
 
-    /// Reads a decimal of at most 1,000 digits before and 1,000 after the point.
+    /// Parses a decimal of at most 1,000 digits before and 1,000 after the point.
     fn from_str(text: &str) -> Result<Self, DecimalError> {
         Self::check(text, MAX_DIGITS, MAX_DIGITS)?;
         let (negative, integer, fraction) = split(text).ok_or(DecimalError::Malformed)?;

@@ -1,4 +1,4 @@
-//! Decimals in the binary format of Postgres's `numeric`: digits to the base of 10,000 (`numeric_recv` in numeric.c).
+//! Decimals in the binary format of Postgres's `numeric`: digits in base 10,000 (`numeric_recv` in numeric.c).
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use bytes::BufMut as _;
 
 use super::{Decimal, split};
 
-/// Decimal digits in one digit of `numeric`.
+/// Decimal digits per digit of `numeric`.
 const GROUP: usize = 4;
 const POSITIVE: u16 = 0x0000;
 const NEGATIVE: u16 = 0x4000;
@@ -15,7 +15,8 @@ const INFINITY: u16 = 0xd000;
 const MINUS_INFINITY: u16 = 0xf000;
 
 impl Decimal {
-    /// Appends a decimal as a `numeric` that prints as [`Decimal::canonical`] of it. A text that is no decimal becomes zero.
+    /// Appends a decimal as a `numeric` that prints as its [`Decimal::canonical`]. A text that is not a decimal becomes
+    /// zero.
     pub fn put_numeric(text: &str, out: &mut Vec<u8>) {
         let (negative, integer, fraction) = split(text).unwrap_or((false, "0", ""));
         let integer = integer.trim_start_matches('0').as_bytes();
@@ -79,7 +80,7 @@ impl Decimal {
     }
 }
 
-/// Up to four digits as a number, with so many zeros behind them.
+/// Up to four digits as a number, followed by this many zeros.
 fn group(digits: &[u8], zeros: usize) -> i16 {
     let value = digits.iter().fold(0, |value, digit| value * 10 + i16::from(digit - b'0'));
     (0..zeros).fold(value, |value, _| value * 10)
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_format_is_that_of_numeric_send() {
-        // As `select numeric_send(...)` prints them: count, weight, sign, scale, digits.
+        // As printed by `select numeric_send(...)`: count, weight, sign, scale, digits.
         assert_eq!(numeric("12345.678"), [3, 1, 0, 3, 1, 2345, 6780]);
         assert_eq!(numeric("-0.001"), [1, -1, 0x4000, 3, 10]);
         assert_eq!(numeric("0.00001"), [1, -2, 0, 5, 1000]);

@@ -92,7 +92,7 @@ fn arithmetic_beyond_its_limits_is_an_error() {
     assert!(nines.checked_add(&-nines.clone()).unwrap().is_zero());
 }
 
-/// `number` with the point `scale` digits from its end, by way of strings.
+/// `number` with the point `scale` digits from its end, computed with strings.
 fn scaled(number: i128, scale: usize) -> String {
     let digits = format!("{:0width$}", number.unsigned_abs(), width = scale + 1);
     let (integer, fraction) = digits.split_at(digits.len() - scale);
@@ -116,7 +116,11 @@ proptest! {
     }
 
     #[test]
-    fn laws_hold_at_any_length(a in "-?[0-9]{1,60}(\\.[0-9]{1,40})?", b in "-?[0-9]{1,60}(\\.[0-9]{1,40})?", c in "-?[0-9]{1,60}(\\.[0-9]{1,40})?") {
+    fn laws_hold_at_any_length(
+        a in "-?[0-9]{1,60}(\\.[0-9]{1,40})?",
+        b in "-?[0-9]{1,60}(\\.[0-9]{1,40})?",
+        c in "-?[0-9]{1,60}(\\.[0-9]{1,40})?",
+    ) {
         let (a, b, c) = (decimal(&a), decimal(&b), decimal(&c));
         let sum = a.checked_add(&b).unwrap();
         prop_assert_eq!(&sum, &b.checked_add(&a).unwrap());
@@ -125,7 +129,8 @@ proptest! {
             sum.checked_mul(&c).unwrap(),
             a.checked_mul(&c).unwrap().checked_add(&b.checked_mul(&c).unwrap()).unwrap()
         );
-        prop_assert_eq!(a < b, b.clone().checked_add(&-a.clone()).is_ok_and(|rest| !rest.is_negative() && !rest.is_zero()));
+        let is_positive = |rest: Decimal| !rest.is_negative() && !rest.is_zero();
+        prop_assert_eq!(a < b, b.clone().checked_add(&-a.clone()).is_ok_and(is_positive));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! A row that the database refuses to store although it keeps every rule of the contract: whoever else uses the
-//! database may have added a constraint or an index. It is that row's error, not its chunk's and not the service's.
+//! A row that is valid by the contract and that the database still refuses: another user of the database may have added
+//! a constraint or an index. The error belongs to that row, not to its chunk and not to the service.
 //!
-//! What is told is made from the SQLSTATE and from the names that the server sends beside its text, never from the
-//! text.
+//! The message is made from the SQLSTATE and from the names that the server sends in fields of their own, never from
+//! its text.
 
 use orrery_proto::r#type::v1::ErrorReason;
 use sqlx::error::DatabaseError as _;
@@ -11,35 +11,35 @@ use tonic::Code;
 
 use super::{Error, Violation, shortened};
 
-/// What a refusal means.
+/// What kind of refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
     /// A value that cannot be stored.
     Value,
-    /// Another row has what only one may have.
-    Taken,
-    /// It points at what does not exist.
+    /// Another row has the same value in a unique column.
+    Duplicate,
+    /// The row refers to something that does not exist.
     ReferenceMissing,
-    /// Something else points at it, or at what belongs to it.
+    /// Something else refers to the row or to its children.
     Referenced,
 }
 
 impl RefusalKind {
-    /// Why, for programs.
+    /// The reason, for clients to branch on.
     pub fn reason(self) -> ErrorReason {
         match self {
             Self::Value => ErrorReason::FieldInvalid,
-            Self::Taken => ErrorReason::ResourceExists,
+            Self::Duplicate => ErrorReason::ResourceExists,
             Self::ReferenceMissing => ErrorReason::ReferenceMissing,
             Self::Referenced => ErrorReason::ResourceReferenced,
         }
     }
 
-    /// The canonical code.
+    /// The gRPC status code.
     pub fn code(self) -> Code {
         match self {
             Self::Value => Code::InvalidArgument,
-            Self::Taken => Code::AlreadyExists,
+            Self::Duplicate => Code::AlreadyExists,
             Self::ReferenceMissing | Self::Referenced => Code::FailedPrecondition,
         }
     }
@@ -49,20 +49,20 @@ impl RefusalKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct RowRefusal {
-    /// What that means.
+    /// The kind of refusal.
     pub kind: RefusalKind,
-    /// The field, where it can be told, and what is wrong.
+    /// The field, if known, and what is wrong.
     pub violation: Violation,
-    /// The resource and its key, once they are known.
+    /// The resource and its key, once known.
     pub row: Option<(&'static str, String)>,
-    /// What the server said, for the log.
+    /// The server's error, for the log.
     #[source]
     pub cause: sqlx::Error,
 }
 
 impl Error {
-    /// What the driver says of a statement that writes rows.
-    pub(crate) fn of_written_rows(error: sqlx::Error) -> Self {
+    /// Converts the driver's error of a statement that writes rows.
+    pub(crate) fn from_written_rows(error: sqlx::Error) -> Self {
         match refusal_kind(&error) {
             Some(kind) => {
                 let violation = Violation::new("", description(&error));
@@ -73,9 +73,9 @@ impl Error {
     }
 }
 
-/// Whether a unique violation is one of a table's key. Primary keys have the name that Postgres gives them, on the
-/// shards of a distributed table with a number behind it.
-pub(crate) fn is_of_key(error: &sqlx::Error) -> bool {
+/// Whether a unique violation concerns the primary key of a table. Primary keys have the name that Postgres gives them;
+/// the shards of a distributed table add a number.
+pub(crate) fn is_primary_key_violation(error: &sqlx::Error) -> bool {
     database_error(error).is_some_and(|error| {
         error.is_unique_violation() && error.constraint().is_some_and(|name| name.contains("_pkey"))
     })
@@ -86,14 +86,15 @@ pub(crate) fn database_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.try_downcast_ref()
 }
 
-/// What it means, if it is about a row (Postgres manual, appendix A): class 22, data exception; class 23, integrity
-/// constraint violation; 44000, with_check_option_violation; class 54, program_limit_exceeded, of an index's row for
-/// example. What a trigger raises (P0001) is about anything, and stays a fault of the database.
+/// The kind of refusal, if the error is about a row (Postgres manual, appendix A): class 22, data exception; class 23,
+/// integrity constraint violation; 44000, with_check_option_violation; class 54, program_limit_exceeded, for example an
+/// index entry that is too large. An error that a trigger raises (P0001) can mean anything and counts as a fault of the
+/// database.
 fn refusal_kind(error: &sqlx::Error) -> Option<RefusalKind> {
     let state = database_error(error)?.code();
     match state {
         // unique_violation, exclusion_violation
-        "23505" | "23P01" => Some(RefusalKind::Taken),
+        "23505" | "23P01" => Some(RefusalKind::Duplicate),
         // foreign_key_violation, restrict_violation
         "23503" | "23001" => Some(RefusalKind::ReferenceMissing),
         "44000" => Some(RefusalKind::Value),
@@ -104,19 +105,19 @@ fn refusal_kind(error: &sqlx::Error) -> Option<RefusalKind> {
 fn description(error: &sqlx::Error) -> String {
     let Some(error) = database_error(error) else { return String::new() };
     let what = match error.code() {
-        "22021" | "22P05" => "holds characters that the database cannot store",
+        "22021" | "22P05" => "contains characters that the database cannot store",
         "23502" => "must be set: the database requires it",
-        "23503" | "23001" => "points at what does not exist",
-        "23505" | "23P01" => "is taken: the database allows it once",
-        "23514" => "breaks a check of the database",
+        "23503" | "23001" => "refers to something that does not exist",
+        "23505" | "23P01" => "duplicates a value that the database requires to be unique",
+        "23514" => "violates a check constraint of the database",
         state if state.starts_with("54") => "is too large for the database",
-        state if state.starts_with("22") => "holds a value that the database cannot take",
+        state if state.starts_with("22") => "contains a value that the database cannot store",
         _ => "is refused by the database",
     };
-    told(what, error)
+    with_constraint(what, error)
 }
 
-pub(crate) fn told(what: &str, error: &PgDatabaseError) -> String {
+pub(crate) fn with_constraint(what: &str, error: &PgDatabaseError) -> String {
     match error.constraint() {
         Some(name) => format!("{what} (constraint {})", shortened(name)),
         None => what.to_owned(),

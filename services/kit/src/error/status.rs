@@ -1,4 +1,4 @@
-//! An [`Error`] as a `google.rpc.Status`: code, text and details.
+//! Converts an [`Error`] to a `google.rpc.Status`: code, message and details.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use super::refused::{RefusalKind, RowRefusal};
 use super::{Error, Violation};
 use crate::answer::AnswerTooLarge;
 
-/// How long a caller is asked to wait where nothing better is known.
+/// How long a caller is asked to wait before it retries, where nothing better is known.
 pub const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// How many field violations one status carries; details stay under 4 KiB.
+/// Maximum number of field violations in one status: its details must stay under 4 KiB.
 const MAX_VIOLATIONS: usize = 8;
-/// How long a text that a caller sent may be when it is quoted back.
+/// Maximum length of a caller's text that is quoted in details, in bytes.
 const MAX_QUOTED: usize = 200;
-/// How long it may be within a sentence, so that the sentence's end is told too: as long as a key of the contract's
-/// grammar.
+/// Maximum length of a caller's text within a sentence, so that the end of the sentence fits too: as long as a key of
+/// the contract's grammar.
 const MAX_NAMED: usize = 128;
-/// How long a sentence may be.
+/// Maximum length of a sentence.
 const MAX_TEXT: usize = 640;
 
 impl From<Error> for Status {
@@ -51,7 +51,7 @@ impl From<Error> for Status {
             Error::RowRefused(refusal) => {
                 let Violation { field, description } = &refusal.violation;
                 details.add_bad_request_violation(shortened(field), shortened(description));
-                if let (RefusalKind::Taken, Some((resource, name))) = (refusal.kind, &refusal.row) {
+                if let (RefusalKind::Duplicate, Some((resource, name))) = (refusal.kind, &refusal.row) {
                     details.set_resource_info(*resource, shortened(name), "", shortened(description));
                 }
                 tracing::debug!(error = %refusal.cause, "the database refused a row");
@@ -75,13 +75,13 @@ impl From<Error> for Status {
                 details.set_resource_info(*resource, shortened(name), "", cut(&text, MAX_TEXT));
             }
             Error::ValueTaken { resource, field, holder } => {
-                let description = format!("is taken by {}", shortened(holder));
+                let description = format!("is accepted by {}", shortened(holder));
                 details.add_bad_request_violation(shortened(field), description);
                 details.set_resource_info(*resource, shortened(holder), "", cut(&text, MAX_TEXT));
             }
-            Error::AnswerTooLarge(AnswerTooLarge { bytes, taken, bound, row }) => {
+            Error::AnswerTooLarge(AnswerTooLarge { bytes, accepted, bound, row }) => {
                 metadata.insert("answer_bytes".to_owned(), bytes.to_string());
-                metadata.insert("max_answer_bytes".to_owned(), taken.to_string());
+                metadata.insert("max_answer_bytes".to_owned(), accepted.to_string());
                 metadata.insert("service_max_answer_bytes".to_owned(), bound.to_string());
                 if let Some((resource, name)) = row {
                     details.set_resource_info(*resource, shortened(name), "", cut(&text, MAX_TEXT));
@@ -92,7 +92,7 @@ impl From<Error> for Status {
             }
             Error::PhaseForbidsField { name, phase, field, allowed, .. } => {
                 let description =
-                    format!("is {}: {field} is set only where it is {}", shortened(phase), allowed.join(", "));
+                    format!("is {}: {field} can be set only in the phases {}", shortened(phase), allowed.join(", "));
                 details.add_precondition_failure_violation("PHASE", shortened(name), description);
             }
             Error::Overloaded
@@ -130,21 +130,21 @@ impl From<Error> for Status {
                     format!("{}: {}", shortened(&first.field), shortened(&first.description))
                 }
             }),
-            // The field is long where a key is; what is wrong with it is told all the same.
+            // The field may be long if a key is; the description must fit all the same.
             Error::RowRejected { offset, violation: Violation { field, description } } => {
-                format!("row at offset {offset} was refused: {}: {}", shortened(field), shortened(description))
+                format!("the row at offset {offset} was refused: {}: {}", shortened(field), shortened(description))
             }
             Error::ReferenceMissing(Violation { field, description }) => {
                 format!("{}: {}", shortened(field), shortened(description))
             }
-            // Their pieces are short enough, and the last one says what is wrong.
+            // All parts are short enough that the end of the sentence is kept.
             _ => cut(&text, MAX_TEXT),
         };
         Status::with_error_details(code, message, details)
     }
 }
 
-/// What is said of a row that the database refuses.
+/// The message about a row that the database refuses.
 pub(super) fn refused(refusal: &RowRefusal) -> String {
     let Violation { field, description } = &refusal.violation;
     let description = shortened(description);
@@ -155,27 +155,27 @@ pub(super) fn refused(refusal: &RowRefusal) -> String {
     }
 }
 
-/// Two phases and that the one does not lead to the other.
+/// Says that a phase does not lead to another one.
 pub(super) fn phases(from: &str, to: &str) -> String {
     let (from, to) = (named(from), named(to));
     match from.as_str() {
-        "" => format!("has no phase, and so does not become {to}"),
-        _ if from == to => format!("is {from} already"),
-        _ => format!("is {from}, which does not become {to}"),
+        "" => format!("has no phase and cannot become {to}"),
+        _ if from == to => format!("is already {from}"),
+        _ => format!("is {from} and cannot become {to}"),
     }
 }
 
-/// A text cut to what fits a status, at a character's boundary.
+/// Shortens a text to what fits into a status, at a character boundary.
 pub(crate) fn shortened(text: &str) -> String {
     cut(text, MAX_QUOTED)
 }
 
-/// As much of a text as fits a status, whole characters.
+/// The beginning of a text, as much as fits into a status, in whole characters.
 pub(crate) fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_QUOTED)]
 }
 
-/// A key or phase as it stands in a sentence. Those of other programs are as long as they like.
+/// A key or phase as it appears in a sentence. Keys of other programs can have any length.
 pub(super) fn named(name: &str) -> String {
     cut(name, MAX_NAMED)
 }
@@ -221,7 +221,7 @@ mod tests {
     fn details_stay_small_however_long_the_key() {
         let (resource, name) = ("a.v1.B", "x".repeat(256 * 1024));
         let to = "closed".to_owned();
-        let too_large = AnswerTooLarge { bytes: 9, taken: 8, bound: 8, row: Some((resource, name.clone())) };
+        let too_large = AnswerTooLarge { bytes: 9, accepted: 8, bound: 8, row: Some((resource, name.clone())) };
         for error in [
             Error::NotFound { resource, name: name.clone() },
             Error::PhaseForbids { resource, name: name.clone(), from: name, to },
@@ -255,7 +255,7 @@ mod tests {
         let violations = status.get_details_precondition_failure().expect("PreconditionFailure").violations;
         let [violation] = violations.as_slice() else { unreachable!("{violations:?}") };
         assert_eq!((violation.r#type.as_str(), violation.subject.as_str()), ("PHASE", "b_1"));
-        assert_eq!(violation.description, "is draft, which does not become closed");
+        assert_eq!(violation.description, "is draft and cannot become closed");
         let long = error(&"x".repeat(5_000), &"y".repeat(5_000));
         assert!(long.details().len() < 4 * 1024, "{}", long.details().len());
     }

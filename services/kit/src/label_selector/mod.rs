@@ -1,20 +1,21 @@
 //! Label selectors in the grammar of Kubernetes, as `kubectl -l` takes them: `env=prod,tier in (a,b),!legacy`.
 //!
-//! A selector is a list of requirements, separated by commas, all of which must hold; the empty selector selects everything.
+//! A selector is a list of requirements, separated by commas, all of which must hold; the empty selector selects
+//! everything.
 //!
 //! | written | holds if |
 //! | --- | --- |
-//! | `key=value`, `key==value` | the label is there and has this value |
+//! | `key=value`, `key==value` | the label exists and has this value |
 //! | `key!=value` | the label is absent or has another value |
-//! | `key in (a,b)` | the label is there and has one of these values |
+//! | `key in (a,b)` | the label exists and has one of these values |
 //! | `key notin (a,b)` | the label is absent or has none of these values |
-//! | `key` | the label is there, whatever its value |
+//! | `key` | the label exists, whatever its value |
 //! | `!key` | the label is absent |
 //!
-//! Spaces, tabs and line ends may stand between words. A value may be empty: `key=`, `key in (,a)`, and `key in ()` names the empty
-//! value alone. Keys and values follow [`crate::label`]. Comparisons (`key>1`) are refused.
+//! Spaces, tabs and line ends may stand between words. A value may be empty: `key=`, `key in (,a)`; and `key in ()`
+//! names only the empty value. Keys and values follow [`crate::label`]. Comparisons (`key>1`) are refused.
 //!
-//! [`LabelSelector::matches`] and [`LabelSelector::to_sql`] say the same thing in two languages.
+//! [`LabelSelector::matches`] and [`LabelSelector::to_sql`] mean the same, in Rust and in SQL.
 
 mod parse;
 mod sql;
@@ -33,8 +34,8 @@ pub const MAX_VALUES: usize = 256;
 
 /// Which labels a resource must have.
 ///
-/// Displays in a canonical form: requirements in the order given, no spaces that are not needed, `=` for `==`, the values of a set
-/// sorted and once each. Parsing that gives the same selector again.
+/// Displays in a canonical form: requirements in the given order, no unnecessary spaces, `=` for `==`, the values of a
+/// set sorted and each once. Parsing that text gives the same selector.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct LabelSelector {
     requirements: Vec<Requirement>,
@@ -47,41 +48,41 @@ pub struct Requirement {
     operator: Operator,
 }
 
-/// What is asked of a label. The values of a set are sorted, each once, and there is at least one.
+/// The condition on a label. The values of a set are sorted and distinct, and there is at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Operator {
-    /// The label is there and has this value.
+    /// The label exists and has this value.
     Equals(String),
     /// The label is absent or has another value.
     NotEquals(String),
-    /// The label is there and has one of these values.
+    /// The label exists and has one of these values.
     In(Vec<String>),
     /// The label is absent or has none of these values.
     NotIn(Vec<String>),
-    /// The label is there.
+    /// The label exists.
     Exists,
     /// The label is absent.
     DoesNotExist,
 }
 
-/// Why a text is no label selector.
+/// Why a text is not a label selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (at byte {position})")]
 pub struct ParseError {
-    /// Where, in bytes from the beginning of the text.
+    /// The position in the text, in bytes.
     pub position: usize,
-    /// What is wrong there.
+    /// What is wrong.
     pub message: String,
 }
 
 impl LabelSelector {
-    /// Reads a selector. The error says where the text breaks the grammar or a limit: 4,096 bytes, 64 requirements, 256 values in
-    /// sets.
+    /// Parses a selector. The error says where the text breaks the grammar or a limit: 4,096 bytes, 64 requirements,
+    /// 256 values in sets.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         parse::selector(text)
     }
 
-    /// The requirements, in the order given.
+    /// The requirements, in the given order.
     #[must_use]
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
@@ -93,20 +94,21 @@ impl LabelSelector {
         self.requirements.is_empty()
     }
 
-    /// Whether these labels are selected.
+    /// Whether the selector selects these labels.
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.requirements.iter().all(|requirement| requirement.matches(labels))
     }
 
-    /// The selector as SQL: one condition per requirement over `column`, a `jsonb` column or expression of labels, in parentheses and to
-    /// be joined by `and`. No row makes one fail.
+    /// The selector as SQL: one condition per requirement on `column`, a `jsonb` column or expression that holds
+    /// labels. Each is in parentheses, and they are to be joined by `and`. No stored value makes a condition fail with
+    /// an error.
     ///
-    /// `literal` turns a text into a quoted SQL literal. A GIN index of the default class (`jsonb_ops`) on the column serves `=`,
-    /// `in` and existence; the negations have no index to use and are filters.
+    /// `literal` makes a quoted SQL literal of a text. A GIN index of the default class (`jsonb_ops`) on the column
+    /// serves `=`, `in` and existence; the negations cannot use an index and only filter.
     ///
-    /// Labels that another program wrote read as in the contract: a value that is no string is its JSON text (`5`, `true`,
-    /// `null`), and a column that is null or holds no object has no labels.
+    /// Labels that another program wrote are read as in the contract: a value that is not a string is its JSON text
+    /// (`5`, `true`, `null`), and a column that is null or holds no object has no labels.
     #[must_use]
     pub fn to_sql(&self, column: &str, literal: impl Fn(&str) -> String) -> Vec<String> {
         self.requirements.iter().map(|requirement| sql::condition(requirement, column, &literal)).collect()
@@ -120,7 +122,7 @@ impl Requirement {
         &self.key
     }
 
-    /// What is asked of it.
+    /// The condition on the label.
     #[must_use]
     pub fn operator(&self) -> &Operator {
         &self.operator

@@ -1,5 +1,5 @@
-//! Text to selector: words and signs, then requirements. The grammar has no keywords: `in` and `notin` are operators only where one is
-//! due, and keys or values elsewhere.
+//! Parses a selector: first into words and signs, then into requirements. The grammar has no keywords: `in` and `notin`
+//! are operators only where an operator is expected; elsewhere they are keys or values.
 
 use super::{LabelSelector, MAX_BYTES, MAX_REQUIREMENTS, MAX_VALUES, Operator, ParseError, Requirement};
 use crate::label;
@@ -21,7 +21,7 @@ enum Token<'a> {
     End,
 }
 
-/// The text that is still to be read, and how many bytes were read before it.
+/// The text that is not read yet, and how many bytes were read before it.
 struct Reader<'a> {
     text: &'a str,
     position: usize,
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One value, which is empty if no word comes.
+    /// One value; empty if no word follows.
     fn value(&mut self) -> Result<String, ParseError> {
         if !matches!(self.peek(), Token::Word(_)) {
             return Ok(String::new());
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
         token(self.text.trim_start_matches(SPACES)).0
     }
 
-    /// The next token and where it begins.
+    /// The next token and its position.
     fn next(&mut self) -> (usize, Token<'a>) {
         let trimmed = self.text.trim_start_matches(SPACES);
         let position = self.position + self.text.len() - trimmed.len();
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The token that `text` begins with, and the text after it.
+/// The first token of `text`, and the rest.
 fn token(text: &str) -> (Token<'_>, &str) {
     const FIXED: [(&str, Token<'_>); 9] = [
         ("==", Token::Equals),
@@ -163,7 +163,7 @@ fn error<T>(position: usize, message: impl Into<String>) -> Result<T, ParseError
 
 fn unexpected<T>(position: usize, found: Token<'_>, expected: &str) -> Result<T, ParseError> {
     let found = match found {
-        // A word may be as long as the selector and hold anything.
+        // A word may be as long as the selector and may hold anything.
         Token::Word(word) if word.len() <= 64 => format!("{word:?}"),
         Token::Word(_) => "a word".to_owned(),
         Token::Equals => "\"=\"".to_owned(),

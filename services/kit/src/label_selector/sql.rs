@@ -1,5 +1,5 @@
-//! Requirement to SQL. Containment (`@>`) and existence (`?`) are what a GIN index answers; around them stands what makes the answer
-//! right for rows that other programs wrote.
+//! Translates a requirement to SQL. A GIN index answers containment (`@>`) and existence (`?`); the rest of each
+//! condition makes the answer right for rows that other programs wrote.
 
 use super::{Operator, Requirement};
 
@@ -17,7 +17,7 @@ pub(super) fn condition(requirement: &Requirement, column: &str, literal: &impl 
             let text = text_of(column, &quoted_key, values);
             format!("(({text} in ({})) is not true)", list(values, literal))
         }
-        // To `?` an element of an array and a scalar string are keys, too; to `->` they are none.
+        // `?` also finds array elements and scalar strings; `->` finds only keys of an object.
         Operator::Exists => format!("({column} ? {quoted_key} and ({column} -> {quoted_key}) is not null)"),
         Operator::DoesNotExist => format!("(({column} -> {quoted_key}) is null)"),
     }
@@ -27,7 +27,7 @@ fn contains(column: &str, key: &str, values: &[String], literal: &impl Fn(&str) 
     let mut documents = Vec::with_capacity(values.len());
     let mut numbers = false;
     for value in values {
-        // Neither keys nor values hold a character that JSON escapes: the grammar of labels has none.
+        // Neither keys nor values contain a character that JSON escapes: the grammar of labels has none.
         documents.push(literal(&format!("{{\"{key}\":\"{value}\"}}")));
         numbers |= is_number(value);
         if is_number(value) || matches!(value.as_str(), "true" | "false" | "null") {
@@ -39,7 +39,7 @@ fn contains(column: &str, key: &str, values: &[String], literal: &impl Fn(&str) 
         documents => format!("{column} @> any (array[{}]::jsonb[])", documents.join(", ")),
     };
     if numbers {
-        // 1 contains 1.0, but their texts differ.
+        // jsonb `1` contains `1.0`, but their texts differ.
         let text = text_of(column, &literal(key), values);
         format!("({contained} and {text} in ({}))", list(values, literal))
     } else {
@@ -50,7 +50,7 @@ fn contains(column: &str, key: &str, values: &[String], literal: &impl Fn(&str) 
 /// The label's value as text, null if it is absent.
 fn text_of(column: &str, quoted_key: &str, values: &[String]) -> String {
     if values.iter().any(|value| value == "null") {
-        // `->>` gives null for JSON's null, whose text is "null".
+        // `->>` gives SQL null for a JSON null, whose text is "null".
         format!("coalesce({column} ->> {quoted_key}, ({column} -> {quoted_key})::text)")
     } else {
         format!("{column} ->> {quoted_key}")
@@ -61,8 +61,8 @@ fn list(values: &[String], literal: &impl Fn(&str) -> String) -> String {
     values.iter().map(|value| literal(value)).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether `value` is the text of some number in a jsonb: no sign, which the grammar of values excludes, and no exponent, which
-/// Postgres never prints.
+/// Whether `value` is the text of a jsonb number: without a sign, which the grammar of values excludes, and without an
+/// exponent, which Postgres never prints.
 fn is_number(value: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (integer, fraction) = value.split_once('.').map_or((value, None), |(integer, rest)| (integer, Some(rest)));

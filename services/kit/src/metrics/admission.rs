@@ -1,4 +1,4 @@
-//! Calls under way and those that were turned away, and the bytes that callers make the process hold.
+//! Open calls, refused calls, and the memory that callers make the process hold.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::exposition::{Exposition, count};
-use crate::budget::Budget;
+use crate::budget::MemoryBudget;
 
-/// What has a bound of its own.
+/// The kinds of calls, each with a bound of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallKind {
-    /// Calls of one message and one answer.
+    /// One request message and one response message.
     Unary,
-    /// Calls in which either side sends a stream.
+    /// Either side sends a stream.
     Stream,
-    /// Questions of health.
+    /// Health checks.
     Infrastructure,
-    /// Those who watch health, and reflection.
+    /// Health watchers, and reflection.
     InfrastructureStream,
 }
 
 impl CallKind {
-    /// All of them.
+    /// All kinds.
     pub(crate) const ALL: [Self; 4] = [Self::Unary, Self::Stream, Self::Infrastructure, Self::InfrastructureStream];
 
     fn name(self) -> &'static str {
@@ -37,15 +37,15 @@ impl CallKind {
     }
 }
 
-/// The calls of a process that a bound holds for, by their kind. Cheap to clone.
+/// The bounded calls of a process, by kind. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct AdmissionMetrics {
     calls: [Arc<CallCounts>; CallKind::ALL.len()],
-    /// What callers make the process hold.
-    pub(crate) budget: Budget,
+    /// The memory that callers make the process hold.
+    pub(crate) budget: MemoryBudget,
 }
 
-/// Those of one kind.
+/// The calls of one kind.
 #[derive(Debug)]
 pub(crate) struct CallCounts {
     bound: AtomicUsize,
@@ -68,24 +68,24 @@ impl CallCounts {
         self.bound.load(Ordering::Relaxed)
     }
 
-    /// Whether there are as many as may be.
+    /// Whether the bound is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.in_flight.load(Ordering::Acquire) >= self.bound()
     }
 
-    /// Counts one more call under way, unless there are as many as may be.
+    /// Counts one more open call, unless the bound is reached.
     pub(crate) fn enter(&self) -> bool {
         let bound = self.bound();
         let more = |in_flight| (in_flight < bound).then_some(in_flight + 1);
         self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
     }
 
-    /// One less.
+    /// Counts one open call less.
     pub(crate) fn leave(&self) {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Counts a call that was turned away and says how many were before it.
+    /// Counts a refused call and returns how many were refused before.
     pub(crate) fn shed(&self) -> u64 {
         self.shed.fetch_add(1, Ordering::Relaxed)
     }
@@ -93,10 +93,10 @@ impl CallCounts {
 
 impl AdmissionMetrics {
     pub(super) fn new() -> Self {
-        Self { calls: std::array::from_fn(|_| CallCounts::new()), budget: Budget::default() }
+        Self { calls: std::array::from_fn(|_| CallCounts::new()), budget: MemoryBudget::default() }
     }
 
-    /// Those of one kind.
+    /// The calls of one kind.
     pub(crate) fn of(&self, kind: CallKind) -> &Arc<CallCounts> {
         &self.calls[kind as usize]
     }
@@ -107,7 +107,7 @@ impl Collector for AdmissionMetrics {
         let mut exposition = Exposition(encoder);
         let all = || CallKind::ALL.iter().map(|kind| [("kind", kind.name())]).zip(&self.calls);
         let as_gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        exposition.gauge("orrery_calls_in_flight", "Calls under way that count towards the bound.", |metric| {
+        exposition.gauge("orrery_calls_in_flight", "Open calls that count towards the bound.", |metric| {
             all().try_for_each(|(labels, counts)| {
                 metric.encode_family(&labels)?.encode_gauge(&as_gauge(counts.in_flight.load(Ordering::Relaxed)))
             })
@@ -116,7 +116,7 @@ impl Collector for AdmissionMetrics {
             all()
                 .try_for_each(|(labels, counts)| metric.encode_family(&labels)?.encode_gauge(&as_gauge(counts.bound())))
         })?;
-        exposition.counter("orrery_calls_shed", "Calls that were turned away because of it.", |metric| {
+        exposition.counter("orrery_calls_shed", "Calls that were refused because of it.", |metric| {
             all().try_for_each(|(labels, counts)| {
                 count(&mut metric.encode_family(&labels)?, counts.shed.load(Ordering::Relaxed))
             })

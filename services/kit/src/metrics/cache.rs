@@ -1,4 +1,4 @@
-//! The query cache.
+//! Metrics of the query cache.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::exposition::{Exposition, count};
 pub enum CacheResult {
     /// Answered from the cache.
     Hit,
-    /// Asked the database, and kept the answer.
+    /// Asked the database, and cached the answer.
     Miss,
     /// Answered from the cache although the answer is old, while a new one is fetched.
     Stale,
-    /// Not the cache's business.
+    /// Passed to the handler.
     Bypass,
 }
 
@@ -49,12 +49,12 @@ impl CacheMetrics {
         requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts an old answer that was given without a new one being fetched, since there was no place for that.
+    /// Counts an old answer that was returned without a refresh, since there was no place for one.
     pub(crate) fn not_refreshed(&self) {
         self.0.not_refreshed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How much the cache holds now.
+    /// Sets the present size of the cache.
     pub fn set_size(&self, entries: u64, bytes: u64) {
         self.0.entries.store(entries, Ordering::Relaxed);
         self.0.bytes.store(bytes, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The connections of callers.
+//! Metrics of the connections of callers.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::exposition::{Exposition, count};
 
-/// Why this end closed a connection.
+/// Why the service closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
     /// It did not speak HTTP/2.
     Silent,
-    /// A new one needed its place, and it had no call.
+    /// A new connection needed its place, and it was idle.
     Idle,
-    /// What it had begun to send did not come.
+    /// A frame or headers did not arrive in time.
     Slow,
-    /// It held more than its share in headers.
+    /// Its headers exceeded its share of memory.
     Large,
-    /// It did not take its answers.
+    /// Its client did not take answers.
     Stuck,
 }
 
 impl Closed {
     const ALL: [Self; 5] = [Self::Silent, Self::Idle, Self::Slow, Self::Large, Self::Stuck];
 
-    /// As the metric's label.
+    /// The value of the metric's label.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Silent => "silent",
@@ -60,12 +60,12 @@ impl ConnectionMetrics {
         self.0.bound.store(i64::try_from(bound).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Counts a connection that was closed as soon as it was there.
+    /// Counts a connection that was closed at once.
     pub(crate) fn refuse(&self) {
         self.0.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one that this end closed later.
+    /// Counts a connection that the service closed later.
     pub(crate) fn close(&self, why: Closed) {
         self.0.closed[why as usize].fetch_add(1, Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
-//! Statements, and the pools of connections that they run on.
+//! Metrics of statements and of connection pools.
 
 use std::fmt::{self, Error};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use sqlx::PgPool;
 use super::exposition::Exposition;
 use super::histogram::{BYTES, DURATIONS, Histogram, ONES, ROWS, SECONDS};
 
-/// What a statement does, for its label.
+/// The kind of a statement, for its label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementKind {
-    /// A `select` whose result is taken as a whole.
+    /// A `select` whose whole result is read.
     Read,
     /// `copy (select ...) to stdout`.
     CopyOut,
@@ -32,14 +32,14 @@ const KINDS: [(StatementKind, &str); 4] = [
     (StatementKind::CopyIn, "copy_in"),
 ];
 
-/// Metrics of statements and pools. Cheap to clone.
+/// Metrics of statements and of connection pools. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DatabaseMetrics(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     statements: [StatementMetrics; KINDS.len()],
-    pools: Mutex<Vec<Watched>>,
+    pools: Mutex<Vec<ObservedPool>>,
 }
 
 #[derive(Debug)]
@@ -49,49 +49,56 @@ struct StatementMetrics {
     time: Histogram,
 }
 
-/// A pool, asked for its state at each scrape.
-struct Watched {
+/// A pool whose state is read at each scrape.
+struct ObservedPool {
     name: &'static str,
     pool: PgPool,
     waits: PoolWaits,
 }
 
-impl fmt::Debug for Watched {
+impl fmt::Debug for ObservedPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
 }
 
-/// Counts those who wait for a connection of one pool. Cheap to clone.
+/// Counts the callers that wait for a connection of one pool. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct PoolWaits(Arc<Waits>);
 
 #[derive(Debug)]
 struct Waits {
     waiting: AtomicI64,
+    /// Idle connections that are not in the pool.
+    kept: AtomicUsize,
     time: Histogram,
 }
 
-/// One who waits, until it is dropped.
-pub(crate) struct Waiting<'w> {
+/// One waiting caller, until it is dropped.
+pub(crate) struct PoolWait<'w> {
     waits: &'w Waits,
     since: Instant,
 }
 
 impl PoolWaits {
-    /// Begins to wait.
-    pub(crate) fn begin(&self) -> Waiting<'_> {
+    /// Counts a caller that waits from now on.
+    pub(crate) fn begin(&self) -> PoolWait<'_> {
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting { waits: &self.0, since: Instant::now() }
+        PoolWait { waits: &self.0, since: Instant::now() }
     }
 
-    /// How many wait at this moment.
+    /// The number of callers that wait.
     pub(crate) fn waiting(&self) -> i64 {
         self.0.waiting.load(Ordering::Relaxed)
     }
+
+    /// Sets the number of idle connections outside of the pool.
+    pub(crate) fn set_kept(&self, connections: usize) {
+        self.0.kept.store(connections, Ordering::Relaxed);
+    }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PoolWait<'_> {
     fn drop(&mut self) {
         self.waits.waiting.fetch_sub(1, Ordering::Relaxed);
         self.waits.time.observe_duration(self.since.elapsed());
@@ -108,7 +115,7 @@ impl DatabaseMetrics {
         Self(Arc::new(Inner { statements, pools: Mutex::default() }))
     }
 
-    /// A statement that has ended well has moved so much.
+    /// Counts a statement that succeeded, and the rows and bytes that it moved.
     pub(crate) fn statement(&self, kind: StatementKind, rows: u64, bytes: u64, took: Duration) {
         let [read, copy_out, write, copy_in] = &self.0.statements;
         let statement = match kind {
@@ -122,11 +129,12 @@ impl DatabaseMetrics {
         statement.time.observe_duration(took);
     }
 
-    /// Shows the state of `pool` under the label `name` from now on: `primary`, `replica`.
+    /// Exposes the state of `pool` under the label `name` from now on: `primary`, `replica`.
     pub(crate) fn pool(&self, name: &'static str, pool: &PgPool) -> PoolWaits {
-        let waits = PoolWaits(Arc::new(Waits { waiting: AtomicI64::new(0), time: Histogram::new(DURATIONS) }));
+        let (waiting, kept) = (AtomicI64::new(0), AtomicUsize::new(0));
+        let waits = PoolWaits(Arc::new(Waits { waiting, kept, time: Histogram::new(DURATIONS) }));
         let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.push(Watched { name, pool: pool.clone(), waits: waits.clone() });
+        pools.push(ObservedPool { name, pool: pool.clone(), waits: waits.clone() });
         waits
     }
 }
@@ -135,7 +143,7 @@ impl Collector for DatabaseMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut exposition = Exposition(encoder);
         let statements = || KINDS.iter().map(|(_, name)| [("kind", *name)]).zip(&self.0.statements);
-        exposition.histogram("orrery_db_statement_rows", "Rows that a statement returned or was given.", |metric| {
+        exposition.histogram("orrery_db_statement_rows", "Rows that a statement read or wrote.", |metric| {
             statements()
                 .try_for_each(|(labels, statement)| statement.rows.encode(&mut metric.encode_family(&labels)?, ONES))
         })?;
@@ -149,9 +157,9 @@ impl Collector for DatabaseMetrics {
         })?;
         let pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
         exposition.gauge("orrery_db_pool_connections", "Connections of a pool, by what they do.", |metric| {
-            for Watched { name, pool, .. } in &*pools {
-                let idle = pool.num_idle() as i64;
-                // The two are read one after the other.
+            for ObservedPool { name, pool, waits } in &*pools {
+                let idle = (pool.num_idle() + waits.0.kept.load(Ordering::Relaxed)) as i64;
+                // The numbers are not read at the same moment.
                 let in_use = (i64::from(pool.size()) - idle).max(0);
                 for (state, connections) in [("in_use", in_use), ("idle", idle)] {
                     metric.encode_family(&[("pool", *name), ("state", state)])?.encode_gauge(&connections)?;
@@ -170,7 +178,7 @@ impl Collector for DatabaseMetrics {
                 .iter()
                 .try_for_each(|pool| metric.encode_family(&[("pool", pool.name)])?.encode_gauge(&pool.waits.waiting()))
         })?;
-        exposition.histogram("orrery_db_pool_wait_seconds", "Time of those who had to wait for one.", |metric| {
+        exposition.histogram("orrery_db_pool_wait_seconds", "Time that callers waited for one.", |metric| {
             pools.iter().try_for_each(|pool| {
                 pool.waits.0.time.encode(&mut metric.encode_family(&[("pool", pool.name)])?, SECONDS)
             })

@@ -1,15 +1,15 @@
-//! The three kinds of metric, written with their names.
+//! Writes the three kinds of metrics with their names.
 
 use std::fmt::Error;
 
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-/// Where a collector writes to.
+/// The output of a collector.
 pub(super) struct Exposition<'e>(pub(super) DescriptorEncoder<'e>);
 
 impl Exposition<'_> {
-    /// A counter; the text format adds `_total` to `name`.
+    /// Writes a counter; the text format adds `_total` to `name`.
     pub(super) fn counter(
         &mut self,
         name: &str,
@@ -19,7 +19,7 @@ impl Exposition<'_> {
         write(&mut self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
     }
 
-    /// A gauge.
+    /// Writes a gauge.
     pub(super) fn gauge(
         &mut self,
         name: &str,
@@ -29,7 +29,7 @@ impl Exposition<'_> {
         write(&mut self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
     }
 
-    /// A histogram.
+    /// Writes a histogram.
     pub(super) fn histogram(
         &mut self,
         name: &str,
@@ -40,7 +40,7 @@ impl Exposition<'_> {
     }
 }
 
-/// The value of a counter.
+/// Writes the value of a counter.
 pub(super) fn count(metric: &mut MetricEncoder<'_>, value: u64) -> Result<(), Error> {
     metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
 }

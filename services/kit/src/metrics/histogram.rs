@@ -1,4 +1,4 @@
-//! A histogram of atomics: observing takes no lock.
+//! A histogram of atomics: an observation takes no lock.
 
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,11 +32,11 @@ pub(super) const ROWS: &[u64] = &[0, 1, 10, 100, 1_000, 2_500, 5_000, 10_000, 20
 pub(super) const BYTES: &[u64] =
     &[256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20];
 
-/// Counts whole numbers by upper bounds.
+/// Counts integers by upper bounds.
 #[derive(Debug)]
 pub(super) struct Histogram {
     bounds: &'static [u64],
-    /// One for each bound, and one for what is larger than all.
+    /// One for each bound, and one for larger values.
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
@@ -54,7 +54,7 @@ impl Histogram {
         }
     }
 
-    /// In nanoseconds; [`DURATIONS`] are the bounds for it.
+    /// Counts a duration in nanoseconds; the bounds must be [`DURATIONS`].
     pub(super) fn observe_duration(&self, duration: Duration) {
         self.observe(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
@@ -63,19 +63,19 @@ impl Histogram {
         self.counts.iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
 
-    /// Writes it, every value divided by `unit`.
+    /// Writes the histogram, every value divided by `unit`.
     pub(super) fn encode(&self, metric: &mut MetricEncoder<'_>, unit: f64) -> Result<(), Error> {
         let bounds = self.bounds.iter().map(|bound| *bound as f64 / unit).chain([f64::MAX]);
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        // The count is the sum of the buckets, so that a scrape amid an observation agrees with itself.
+        // The count is the sum of the buckets, so that a scrape during an observation is consistent.
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = self.sum.load(Ordering::Relaxed) as f64 / unit;
         metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
 }
 
-/// Nanoseconds in a second, which is the unit that durations are exposed in.
+/// Nanoseconds in a second, the unit in which durations are exposed.
 pub(super) const SECONDS: f64 = 1e9;
-/// What is exposed as it was observed.
+/// The unit of values that are exposed as they are.
 pub(super) const ONES: f64 = 1.0;

@@ -1,7 +1,7 @@
-//! What a process says about itself in numbers, in the text format of OpenMetrics 1.0, which Prometheus reads.
+//! The metrics of a process, in the text format of OpenMetrics 1.0, which Prometheus reads.
 //!
-//! A [`Metrics`] belongs to one service; a process that holds several has as many. What is counted on the way of a call is
-//! an atomic that was looked up before; labels are put together only when somebody scrapes.
+//! A [`Metrics`] belongs to one service; a process with several services has several. Counting during a call is an
+//! update of an atomic that was looked up before; labels are only made when the metrics are scraped.
 
 mod admission;
 mod cache;
@@ -33,18 +33,18 @@ pub(crate) use self::rpc::{MethodMetrics, RpcMetrics};
 pub use self::writes::{WriteCounters, WriteMetrics};
 use crate::build_info::{COMPILER, PASSES, VERSION};
 
-/// The metrics of one service. Cheap to clone; all clones count together.
+/// The metrics of one service. Cheap to clone; all clones share the same counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// Calls, by method and code.
     pub(crate) rpc: RpcMetrics,
-    /// Calls under way, and the bound on them.
+    /// Open calls, and the bounds on them.
     pub(crate) admission: AdmissionMetrics,
-    /// The connections that they come by.
+    /// Connections of callers.
     pub(crate) connections: ConnectionMetrics,
-    /// Statements and the pools of connections.
+    /// Statements and connection pools.
     pub database: DatabaseMetrics,
-    /// What chunked writes acknowledged.
+    /// Acknowledged chunks and rows of chunked writes.
     pub writes: WriteMetrics,
     /// The query cache.
     pub cache: CacheMetrics,
@@ -53,15 +53,15 @@ pub struct Metrics {
 }
 
 impl Default for Metrics {
-    /// Those of a service without methods, for what runs outside of a server.
+    /// The metrics of a service without methods, for code outside of a server.
     fn default() -> Self {
         Self::new(&[])
     }
 }
 
 impl Metrics {
-    /// All zero, for a process that serves `service_names` (in full: `orrery.catalog.v1.CatalogService`), health and reflection.
-    /// Calls of anything else are counted as `unknown`.
+    /// All zero, for a process that serves `service_names` (in full: `orrery.catalog.v1.CatalogService`), health and
+    /// reflection. Calls of other methods are counted as `unknown`.
     pub fn new(service_names: &[&str]) -> Self {
         let (rpc, database, writes) = (RpcMetrics::new(service_names), DatabaseMetrics::new(), WriteMetrics::default());
         let (admission, cache, state) = (AdmissionMetrics::new(), CacheMetrics::default(), State::default());
@@ -78,15 +78,15 @@ impl Metrics {
         Self { rpc, admission, connections, database, writes, cache, state, registry: Arc::new(registry) }
     }
 
-    /// Says that the process drains.
+    /// Notes that the process drains.
     pub(crate) fn set_draining(&self) {
         self.state.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Everything as OpenMetrics text.
+    /// All metrics as OpenMetrics text.
     ///
     /// # Errors
-    /// None that a string gives rise to.
+    /// Writing to a string does not fail.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
@@ -94,7 +94,7 @@ impl Metrics {
     }
 }
 
-/// What the process is and does.
+/// The version and the state of the process.
 #[derive(Clone, Debug, Default)]
 struct State {
     draining: Arc<AtomicBool>,
@@ -103,7 +103,7 @@ struct State {
 impl Collector for State {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut exposition = Exposition(encoder);
-        // A gauge that is 1, not an info: parsers of the older text format do not know that type.
+        // A gauge with the value 1, not an info: parsers of the older text format do not know that type.
         exposition.gauge("orrery_build_info", "The version that runs and its compiler; the value is 1.", |metric| {
             let labels = [("version", VERSION), ("compiler", COMPILER), ("passes", PASSES)];
             metric.encode_family(&labels)?.encode_gauge(&1i64)

@@ -1,5 +1,5 @@
-//! What the kernel knows about the process, under the names that Prometheus's own clients use. Linux only; elsewhere, and where /proc
-//! cannot be read, these metrics are missing.
+//! Metrics of the process from the kernel, under the names that Prometheus's own clients use. On Linux only; elsewhere,
+//! and where /proc cannot be read, they are missing.
 
 use std::fmt::Error;
 
@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 
 use super::exposition::Exposition;
 
-/// Clock ticks in a second of what /proc counts in ticks: `USER_HZ`, 100 on every architecture that Linux runs on today.
+/// Clock ticks per second in /proc: `USER_HZ`, 100 on every architecture that Linux runs on today.
 const TICKS: f64 = 100.0;
 
 /// Reads /proc at each scrape.
@@ -38,7 +38,7 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// A field of /proc/self/stat by its number in proc(5), from 3 on: the name before may hold spaces.
+/// A field of /proc/self/stat by its number in proc(5), from 3 on: the name before it may contain spaces.
 fn stat(number: usize) -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
@@ -49,7 +49,7 @@ fn cpu_seconds() -> Option<f64> {
     Some((stat(14)? + stat(15)?) / TICKS)
 }
 
-/// Memory of this process that is resident, in bytes.
+/// The resident memory of this process, in bytes.
 pub(crate) fn resident_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -58,7 +58,7 @@ pub(crate) fn resident_bytes() -> Option<f64> {
 }
 
 fn open_files() -> Option<f64> {
-    // The listing holds a descriptor of its own.
+    // The listing itself has a descriptor open.
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64)
 }
 

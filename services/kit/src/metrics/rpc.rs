@@ -1,5 +1,5 @@
-//! Calls: how many, how they ended, how long they took. Names and labels are those of go-grpc-prometheus, so that dashboards
-//! and alerts made for it work here.
+//! Metrics of calls: how many there were, how they ended, and how long they took. Names and labels are those of
+//! go-grpc-prometheus, so that dashboards and alerts made for it work here.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tonic::Code;
 use super::exposition::{Exposition, count};
 use super::histogram::{DURATIONS, Histogram, SECONDS};
 
-/// Served by every process.
+/// The services of every process.
 const INFRASTRUCTURE: [&str; 3] =
     ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 const UNKNOWN: &str = "unknown";
@@ -47,11 +47,11 @@ const CODES: [&str; 17] = [
 #[derive(Clone, Debug)]
 pub(crate) struct RpcMetrics {
     methods: Arc<FxHashMap<String, Arc<MethodMetrics>>>,
-    /// Of every path that is no method here, so that a caller cannot make labels.
+    /// For every unknown path, so that a caller cannot make labels.
     unknown: Arc<MethodMetrics>,
 }
 
-/// Those of one method.
+/// The metrics of one method.
 #[derive(Debug)]
 pub(crate) struct MethodMetrics {
     service: String,
@@ -81,22 +81,22 @@ impl MethodMetrics {
         self.kind.ends_with("_stream")
     }
 
-    /// Whether the caller sends exactly one message. Of what is no method here nobody knows.
+    /// Whether the caller sends exactly one message. Not known of unknown methods.
     pub(crate) fn takes_one_message(&self) -> bool {
         matches!(self.kind, "unary" | "server_stream")
     }
 
-    /// Whether it is a method here.
+    /// Whether the method is known.
     pub(crate) fn is_known(&self) -> bool {
         self.kind != UNKNOWN
     }
 
-    /// Whether it belongs to health or reflection, which every process serves beside its own services.
+    /// Whether the method belongs to health or reflection, which every process serves beside its own services.
     pub(crate) fn is_infrastructure(&self) -> bool {
         INFRASTRUCTURE.contains(&self.service.as_str())
     }
 
-    /// A call has begun.
+    /// Counts a call that begins.
     pub(crate) fn start(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
         if self.is_stream() {
@@ -104,7 +104,8 @@ impl MethodMetrics {
         }
     }
 
-    /// A call was turned away before anything was done for it. Its time is not counted: it would make those that were served look fast.
+    /// Counts a call that was refused before any work was done for it. Its time is not counted: it would make served
+    /// calls look fast.
     pub(crate) fn refuse(&self, code: Code) {
         self.started.fetch_add(1, Ordering::Relaxed);
         self.count(code);
@@ -116,7 +117,7 @@ impl MethodMetrics {
         }
     }
 
-    /// A call that has begun is over.
+    /// Counts a call that has ended.
     pub(crate) fn finish(&self, code: Code, took: Duration) {
         self.count(code);
         self.handling.observe_duration(took);
@@ -139,7 +140,7 @@ impl RpcMetrics {
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
         ];
-        // What is compiled in can be decoded; if it could not, every call would be counted as unknown.
+        // What is compiled in can be decoded; otherwise every call would be counted as unknown.
         for file in sets.into_iter().filter_map(|set| FileDescriptorSet::decode(set).ok()).flat_map(|set| set.file) {
             for service in &file.service {
                 let name = format!("{}.{}", file.package(), service.name());
@@ -155,12 +156,12 @@ impl RpcMetrics {
         Self { methods: Arc::new(methods), unknown: Arc::new(MethodMetrics::new(UNKNOWN, UNKNOWN, UNKNOWN)) }
     }
 
-    /// Those of the method at a path, `/package.Service/Method`.
+    /// The metrics of the method at a path, `/package.Service/Method`.
     pub(crate) fn of(&self, path: &str) -> &Arc<MethodMetrics> {
         self.methods.get(path).unwrap_or(&self.unknown)
     }
 
-    /// All, in an order that does not change.
+    /// All methods, in a stable order.
     fn all(&self) -> Vec<&MethodMetrics> {
         let mut all: Vec<&MethodMetrics> = self.methods.values().map(Arc::as_ref).collect();
         all.sort_by_key(|metrics| (&metrics.service, &metrics.method));
@@ -187,19 +188,23 @@ impl Collector for RpcMetrics {
                 count(&mut metric.encode_family(&method.labels())?, method.started.load(Ordering::Relaxed))
             })
         })?;
-        exposition.counter("grpc_server_handled", "Calls that are over, by the code in their trailers.", |metric| {
-            for method in &all {
-                for (name, handled) in CODES.iter().zip(&method.handled) {
-                    let handled = handled.load(Ordering::Relaxed);
-                    // Codes that never came are left out, but for OK: a rate needs a first value.
-                    if handled > 0 || *name == "OK" {
-                        let [service, method, kind] = method.labels();
-                        count(&mut metric.encode_family(&[service, method, kind, ("grpc_code", name)])?, handled)?;
+        exposition.counter(
+            "grpc_server_handled",
+            "Calls that have ended, by the code in their trailers.",
+            |metric| {
+                for method in &all {
+                    for (name, handled) in CODES.iter().zip(&method.handled) {
+                        let handled = handled.load(Ordering::Relaxed);
+                        // Codes without calls are left out, except OK: a rate needs a first value.
+                        if handled > 0 || *name == "OK" {
+                            let [service, method, kind] = method.labels();
+                            count(&mut metric.encode_family(&[service, method, kind, ("grpc_code", name)])?, handled)?;
+                        }
                     }
                 }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         exposition.histogram(
             "grpc_server_handling_seconds",
             "Time from a call's headers to its trailers.",
@@ -209,7 +214,7 @@ impl Collector for RpcMetrics {
                 })
             },
         )?;
-        exposition.gauge("orrery_streams_open", "Streams that have begun and are not over.", |metric| {
+        exposition.gauge("orrery_streams_open", "Open streams.", |metric| {
             all.iter().filter(|method| method.is_stream()).try_for_each(|method| {
                 let [service, name, _] = method.labels();
                 metric.encode_family(&[service, name])?.encode_gauge(&method.open.load(Ordering::Relaxed))

@@ -1,4 +1,4 @@
-//! What chunked writes acknowledged, by resource.
+//! Metrics of chunked writes: what was acknowledged, by resource.
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
@@ -14,7 +14,7 @@ use super::exposition::{Exposition, count};
 #[derive(Clone, Debug, Default)]
 pub struct WriteMetrics(Arc<Mutex<BTreeMap<&'static str, Arc<WriteCounters>>>>);
 
-/// Those of one resource.
+/// The counters of one resource.
 #[derive(Debug, Default)]
 pub struct WriteCounters {
     chunks: AtomicU64,
@@ -22,7 +22,7 @@ pub struct WriteCounters {
 }
 
 impl WriteCounters {
-    /// So much was committed and is acknowledged now.
+    /// Counts committed chunks and rows that are acknowledged now.
     pub fn acknowledge(&self, chunks: usize, rows: u64) {
         self.chunks.fetch_add(chunks as u64, Ordering::Relaxed);
         self.rows.fetch_add(rows, Ordering::Relaxed);
@@ -30,7 +30,7 @@ impl WriteCounters {
 }
 
 impl WriteMetrics {
-    /// Those of a resource, `orrery.catalog.v1.Product`.
+    /// The counters of a resource, `orrery.catalog.v1.Product`.
     pub fn of(&self, resource: &'static str) -> Arc<WriteCounters> {
         Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(resource).or_default())
     }

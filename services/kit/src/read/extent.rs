@@ -2,8 +2,8 @@
 //! answers that have to arrive, because what they tell of has happened.
 
 use super::view::{View, in_view};
+use crate::resource::Resource;
 use crate::resource::mask::{MaskPath, Reach};
-use crate::resource::{Kind, Resource};
 
 /// How much of what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Extent {
         };
         left.retain(|reached| in_view(resource, reached.field, View::Basic));
         for (field, described) in resource.fields.iter().enumerate() {
-            let essential = described.key || matches!(described.kind, Kind::Revision | Kind::Timestamp(_));
+            let essential = described.key || described.is_revision() || described.is_time();
             if essential && left.iter().all(|reached| reached.field != field) {
                 left.push(MaskPath { field, reach: Reach::Whole });
             }

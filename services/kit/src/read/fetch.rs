@@ -180,7 +180,7 @@ impl Query {
             Ok(Outcome::SmallerPages(_)) => return Ok(Fetched::fewer(1)),
             Err(error) => return Ok(Fetched::broken(error)),
         };
-        snapshot.leave().await;
+        snapshot.release().await;
         let mut kept = 0;
         for owner in 0..parts.taken() {
             let before = page.body.len();

@@ -1,7 +1,8 @@
-//! Point reads that share queries. While a query is under way the uids that are asked for meanwhile gather, and the next query
-//! takes them together: under load a round trip serves many callers, and a lone caller waits for nobody.
+//! Point reads that share queries. The uids that callers ask for while a query is under way are collected, and the next
+//! query reads them together. Under load one round trip serves many callers, and a lone caller waits for nobody.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,36 +18,43 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::key::Key;
 use crate::resource::select::Selection;
-use crate::work::{self, Pauses};
+use crate::work::{self, Yielder};
 
-/// Queries under way at once.
+/// Most queries under way at once. There is a second one only where a whole batch waits or the first one is slow: two
+/// small queries cost twice as much as one that reads the rows of both.
 const MAX_RUNNING: usize = 2;
-/// How long a query may take. One that hangs, on a connection that died without a word, holds up all who wait behind it; after this
-/// time its callers read on their own.
+/// A query that takes longer is slow: callers do not wait for its end.
+const SLOW: Duration = Duration::from_millis(2);
+/// How long a query may take. One whose connection has died holds up the callers who wait for it; after this time they
+/// read on their own.
 const MAX_TIME: Duration = Duration::from_secs(3);
-/// Most uids of one query: as many of the largest rows that can be written stay within a result's limit. Other programs write larger ones;
-/// where a result is too large, its callers read alone and fewer uids are asked for together.
+/// Most uids of one query: this many of the largest rows that can be written stay within a result's limit. Other
+/// programs write larger rows. Where a result is too large, its callers read alone, and the next queries read fewer
+/// rows.
 const MAX_BATCH: usize = 32;
 
-/// What a query said of a uid.
+/// The result of a query for one uid.
 #[derive(Clone, Debug)]
-enum Answer {
-    /// Its message.
+enum LoadedRow {
+    /// The row's message.
     Found(Bytes),
-    /// That there is none.
+    /// There is no such row.
     Missing,
-    /// Nothing: the query failed. A row too large for company may come alone, and an error of one's own tells why.
+    /// The query failed. The caller reads its row alone: a row that did not fit into a shared query may be read then;
+    /// if not, the caller gets an error of its own.
     Failed,
-    /// Nothing, and no other query would: there is no database.
+    /// There is no database. Reading alone would fail too.
     Unavailable,
 }
 
 #[derive(Debug)]
 struct State {
     running: usize,
+    /// How many of those are slow.
+    slow: usize,
     /// Most uids of the next query.
     most: usize,
-    waiting: Vec<(Key, oneshot::Sender<Answer>)>,
+    waiting: Vec<(Key, oneshot::Sender<LoadedRow>)>,
 }
 
 /// Reads whole resources of one kind by uid: those of a replica apart from those of the primary. Cheap to clone.
@@ -71,7 +79,8 @@ impl Loader {
     pub(crate) async fn get(&self, reads: &Reads, key: &Key, deadline: Deadline) -> Result<Encoded, Error> {
         if let Some(lane) = &self.replica
             && reads.route().replica(deadline).await.is_some()
-            && let Some(outcome) = reads.unless_replica_fails(lane.get(key, deadline)).await
+            // Boxed: rare, and as large as all the rest.
+            && let Some(outcome) = reads.attempt_read(Box::pin(lane.get(key, deadline))).await
         {
             return outcome;
         }
@@ -95,7 +104,7 @@ impl Lane {
         let table = resource.description.table;
         let whose = resource.key_in_arrays(1);
         let sql = format!("select {}\n  from {table} as t\n where {whose}", selection.sql).into();
-        let state = State { running: 0, most: MAX_BATCH, waiting: Vec::new() };
+        let state = State { running: 0, slow: 0, most: MAX_BATCH, waiting: Vec::new() };
         Self { database, resource, selection: Arc::new(selection), sql, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -104,10 +113,10 @@ impl Lane {
         let mut early = false;
         let answer = loop {
             tokio::select! {
-                answer = &mut answer => break answer.unwrap_or(Answer::Failed),
-                () = deadline.shortly_before().passed(), if !early => {
-                    if self.database.lacks_connections() {
-                        break Answer::Unavailable;
+                answer = &mut answer => break answer.unwrap_or(LoadedRow::Failed),
+                () = deadline.with_margin().passed(), if !early => {
+                    if self.database.has_waiters() {
+                        break LoadedRow::Unavailable;
                     }
                     early = true;
                 }
@@ -115,39 +124,56 @@ impl Lane {
             }
         };
         match answer {
-            Answer::Found(body) => Ok(Encoded { body, tail: Bytes::new(), rows: 1 }),
-            Answer::Missing => {
+            LoadedRow::Found(body) => Ok(Encoded { body, tail: Bytes::new(), rows: 1 }),
+            LoadedRow::Missing => {
                 let name = self.resource.name_of(key.tuple());
                 Err(Error::NotFound { resource: self.resource.description.message, name })
             }
             // Boxed: rarely needed, and many times as large as the rest.
-            Answer::Failed => {
+            LoadedRow::Failed => {
                 Box::pin(get_by(self.database.route(), self.resource, &self.selection, key, deadline)).await
             }
-            Answer::Unavailable => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
+            LoadedRow::Unavailable => Err(Error::DatabaseUnavailable(sqlx::Error::PoolTimedOut)),
         }
     }
 
-    fn enqueue(&self, key: &Key) -> oneshot::Receiver<Answer> {
+    fn enqueue(&self, key: &Key) -> oneshot::Receiver<LoadedRow> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.waiting.push((key.clone(), sender));
-        if state.running < MAX_RUNNING {
-            state.running += 1;
-            let lane = self.clone();
-            tokio::spawn(async move { lane.run().await });
+        if state.needs_another() {
+            self.spawn(&mut state);
         }
         receiver
     }
 
+    /// Starts a task that queries.
+    fn spawn(&self, state: &mut State) {
+        state.running += 1;
+        let lane = self.clone();
+        tokio::spawn(async move { lane.run().await });
+    }
+
+    /// Marks a query as slow once it is, and starts another one for the callers who wait.
+    async fn watch(&self, running: &AtomicBool) {
+        tokio::time::sleep(SLOW).await;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.slow += 1;
+        running.store(true, Ordering::Relaxed);
+        if !state.waiting.is_empty() && state.needs_another() {
+            self.spawn(&mut state);
+        }
+    }
+
     /// Queries until nobody waits.
     async fn run(&self) {
-        let mut running = Running { state: &self.state, ended: false };
+        let mut running = Running { state: &self.state, is_slow: AtomicBool::new(false), ended: false };
         while let Some(batch) = running.next_batch() {
             let (keys, mut callers): (Vec<Key>, Vec<_>) = batch.into_iter().unzip();
             let wanted: Vec<&[u8]> = keys.iter().map(Key::tuple).collect();
-            // The callers' deadlines differ, and each stops waiting by itself. A query that nobody waits for any more is let go.
+            // The callers' deadlines differ. The query is cancelled as soon as no caller waits for it.
             let abandoned = async {
+                self.watch(&running.is_slow).await;
                 for caller in &mut callers {
                     caller.closed().await;
                 }
@@ -157,24 +183,24 @@ impl Lane {
                 found = self.query(&wanted) => found,
                 () = abandoned => continue,
             };
-            let too_much = matches!(&found, Err(error) if keys.len() > 1 && error.asks_for_less());
+            let too_much = matches!(&found, Err(error) if keys.len() > 1 && error.may_be_too_large());
             running.learn(keys.len(), too_much);
             for (key, sender) in keys.iter().zip(callers) {
-                // A caller who has gone does not mind.
+                // The receiver may be gone; the error is ignored.
                 let _ = sender.send(match &found {
                     Ok(found) => match found.get(key.tuple()) {
-                        Some(Some(message)) => Answer::Found(message.clone()),
-                        Some(None) => Answer::Failed,
-                        None => Answer::Missing,
+                        Some(Some(message)) => LoadedRow::Found(message.clone()),
+                        Some(None) => LoadedRow::Failed,
+                        None => LoadedRow::Missing,
                     },
-                    Err(Error::DatabaseUnavailable(_)) if !too_much => Answer::Unavailable,
-                    Err(_) => Answer::Failed,
+                    Err(Error::DatabaseUnavailable(_)) if !too_much => LoadedRow::Unavailable,
+                    Err(_) => LoadedRow::Failed,
                 });
             }
         }
     }
 
-    /// The rows of some keys as messages; those that are too large for company come without.
+    /// The rows of some keys as messages; `None` for a row that did not fit beside the others.
     async fn query(&self, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
         let deadline = Deadline::after(MAX_TIME);
         if !self.selection.parts.is_empty() {
@@ -184,30 +210,41 @@ impl Lane {
         let statement = self.resource.bind_keys(statement, keys.iter().copied())?;
         let rows = self.database.fetch(&statement, deadline).await?;
         let mut found = HashMap::with_capacity(rows.len());
-        let (mut tuple, mut pauses) = (Vec::with_capacity(512), Pauses::default());
+        let (mut tuple, mut yielder) = (Vec::with_capacity(512), Yielder::default());
         for row in &rows {
             tuple.clear();
             put_tuple(row, self.selection.columns, &mut tuple)?;
             let mut body = Vec::with_capacity(tuple.len() + 64);
-            work::aside(tuple.len(), || self.selection.put_message(&tuple, &mut body)).await;
-            pauses.after(tuple.len()).await;
+            work::run_in_place(tuple.len(), || self.selection.put_message(&tuple, &mut body)).await;
+            yielder.after(tuple.len()).await;
             found.insert(self.selection.key(&tuple).to_vec(), Some(body.into()));
         }
         Ok(found)
     }
 }
 
-/// A task's place among those that run. It is given up in the same breath in which nobody is found waiting, so that whoever comes next
-/// starts another; or when the task panics.
+impl State {
+    /// Whether those who wait need another query than those under way.
+    fn needs_another(&self) -> bool {
+        let (running, waiting) = (self.running, self.waiting.len());
+        running == 0 || (running < MAX_RUNNING && (running == self.slow || waiting >= self.most))
+    }
+}
+
+/// A task's place among those that run. It ends under the same lock under which nobody is found waiting, so that the
+/// next caller starts another task; and it ends when the task panics.
 struct Running<'a> {
     state: &'a Mutex<State>,
+    /// Whether the present query is slow, and counted as such.
+    is_slow: AtomicBool,
     ended: bool,
 }
 
 impl Running<'_> {
-    fn next_batch(&mut self) -> Option<Vec<(Key, oneshot::Sender<Answer>)>> {
+    fn next_batch(&mut self) -> Option<Vec<(Key, oneshot::Sender<LoadedRow>)>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever has given up needs no answer.
+        state.slow -= usize::from(self.is_slow.swap(false, Ordering::Relaxed));
+        // Callers that have gone need no answer.
         state.waiting.retain(|(_, sender)| !sender.is_closed());
         let count = state.waiting.len().min(state.most);
         if count == 0 {
@@ -218,7 +255,7 @@ impl Running<'_> {
         Some(state.waiting.drain(..count).collect())
     }
 
-    /// Takes note whether `uids` were too many for one query.
+    /// Adapts the size of the next queries: `too_many` says whether `uids` did not fit into one.
     fn learn(&self, uids: usize, too_many: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if too_many {
@@ -236,8 +273,9 @@ impl Drop for Running<'_> {
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.running -= 1;
+        state.slow -= usize::from(self.is_slow.swap(false, Ordering::Relaxed));
         if state.running == 0 {
-            // Nobody is left to answer them: they read on their own.
+            // No task is left to answer them: they read on their own.
             state.waiting.clear();
         }
     }

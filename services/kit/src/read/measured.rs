@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::key::{Key, compare};
 use crate::resource::select::{Selection, put_row_of, row_length};
-use crate::work::{self, Pauses};
+use crate::work::{self, Yielder};
 
 /// What came of measuring.
 #[derive(Debug)]
@@ -51,12 +51,12 @@ pub async fn measure(
     max_bytes: usize,
 ) -> Result<Fit, Error> {
     let mut owners = Owners::default();
-    let (mut tuple, mut pauses) = (Vec::new(), Pauses::default());
+    let (mut tuple, mut yielder) = (Vec::new(), Yielder::default());
     for row in rows {
         tuple.clear();
         put_tuple(row, selection.columns, &mut tuple)?;
-        work::aside(tuple.len(), || owners.push(selection, &tuple)).await;
-        pauses.after(tuple.len()).await;
+        work::run_in_place(tuple.len(), || owners.push(selection, &tuple)).await;
+        yielder.after(tuple.len()).await;
     }
     // Twice as much is read as fits: which are the first is known when all is there. Nothing is cut off: a connection
     // that is closed keeps its locks for a moment.
@@ -98,12 +98,12 @@ impl Measured {
     async fn put_together(&self, selection: &Selection, changed: &[PgRow]) -> Result<Encoded, Error> {
         let places: HashMap<&[u8], usize> = self.keys.iter().map(Key::tuple).zip(0..).collect();
         let mut owners = Owners::default();
-        let (mut tuple, mut pauses) = (Vec::new(), Pauses::default());
+        let (mut tuple, mut yielder) = (Vec::new(), Yielder::default());
         for row in changed {
             tuple.clear();
             put_tuple(row, selection.columns, &mut tuple)?;
-            work::aside(tuple.len(), || owners.push(selection, &tuple)).await;
-            pauses.after(tuple.len()).await;
+            work::run_in_place(tuple.len(), || owners.push(selection, &tuple)).await;
+            yielder.after(tuple.len()).await;
         }
         let mut by_key: Vec<usize> = (0..owners.len()).collect();
         by_key.sort_by(|&a, &b| compare(self.resource, owners.key(a), owners.key(b)));

@@ -1,12 +1,9 @@
 //! The order of a paged read, and a place in it. Every order ends in columns that are unique together, so that it is total and a
 //! place is one row's.
 
-use crate::db::sql::literal;
-use crate::decimal::Decimal;
 use crate::error::{Error, Violation};
 use crate::resource::tuple::Columns;
-use crate::resource::{DeclaredOrder, IntegerRule, Kind, Resource, SortColumn};
-use crate::timestamp;
+use crate::resource::{DeclaredOrder, Resource, SortColumn};
 
 /// An order: the resource's natural one or one that its description declares, ascending or descending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,10 +122,8 @@ impl Order {
         if columns.len() != values.len() {
             return None;
         }
-        let literals = columns.iter().zip(&values).map(|(column, value)| {
-            let field = resource.field(column.name)?;
-            literal_of(field.kind, value)
-        });
+        let literals = columns.iter().zip(&values);
+        let literals = literals.map(|(column, value)| resource.field(column.name)?.kind.literal(value));
         let literals = literals.collect::<Option<Vec<_>>>()?.join(", ");
         Some(Position { values, literals })
     }
@@ -161,18 +156,6 @@ fn possible(resource: &Resource) -> String {
         })
         .collect();
     format!("{}, or the first columns of one of them, all ascending or each followed by \"desc\"", orders.join(", "))
-}
-
-/// A stored value as an SQL literal that Postgres reads as exactly this value; `None` if it is no value of its kind.
-fn literal_of(kind: Kind, value: &[u8]) -> Option<String> {
-    match kind {
-        Kind::Text(_) => Some(std::str::from_utf8(value).ok()?).filter(|text| !text.contains('\0')).map(literal),
-        Kind::Integer(IntegerRule { big: true, .. }) => Some(i64::from_be_bytes(value.try_into().ok()?).to_string()),
-        Kind::Integer(_) | Kind::Revision => Some(i32::from_be_bytes(value.try_into().ok()?).to_string()),
-        Kind::Decimal { .. } => Decimal::read_numeric(value).map(|text| format!("'{text}'::numeric")),
-        Kind::Timestamp(_) => Some(timestamp::to_sql_literal(i64::from_be_bytes(value.try_into().ok()?))),
-        Kind::TextList { .. } | Kind::Map(_) | Kind::Status { .. } | Kind::Etag | Kind::Part(_) => None,
-    }
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ impl Reading {
                 // The limit of a result is that of all pages together as well.
                 Err(error) | Ok(CopyEnd::Broken(error))
                     if lone
-                        && error.asks_for_less()
+                        && error.may_be_too_large()
                         && !matches!(error, Error::ResultTooLarge(_))
                         && source.page_rows().refused(asked, seen) =>
                 {
@@ -219,7 +219,7 @@ impl Reading {
             position = Some(gathering.place()?);
         };
         if position.is_some() {
-            source.page_rows().came(asked);
+            source.page_rows().succeeded(asked);
         }
         let children = match gathering.finish() {
             Ok((children, first_bytes)) => {

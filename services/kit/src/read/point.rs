@@ -1,4 +1,4 @@
-//! Reading by key: one row, or the rows of some uids.
+//! Reading by key: one row, or the rows of some keys.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use orrery_proto::requests::{KeyValue, Keys, key_message};
 use orrery_proto::wire::Encoded;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, ValueRef as _};
@@ -24,10 +25,9 @@ use crate::resource::Resource;
 use crate::resource::key::Key;
 use crate::resource::mask::MaskPath;
 use crate::resource::select::{Selection, row_length};
-use crate::uid::check_key;
 use crate::work;
 
-/// Most uids of one batch.
+/// Most keys of one batch.
 const MAX_BATCH: usize = 1_000;
 /// How many bytes rows may have together with what belongs to them, beyond the first one.
 const ROOM: usize = 4 * 1024 * 1024;
@@ -103,7 +103,7 @@ pub(crate) async fn message(row: &PgRow, selection: &Selection) -> Result<Bytes,
     let mut tuple = Vec::with_capacity(512);
     put_tuple(row, selection.columns, &mut tuple)?;
     let mut body = Vec::with_capacity(tuple.len() + 64);
-    work::aside(tuple.len(), || selection.put_message(&tuple, &mut body)).await;
+    work::run_in_place(tuple.len(), || selection.put_message(&tuple, &mut body)).await;
     Ok(body.into())
 }
 
@@ -156,7 +156,7 @@ async fn read_with_parts(
     let mut found = HashMap::with_capacity(owners.len());
     let (read, taken) = match parts::read(&mut snapshot, resource, &selection.parts, &owners, false, room).await? {
         Outcome::Read(parts) => {
-            snapshot.leave().await;
+            snapshot.release().await;
             let taken = parts.taken();
             (Some(parts), taken)
         }
@@ -219,7 +219,7 @@ async fn read_stored(
     let mut tuple = Vec::new();
     put_tuple(row, selection.columns, &mut tuple)?;
     let mut owners = Owners::default();
-    work::aside(tuple.len(), || owners.push(selection, &tuple)).await;
+    work::run_in_place(tuple.len(), || owners.push(selection, &tuple)).await;
     if owners.message(0).len() > max_bytes {
         return Ok(Stored::Larger(owners.message(0).len()));
     }
@@ -243,34 +243,35 @@ pub(super) fn again(refused: Error) -> Error {
     }
 }
 
-/// The rows of some uids, in their order, as field 1 of the answer, and the uids without a row as field 2.
+/// The rows of some keys, in their order, as field 1 of the answer, and the keys without a row as field 2: texts, or
+/// messages of their columns, as in the request.
 ///
 /// # Errors
-/// [`Error::Invalid`] for `uids`; [`Error::AnswerTooLarge`].
+/// [`Error::Invalid`] for the keys; [`Error::AnswerTooLarge`].
 pub fn batch_get<'a>(
     reads: &'a Reads,
     resource: &'static Resource,
     mask: &'a [MaskPath],
-    uids: &'a [String],
+    keys: &'a Keys,
     answers: AnswerLimit,
     deadline: Deadline,
 ) -> BoxFuture<'a, Result<Encoded, Error>> {
-    Box::pin(read_batch(reads, resource, mask, uids, answers, deadline))
+    Box::pin(read_batch(reads, resource, mask, keys, answers, deadline))
 }
 
 async fn read_batch(
     reads: &Reads,
     resource: &'static Resource,
     mask: &[MaskPath],
-    uids: &[String],
+    wanted: &Keys,
     answers: AnswerLimit,
     deadline: Deadline,
 ) -> Result<Encoded, Error> {
-    let keys = check_uids(resource, uids, MAX_BATCH)?;
+    let keys = check_keys(resource, wanted, MAX_BATCH)?;
     let filter = Filter::default().keys(resource, &keys);
     let scan = Scan::new(reads, resource, mask, filter, Order::NATURAL, answers).keeping_keys();
-    let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match uids {
-        [uid] => error.of_row(resource.description.message, uid),
+    let page = scan.whole(MAX_BATCH, answers, deadline).await.map_err(|error| match &keys[..] {
+        [key] => error.for_row(resource.description.message, resource.name_of(key.tuple())),
         _ => error,
     })?;
     let rows = Bytes::from(page.body);
@@ -286,13 +287,16 @@ async fn read_batch(
     let mut body = Vec::with_capacity(bytes);
     let mut tail = Vec::new();
     let mut rows = 0;
-    for (uid, key) in uids.iter().zip(&keys) {
+    for (key, values) in keys.iter().zip(&wanted.rows) {
         match found.get(key.tuple()) {
             Some(row) => {
                 body.extend_from_slice(row);
                 rows += 1;
             }
-            None => prost::encoding::string::encode(2, uid, &mut tail),
+            None => match &values[..] {
+                [KeyValue::Text(uid)] if wanted.are_uids() => prost::encoding::string::encode(2, uid, &mut tail),
+                values => prost::encoding::bytes::encode(2, &key_message(values), &mut tail),
+            },
         }
     }
     Ok(Encoded { body: body.into(), tail: tail.into(), rows })
@@ -335,19 +339,33 @@ pub(crate) fn select_keys(resource: &Resource) -> String {
     format!("select {keys}\n  from {} as t\n where {}", resource.description.table, resource.key_in_arrays(1))
 }
 
-/// The keys that a list of uids names.
+/// The keys that a request names.
 ///
 /// # Errors
-/// [`Error::Invalid`] for `uids`.
-pub fn check_uids(resource: &Resource, uids: &[String], most: usize) -> Result<Vec<Key>, Error> {
-    if uids.is_empty() || uids.len() > most {
-        return Err(Error::invalid("uids", format!("must hold 1 to {most} uids, not {}", uids.len())));
+/// [`Error::Invalid`] for the field that holds them; [`Error::Internal`] if they are of other columns than the
+/// resource's: a mistake in the contract.
+pub fn check_keys(resource: &Resource, wanted: &Keys, most: usize) -> Result<Vec<Key>, Error> {
+    let Keys { field, columns, rows } = wanted;
+    if *columns != resource.description.key {
+        return Err(Error::internal(format!("{} has other key columns than {columns:?}", resource.noun())));
     }
-    let (mut keys, mut violations) = (Vec::with_capacity(uids.len()), Vec::new());
-    for (at, uid) in uids.iter().enumerate() {
-        match (check_key(uid), resource.key([uid])) {
-            (Err(why), _) => violations.push(Violation::new(format!("uids[{at}]"), why)),
-            (Ok(()), key) => keys.push(key?),
+    if rows.is_empty() || rows.len() > most {
+        return Err(Error::invalid(*field, format!("must hold 1 to {most} {field}, not {}", rows.len())));
+    }
+    let (mut keys, mut violations) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (at, row) in rows.iter().enumerate() {
+        let path = format!("{field}[{at}]");
+        match resource.key(row) {
+            Ok(key) => keys.push(key),
+            // A text is the entry itself, and no field of it.
+            Err(Error::Invalid(broken)) if wanted.are_uids() => {
+                violations
+                    .extend(broken.into_iter().map(|Violation { description, .. }| Violation::new(&path, description)));
+            }
+            Err(Error::Invalid(broken)) => {
+                violations.extend(broken.into_iter().map(|violation| violation.within(&path)));
+            }
+            Err(error) => return Err(error),
         }
     }
     if violations.is_empty() { Ok(keys) } else { Err(Error::Invalid(violations)) }

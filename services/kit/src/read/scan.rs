@@ -129,7 +129,7 @@ impl Scan {
     /// [`Error::RowTooLarge`] if the next row alone exceeds what the database returns; else what the database says.
     pub async fn page(&self, cursor: &mut Cursor, max_rows: usize, deadline: Deadline) -> Result<Page, Error> {
         let before = cursor.clone();
-        if let Some(outcome) = self.query.reads.unless_replica_fails(self.read_page(cursor, max_rows, deadline)).await {
+        if let Some(outcome) = self.query.reads.attempt_read(self.read_page(cursor, max_rows, deadline)).await {
             return outcome;
         }
         *cursor = before;
@@ -231,11 +231,11 @@ impl Scan {
                 Some(1) => return Err(Error::DeadlineExceeded),
                 Some(rows) => cursor.window = Some((rows / 8).max(1)),
             },
-            Some(rows) if error.asks_for_less() && rows > 1 => {
+            Some(rows) if error.may_be_too_large() && rows > 1 => {
                 cursor.limit = rows / 2;
                 cursor.bytes = self.bytes(cursor) / 2;
             }
-            Some(_) if error.asks_for_less() && !cursor.lone => cursor.lone = true,
+            Some(_) if error.may_be_too_large() && !cursor.lone => cursor.lone = true,
             Some(_) if refused || (lost && *broken == BROKEN_ATTEMPTS) => {
                 return match self.query.next_key(cursor.position.as_ref(), deadline).await {
                     None if lost => Err(error),
@@ -268,7 +268,7 @@ impl Scan {
             Ok(()) => Ok(message),
             Err(error) => {
                 let name = self.query.next_key(before.position.as_ref(), deadline).await.unwrap_or_default();
-                Err(error.of_row(self.query.resource.description.message, name))
+                Err(error.for_row(self.query.resource.description.message, name))
             }
         }
     }

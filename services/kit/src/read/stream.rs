@@ -87,7 +87,7 @@ async fn open(
     Ok(async_stream::try_stream! {
         let mut next = Some(read_ahead(&scan, cursor.clone(), rows, deadline));
         while let Some(mut reading) = next.take() {
-            let Some(read) = call.draining.or_done(&mut reading.page).await else {
+            let Some(read) = call.draining.unless_draining(&mut reading.page).await else {
                 // Whatever holds the page up: the caller goes on from here, elsewhere.
                 reading.page.abort();
                 let tail = token.seal(&reads, &cursor, deadline).await?;

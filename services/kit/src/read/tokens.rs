@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sqlx::Row as _;
 use tokio::sync::OnceCell;
 
-use crate::db::{Database, Ending, Statement};
+use crate::db::{Database, Statement, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::page_token::{Scope, TokenError, TokenKey, open, seal};
@@ -80,7 +80,7 @@ impl TokenKeys {
                     self.database.transaction(deadline, move |transaction| {
                         Box::pin(async move {
                             transaction.fetch(insert).await?;
-                            Ok(Ending::Commit(transaction.fetch(select).await?))
+                            Ok(TransactionEnd::Commit(transaction.fetch(select).await?))
                         })
                     })
                 })

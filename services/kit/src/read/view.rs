@@ -3,8 +3,8 @@
 use prost_types::FieldMask;
 
 use crate::error::Error;
+use crate::resource::Resource;
 use crate::resource::mask::{MaskPath, read_mask};
-use crate::resource::{Kind, Resource};
 
 /// How much of a resource is returned where no mask says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +17,8 @@ pub enum View {
 
 /// Whether a field is in a view.
 pub(super) fn in_view(resource: &Resource, field: usize, view: View) -> bool {
-    match resource.fields[field].kind {
-        Kind::Part(nth) => view == View::Full || resource.parts[nth].single,
-        _ => true,
-    }
+    let part = resource.fields[field].part().map(|nth| &resource.parts[nth]);
+    view == View::Full || part.is_none_or(|part| part.single)
 }
 
 /// What a `read_mask` asks for; a view's fields if it is unset or empty.

@@ -8,9 +8,8 @@ use super::row::{Changes, ChildRows, Children, Column, Phase, Row, rows};
 use super::rules::{Refusal, prefix};
 use super::select::etag;
 use super::tuple::Columns;
-use super::{Kind, Resource, TimestampRule};
+use super::{Field, Resource};
 use crate::db::Transaction;
-use crate::error::Error;
 
 /// Which kind of call writes a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +92,11 @@ impl StoredRow {
         for field in resource.stored() {
             let column = prefix(rest, 1);
             rest = &rest[column.len()..];
-            match field.kind {
-                Kind::Revision => {
-                    let value = Columns::new(column).next().flatten();
-                    revision = value.and_then(|value| value.try_into().ok()).map_or(0, i32::from_be_bytes);
-                }
-                Kind::Timestamp(TimestampRule::Updated) => {}
-                _ => tuple.extend_from_slice(column),
+            if field.is_revision() {
+                let value = Columns::new(column).next().flatten();
+                revision = value.and_then(|value| value.try_into().ok()).map_or(0, i32::from_be_bytes);
+            } else if field.is_input() {
+                tuple.extend_from_slice(column);
             }
         }
         Self { etag: etag(whole), revision, tuple }
@@ -120,6 +117,17 @@ pub(crate) struct Entry<'b> {
     pub(crate) exists: bool,
     stored: Option<StoredRow>,
     pub(crate) fate: Fate,
+}
+
+/// What of a column of an existing row is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overwriting {
+    /// Nothing: a mask names other fields.
+    Nothing,
+    /// What is set.
+    Set,
+    /// What is set, and the default where it is unset.
+    All,
 }
 
 /// What becomes of a row.
@@ -196,8 +204,7 @@ impl<'b> Batch<'b> {
 
     /// Which stored children the write replaces.
     pub fn replacing(&self, children: Children) -> Replacing {
-        let of_field = |kind| matches!(kind, Kind::Part(nth) if nth == children.nth);
-        let field = self.resource.fields.iter().position(|field| of_field(field.kind));
+        let field = self.resource.fields.iter().position(|field| field.part() == Some(children.nth));
         field.map_or(Replacing::Nothing, |field| Replacing::of(self.mask, field))
     }
 
@@ -242,11 +249,24 @@ impl<'b> Batch<'b> {
         }
     }
 
-    /// Has an existing row stand in the place of one that was to be created: nothing is written for it.
-    pub fn use_existing(&mut self, at: usize, key: Row<'_>) {
+    /// Has the row of a key stand in the place of one that was to be created: nothing is written for that one. The key
+    /// is that of a stored row, or of another row of the batch, which stays to be written.
+    pub fn use_existing(&mut self, at: usize, key: &Key) {
         if matches!(self.entries[at].fate, Fate::Written) {
-            let key = key.prefix(self.resource.key_length()).to_vec();
-            self.entries[at].fate = Fate::Existing(key);
+            self.entries[at].fate = Fate::Existing(key.tuple().to_vec());
+        }
+    }
+
+    /// Whether what was sent of a column is written to an existing row, if it is set; and if it is unset, whether what is
+    /// stored stays.
+    pub(crate) fn overwriting(&self, field: &Field) -> Overwriting {
+        match self.mask.paths() {
+            None => Overwriting::Set,
+            Some(paths) if !paths.iter().any(|path| self.resource.fields[path.field].name == field.name) => {
+                Overwriting::Nothing
+            }
+            Some(_) if self.mask.keeps_unset() => Overwriting::Set,
+            Some(_) => Overwriting::All,
         }
     }
 
@@ -282,37 +302,16 @@ impl Entry<'_> {
 
 /// The database, as rules reach it.
 pub struct Store<'s, 'c> {
-    transaction: Option<&'s mut Transaction<'c>>,
-    was_needed: bool,
+    transaction: &'s mut Transaction<'c>,
 }
 
 impl<'s, 'c> Store<'s, 'c> {
-    /// Within a transaction.
     pub(crate) fn within(transaction: &'s mut Transaction<'c>) -> Self {
-        Self { transaction: Some(transaction), was_needed: false }
-    }
-
-    /// Without one.
-    pub(crate) fn none() -> Self {
-        Self { transaction: None, was_needed: false }
-    }
-
-    /// Whether a transaction was asked for that is not there.
-    pub(crate) fn lacked_transaction(&self) -> bool {
-        self.was_needed
+        Self { transaction }
     }
 
     /// The transaction that writes the batch.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if there is none yet; rules pass the error on, and are called again in a transaction.
-    pub fn transaction(&mut self) -> Result<&mut Transaction<'c>, Error> {
-        match &mut self.transaction {
-            Some(transaction) => Ok(transaction),
-            None => {
-                self.was_needed = true;
-                Err(Error::internal("the rules need a transaction"))
-            }
-        }
+    pub fn transaction(&mut self) -> &mut Transaction<'c> {
+        self.transaction
     }
 }

@@ -7,17 +7,16 @@ use std::borrow::Cow;
 
 use bytes::BufMut as _;
 
+use super::key::number;
+use super::kind::{Reading, WireForm, int32_of, int64_of, text_of};
 use super::mask::{Reach, UpdateMask};
 use super::part::MAX_CHILDREN;
 use super::rules::{CheckedRow, prefix};
 use super::slot::{Portion, Slot};
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
-use super::value::{
-    check_text, integer_of, put_decimal, put_integer, put_map, put_status, put_stored_key, put_text, put_text_list,
-    put_timestamp, text_of,
-};
 use super::wire::{Malformed, Reader, Value};
-use super::{Field, Kind, Resource, TextRule, TimestampRule, part};
+use super::{Field, Resource, part};
+use crate::db::array::ElementType;
 use crate::error::Violation;
 
 /// Most bytes of one encoded row, without its parts, and of each child: one that was written can always be read within the limits.
@@ -79,37 +78,36 @@ impl Resource {
         let slots = self.slots(message)?;
         let mut violations = Vec::new();
         let mut decoded = Decoded::default();
-        for (at, (field, slot)) in self.fields.iter().zip(slots).enumerate() {
-            let part = self.part(at, update);
-            let put = match (field.kind, slot) {
-                (Kind::Etag, slot) => {
-                    text_of(&slot, field.name).map(|etag| etag.clone_into(&mut decoded.precondition.etag))
-                }
-                (Kind::Revision, slot) => {
-                    decoded.precondition.revision = i32::try_from(integer_of(&slot, false)).unwrap_or_default();
-                    if decoded.precondition.revision < 0 {
-                        Err(Violation::new(field.name, "must not be negative"))
-                    } else {
-                        Ok(())
-                    }
-                }
-                (Kind::Timestamp(TimestampRule::Updated), _) => Ok(()),
-                _ if part == Portion::Nothing => {
-                    tuple.put_i32(NULL);
+        let keeps_unset = update.is_some_and(UpdateMask::keeps_unset);
+        for (at, (field, slot)) in self.fields.iter().zip(&slots).enumerate() {
+            let portion = self.portion(at, update);
+            let put = if field.is_etag() {
+                text_of(slot, field.name).map(|etag| etag.clone_into(&mut decoded.precondition.etag))
+            } else if field.is_revision() {
+                decoded.precondition.revision = int32_of(slot);
+                if decoded.precondition.revision < 0 {
+                    Err(Violation::new(field.name, "must not be negative"))
+                } else {
                     Ok(())
                 }
-                (Kind::Text(TextRule::Uid(kind, true)), slot) if keys == Keys::NewOrMade && slot.is_empty() => {
-                    put_prefixed(tuple, kind.new_uid().as_bytes());
-                    decoded.made_uid = true;
-                    Ok(())
-                }
-                (Kind::Part(nth), slot) => {
-                    let owner = prefix(&tuple[start..], self.key_length()).to_vec();
-                    self.put_part(nth, &owner, &slot, keys, tuple, &mut violations);
-                    Ok(())
-                }
-                (Kind::Text(_), slot) if field.key && keys == Keys::Any => put_stored_key(field, &slot, tuple),
-                (_, slot) => put_value(field, slot, part, update.is_some_and(UpdateMask::keeps_unset), tuple),
+            } else if field.is_update_time() {
+                Ok(())
+            } else if portion == Portion::Nothing {
+                tuple.put_i32(NULL);
+                Ok(())
+            } else if let Some(kind) = field.own_uid().filter(|_| keys == Keys::NewOrMade && slot.is_empty()) {
+                put_prefixed(tuple, kind.new_uid().as_bytes());
+                decoded.made_uid = true;
+                Ok(())
+            } else if let Some(nth) = field.part() {
+                let owner = prefix(&tuple[start..], self.key_length()).to_vec();
+                self.put_part(nth, &owner, slot, keys, tuple, &mut violations);
+                Ok(())
+            } else if field.key && keys == Keys::Any {
+                field.kind.put_stored_key(field.name, slot, tuple)
+            } else {
+                let reading = Reading { portion, keeps_unset: keeps_unset && !field.key, unset_is_null: !field.key };
+                put_value(field, slot, reading, tuple)
             };
             violations.extend(put.err());
             if violations.len() >= MAX_VIOLATIONS {
@@ -151,9 +149,11 @@ impl Resource {
     /// The first broken rule.
     pub fn check_new_keys(&self, tuple: &[u8]) -> Result<(), Violation> {
         for (field, value) in self.inputs().take(self.key_length()).zip(Columns::new(tuple)) {
-            let Kind::Text(rule) = field.kind else { continue };
-            let key = String::from_utf8_lossy(value.unwrap_or_default());
-            check_text(rule, &key).map_err(|why| Violation::new(field.name, why))?;
+            let key = match number(value) {
+                Some(number) if field.is_number() => number.to_string(),
+                _ => String::from_utf8_lossy(value.unwrap_or_default()).into_owned(),
+            };
+            field.kind.check_new_key(&key).map_err(|why| Violation::new(field.name, why))?;
         }
         for (nth, part) in self.parts.iter().enumerate() {
             let Some(said) = part::said(self, nth, tuple) else { continue };
@@ -225,27 +225,25 @@ impl Resource {
             Err(malformed) => return violations.extend(malformed),
         };
         let mut owner = Columns::new(owner);
-        for (field, slot) in self.fields.iter().zip(slots) {
-            let put = match (field.kind, owner.next()) {
-                (_, Some(column)) => match text_of(&slot, field.name) {
-                    Ok(text) if text.is_empty() || Some(text.as_bytes()) == column => Ok(()),
-                    Ok(_) => Err(Violation::new(field.name, "is not the uid of what it belongs to")),
-                    Err(violation) => Err(violation),
-                },
-                (Kind::Etag | Kind::Revision | Kind::Part(_) | Kind::Timestamp(TimestampRule::Updated), None) => Ok(()),
-                (Kind::Text(TextRule::Uid(_, true)), None) if slot.is_empty() => {
-                    tuple.put_i32(NULL);
-                    Ok(())
-                }
-                (Kind::Text(TextRule::Uid(_, true)), None) if keys == Keys::Any => put_stored_key(field, &slot, tuple),
-                (_, None) => put_value(field, slot, Portion::All, false, tuple),
+        for (field, slot) in self.fields.iter().zip(&slots) {
+            let put = if let Some(column) = owner.next() {
+                check_owner_column(field, slot, column)
+            } else if !field.is_input() {
+                Ok(())
+            } else if field.own_uid().is_some() && slot.is_empty() {
+                tuple.put_i32(NULL);
+                Ok(())
+            } else if field.own_uid().is_some() && keys == Keys::Any {
+                field.kind.put_stored_key(field.name, slot, tuple)
+            } else {
+                put_value(field, slot, Reading::ALL, tuple)
             };
             violations.extend(put.err());
         }
     }
 
     /// Which portion of a field is looked at.
-    fn part<'a>(&self, at: usize, update: Option<&'a UpdateMask>) -> Portion<'a> {
+    fn portion<'a>(&self, at: usize, update: Option<&'a UpdateMask>) -> Portion<'a> {
         let Some(paths) = update.and_then(UpdateMask::paths) else { return Portion::All };
         let field = &self.fields[at];
         if field.key || self.description.newest_by == Some(field.name) {
@@ -280,29 +278,17 @@ impl Resource {
             // A field that this contract does not know is skipped, as protobuf says.
             let Some(at) = self.fields.iter().position(|field| field.number == number) else { continue };
             let slot = &mut slots[at];
-            let kind = self.fields[at].kind;
-            let bytes = match (kind, value) {
-                (Kind::Integer(_) | Kind::Revision, Value::Varint(number)) => {
-                    *slot = Slot::Number(number);
-                    continue;
-                }
-                (Kind::Integer(_) | Kind::Revision, _) => return Err(malformed(Malformed)),
-                (_, Value::Bytes(bytes)) => bytes,
-                _ => return Err(malformed(Malformed)),
-            };
-            let repeated = match kind {
-                Kind::Map(_) | Kind::TextList { .. } => true,
-                Kind::Part(nth) => !self.parts[nth].single,
-                _ => false,
-            };
-            match (kind, slot) {
-                (_, Slot::Entries(entries)) if repeated => entries.push(bytes),
-                (_, slot) if repeated => *slot = Slot::Entries(vec![bytes]),
+            match (self.fields[at].wire_form, value, slot) {
+                (WireForm::Varint, Value::Varint(number), slot) => *slot = Slot::Number(number),
+                (WireForm::Fixed64, Value::Fixed64(bits), slot) => *slot = Slot::Number(bits),
+                (WireForm::List, Value::Bytes(bytes), Slot::Entries(entries)) => entries.push(bytes),
+                (WireForm::List, Value::Bytes(bytes), slot) => *slot = Slot::Entries(vec![bytes]),
                 // A message that comes in pieces is the pieces joined.
-                (Kind::Timestamp(_) | Kind::Status { .. } | Kind::Part(_), Slot::Bytes(before)) => {
-                    before.to_mut().extend(bytes);
+                (WireForm::Message, Value::Bytes(bytes), Slot::Bytes(before)) => before.to_mut().extend(bytes),
+                (WireForm::Message | WireForm::Bytes, Value::Bytes(bytes), slot) => {
+                    *slot = Slot::Bytes(Cow::Borrowed(bytes));
                 }
-                (_, slot) => *slot = Slot::Bytes(Cow::Borrowed(bytes)),
+                _ => return Err(malformed(Malformed)),
             }
         }
         Ok(slots)
@@ -314,32 +300,22 @@ impl Resource {
     }
 }
 
-/// Appends a field's value. `kept` if the row may be stored already, and what is left out stays.
-fn put_value(
-    field: &Field,
-    slot: Slot<'_>,
-    part: Portion<'_>,
-    kept: bool,
-    tuple: &mut Vec<u8>,
-) -> Result<(), Violation> {
-    match (field.kind, slot) {
-        _ if field.computed => {
-            tuple.put_i32(NULL);
-            Ok(())
-        }
-        (Kind::Text(rule), slot) => put_text(field, rule, &slot, kept, tuple),
-        (Kind::Decimal { integer_digits, fraction_digits, empty }, slot) => {
-            put_decimal(field, integer_digits, fraction_digits, empty, &slot, tuple)
-        }
-        (Kind::Integer(rule), slot) => put_integer(field, rule, &slot, tuple),
-        (Kind::Etag | Kind::Revision | Kind::Part(_), _) => Ok(()),
-        (_, Slot::Unset) => {
-            tuple.put_i32(NULL);
-            Ok(())
-        }
-        (Kind::Timestamp(_), slot) => put_timestamp(field, &slot, tuple),
-        (Kind::Map(rule), slot) => put_map(field, rule, slot, part, tuple),
-        (Kind::Status { .. }, slot) => put_status(field, &slot, part, tuple),
-        (Kind::TextList { max_items, max_bytes }, slot) => put_text_list(field, max_items, max_bytes, &slot, tuple),
+/// Checks what a child says of a column of its owner's key: nothing, or what that is.
+fn check_owner_column(field: &Field, slot: &Slot<'_>, column: Option<&[u8]>) -> Result<(), Violation> {
+    let fits = match field.element_type() {
+        _ if slot.is_empty() => true,
+        ElementType::Integer => number(column) == Some(i64::from(int32_of(slot))),
+        ElementType::BigInteger => number(column) == Some(int64_of(slot)),
+        _ => Some(text_of(slot, field.name)?.as_bytes()) == column,
+    };
+    if fits { Ok(()) } else { Err(Violation::new(field.name, "is not that of the row that it belongs to")) }
+}
+
+/// Appends a field's value; nothing of one that the service computes.
+fn put_value(field: &Field, slot: &Slot<'_>, reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+    if field.kind.is_computed() {
+        tuple.put_i32(NULL);
+        return Ok(());
     }
+    field.kind.put(field.name, slot, reading, tuple)
 }

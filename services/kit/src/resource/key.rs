@@ -5,12 +5,14 @@
 
 use std::cmp::Ordering;
 
+use orrery_proto::requests::KeyValue;
+
 use super::row::{BigInteger, ColumnType as _, Integer};
 use super::rules::prefix;
 use super::tuple::{Columns, put_prefixed};
-use super::{Field, Kind, Resource};
+use super::{Field, Resource};
 use crate::db::Statement;
-use crate::db::array::ArrayParameter;
+use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::sql::literal;
 use crate::error::{Error, Violation};
 use crate::uid::check_key;
@@ -40,6 +42,15 @@ impl<'a> From<&'a String> for KeyPart<'a> {
     }
 }
 
+impl<'a> From<&'a KeyValue> for KeyPart<'a> {
+    fn from(value: &'a KeyValue) -> Self {
+        match value {
+            KeyValue::Text(text) => Self::Text(text),
+            KeyValue::Integer(number) => Self::Integer(*number),
+        }
+    }
+}
+
 impl From<i32> for KeyPart<'_> {
     fn from(number: i32) -> Self {
         Self::Integer(number.into())
@@ -60,10 +71,13 @@ impl Key {
 
     /// The key as a text from which it can be read again: a single text column as it is, else all columns as JSON.
     pub(crate) fn to_text(&self, resource: &Resource) -> String {
-        let mut columns = resource.key_fields().zip(Columns::new(&self.0)).map(|(field, value)| match field.kind {
-            Kind::Integer(_) => serde_json::Value::from(number(value).unwrap_or_default()),
-            _ => serde_json::Value::from(String::from_utf8_lossy(value.unwrap_or_default())),
-        });
+        let mut columns =
+            resource.key_fields().zip(Columns::new(&self.0)).map(|(field, value)| match field.element_type() {
+                ElementType::Integer | ElementType::BigInteger => {
+                    serde_json::Value::from(number(value).unwrap_or_default())
+                }
+                _ => serde_json::Value::from(String::from_utf8_lossy(value.unwrap_or_default())),
+            });
         match (resource.key_length(), columns.next()) {
             (1, Some(serde_json::Value::String(text))) => text,
             (_, first) => serde_json::Value::Array(first.into_iter().chain(columns).collect()).to_string(),
@@ -72,7 +86,7 @@ impl Key {
 
     /// The key of such a text; `None` if it is none.
     pub(crate) fn from_text(resource: &Resource, text: &str) -> Option<Self> {
-        if resource.key_length() == 1 && matches!(resource.fields.first()?.kind, Kind::Text(_)) {
+        if resource.key_length() == 1 && resource.fields.first()?.element_type() == ElementType::Text {
             return resource.key([text]).ok();
         }
         let columns: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
@@ -92,14 +106,15 @@ impl Key {
 /// The order in which Postgres sorts keys: texts bytewise (collation "C"), numbers by value.
 pub(crate) fn compare(resource: &Resource, a: &[u8], b: &[u8]) -> Ordering {
     let columns = Columns::new(a).zip(Columns::new(b));
-    let mut orders = resource.key_fields().zip(columns).map(|(field, (a, b))| match field.kind {
-        Kind::Integer(_) => number(a).cmp(&number(b)),
+    let mut orderings = resource.key_fields().zip(columns).map(|(field, (a, b))| match field.element_type() {
+        ElementType::Integer | ElementType::BigInteger => number(a).cmp(&number(b)),
         _ => a.cmp(&b),
     });
-    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    orderings.find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-fn number(value: Option<&[u8]>) -> Option<i64> {
+/// The integer of a column, `integer` or `bigint`.
+pub(super) fn number(value: Option<&[u8]>) -> Option<i64> {
     let value = value?;
     Integer::read(value).map(i64::from).or_else(|| BigInteger::read(value))
 }
@@ -130,15 +145,15 @@ impl Resource {
         let (mut tuple, mut violations) = (Vec::new(), Vec::new());
         let mut parts = parts.into_iter().map(Into::into);
         for field in self.key_fields() {
-            match (field.kind, parts.next()) {
-                (Kind::Integer(rule), Some(KeyPart::Integer(value))) if rule.big => {
+            match (field.element_type(), parts.next()) {
+                (ElementType::BigInteger, Some(KeyPart::Integer(value))) => {
                     put_prefixed(&mut tuple, &value.to_be_bytes());
                 }
-                (Kind::Integer(_), Some(KeyPart::Integer(value))) => match i32::try_from(value) {
+                (ElementType::Integer, Some(KeyPart::Integer(value))) => match i32::try_from(value) {
                     Ok(value) => put_prefixed(&mut tuple, &value.to_be_bytes()),
                     Err(_) => violations.push(Violation::new(field.name, "is no 32-bit integer")),
                 },
-                (Kind::Text(_), Some(KeyPart::Text(text))) => match check_key(text) {
+                (ElementType::Text, Some(KeyPart::Text(text))) => match check_key(text) {
                     Ok(()) => put_prefixed(&mut tuple, text.as_bytes()),
                     Err(why) => violations.push(Violation::new(field.name, why)),
                 },
@@ -154,10 +169,19 @@ impl Resource {
         Err(Error::Invalid(violations))
     }
 
+    /// The values of a key's columns.
+    pub fn key_values(&self, key: &[u8]) -> Vec<KeyValue> {
+        let columns = self.key_fields().zip(Columns::new(key)).map(|(field, value)| match field.element_type() {
+            ElementType::Integer | ElementType::BigInteger => KeyValue::Integer(number(value).unwrap_or_default()),
+            _ => KeyValue::Text(String::from_utf8_lossy(value.unwrap_or_default()).into_owned()),
+        });
+        columns.collect()
+    }
+
     /// A key for people: its columns, joined by slashes.
     pub fn name_of(&self, key: &[u8]) -> String {
-        let columns = self.key_fields().zip(Columns::new(key)).map(|(field, value)| match field.kind {
-            Kind::Integer(_) => number(value).unwrap_or_default().to_string(),
+        let columns = self.key_fields().zip(Columns::new(key)).map(|(field, value)| match field.element_type() {
+            ElementType::Integer | ElementType::BigInteger => number(value).unwrap_or_default().to_string(),
             _ => String::from_utf8_lossy(value.unwrap_or_default()).into_owned(),
         });
         columns.collect::<Vec<_>>().join("/")
@@ -197,9 +221,9 @@ impl Resource {
     /// [`Error::Internal`] if a value cannot be encoded.
     pub(crate) fn bind_key(&self, mut statement: Statement, key: &[u8]) -> Result<Statement, Error> {
         for (field, value) in self.key_fields().zip(Columns::new(key)) {
-            statement = match field.kind {
-                Kind::Integer(rule) if rule.big => statement.bind(number(value))?,
-                Kind::Integer(_) => statement.bind(value.and_then(Integer::read))?,
+            statement = match field.element_type() {
+                ElementType::BigInteger => statement.bind(number(value))?,
+                ElementType::Integer => statement.bind(value.and_then(Integer::read))?,
                 _ => statement.bind(value.map(|text| String::from_utf8_lossy(text).into_owned()))?,
             };
         }
@@ -228,8 +252,8 @@ impl Resource {
 
     /// `'a', 5`: the columns of a key in SQL.
     pub(crate) fn key_literals(&self, key: &[u8]) -> String {
-        let columns = self.key_fields().zip(Columns::new(key)).map(|(field, value)| match field.kind {
-            Kind::Integer(_) => number(value).unwrap_or_default().to_string(),
+        let columns = self.key_fields().zip(Columns::new(key)).map(|(field, value)| match field.element_type() {
+            ElementType::Integer | ElementType::BigInteger => number(value).unwrap_or_default().to_string(),
             _ => literal(&String::from_utf8_lossy(value.unwrap_or_default())),
         });
         columns.collect::<Vec<_>>().join(", ")

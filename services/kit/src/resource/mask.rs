@@ -5,7 +5,7 @@
 
 use prost_types::FieldMask;
 
-use super::{Field, Kind, Resource};
+use super::{Field, Resource};
 use crate::db::sql::literal;
 use crate::error::Violation;
 
@@ -13,7 +13,7 @@ use crate::error::Violation;
 const MAX_PATHS: usize = 256;
 
 /// Which part of a field a mask reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// All of it.
     Whole,
@@ -28,7 +28,7 @@ pub enum Reach {
 }
 
 /// Keys of an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Keys {
     /// These.
     pub names: Vec<String>,
@@ -68,7 +68,7 @@ impl Keys {
 }
 
 /// A field and the part of it that a mask reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MaskPath {
     /// The field's place in [`Resource::fields`].
     pub field: usize,
@@ -96,7 +96,7 @@ pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) 
 }
 
 /// Which fields of existing rows a write overwrites.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UpdateMask {
     /// Those that are set in the row.
     Populated,
@@ -174,23 +174,10 @@ fn reached(
             return Err(refuse(&format!("names no field; there are {}", known.join(", "))));
         };
         permitted(&resource.fields[field]).map_err(refuse)?;
-        let reach = match (resource.fields[field].kind, inner) {
-            (_, None) => Reach::Whole,
-            (Kind::Map(_), Some(key)) if key.ends_with('*') => {
-                let beginning = key.trim_end_matches('*');
-                if beginning.len() + 1 < key.len() || beginning.contains('\0') {
-                    return Err(refuse("names no key"));
-                }
-                Reach::Keys(Keys { names: Vec::new(), beginnings: vec![beginning.to_owned()] })
-            }
-            (Kind::Map(_), Some(key)) => Reach::Keys(Keys::one(map_key(key).ok_or_else(|| refuse("names no key"))?)),
-            (Kind::Status { .. }, Some("phase")) => Reach::Keys(Keys::one("phase")),
-            (Kind::Status { .. }, Some("details")) => Reach::Details { phase: false },
-            (Kind::Status { .. }, Some(inner)) => match inner.strip_prefix("details.").and_then(map_key) {
-                Some(key) if key != "phase" => Reach::Keys(Keys::one(key)),
-                _ => return Err(refuse("names no part of a status; there are phase, details and details.KEY")),
-            },
-            (Kind::Part(nth), Some(column)) if resource.parts[nth].single => {
+        let reach = match (inner, resource.fields[field].part()) {
+            (None, _) => Reach::Whole,
+            (Some(inner), None) => resource.fields[field].kind.reach(inner).map_err(refuse)?,
+            (Some(column), Some(nth)) if resource.parts[nth].single => {
                 let child = resource.parts[nth].resource;
                 let Some(field) = child.fields.iter().skip(1).find(|field| field.name == column) else {
                     let known: Vec<&str> = child.fields.iter().skip(1).map(|field| field.name).collect();
@@ -199,8 +186,7 @@ fn reached(
                 permitted(field).map_err(refuse)?;
                 Reach::Keys(Keys::one(field.name))
             }
-            (Kind::Part(_), Some(_)) => return Err(refuse(&format!("goes into {name}, which is reached as a whole"))),
-            (_, Some(_)) => return Err(refuse("goes into a field that has no parts")),
+            (Some(_), Some(_)) => return Err(refuse(&format!("goes into {name}, which is reached as a whole"))),
         };
         match found.iter_mut().find(|reached| reached.field == field) {
             Some(earlier) => earlier.reach = union(std::mem::replace(&mut earlier.reach, Reach::Whole), reach),
@@ -209,13 +195,6 @@ fn reached(
     }
     found.sort_by_key(|reached| reached.field);
     Ok(found)
-}
-
-/// A key as it stands in a path: bare, or in backticks (AIP-161).
-fn map_key(text: &str) -> Option<String> {
-    let key = text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')).unwrap_or(text);
-    let storable = !key.is_empty() && !key.contains('\0') && key.len() <= 512;
-    storable.then(|| key.to_owned())
 }
 
 fn union(a: Reach, b: Reach) -> Reach {

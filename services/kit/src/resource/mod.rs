@@ -6,6 +6,7 @@
 //! null) and the value in Postgres's binary format. That is what the database sends, what it takes, and what is hashed.
 //!
 //! - `description`, `field`, [`part`]: what is described, and what it is compiled to
+//! - [`kind`]: all about each kind of column
 //! - [`select`]: read_mask to select list, tuple to message bytes
 //! - [`decode`]: message bytes to tuple, with every rule of every field
 //! - [`mask`]: paths of field masks
@@ -23,6 +24,7 @@ pub(crate) mod document;
 mod field;
 mod json;
 pub mod key;
+pub mod kind;
 pub mod mask;
 mod new_row;
 mod numeral;
@@ -35,7 +37,6 @@ pub mod select;
 mod slot;
 mod structure;
 pub mod tuple;
-mod value;
 mod wire;
 
 use std::sync::LazyLock;
@@ -44,13 +45,14 @@ use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-pub use self::description::{Description, Reference, Rule, Target, Unique};
-pub use self::field::{AMOUNT_DIGITS, EmptyDecimal, Field, IntegerRule, Kind, MapRule, TextRule, TimestampRule};
+pub use self::description::{Description, Reference, Target, Unique};
+pub use self::field::Field;
+pub use self::kind::MAX_PHASE_BYTES;
 pub use self::ordering::{DeclaredOrder, SortColumn};
 use self::part::Part;
 use self::rules::Rules;
-pub use self::value::MAX_PHASE_BYTES;
 pub(crate) use self::wire::{BadChunk, ChunkReader};
+use crate::db::array::ElementType;
 
 /// A description joined with the descriptors.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl Resource {
     }
 
     fn try_compile(description: &'static Description, plural: &'static str) -> Result<Self, String> {
-        let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).map_err(|error| error.to_string())?;
+        let descriptors = FileDescriptorSet::decode(description.descriptors).map_err(|error| error.to_string())?;
         let message = find_message(&descriptors, description.message).ok_or("no such message")?;
         let mut described: Vec<&FieldDescriptorProto> = message.field.iter().collect();
         described.sort_by_key(|field| field.number());
@@ -90,18 +92,12 @@ impl Resource {
         for field in described {
             if let Some(part) = description.parts.iter().find(|part| part.field == field.name()) {
                 let part = Part::compile(description, part, field)?;
-                fields.push(Field {
-                    name: part.name,
-                    number: part.number,
-                    kind: Kind::Part(parts.len()),
-                    key: false,
-                    computed: false,
-                });
+                fields.push(Field::of_part(part.name, part.number, parts.len(), part.single));
                 parts.push(part);
             } else if let Some(part) = parts.last() {
                 return Err(format!("field {} comes after the part {}", field.name(), part.name));
             } else {
-                fields.push(Field::compile(description, &message, field)?);
+                fields.push(Field::compile(description, &descriptors, &message, field)?);
             }
         }
         if parts.len() != description.parts.len() {
@@ -109,14 +105,14 @@ impl Resource {
         }
         for (at, &key) in description.key.iter().enumerate() {
             match fields.get_mut(at) {
-                Some(field) if field.name == key && matches!(field.kind, Kind::Text(_) | Kind::Integer(_)) => {
+                Some(field) if field.name == key && field.is_stored() && is_key_type(field.element_type()) => {
                     field.key = true;
                 }
                 _ => return Err(format!("the key's column {key} is not text or integer field number {at}")),
             }
         }
         let known = |name: &str| fields.iter().any(|field| field.name == name);
-        let named = description.rules.iter().map(|(name, _)| *name);
+        let named = description.fields.iter().map(|(name, _)| *name);
         let referring = description.references.iter().map(|reference| reference.column);
         let unique = description.unique.iter().flat_map(|unique| unique.columns).copied();
         let all = named.chain(referring).chain(unique).chain(description.newest_by);
@@ -125,18 +121,18 @@ impl Resource {
         }
         let mut resource = Self { description, fields, parts, plural, rules: rules::no_rules() };
         ordering::check(&resource)?;
-        resource.rules = (description.own_rules)(&resource)?;
+        resource.rules = (description.rules)(&resource)?;
         Ok(resource)
     }
 
     /// The fields that have a column, in tuple order.
     pub fn stored(&self) -> impl Iterator<Item = &Field> {
-        self.fields.iter().filter(|field| !matches!(field.kind, Kind::Etag | Kind::Part(_)))
+        self.fields.iter().filter(|field| field.is_stored())
     }
 
     /// The columns of an input tuple, in order: every stored field but those that only the store sets. The parts come after them.
     pub fn inputs(&self) -> impl Iterator<Item = &Field> {
-        self.stored().filter(|field| !matches!(field.kind, Kind::Timestamp(TimestampRule::Updated) | Kind::Revision))
+        self.fields.iter().filter(|field| field.is_input())
     }
 
     /// The place of the field of that name in an input tuple.
@@ -159,7 +155,7 @@ impl Resource {
 
     /// The column that counts its changes, if it has one.
     pub fn revision(&self) -> Option<&Field> {
-        self.fields.iter().find(|field| matches!(field.kind, Kind::Revision))
+        self.fields.iter().find(|field| field.is_revision())
     }
 
     /// How many columns the key has.
@@ -189,6 +185,11 @@ static STATUS_FIELDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 /// Whether a key of a status object is a field of its own in the contract.
 fn is_status_field(key: &str) -> bool {
     STATUS_FIELDS.iter().any(|name| name == key)
+}
+
+/// Whether columns of this type can be part of a key.
+fn is_key_type(element: ElementType) -> bool {
+    matches!(element, ElementType::Text | ElementType::Integer | ElementType::BigInteger)
 }
 
 fn find_message(set: &FileDescriptorSet, name: &str) -> Option<DescriptorProto> {

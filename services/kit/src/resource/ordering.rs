@@ -1,6 +1,6 @@
 //! The orders in which rows can be read, as a description declares them.
 
-use super::{Field, Kind, Resource, TextRule, TimestampRule};
+use super::Resource;
 
 /// An order in which rows can be read, beside the natural one: by some columns, and where these are equal by the key's.
 /// All of it in one direction, or all of it in the other: that is what one index serves.
@@ -42,27 +42,6 @@ impl SortColumn {
     }
 }
 
-impl Field {
-    /// Whether rows can be sorted by it, as a cursor needs it: its values are compared in the database as they are told
-    /// apart here.
-    pub(crate) fn is_sortable(&self) -> bool {
-        match self.kind {
-            Kind::Text(_) | Kind::Decimal { .. } | Kind::Integer(_) | Kind::Revision | Kind::Timestamp(_) => true,
-            Kind::TextList { .. } | Kind::Map(_) | Kind::Status { .. } | Kind::Etag | Kind::Part(_) => false,
-        }
-    }
-
-    /// Whether its column holds null where nothing is set. A null would be neither before nor after a place. Numbers that are unset
-    /// are filled by rules of their resource before they are stored.
-    fn may_be_null(&self) -> bool {
-        match self.kind {
-            Kind::Text(TextRule::OptionalUid(_)) | Kind::Timestamp(TimestampRule::Free) => true,
-            Kind::Text(TextRule::Code { nullable, .. } | TextRule::Free { nullable, .. }) => nullable,
-            _ => false,
-        }
-    }
-}
-
 /// Checks that rows can be read in the natural order and in every declared one.
 ///
 /// # Errors
@@ -77,10 +56,11 @@ pub(super) fn check(resource: &Resource) -> Result<(), String> {
         for (at, column) in columns.iter().enumerate() {
             let name = column.name;
             let Some(field) = resource.field(name) else { return Err(format!("no field {name} to order by")) };
-            if !field.is_sortable() {
+            if !field.kind.is_orderable() {
                 return Err(format!("rows cannot be ordered by {name}"));
             }
-            if field.may_be_null() && column.expression.is_none() {
+            // A null would be neither before nor after a place.
+            if column.expression.is_none() && !field.is_orderable() {
                 return Err(format!("{name} may be null: an order by it needs an expression that is not"));
             }
             if columns[..at].iter().any(|earlier| earlier.name == name) {

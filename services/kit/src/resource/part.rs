@@ -14,7 +14,7 @@ use super::decode::MAX_VIOLATIONS;
 use super::row::rows;
 use super::tuple::Columns;
 use super::wire::Reader;
-use super::{Description, Kind, Resource, TextRule};
+use super::{Description, Field, Resource};
 use crate::error::Violation;
 use crate::uid::UidKind;
 
@@ -72,10 +72,7 @@ impl Part {
         if owners.zip(owner.key).any(|(field, _)| !field.key) {
             return Err(format!("the key of {} does not begin with its owner's", resource.description.message));
         }
-        let uids = match resource.inputs().nth(owner_columns).map(|field| field.kind) {
-            Some(Kind::Text(TextRule::Uid(kind, true))) => Some(kind),
-            _ => None,
-        };
+        let uids = resource.inputs().nth(owner_columns).and_then(Field::own_uid);
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
         let PartDescription { field: name, replaced, .. } = *description;
         Ok(Self { name, number, resource, single, replaced, owner_columns, uids })

@@ -1,10 +1,10 @@
-//! A row that the database refused, told as what it is: by its resource and key, and by the field where that can be
+//! A row that the database refused, with_constraint as what it is: by its resource and key, and by the field where that can be
 //! told.
 
 use sqlx::postgres::PgDatabaseError;
 
 use super::Resource;
-use crate::error::refused::{RefusalKind, RowRefusal, database_error, told};
+use crate::error::refused::{RefusalKind, RowRefusal, database_error, with_constraint};
 use crate::error::{Error, shortened};
 
 impl Error {
@@ -36,7 +36,7 @@ impl RowRefusal {
             let own = error.table().is_some_and(|table| tables(resource).any(|(bare, ..)| bare == table));
             if self.kind == RefusalKind::ReferenceMissing && !own {
                 self.kind = RefusalKind::Referenced;
-                self.violation.description = told("something else still points at it", error);
+                self.violation.description = with_constraint("something else still points at it", error);
             }
         }
         if !field.is_empty() {

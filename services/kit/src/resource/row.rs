@@ -9,15 +9,16 @@ use bytes::BufMut as _;
 
 use super::document;
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
-use super::{Kind, Resource};
+use super::{Field, Resource};
+use crate::db::array::ElementType;
 
 /// A type that a rule reads a column as.
 pub trait ColumnType {
     /// What a value is in Rust.
     type Value<'a>;
 
-    /// Whether columns of this kind are read as this type.
-    fn fits(kind: Kind) -> bool;
+    /// Whether a column of this field is read as this type.
+    fn fits(field: &Field) -> bool;
 
     /// The value of these bytes in Postgres's binary format; `None` if they are no such value.
     fn read(bytes: &[u8]) -> Option<Self::Value<'_>>;
@@ -56,8 +57,8 @@ pub enum Phase {}
 impl ColumnType for Text {
     type Value<'a> = &'a str;
 
-    fn fits(kind: Kind) -> bool {
-        matches!(kind, Kind::Text(_))
+    fn fits(field: &Field) -> bool {
+        field.stored_type() == ElementType::Text
     }
 
     fn read(bytes: &[u8]) -> Option<&str> {
@@ -74,8 +75,8 @@ impl WritableType for Text {
 impl ColumnType for Integer {
     type Value<'a> = i32;
 
-    fn fits(kind: Kind) -> bool {
-        matches!(kind, Kind::Integer(rule) if !rule.big)
+    fn fits(field: &Field) -> bool {
+        field.element_type() == ElementType::Integer
     }
 
     fn read(bytes: &[u8]) -> Option<i32> {
@@ -92,8 +93,8 @@ impl WritableType for Integer {
 impl ColumnType for BigInteger {
     type Value<'a> = i64;
 
-    fn fits(kind: Kind) -> bool {
-        matches!(kind, Kind::Integer(rule) if rule.big)
+    fn fits(field: &Field) -> bool {
+        field.element_type() == ElementType::BigInteger
     }
 
     fn read(bytes: &[u8]) -> Option<i64> {
@@ -110,8 +111,8 @@ impl WritableType for BigInteger {
 impl ColumnType for DecimalText {
     type Value<'a> = &'a str;
 
-    fn fits(kind: Kind) -> bool {
-        matches!(kind, Kind::Decimal { .. })
+    fn fits(field: &Field) -> bool {
+        field.stored_type() == ElementType::Numeric
     }
 
     fn read(bytes: &[u8]) -> Option<&str> {
@@ -128,8 +129,8 @@ impl WritableType for DecimalText {
 impl ColumnType for Timestamp {
     type Value<'a> = i64;
 
-    fn fits(kind: Kind) -> bool {
-        matches!(kind, Kind::Timestamp(_))
+    fn fits(field: &Field) -> bool {
+        field.element_type() == ElementType::Timestamp
     }
 
     fn read(bytes: &[u8]) -> Option<i64> {
@@ -146,8 +147,8 @@ impl WritableType for Timestamp {
 impl ColumnType for Phase {
     type Value<'a> = String;
 
-    fn fits(kind: Kind) -> bool {
-        matches!(kind, Kind::Status { .. })
+    fn fits(field: &Field) -> bool {
+        field.is_status()
     }
 
     fn read(bytes: &[u8]) -> Option<String> {
@@ -205,7 +206,7 @@ impl Resource {
         let (place, field) = inputs
             .find(|(_, field)| field.name == name)
             .ok_or_else(|| format!("{} has no column {name} that a rule can read", self.description.message))?;
-        if !T::fits(field.kind) {
+        if !T::fits(field) {
             let wanted = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
             return Err(format!("column {name} of {} is no {wanted}", self.description.message));
         }

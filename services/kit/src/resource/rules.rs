@@ -30,9 +30,6 @@ pub trait Rules: Debug + Send + Sync {
     /// Looks at a whole batch before it is written, in the transaction that writes it. Which rows exist is known, and
     /// those with children are locked. It may complete rows, refuse them, or name an existing row in place of one.
     ///
-    /// A create of one row is tried without a transaction first. Then [`Store::transaction`] fails, and `prepare` is
-    /// called once more in a transaction: until it has asked for that it must have no effect but on the batch.
-    ///
     /// # Errors
     /// What the database says. A row that breaks a rule is no error: it is refused in the batch.
     fn prepare<'a>(
@@ -44,7 +41,8 @@ pub trait Rules: Debug + Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
-    /// Looks at a batch of rows that a chunked write is about to delete, in its transaction. Only their keys are set.
+    /// Looks at a batch of rows that are about to be deleted, in the transaction that deletes them. Only their keys are
+    /// set.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).

@@ -3,19 +3,15 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::document::{JsonValue, elements, entries};
+use super::kind::{PutField, Target};
 use super::mask::{MaskPath, Reach};
 use super::rules::prefix;
-use super::structure;
 use super::tuple::Columns;
-use super::wire::{put_bytes, put_header, put_number, varint_length};
-use super::{Field, Kind, Resource};
-use crate::timestamp;
+use super::wire::{put_bytes, put_header, varint_length};
+use super::{Field, Resource};
 
 /// The field of a page message that holds its rows.
 const ROWS_FIELD: u32 = 1;
-/// jsonb's binary format is a version, 1, and the text.
-const JSONB_VERSION: usize = 1;
 
 /// What to select and how to write it as a message.
 #[derive(Clone, Debug)]
@@ -32,6 +28,8 @@ pub struct Selection {
     /// How many columns the key has, which come first.
     keys: usize,
     whole: bool,
+    /// The numbers of the fields of the columns, in order; none if a part of a field is selected.
+    fields: Vec<u32>,
     /// The parts that are asked for, in the order of their fields.
     pub parts: Vec<SelectedPart>,
 }
@@ -51,63 +49,63 @@ pub struct SelectedPart {
 
 /// What becomes of one column.
 #[derive(Clone, Copy, Debug)]
-enum Output {
-    /// Not asked for; selected because the key is needed, or for the etag.
-    Nothing,
-    Text(u32),
-    Integer(u32),
-    TextList(u32),
-    Timestamp(u32),
-    Map(u32),
-    Status(u32),
+struct Output {
+    /// How its value is written; `None` if it was not asked for, but selected because the key is needed, or for the etag.
+    put: Option<PutField>,
+    target: Target,
+}
+
+impl Output {
+    fn of(field: &Field) -> Self {
+        let target = Target { number: field.number, names: field.kind.enum_names() };
+        Self { put: Some(field.kind.output()), target }
+    }
+
+    fn nothing(field: &Field) -> Self {
+        Self { put: None, ..Self::of(field) }
+    }
 }
 
 impl Selection {
     /// What a mask asks for. The key's columns are always selected, first.
     pub fn new(resource: &Resource, mask: &[MaskPath]) -> Self {
-        let etag = mask.iter().find_map(|reached| {
-            let field = &resource.fields[reached.field];
-            matches!(field.kind, Kind::Etag).then_some(field.number)
-        });
+        let asked = mask.iter().map(|reached| &resource.fields[reached.field]);
+        let etag = asked.filter(|field| field.is_etag()).map(|field| field.number).next();
         let mut columns = Vec::new();
         let mut outputs = Vec::new();
-        let mut reached_parts = Vec::new();
-        for (at, field) in resource.fields.iter().enumerate() {
-            if matches!(field.kind, Kind::Etag | Kind::Part(_)) {
-                continue;
-            }
+        let mut parts_of_columns = Vec::new();
+        let (mut fields, mut partly) = (Vec::new(), false);
+        for (at, field) in resource.fields.iter().enumerate().filter(|(_, field)| field.is_stored()) {
             let reached = mask.iter().find(|reached| reached.field == at);
             if reached.is_none() && !field.key && etag.is_none() {
                 continue;
             }
-            let output = match (reached, field.kind) {
-                (None, _) | (_, Kind::Etag | Kind::Part(_)) => Output::Nothing,
-                (_, Kind::Text(_) | Kind::Decimal { .. }) => Output::Text(field.number),
-                (_, Kind::Integer(_) | Kind::Revision) => Output::Integer(field.number),
-                (_, Kind::TextList { .. }) => Output::TextList(field.number),
-                (_, Kind::Timestamp(_)) => Output::Timestamp(field.number),
-                (_, Kind::Map(_)) => Output::Map(field.number),
-                (_, Kind::Status { .. }) => Output::Status(field.number),
+            fields.push(field.number);
+            let Some(reached) = reached else {
+                columns.push(column(field));
+                outputs.push(Output::nothing(field));
+                continue;
             };
-            let part = reached.and_then(|reached| part(field.name, field.kind, &reached.reach));
-            match part {
+            match field.kind.select_part(&format!("t.{}", field.name), &reached.reach) {
                 Some(part) if etag.is_some() => {
-                    columns.push(whole(field.name, field.kind));
-                    outputs.push(Output::Nothing);
-                    reached_parts.push((part, output));
+                    partly = true;
+                    columns.push(column(field));
+                    outputs.push(Output::nothing(field));
+                    parts_of_columns.push((part, Output::of(field)));
                 }
                 Some(part) => {
+                    partly = true;
                     columns.push(part);
-                    outputs.push(output);
+                    outputs.push(Output::of(field));
                 }
                 None => {
-                    columns.push(whole(field.name, field.kind));
-                    outputs.push(output);
+                    columns.push(column(field));
+                    outputs.push(Output::of(field));
                 }
             }
         }
         let stored = columns.len();
-        for (part, output) in reached_parts {
+        for (part, output) in parts_of_columns {
             columns.push(part);
             outputs.push(output);
         }
@@ -118,6 +116,7 @@ impl Selection {
             etag,
             stored,
             keys: resource.key_length(),
+            fields: if partly { Vec::new() } else { fields },
             whole: mask.len() == resource.fields.len() && mask.iter().all(|reached| reached.reach == Reach::Whole),
             parts: mask.iter().filter_map(|reached| SelectedPart::new(resource, reached)).collect(),
         }
@@ -133,6 +132,36 @@ impl Selection {
         prefix(tuple, self.keys)
     }
 
+    /// Whether it selects all columns as they stand, as the selection of everything does.
+    pub(crate) fn has_all_columns(&self, resource: &Resource) -> bool {
+        self.fields.len() == resource.stored().count()
+    }
+
+    /// Whether messages of rows can be made from their input tuples: no etag is asked for, and no part of a field.
+    pub(crate) fn is_of_inputs(&self) -> bool {
+        self.etag.is_none() && !self.fields.is_empty()
+    }
+
+    /// Appends the message of a row that was created from an input tuple at the time `now`, as if it had been read.
+    pub(crate) fn put_created(
+        &self,
+        resource: &Resource,
+        input: &[u8],
+        now: i64,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        scratch.clear();
+        let mut inputs = Columns::new(input);
+        for field in resource.stored() {
+            let value = if field.is_input() { inputs.next().flatten() } else { None };
+            if self.fields.contains(&field.number) {
+                field.put_created(value, now, scratch);
+            }
+        }
+        self.put_message(scratch, out);
+    }
+
     /// Whether it is everything.
     pub fn is_whole(&self) -> bool {
         self.whole
@@ -143,15 +172,8 @@ impl Selection {
         let mut columns = Columns::new(tuple);
         for output in &self.outputs {
             let Some(value) = columns.next().flatten() else { continue };
-            match *output {
-                Output::Nothing => {}
-                Output::Text(_) if value.is_empty() => {}
-                Output::Text(number) => put_bytes(out, number, value),
-                Output::Integer(number) => put_integer(out, number, value),
-                Output::TextList(number) => put_texts(out, number, value.get(JSONB_VERSION..).unwrap_or_default()),
-                Output::Timestamp(number) => put_timestamp(out, number, value),
-                Output::Map(number) => put_map(out, number, value.get(JSONB_VERSION..).unwrap_or_default()),
-                Output::Status(number) => put_status(out, number, value.get(JSONB_VERSION..).unwrap_or_default()),
+            if let Some(put) = output.put {
+                put(out, output.target, value);
             }
         }
         if let Some(number) = self.etag {
@@ -183,8 +205,7 @@ impl Selection {
 
 impl SelectedPart {
     fn new(owner: &Resource, reached: &MaskPath) -> Option<Self> {
-        let Kind::Part(nth) = owner.fields[reached.field].kind else { return None };
-        let part = &owner.parts[nth];
+        let part = &owner.parts[owner.fields[reached.field].part()?];
         let wanted = |name: &str| match &reached.reach {
             Reach::Keys(columns) => columns.contain(name),
             Reach::Whole | Reach::Details { .. } => true,
@@ -209,6 +230,11 @@ pub fn put_row_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone, out: &mut 
     pieces.for_each(|piece| out.extend_from_slice(piece));
 }
 
+/// Appends the message of a child as a field of its owner's message.
+pub(crate) fn put_child(number: u32, message: &[u8], out: &mut Vec<u8>) {
+    put_bytes(out, number, message);
+}
+
 /// How many bytes a message of so many takes as a row of a page message.
 pub fn row_length(message: usize) -> usize {
     1 + varint_length(message as u64) + message
@@ -216,115 +242,10 @@ pub fn row_length(message: usize) -> usize {
 
 /// A stored field as it stands in a tuple. The table's alias is `t`.
 pub(crate) fn column(field: &Field) -> String {
-    whole(field.name, field.kind)
-}
-
-/// A column as it stands. The table's alias is `t`.
-fn whole(name: &str, kind: Kind) -> String {
-    match kind {
-        Kind::Decimal { .. } => format!("t.{name}::text"),
-        _ => format!("t.{name}"),
-    }
-}
-
-/// The part of a column that a mask reaches, if it is not all of it.
-fn part(name: &str, kind: Kind, reach: &Reach) -> Option<String> {
-    match (kind, reach) {
-        (Kind::Map(_) | Kind::Status { .. }, Reach::Keys(keys)) => Some(format!(
-            "(select coalesce(jsonb_object_agg(e.key, e.value), '{{}}') from jsonb_each(case jsonb_typeof(t.{name}) \
-                 when 'object' then t.{name} else '{{}}' end) as e where {})",
-            keys.condition("e.key")
-        )),
-        (Kind::Status { .. }, Reach::Details { phase: false }) => {
-            Some(format!("(case jsonb_typeof(t.{name}) when 'object' then t.{name} - 'phase' else '{{}}' end)"))
-        }
-        _ => None,
-    }
+    field.kind.select(&format!("t.{}", field.name))
 }
 
 /// The etag of a tuple of all stored columns.
 pub fn etag(tuple: &[u8]) -> String {
     format!("{:016x}", xxh3_64(tuple))
-}
-
-/// An integer or bigint as a varint: sign-extended to 64 bits (protobuf.dev, "Encoding").
-fn put_integer(out: &mut Vec<u8>, number: u32, value: &[u8]) {
-    let value = match *value {
-        [a, b, c, d] => i64::from(i32::from_be_bytes([a, b, c, d])),
-        _ => value.try_into().map_or(0, i64::from_be_bytes),
-    };
-    if value != 0 {
-        put_number(out, number, value.cast_unsigned());
-    }
-}
-
-/// A jsonb array as a repeated text; an element that is no string is given as its JSON text.
-fn put_texts(out: &mut Vec<u8>, number: u32, json: &[u8]) {
-    for (_, value) in elements(json) {
-        match value {
-            JsonValue::String(text) => put_bytes(out, number, &text.text()),
-            JsonValue::Other(raw) => put_bytes(out, number, raw),
-        }
-    }
-}
-
-fn put_timestamp(out: &mut Vec<u8>, number: u32, value: &[u8]) {
-    let Ok(bytes) = value.try_into() else { return };
-    let (seconds, nanos) = timestamp::from_postgres(i64::from_be_bytes(bytes));
-    let seconds = seconds as u64;
-    let nanos = u64::from(nanos.unsigned_abs());
-    let length = (if seconds == 0 { 0 } else { 1 + varint_length(seconds) })
-        + (if nanos == 0 { 0 } else { 1 + varint_length(nanos) });
-    put_header(out, number, length);
-    if seconds != 0 {
-        put_number(out, 1, seconds);
-    }
-    if nanos != 0 {
-        put_number(out, 2, nanos);
-    }
-}
-
-/// A jsonb object as a map of texts; a value that is no string is given as its JSON text.
-#[inline]
-fn put_map(out: &mut Vec<u8>, number: u32, json: &[u8]) {
-    for (key, value) in entries(json) {
-        let key = key.text();
-        let value = match value {
-            JsonValue::String(text) => text.text(),
-            JsonValue::Other(raw) => raw.into(),
-        };
-        let length = 2 + varint_length(key.len() as u64) + key.len() + varint_length(value.len() as u64) + value.len();
-        put_header(out, number, length);
-        put_bytes(out, 1, &key);
-        put_bytes(out, 2, &value);
-    }
-}
-
-/// A jsonb object as an `orrery.type.v1.Status`: `phase = 1`, every other key in `details = 2`.
-#[inline]
-fn put_status(out: &mut Vec<u8>, number: u32, json: &[u8]) {
-    let mut phase = None;
-    let mut details = Vec::new();
-    for (key, value) in entries(json) {
-        let key = key.text();
-        match value {
-            JsonValue::String(text) if *key == *b"phase" => phase = Some(text.text()),
-            value => structure::put_entry(&mut details, &key, value),
-        }
-    }
-    let phase = phase.unwrap_or_default();
-    let mut length = 0;
-    if !phase.is_empty() {
-        length += 1 + varint_length(phase.len() as u64) + phase.len();
-    }
-    if !details.is_empty() {
-        length += 1 + varint_length(details.len() as u64) + details.len();
-    }
-    put_header(out, number, length);
-    if !phase.is_empty() {
-        put_bytes(out, 1, &phase);
-    }
-    if !details.is_empty() {
-        put_bytes(out, 2, &details);
-    }
 }

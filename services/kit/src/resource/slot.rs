@@ -5,17 +5,20 @@ use std::borrow::Cow;
 use super::mask;
 
 /// Which portion of a field is looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Portion<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Portion<'a> {
+    /// All of it.
     All,
     /// These keys of a jsonb object.
     Keys(&'a mask::Keys),
     /// All of a status but its phase.
     Details,
+    /// Nothing of it.
     Nothing,
 }
 
 impl Portion<'_> {
+    /// Whether it reaches a key.
     pub(super) fn reaches(self, key: &[u8]) -> bool {
         match self {
             Self::All => true,
@@ -38,10 +41,15 @@ impl Portion<'_> {
 }
 
 /// Every occurrence of a field, as far as its kind wants them.
-pub(super) enum Slot<'a> {
+#[derive(Clone, Debug)]
+pub enum Slot<'a> {
+    /// There is none.
     Unset,
+    /// The bits of a number.
     Number(u64),
+    /// A text, or a message.
     Bytes(Cow<'a, [u8]>),
+    /// The items of a list, or the entries of a map.
     Entries(Vec<&'a [u8]>),
 }
 

@@ -3,7 +3,7 @@
 use bytes::BufMut as _;
 
 /// The length of a null.
-pub(super) const NULL: i32 = -1;
+pub(crate) const NULL: i32 = -1;
 
 /// The columns of a tuple, one by one; a null is `None`.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! The few pieces of the protobuf wire format (protobuf.dev, "Encoding") that rows need: varints, keys,
 //! length-delimited fields.
 
+/// A field whose value is eight bytes.
+const FIXED64: u32 = 1;
 /// A field whose value is a length and that many bytes.
 pub(super) const LENGTH_DELIMITED: u32 = 2;
 
@@ -65,6 +67,13 @@ pub(super) fn put_nested(out: &mut Vec<u8>, number: u32, put: impl FnOnce(&mut V
 pub(super) fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
     put_varint(out, u64::from(number << 3));
     put_varint(out, value);
+}
+
+/// Appends a field of eight bytes.
+#[inline]
+pub(super) fn put_fixed64(out: &mut Vec<u8>, number: u32, bits: u64) {
+    put_varint(out, u64::from(number << 3 | FIXED64));
+    out.extend_from_slice(&bits.to_le_bytes());
 }
 
 /// The value of one field on the wire.

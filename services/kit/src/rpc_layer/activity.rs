@@ -1,23 +1,23 @@
-//! What a connection has to do: since when it is there, whether it has spoken HTTP/2, how many calls are under way, and
-//! when the last one was.
+//! The activity of a connection: when it was opened, whether it has spoken HTTP/2, how many calls are open, and when
+//! the last one ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// That of one connection.
+/// The activity of one connection.
 #[derive(Debug)]
 pub(crate) struct Activity {
     opened: Instant,
     /// Whether it has spoken HTTP/2.
     has_begun: AtomicBool,
-    /// Calls under way.
+    /// Open calls.
     calls: AtomicUsize,
-    /// When it had its last call, in milliseconds since it was opened.
+    /// When the last call ended, in milliseconds since the connection was opened.
     last_call: AtomicU64,
 }
 
-/// A call of a connection, until it is dropped.
+/// An open call of a connection. Dropped when the call ends.
 #[derive(Debug)]
 pub(crate) struct OpenCall(Arc<Activity>);
 
@@ -29,7 +29,7 @@ impl Drop for OpenCall {
 }
 
 impl Activity {
-    /// That of a connection which was opened now.
+    /// The activity of a connection that is opened now.
     pub(super) fn new() -> Self {
         let (calls, last_call) = (AtomicUsize::new(0), AtomicU64::new(0));
         Self { opened: Instant::now(), has_begun: AtomicBool::new(false), calls, last_call }
@@ -41,23 +41,23 @@ impl Activity {
         OpenCall(Arc::clone(self))
     }
 
-    /// It has spoken HTTP/2.
+    /// Notes that the client has spoken HTTP/2.
     pub(crate) fn begin(&self) {
         self.note();
         self.has_begun.store(true, Ordering::Release);
     }
 
-    /// Whether it has.
+    /// Whether the client has spoken HTTP/2.
     pub(crate) fn has_begun(&self) -> bool {
         self.has_begun.load(Ordering::Acquire)
     }
 
-    /// For how long it has been there.
+    /// The time since the connection was opened.
     pub(crate) fn age(&self) -> Duration {
         self.opened.elapsed()
     }
 
-    /// For how long it has had no call, if it has none.
+    /// The time since the last call ended; `None` while a call is open.
     pub(crate) fn idle(&self) -> Option<Duration> {
         let last = Duration::from_millis(self.last_call.load(Ordering::Relaxed));
         (self.calls.load(Ordering::Acquire) == 0).then(|| self.age().saturating_sub(last))

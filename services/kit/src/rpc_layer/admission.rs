@@ -1,11 +1,11 @@
-//! The bounds on the calls of a process. A call beyond them is turned away before anything was done for it: work that
-//! is begun is work that is finished in time, and the caller learns at once that it should come back later.
+//! The bounds on the calls of a process. A call beyond them is refused before any work is done for it: calls that begin
+//! also finish in time, and a refused caller learns at once that it should come back later.
 //!
-//! A call counts from the moment at which its message is whole: what a caller has not sent yet keeps nobody else out.
-//! Unary calls and streams have bounds of their own, because a slow reader may hold a stream for hours, and so have
-//! health and reflection, which are to be answered however busy the process is. Of each bound, one connection holds no
-//! more than a share. A unary call beyond it waits until another one of its connection is over; a stream is turned
-//! away, since that may take hours.
+//! A call counts as soon as its message is complete: a message that is still on its way takes no place. Unary calls and
+//! streams have separate bounds, because a slow reader may hold a stream for hours. So have health and reflection,
+//! which must be answered even when the process is busy. One connection may take only a share of each bound. A unary
+//! call beyond the share waits until another call of its connection ends; a stream beyond it is refused, since the wait
+//! could take hours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,48 +18,48 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::normalise::details;
-use crate::budget::{Budget, Share};
+use crate::budget::{MemoryBudget, MemoryShare};
 use crate::config::ServiceConfig;
 use crate::metrics::{CallCounts, CallKind, MethodMetrics, Metrics};
 
 /// The shortest time after which a caller is asked to come back.
 const SOONEST: Duration = Duration::from_millis(200);
-/// How many different times callers are given, so that those who were turned away together do not come back together.
+/// The number of different delays. Callers that are refused together do not come back together.
 const DELAYS: u32 = 32;
-/// From one of these times to the next.
+/// The difference between two delays.
 const STEP: Duration = Duration::from_millis(30);
-/// Coprime to [`DELAYS`]: one caller after the other gets a time far from the last.
+/// Coprime to [`DELAYS`]: successive callers get delays that are far apart.
 const STRIDE: u64 = 13;
-/// Most questions of health at one time, and most who watch it. Each takes microseconds, or nothing.
+/// Most health checks at one time, and most health watchers. Each takes microseconds, or nothing.
 const INFRASTRUCTURE_CALLS: usize = 256;
 
-/// Decides whether a call is begun. Cheap to clone.
+/// Decides whether a call may begin. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     metrics: Metrics,
-    /// What one connection may hold of each bound, in percent.
+    /// The share of each bound that one connection may take, in percent.
     share: u8,
-    /// Ready to send, one for each delay.
+    /// Headers of refusals, ready to send, one for each delay.
     refusals: Arc<[HeaderMap]>,
 }
 
-/// What one connection may hold. Cheap to clone.
+/// The share of one connection. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionShare {
     calls: Arc<[CallShare; CallKind::ALL.len()]>,
-    bytes: Share,
+    bytes: MemoryShare,
 }
 
-/// Of one kind of calls.
+/// The share of one connection in the calls of one kind.
 #[derive(Debug)]
 struct CallShare {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Most that may wait.
+    /// Most calls that may wait for a place.
     most_waiting: usize,
 }
 
-/// Leave to run, until it is dropped.
+/// The place of a running call. Given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     counts: Arc<CallCounts>,
@@ -72,7 +72,7 @@ impl Drop for Permit {
     }
 }
 
-/// Which bound holds for a method.
+/// The kind of a method's calls: each kind has its own bound.
 pub(super) fn kind_of(method: &MethodMetrics) -> CallKind {
     match (method.is_infrastructure(), method.is_stream()) {
         (false, false) => CallKind::Unary,
@@ -83,8 +83,8 @@ pub(super) fn kind_of(method: &MethodMetrics) -> CallKind {
 }
 
 impl ConnectionShare {
-    /// What its calls make the process hold.
-    pub(crate) fn bytes(&self) -> &Share {
+    /// The share of the memory that callers may make the process hold.
+    pub(crate) fn bytes(&self) -> &MemoryShare {
         &self.bytes
     }
 }
@@ -105,10 +105,10 @@ impl CallShare {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
-    /// The same; waits for one, unless so many wait that it is too late for another.
+    /// As [`place`](Self::place), but waits for a place, unless too many calls wait already.
     async fn next_place(&self) -> Option<OwnedSemaphorePermit> {
-        struct Waiting<'w>(&'w AtomicUsize);
-        impl Drop for Waiting<'_> {
+        struct Queued<'w>(&'w AtomicUsize);
+        impl Drop for Queued<'_> {
             fn drop(&mut self) {
                 self.0.fetch_sub(1, Ordering::AcqRel);
             }
@@ -117,7 +117,7 @@ impl CallShare {
             return Some(place);
         }
         let before = self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _waiting = Waiting(&self.waiting);
+        let _queued = Queued(&self.waiting);
         if before >= self.most_waiting {
             return None;
         }
@@ -138,20 +138,20 @@ impl Admission {
         Self { metrics: metrics.clone(), share, refusals: refusals.collect() }
     }
 
-    /// What a new connection may hold.
+    /// The share of a new connection.
     pub(crate) fn connection(&self) -> ConnectionShare {
         let calls = CallKind::ALL.map(|kind| CallShare::new(self.counts(kind).bound(), self.share));
         let bytes = self.budget().bound() / 100 * usize::from(self.share);
         ConnectionShare { calls: Arc::new(calls), bytes: self.budget().share(bytes) }
     }
 
-    /// What callers make the process hold.
-    pub(crate) fn budget(&self) -> &Budget {
+    /// The memory that callers make the process hold.
+    pub(crate) fn budget(&self) -> &MemoryBudget {
         &self.metrics.admission.budget
     }
 
-    /// The headers to answer a call of `method` with at once, if there is no place for it: then there is no need to
-    /// take in what it sends.
+    /// The headers that refuse a call of `method` at once, if there is no place for it. Its message need not be
+    /// received then.
     pub(super) fn refusal(&self, method: &MethodMetrics) -> Option<HeaderMap> {
         let counts = self.counts(kind_of(method));
         if !counts.is_full() {
@@ -161,7 +161,7 @@ impl Admission {
         self.refusals.get(delay(counts) as usize).cloned()
     }
 
-    /// A permit for a call whose message is whole. A unary one may wait for other calls of its connection.
+    /// A permit for a call whose message is complete. A unary call may wait for other calls of its connection.
     ///
     /// # Errors
     /// The status for a call beyond the bounds.
@@ -173,7 +173,7 @@ impl Admission {
         }
     }
 
-    /// The same for one that does not wait.
+    /// As [`enter`](Self::enter), without waiting.
     ///
     /// # Errors
     /// The status for a call beyond the bounds.
@@ -194,7 +194,7 @@ impl Admission {
     }
 }
 
-/// Which of the delays a call gets that is turned away now; counts it.
+/// The number of the delay for a call that is refused now; counts the refusal.
 fn delay(counts: &CallCounts) -> u32 {
     (counts.shed().wrapping_mul(STRIDE) % u64::from(DELAYS)) as u32
 }
@@ -202,7 +202,7 @@ fn delay(counts: &CallCounts) -> u32 {
 fn overloaded(step: u32) -> Status {
     let mut details = details(ErrorReason::Overloaded);
     details.set_retry_info(Some(SOONEST + STEP * step));
-    Status::with_error_details(Code::ResourceExhausted, "this process does as much as it can; come back later", details)
+    Status::with_error_details(Code::ResourceExhausted, "the service is overloaded; try again later", details)
 }
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_its_share_waits_for_itself_and_not_for_ever() {
-        // One at a time, and three that wait.
+        // One call at a time, and three may wait.
         let share = Arc::new(CallShare::new(4, 25));
         let first = share.place().unwrap();
         let waiting: Vec<_> = (0..3)
@@ -237,7 +237,7 @@ mod tests {
         assert!(share.next_place().await.is_none(), "a fifth is too many");
         waiting[0].abort();
         tokio::task::yield_now().await;
-        // Who leaves makes room for another one that waits.
+        // A caller that stops waiting makes room for another one.
         let another = tokio::spawn({
             let share = Arc::clone(&share);
             async move { share.next_place().await.is_some() }

@@ -1,4 +1,4 @@
-//! What a caller is sent, frame by frame.
+//! The body of a response, frame by frame.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -10,35 +10,34 @@ use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::call::{Call, Ending};
+use super::call::{Interrupt, RpcCall};
 use super::compressed::Compressor;
 use super::normalise::{normalise_at, normalise_headers, panicked, unfinished};
 use super::unsent::UnsentBody;
 
-/// What the caller is sent.
+/// The body of a response.
 pub(crate) enum RpcBody {
-    /// No messages: what there is to say stands in the response's headers.
+    /// No messages: the status is in the response's headers.
     Empty,
     /// One message.
     One(UnsentBody),
-    /// Messages that are made while they are sent.
+    /// Messages that are produced while they are sent.
     Stream(Box<Outgoing>),
 }
 
-/// A stream of messages. Ends with a status whatever happens inside: a stream that stopped looks like one that was
-/// complete only if it was.
+/// A stream of messages. It always ends with a status: only a complete stream looks like a complete one.
 pub(crate) struct Outgoing {
-    /// `None` once the call's status was sent.
+    /// `None` once the status has been sent.
     inner: Option<Body>,
-    ending: Option<Ending>,
-    call: Call,
-    /// `None` if messages are sent as they are.
+    interrupt: Option<Interrupt>,
+    call: RpcCall,
+    /// `None` if messages are not compressed.
     compressor: Option<Compressor>,
 }
 
 impl RpcBody {
-    pub(super) fn stream(inner: Body, call: Call, ending: Ending, compressor: Option<Compressor>) -> Self {
-        Self::Stream(Box::new(Outgoing { inner: Some(inner), ending: Some(ending), call, compressor }))
+    pub(super) fn stream(inner: Body, call: RpcCall, interrupt: Interrupt, compressor: Option<Compressor>) -> Self {
+        Self::Stream(Box::new(Outgoing { inner: Some(inner), interrupt: Some(interrupt), call, compressor }))
     }
 }
 
@@ -68,11 +67,11 @@ impl http_body::Body for RpcBody {
 }
 
 /// The trailers of a call that ends with `status`.
-pub(super) fn trailers(call: &mut Call, status: &Status) -> HeaderMap {
+pub(super) fn trailers(call: &mut RpcCall, status: &Status) -> HeaderMap {
     call.finish(status.code());
     let mut trailers = HeaderMap::new();
     if status.add_header(&mut trailers).is_err() {
-        // A status that no header can hold: the code has to do.
+        // The status cannot be written as headers: the code alone can.
         trailers = HeaderMap::new();
         let _holds = Status::new(status.code(), "").add_header(&mut trailers);
     }
@@ -105,13 +104,13 @@ impl http_body::Body for Outgoing {
                 call.provenance().add_to(&mut trailers);
                 call.finish(code);
                 this.inner = None;
-                this.ending = None;
+                this.interrupt = None;
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
             Ok(Poll::Ready(Some(Err(status)))) => normalise_at(status, call.path()),
             Ok(Poll::Ready(None)) if call.is_finished() => return Poll::Ready(None),
             Ok(Poll::Ready(None)) => unfinished(),
-            Ok(Poll::Pending) => match this.ending.as_mut().map(|ending| ending.poll(context)) {
+            Ok(Poll::Pending) => match this.interrupt.as_mut().map(|interrupt| interrupt.poll(context)) {
                 Some(Poll::Ready(status)) => status,
                 _ => return Poll::Pending,
             },
@@ -119,7 +118,7 @@ impl http_body::Body for Outgoing {
         };
         let trailers = trailers(call, &status);
         this.inner = None;
-        this.ending = None;
+        this.interrupt = None;
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 

@@ -1,4 +1,4 @@
-//! One call from its arrival to its end: the span, the log sentence, and what ends it from outside.
+//! One call from its arrival to its end: its span, its log line, and what ends it from outside.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -20,20 +20,20 @@ use crate::drain::Drain;
 use crate::error::beginning;
 use crate::metrics::MethodMetrics;
 
-/// Where a caller may put an id of its own, which then stands in the logs.
+/// Request metadata: an id that the caller chooses, for the logs.
 const REQUEST_ID: &str = "x-request-id";
-/// A longer id is left out of the logs, which are not the caller's to fill.
+/// Longer ids are not logged: a caller must not fill the logs.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 const HEALTH: &str = "/grpc.health.v1.Health/";
-/// Health and reflection, whose streams hold nothing that a client could lose.
+/// Health and reflection. A drain ends their streams at once: a client loses nothing.
 pub(super) const INFRASTRUCTURE: &str = "/grpc.";
 
-/// Where the permit of a stream is put once it has one. Cheap to clone.
+/// Holds the permit of a stream once it has one. Cheap to clone.
 pub(super) type PermitSlot = Arc<OnceLock<Permit>>;
 
-/// Exists as long as its call. Dropped before [`finish`](Self::finish), the caller went away.
+/// Lives as long as its call. If it is dropped before [`finish`](Self::finish), the caller has cancelled the call.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct RpcCall {
     span: Span,
     uri: Uri,
     started: Instant,
@@ -41,14 +41,14 @@ pub(super) struct Call {
     provenance: Provenance,
     drain: Drain,
     metrics: Arc<MethodMetrics>,
-    /// Leave to run, given back when the call is dropped: after its last byte, or when its caller went away.
+    /// Given back when the call is dropped: after its last byte, or when it is cancelled.
     _permit: PermitSlot,
-    /// Its place among the calls of its connection.
+    /// Counts as an open call of the connection.
     _open: OpenCall,
     finished: bool,
 }
 
-impl Call {
+impl RpcCall {
     pub(super) fn begin(
         request: &Parts,
         (rows, provenance): (RpcRows, Provenance),
@@ -73,7 +73,7 @@ impl Call {
         &self.span
     }
 
-    /// What the call has learnt about the databases that it uses.
+    /// What is known about the databases that served the call.
     pub(super) fn provenance(&self) -> &Provenance {
         &self.provenance
     }
@@ -83,7 +83,8 @@ impl Call {
         self.uri.path()
     }
 
-    /// Whether it came too late to be begun. Health is answered to the end: its answer is that the process is going.
+    /// Whether the call came after the drain began and is refused. Health is answered until the end: it tells clients
+    /// that the process drains.
     pub(super) fn refused(&self) -> bool {
         self.drain.has_begun() && !self.path().starts_with(HEALTH)
     }
@@ -92,7 +93,7 @@ impl Call {
         self.finished
     }
 
-    /// Writes the sentence and counts; once per call.
+    /// Writes the log line and counts the call, once.
     pub(super) fn finish(&mut self, code: Code) {
         if std::mem::replace(&mut self.finished, true) {
             return;
@@ -106,7 +107,7 @@ impl Call {
             Code::Internal | Code::Unknown | Code::DataLoss => {
                 tracing::error!(target: "orrery::rpc", code = name, latency_ms, rows, "call failed");
             }
-            // A drain is wanted, and what it ends is told to come again.
+            // A drain is intended, and its calls are told to come again: no reason for a warning.
             Code::Unavailable if self.drain.has_begun() => {
                 tracing::info!(target: "orrery::rpc", code = name, latency_ms, rows, "call ended by the drain");
             }
@@ -122,29 +123,29 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for RpcCall {
     fn drop(&mut self) {
         self.finish(Code::Cancelled);
     }
 }
 
-/// What ends a call from outside: its deadline, or the drain.
-pub(super) struct Ending {
+/// Ends a call from outside: at its deadline, or in a drain.
+pub(super) struct Interrupt {
     deadline: Deadline,
     drain: Drain,
     infrastructure: bool,
-    /// Waits for either, from the first moment on that the call itself has to wait. Many calls never do.
+    /// Waits for either. Made when the call itself has to wait for the first time: many calls never do.
     wait: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
 }
 
-impl Ending {
-    pub(super) fn new(deadline: Deadline, call: &Call) -> Self {
+impl Interrupt {
+    pub(super) fn new(deadline: Deadline, call: &RpcCall) -> Self {
         let infrastructure = call.path().starts_with(INFRASTRUCTURE);
         Self { deadline, drain: call.drain.clone(), infrastructure, wait: None }
     }
 
-    /// Ready with the status to end with. tonic has a timer of its own outside of this layer, which answers CANCELLED; the
-    /// clock is asked as well, so that this is never later than that, whichever timer fires first.
+    /// Ready with the status that ends the call. tonic has a timer of its own outside of this layer, which answers
+    /// CANCELLED. The clock is read here too, so that this status always comes first, whichever timer fires first.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         if self.deadline.expired() {
             return Poll::Ready(deadline_passed());
@@ -160,7 +161,7 @@ async fn ended(deadline: Deadline, drain: Drain, infrastructure: bool) -> Status
         if infrastructure {
             drain.until_begun().await;
         } else {
-            drain.until_cut().await;
+            drain.until_aborted().await;
         }
     };
     tokio::select! {

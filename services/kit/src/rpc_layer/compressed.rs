@@ -1,5 +1,5 @@
-//! Compressed messages: taken apart as they arrive and made as they leave, so that everything inside, the cache too,
-//! sees messages as they are.
+//! Compression: messages are decompressed as they arrive and compressed as they are sent. All layers inside, the cache
+//! too, see them uncompressed.
 //!
 //! A message is a byte that says whether it is compressed, its length in four bytes, and its bytes.
 
@@ -16,21 +16,21 @@ use tonic::body::Body;
 
 use super::framing::PREFIX;
 use super::normalise::{cut_short, encoding_unknown, oversized, undecodable, unfinished};
-use crate::budget::Held;
-use crate::compression::{Encoding, Encodings, NotDecompressed};
+use crate::budget::HeldMemory;
+use crate::compression::{DecompressError, Encoding, Encodings};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const IDENTITY: &str = "identity";
-/// A message of fewer bytes is decompressed where it stands; a larger one on a thread that may be kept busy.
+/// Smaller messages are decompressed on the thread of the call, larger ones on a thread for blocking work.
 const INLINE: usize = 1 << 10;
-/// Messages that are decompressed at one time on such threads: how large each becomes is known afterwards.
+/// Most messages that are decompressed on such threads at one time: how large each becomes is only known afterwards.
 static DECOMPRESSING: Semaphore = Semaphore::const_new(2);
 
-/// Takes what the request says about its encoding out of its headers; `None` if it is not compressed.
+/// Removes the encoding from the request's headers and returns it; `None` if the request is not compressed.
 ///
 /// # Errors
-/// The status for an encoding that is not known.
+/// The status for an unknown encoding.
 pub(super) fn encoding_of(headers: &mut HeaderMap) -> Result<Option<Encoding>, Status> {
     let Some(named) = headers.remove(GRPC_ENCODING) else { return Ok(None) };
     let named = named.to_str().unwrap_or_default();
@@ -44,7 +44,7 @@ pub(super) fn encoding_of(headers: &mut HeaderMap) -> Result<Option<Encoding>, S
     }
 }
 
-/// How the answer to a request is compressed: as this process may and its caller accepts, or not at all.
+/// The encoding of the answer: one that this process may use and the caller accepts, or none.
 pub(super) fn encoding_for(headers: &HeaderMap, offered: Encodings) -> Option<Encoding> {
     headers.get(GRPC_ACCEPT_ENCODING)?.to_str().ok().and_then(|accepted| offered.first_accepted(accepted))
 }
@@ -56,31 +56,31 @@ pub(super) struct Decompressed {
     /// Most bytes of a message, compressed or not.
     most: usize,
     received: BytesMut,
-    /// How much of a message that is not compressed is still to be handed on.
+    /// How many bytes of an uncompressed message are still to be passed on.
     passing: usize,
     /// A message that is being decompressed.
     work: Option<BoxFuture<'static, Result<Bytes, Status>>>,
-    /// The message that was handed on last.
-    held: Held,
+    /// Counts the message that was passed on last.
+    held: HeldMemory,
     ended: bool,
 }
 
-/// What there is to be handed on.
+/// The next step for the bytes that have arrived.
 enum Next {
-    /// These bytes.
+    /// Pass these bytes on.
     Bytes(Bytes),
-    /// A message that has to be decompressed first.
+    /// Decompress this message first.
     Compressed(Bytes),
-    /// Nothing before more has come.
+    /// Wait for more bytes.
     More,
 }
 
-/// A message, its prefix removed, decompressed and with a prefix.
+/// A message without its prefix, decompressed, and with a new prefix.
 async fn unpacked(compressed: Bytes, encoding: Encoding, most: usize) -> Result<Bytes, Status> {
     if compressed.len() <= INLINE {
         return unpacked_now(&compressed, encoding, most);
     }
-    // Whoever has given up does not wait.
+    // A caller that has gone is not waited for.
     let _turn = DECOMPRESSING.acquire().await.map_err(|_| unfinished())?;
     let work = tokio::task::spawn_blocking(move || unpacked_now(&compressed, encoding, most));
     work.await.unwrap_or_else(|failed| Err(super::normalise::failed(&failed)))
@@ -88,8 +88,8 @@ async fn unpacked(compressed: Bytes, encoding: Encoding, most: usize) -> Result<
 
 fn unpacked_now(compressed: &[u8], encoding: Encoding, most: usize) -> Result<Bytes, Status> {
     let message = encoding.decompress(compressed, most).map_err(|why| match why {
-        NotDecompressed::TooLarge => oversized(most),
-        NotDecompressed::Malformed => undecodable(encoding.name()),
+        DecompressError::TooLarge => oversized(most),
+        DecompressError::Malformed => undecodable(encoding.name()),
     })?;
     let mut whole = BytesMut::with_capacity(PREFIX + message.len());
     put_prefix(&mut whole, false, message.len())?;
@@ -97,10 +97,10 @@ fn unpacked_now(compressed: &[u8], encoding: Encoding, most: usize) -> Result<By
     Ok(whole.freeze())
 }
 
-/// One whole message, with its prefix, as if it had not been compressed.
+/// One complete message with its prefix, decompressed.
 ///
 /// # Errors
-/// The status for one that cannot be decompressed, or becomes larger than `most`.
+/// The status for a message that cannot be decompressed or becomes larger than `most`.
 pub(super) async fn decompressed(message: Bytes, encoding: Encoding, most: usize) -> Result<Bytes, Status> {
     match message.split_first_chunk::<PREFIX>() {
         Some(([1, ..], _)) => unpacked(message.slice(PREFIX..), encoding, most).await,
@@ -109,13 +109,13 @@ pub(super) async fn decompressed(message: Bytes, encoding: Encoding, most: usize
 }
 
 impl Decompressed {
-    /// `held` counts what was handed on and not taken up.
-    pub(super) fn new(inner: Body, encoding: Encoding, most: usize, held: Held) -> Self {
+    /// `held` counts the bytes that were passed on and not processed yet.
+    pub(super) fn new(inner: Body, encoding: Encoding, most: usize, held: HeldMemory) -> Self {
         let (received, work) = (BytesMut::new(), None);
         Self { inner, encoding, most, received, passing: 0, work, held, ended: false }
     }
 
-    /// What can be handed on of what was received.
+    /// The part of the received bytes that can be passed on.
     fn next(&mut self) -> Result<Next, Status> {
         if self.passing > 0 && !self.received.is_empty() {
             let piece = self.received.split_to(self.passing.min(self.received.len()));
@@ -126,7 +126,7 @@ impl Decompressed {
         let [flag, length @ ..] = *prefix;
         let length = u32::from_be_bytes(length) as usize;
         if flag != 1 {
-            // As it is: a message, or what the decoder refuses.
+            // Passed on unchanged: a message, or bytes that the decoder refuses.
             self.passing = PREFIX + length;
             return self.next();
         }
@@ -167,7 +167,7 @@ impl http_body::Body for Decompressed {
                     Err(status) => this.end(status),
                 };
             }
-            // Whoever asks for more has taken up what there was.
+            // The reader asks for more: it has processed what it got.
             this.held.set(0);
             match this.next() {
                 Ok(Next::Bytes(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -191,7 +191,7 @@ impl http_body::Body for Decompressed {
             match received.into_data() {
                 Ok(data) if this.received.is_empty() => this.received = data.into(),
                 Ok(data) => this.received.extend_from_slice(&data),
-                // Trailers; what stands before them unfinished is found out at the end.
+                // Trailers. An incomplete message before them is found at the end.
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
@@ -202,19 +202,19 @@ impl http_body::Body for Decompressed {
 #[derive(Debug)]
 pub(super) struct Compressor {
     encoding: Encoding,
-    /// Until a frame ends in the middle of a message, which no encoder of ours does: what comes after it is left as it
-    /// is.
+    /// `None` after a frame that ended in the middle of a message, which our encoders never produce: what follows is
+    /// sent unchanged.
     whole: bool,
 }
 
 impl Compressor {
-    /// Says in the answer's headers how its messages are compressed.
+    /// Announces the encoding in the answer's headers.
     pub(super) fn announced(encoding: Encoding, headers: &mut HeaderMap) -> Self {
         headers.insert(GRPC_ENCODING, HeaderValue::from_static(encoding.name()));
         Self { encoding, whole: true }
     }
 
-    /// The same messages, those compressed that become smaller by it.
+    /// The same messages. A message is compressed if that makes it smaller.
     pub(super) fn compress(&mut self, frame: Bytes) -> Bytes {
         if !self.whole {
             return frame;
@@ -258,7 +258,7 @@ mod tests {
     use tonic_types::StatusExt as _;
 
     use super::*;
-    use crate::budget::Share;
+    use crate::budget::MemoryShare;
 
     fn message(compressed: bool, bytes: &[u8]) -> Vec<u8> {
         let mut out = BytesMut::new();
@@ -271,7 +271,7 @@ mod tests {
     fn decompressed(pieces: Vec<Vec<u8>>, most: usize) -> Result<Vec<u8>, Status> {
         let frames = pieces.into_iter().map(|piece| Ok::<_, Status>(Frame::data(Bytes::from(piece))));
         let body = Body::new(StreamBody::new(tokio_stream::iter(frames)));
-        let body = Decompressed::new(body, Encoding::Gzip, most, Share::default().hold(0));
+        let body = Decompressed::new(body, Encoding::Gzip, most, MemoryShare::default().hold(0));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let collected = runtime.block_on(body.collect());
         collected.map(|collected| collected.to_bytes().to_vec())

@@ -1,4 +1,4 @@
-//! A connection, as its calls know it.
+//! A connection, as its calls see it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::activity::{Activity, OpenCall};
 use super::admission::{Admission, ConnectionShare};
 use super::unsent::Unsent;
 
-/// What the calls of a connection have in common. In the extensions of each. Cheap to clone.
+/// The state that the calls of a connection share. In the extensions of each request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection(Arc<Shared>);
 
@@ -23,7 +23,7 @@ struct Shared {
 }
 
 impl Connection {
-    /// One that was opened now, by whoever has an address.
+    /// A connection that is opened now. `owner` is the address of the client.
     pub(crate) fn new(admission: &Admission, owner: Option<IpAddr>) -> Self {
         Self(Arc::new(Shared {
             share: admission.connection(),
@@ -34,27 +34,27 @@ impl Connection {
         }))
     }
 
-    /// What it may hold.
+    /// What the connection may hold.
     pub(crate) fn share(&self) -> &ConnectionShare {
         &self.0.share
     }
 
-    /// Its answers that were not taken yet.
+    /// Its answers that the client has not taken yet.
     pub(crate) fn unsent(&self) -> &Arc<Unsent> {
         &self.0.unsent
     }
 
-    /// What it has to do.
+    /// When it was opened, and its calls.
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.0.activity
     }
 
-    /// Whose it is; nobody's if its calls came by no network, as in a test.
+    /// The address of the client; `None` if the calls came over no network, as in a test.
     pub(crate) fn owner(&self) -> Option<IpAddr> {
         self.0.owner
     }
 
-    /// Cancelled when it has to be closed.
+    /// Cancelled when the connection must be closed.
     pub(crate) fn has_to_go(&self) -> &CancellationToken {
         &self.0.has_to_go
     }

@@ -1,32 +1,32 @@
-//! Where messages begin and end in what a caller sends: a byte that says whether it is compressed, the length in four
-//! bytes, and so many bytes.
+//! Finds where messages begin and end in what a caller sends. Each has a prefix: a byte that says whether the message
+//! is compressed, and its length in four bytes.
 
-/// What stands before a message.
+/// Bytes of the prefix.
 pub(super) const PREFIX: usize = 5;
 
-/// Follows the messages of one direction. What they hold is not looked at.
+/// Follows the messages of one direction, without looking at their content.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     prefix: [u8; PREFIX],
-    /// How much of the prefix has come; all of it while the message comes.
+    /// How many bytes of the prefix have arrived; all of them while the message arrives.
     prefix_bytes: usize,
-    /// How much of the message is still to come.
+    /// How many bytes of the message are still missing.
     missing: usize,
-    /// Bytes since the last message that was whole.
+    /// Bytes since the end of the last complete message.
     partial: usize,
-    /// Messages that were whole.
+    /// The number of complete messages.
     whole: u64,
 }
 
-/// A message is announced that is larger than it may be.
+/// A prefix announces a message that is larger than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
 impl Framing {
-    /// Takes note of what came next.
+    /// Follows the next bytes.
     ///
     /// # Errors
-    /// [`TooLarge`] if a message of more than `most` bytes is announced. Nothing that comes then means anything.
+    /// [`TooLarge`] if a prefix announces more than `most` bytes. Nothing after that can be followed.
     pub(super) fn follow(&mut self, mut bytes: &[u8], most: usize) -> Result<(), TooLarge> {
         while !bytes.is_empty() {
             if self.prefix_bytes < PREFIX {
@@ -57,12 +57,12 @@ impl Framing {
         Ok(())
     }
 
-    /// How many messages were whole.
+    /// The number of complete messages.
     pub(super) fn whole(&self) -> u64 {
         self.whole
     }
 
-    /// Bytes of a message that is not whole yet; 0 between two messages.
+    /// Bytes of an incomplete message; 0 between two messages.
     pub(super) fn partial(&self) -> usize {
         self.partial
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     proptest! {
-        /// However the bytes are cut, as many messages are whole, and what is left over is partial.
+        /// However the bytes are cut, the same messages are complete, and the rest is partial.
         #[test]
         fn messages_are_counted_however_they_come(
             lengths in proptest::collection::vec(0..300_usize, 0..8),

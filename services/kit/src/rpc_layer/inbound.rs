@@ -1,7 +1,8 @@
-//! What a caller sends, as it arrives: counted against the memory that callers may hold, and against the clock.
+//! The body of a request as it arrives. Its bytes count against the memory that callers may hold, and there is a time
+//! limit.
 //!
-//! A message that has begun has to be whole within a time, and so has the first message of a call. Between the messages
-//! of a stream a caller may pause for as long as it likes.
+//! A message must be complete within a time after its first byte, and the first message of a call within the same time
+//! after the call began. Between the messages of a stream a caller may pause for as long as it likes.
 
 #[cfg(test)]
 mod tests;
@@ -22,51 +23,51 @@ use tonic::body::Body;
 
 use super::framing::Framing;
 use super::normalise::{no_message, no_room, oversized, second_message, too_slow};
-use crate::budget::{Held, Share};
+use crate::budget::{HeldMemory, MemoryShare};
 
-/// What a call takes beside its body: its headers, tasks and tables. Counted, so that calls that only begin are bounded
-/// as well.
+/// What a call takes in memory beside its body: headers, tasks and tables. It is counted, so that calls without a
+/// message are bounded as well.
 const CALL_BYTES: usize = 4 << 10;
-/// How often who is slow is asked whether it has time left. It may have less than a moment before.
+/// How often the time limit of a slow caller is checked. It may have become shorter meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a message waits for room before the call is ended, and how often it looks.
+/// How long a message waits for memory before the call ends, and how often it looks.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 const ROOM_LOOK: Duration = Duration::from_millis(20);
 
-/// What a call may send.
+/// The limits on what a call sends.
 #[derive(Clone, Debug)]
 pub(super) struct Allowance {
-    /// What it counts against.
-    pub(super) share: Share,
+    /// The share of memory that it counts against.
+    pub(super) share: MemoryShare,
     /// Most bytes of one message.
     pub(super) most: usize,
     /// How long a message may take.
     pub(super) time: Duration,
 }
 
-/// Says that the reader of a stream of messages has stopped for a while. In the extensions of each request that is one:
-/// what has begun to arrive by then gets its time anew when the reader goes on.
+/// Tells that the reader of a stream of messages has paused. In the extensions of each request that is a stream. The
+/// time of a message that has begun to arrive starts again when the reader goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Pause(Arc<AtomicBool>);
 
 impl Pause {
-    /// That of a request; one without effect where it came through no server, as in a test.
+    /// The pause of a request. Where the request did not come through a server, as in a test, it has no effect.
     pub fn of<T>(request: &tonic::Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_default()
     }
 
-    /// The reader stops until it reads again.
+    /// The reader pauses until it reads again.
     pub fn begin(&self) {
         self.0.store(true, Ordering::Release);
     }
 
     fn is_over(&self) -> bool {
-        // Almost never true, and reading alone costs other processors nothing.
+        // Almost never true. A read alone costs other processors nothing.
         self.0.load(Ordering::Acquire) && self.0.swap(false, Ordering::AcqRel)
     }
 }
 
-/// Asked once the first message of a stream is whole: whether the call may go on.
+/// Called when the first message of a stream is complete: may the call go on?
 pub(super) type Gate = Box<dyn FnOnce() -> Result<(), Status> + Send>;
 
 /// A request's body.
@@ -74,14 +75,14 @@ pub(super) struct InboundBody {
     inner: Body,
     allowance: Allowance,
     framing: Framing,
-    /// The bytes of the message under way; those of all while `gathers`.
-    held: Held,
-    /// What does not change of that.
+    /// Counts the bytes of the message that arrives; all bytes if `gathers`.
+    held: HeldMemory,
+    /// The part of the count that does not change.
     base: usize,
     gathers: bool,
     gate: Option<Gate>,
     pause: Pause,
-    /// When the message under way, or the first one, began.
+    /// When the message that arrives, or the call, began.
     since: Option<Instant>,
     look: Option<Pin<Box<Sleep>>>,
     room: Option<BoxFuture<'static, bool>>,
@@ -89,7 +90,7 @@ pub(super) struct InboundBody {
 }
 
 impl InboundBody {
-    /// `metadata` is the size of the request's, in bytes.
+    /// `metadata` is the size of the request's metadata, in bytes.
     pub(super) fn new(inner: Body, allowance: Allowance, metadata: usize) -> Self {
         let base = CALL_BYTES + metadata;
         Self {
@@ -108,7 +109,7 @@ impl InboundBody {
         }
     }
 
-    /// The same for a stream of messages, of which the first has to pass a gate.
+    /// For a stream of messages: the first one has to pass `gate`.
     pub(super) fn gated(mut self, gate: Gate) -> (Self, Pause) {
         let pause = self.pause.clone();
         self.gate = Some(gate);
@@ -118,13 +119,13 @@ impl InboundBody {
     /// Reads the one message of a call, with its prefix.
     ///
     /// # Errors
-    /// The status of a call that sends none, more than one, or too much, or takes too long.
-    pub(super) async fn gather(mut self) -> Result<(Bytes, Held), Status> {
+    /// The status of a call that sends no message, more than one, too much, or too slowly.
+    pub(super) async fn gather(&mut self) -> Result<Bytes, Status> {
         self.gathers = true;
         let mut message = Bytes::new();
         let mut joined = BytesMut::new();
         while let Some(frame) = self.frame().await {
-            // What else there may be, trailers, means nothing in a request.
+            // Trailers mean nothing in a request.
             let Ok(data) = frame?.into_data() else { continue };
             if message.is_empty() && joined.is_empty() {
                 message = data;
@@ -139,16 +140,21 @@ impl InboundBody {
         match (self.framing.whole(), self.framing.partial()) {
             (0, 0) => Err(no_message()),
             (0, _) => Err(super::normalise::cut_short()),
-            _ => Ok((if joined.is_empty() { message } else { joined.freeze() }, self.held)),
+            _ => Ok(if joined.is_empty() { message } else { joined.freeze() }),
         }
     }
 
-    /// Takes note of what came.
+    /// Counts the gathered message. What is made of it may be added.
+    pub(super) fn held(&mut self) -> &mut HeldMemory {
+        &mut self.held
+    }
+
+    /// Follows the bytes that have arrived.
     fn follow(&mut self, data: &Bytes) -> Result<(), Status> {
         let before = self.framing.whole();
         self.held.add(data.len());
         self.framing.follow(data, self.allowance.most).map_err(|_| oversized(self.allowance.most))?;
-        // The time of a call whose message is gathered runs until its end.
+        // A gathered message has one time limit from the begin of the call to its end.
         if !self.gathers && (self.framing.whole() > before || self.since.is_none()) {
             self.since = (self.framing.partial() > 0).then(Instant::now);
             self.look = None;
@@ -159,7 +165,7 @@ impl InboundBody {
         }
     }
 
-    /// Ready with whether there is room to read on.
+    /// Ready with whether there is memory to read on.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         let share = &self.allowance.share;
         if share.has_room() {
@@ -172,11 +178,11 @@ impl InboundBody {
         Poll::Ready(found)
     }
 
-    /// Ready when what was begun has taken too long.
+    /// Ready when the message has taken too long.
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Duration> {
         let Some(since) = self.since else { return Poll::Pending };
         loop {
-            let time = self.allowance.share.patience(self.allowance.time);
+            let time = self.allowance.share.transfer_timeout(self.allowance.time);
             let left = time.saturating_sub(since.elapsed());
             if left.is_zero() {
                 return Poll::Ready(time);
@@ -188,14 +194,14 @@ impl InboundBody {
 
     fn end(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.ended = true;
-        // What has come is of no use, and what comes is not wanted.
+        // Nothing more is read, and what has arrived is not used.
         self.inner = Body::empty();
         self.held.set(0);
         Poll::Ready(Some(Err(status)))
     }
 }
 
-async fn until_room(share: Share) -> bool {
+async fn until_room(share: MemoryShare) -> bool {
     let since = Instant::now();
     while !share.has_room() {
         if since.elapsed() >= ROOM_PATIENCE {
@@ -219,7 +225,7 @@ impl http_body::Body for InboundBody {
             this.since = Some(Instant::now());
         }
         if !this.gathers {
-            // Whoever asks for more has taken up the messages that were whole.
+            // The reader asks for more: it has processed the complete messages.
             this.held.set(this.base + this.framing.partial());
         }
         if !ready!(this.poll_room(context)) {
@@ -232,9 +238,9 @@ impl http_body::Body for InboundBody {
                 _ => Poll::Ready(Some(Ok(frame))),
             },
             Poll::Ready(Some(Err(error))) => {
-                // tonic takes a call that was broken off for one whose sender has finished; here it is an error that
-                // the handler sees. Nobody is left to read this status; it has to be any but CANCELLED.
-                this.end(Status::aborted(format!("the caller broke the call off: {}", error.message())))
+                // tonic treats a cancelled call like a finished one. Here it is an error that the handler sees. Nobody
+                // reads this status; it must not be CANCELLED.
+                this.end(Status::aborted(format!("the caller cancelled the call: {}", error.message())))
             }
             Poll::Ready(None) => {
                 this.ended = true;

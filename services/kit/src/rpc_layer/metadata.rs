@@ -1,19 +1,19 @@
-//! The bound on a request's metadata. HTTP/2 has a bound of its own, far beyond this one, and cannot tell a gRPC client
-//! about it.
+//! The limit on a request's metadata. HTTP/2 has a limit of its own, which is much larger and cannot be explained to a
+//! gRPC client.
 
 use http::request::Parts;
 use tonic::Status;
 
 use super::normalise::metadata_too_large;
 
-/// What HTTP/2 counts for each pair beside its name and its value (RFC 9113, 6.5.2).
+/// What HTTP/2 counts for each header beside its name and its value (RFC 9113, 6.5.2).
 const PAIR: usize = 32;
 const PATH: &str = ":path";
 
 /// The size of a request's metadata, its path included, in bytes.
 ///
 /// # Errors
-/// The status of a call that has more than `most`.
+/// The status of a call whose metadata is larger than `most`.
 pub(super) fn check(request: &Parts, most: usize) -> Result<usize, Status> {
     let pairs = request.headers.iter().map(|(name, value)| PAIR + name.as_str().len() + value.len());
     let bytes = pairs.sum::<usize>() + PAIR + PATH.len() + request.uri.path().len();

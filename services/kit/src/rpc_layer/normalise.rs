@@ -1,5 +1,5 @@
-//! Statuses as the contract promises them: a documented reason in every one, and the code that fits. What tonic says by
-//! itself has neither.
+//! Makes statuses as the contract promises them: every one has a documented reason and the right code. The statuses
+//! that tonic makes have neither.
 
 #[cfg(test)]
 mod tests;
@@ -14,16 +14,16 @@ use orrery_proto::r#type::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::config::{ByteSize, Span};
+use crate::config::{ByteSize, HumanDuration};
 use crate::error::{RETRY_DELAY, shortened};
 
-/// When a caller that was turned away should come again: long enough for another process to be found.
+/// When a refused caller should come again: long enough for it to find another process.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const NO_MESSAGE: &str = "the request holds no message";
 const CUT_SHORT: &str = "the request ends in the middle of a message";
 
-/// Gives a status that tonic made the code and the reason that the contract promises. A status that carries details is
-/// returned as it is. Handlers use it on the errors of inbound streams; what they return passes through it anyway.
+/// Gives a status of tonic the code and the reason that the contract promises. A status with details is returned
+/// unchanged. Handlers use it for errors of inbound streams; their own statuses pass through it anyway.
 pub fn normalise(status: Status) -> Status {
     normalise_at(status, "")
 }
@@ -45,7 +45,7 @@ pub(super) fn normalise_at(status: Status, path: &str) -> Status {
 fn translate(status: &Status, path: &str) -> Option<(Code, ErrorReason, String)> {
     let text = status.message();
     let malformed = |message: String| Some((Code::InvalidArgument, ErrorReason::MessageMalformed, message));
-    // tonic's own services quote what they were asked for.
+    // tonic's own services quote the request.
     let same = |reason| Some((status.code(), reason, shortened(text)));
     match status.code() {
         Code::Unimplemented if text.is_empty() => {
@@ -60,7 +60,7 @@ fn translate(status: &Status, path: &str) -> Option<(Code, ErrorReason, String)>
         Code::Internal if text == "Missing request message." => malformed(NO_MESSAGE.to_owned()),
         Code::Internal if text.starts_with("Unexpected EOF decoding stream") => malformed(CUT_SHORT.to_owned()),
         Code::Internal if text.starts_with("protocol error: received message with") => {
-            malformed("a message of the request is compressed in a way that it does not name".to_owned())
+            malformed("a message of the request is compressed, and the request names no encoding".to_owned())
         }
         Code::Cancelled if text == "Timeout expired" => {
             Some((Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, "the deadline passed".to_owned()))
@@ -75,17 +75,17 @@ fn translate(status: &Status, path: &str) -> Option<(Code, ErrorReason, String)>
     }
 }
 
-/// tonic's sentence holds the size and the limit in bytes, in this order.
+/// tonic's text holds the size and the limit in bytes, in this order.
 fn too_large(text: &str) -> String {
     let numbers: Vec<usize> =
         text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
     match numbers[..] {
-        [size, limit] => format!("a message of {size} bytes; the largest that is taken has {}", ByteSize(limit)),
-        _ => "a message that is larger than any that is taken".to_owned(),
+        [size, limit] => format!("the message has {size} bytes; the limit is {}", ByteSize(limit)),
+        _ => "the message is larger than the limit".to_owned(),
     }
 }
 
-/// Normalises a status that stands in headers or trailers and says its code; `None` where there is no status.
+/// Normalises the status in headers or trailers and returns its code; `None` if there is no status.
 pub(super) fn normalise_headers(headers: &mut HeaderMap, path: &str) -> Option<Code> {
     let code = Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes());
     if code == Code::Ok || headers.contains_key(Status::GRPC_STATUS_DETAILS) {
@@ -95,7 +95,7 @@ pub(super) fn normalise_headers(headers: &mut HeaderMap, path: &str) -> Option<C
     let Some((code, reason, message)) = translate(&status, path) else {
         return Some(code);
     };
-    // Only what makes the status is replaced: other headers, content-type among them, stay.
+    // Only the headers of the status are replaced; others, such as content-type, stay.
     let mut replaced = headers.clone();
     replaced.remove(Status::GRPC_MESSAGE);
     if with_reason(code, reason, message).add_header(&mut replaced).is_ok() {
@@ -106,13 +106,13 @@ pub(super) fn normalise_headers(headers: &mut HeaderMap, path: &str) -> Option<C
 
 /// The status of a call with a message that is, or would be, larger than `most` bytes.
 pub(super) fn oversized(most: usize) -> Status {
-    let message = format!("a message that is larger than {}, the largest that is taken", ByteSize(most));
+    let message = format!("the message is larger than the limit, {}", ByteSize(most));
     with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, message)
 }
 
-/// The status of a call with a message that is not compressed as it says.
+/// The status of a call with a message that cannot be decompressed.
 pub(super) fn undecodable(encoding: &str) -> Status {
-    let message = format!("a message of the request cannot be decompressed: it is no {encoding}");
+    let message = format!("a message of the request cannot be decompressed: it is not valid {encoding}");
     with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, message)
 }
 
@@ -121,10 +121,10 @@ pub(super) fn cut_short() -> Status {
     with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, CUT_SHORT)
 }
 
-/// The status of a call whose messages are compressed in a way that is not known; the answer's header `key` names those
-/// that are.
+/// The status of a call whose messages use an unknown encoding. The answer's header `key` names the known ones.
 pub(super) fn encoding_unknown(named: &str, key: &'static str, accepted: &[&str]) -> Status {
-    let message = format!("messages compressed as {:?} are not taken; {} are", shortened(named), accepted.join(", "));
+    let message =
+        format!("the encoding {:?} is not supported; supported are {}", shortened(named), accepted.join(", "));
     let mut status = with_reason(Code::Unimplemented, ErrorReason::EncodingUnknown, message);
     if let Ok(value) = accepted.join(",").parse() {
         status.metadata_mut().insert(key, value);
@@ -132,26 +132,26 @@ pub(super) fn encoding_unknown(named: &str, key: &'static str, accepted: &[&str]
     status
 }
 
-/// The status of a call whose metadata is larger than it may be.
+/// The status of a call whose metadata is too large.
 pub(super) fn metadata_too_large(bytes: usize, most: usize) -> Status {
-    let message = format!("the request's metadata has {bytes} bytes; at most {} are taken", ByteSize(most));
+    let message = format!("the request's metadata has {bytes} bytes; the limit is {}", ByteSize(most));
     with_reason(Code::ResourceExhausted, ErrorReason::MetadataTooLarge, message)
 }
 
-/// The status of a call that sends no message where it has to send one.
+/// The status of a call that sends no message.
 pub(super) fn no_message() -> Status {
     with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, NO_MESSAGE)
 }
 
-/// The status of a call that sends a second message where there is one only.
+/// The status of a call that sends more than one message to a method that takes one.
 pub(super) fn second_message() -> Status {
     let message = "the request holds more than one message; this method takes one";
     with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, message)
 }
 
-/// The status of a call whose message does not arrive.
+/// The status of a call whose message does not arrive in time.
 pub(super) fn too_slow(time: Duration) -> Status {
-    let message = format!("the request's message did not arrive within {}", Span(time));
+    let message = format!("the request's message did not arrive within {}", HumanDuration(time));
     with_reason(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
 }
 
@@ -159,12 +159,11 @@ pub(super) fn too_slow(time: Duration) -> Status {
 pub(super) fn no_room() -> Status {
     let mut details = details(ErrorReason::Overloaded);
     details.set_retry_info(Some(RETRY_DELAY));
-    let message =
-        "this process holds as much of what callers send as it can; come back later, or send less at one time";
+    let message = "the service has no memory left for requests; try again later, or send less at a time";
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
-/// What the transport is told of an answer that its caller did not take in time.
+/// The error for the transport when a caller has not taken its answer in time.
 pub(super) fn not_taken() -> Status {
     Status::deadline_exceeded("the answer was not taken in time")
 }
@@ -174,25 +173,25 @@ pub(crate) fn deadline_passed() -> Status {
     with_reason(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, "the call's deadline passed")
 }
 
-/// The status of a call that a drain turns away or ends.
+/// The status of a call that is refused or ended by a drain.
 pub(super) fn draining() -> Status {
     with_reason(Code::Unavailable, ErrorReason::Draining, "this process is shutting down; another one serves the call")
 }
 
-/// The status of a call whose handler panicked. What it said goes to the log, not to the caller.
+/// The status of a call whose handler panicked. The panic's message goes to the log, not to the caller.
 pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Status {
     let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = said.unwrap_or("no message"), "a handler panicked");
     with_reason(Code::Internal, ErrorReason::Internal, "the service failed; its log holds the cause")
 }
 
-/// The status of a call of which a part failed that runs beside it.
+/// The status of a call with a task that failed.
 pub(super) fn failed(why: &dyn std::fmt::Display) -> Status {
     tracing::error!(%why, "a part of a call failed");
     with_reason(Code::Internal, ErrorReason::Internal, "the service failed; its log holds the cause")
 }
 
-/// The status of a response that stopped without one.
+/// The status of a response that ended without a status.
 pub(super) fn unfinished() -> Status {
     with_reason(Code::Internal, ErrorReason::Internal, "the response ended without a status")
 }

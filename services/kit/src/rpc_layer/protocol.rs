@@ -1,11 +1,11 @@
-//! What is no call of gRPC is answered by HTTP (the protocol's document, "Requests" and "Responses").
+//! Requests that are not gRPC get an answer of HTTP (the gRPC protocol's "Requests" and "Responses").
 
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 const GRPC: &[u8] = b"application/grpc";
 
-/// The response to a request that is no call; `None` if it is one.
+/// The response to a request that is not gRPC; `None` if it is.
 pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<()>> {
     let mut response = Response::new(());
     if request.method() != Method::POST {
@@ -14,7 +14,8 @@ pub(super) fn refusal<B>(request: &Request<B>) -> Option<Response<()>> {
         return Some(response);
     }
     let content_type = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    // `application/grpc+proto` and parameters are gRPC; `application/grpc-web` is another protocol. Nothing here reads JSON.
+    // `application/grpc+proto` and parameters are gRPC; `application/grpc-web` is another protocol. JSON is not
+    // supported.
     let is_grpc = content_type.split_at_checked(GRPC.len()).is_some_and(|(name, rest)| {
         name.eq_ignore_ascii_case(GRPC) && (rest.is_empty() || rest.starts_with(b";") || is_proto(rest))
     });

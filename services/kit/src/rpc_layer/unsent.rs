@@ -1,8 +1,8 @@
-//! Answers of one message that their callers have not taken yet. HTTP/2 lets a caller take as long as it likes; here an
-//! answer that is not taken in time is dropped, with the memory that it holds.
+//! Answers of one message that their callers have not taken yet. HTTP/2 lets a caller take as long as it likes. Here an
+//! answer that is not taken in time is dropped, and its memory is freed.
 //!
-//! The transport asks for a frame when it can send one, and does not ask who takes nothing. So the time is looked at
-//! from outside: all answers of a connection are on a list.
+//! The transport only asks for a frame when it can send one. So the time is checked from outside: a list holds all
+//! answers of a connection.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,26 +16,26 @@ use http_body::{Frame, SizeHint};
 use rustc_hash::FxHashMap;
 use tonic::{Code, Status};
 
-use super::call::Call;
+use super::call::RpcCall;
 use super::normalise::not_taken;
-use crate::budget::Held;
+use crate::budget::HeldMemory;
 
-/// What the transport is given at a time of a large answer: it keeps what it has until it is sent, whatever happens
+/// How much of a large answer the transport gets at once: it keeps that until it is sent, even if the answer is dropped
 /// here.
 const PIECE: usize = 64 << 10;
 
 /// The answers of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent {
-    answers: Mutex<FxHashMap<u64, Arc<Answer>>>,
+    answers: Mutex<FxHashMap<u64, Arc<UnsentAnswer>>>,
     next: AtomicU64,
-    /// Dropped answers whose calls the transport still has.
+    /// The number of dropped answers whose calls the transport still has.
     stuck: AtomicUsize,
 }
 
-/// One of them.
+/// An answer that has not been sent.
 #[derive(Debug)]
-struct Answer {
+struct UnsentAnswer {
     since: Instant,
     state: Mutex<State>,
 }
@@ -53,8 +53,8 @@ struct Content {
     message: Bytes,
     trailers: HeaderMap,
     code: Code,
-    call: Call,
-    _held: Held,
+    call: RpcCall,
+    _held: HeldMemory,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -67,20 +67,20 @@ impl Unsent {
         self: &Arc<Self>,
         message: Bytes,
         (trailers, code): (HeaderMap, Code),
-        call: Call,
-        held: Held,
+        call: RpcCall,
+        held: HeldMemory,
     ) -> UnsentBody {
         let state = Mutex::new(State::Unsent(Content { message, trailers, code, call, _held: held }));
-        let answer = Arc::new(Answer { since: Instant::now(), state });
+        let answer = Arc::new(UnsentAnswer { since: Instant::now(), state });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         locked(&self.answers).insert(id, Arc::clone(&answer));
         UnsentBody { list: Arc::clone(self), id, answer }
     }
 
-    /// Drops the answers that were not taken within `time`, and says how many dropped ones the caller still does not
-    /// take.
+    /// Drops the answers that were not taken within `time`. Returns how many dropped answers the caller still has not
+    /// taken.
     pub(crate) fn drop_older_than(&self, time: Duration) -> usize {
-        let late: Vec<Arc<Answer>> = {
+        let late: Vec<Arc<UnsentAnswer>> = {
             let answers = locked(&self.answers);
             answers.values().filter(|answer| answer.since.elapsed() >= time).cloned().collect()
         };
@@ -96,12 +96,12 @@ impl Unsent {
     }
 }
 
-/// An answer on its way. Taken off the list when it is dropped.
+/// The body of such an answer. Dropping it removes the answer from the list.
 #[derive(Debug)]
 pub(crate) struct UnsentBody {
     list: Arc<Unsent>,
     id: u64,
-    answer: Arc<Answer>,
+    answer: Arc<UnsentAnswer>,
 }
 
 impl Drop for UnsentBody {
@@ -133,7 +133,7 @@ impl http_body::Body for UnsentBody {
         let piece = if content.message.len() <= PIECE {
             std::mem::take(&mut content.message)
         } else {
-            // A copy: a slice would hold all of the message.
+            // A copy: a slice would keep the whole message in memory.
             Bytes::copy_from_slice(&content.message.split_to(PIECE))
         };
         Poll::Ready(Some(Ok(Frame::data(piece))))

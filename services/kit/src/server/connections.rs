@@ -1,10 +1,10 @@
-//! The connections of a process: how many there may be, what each may hold, and which has to go when there are too
+//! The connections of a process: how many there may be, what each may hold, and which one is closed when there are too
 //! many.
 //!
-//! A connection costs a file, of which the database needs some as well, and memory. There is a bound on all, and one on
-//! those from one address. Beyond it a new connection takes the place of one that has not spoken HTTP/2 yet, or else of
-//! the one that has had no call for the longest; where all are in use, the new one is closed. A client of gRPC connects
-//! again when it needs to.
+//! A connection takes memory and a file descriptor, and the database needs descriptors as well. So there is a bound on
+//! all connections, and one on those from one address. Beyond a bound, a new connection replaces one that has not
+//! spoken HTTP/2 yet, or else the one that has been idle for the longest. If all connections have calls, the new one is
+//! closed. A gRPC client connects again when it needs to.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,14 +19,14 @@ use crate::metrics::{Closed, ConnectionMetrics};
 use crate::rpc_layer::admission::Admission;
 use crate::rpc_layer::connection::Connection;
 
-/// How often answers that are not taken are looked for, and memory that can be given back.
+/// How often to look for answers that are not taken, and for memory to give back.
 const LOOK: Duration = Duration::from_millis(500);
-/// A connection that has had a call within this time is in use.
+/// A connection counts as in use for this long after its last call.
 const LEAST_IDLE: Duration = Duration::from_secs(1);
-/// So many answers at one time, dropped because they were not taken and still not taken, are a client that takes none.
+/// A client that still has not taken this many dropped answers takes none, and its connection is closed.
 const MOST_STUCK: usize = 64;
 
-/// All of a server. Cheap to clone.
+/// All connections of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Connections(Arc<Shared>);
 
@@ -47,7 +47,7 @@ struct Shared {
 pub(super) struct Place {
     connections: Connections,
     id: u64,
-    /// The connection that has it.
+    /// The connection.
     pub(super) info: Connection,
 }
 
@@ -60,7 +60,7 @@ impl Drop for Place {
 }
 
 impl Connections {
-    /// None yet, and at most `most`.
+    /// No connections yet, and at most
     pub(super) fn new(config: &ServerConfig, most: usize, admission: Admission, metrics: ConnectionMetrics) -> Self {
         let most_of_address = config.max_connections_per_address.unwrap_or(most.div_ceil(2)).min(most);
         metrics.set_bound(most);
@@ -76,7 +76,7 @@ impl Connections {
         }))
     }
 
-    /// A place for a new connection; `None` if it has to be closed, because all others have calls.
+    /// A place for a new connection; `None` if it must be closed because all others have calls.
     pub(super) fn admit(&self, address: IpAddr) -> Option<Place> {
         let address = owner(address);
         let mut open = self.open();
@@ -90,7 +90,7 @@ impl Connections {
                 tracing::warn!(
                     %address,
                     open = open.len(),
-                    "a connection was closed at once: there are as many as may be, and all have calls",
+                    "a connection was closed at once: the bound is reached, and all others have calls",
                 );
                 return None;
             };
@@ -107,14 +107,14 @@ impl Connections {
         Some(Place { connections: self.clone(), id, info })
     }
 
-    /// Counts a connection that this end closes.
+    /// Counts a connection that the service closes.
     pub(super) fn closed(&self, why: Closed, reason: &'static str) {
         self.0.metrics.close(why);
         tracing::warn!(why = why.name(), reason, "a connection was closed");
     }
 
-    /// Drops answers that their callers do not take, closes connections that take none, and gives memory back, as long
-    /// as it is polled.
+    /// Drops answers that their callers do not take, closes connections that take none, and gives memory back. Runs
+    /// until it is dropped.
     pub(super) async fn look_after(&self) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -122,13 +122,13 @@ impl Connections {
             look.tick().await;
             let open: Vec<Connection> = self.open().values().cloned().collect();
             for info in open {
-                let patience = info.share().bytes().patience(self.0.transfer_time);
+                let patience = info.share().bytes().transfer_timeout(self.0.transfer_time);
                 if info.unsent().drop_older_than(patience) >= MOST_STUCK && !info.has_to_go().is_cancelled() {
-                    self.closed(Closed::Stuck, "its client takes no answers");
+                    self.closed(Closed::Stuck, "its client does not take answers");
                     info.has_to_go().cancel();
                 }
             }
-            // It waits for locks of the allocator.
+            // It may wait for locks of the allocator.
             let _looked = tokio::task::spawn_blocking(memory::look).await;
         }
     }
@@ -139,14 +139,14 @@ impl Connections {
 }
 
 impl Place {
-    /// All of the server.
+    /// All connections of the server.
     pub(super) fn connections(&self) -> &Connections {
         &self.connections
     }
 }
 
-/// The connection that is missed least: one that has not spoken HTTP/2, the oldest first, or the one that has had no
-/// call for the longest, and for `least_idle`. `None` if all are in use.
+/// The connection to close: the oldest one that has not spoken HTTP/2, or else the one that has been idle for the
+/// longest and for at least `least_idle`. `None` if all are in use.
 fn most_dispensable<'c>(
     candidates: impl Iterator<Item = (&'c u64, &'c Connection)>,
     least_idle: Duration,
@@ -162,7 +162,7 @@ fn most_dispensable<'c>(
     candidates.filter_map(|(id, info)| Some((rank(info)?, std::cmp::Reverse(*id)))).max().map(|(_, id)| id.0)
 }
 
-/// Who has an address: of IPv6, a subscriber has as many as he likes (RFC 6177), all in one network of 64 bits.
+/// The owner of an address. An IPv6 subscriber has a whole network of 64 bits (RFC 6177), which counts as one.
 fn owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

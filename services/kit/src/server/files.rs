@@ -1,37 +1,37 @@
-//! The files that a process may have open. Connections take one each, and so does what a service cannot do without.
+//! The limit on open files. Each connection takes a file descriptor, and so do the database and the admin port.
 
 use anyhow::ensure;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::ServiceConfig;
 
-/// Connections of the admin port.
+/// For connections of the admin port.
 const ADMIN: usize = 64;
-/// Standard streams, listeners, the runtime, lookups of names, connections to other services.
+/// For standard streams, listeners, the runtime, name lookups, and connections to other services.
 const OTHER: usize = 32;
-/// A service for fewer callers is none.
+/// The least number of connections: with fewer, a service is of no use.
 const LEAST_CONNECTIONS: usize = 16;
-/// What is enough for a process of which nobody said how many connections it is to take.
+/// The number of connections where none is configured.
 const ENOUGH_CONNECTIONS: usize = 4096;
 
-/// How many files this process may have open. Raised as far as that is allowed without asking.
+/// The limit on open files of this process, raised as far as the process may raise it itself.
 fn limit() -> usize {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return usize::MAX };
     let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
     usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX)
 }
 
-/// What is kept for the database and the admin port.
+/// The files that are reserved for the database and the admin port.
 fn reserve(config: &ServiceConfig) -> usize {
     let pools = if config.replica.database_replica_url.is_some() { 2 } else { 1 };
     let database = (config.database.database_pool_max as usize).saturating_mul(pools);
     database.saturating_add(ADMIN + OTHER)
 }
 
-/// How many connections each of `services` in this process may take, of which `config` is one.
+/// The number of connections for each of the `services` in this process, one of which has `config`.
 ///
 /// # Errors
-/// So few files may be open that no service can run.
+/// The limit on open files is too low for any service.
 pub fn connections(config: &ServiceConfig, services: usize) -> anyhow::Result<usize> {
     within(limit(), reserve(config), config.server.max_connections, services)
 }
@@ -41,8 +41,8 @@ fn within(limit: usize, reserve: usize, wanted: Option<usize>, services: usize) 
     let left = each.saturating_sub(reserve);
     ensure!(
         left >= LEAST_CONNECTIONS,
-        "this process may have {limit} files open; it needs {} to serve {services} at least, {reserve} of them for each \
-         service's database and admin port: raise the limit (ulimit -n, LimitNOFILE) or lower --database-pool-max",
+        "this process may have {limit} files open; to serve {services} it needs at least {}, {reserve} of them for \
+         each service's database and admin port: raise the limit (ulimit -n, LimitNOFILE) or lower --database-pool-max",
         (reserve + LEAST_CONNECTIONS) * services.max(1),
     );
     Ok(wanted.unwrap_or(ENOUGH_CONNECTIONS).min(left))

@@ -1,32 +1,32 @@
-//! Where frames of HTTP/2 begin and end in what a client sends (RFC 9113, 3.4 and 4.1). The transport takes a frame in
-//! when it is whole, and has no clock for one that never is.
+//! Finds where frames of HTTP/2 begin and end in what a client sends (RFC 9113, 3.4 and 4.1). The transport handles
+//! complete frames, and has no time limit for a frame that never ends.
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What stands before a frame's payload.
+/// Bytes of a frame's header.
 const HEAD: usize = 9;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// Follows the frames of one direction. What they hold is not looked at.
+/// Follows the frames of one direction, without looking at their content.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    /// How much of the preface has come.
+    /// How many bytes of the preface have arrived.
     preface: usize,
     head: [u8; HEAD],
     head_bytes: usize,
-    /// How much of the payload is still to come.
+    /// How many bytes of the payload are still missing.
     missing: usize,
-    /// Frames that were whole; the first one is SETTINGS.
+    /// The number of complete frames; the first one is SETTINGS.
     whole: u64,
-    /// Headers whose last frame has not come: how many frames were before them.
+    /// The number of frames before the present block of headers, if its last frame has not arrived.
     block: Option<u64>,
-    /// Their bytes so far, announced ones too.
+    /// The bytes of those headers so far, including announced ones.
     headers: usize,
 }
 
 impl Frames {
-    /// Takes note of what came next.
+    /// Follows the next bytes.
     pub(super) fn follow(&mut self, mut bytes: &[u8]) {
         let preface = bytes.len().min(PREFACE.len() - self.preface);
         self.preface += preface;
@@ -65,17 +65,17 @@ impl Frames {
         matches!(self.head[3], HEADERS | CONTINUATION)
     }
 
-    /// Whether the client has said that it speaks HTTP/2: its preface and first frame were whole.
+    /// Whether the client speaks HTTP/2: its preface and first frame were complete.
     pub(super) fn has_begun(&self) -> bool {
         self.whole > 0
     }
 
-    /// What has begun and is not whole: a frame, or headers in several of them, by the number of frames before it.
+    /// The frame, or block of headers, that has begun and is not complete; named by the number of frames before it.
     pub(super) fn under_way(&self) -> Option<u64> {
         self.block.or_else(|| (self.head_bytes > 0).then_some(self.whole))
     }
 
-    /// Announced bytes of headers whose end has not come.
+    /// The bytes of headers that have not ended, including announced ones.
     pub(super) fn headers(&self) -> usize {
         self.headers
     }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     proptest! {
-        /// However the bytes are cut, the same is found.
+        /// However the bytes are cut, the same frames are found.
         #[test]
         fn frames_are_found_however_they_come(
             sent in proptest::collection::vec((0..10_u8, 0..8_u8, 0..100_usize), 1..10),

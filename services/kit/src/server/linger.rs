@@ -1,9 +1,9 @@
-//! Connections that are closed with patience.
+//! Lingering close of connections.
 //!
-//! A server that closes a connection while its peer still writes to it answers what arrives with a reset, and a reset may cost the
-//! peer what it has not read yet: the last page of a stream and its status, behind a proxy that reads as slowly as its client. So the
-//! sending half is closed first, and what arrives is read and thrown away until the peer has closed as well, for a moment at
-//! most. nginx calls this a lingering close.
+//! If a server closes a connection while its peer still writes, the peer gets a reset and may lose what it has not read
+//! yet: the last page of a stream and its status, behind a proxy that reads as slowly as its client. So the sending
+//! half is closed first. What arrives is read and dropped until the peer has closed too, or for [`LINGER`] at most.
+//! nginx calls this a lingering close.
 
 use std::io;
 use std::pin::Pin;
@@ -23,22 +23,22 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// A connection that lingers when it is dropped.
 #[derive(Debug)]
 pub(super) struct Lingering {
-    /// There until it is dropped.
+    /// `None` after it was dropped.
     stream: Option<TcpStream>,
-    /// Its place among the connections of the server, until it is closed; none in a test.
+    /// Kept until the connection is closed; `None` in a test.
     place: Option<Place>,
     closing: TaskTracker,
-    /// Nothing is left to be read that a peer would miss.
+    /// Whether to close at once: nothing is left that the peer would miss.
     at_once: bool,
 }
 
 impl Lingering {
-    /// `closing` holds those that are being closed.
+    /// `closing` tracks the connections that are closing.
     pub(super) fn new(stream: TcpStream, place: Option<Place>, closing: TaskTracker) -> Self {
         Self { stream: Some(stream), place, closing, at_once: false }
     }
 
-    /// Closes it without patience when it is dropped: its peer has done wrong, or has no call.
+    /// Closes the connection at once when it is dropped: its peer broke a rule, or has no call.
     pub(super) fn abort(&mut self) {
         self.at_once = true;
     }
@@ -66,7 +66,7 @@ async fn close(mut stream: TcpStream, _place: Option<Place>) {
         while stream.read(&mut late).await? > 0 {}
         io::Result::Ok(())
     };
-    // A peer that is gone, or takes its time, costs nothing more.
+    // If the peer has gone or takes too long, the connection is closed anyway.
     let _closed = tokio::time::timeout(LINGER, closed).await;
 }
 
@@ -126,7 +126,7 @@ mod tests {
         let (mut ours, mut peer, closing) = pair().await;
         ours.write_all(&vec![7; 100_000]).await.unwrap();
         drop(ours);
-        // What arrives at a closed connection is answered by a reset, and the next write after that fails.
+        // Bytes that arrive at a closed connection are answered by a reset, and the next write after that fails.
         for _ in 0..20 {
             peer.write_all(b"late").await.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;

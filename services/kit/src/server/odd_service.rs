@@ -1,4 +1,4 @@
-//! For tests: a process with a service whose methods behave in every way that the server has to cope with, and a client.
+//! For tests: a process with a service whose methods behave in all the ways that the server must handle, and a client.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -23,22 +23,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tower::{Service, service_fn};
 
-use super::{Draining, Probe, serve};
+use super::{Draining, Probe, Services, serve};
 use crate::config::{Configuration as _, ServiceConfig};
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcRows;
 
 type Messages = BoxStream<'static, Result<String, Status>>;
 
-/// Its methods take and give strings, in streams.
+/// The methods read and write streams of strings.
 #[derive(Clone)]
 pub(crate) struct OddService {
-    /// How the upload of each call of `Upload` ended.
+    /// The status with which each call of `Upload` ended.
     uploads: mpsc::UnboundedSender<Code>,
 }
 
@@ -107,7 +106,7 @@ async fn handle(
                 yield message.clone();
                 match method.as_str() {
                     "PanicLate" => {
-                        // Messages are sent when the next one has to be waited for.
+                        // Messages are sent when the next one is not ready.
                         tokio::task::yield_now().await;
                         panic!("the handler's secret")
                     }
@@ -165,7 +164,7 @@ impl Process {
                 Box::pin(async move { answer })
             });
             let names = ["orrery.catalog.v1.CatalogService", "test.Odd"];
-            serve(&config, &Metrics::new(&names), listener, Routes::new(service), &names, probe, stopped).await
+            serve(&config, &Metrics::new(&names), listener, Services::new(service), &names, probe, stopped).await
         });
         Self { address, database, uploads, shutdown, task }
     }

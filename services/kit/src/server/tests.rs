@@ -17,7 +17,7 @@ use super::odd_service::{Process, read_to_end};
 use super::*;
 
 const SOON: Duration = Duration::from_secs(5);
-/// The bound of a drain that reaches it.
+/// The timeout of a drain in tests that reach it.
 const BOUND: Duration = Duration::from_millis(300);
 
 async fn health(process: &Process) -> HealthClient<tonic::transport::Channel> {
@@ -127,8 +127,8 @@ async fn a_draining_process_takes_no_connections() {
     assert!(messages.message().await.unwrap().is_some());
 }
 
-/// A way to `address` for one connection, of which the server's end stays open when the server has closed its half: as behind a proxy that
-/// still writes.
+/// A proxy to `address` for one connection. The server's end stays open when the server has closed its half, as behind
+/// a proxy that still writes.
 async fn kept_open(address: std::net::SocketAddr) -> std::net::SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let here = listener.local_addr().unwrap();
@@ -264,7 +264,7 @@ async fn a_listener_that_other_machines_reach_is_refused_unless_said_aloud() {
             &config,
             &Metrics::default(),
             listener,
-            Routes::default(),
+            Services::default(),
             &[],
             Box::new(|| Box::pin(async { true })),
             shutdown,

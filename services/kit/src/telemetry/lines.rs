@@ -1,11 +1,11 @@
-//! For tests: what was logged, in memory.
+//! For tests: a log in memory.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Result, Write};
 use std::sync::{Arc, Mutex};
 
-/// What a subscriber wrote. Clones share it.
+/// The lines that a subscriber wrote. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -20,7 +20,7 @@ impl Write for Lines {
 }
 
 impl Lines {
-    /// All so far, taken out.
+    /// Removes and returns all lines so far.
     pub(crate) fn take(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
         String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()

@@ -1,8 +1,9 @@
-//! A log that nobody can fill: of each kind of line, one a second. How many were left out is said afterwards.
+//! A log that nobody can fill: of each kind of line, one a second is written. The number of lines that were left out is
+//! logged afterwards.
 //!
-//! What one caller can bring about a thousand times a second would else cost more than the calls, and hide what others
-//! bring about. Lines are of one kind if they are written at the same place and say the same but for numbers. Where one
-//! place writes many kinds, as of a text that callers choose, it writes a few of them.
+//! Otherwise a line that one caller can cause a thousand times a second would cost more than the calls, and hide the
+//! lines of others. Lines are of one kind if they come from the same place in the code and differ only in numbers. A
+//! place that writes many kinds, such as a text that callers choose, writes only a few of them.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,13 +19,13 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::error::shortened;
 
-/// In which a kind is written once.
+/// The time in which a kind is written once.
 const WINDOW: Duration = Duration::from_secs(1);
-/// Kinds that one place may write in that time.
+/// Most kinds that one place may write in that time.
 const KINDS: u32 = 8;
-/// Stands for the kinds of a place that were too many.
+/// Stands for all further kinds of a place.
 const OTHERS: u64 = 0;
-/// What says how many lines were left out is never left out.
+/// The target of the lines that count what was left out. They are never left out.
 const TARGET: &str = "orrery::log";
 
 /// Lets the first line of a kind through. Cheap to clone.
@@ -34,7 +35,7 @@ pub(super) struct Repeats(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     kinds: FxHashMap<(Identifier, u64), Kind>,
-    /// When each place began its window, and how many kinds it wrote since.
+    /// When the window of each place began, and how many kinds it has written since.
     places: FxHashMap<Identifier, (Instant, u32)>,
 }
 
@@ -45,7 +46,7 @@ struct Kind {
     message: String,
 }
 
-/// What makes lines the same.
+/// What the lines of one kind have in common.
 #[derive(Default)]
 struct Content {
     hash: FxHasher,
@@ -75,7 +76,7 @@ impl Visit for Content {
 impl Repeats {
     fn lets_through(&self, event: &Event<'_>, now: Instant) -> bool {
         let metadata = event.metadata();
-        // Finer levels are asked for, by who wants to see each line.
+        // Finer levels are switched on by someone who wants to see each line.
         if *metadata.level() > Level::INFO || metadata.target() == TARGET {
             return true;
         }
@@ -104,7 +105,7 @@ impl Repeats {
         is_written
     }
 
-    /// What was left out since it was asked last: how the lines read, and how many there were.
+    /// The lines that were left out since the last time: their text and number.
     fn left_out(&self, now: Instant) -> Vec<(String, u64)> {
         let mut state = self.state();
         let mut left_out = Vec::new();
@@ -118,7 +119,7 @@ impl Repeats {
         left_out
     }
 
-    /// Says once a second what was left out, for ever.
+    /// Logs once a second what was left out, forever.
     pub(super) async fn report(self) {
         let mut second = tokio::time::interval(WINDOW);
         loop {
@@ -134,8 +135,8 @@ impl Repeats {
     }
 }
 
-/// A format that writes nothing where a line is left out. Not a filter: one of those costs each span a look-up
-/// whenever it is entered or left, and calls do that all the time.
+/// An event format that writes nothing for a line that is left out. It is not a filter: a filter would look up each
+/// span whenever it is entered or left, which calls do all the time.
 #[derive(Debug)]
 pub(super) struct Once<F> {
     pub(super) format: F,
@@ -165,7 +166,7 @@ mod tests {
     use super::super::lines::Lines;
     use super::*;
 
-    /// What `log` writes.
+    /// The lines that `log` writes.
     fn logged(repeats: &Repeats, log: impl FnOnce()) -> impl Fn(&str) -> usize {
         let lines = Lines::default();
         let writer = lines.clone();
@@ -173,8 +174,8 @@ mod tests {
             .with_writer(move || writer.clone())
             .map_event_format(|format| Once { format, repeats: repeats.clone() });
         let subscriber = tracing_subscriber::registry().with(layer);
-        // With a single subscriber in the process, tracing asks only the thread that first reaches a place whether it
-        // is of interest. With two it asks both.
+        // With a single subscriber in the process, tracing only asks the thread that first reaches a place whether the
+        // place is of interest. With two it asks both.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         tracing::subscriber::with_default(subscriber, log);
         let written = lines.take();

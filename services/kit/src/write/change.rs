@@ -7,11 +7,12 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::assignment::next_revision;
+use super::request_id::Entry;
 use super::returned::{read_masked, returning};
 use super::stored;
 use crate::answer::{AnswerLimit, Written};
 use crate::context::Writes;
-use crate::db::{Ending, Transaction};
+use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
@@ -38,13 +39,17 @@ pub struct ChangeRequest {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
+    /// How a retry is recognised, if the call names itself.
+    pub entry: Option<Entry>,
 }
 
-/// Takes a step, and returns the resource as far as it fits.
+/// Takes a step, and returns the resource as far as it fits. A call that repeats an earlier one, by its entry, takes no
+/// step and returns the resource as it stands now.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a revision that is none, [`Error::NotFound`], [`Error::EtagMismatch`],
-/// [`Error::RevisionMismatch`]; what the step says.
+/// [`Error::RevisionMismatch`]; [`Error::WriteMismatch`] for a request_id that was used with other parameters; what the
+/// step says.
 pub fn change<'a>(
     context: &'a Writes,
     resource: &'static Resource,
@@ -70,6 +75,12 @@ async fn change_row(
         let (request, step, name) = (Arc::clone(&request), Arc::clone(&step), name.clone());
         context.transaction(deadline, move |transaction| {
             Box::pin(async move {
+                if let Some(entry) = &request.entry
+                    && entry.enter(transaction, &request.key).await?.is_some()
+                {
+                    let now = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
+                    return Ok(TransactionEnd::RollBack(now));
+                }
                 let stored = stored::lock(transaction, resource, &request.key).await?;
                 let Some(row) = stored else {
                     return Err(Error::NotFound { resource: resource.description.message, name });
@@ -77,7 +88,7 @@ async fn change_row(
                 stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
                 step(transaction, row).await?;
                 let written = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
-                Ok(Ending::Commit(written))
+                Ok(TransactionEnd::Commit(written))
             })
         })
     });

@@ -10,13 +10,13 @@ use super::rows::{ARRAY_ROWS, Returning, RowStatements};
 use crate::db::{Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
+use crate::resource::Resource;
 use crate::resource::batch::{Entry, Replacing};
 use crate::resource::mask::{MaskPath, Reach, UpdateMask};
 use crate::resource::part::Part;
 use crate::resource::rules::prefix;
 use crate::resource::select::column;
 use crate::resource::tuple::put_prefixed;
-use crate::resource::{Kind, Resource, TimestampRule};
 use crate::work;
 
 /// The statements for one kind of children of a resource.
@@ -61,8 +61,7 @@ impl ChildStatements {
     /// The statements for one kind of children and a mask of their owners.
     pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
         let part = &owner.parts[nth];
-        let of_part = |kind| matches!(kind, Kind::Part(part) if part == nth);
-        let field = owner.fields.iter().position(|field| of_part(field.kind));
+        let field = owner.fields.iter().position(|field| field.part() == Some(nth));
         let replacing = field.map_or(Replacing::Nothing, |field| Replacing::of(mask, field));
         let whole = part.replaced || replacing == Replacing::Named;
         let child_mask = if whole { UpdateMask::Paths(own_columns(part.resource)) } else { UpdateMask::Populated };
@@ -114,7 +113,7 @@ impl ChildStatements {
                 rows.extend(part, place, self.owner_key(owner), children);
             }
         };
-        work::aside(bytes_of(owners), children).await;
+        work::run_in_place(bytes_of(owners), children).await;
         let tuples: Vec<&[u8]> = rows.iter().map(|(_, tuple)| tuple).collect();
         if tuples.is_empty() { Ok(()) } else { self.rows.create(transaction, &tuples, now).await }
     }
@@ -220,7 +219,7 @@ impl ChildStatements {
                 }
             }
         };
-        work::aside(bytes_of(owners), children).await;
+        work::run_in_place(bytes_of(owners), children).await;
         let mut stored = HashSet::new();
         self.keys
             .read(transaction, &replaced, |key| {
@@ -231,7 +230,7 @@ impl ChildStatements {
     }
 
     async fn delete(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
-        for batch in keys.chunks(ARRAY_ROWS) {
+        for batch in keys.chunks(ARRAY_ROWS.min(transaction.max_statement_rows())) {
             let delete = Statement::new(Arc::clone(&self.delete), batch.len());
             let delete = self.part().resource.bind_keys(delete, batch.iter().copied())?;
             transaction.write(delete).await?;
@@ -335,16 +334,7 @@ fn owner_condition(owner: &Resource, children: &Resource) -> String {
 
 /// Every column of a child that may change, computed ones too.
 fn own_columns(resource: &Resource) -> Vec<MaskPath> {
-    let fixed = |kind| {
-        matches!(
-            kind,
-            Kind::Etag
-                | Kind::Revision
-                | Kind::Part(_)
-                | Kind::Timestamp(TimestampRule::Created | TimestampRule::Updated)
-        )
-    };
-    let own = |at: &usize| !resource.fields[*at].key && !fixed(resource.fields[*at].kind);
+    let own = |at: &usize| resource.fields[*at].is_stored() && resource.fields[*at].is_changeable();
     (0..resource.fields.len()).filter(own).map(|field| MaskPath { field, reach: Reach::Whole }).collect()
 }
 

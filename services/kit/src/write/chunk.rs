@@ -6,10 +6,11 @@ use rustc_hash::FxBuildHasher;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::refusal::{Refusals, row_error};
-use crate::budget::{Held, Share};
+use crate::budget::{HeldMemory, MemoryShare};
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::{Keys, Precondition};
+use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
 use crate::resource::tuple::Columns;
 use crate::timestamp;
@@ -47,7 +48,7 @@ pub struct Chunk {
     pub superseded: usize,
     tuples: Vec<u8>,
     /// Counts its bytes as long as it is there.
-    held: Option<Held>,
+    held: Option<HeldMemory>,
 }
 
 impl Chunk {
@@ -102,7 +103,7 @@ impl Chunk {
     /// Of the rows of one key the last one stays; where the resource keeps the newest, the last of the newest.
     fn keep_one_of_each_key(&mut self, resource: &Resource) {
         // Rows that come in the order of their keys, as most do, repeat none.
-        if self.rows.is_sorted_by(|a, b| self.order_key(a).lt(self.order_key(b))) {
+        if self.rows.is_sorted_by(|a, b| compare(resource, self.key(a), self.key(b)).is_lt()) {
             return;
         }
         let newest = resource.description.newest_by.and_then(|name| resource.input_position(name));
@@ -129,7 +130,8 @@ impl Chunk {
             self.superseded = before - self.rows.len();
         }
         let tuples = &self.tuples;
-        self.rows.sort_by(|a, b| columns(tuples, a).cmp(columns(tuples, b)));
+        let key = |row: &Row| &tuples[row.start..row.key_end];
+        self.rows.sort_by(|a, b| compare(resource, key(a), key(b)));
     }
 
     /// Takes the rows before an offset off, which lies within the chunk, and returns their hashes.
@@ -163,7 +165,7 @@ impl Chunk {
     }
 
     /// Counts its decoded bytes against what its connection may make the process hold, until it is dropped.
-    pub(super) fn count_against(&mut self, share: &Share) {
+    pub(super) fn count_against(&mut self, share: &MemoryShare) {
         self.held = Some(share.hold(self.decoded_bytes()));
     }
 
@@ -176,15 +178,6 @@ impl Chunk {
     pub fn key(&self, row: &Row) -> &[u8] {
         &self.tuples[row.start..row.key_end]
     }
-
-    /// A row's key, to order by.
-    pub fn order_key(&self, row: &Row) -> impl Iterator<Item = Option<&[u8]>> {
-        columns(&self.tuples, row)
-    }
-}
-
-fn columns<'a>(tuples: &'a [u8], row: &Row) -> impl Iterator<Item = Option<&'a [u8]>> {
-    Columns::new(&tuples[row.start..row.key_end])
 }
 
 fn key_length(resource: &Resource, tuple: &[u8]) -> usize {

@@ -16,11 +16,12 @@ use super::session::{Advance, Session};
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
 use crate::context::Writes;
-use crate::db::{CopySource as _, Ending, Transaction};
+use crate::db::{CopySource as _, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::decode::Keys;
+use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
 use crate::resource::rules::Refusal;
 
@@ -95,7 +96,7 @@ impl Writer {
                         if let (Some(session), Some(first)) = (&session, chunks.first()) {
                             let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
                             if session.advance(transaction, first.first_offset, &hashes).await? == Advance::Begun {
-                                return Ok(Ending::RollBack(Outcome::Begun));
+                                return Ok(TransactionEnd::RollBack(Outcome::Begun));
                             }
                         }
                         let outcome = writer.write(transaction, &chunks, &dangling, by, deadline).await?;
@@ -104,7 +105,7 @@ impl Writer {
                             transaction.check_now().await?;
                         }
                         let undone = writer.validate_only || refused;
-                        Ok(if undone { Ending::RollBack(outcome) } else { Ending::Commit(outcome) })
+                        Ok(if undone { TransactionEnd::RollBack(outcome) } else { TransactionEnd::Commit(outcome) })
                     })
                 })
             })
@@ -152,7 +153,7 @@ impl Writer {
         let mut rows: Vec<(&Chunk, &Row)> = rows_of(chunks).collect();
         // All writers lock rows in the same order. Each chunk is sorted already.
         if chunks.len() > 1 {
-            rows.sort_by(|a, b| a.0.order_key(a.1).cmp(b.0.order_key(b.1)));
+            rows.sort_by(|a, b| compare(self.resource, a.0.key(a.1), b.0.key(b.1)));
         }
         let mut ack = WriteResponse::default();
         let mut refused: Vec<(i64, Refusal)> = Vec::new();

@@ -15,14 +15,17 @@ use super::children::Pages;
 use super::rows::{ARRAY_ROWS, unnested};
 use super::stored;
 use crate::context::Writes;
-use crate::db::{CopySource as _, Ending, Statement, Transaction};
+use crate::db::{CopySource as _, Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
 use crate::resource::Resource;
+use crate::resource::batch::{Batch, Fate, Origin, Store};
 use crate::resource::decode::Precondition;
 use crate::resource::key::Key;
+use crate::resource::mask::UpdateMask;
 use crate::resource::rules::prefix;
+use crate::resource::tuple::NULL;
 
 /// Most rows that one statement deletes.
 const MAX_BATCH: usize = 5_000;
@@ -87,20 +90,21 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
                     let Some(row) = stored::lock(transaction, resource, &request.key).await? else {
                         let missing = Error::NotFound { resource: resource.description.message, name };
                         let accepted = request.allow_missing || begun;
-                        return if accepted { Ok(Ending::RollBack(Progress::Done)) } else { Err(missing) };
+                        return if accepted { Ok(TransactionEnd::RollBack(Progress::Done)) } else { Err(missing) };
                     };
                     if !begun {
                         stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
+                        ask_rules(transaction, resource, &request.key).await?;
                     }
                     for dependent in dependents(resource) {
                         let progress = delete_dependents(transaction, resource, dependent, &request.key, until);
                         if matches!(progress.await?, Progress::Partly) {
-                            return Ok(Ending::Commit(Progress::Partly));
+                            return Ok(TransactionEnd::Commit(Progress::Partly));
                         }
                     }
                     let delete = Statement::new(delete_one(resource), 1);
                     transaction.write(resource.bind_key(delete, request.key.tuple())?).await?;
-                    Ok(Ending::Commit(Progress::Done))
+                    Ok(TransactionEnd::Commit(Progress::Done))
                 })
             })
         })
@@ -110,6 +114,20 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
             Progress::Done => return Ok(()),
             Progress::Partly => begun = true,
         }
+    }
+}
+
+/// Lets the resource's own rules refuse the delete of one row, as they may within a chunked write.
+async fn ask_rules(transaction: &mut Transaction<'_>, resource: &'static Resource, key: &Key) -> Result<(), Error> {
+    let unset = resource.inputs().count() - resource.key_length() + resource.parts.len();
+    let tuple = [key.tuple(), &NULL.to_be_bytes().repeat(unset)].concat();
+    let mask = UpdateMask::Paths(Vec::new());
+    let mut batch = Batch::new(resource, Origin::Single, &mask, std::iter::once(tuple.as_slice()));
+    batch.entries_mut().iter_mut().for_each(|entry| entry.exists = true);
+    resource.rules.prepare_delete(&mut batch, &mut Store::within(transaction)).await?;
+    match batch.entries_mut().first_mut().map(|entry| std::mem::take(&mut entry.fate)) {
+        Some(Fate::Refused(refusal)) => Err(refusal.error),
+        _ => Ok(()),
     }
 }
 

@@ -12,14 +12,18 @@
 //! - [`queue`]: what was received and is not committed yet
 //! - [`stream`]: the protocol of `WriteX`
 //! - [`single`] and [`delete`]: one resource
-//! - `request_id`: the ledger of creates, by which a retry is recognised
+//! - [`request_id`]: the ledger of calls that name themselves, by which a retry is recognised
 //! - [`change`]: a domain step on one stored resource
 //! - [`stored`]: stored rows and what is demanded of them
 //! - `unique`: columns that are unique beside the key
+//! - `at_once`: the create of one row in one statement
+//! - `sql`: the statements, for people who read them
+//! - `writers`: what writes single rows, kept for the next call
 //! - [`returned`]: one row that was written, as the answer
 //! - [`attempts`]: tries of a transaction that may have to give way
 
 mod assignment;
+mod at_once;
 pub mod attempts;
 pub mod change;
 mod children;
@@ -29,16 +33,18 @@ pub mod delete;
 mod queue;
 mod references;
 pub mod refusal;
-mod request_id;
+pub mod request_id;
 pub mod returned;
 mod rows;
 mod search;
 pub mod session;
 pub mod single;
+pub(crate) mod sql;
 pub mod start;
 pub mod statement;
 pub mod stored;
 pub mod stream;
 mod unique;
+pub(crate) mod writers;
 
 pub use start::check_id;

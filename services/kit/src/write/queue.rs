@@ -12,12 +12,12 @@ use orrery_proto::wire::ReceivedWrite;
 use super::chunk::Chunk;
 use super::commit::Writer;
 use super::refusal::{MAX_ROW_ERRORS, Refusals};
-use crate::budget::Share;
+use crate::budget::MemoryShare;
 use crate::context::Writes;
 use crate::error::{Error, Violation};
+use crate::resource::key::compare;
 use crate::resource::part::{MAX_CHILDREN, count as count_children};
-use crate::resource::tuple::Columns;
-use crate::resource::{BadChunk, ChunkReader};
+use crate::resource::{BadChunk, ChunkReader, Resource};
 use crate::work;
 
 /// Most rows of a chunk that came before, if no more may be new. A bound may have been larger when they came; an empty
@@ -62,7 +62,7 @@ pub(super) enum Next {
 pub(super) struct Queue {
     writer: Arc<Writer>,
     /// What the chunks count against, decoded, until they are committed.
-    share: Share,
+    share: MemoryShare,
     /// Whether rows that came before may come again.
     resumable: bool,
     /// Most rows that share a commit, and that wait.
@@ -85,7 +85,13 @@ pub(super) struct Queue {
 
 impl Queue {
     /// An empty queue of a stream that goes on from `received`.
-    pub(super) fn new(context: &Writes, writer: Arc<Writer>, share: Share, resumable: bool, received: i64) -> Self {
+    pub(super) fn new(
+        context: &Writes,
+        writer: Arc<Writer>,
+        share: MemoryShare,
+        resumable: bool,
+        received: i64,
+    ) -> Self {
         Self {
             writer,
             share,
@@ -141,7 +147,7 @@ impl Queue {
             received: self.received,
             max_rows: self.max_chunk_rows,
         };
-        let (repeated, new) = work::apart(arrival.message.len(), move || arrival.decode()).await??;
+        let (repeated, new) = work::offload(arrival.message.len(), move || arrival.decode()).await??;
         if let Some(repeated) = repeated {
             self.rows += repeated.hashes.len();
             self.bytes += repeated.hashes.len() * size_of::<u64>();
@@ -188,7 +194,7 @@ impl Queue {
             && rows + next.sent_rows() <= self.max_rows
             && !self.refuses(next)
             && refused + next.refusals.count() <= MAX_ROW_ERRORS
-            && keys.add(&chunks, next)
+            && keys.add(self.writer.resource, &chunks, next)
         {
             rows += next.sent_rows();
             refused += next.refusals.count();
@@ -325,11 +331,11 @@ impl Keys {
     }
 
     /// Adds a chunk's keys, unless one of them is there.
-    fn add(&mut self, before: &[Chunk], next: &Chunk) -> bool {
+    fn add(&mut self, resource: &Resource, before: &[Chunk], next: &Chunk) -> bool {
         let own = || next.rows.iter().map(|row| next.key(row).to_vec());
         if let Self::Ascending(last) = self {
             let beyond = match (last.as_deref(), next.rows.first()) {
-                (Some(last), Some(first)) => Columns::new(last).lt(next.order_key(first)),
+                (Some(last), Some(first)) => compare(resource, last, next.key(first)).is_lt(),
                 _ => true,
             };
             if beyond {

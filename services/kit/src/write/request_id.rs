@@ -1,8 +1,11 @@
-//! The ledger of creates: which request_id made what. It stands beside that of chunked writes, and is entered in the
-//! transaction that creates, so that a retry is recognised whatever became of the first call's answer.
+//! The ledger of calls that name themselves by a request_id: which of them did what. It stands beside the ledger of
+//! chunked writes. A call enters it in the transaction in which it makes its change, so that a retry is recognised
+//! whatever became of the first call's answer.
 
 use sqlx::Row as _;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::session::count_named_call;
 use crate::context::Writes;
 use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
@@ -10,24 +13,37 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::key::Key;
 
-/// A create that names itself.
+/// A call that names itself.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub struct Entry {
     schema: &'static str,
     resource: &'static Resource,
     name: String,
     request_id: String,
-    /// A hash of what is to be created.
+    /// A hash of what is asked for.
     content: String,
 }
 
+/// The hash of an encoded request.
+pub fn digest(request: &[u8]) -> String {
+    format!("{:016x}", xxh3_64(request))
+}
+
 impl Entry {
-    /// That of a request; `None` if it does not name itself.
-    pub(super) fn of(context: &Writes, resource: &'static Resource, request_id: &str, digest: String) -> Option<Self> {
+    /// The entry of a call; `None` if it does not name itself. The request ids of different verbs are kept apart. Now
+    /// and then this clears the ledger, beside the call.
+    pub fn of(
+        context: &Writes,
+        verb: &'static str,
+        resource: &'static Resource,
+        request_id: &str,
+        digest: String,
+    ) -> Option<Self> {
         if request_id.is_empty() {
             return None;
         }
-        let (schema, name) = (context.schema, format!("create {}", resource.description.message));
+        count_named_call(context);
+        let (schema, name) = (context.schema, format!("{verb} {}", resource.description.message));
         Some(Self { schema, resource, name, request_id: request_id.to_owned(), content: digest })
     }
 
@@ -39,12 +55,23 @@ impl Entry {
         Ok(!context.fetch(&self.select()?, deadline).await?.is_empty())
     }
 
-    /// Enters it, or returns the key that an earlier one of the same id and content made. Waits for one that is being
-    /// entered.
+    /// Enters it with the key of what it creates or changes, or returns the key that an earlier call of the same id and
+    /// content entered. Waits for one that is being entered.
     ///
     /// # Errors
     /// [`Error::WriteMismatch`] if that one had other content; what the database says.
-    pub(super) async fn enter(&self, transaction: &mut Transaction<'_>, key: &Key) -> Result<Option<Key>, Error> {
+    pub async fn enter(&self, transaction: &mut Transaction<'_>, key: &Key) -> Result<Option<Key>, Error> {
+        let Some(text) = self.enter_text(transaction, &key.to_text(self.resource)).await? else { return Ok(None) };
+        let key = Key::from_text(self.resource, &text).ok_or_else(|| Error::internal("the ledger holds no key"))?;
+        Ok(Some(key))
+    }
+
+    /// Enters it with a text that says what it does, or returns the text of an earlier call of the same id and content.
+    /// Waits for one that is being entered.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub async fn enter_text(&self, transaction: &mut Transaction<'_>, text: &str) -> Result<Option<String>, Error> {
         let enter = Statement::new(
             format!(
                 "insert into {}.write_session (resource, write_id, parameters) \
@@ -57,7 +84,7 @@ impl Entry {
         .bind(&self.name)?
         .bind(&self.request_id)?
         .bind(&self.content)?
-        .bind(self.text_of(key))?;
+        .bind(text)?;
         if !transaction.fetch(enter).await?.is_empty() {
             return Ok(None);
         }
@@ -66,9 +93,7 @@ impl Entry {
         if row.try_get::<String, _>(0)? != self.content {
             return Err(Error::WriteMismatch("request_id", "content"));
         }
-        let text: String = row.try_get(1)?;
-        let key = Key::from_text(self.resource, &text).ok_or_else(|| Error::internal("the ledger holds no key"))?;
-        Ok(Some(key))
+        Ok(Some(row.try_get(1)?))
     }
 
     /// Enters the key of an existing resource in place of the one that was to be created.
@@ -76,7 +101,15 @@ impl Entry {
     /// # Errors
     /// What the database says.
     pub(super) async fn enter_existing(&self, transaction: &mut Transaction<'_>, key: &Key) -> Result<(), Error> {
-        let enter = Statement::new(
+        self.replace_text(transaction, &key.to_text(self.resource)).await
+    }
+
+    /// Enters another text, where what the call does is known only after it was entered.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn replace_text(&self, transaction: &mut Transaction<'_>, text: &str) -> Result<(), Error> {
+        let replace = Statement::new(
             format!(
                 "update {}.write_session set parameters = parameters || jsonb_build_object('uid', $3::text) \
                  where resource = $1 and write_id = $2",
@@ -84,12 +117,8 @@ impl Entry {
             ),
             1,
         );
-        transaction.fetch(enter.bind(&self.name)?.bind(&self.request_id)?.bind(self.text_of(key))?).await?;
+        transaction.fetch(replace.bind(&self.name)?.bind(&self.request_id)?.bind(text)?).await?;
         Ok(())
-    }
-
-    fn text_of(&self, key: &Key) -> String {
-        key.to_text(self.resource)
     }
 
     fn select(&self) -> Result<Statement, Error> {

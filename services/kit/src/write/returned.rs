@@ -17,7 +17,7 @@ use crate::resource::key::Key;
 use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
 
-/// Runs a write that ends with [`read_back`], by [`retried`]; again, and so that it returns less, where the database
+/// Runs a write that ends with [`read_masked`], by [`retried`]; again, and so that it returns less, where the database
 /// does not give out all of the resource.
 ///
 /// # Errors
@@ -33,30 +33,6 @@ where
             (outcome, _) => return outcome,
         }
     }
-}
-
-/// A row that was just written, with all that belongs to it: no more of it than `extent` says, and than fits.
-///
-/// # Errors
-/// As [`read_masked`].
-pub fn read_back<'a>(
-    transaction: &'a mut Transaction<'_>,
-    resource: &'static Resource,
-    key: &'a Key,
-    answers: AnswerLimit,
-    extent: Extent,
-) -> BoxFuture<'a, Result<Written, Error>> {
-    Box::pin(read_whole(transaction, resource, key, answers, extent))
-}
-
-async fn read_whole(
-    transaction: &mut Transaction<'_>,
-    resource: &'static Resource,
-    key: &Key,
-    answers: AnswerLimit,
-    extent: Extent,
-) -> Result<Written, Error> {
-    read_masked(transaction, resource, &MaskPath::all(resource), key, answers, extent).await
 }
 
 /// What a mask asks for of a row that was just written: no more of it than `extent` says, and than fits.
@@ -94,7 +70,7 @@ async fn read_as_masked(
             (Stored::Larger(bytes), None) => {
                 return Err(answers
                     .exceeded(bytes)
-                    .of_row(resource.description.message, resource.name_of(key.tuple())));
+                    .for_row(resource.description.message, resource.name_of(key.tuple())));
             }
             (Stored::Nothing, _) => {
                 return Err(Error::NotFound {

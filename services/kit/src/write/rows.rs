@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use sqlx::Row as _;
 
-use super::assignment::{new_value, next_revision};
+use super::assignment::{assignment, next_revision};
 use crate::db::array::{ArrayParameter, ElementType};
+use crate::db::sql::indented;
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
+use crate::resource::kind::Assignment;
 use crate::resource::mask::{Reach, UpdateMask};
-use crate::resource::{Field, Kind, Resource, TimestampRule};
+use crate::resource::{Field, Resource};
 
 /// Most rows whose columns travel as array parameters of one statement.
 pub(super) const ARRAY_ROWS: usize = 8_192;
@@ -21,7 +23,7 @@ pub(super) const ARRAY_ROWS: usize = 8_192;
 /// the driver leaves on), and the server's system, as there is nothing to answer yet, may wait 40 ms before it acknowledges. That is a
 /// standstill unless the server still works on the rows, as it does on more than these. An `insert` is sent as a whole, and takes one
 /// round trip instead of two.
-const INSERT_BYTES: usize = 512 * 1024;
+pub(super) const INSERT_BYTES: usize = 512 * 1024;
 
 /// What an update tells of the rows that it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,20 +186,20 @@ pub(super) fn unnested<'a>(fields: impl Iterator<Item = &'a Field>, touched: boo
     if touched {
         columns.push(("touched", ElementType::Integer));
     }
-    let (arrays, names) = lists(&columns);
+    let (arrays, names) = lists(&columns, 1);
     format!("unnest({arrays}) with ordinality as i ({names}, ordinal)")
 }
 
 /// `unnest($1::text[], ...) as i (uid, ...)`, of new rows as they are stored.
 fn unnested_new(resource: &Resource) -> String {
     let columns: Vec<(&str, ElementType)> = resource.inputs().map(|field| (field.name, field.stored_type())).collect();
-    let (arrays, names) = lists(&columns);
+    let (arrays, names) = lists(&columns, 1);
     format!("unnest({arrays}) as i ({names})")
 }
 
-/// The parameters of columns, and their names.
-pub(super) fn lists(columns: &[(&str, ElementType)]) -> (String, String) {
-    let arrays = (1..).zip(columns).map(|(number, (_, element))| format!("${number}::{}", element.array_name()));
+/// The parameters of columns, from the number `first` on, and their names.
+pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, String) {
+    let arrays = (first..).zip(columns).map(|(number, (_, element))| format!("${number}::{}", element.array_name()));
     let names = columns.iter().map(|(name, _)| *name);
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }
@@ -208,10 +210,10 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
     let mut assignments = Vec::new();
     let mut differences = Vec::new();
     let mut reach = |field: &Field, reach: Option<&Reach>| {
-        if !matches!(field.kind, Kind::Part(_)) {
-            let (value, differs) = new_value(field, reach, mask.keeps_unset());
-            assignments.push(format!("{} = {value}", field.name));
-            differences.push(differs);
+        if field.is_stored() {
+            let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
+            assignments.push(format!("{} =\n               {}", field.name, indented(&value, 15)));
+            differences.push(indented(&differs, 11));
         }
     };
     match mask.paths() {
@@ -229,9 +231,9 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
     if differences.is_empty() {
         return None;
     }
-    assignments.extend(resource.stored().filter_map(|field| match field.kind {
-        Kind::Timestamp(TimestampRule::Updated) => Some(format!("{} = now()", field.name)),
-        Kind::Revision => Some(next_revision(field)),
+    assignments.extend(resource.stored().filter_map(|field| match field {
+        field if field.is_update_time() => Some(format!("{} = now()", field.name)),
+        field if field.is_revision() => Some(next_revision(field)),
         _ => None,
     }));
     let mut differs = differences.join("\n        or ");

@@ -60,14 +60,14 @@ impl Search {
             return writer.run(transaction, rows, dangling).await.map(Ok);
         }
         self.pieces += 1;
-        let part = transaction.begin_part().await?;
+        let part = transaction.set_savepoint().await?;
         let written = match writer.run(transaction, rows, dangling).await {
-            Ok(written) => transaction.keep(&part).await.map(|()| written),
+            Ok(written) => transaction.release(&part).await.map(|()| written),
             Err(error) => Err(error),
         };
         match written {
             Err(Error::RowRefused(refusal)) => {
-                transaction.undo(part).await?;
+                transaction.roll_back_to(part).await?;
                 Ok(Err(refusal))
             }
             written => written.map(Ok),

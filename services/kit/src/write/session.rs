@@ -10,7 +10,7 @@ use sqlx::Row as _;
 
 use super::attempts::retried;
 use crate::context::Writes;
-use crate::db::{Ending, Statement, Transaction};
+use crate::db::{Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
@@ -21,7 +21,7 @@ const REMEMBERED_COMMITS: i64 = 64;
 const RETENTION_DAYS: u32 = 30;
 /// How many forgotten writes one new stream clears away.
 const CLEARED_AT_ONCE: usize = 10;
-/// After how many creates with a request_id a process clears away three times as many of what is forgotten.
+/// After how many calls with a request_id a process clears away three times as many of what is forgotten.
 const ENTRIES_PER_CLEARING: u32 = 100;
 
 /// A write that this stream holds.
@@ -91,7 +91,7 @@ impl Session {
                         return Err(Error::WriteMismatch("start.write_id", "parameters"));
                     }
                     let session = Self { schema, resource, write_id, parameters, fence: row.try_get(0)? };
-                    Ok(Ending::Commit((session, row.try_get(1)?)))
+                    Ok(TransactionEnd::Commit((session, row.try_get(1)?)))
                 })
             })
         })
@@ -206,7 +206,7 @@ impl Session {
                     .bind(session.fence)?;
                     let rows = transaction.fetch(take).await?;
                     let row = rows.first().ok_or(Error::WriteTakenOver)?;
-                    Ok(Ending::Commit(row.try_get(0)?))
+                    Ok(TransactionEnd::Commit(row.try_get(0)?))
                 })
             })
         })
@@ -270,10 +270,10 @@ fn parameters(start: &WriteStart) -> serde_json::Value {
     parameters
 }
 
-/// Counts a create with a request_id, and now and then clears the ledger beside the call: streams clear it as they
+/// Counts a call with a request_id, and now and then clears the ledger beside the call: streams clear it as they
 /// begin, and there may be none.
-pub(super) fn count_named_create(context: &Writes) {
-    if (context.named_creates.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
+pub(super) fn count_named_call(context: &Writes) {
+    if (context.named_calls.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
         tokio::spawn(clear(context.clone()));
     }
 }
@@ -286,7 +286,7 @@ async fn clear(context: Writes) {
         let cleared = context.transaction(deadline, move |transaction| {
             Box::pin(async move {
                 let rows = transaction.fetch(clearing(schema)).await?;
-                Ok(Ending::Commit(rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))?))
+                Ok(TransactionEnd::Commit(rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))?))
             })
         });
         match cleared.await {

@@ -2,31 +2,35 @@
 //! returned is read back within the transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
+use orrery_proto::wire::Encoded;
 use prost_types::FieldMask;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::references::{DanglingReference, missing_elsewhere, refers_elsewhere};
 use super::request_id::Entry;
-use super::returned::{read_back, returning};
-use super::session::count_named_create;
+use super::returned::{read_masked, returning};
 use super::start::check_id;
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
 use crate::answer::{AnswerLimit, Written};
 use crate::context::Writes;
-use crate::db::{Ending, Transaction};
+use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
 use crate::resource::Resource;
-use crate::resource::batch::Origin;
+use crate::resource::batch::Entry as BatchEntry;
 use crate::resource::decode::{Decoded, Keys, Precondition};
 use crate::resource::key::Key;
-use crate::resource::mask::{UpdateMask, update_mask};
+use crate::resource::mask::{MaskPath, UpdateMask, update_mask};
+use crate::resource::row::rows;
+use crate::resource::rules::prefix;
+use crate::resource::select::{Selection, put_child};
 use crate::resource::tuple::Columns;
 use crate::work;
 
@@ -45,6 +49,8 @@ pub struct CreateRequest<'a> {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
+    /// How much of it is returned.
+    pub returned: Vec<MaskPath>,
 }
 
 /// An update.
@@ -64,6 +70,8 @@ pub struct UpdateRequest<'a> {
     pub deadline: Deadline,
     /// How large the answer may be.
     pub answers: AnswerLimit,
+    /// How much of it is returned.
+    pub returned: Vec<MaskPath>,
 }
 
 /// A decoded row.
@@ -84,7 +92,7 @@ async fn decode(
 ) -> Result<DecodedRow, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
     let update = update.cloned();
-    work::apart(message.len(), move || {
+    work::offload(message.len(), move || {
         let invalid = |violations: Vec<Violation>| {
             Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
         };
@@ -122,7 +130,7 @@ async fn create_row(
     resource: &'static Resource,
     request: CreateRequest<'_>,
 ) -> Result<Written, Error> {
-    let CreateRequest { message, field, request_id, references, deadline, answers } = request;
+    let CreateRequest { message, field, request_id, references, deadline, answers, returned } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let references = reference_check(references)?;
     let row = decode(resource, message, field, Keys::NewOrMade, None).await?;
@@ -132,9 +140,9 @@ async fn create_row(
     if row.decoded.precondition.revision != 0 {
         return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
     }
-    let entry = Entry::of(context, resource, request_id, row.digest);
+    let entry = Entry::of(context, "create", resource, request_id, row.digest);
     let name = resource.name_of(row.key.tuple());
-    let writer = BatchWriter::new(resource, Origin::Single, WriteMode::Create, UpdateMask::Populated, references);
+    let writer = context.writers.of(resource, WriteMode::Create, UpdateMask::Populated, references);
     let write = Arc::new(Write {
         resource,
         field,
@@ -144,6 +152,8 @@ async fn create_row(
         precondition: Precondition::default(),
         dangling: Vec::new(),
         answers,
+        returned,
+        at_once: AtomicBool::new(true),
     });
     let creation = Creation { context, entry, write, deadline };
     // A retry is recognised before it is judged by what others may have changed meanwhile.
@@ -160,19 +170,27 @@ struct Write {
     resource: &'static Resource,
     /// The message's field in the request.
     field: &'static str,
-    writer: BatchWriter,
+    writer: Arc<BatchWriter>,
     tuple: Vec<u8>,
     key: Key,
     precondition: Precondition,
     /// What it refers to in another slice and is not there.
     dangling: Vec<DanglingReference>,
     answers: AnswerLimit,
+    returned: Vec<MaskPath>,
+    /// Whether it may be created in one statement: not tried yet, or nothing speaks against it.
+    at_once: AtomicBool,
 }
 
 impl Write {
     /// Writes the row and reads it back. The key is that of an existing row, if a rule put one in its place.
     async fn run(&self, transaction: &mut Transaction<'_>, extent: Extent) -> Result<(Written, Option<Key>), Error> {
         let incoming = Incoming { tuple: &self.tuple, precondition: &self.precondition, offset: 0 };
+        if self.at_once.load(Ordering::Relaxed)
+            && let Some(written) = self.create_at_once(transaction, &incoming, extent).await?
+        {
+            return Ok((written, None));
+        }
         let outcome = self.writer.run(transaction, &[incoming], &self.dangling).await;
         let written = outcome.map_err(|error| {
             // Another transaction took the value a moment ago: the next try finds who.
@@ -183,9 +201,59 @@ impl Write {
         }
         let existing = written.existing.into_iter().next().map(|(_, key)| Key::of(self.resource, &key));
         let key = existing.as_ref().unwrap_or(&self.key);
-        let mut returned = read_back(transaction, self.resource, key, self.answers, extent).await?;
+        let mut returned = read_masked(transaction, self.resource, &self.returned, key, self.answers, extent).await?;
         returned.existing = existing.is_some();
         Ok((returned, existing))
+    }
+}
+
+impl Write {
+    /// Creates the row in one statement, and makes the answer from what was sent and what the database made of it.
+    async fn create_at_once(
+        &self,
+        transaction: &mut Transaction<'_>,
+        incoming: &Incoming<'_>,
+        extent: Extent,
+    ) -> Result<Option<Written>, Error> {
+        let created = match self.writer.create_at_once(transaction, incoming).await {
+            Ok(created) => created,
+            Err(Error::RowRefused(refusal)) => {
+                // The long way says what is wrong.
+                self.at_once.store(false, Ordering::Relaxed);
+                return Err(Error::TransactionConflict(refusal.cause));
+            }
+            Err(error) => return Err(error),
+        };
+        let Some((batch, created)) = created else { return Ok(None) };
+        let selection = Selection::new(self.resource, &self.returned);
+        let of_inputs = selection.has_all_columns(self.resource)
+            && selection.parts.iter().all(|part| part.selection.is_of_inputs())
+            && extent == Extent::Whole;
+        let Some(entry) = batch.entries().first().filter(|entry| of_inputs && self.surely_fits(entry)) else {
+            let read = read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent);
+            return read.await.map(Some);
+        };
+        let (mut body, mut scratch) = (Vec::with_capacity(2 * entry.bytes() + 256), Vec::new());
+        selection.put_message(&created.stored, &mut body);
+        for part in &selection.parts {
+            let Some(nth) = self.resource.parts.iter().position(|other| other.number == part.number) else { continue };
+            let (mut tuple, mut message) = (Vec::new(), Vec::new());
+            for child in rows(entry.children(self.resource, nth).unwrap_or_default()) {
+                tuple.clear();
+                tuple.extend_from_slice(prefix(entry.tuple(), part.owner_columns));
+                tuple.extend_from_slice(child.tuple());
+                message.clear();
+                part.selection.put_created(part.resource, &tuple, created.now, &mut scratch, &mut message);
+                put_child(part.number, &message, &mut body);
+            }
+        }
+        let message = Encoded { body: body.into(), tail: Bytes::new(), rows: 1 };
+        Ok(Some(Written { message, omitted: Vec::new(), existing: false }))
+    }
+
+    /// Whether the answer fits, whatever the database adds. No answer has less room than 64 KiB.
+    fn surely_fits(&self, entry: &BatchEntry<'_>) -> bool {
+        2 * entry.bytes() + 4096 <= self.answers.bytes()
     }
 }
 
@@ -246,7 +314,7 @@ impl Creation<'_> {
                         resource: write.resource.description.message,
                         name: write.resource.name_of(write.key.tuple()),
                     })?;
-                    Ok(Ending::RollBack(read_made(transaction, &write, &made, extent).await?))
+                    Ok(TransactionEnd::RollBack(read_made(transaction, &write, &made, extent).await?))
                 })
             })
         });
@@ -269,9 +337,6 @@ impl Creation<'_> {
                 return self.made_meanwhile(refused).await;
             }
         }
-        if self.entry.is_some() {
-            count_named_create(self.context);
-        }
         let entry = self.entry.take();
         returning(self.deadline, |extent| {
             let (write, entry) = (Arc::clone(&self.write), entry.clone());
@@ -280,13 +345,13 @@ impl Creation<'_> {
                     if let Some(entry) = &entry
                         && let Some(made) = entry.enter(transaction, &write.key).await?
                     {
-                        return Ok(Ending::RollBack(read_made(transaction, &write, &made, extent).await?));
+                        return Ok(TransactionEnd::RollBack(read_made(transaction, &write, &made, extent).await?));
                     }
                     let (returned, existing) = write.run(transaction, extent).await?;
                     if let (Some(entry), Some(key)) = (&entry, &existing) {
                         entry.enter_existing(transaction, key).await?;
                     }
-                    Ok(Ending::Commit(returned))
+                    Ok(TransactionEnd::Commit(returned))
                 })
             })
         })
@@ -301,9 +366,11 @@ async fn read_made(
     key: &Key,
     extent: Extent,
 ) -> Result<Written, Error> {
-    read_back(transaction, write.resource, key, write.answers, extent).await.map_err(|error| match error {
-        Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
-        error => error,
+    read_masked(transaction, write.resource, &write.returned, key, write.answers, extent).await.map_err(|error| {
+        match error {
+            Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
+            error => error,
+        }
     })
 }
 
@@ -334,7 +401,7 @@ async fn update_row(
     resource: &'static Resource,
     request: UpdateRequest<'_>,
 ) -> Result<Written, Error> {
-    let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers } = request;
+    let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers, returned } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     let row = decode(resource, message, field, Keys::Any, (!allow_missing).then_some(&mask)).await?;
     let references = reference_check(references)?;
@@ -343,15 +410,26 @@ async fn update_row(
         dangling = missing_elsewhere(context, resource, &[row.tuple.as_slice()], deadline).await?;
     }
     let mode = if allow_missing { WriteMode::Upsert } else { WriteMode::Update };
-    let writer = BatchWriter::new(resource, Origin::Single, mode, mask, references);
+    let writer = context.writers.of(resource, mode, mask, references);
     let name = resource.name_of(row.key.tuple());
     let precondition = row.decoded.precondition;
     let (tuple, key) = (row.tuple, row.key);
-    let write = Arc::new(Write { resource, field, writer, tuple, key, precondition, dangling, answers });
+    let write = Arc::new(Write {
+        resource,
+        field,
+        writer,
+        tuple,
+        key,
+        precondition,
+        dangling,
+        answers,
+        returned,
+        at_once: AtomicBool::new(false),
+    });
     let updated = returning(deadline, |extent| {
         let write = Arc::clone(&write);
         context.transaction(deadline, move |transaction| {
-            Box::pin(async move { Ok(Ending::Commit(write.run(transaction, extent).await?.0)) })
+            Box::pin(async move { Ok(TransactionEnd::Commit(write.run(transaction, extent).await?.0)) })
         })
     });
     updated.await.map_err(|error| error.of_refused_row(resource, &name, field))

@@ -1,7 +1,7 @@
 //! The write of a batch: the one way into the database, for single and chunked writes alike.
 //!
 //! 1. Look which rows are stored. Rows with children are locked, and so their children: whoever changes a child holds
-//!    its owner.
+//!    its owner. Rows that are to be deleted are locked too, so that nothing that refers to them is added meanwhile.
 //! 2. Refuse what the mode, the preconditions, the references or the grammar of new keys forbid.
 //! 3. Let the resource's own rules look at the batch: [`Rules::prepare`](crate::resource::rules::Rules::prepare).
 //! 4. Refuse rows whose unique columns are taken.
@@ -16,12 +16,13 @@ use std::sync::Arc;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 use sqlx::Row as _;
 
+use super::at_once::{CreateOne, Created};
 use super::children::ChildStatements;
 use super::delete::DeleteStatements;
-use super::references::{DanglingReference, missing_in_slice};
+use super::references::{self, DanglingReference, missing_in_slice};
 use super::rows::{Returning, RowStatements, unnested};
 use super::stored::{self, LOCKED_AT_ONCE, lock_rows};
-use super::unique::refuse_taken;
+use super::unique::{holders, refuse_taken};
 use crate::db::{PageRows, Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
@@ -29,6 +30,7 @@ use crate::resource::batch::{Batch, Entry, Fate, Origin, Replacing, Store};
 use crate::resource::decode::Precondition;
 use crate::resource::mask::UpdateMask;
 use crate::resource::rules::{Refusal, prefix};
+use crate::resource::select::Selection;
 
 /// Most bytes of rows whose children are written at once: while they are, memory holds them, and the keys of those that
 /// are stored, a second time. One larger row stands alone.
@@ -50,6 +52,8 @@ pub struct BatchWriter {
     children: Vec<ChildStatements>,
     /// If the mode is to delete.
     delete: Option<DeleteStatements>,
+    /// If single rows are created.
+    create_one: Option<CreateOne>,
     /// How many whole rows are read at once.
     locked_at_once: PageRows,
 }
@@ -109,11 +113,13 @@ impl BatchWriter {
     ) -> Self {
         let children = (0..resource.parts.len()).map(|nth| ChildStatements::new(resource, nth, &mask)).collect();
         let delete = (mode == WriteMode::Delete).then(|| DeleteStatements::new(resource));
+        let creates_one = origin == Origin::Single && mode == WriteMode::Create;
+        let create_one = creates_one.then(|| CreateOne::new(resource));
         let row_mask = matches!(mode, WriteMode::Update | WriteMode::Upsert).then_some(&mask);
         let rows = RowStatements::new(resource, row_mask, Returning::Count);
         let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
-        let look = look(resource).into();
-        Self { resource, origin, mode, mask, references, look, rows, children, delete, locked_at_once }
+        let look = look(resource, !resource.parts.is_empty() || mode == WriteMode::Delete).into();
+        Self { resource, origin, mode, mask, references, look, rows, children, delete, create_one, locked_at_once }
     }
 
     /// Writes rows, whose keys must differ and be in order. `dangling` are those of their references into other slices
@@ -150,6 +156,32 @@ impl BatchWriter {
         Ok(written)
     }
 
+    /// Creates one row in one statement, in which everything is looked up that the long way looks up before. `None` if
+    /// that is not possible, or if something speaks against the row: then the long way says what.
+    ///
+    /// # Errors
+    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction is of no use;
+    /// what the database says.
+    pub(super) async fn create_at_once<'r>(
+        &'r self,
+        transaction: &mut Transaction<'_>,
+        incoming: &Incoming<'r>,
+    ) -> Result<Option<(Batch<'r>, Created)>, Error> {
+        let Some(create_one) = &self.create_one else { return Ok(None) };
+        let mut batch = Batch::new(self.resource, self.origin, &self.mask, std::iter::once(incoming.tuple));
+        self.check_references(transaction, &mut batch).await?;
+        if self.resource.check_new_keys(incoming.tuple).is_err() {
+            return Ok(None);
+        }
+        self.resource.rules.prepare(&mut batch, &mut Store::within(transaction)).await?;
+        let [entry] = batch.entries() else { return Ok(None) };
+        if !matches!(entry.fate, Fate::Written) {
+            return Ok(None);
+        }
+        let created = create_one.run(transaction, entry).await?;
+        Ok(created.map(|created| (batch, created)))
+    }
+
     /// Deletes the rows that are stored. Those that are not are as they were to become.
     async fn delete(
         &self,
@@ -164,6 +196,32 @@ impl BatchWriter {
         let mut written = Written { deleted: keys.len(), ..Written::default() };
         written.note_fates(batch);
         Ok(written)
+    }
+
+    /// The statements, each with a name, for people who read them.
+    pub(super) fn sql(&self) -> Vec<(String, String)> {
+        let resource = self.resource;
+        let whole = Selection::whole(resource);
+        let mut all: Vec<(String, String)> = vec![
+            ("find the rows that are stored".to_owned(), self.look.to_string()),
+            ("lock and read one row".to_owned(), stored::lock_one(resource, &whole)),
+            ("lock and read rows".to_owned(), stored::lock_many(resource, &whole)),
+        ];
+        all.extend(references::sql(resource));
+        for unique in resource.description.unique {
+            all.push((format!("find who holds {}", unique.columns.join(", ")), holders(resource, unique).to_string()));
+        }
+        let texts = |more: Vec<(String, Arc<str>)>| more.into_iter().map(|(title, sql)| (title, sql.to_string()));
+        if let Some(create_one) = &self.create_one {
+            all.push(("create one row with its children".to_owned(), create_one.sql().to_string()));
+        }
+        if let Some(delete) = &self.delete {
+            all.extend(texts(delete.sql()));
+            return all;
+        }
+        all.extend(texts(self.rows.sql()));
+        all.extend(self.children.iter().flat_map(|children| texts(children.sql())));
+        all
     }
 
     /// Finds out which rows are stored, locks those that preconditions or rules depend on, and checks the
@@ -327,13 +385,12 @@ fn pieces_of(sizes: Vec<usize>) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The statement that finds out which of some keys are stored.
-fn look(resource: &Resource) -> String {
+/// The statement that finds out which of some keys are stored, and locks their rows if `lock`.
+fn look(resource: &Resource, lock: bool) -> String {
     let keys: Vec<_> = resource.key_fields().collect();
-    let lock = if resource.parts.is_empty() {
-        String::new()
-    } else {
-        format!("\n     order by {}\n       for update of t", resource.key_columns("t"))
+    let lock = match lock {
+        true => format!("\n     order by {}\n       for update of t", resource.key_columns("t")),
+        false => String::new(),
     };
     format!(
         "with found as (\n    select i.ordinal\n      from {}\n      join {} as t on {}{lock}\n)\n\

@@ -111,7 +111,7 @@ fn too_large(error: Error, resource: &Resource, batch: &[&[u8]], at_once: &PageR
         (Error::ResultTooLarge(_) | Error::ResultRefused(_), [key]) => {
             Error::RowTooLarge { resource: resource.description.message, name: resource.name_of(key) }
         }
-        (error, _) if error.asks_for_less() && at_once.refused(batch.len(), 0) => match error {
+        (error, _) if error.may_be_too_large() && at_once.refused(batch.len(), 0) => match error {
             Error::ResultRefused(cause) | Error::DatabaseUnavailable(cause) => Error::TransactionConflict(cause),
             error => Error::TransactionConflict(sqlx::Error::Protocol(error.to_string())),
         },

@@ -21,7 +21,7 @@ use super::queue::{Next, Queue, Refused, Repeated};
 use super::session::Session;
 use super::start::writer;
 use crate::answer::AnswerLimit;
-use crate::budget::Share;
+use crate::budget::MemoryShare;
 use crate::context::{Call, Writes};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -98,7 +98,7 @@ fn answers(
                 }
             }
             // Where memory is short, what this stream holds already is committed first.
-            let may_hold = (work.is_none() && queue.is_empty()) || !share.is_short();
+            let may_hold = (work.is_none() && queue.is_empty()) || !share.is_scarce();
             let receiving = open && may_hold && queue.has_room() && !draining.has_begun();
             if !receiving {
                 pause.begin();
@@ -227,7 +227,7 @@ impl Write {
         Ok(())
     }
 
-    fn queue(&self, share: Share) -> Queue {
+    fn queue(&self, share: MemoryShare) -> Queue {
         Queue::new(&self.context, Arc::clone(&self.writer), share, self.session.is_some(), self.committed)
     }
 

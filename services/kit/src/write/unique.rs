@@ -10,18 +10,32 @@ use std::sync::Arc;
 use sqlx::Row as _;
 
 use super::rows::lists;
-use crate::db::array::ArrayParameter;
+use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
 use crate::error::refused::{RefusalKind, database_error};
 use crate::read::point::put_column;
-use crate::resource::batch::{Batch, Entry};
-use crate::resource::rules::{Refusal, prefix};
+use crate::resource::batch::{Batch, Overwriting};
+use crate::resource::key::Key;
+use crate::resource::rules::Refusal;
 use crate::resource::tuple::Columns;
 use crate::resource::{Field, Resource, Unique};
 
+/// What a row has in the columns of a unique key, once it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NewValue {
+    /// This.
+    Sent(Vec<u8>),
+    /// What is stored.
+    Stored,
+}
+
+/// A row's values as they are compared, and the key of the stored row that has them.
+type Found = (Vec<String>, Option<Vec<u8>>);
+
 /// Refuses rows of a batch whose unique columns another row has, stored or earlier in the batch. `order` tells which of
-/// two rows of the batch was sent earlier.
+/// two rows of the batch was sent earlier. A value that a row of the batch gives up is free after the batch, not within
+/// it.
 ///
 /// # Errors
 /// What the database says.
@@ -31,57 +45,105 @@ pub(super) async fn refuse_taken(
     order: impl Fn(usize) -> i64,
 ) -> Result<(), Error> {
     let resource = batch.resource;
+    let mut found: Vec<(&'static Unique, HashMap<usize, Found>, HashMap<Vec<String>, Key>)> = Vec::new();
     for unique in resource.description.unique {
-        let fields = fields(resource, unique);
-        let mut places = batch.places();
-        places.retain(|&at| values(resource, &fields, &batch.entries()[at]).iter().all(Option::is_some));
-        if places.is_empty() {
-            continue;
-        }
-        places.sort_by_key(|&at| order(at));
-        let mut arrays: Vec<ArrayParameter> =
-            fields.iter().map(|field| ArrayParameter::with_capacity(field.element_type(), places.len() * 32)).collect();
-        for &at in &places {
-            for (array, value) in arrays.iter_mut().zip(values(resource, &fields, &batch.entries()[at])) {
-                array.push(value.unwrap_or_default());
-            }
-        }
-        let mut select = Statement::new(holders(resource, unique), places.len());
-        for array in arrays {
-            select = select.bind(array)?;
-        }
-        let mut found: Vec<(usize, Vec<String>, Option<Vec<u8>>)> = Vec::with_capacity(places.len());
-        for row in transaction.fetch(select).await? {
-            let ordinal: i64 = row.try_get(0)?;
-            let Some(&at) = usize::try_from(ordinal - 1).ok().and_then(|nth| places.get(nth)) else { continue };
-            let values = (1..=unique.expressions.len()).map(|column| row.try_get(column));
-            let values: Vec<String> = values.collect::<Result<_, _>>()?;
-            let mut key = Vec::new();
-            for column in 0..resource.key_length() {
-                put_column(&row, 1 + unique.expressions.len() + column, &mut key)?;
-            }
-            let is_held = Columns::new(&key).all(|column| column.is_some());
-            found.push((at, values, is_held.then_some(key)));
-        }
-        found.sort_by_key(|(at, ..)| order(*at));
-        let mut first: HashMap<Vec<String>, usize> = HashMap::new();
-        for (at, values, holder) in found {
-            let own = prefix(batch.entries()[at].tuple(), resource.key_length()).to_vec();
-            let stored = holder.filter(|holder| *holder != own);
-            let holder = match (stored, first.get(&values)) {
-                (Some(holder), _) => holder,
-                (None, Some(&earlier)) if earlier != at => {
-                    prefix(batch.entries()[earlier].tuple(), resource.key_length()).to_vec()
+        found.push((unique, look(transaction, batch, unique).await?, HashMap::new()));
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut places = batch.places();
+    places.sort_by_key(|&at| order(at));
+    for at in places {
+        let own = batch.key(at);
+        let taken = found.iter().find_map(|(unique, found, earlier)| {
+            let (values, holder) = found.get(&at)?;
+            let holder = holder.as_deref().filter(|holder| *holder != own.tuple());
+            let holder = holder.or_else(|| earlier.get(values).map(Key::tuple))?;
+            Some(refusal(resource, unique, holder))
+        });
+        match taken {
+            Some(refusal) => batch.refuse(at, refusal),
+            // Only a row that is written takes its values.
+            None => {
+                for (_, found, earlier) in &mut found {
+                    if let Some((values, _)) = found.get(&at) {
+                        earlier.insert(values.clone(), own.clone());
+                    }
                 }
-                (None, _) => {
-                    first.insert(values, at);
-                    continue;
-                }
-            };
-            batch.refuse(at, refusal(resource, unique, &holder));
+            }
         }
     }
     Ok(())
+}
+
+/// Looks who has the values that the rows of a batch are to have. Rows that have none, or keep those that they have, are
+/// not looked for.
+async fn look(
+    transaction: &mut Transaction<'_>,
+    batch: &Batch<'_>,
+    unique: &'static Unique,
+) -> Result<HashMap<usize, Found>, Error> {
+    let resource = batch.resource;
+    let fields = fields(resource, unique);
+    let values = |at: usize| Some((at, new_values(batch, &fields, at)?));
+    let rows: Vec<(usize, Vec<NewValue>)> = batch.places().into_iter().filter_map(values).collect();
+    if rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let types = parameters(resource, unique).into_iter().map(|(_, element)| element);
+    let mut arrays: Vec<ArrayParameter> =
+        types.map(|element| ArrayParameter::with_capacity(element, rows.len() * 32)).collect();
+    for (at, values) in &rows {
+        let (of_key, of_values) = arrays.split_at_mut(resource.key_length());
+        ArrayParameter::push_columns(of_key, batch.row(*at).tuple());
+        for (array, value) in of_values.iter_mut().zip(values) {
+            match value {
+                NewValue::Sent(value) => array.push(value),
+                NewValue::Stored => array.push_prefixed(&(-1_i32).to_be_bytes()),
+            }
+        }
+    }
+    let mut select = Statement::new(holders(resource, unique), rows.len());
+    for array in arrays {
+        select = select.bind(array)?;
+    }
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in transaction.fetch(select).await? {
+        let ordinal: i64 = row.try_get(0)?;
+        let Some((at, _)) = usize::try_from(ordinal - 1).ok().and_then(|nth| rows.get(nth)) else { continue };
+        let values = (1..=unique.expressions.len()).map(|column| row.try_get(column));
+        let values: Vec<Option<String>> = values.collect::<Result<_, _>>()?;
+        // Null is no value, also where an expression makes it of one.
+        let Some(values) = values.into_iter().collect::<Option<Vec<String>>>() else { continue };
+        let mut key = Vec::new();
+        for column in 0..resource.key_length() {
+            put_column(&row, 1 + unique.expressions.len() + column, &mut key)?;
+        }
+        let is_held = Columns::new(&key).all(|column| column.is_some());
+        found.insert(*at, (values, is_held.then_some(key)));
+    }
+    Ok(found)
+}
+
+/// What a row is to have in these columns; `None` if it has null in one, or keeps what it has in all of them.
+fn new_values(batch: &Batch<'_>, fields: &[&'static Field], at: usize) -> Option<Vec<NewValue>> {
+    let exists = batch.exists(at);
+    let value = |field: &&'static Field| {
+        let overwriting = if exists { batch.overwriting(field) } else { Overwriting::All };
+        let sent = || {
+            let place = batch.resource.input_position(field.name)?;
+            Columns::new(batch.row(at).tuple()).nth(place).flatten()
+        };
+        match (overwriting, sent()) {
+            (Overwriting::Nothing, _) | (Overwriting::Set, None) => Some(NewValue::Stored),
+            (_, Some(value)) => Some(NewValue::Sent(value.to_vec())),
+            // An empty text that is stored as such is a value like any other.
+            (Overwriting::All, None) => field.kind.default_value().map(|value| NewValue::Sent(value.to_vec())),
+        }
+    };
+    let values: Vec<NewValue> = fields.iter().map(value).collect::<Option<_>>()?;
+    if values.iter().all(|value| *value == NewValue::Stored) { None } else { Some(values) }
 }
 
 fn refusal(resource: &'static Resource, unique: &'static Unique, holder: &[u8]) -> Refusal {
@@ -97,25 +159,36 @@ fn refusal(resource: &'static Resource, unique: &'static Unique, holder: &[u8]) 
 pub(super) fn is_breach(error: &Error, resource: &Resource) -> bool {
     let Error::RowRefused(refusal) = error else { return false };
     let index = database_error(&refusal.cause).and_then(|error| error.constraint());
-    refusal.kind == RefusalKind::Taken && resource.description.unique.iter().any(|unique| index == Some(unique.index))
+    refusal.kind == RefusalKind::Duplicate
+        && resource.description.unique.iter().any(|unique| index == Some(unique.index))
 }
 
 fn fields(resource: &'static Resource, unique: &Unique) -> Vec<&'static Field> {
     unique.columns.iter().filter_map(|column| resource.field(column)).collect()
 }
 
-fn values<'e>(resource: &Resource, fields: &[&Field], entry: &'e Entry<'_>) -> Vec<Option<&'e [u8]>> {
-    let value = |field: &&Field| {
-        let place = resource.input_position(field.name)?;
-        Columns::new(entry.tuple()).nth(place).flatten()
-    };
-    fields.iter().map(value).collect()
+/// The parameters of the statement that finds holders: the key's columns, and the unique ones.
+fn parameters(resource: &'static Resource, unique: &Unique) -> Vec<(String, ElementType)> {
+    let key = resource.key_fields().map(|field| (format!("own_{}", field.name), field.element_type()));
+    key.chain(fields(resource, unique).iter().map(|field| (field.name.to_owned(), field.element_type()))).collect()
 }
 
-/// The statement that finds the holders of unique values, with each value as it is compared.
+/// The statement that finds the holders of unique values, with each value as it is compared. A column that is null among
+/// the parameters is taken from the stored row.
 pub(super) fn holders(resource: &'static Resource, unique: &'static Unique) -> Arc<str> {
-    let columns: Vec<_> = fields(resource, unique).iter().map(|field| (field.name, field.element_type())).collect();
-    let (arrays, names) = lists(&columns);
+    let parameters = parameters(resource, unique);
+    let columns: Vec<(&str, ElementType)> =
+        parameters.iter().map(|(name, element)| (name.as_str(), *element)).collect();
+    let (arrays, names) = lists(&columns, 1);
+    let table = resource.description.table;
+    let fields = fields(resource, unique);
+    let new_value = |field: &&Field| match field.stored_type() {
+        // Decimals travel as text.
+        ElementType::Numeric => format!("coalesce(n.{0}::numeric, o.{0}) as {0}", field.name),
+        _ => format!("coalesce(n.{0}, o.{0}) as {0}", field.name),
+    };
+    let new_values: Vec<String> = fields.iter().map(new_value).collect();
+    let own: Vec<String> = resource.key_fields().map(|field| format!("o.{0} = n.own_{0}", field.name)).collect();
     let values: Vec<String> =
         unique.expressions.iter().zip(1..).map(|(value, nth)| format!("{value} as value_{nth}")).collect();
     let values = values.join(", ");
@@ -124,12 +197,16 @@ pub(super) fn holders(resource: &'static Resource, unique: &'static Unique) -> A
     let same: Vec<String> = numbers.map(|nth| format!("t.value_{nth} = s.value_{nth}")).collect();
     format!(
         "select s.ordinal, {}, {}\n  \
-           from (select ordinal, {values}\n          from unnest({arrays}) with ordinality as i ({names}, ordinal)) as s\n  \
-           left join (select {}, {values} from {}) as t on {}",
+           from (select ordinal, {values}\n          \
+                   from (select n.ordinal, {}\n                  \
+                           from unnest({arrays}) with ordinality as n ({names}, ordinal)\n                  \
+                           left join {table} as o on {}) as i) as s\n  \
+           left join (select {}, {values} from {table}) as t on {}",
         texts.join(", "),
         resource.key_columns("t"),
+        new_values.join(", "),
+        own.join(" and "),
         resource.description.key.join(", "),
-        resource.description.table,
         same.join(" and ")
     )
     .into()

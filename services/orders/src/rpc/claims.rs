@@ -1,14 +1,15 @@
-//! The hand-out of due orders to workers. No order is claimed whose data is not in the answer: how many fit is measured
-//! under their locks, before they are claimed. One that does not fit by itself is handed out with less than was asked
-//! for, so that it holds up nobody.
+//! ClaimDueOrders: gives due orders to workers. No order is claimed without being in the answer: under their locks, and
+//! before they are claimed, the orders are measured to see how many fit. An order that does not fit alone is returned
+//! with fewer fields, so that it does not block the others.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use orrery_kit::answer::{AnswerLimit, Written};
 use orrery_kit::collection::view::asked_for;
-use orrery_kit::context::{Call, Context};
-use orrery_kit::db::{Ending, Statement, Transaction};
+use orrery_kit::context::{Call, Context, Writes};
+use orrery_kit::db::{Statement, Transaction, TransactionEnd};
+use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::read::extent::Extent;
 use orrery_kit::read::measured::{Fit, measure};
@@ -17,43 +18,47 @@ use orrery_kit::resource::key::Key;
 use orrery_kit::resource::mask::MaskPath;
 use orrery_kit::resource::select::{Selection, put_row_of};
 use orrery_kit::write::attempts::retried;
+use orrery_kit::write::request_id::{Entry, digest};
 use orrery_kit::write::returned::read_masked;
+use orrery_kit::write::start::check_id;
 use orrery_proto::orders::v1::ClaimDueOrdersRequest;
 use orrery_proto::wire::Encoded;
+use prost::Message as _;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use tonic::{Request, Response};
 
-use crate::store::claim::{self, Locked};
+use crate::store::claim::{self, LockPolicy};
 use crate::store::line_item::LINE_ITEM;
 use crate::store::order::ORDER;
 
-/// Orders of one claim if the caller does not say how many.
+/// Orders per claim if the caller gives no limit.
 const DEFAULT_CLAIM: usize = 100;
-/// Most orders of one claim.
+/// Maximum number of orders per claim.
 const MAX_CLAIM: usize = 1_000;
 /// The longest lease, in seconds.
 const MAX_LEASE: i64 = 24 * 60 * 60;
-/// How many orders that the database refuses to be claimed one claim passes over.
+/// How many orders that the database refuses to change one claim skips.
 const MAX_PASSED_OVER: usize = 32;
-/// How long a server may take to notice that a connection was closed. Until then it keeps the locks of the try that
-/// ended with the connection: the next try waits for them, so that the orders stay in their turn.
+/// How long a server may take to notice a closed connection. Until then it keeps the locks of the attempt that lost the
+/// connection. The next attempt waits for them, so that the orders keep their turn.
 const UNLOCKED_WITHIN: Duration = Duration::from_secs(2);
-/// How many bytes a claim adds to an order at most: the transition that is entered, and longer numbers.
+/// How many bytes a claim may add to an order: the new transition, and longer numbers.
 const GROWTH: usize = 512;
-/// The number of ClaimDueOrdersResponse.reduced_uids.
+/// The field number of ClaimDueOrdersResponse.reduced_uids.
 const REDUCED_UIDS: u32 = 2;
-/// How many bytes an answer of one reduced order has beside the order's message: that it is a row, and its uid once
-/// more.
+/// How many bytes the answer with one reduced order needs besides the order: the row's header, and the uid in
+/// reduced_uids.
 const AROUND: usize = 512;
 
-/// How many bytes the orders of the last claims had, on average: without their lines, and with them. So many are locked
-/// at once as may fit.
+/// The average size of the orders in the last claims, without and with their lines. It determines how many are locked
+/// at once.
 #[derive(Debug)]
 pub(super) struct Sizes([AtomicUsize; 2]);
 
 impl Default for Sizes {
     fn default() -> Self {
-        // The first claim tries as many as are asked for.
+        // The first claim tries as many as the caller asked for.
         Self([AtomicUsize::new(1), AtomicUsize::new(1)])
     }
 }
@@ -64,12 +69,12 @@ impl Sizes {
         &self.0[usize::from(lines)]
     }
 
-    /// How many may fit: a few more than on average.
+    /// How many orders may fit: a few more than on average.
     fn fitting(&self, selection: &Selection, bytes: usize) -> usize {
         bytes / self.of(selection).load(Ordering::Relaxed).max(1) * 5 / 4 + 1
     }
 
-    /// Takes note that `orders` had so many bytes. Larger ones count at once, smaller ones by and by.
+    /// Records the size of some orders. A larger size counts at once, a smaller one gradually.
     fn learn(&self, selection: &Selection, orders: usize, bytes: usize) {
         let Some(size) = bytes.checked_div(orders) else { return };
         let known = self.of(selection);
@@ -78,36 +83,40 @@ impl Sizes {
     }
 }
 
-/// What one try of a claim came to.
-enum Tried {
+/// The result of one attempt at a claim.
+enum Attempt {
     Claimed(Encoded),
-    /// So many of the first due orders may fit; if none, the first one does not by itself.
+    /// Only this many of the first due orders may fit. With 0, the first one does not fit alone.
     Fewer {
         orders: usize,
-        /// Whether the connection was lost over it.
+        /// Whether the connection was lost in the attempt.
         lost: bool,
     },
-    /// The connection was lost over this order; perhaps the database gives out so much of it.
-    Less(String, Extent),
-    /// Somebody holds a lock for long.
-    Held,
-    /// The database refuses to change one of the first so many due orders.
+    /// The connection was lost while reading this order; the database may return this part of it.
+    Reduced(String, Extent),
+    /// A lock was held for too long.
+    LockTimeout,
+    /// The database refuses to change one of this many first due orders.
     RefusedAmong(usize),
-    /// It refuses to change this one, by this error.
+    /// The database refuses to change this order, with this error.
     Refused(String, Error),
+    /// An earlier call of the same request_id claimed these, and they got these revisions.
+    Repeated(Vec<(String, i32)>),
 }
 
-/// A claim that is well-formed. Cheap enough to be cloned for every try.
+/// A validated claim. Cheap enough to clone for every attempt.
 #[derive(Clone)]
 struct Claim {
     mask: Vec<MaskPath>,
     selection: Selection,
-    /// Whether the texts of its statements are sure to come again.
+    /// Whether the texts of its statements will be used again.
     keep_prepared: bool,
     lease_micros: i64,
     answers: AnswerLimit,
-    /// Orders that are not claimed.
+    /// Orders to skip.
     passed_over: Vec<String>,
+    /// How a retry is recognised, if the call names itself.
+    entry: Option<Entry>,
 }
 
 pub(super) async fn claim(
@@ -118,6 +127,7 @@ pub(super) async fn claim(
     let call = Call::of(&request)?;
     let writes = context.writes(&call);
     let request = request.into_inner();
+    check_id(&request.request_id).map_err(|why| Error::invalid("request_id", why))?;
     let most = match usize::try_from(request.limit) {
         Err(_) => return Err(Error::invalid("limit", "must not be negative")),
         Ok(0) => DEFAULT_CLAIM,
@@ -127,6 +137,8 @@ pub(super) async fn claim(
     let mask = asked_for(&ORDER, request.read_mask.as_ref(), request.view, View::Basic)?;
     let selection = Selection::new(&ORDER, &mask);
     let answers = call.answers;
+    let asked = ClaimDueOrdersRequest { request_id: String::new(), ..request.clone() };
+    let entry = Entry::of(&writes, "claim", &ORDER, &request.request_id, digest(&asked.encode_to_vec()));
     let claim = Claim {
         mask,
         selection,
@@ -134,9 +146,10 @@ pub(super) async fn claim(
         lease_micros,
         answers,
         passed_over: Vec::new(),
+        entry,
     };
     let mut limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
-    let (mut reduced, mut locked, mut waits) = (None, Locked::PassedOver, true);
+    let (mut reduced, mut locked, mut waits) = (None, LockPolicy::Skip, true);
     let mut passed_over: Vec<String> = Vec::new();
     loop {
         let tried = retried(call.deadline, || {
@@ -152,28 +165,29 @@ pub(super) async fn claim(
             })
         });
         match tried.await? {
-            Tried::Claimed(orders) => {
+            Attempt::Claimed(orders) => {
                 if limit > 0 {
                     sizes.learn(&claim.selection, orders.rows as usize, orders.len());
                 }
                 return call.answer(orders);
             }
-            Tried::Fewer { orders, lost } => {
+            Attempt::Fewer { orders, lost } => {
                 if lost && waits {
-                    locked = Locked::WaitedFor;
+                    locked = LockPolicy::Wait;
                 }
                 sizes.learn(&claim.selection, orders, answers.bytes());
                 limit = orders;
             }
-            Tried::Less(uid, extent) => {
+            Attempt::Reduced(uid, extent) => {
                 if waits {
-                    locked = Locked::WaitedFor;
+                    locked = LockPolicy::Wait;
                 }
                 reduced = Some((uid, extent));
             }
-            Tried::Held => (locked, waits) = (Locked::PassedOver, false),
-            Tried::RefusedAmong(orders) => limit = orders.div_ceil(2),
-            Tried::Refused(uid, error) => {
+            Attempt::Repeated(claimed) => return call.answer(claim.held(&writes, call.deadline, claimed).await?),
+            Attempt::LockTimeout => (locked, waits) = (LockPolicy::Skip, false),
+            Attempt::RefusedAmong(orders) => limit = orders.div_ceil(2),
+            Attempt::Refused(uid, error) => {
                 if passed_over.len() >= MAX_PASSED_OVER {
                     return Err(error.of_refused_row(&ORDER, &uid, ""));
                 }
@@ -186,31 +200,36 @@ pub(super) async fn claim(
 }
 
 impl Claim {
-    /// The same claim of any orders but these.
+    /// The same claim, skipping these orders.
     fn without(&self, passed_over: &[String]) -> Self {
         Self { passed_over: passed_over.to_vec(), ..self.clone() }
     }
 
-    /// Claims the first due orders, at most `limit`: as many as fit.
+    /// Claims the first due orders: as many as fit, at most `limit`.
     async fn first(
         &self,
         transaction: &mut Transaction<'_>,
         limit: usize,
-        locked: Locked,
-    ) -> Result<Ending<Tried>, Error> {
+        locked: LockPolicy,
+    ) -> Result<TransactionEnd<Attempt>, Error> {
+        if let Some(claimed) = self.claimed_before(transaction).await? {
+            return Ok(TransactionEnd::RollBack(Attempt::Repeated(claimed)));
+        }
         let most = self.answers.bytes();
-        let fewer = |orders: usize, lost: bool| Ok(Ending::RollBack(Tried::Fewer { orders, lost }));
-        if locked == Locked::WaitedFor {
+        let fewer = |orders: usize, lost: bool| Ok(TransactionEnd::RollBack(Attempt::Fewer { orders, lost }));
+        if locked == LockPolicy::Wait {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
         let due = self.prepared(claim::due(limit, &self.selection, locked, &self.passed_over)?);
         let rows = match transaction.fetch_first(due, 2 * most).await {
-            Ok((rows, _)) if rows.is_empty() => return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))),
+            Ok((rows, _)) if rows.is_empty() => {
+                return Ok(TransactionEnd::RollBack(Attempt::Claimed(Encoded::default())));
+            }
             Ok((rows, true)) => rows,
             Ok((rows, false)) => return fewer(rows.len() / 2, true),
             Err(Error::ResultTooLarge(_)) => return fewer(0, true),
-            Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
-                return Ok(Ending::RollBack(Tried::Held));
+            Err(Error::TransactionConflict(_)) if locked == LockPolicy::Wait => {
+                return Ok(TransactionEnd::RollBack(Attempt::LockTimeout));
             }
             Err(error) if is_for_size(&error) => return fewer(limit / 2, true),
             Err(error) => return Err(error),
@@ -224,49 +243,147 @@ impl Claim {
         let update = claim::claim(&names(measured.keys()), self.lease_micros, &self.selection)?;
         let claimed = match (transaction.write(self.prepared(update)).await, measured.keys()) {
             (Err(error @ Error::RowRefused(_)), [key]) => {
-                return Ok(Ending::RollBack(Tried::Refused(ORDER.name_of(key.tuple()), error)));
+                return Ok(TransactionEnd::RollBack(Attempt::Refused(ORDER.name_of(key.tuple()), error)));
             }
-            (Err(Error::RowRefused(_)), keys) => return Ok(Ending::RollBack(Tried::RefusedAmong(keys.len()))),
+            (Err(Error::RowRefused(_)), keys) => {
+                return Ok(TransactionEnd::RollBack(Attempt::RefusedAmong(keys.len())));
+            }
             (claimed, _) => claimed?,
         };
         let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
             return fewer(measured.keys().len() - 1, false);
         }
-        Ok(Ending::Commit(Tried::Claimed(orders)))
+        self.enter(transaction, &claimed, self.selection.columns).await?;
+        Ok(TransactionEnd::Commit(Attempt::Claimed(orders)))
     }
 
-    /// Claims the first due order, with as much of it as fits. `reduced` says of one how much the database gives out,
-    /// if that is not all.
+    /// Claims the first due order, with as many fields as fit. `reduced` names an order that the database returns only
+    /// in part, and that part.
     async fn alone(
         &self,
         transaction: &mut Transaction<'_>,
         reduced: Option<(String, Extent)>,
-        locked: Locked,
-    ) -> Result<Ending<Tried>, Error> {
-        if locked == Locked::WaitedFor {
+        locked: LockPolicy,
+    ) -> Result<TransactionEnd<Attempt>, Error> {
+        if let Some(claimed) = self.claimed_before(transaction).await? {
+            return Ok(TransactionEnd::RollBack(Attempt::Repeated(claimed)));
+        }
+        if locked == LockPolicy::Wait {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
         let essential = Selection::new(&ORDER, &Extent::Essential.of(&ORDER, &[]));
         let rows = match transaction.fetch(claim::due(1, &essential, locked, &self.passed_over)?).await {
-            Err(Error::TransactionConflict(_)) if locked == Locked::WaitedFor => {
-                return Ok(Ending::RollBack(Tried::Held));
+            Err(Error::TransactionConflict(_)) if locked == LockPolicy::Wait => {
+                return Ok(TransactionEnd::RollBack(Attempt::LockTimeout));
             }
             rows => rows?,
         };
-        let Some(row) = rows.first() else { return Ok(Ending::RollBack(Tried::Claimed(Encoded::default()))) };
+        let Some(row) = rows.first() else { return Ok(TransactionEnd::RollBack(Attempt::Claimed(Encoded::default()))) };
         let uid: String = row.try_get(0)?;
         let update = claim::claim(std::slice::from_ref(&uid), self.lease_micros, &essential)?;
         match transaction.write(update).await {
-            Err(error @ Error::RowRefused(_)) => return Ok(Ending::RollBack(Tried::Refused(uid, error))),
-            claimed => drop(claimed?),
+            Err(error @ Error::RowRefused(_)) => return Ok(TransactionEnd::RollBack(Attempt::Refused(uid, error))),
+            claimed => self.enter(transaction, &claimed?, essential.columns).await?,
         }
         let extent = reduced.filter(|(of, _)| *of == uid).map_or(Extent::Whole, |(_, extent)| extent);
         let answers = self.answers.without(AROUND);
         match (read_masked(transaction, &ORDER, &self.mask, &ORDER.key([&uid])?, answers, extent).await, extent.less())
         {
-            (Ok(written), _) => Ok(Ending::Commit(Tried::Claimed(one(&written, &uid)))),
-            (Err(error), Some(less)) if is_for_size(&error) => Ok(Ending::RollBack(Tried::Less(uid, less))),
+            (Ok(written), _) => Ok(TransactionEnd::Commit(Attempt::Claimed(one(&written, &uid)))),
+            (Err(error), Some(less)) if is_for_size(&error) => {
+                Ok(TransactionEnd::RollBack(Attempt::Reduced(uid, less)))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// What an earlier call of the same request_id claimed. Without one this call is entered as the first.
+    async fn claimed_before(&self, transaction: &mut Transaction<'_>) -> Result<Option<Vec<(String, i32)>>, Error> {
+        let Some(entry) = &self.entry else { return Ok(None) };
+        let claimed = entry.enter_text(transaction, "[]").await?;
+        claimed.map(|claimed| serde_json::from_str(&claimed).map_err(Error::internal)).transpose()
+    }
+
+    /// Keeps which orders were claimed, and the revisions that they got. Both stand behind `columns` columns.
+    async fn enter(&self, transaction: &mut Transaction<'_>, rows: &[PgRow], columns: usize) -> Result<(), Error> {
+        let Some(entry) = &self.entry else { return Ok(()) };
+        let claimed: Result<Vec<(String, i32)>, sqlx::Error> =
+            rows.iter().map(|row| Ok((row.try_get(columns)?, row.try_get(columns + 1)?))).collect();
+        entry.replace_text(transaction, &serde_json::to_string(&claimed?).map_err(Error::internal)?).await
+    }
+
+    /// The answer to a call that repeats an earlier one: those of the orders which that one claimed that are still held
+    /// by that claim. The first of them, if all are too large an answer by now.
+    async fn held(
+        &self,
+        writes: &Writes,
+        deadline: Deadline,
+        mut claimed: Vec<(String, i32)>,
+    ) -> Result<Encoded, Error> {
+        claimed.sort();
+        let mut extent = Extent::Whole;
+        loop {
+            let read = retried(deadline, || {
+                let (claim, claimed) = (self.clone(), claimed.clone());
+                writes.transaction(deadline, move |transaction| {
+                    Box::pin(async move { claim.still_held(transaction, &claimed, extent).await })
+                })
+            });
+            match read.await? {
+                Attempt::Fewer { orders, .. } => claimed.truncate(orders),
+                Attempt::Reduced(_, less) => extent = less,
+                Attempt::Claimed(orders) => return Ok(orders),
+                _ => return Err(Error::internal("a read came to what only a claim comes to")),
+            }
+        }
+    }
+
+    /// Reads the orders of an earlier claim that are still held by it.
+    async fn still_held(
+        &self,
+        transaction: &mut Transaction<'_>,
+        claimed: &[(String, i32)],
+        extent: Extent,
+    ) -> Result<TransactionEnd<Attempt>, Error> {
+        let most = self.answers.bytes();
+        let fewer = |orders: usize| Ok(TransactionEnd::RollBack(Attempt::Fewer { orders, lost: false }));
+        let rows = match transaction.fetch(claim::held(claimed, &self.selection)?).await {
+            Err(error) if is_for_size(&error) && claimed.len() > 1 => return fewer(claimed.len() / 2),
+            rows => rows?,
+        };
+        let uids: Vec<String> =
+            rows.iter().map(|row| row.try_get(self.selection.columns)).collect::<Result<_, sqlx::Error>>()?;
+        let Some(first) = uids.first() else {
+            return Ok(TransactionEnd::RollBack(Attempt::Claimed(Encoded::default())));
+        };
+        // Both are in the order of the uids, and some that were claimed are not held any more.
+        let first_held = |held: usize| {
+            let last = &uids[held - 1];
+            fewer(claimed.iter().take_while(|(uid, _)| uid <= last).count())
+        };
+        match measure(transaction, &ORDER, &self.selection, &rows, 0, most).await {
+            Ok(Fit::Some(measured)) => {
+                let orders = measured.answer(&self.selection, &rows[..measured.keys().len()]).await?;
+                if self.answers.check(orders.len()).is_ok() {
+                    return Ok(TransactionEnd::RollBack(Attempt::Claimed(orders)));
+                }
+            }
+            Ok(Fit::Fewer(orders)) if orders > 1 => return first_held(orders),
+            Err(error) if is_for_size(&error) && rows.len() > 1 => return first_held(rows.len() / 2),
+            Ok(Fit::Fewer(_)) => {}
+            Err(error) if is_for_size(&error) => {
+                return Ok(TransactionEnd::RollBack(Attempt::Reduced(first.clone(), extent.less().unwrap_or(extent))));
+            }
+            Err(error) => return Err(error),
+        }
+        let answers = self.answers.without(AROUND);
+        match (read_masked(transaction, &ORDER, &self.mask, &ORDER.key([first])?, answers, extent).await, extent.less())
+        {
+            (Ok(written), _) => Ok(TransactionEnd::RollBack(Attempt::Claimed(one(&written, first)))),
+            (Err(error), Some(less)) if is_for_size(&error) => {
+                Ok(TransactionEnd::RollBack(Attempt::Reduced(first.clone(), less)))
+            }
             (Err(error), _) => Err(error),
         }
     }
@@ -283,10 +400,10 @@ fn names(keys: &[Key]) -> Vec<String> {
 
 /// Whether the database did not give out so much; the transaction is of no use any more then.
 fn is_for_size(error: &Error) -> bool {
-    error.asks_for_less() || matches!(error, Error::RowTooLarge { .. })
+    error.may_be_too_large() || matches!(error, Error::RowTooLarge { .. })
 }
 
-/// The answer that holds one order.
+/// The answer with one order.
 fn one(order: &Written, uid: &str) -> Encoded {
     let mut body = Vec::with_capacity(order.message.len() + AROUND);
     put_row_of(std::iter::once(&*order.message.body), &mut body);
@@ -297,7 +414,7 @@ fn one(order: &Written, uid: &str) -> Encoded {
     Encoded { body: body.into(), tail: tail.into(), rows: 1 }
 }
 
-/// A lease in microseconds.
+/// Validates a lease and converts it to microseconds.
 fn lease_micros(lease: Option<prost_types::Duration>) -> Result<i64, Error> {
     let refuse = || Error::invalid("lease", "is required: 1 second to 24 hours");
     let prost_types::Duration { seconds, nanos } = lease.ok_or_else(refuse)?;

@@ -1,24 +1,29 @@
-//! The methods that move orders along their lifecycle.
+//! TransitionOrder and SetProvisionTimer.
 
 use std::sync::Arc;
 
-use orrery_kit::context::{Call, Context};
+use orrery_kit::collection::view::asked_for;
+use orrery_kit::context::{Call, Context, Writes};
 use orrery_kit::error::Error;
+use orrery_kit::read::view::View;
 use orrery_kit::resource::batch::StoredRow;
 use orrery_kit::resource::decode::Precondition;
-use orrery_kit::resource::mask::MaskPath;
 use orrery_kit::resource::row::{Column, Phase};
 use orrery_kit::timestamp;
 use orrery_kit::write::change::{ChangeRequest, Step, change};
+use orrery_kit::write::request_id::{Entry, digest};
+use orrery_kit::write::start::check_id;
 use orrery_proto::orders::v1::{SetProvisionTimerRequest, TransitionOrderRequest};
 use orrery_proto::wire::Encoded;
+use prost::Message;
+use prost_types::FieldMask;
 use tonic::{Request, Response};
 
 use crate::lifecycle::{LIFECYCLE, TIMED_PHASES};
 use crate::store::order::ORDER;
 use crate::store::{timer, transition};
 
-/// Most bytes of a reason.
+/// Maximum length of a reason in bytes.
 const MAX_REASON_BYTES: usize = 1_024;
 
 /// The phase of a stored order; empty if it has none.
@@ -27,13 +32,31 @@ fn phase(order: &StoredRow) -> Result<String, Error> {
     Ok(order.row().get(status).unwrap_or_default())
 }
 
-fn request(call: &Call, uid: &str, revision: i32) -> Result<ChangeRequest, Error> {
+/// How a call names itself, and what else it says beside its parameters.
+struct Named {
+    verb: &'static str,
+    request_id: String,
+    view: i32,
+    read_mask: Option<FieldMask>,
+}
+
+/// The change of an order that `asked` asks for: a request without what may differ in a retry, which is `named`.
+fn request(
+    (call, writes): (&Call, &Writes),
+    named: &Named,
+    asked: &impl Message,
+    uid: &str,
+    revision: i32,
+) -> Result<ChangeRequest, Error> {
+    let Named { verb, request_id, view, read_mask } = named;
+    check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     Ok(ChangeRequest {
         key: ORDER.key([uid])?,
         precondition: Precondition { revision, ..Precondition::default() },
-        mask: MaskPath::all(&ORDER),
+        mask: asked_for(&ORDER, read_mask.as_ref(), *view, View::Basic)?,
         deadline: call.deadline,
         answers: call.answers,
+        entry: Entry::of(writes, verb, &ORDER, request_id, digest(&asked.encode_to_vec())),
     })
 }
 
@@ -42,8 +65,12 @@ pub(super) async fn transition(
     request: Request<TransitionOrderRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let TransitionOrderRequest { uid, to_phase: to, reason, revision } = request.into_inner();
-    let request = self::request(&call, &uid, revision)?;
+    let writes = context.writes(&call);
+    let TransitionOrderRequest { view, read_mask, request_id, .. } = request.get_ref().clone();
+    let named = Named { verb: "transition", request_id, view, read_mask };
+    let asked = TransitionOrderRequest { view: 0, read_mask: None, request_id: String::new(), ..request.into_inner() };
+    let request = self::request((&call, &writes), &named, &asked, &asked.uid, asked.revision)?;
+    let TransitionOrderRequest { uid, to_phase: to, reason, .. } = asked;
     if !LIFECYCLE.knows(&to) {
         return Err(Error::invalid("to_phase", format!("must be one of {}", LIFECYCLE.phases.join(", "))));
     }
@@ -64,7 +91,7 @@ pub(super) async fn transition(
             Ok(())
         })
     });
-    call.answer_written(change(&context.writes(&call), &ORDER, request, step).await?)
+    call.answer_written(change(&writes, &ORDER, request, step).await?)
 }
 
 pub(super) async fn set_timer(
@@ -72,8 +99,13 @@ pub(super) async fn set_timer(
     request: Request<SetProvisionTimerRequest>,
 ) -> Result<Response<Encoded>, Error> {
     let call = Call::of(&request)?;
-    let SetProvisionTimerRequest { uid, provision_timer_ts, revision } = request.into_inner();
-    let request = self::request(&call, &uid, revision)?;
+    let writes = context.writes(&call);
+    let SetProvisionTimerRequest { view, read_mask, request_id, .. } = request.get_ref().clone();
+    let named = Named { verb: "set_provision_timer", request_id, view, read_mask };
+    let asked =
+        SetProvisionTimerRequest { view: 0, read_mask: None, request_id: String::new(), ..request.into_inner() };
+    let request = self::request((&call, &writes), &named, &asked, &asked.uid, asked.revision)?;
+    let SetProvisionTimerRequest { uid, provision_timer_ts, .. } = asked;
     let time = provision_timer_ts
         .map(|time| timestamp::to_postgres(time.seconds, time.nanos))
         .transpose()
@@ -92,5 +124,5 @@ pub(super) async fn set_timer(
             Ok(())
         })
     });
-    call.answer_written(change(&context.writes(&call), &ORDER, request, step).await?)
+    call.answer_written(change(&writes, &ORDER, request, step).await?)
 }

@@ -1,5 +1,5 @@
-//! `orrery.orders.v1.OrdersService`. What every resource has is kit's, over a collection; what is particular has a file
-//! of its own.
+//! `orrery.orders.v1.OrdersService`. The methods that every resource has are in kit's `Collection`; every other method
+//! has a file of its own.
 
 mod claims;
 mod lifecycle;
@@ -32,7 +32,7 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// The service on a database, which its context may ask about products.
+    /// The service on a database. Its context may check products.
     pub fn new(context: Context) -> Self {
         let orders = Collection::new(&context, &ORDER);
         let line_items = Collection::new(&context, &LINE_ITEM);

@@ -1,4 +1,4 @@
-//! The stream of what was sold.
+//! StreamProductSales: sold units per product, day and currency.
 
 use std::time::Instant;
 
@@ -17,17 +17,19 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response};
 
 use crate::lifecycle::SOLD_PHASES;
-use crate::store::product_sales::{Cursor, Period, Position, Step, knows_time_zone, orders_in, step};
+use crate::store::product_sales::{
+    SalesCursor, SalesPeriod, SalesPosition, SalesStep, knows_time_zone, orders_in, step,
+};
 
-/// Most days from the first to the last one.
+/// Maximum number of days from the first day to the last.
 const MAX_DAYS: i64 = 3_660;
-/// Most bytes of a time zone's name.
+/// Maximum length of a time zone's name.
 const MAX_ZONE_BYTES: usize = 64;
-/// The time zone of those who name none.
+/// The default time zone.
 const UTC: &str = "UTC";
-/// Marks, at the head of a sealed position, a walk by windows.
+/// The first part of a sealed position: the products are read in windows.
 const WINDOWED: &[u8] = b"w";
-/// Marks any other walk.
+/// The first part of a sealed position: they are not.
 const PLAIN: &[u8] = b"p";
 
 pub(super) async fn stream(
@@ -48,10 +50,11 @@ pub(super) async fn stream(
         loop {
             let reading = tokio::spawn(read(reads.clone(), period.clone(), cursor.clone(), call.deadline));
             let mut reading = AbortOnDropHandle::new(reading);
-            // A stretch may take long, or many may bring nothing; meanwhile the caller hears where the stream is.
-            let (Step { rows, end }, passed) = loop {
+            // One step may take long, or many steps may find nothing. Meanwhile the caller is told the position of the
+            // stream.
+            let (SalesStep { rows, end }, passed) = loop {
                 let left = interval.saturating_sub(silent_since.elapsed());
-                let read = tokio::time::timeout(left, call.draining.or_done(&mut reading)).await;
+                let read = tokio::time::timeout(left, call.draining.unless_draining(&mut reading)).await;
                 if let Ok(Some(read)) = read {
                     break read.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
                 }
@@ -72,7 +75,7 @@ pub(super) async fn stream(
                 rest = later;
                 let mut reached = passed.clone();
                 if !rest.is_empty() {
-                    reached.position = now.last().map(Position::of);
+                    reached.position = now.last().map(SalesPosition::of);
                 }
                 call.rows.add(now.len() as u64);
                 yield call.answers.checked(page(&reads, &scope, now, &reached, call.deadline).await?)?;
@@ -89,14 +92,19 @@ pub(super) async fn stream(
     })))
 }
 
-/// Reads the next stretch.
-async fn read(reads: Reads, period: Period, mut cursor: Cursor, deadline: Deadline) -> Result<(Step, Cursor), Error> {
+/// Runs the next step.
+async fn read(
+    reads: Reads,
+    period: SalesPeriod,
+    mut cursor: SalesCursor,
+    deadline: Deadline,
+) -> Result<(SalesStep, SalesCursor), Error> {
     if deadline.expired() {
         return Err(Error::DeadlineExceeded);
     }
     let before = cursor.clone();
     let read = step(&reads, &period, &mut cursor, deadline);
-    if let Some(outcome) = reads.unless_replica_fails(read).await {
+    if let Some(outcome) = reads.attempt_read(read).await {
         return Ok((outcome?, cursor));
     }
     cursor = before;
@@ -104,7 +112,7 @@ async fn read(reads: Reads, period: Period, mut cursor: Cursor, deadline: Deadli
     Ok((step, cursor))
 }
 
-/// How many rows make a message: at least one.
+/// How many rows fit into a message: at least one.
 fn fitting(rows: &[ProductSales], max_rows: usize, max_bytes: usize) -> usize {
     let mut bytes = 0;
     let fits = |row: &&ProductSales| {
@@ -118,7 +126,7 @@ async fn page(
     reads: &Reads,
     scope: &Scope,
     rows: &[ProductSales],
-    cursor: &Cursor,
+    cursor: &SalesCursor,
     deadline: Deadline,
 ) -> Result<Encoded, Error> {
     let mut body = Vec::new();
@@ -126,7 +134,7 @@ async fn page(
         prost::encoding::message::encode(1, row, &mut body);
     }
     let mut parts: Vec<&[u8]> = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }];
-    if let Some(Position { product_uid, rest }) = &cursor.position {
+    if let Some(SalesPosition { product_uid, rest }) = &cursor.position {
         parts.push(product_uid.as_bytes());
         parts.extend(rest.iter().flat_map(|(day, currency)| [day.as_bytes(), currency.as_bytes()]));
     }
@@ -134,34 +142,35 @@ async fn page(
     Ok(Encoded { rows: rows.len() as u64, body: body.into(), tail })
 }
 
-/// The cursor that a token stands for; an empty token stands for the beginning.
-async fn open(reads: &Reads, scope: &Scope, token: &str, deadline: Deadline) -> Result<Cursor, Error> {
+/// The cursor in a token. An empty token means the beginning.
+async fn open(reads: &Reads, scope: &Scope, token: &str, deadline: Deadline) -> Result<SalesCursor, Error> {
     const FIELD: &str = "resume_token";
     if token.is_empty() {
-        return Ok(Cursor::at(None, false));
+        return Ok(SalesCursor::at(None, false));
     }
     let parts = reads.tokens.open(scope, FIELD, token, deadline).await?;
     let texts: Result<Vec<String>, _> = parts.into_iter().map(String::from_utf8).collect();
     let texts = texts.map_err(|_| Error::TokenInvalid(FIELD))?;
     let (windowed, position) = match texts.as_slice() {
         [mode] => (mode, None),
-        [mode, product_uid] => (mode, Some(Position { product_uid: product_uid.clone(), rest: None })),
-        [mode, product_uid, day, currency] => {
-            (mode, Some(Position { product_uid: product_uid.clone(), rest: Some((day.clone(), currency.clone())) }))
-        }
+        [mode, product_uid] => (mode, Some(SalesPosition { product_uid: product_uid.clone(), rest: None })),
+        [mode, product_uid, day, currency] => (
+            mode,
+            Some(SalesPosition { product_uid: product_uid.clone(), rest: Some((day.clone(), currency.clone())) }),
+        ),
         _ => return Err(Error::TokenInvalid(FIELD)),
     };
-    Ok(Cursor::at(position, windowed.as_bytes() == WINDOWED))
+    Ok(SalesCursor::at(position, windowed.as_bytes() == WINDOWED))
 }
 
-/// What is asked for.
-async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: Deadline) -> Result<Period, Error> {
+/// Validates the period of a request.
+async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: Deadline) -> Result<SalesPeriod, Error> {
     let (from, to) = (day("day_from", &request.day_from)?, day("day_to", &request.day_to)?);
     if to < from {
-        return Err(Error::invalid("day_to", "lies before day_from"));
+        return Err(Error::invalid("day_to", "is before day_from"));
     }
     if (to - from).num_days() > MAX_DAYS {
-        return Err(Error::invalid("day_to", format!("lies more than {MAX_DAYS} days after day_from")));
+        return Err(Error::invalid("day_to", format!("is more than {MAX_DAYS} days after day_from")));
     }
     let time_zone = if request.time_zone.is_empty() { UTC } else { request.time_zone.as_str() };
     let named = time_zone.len() <= MAX_ZONE_BYTES && !time_zone.contains('\0');
@@ -172,10 +181,10 @@ async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: De
     }
     let sold: Vec<String> = SOLD_PHASES.iter().map(|&phase| phase.to_owned()).collect();
     let orders = orders_in(if request.phases.is_empty() { &sold } else { &request.phases })?;
-    Ok(Period { from, to, time_zone: time_zone.to_owned(), orders })
+    Ok(SalesPeriod { from, to, time_zone: time_zone.to_owned(), orders })
 }
 
-/// A day as "2011-06-09", of the years 1 to 9999.
+/// Parses a day such as "2011-06-09", of the years 1 to 9999.
 fn day(field: &'static str, text: &str) -> Result<NaiveDate, Error> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d")
         .ok()

@@ -1,5 +1,5 @@
-//! The numbers and uids of an order's lines. What a caller leaves out is set the same way every time: the same list of
-//! lines always becomes the same rows.
+//! The numbers and uids of order lines. Missing ones are set in a deterministic way: the same list of lines always
+//! becomes the same rows.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::store::uids::LINE_ITEM_UID;
 
-/// After how many broken rules no other ones are looked for.
+/// Maximum number of violations that are reported.
 const MAX_VIOLATIONS: usize = 32;
 
-/// The columns of a line's identity.
+/// The columns that identify a line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LineNumbers {
     uid: Column<Text>,
@@ -25,11 +25,11 @@ impl LineNumbers {
         Ok(Self { uid: lines.column("uid")?, number: lines.column("line_number")? })
     }
 
-    /// The lines with numbers and uids; `None` if they have them all. Lines without a number come after all that have
+    /// Sets missing numbers and uids; `None` if nothing is missing. Lines without a number come after all lines with
     /// one, in the order in which they were sent.
     ///
     /// # Errors
-    /// Two lines of one number; no numbers left.
+    /// Two lines have the same number, or no numbers are left.
     pub(super) fn complete<'r>(
         &self,
         order_uid: &str,
@@ -77,7 +77,7 @@ impl LineNumbers {
             });
             if !line.is_set(self.uid) {
                 let uid = made_uid(order_uid, number, "");
-                // A line that had this number before has kept the uid.
+                // A line that had this number before still has the uid.
                 let uid = if uids.contains(uid.as_str()) { made_uid(order_uid, number, &uid) } else { uid };
                 changes.set(self.uid, &uid);
             }
@@ -87,9 +87,9 @@ impl LineNumbers {
     }
 }
 
-/// A uid that follows from the order and the line's number; a second one where the first is `taken`.
+/// A uid derived from the order and the line's number, or a second one if the first is in `taken`.
 fn made_uid(order_uid: &str, number: i32, taken: &str) -> String {
-    // As a column of a row: its length and its bytes.
+    // In the form of a column of a row: length, then bytes.
     let mut content = (order_uid.len() as i32).to_be_bytes().to_vec();
     content.extend_from_slice(order_uid.as_bytes());
     content.extend_from_slice(&number.to_be_bytes());

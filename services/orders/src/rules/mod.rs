@@ -1,5 +1,4 @@
-//! The rules of orders: which phases an order may be in, its lines' numbers and uids, and its sums. Single and chunked
-//! writes pass them alike.
+//! The rules of orders: phases, numbers and uids of lines, and sums. They apply to single and chunked writes alike.
 
 mod lines;
 
@@ -29,7 +28,7 @@ pub struct OrderRules {
     summaries: Summaries,
 }
 
-/// What is stored of an order's summary.
+/// The stored summary of an order.
 #[derive(Default)]
 struct StoredSummary {
     sums: Option<Result<Sums, Violation>>,
@@ -37,7 +36,7 @@ struct StoredSummary {
 }
 
 impl OrderRules {
-    /// The rules, with the columns that they need.
+    /// Creates the rules and finds the columns they need.
     ///
     /// # Errors
     /// A column is missing or has another type.
@@ -53,7 +52,7 @@ impl OrderRules {
         }))
     }
 
-    /// Numbers the lines and sums them up.
+    /// Numbers the lines and computes the sums.
     fn complete_lines(&self, row: &mut CheckedRow<'_>) -> Result<(), Vec<Violation>> {
         let order = row.row();
         let Some(lines) = order.children(self.lines) else { return Ok(()) };
@@ -70,8 +69,8 @@ impl OrderRules {
         Ok(())
     }
 
-    /// Refuses a write of one order that would move it along its lifecycle, or create it elsewhere than at the
-    /// beginning. A chunked write brings history in, and may set any phase.
+    /// Refuses a single write that would move an order along its lifecycle, or create it in another phase than the
+    /// first. A chunked write may set any phase, since it imports history.
     fn check_phase(&self, batch: &mut Batch<'_>, at: usize) {
         let to = match batch.new_phase(at, self.status) {
             NewPhase::Kept => return,
@@ -88,8 +87,8 @@ impl OrderRules {
         }
     }
 
-    /// The stored summaries of the orders at these places. Where another program made an order and no summary, the sums
-    /// are those of the stored lines.
+    /// The stored summaries of the orders at these positions. If another program stored an order without a summary, the
+    /// sums are computed from its stored lines.
     async fn stored_summaries(
         &self,
         batch: &Batch<'_>,
@@ -103,7 +102,7 @@ impl OrderRules {
         }
         let keys: Vec<Key> = places.iter().map(|&at| batch.key(at)).collect();
         let place_of: HashMap<&[u8], usize> = keys.iter().map(Key::tuple).zip(places.iter().copied()).collect();
-        let transaction = store.transaction()?;
+        let transaction = store.transaction();
         read_children(transaction, batch.resource, self.summary, &keys, |order, summary| {
             if let Some(&at) = place_of.get(order) {
                 let sums = self.summaries.read(summary).transpose();
@@ -142,7 +141,7 @@ impl OrderRules {
             let before = stored.get(&at);
             let summary = batch.children(at, self.summary).and_then(|mut summaries| summaries.next());
             let sent_shipping = summary.and_then(|summary| self.summaries.shipping(summary));
-            // A field that a mask names and the row leaves out is cleared, not kept.
+            // A field that the mask names and the row leaves out is cleared, not kept.
             let kept = before.filter(|_| of_summary != Replacing::Named).and_then(|stored| stored.shipping.as_deref());
             let sums = if !batch.exists(at) || replaces_lines(batch, at) {
                 let computed = summary.map(|summary| self.summaries.read(summary)).transpose();

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use orrery_kit::resource::{Description, Resource, Rule};
+use orrery_kit::resource::{Description, Resource, kind};
 
 use super::uids::ORDER_UID;
 
@@ -11,18 +11,18 @@ pub static ADDRESS: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DES
 
 static DESCRIPTION: Description = Description {
     key: &["order_uid", "kind"],
-    rules: &[
-        ("order_uid", Rule::UidOf(ORDER_UID)),
-        ("kind", Rule::OneOf(&["billing", "shipping"])),
-        ("name", Rule::Text(512)),
-        ("company", Rule::Text(512)),
-        ("lines", Rule::TextList(8, 512)),
-        ("city", Rule::Text(256)),
-        ("region", Rule::Text(256)),
-        ("postal_code", Rule::Text(64)),
-        ("country_code", Rule::OptionalCode(2)),
-        ("phone", Rule::Text(64)),
-        ("email", Rule::Text(320)),
+    fields: &[
+        ("order_uid", &kind::uid_of(ORDER_UID)),
+        ("kind", &kind::one_of(&["billing", "shipping"])),
+        ("name", &kind::text(512)),
+        ("company", &kind::text(512)),
+        ("lines", &kind::text_list(8, 512)),
+        ("city", &kind::text(256)),
+        ("region", &kind::text(256)),
+        ("postal_code", &kind::text(64)),
+        ("country_code", &kind::code(2).optional()),
+        ("phone", &kind::text(64)),
+        ("email", &kind::text(320)),
     ],
     ..Description::new("orrery.orders.v1.Address", "orders.order_address")
 };

@@ -1,4 +1,4 @@
-//! The hand-out of due orders to workers: which are due, and that they are claimed.
+//! The statements of ClaimDueOrders: find due orders, and claim them.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use super::order::ORDER;
 use super::transition::moved;
 use crate::lifecycle::{CONFIRMED, PROVISIONING};
 
-/// What becomes of rows that somebody else has locked.
+/// What to do with rows that others have locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locked {
-    /// They are passed over.
-    PassedOver,
-    /// They are waited for.
-    WaitedFor,
+pub enum LockPolicy {
+    /// Skip them.
+    Skip,
+    /// Wait for them.
+    Wait,
 }
 
-/// Bounds how long a transaction waits for a lock.
+/// Limits how long a transaction waits for a lock.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
@@ -30,16 +30,20 @@ pub fn wait_at_most(time: Duration) -> Result<Statement, Error> {
     Statement::new("select set_config('lock_timeout', $1, true)", 1).bind(format!("{}ms", time.as_millis()))
 }
 
-/// Locks up to `limit` due orders, those first that have been due for longest, and selects what `selection` says of
-/// them. Rows that another worker is claiming at this moment are passed over, or waited for. Those of the uids
-/// `passed_over` are not looked at.
+/// Locks up to `limit` due orders, the longest due first, and selects the columns of `selection`. Rows that another
+/// worker is claiming at this moment are skipped, or waited for. The orders in `passed_over` are left out.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
-pub fn due(limit: usize, selection: &Selection, locked: Locked, passed_over: &[String]) -> Result<Statement, Error> {
+pub fn due(
+    limit: usize,
+    selection: &Selection,
+    locked: LockPolicy,
+    passed_over: &[String],
+) -> Result<Statement, Error> {
     let locked = match locked {
-        Locked::PassedOver => " skip locked",
-        Locked::WaitedFor => "",
+        LockPolicy::Skip => " skip locked",
+        LockPolicy::Wait => "",
     };
     let others = if passed_over.is_empty() { "" } else { "\n   and t.uid <> all($2)" };
     let sql = format!(
@@ -56,8 +60,8 @@ pub fn due(limit: usize, selection: &Selection, locked: Locked, passed_over: &[S
     if passed_over.is_empty() { Ok(due) } else { due.bind(ArrayParameter::texts(passed_over)) }
 }
 
-/// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards. Whoever
-/// comes later sees their new timer.
+/// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards, and behind
+/// that their uid and their revision. Whoever comes later sees their new timer.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
@@ -70,8 +74,29 @@ pub fn claim(uids: &[String], lease_micros: i64, selection: &Selection) -> Resul
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        {touched}
  where t.uid = any($1)
-returning {}",
+returning {}, t.uid, t.revision",
         selection.sql
     );
     Statement::new(sql, uids.len()).bind(ArrayParameter::texts(uids))?.bind(lease_micros as f64)
+}
+
+/// Those of some orders that are still held by the claim which gave them these revisions, by uid: what `selection` says of
+/// them, and behind that their uid. An order whose lease has passed is not held any more, although nobody may have claimed
+/// it since.
+///
+/// # Errors
+/// [`Error::Internal`] if a parameter cannot be encoded.
+pub fn held(claimed: &[(String, i32)], selection: &Selection) -> Result<Statement, Error> {
+    let sql = format!(
+        "select {}, t.uid
+  from orders.order_header as t
+  join unnest($1::text[], $2::integer[]) as c (uid, revision) on c.uid = t.uid and c.revision = t.revision
+ where t.uid = any($1)
+   and t.status ->> 'phase' = '{PROVISIONING}'
+   and t.provision_timer_ts > now()
+ order by t.uid",
+        selection.sql
+    );
+    let (uids, revisions): (Vec<String>, Vec<i32>) = claimed.iter().cloned().unzip();
+    Statement::new(sql, claimed.len()).bind(ArrayParameter::texts(&uids))?.bind(revisions)
 }

@@ -1,15 +1,16 @@
-//! Lines of orders: `orders.order_line_item`.
+//! Order lines: `orders.order_line_item`.
 
 use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{Description, Reference, Resource, Rule, Target};
+use orrery_kit::resource::{Description, Reference, Resource, Target, kind};
 use orrery_proto::orders::v1::LineItemFilter;
 
+use super::amount::AMOUNT;
 use super::uids::{LINE_ITEM_UID, ORDER_UID, PRODUCT_UID};
 
-/// Most bytes of a sku.
+/// Maximum length of a SKU in bytes.
 pub const MAX_SKU_BYTES: usize = 256;
 
 /// `orrery.orders.v1.LineItem` in `orders.order_line_item`.
@@ -17,32 +18,32 @@ pub static LINE_ITEM: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&D
 
 static DESCRIPTION: Description = Description {
     key: &["order_uid", "uid"],
-    rules: &[
-        ("order_uid", Rule::UidOf(ORDER_UID)),
-        ("uid", Rule::Uid(LINE_ITEM_UID)),
-        ("line_number", Rule::PositiveInteger),
-        ("product_uid", Rule::OptionalUidOf(PRODUCT_UID)),
-        ("sku", Rule::Text(MAX_SKU_BYTES)),
-        ("name", Rule::Text(2_048)),
-        ("quantity", Rule::Integer(i32::MIN, i32::MAX)),
-        ("unit_price", Rule::Amount),
-        ("discount", Rule::Amount),
-        ("tax", Rule::Amount),
-        ("status", Rule::Status("active")),
-        ("labels", Rule::Labels),
-        ("annotations", Rule::Annotations),
-        ("create_ts", Rule::CreatedAt),
-        ("update_ts", Rule::UpdatedAt),
+    fields: &[
+        ("order_uid", &kind::uid_of(ORDER_UID)),
+        ("uid", &kind::uid(LINE_ITEM_UID)),
+        ("line_number", &kind::integer(0, i32::MAX).completed()),
+        ("product_uid", &kind::uid_of(PRODUCT_UID).optional()),
+        ("sku", &kind::text(MAX_SKU_BYTES)),
+        ("name", &kind::text(2_048)),
+        ("quantity", &kind::integer(i32::MIN, i32::MAX)),
+        ("unit_price", &AMOUNT),
+        ("discount", &AMOUNT),
+        ("tax", &AMOUNT),
+        ("status", &kind::status("active")),
+        ("labels", &kind::labels()),
+        ("annotations", &kind::annotations()),
+        ("create_ts", &kind::created_at()),
+        ("update_ts", &kind::updated_at()),
     ],
     references: &[Reference { column: "product_uid", target: Target::Elsewhere }],
     natural_order: &["order_uid", "line_number", "uid"],
     ..Description::new("orrery.orders.v1.LineItem", "orders.order_line_item")
 };
 
-/// What a filter means.
+/// Compiles a filter.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every broken rule, below `filter`.
+/// [`Error::Invalid`] with every violation, below `filter`.
 pub fn filter(filter: Option<&LineItemFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

@@ -1,5 +1,5 @@
-//! What a support person types or pastes, as conditions on orders. Every meaning is a select of its own over an index
-//! of its own.
+//! Translates what support staff type or paste to conditions on orders. Each possible meaning is a select of its own
+//! that uses an index of its own.
 
 use orrery_kit::db::sql::{literal, literal_array};
 use orrery_kit::error::Error;
@@ -13,13 +13,13 @@ use super::order::MAX_CUSTOMER_ID_BYTES;
 use super::pasted::{folded, forms, pairs};
 use super::uids::ORDER_UID;
 
-/// Most bytes of what is typed, and of an annotation's key and value.
+/// Maximum length of the typed text, and of an annotation's key and value, in bytes.
 const MAX_TEXT_BYTES: usize = 1_024;
 
-/// The orders that are meant.
+/// Selects the orders that match.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is empty, too long, or cannot begin a uid.
+/// [`Error::Invalid`] if a text is empty, too long, or cannot be the beginning of a uid.
 pub fn filter(request: Option<&LookupOrdersRequest>) -> Result<Filter, Error> {
     let criterion = request.and_then(|request| request.criterion.as_ref());
     let criterion = criterion
@@ -62,7 +62,7 @@ fn check(field: &str, text: &str, max_bytes: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// A text means everything that it may mean.
+/// Searches a text in every meaning that it can have.
 fn of_any_meaning(text: &str) -> Vec<String> {
     let mut selects = [of_customer(text), with_sku(text), beginning_with(text)].concat();
     if let Some((key, value)) = text.split_once('=')
@@ -81,8 +81,9 @@ fn with_sku(sku: &str) -> Vec<String> {
     in_any_case("order_uid", "orders.order_line_item", "sku", sku)
 }
 
-/// Rows whose column holds this text in any composition and any case of A to Z. What is stored as it is folded stands
-/// in the column's own index; what is not, in one of its own: most writers use one case, and pay for one index.
+/// Rows whose column equals this text in any Unicode composition and any letter case of A to Z. Values that are stored
+/// in folded form are found in the index of the column; the others in an index of their own. Most writers use one
+/// letter case, and so pay for one index only.
 fn in_any_case(uid: &str, table: &str, column: &str, text: &str) -> Vec<String> {
     let texts = literal_array(&folded(text));
     let fold = format!("lower(normalize(t.{column}, nfc))");
@@ -92,8 +93,8 @@ fn in_any_case(uid: &str, table: &str, column: &str, text: &str) -> Vec<String> 
     ]
 }
 
-/// Uids that begin so, as it was pasted or in lower case, as uids are made. Those of other programs begin as they like.
-/// What all uids that are made here begin with is no beginning of one: nothing then.
+/// Uids with this prefix, as pasted or in lower case, which new uids have. Uids of other programs can begin in any way.
+/// A prefix that all uids made here have in common finds nothing.
 fn beginning_with(prefix: &str) -> Vec<String> {
     let bare = forms(prefix).pop().unwrap_or_default().to_lowercase();
     if ORDER_UID.prefix.starts_with(&bare) {
@@ -105,14 +106,15 @@ fn beginning_with(prefix: &str) -> Vec<String> {
     prefixes.iter().map(|prefix| in_range_of(prefix)).collect()
 }
 
-/// A range up to the prefix with the next character in place of its last, which the key's index serves: uids compare
-/// bytewise, and so characters by their numbers. Where there is no next one, the character before is the last.
+/// A range from the prefix to the prefix with its last character replaced by the next one; the index of the key serves
+/// it, since uids compare bytewise, and so by code points. If the last character has no next one, the character before
+/// it is replaced.
 fn in_range_of(prefix: &str) -> String {
     let from = literal(prefix);
     let mut before = prefix.chars();
     let mut to = String::new();
     while let Some(last) = before.next_back() {
-        // Behind the last number before the surrogates, which are no characters, comes the first one after them.
+        // The surrogates are not characters: the code point after them follows the one before them.
         let next = (u32::from(last) + 1..=u32::from(last) + 0x801).find_map(char::from_u32);
         if let Some(next) = next {
             to = format!(" and h.uid < {}", literal(&format!("{}{next}", before.as_str())));
@@ -122,13 +124,14 @@ fn in_range_of(prefix: &str) -> String {
     format!("select h.uid from orders.order_header as h where h.uid >= {from}{to}")
 }
 
-/// Orders with an annotation, in any composition, in the letter case that was pasted.
+/// Orders with an annotation, in any Unicode composition, in the letter case that was pasted.
 fn annotated(key: &str, value: &str) -> Vec<String> {
     pairs(key, value).iter().map(|(key, value)| annotated_so(key, value)).collect()
 }
 
-/// Orders with an annotation. Other programs may have stored what is no string, and it reads as its JSON text: `5` is
-/// found whether it was stored as a text or as a number. The index brings candidates; what each reads as decides.
+/// Orders with this annotation. Other programs may have stored a value that is not a string; it is read as its JSON
+/// text: `5` is found whether it was stored as a string or as a number. The index finds candidates, and the text of
+/// each decides.
 fn annotated_so(key: &str, value: &str) -> String {
     let contains = |value: Value| {
         let object = Value::Object([(key.to_owned(), value)].into_iter().collect());
@@ -146,8 +149,8 @@ fn annotated_so(key: &str, value: &str) -> String {
     )
 }
 
-/// The value, other than a string, that reads as this text. Postgres prints numbers without an exponent and has no
-/// texts with NUL, so that a value with either cannot be stored; nor would Postgres take it for a document.
+/// The JSON value other than a string whose text this is. Postgres prints numbers without an exponent and stores no
+/// NUL, so a value with either cannot be stored, and Postgres would not accept it in a literal.
 fn stored_otherwise(text: &str) -> Option<Value> {
     fn printable(value: &Value) -> bool {
         match value {
@@ -180,18 +183,18 @@ mod tests {
     #[test]
     fn a_text_is_looked_for_in_every_meaning_it_may_have() {
         let meanings = |text: &str| of_any_meaning(text).len();
-        // A customer and a sku, in two indexes each, and the beginning of a uid.
+        // A customer and a SKU, in two indexes each, and the prefix of a uid.
         assert_eq!(meanings("17850"), 5);
         assert_eq!(meanings(" 17850\n"), 6);
         assert_eq!(meanings("ord_53"), 5);
         assert_eq!(meanings("ord_5K"), 6);
         assert_eq!(meanings("source/country=France"), 7);
         assert_eq!(meanings("=France"), 6);
-        // Every uid that is made begins so.
+        // Every uid that is made here has this prefix.
         for text in ["o", "ORD", "ord_", " ord_\n"] {
             assert_eq!(meanings(text), 4, "{text}");
         }
-        // Different in every form.
+        // A text with another value in every form.
         assert!(meanings("\u{feff}ord_é\u{ad}x\u{a0}=\u{a0}é\u{ad}x\u{a0}") < 20);
     }
 

@@ -1,6 +1,7 @@
-//! What the slice keeps: one file per table, and what is asked of several.
+//! The tables of the slice, one file each, and the queries over several tables.
 
 pub mod address;
+pub mod amount;
 pub mod claim;
 pub mod line_item;
 pub mod lookup;
@@ -14,7 +15,7 @@ pub mod uids;
 
 use std::sync::LazyLock;
 
-/// Finds every mismatch between the slice's descriptions and the contract now, not at the first call.
+/// Compiles all descriptions now, so that a mismatch with the contract is found at the start, not at the first call.
 pub(crate) fn check() {
     LazyLock::force(&order::ORDER);
 }

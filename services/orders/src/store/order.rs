@@ -1,11 +1,11 @@
-//! Orders: `orders.order_header`, and what belongs to each.
+//! Orders: `orders.order_header` and its child tables.
 
 use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::part::PartDescription;
-use orrery_kit::resource::{DeclaredOrder, Description, Resource, Rule, SortColumn};
+use orrery_kit::resource::{DeclaredOrder, Description, Resource, SortColumn, kind};
 use orrery_proto::orders::v1::OrderFilter;
 
 use super::address::ADDRESS;
@@ -15,25 +15,25 @@ use super::uids::ORDER_UID;
 use crate::lifecycle::LIFECYCLE;
 use crate::rules::OrderRules;
 
-/// Most bytes of a customer id.
+/// Maximum length of a customer id in bytes.
 pub const MAX_CUSTOMER_ID_BYTES: usize = 256;
 
-/// `orrery.orders.v1.Order` in `orders.order_header` and the tables of its parts.
+/// `orrery.orders.v1.Order` in `orders.order_header` and its child tables.
 pub static ORDER: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "orders"));
 
 static DESCRIPTION: Description = Description {
-    rules: &[
-        ("uid", Rule::Uid(ORDER_UID)),
-        ("customer_id", Rule::Text(MAX_CUSTOMER_ID_BYTES)),
-        ("currency_code", Rule::Code(3)),
-        ("revision", Rule::Revision),
-        ("status", Rule::Status(LIFECYCLE.initial)),
-        ("labels", Rule::Labels),
-        ("annotations", Rule::Annotations),
-        ("provision_timer_ts", Rule::Timestamp),
-        ("create_ts", Rule::CreatedAt),
-        ("update_ts", Rule::UpdatedAt),
-        ("etag", Rule::Etag),
+    fields: &[
+        ("uid", &kind::uid(ORDER_UID)),
+        ("customer_id", &kind::text(MAX_CUSTOMER_ID_BYTES)),
+        ("currency_code", &kind::code(3)),
+        ("revision", &kind::revision()),
+        ("status", &kind::status(LIFECYCLE.initial)),
+        ("labels", &kind::labels()),
+        ("annotations", &kind::annotations()),
+        ("provision_timer_ts", &kind::timestamp()),
+        ("create_ts", &kind::created_at()),
+        ("update_ts", &kind::updated_at()),
+        ("etag", &kind::etag()),
     ],
     orders: &[
         DeclaredOrder { index: "order_header_create_ts_idx", columns: &[SortColumn::plain("create_ts")] },
@@ -49,14 +49,14 @@ static DESCRIPTION: Description = Description {
         PartDescription { field: "addresses", resource: &ADDRESS, replaced: true },
         PartDescription { field: "summary", resource: &SUMMARY, replaced: true },
     ],
-    own_rules: OrderRules::of,
+    rules: OrderRules::of,
     ..Description::new("orrery.orders.v1.Order", "orders.order_header")
 };
 
-/// What a filter means.
+/// Compiles a filter.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every broken rule, below `filter`.
+/// [`Error::Invalid`] with every violation, below `filter`.
 pub fn filter(filter: Option<&OrderFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

@@ -1,17 +1,18 @@
-//! What a person means by a text that was pasted: the same text as other programs may have written it.
+//! Normalises pasted text: finds the forms in which other programs may have stored it.
 //!
-//! What comes along from a web page, a mail or a spreadsheet is no part of it: white space at the ends, characters that
-//! nobody sees, spaces of other kinds. Composed and decomposed letters are the same to Unicode. All forms are few, so
-//! that each can be asked of an index.
+//! Text copied from a web page, a mail or a spreadsheet may bring white space at its ends, invisible characters and
+//! other kinds of spaces, which are not part of it. Unicode treats composed and decomposed letters as equal. There are
+//! few forms in all, so each can be looked up in an index.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The text as it is, without white space and invisible characters at its ends, and without any within; each once.
+/// The distinct forms of a text: as it is; without white space and invisible characters at its ends; and without
+/// invisible characters anywhere.
 pub(super) fn forms(text: &str) -> Vec<String> {
     distinct(all_forms(text))
 }
 
-/// A key and its value in the same form each, and each form composed and decomposed as well.
+/// A key and its value, both in the same form. Each form is also given composed and decomposed.
 pub(super) fn pairs(key: &str, value: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (key, value) in all_forms(key).into_iter().zip(all_forms(value)) {
@@ -26,8 +27,8 @@ pub(super) fn pairs(key: &str, value: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Each form as the indexes for any letter case hold what is equal to it: composed, A to Z in lower case. Letters
-/// beyond those are as they are in the form, or all in lower or all in upper case.
+/// Each form as it is stored in the indexes for any letter case: composed, with A to Z in lower case. Other letters are
+/// as in the form, all in lower case, or all in upper case.
 pub(super) fn folded(text: &str) -> Vec<String> {
     let cases = |form: String| [form.to_lowercase(), form.to_uppercase(), form];
     let fold = |form: String| form.nfc().collect::<String>().to_ascii_lowercase();
@@ -50,13 +51,13 @@ fn distinct(texts: impl IntoIterator<Item = String>) -> Vec<String> {
     found
 }
 
-/// A space of another kind, such as the no-break space, as a space.
+/// Replaces other kinds of spaces, such as the no-break space, with a space.
 fn plain_space(c: char) -> char {
     if c.is_whitespace() && !c.is_ascii() { ' ' } else { c }
 }
 
-/// Characters without a shape: control characters, soft hyphens, zero-width spaces and joiners, marks of direction, the
-/// byte order mark.
+/// Characters that are not visible: control characters, soft hyphens, zero-width spaces and joiners, direction marks,
+/// the byte order mark.
 fn is_invisible(c: char) -> bool {
     c.is_control() && !c.is_whitespace()
         || matches!(
@@ -77,7 +78,7 @@ mod tests {
         assert_eq!(forms("85123A"), ["85123A"]);
         assert_eq!(forms("\u{feff}85123A\u{200b}\r\n"), ["\u{feff}85123A\u{200b}\r\n", "85123A"]);
         assert_eq!(forms("\u{a0}a\u{a0}b\u{ad}c "), ["\u{a0}a\u{a0}b\u{ad}c ", "a\u{a0}b\u{ad}c", "a bc"]);
-        // What is nothing but that is looked for as it is.
+        // A text of nothing else is looked for as it is.
         assert_eq!(forms("\u{200b} "), ["\u{200b} "]);
     }
 

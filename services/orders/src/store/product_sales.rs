@@ -1,7 +1,8 @@
-//! What was sold, per product, day and currency: one grouped query over lines and orders for a stretch of products.
+//! Sales per product, day and currency: one grouped query over lines and orders for a range of products.
 //!
-//! A period of which little is sold is left to the planner, which may begin with the orders of those days. When that takes too long, or
-//! brings too much, the products are walked in windows of so many lines each; a product with more lines than that is a window by itself.
+//! A period with few sales is left to the planner, which may start from the orders of those days. If that takes too
+//! long or returns too much, the products are read in windows of a certain number of lines. A product with more lines
+//! than that is a window of its own.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -16,94 +17,99 @@ use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::tuple::Columns;
 use orrery_proto::orders::v1::ProductSales;
 
-/// Lines of the first window.
+/// Number of lines in the first window.
 const FIRST_WINDOW: usize = 20_000;
-/// Lines of the largest window.
+/// Number of lines in the largest window.
 const LARGEST_WINDOW: usize = 1_000_000;
-/// Windows grow while they take less than this, and shrink above four times of it.
+/// Windows grow while they take less than this, and shrink above four times this.
 const WINDOW_TIME: Duration = Duration::from_millis(250);
-/// Most rows of one query: they are in memory together.
+/// Maximum number of rows of one query: they are all in memory.
 const MAX_ROWS: usize = 20_000;
 
-/// What is asked for.
+/// The validated request.
 #[derive(Clone, Debug)]
-pub struct Period {
+pub struct SalesPeriod {
     /// The first day.
     pub from: NaiveDate,
     /// The last day.
     pub to: NaiveDate,
     /// The name of a time zone that Postgres knows.
     pub time_zone: String,
-    /// Which orders count: conditions on `t`, the header.
+    /// Which orders count, as conditions on `t`, the header.
     pub orders: String,
 }
 
-/// The last row that was passed.
+/// A position: the last row that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct SalesPosition {
     /// Its product.
     pub product_uid: String,
-    /// Its day and currency; `None` when all of the product was passed.
+    /// Its day and currency; `None` if the whole product was read.
     pub rest: Option<(String, String)>,
 }
 
-/// Where a walk is.
+/// The state of a read between two steps.
 #[derive(Clone, Debug)]
-pub struct Cursor {
-    /// The last row that was passed; `None` at the beginning.
-    pub position: Option<Position>,
-    /// How many lines the next window has; `None` while the planner is left to itself.
+pub struct SalesCursor {
+    /// The last row that was read; `None` at the beginning.
+    pub position: Option<SalesPosition>,
+    /// The number of lines in the next window; `None` while the planner chooses the order.
     pub window: Option<usize>,
-    /// How many rows to ask for.
+    /// How many rows to ask for at once.
     limit: usize,
 }
 
-/// What one step brought.
+/// The result of one step.
 #[derive(Debug, Default)]
-pub struct Step {
+pub struct SalesStep {
     /// The rows, in order.
     pub rows: Vec<ProductSales>,
-    /// Whether there is nothing after them.
+    /// Whether these are the last rows.
     pub end: bool,
 }
 
-impl Cursor {
-    /// A walk that goes on after a position.
-    pub fn at(position: Option<Position>, windowed: bool) -> Self {
+impl SalesCursor {
+    /// A cursor that continues after a position.
+    pub fn at(position: Option<SalesPosition>, windowed: bool) -> Self {
         Self { position, window: windowed.then_some(FIRST_WINDOW), limit: MAX_ROWS }
     }
 
-    /// What a query that brought nothing teaches: take less at once, or give up.
+    /// Reacts to a failed query: read less at once, or give up.
     fn learn_from(&mut self, error: Error, deadline: Deadline) -> Result<(), Error> {
         match (error, self.window) {
             (Error::DeadlineExceeded, None) if !deadline.expired() => self.window = Some(FIRST_WINDOW),
             (Error::DeadlineExceeded, Some(lines)) if !deadline.expired() && lines > 1 => {
                 self.window = Some((lines / 8).max(1));
             }
-            (error, _) if error.asks_for_less() && self.limit > 1 => self.limit /= 2,
+            (error, _) if error.may_be_too_large() && self.limit > 1 => self.limit /= 2,
             (error, _) => return Err(error),
         }
         Ok(())
     }
 }
 
-impl Position {
-    /// That of a row.
+impl SalesPosition {
+    /// The position of a row.
     pub fn of(row: &ProductSales) -> Self {
         Self { product_uid: row.product_uid.clone(), rest: Some((row.day.clone(), row.currency_code.clone())) }
     }
 }
 
-/// Reads the next stretch; the cursor moves behind it.
+/// Reads the next rows and moves the cursor after them.
 ///
 /// # Errors
-/// [`Error::DeadlineExceeded`] when the caller's deadline passes or a single product takes longer than a statement may; what the
-/// database says.
-pub async fn step(reads: &Reads, period: &Period, cursor: &mut Cursor, deadline: Deadline) -> Result<Step, Error> {
+/// [`Error::DeadlineExceeded`] if the caller's deadline passes, or if a single product takes longer than a statement
+/// may; errors of the database.
+pub async fn step(
+    reads: &Reads,
+    period: &SalesPeriod,
+    cursor: &mut SalesCursor,
+    deadline: Deadline,
+) -> Result<SalesStep, Error> {
     let limit = cursor.limit.min(reads.limits().max_query_rows);
     let started = Instant::now();
     let read = async {
-        // The end of the window: all lines of the products up to this one, which is included.
+        // The end of the window: the last product whose lines belong to it.
         let (end, timeout) = match cursor.window {
             None => (None, reads.stream.progress_interval),
             Some(lines) => (window_end(reads, cursor, lines, deadline).await?, reads.limits().statement_timeout),
@@ -115,25 +121,25 @@ pub async fn step(reads: &Reads, period: &Period, cursor: &mut Cursor, deadline:
         Ok(read) => read,
         Err(error) => {
             cursor.learn_from(error, deadline)?;
-            return Ok(Step::default());
+            return Ok(SalesStep::default());
         }
     };
     let took = started.elapsed();
     if rows.len() == limit {
-        cursor.position = rows.last().map(Position::of);
+        cursor.position = rows.last().map(SalesPosition::of);
         cursor.window = match cursor.window {
             Some(lines) => Some((lines / 2).max(1)),
             None => (took > WINDOW_TIME * 4).then_some(FIRST_WINDOW),
         };
-        return Ok(Step { rows, end: false });
+        return Ok(SalesStep { rows, end: false });
     }
     let Some(product_uid) = end else {
-        cursor.position = rows.last().map(Position::of).or(cursor.position.take());
-        return Ok(Step { rows, end: true });
+        cursor.position = rows.last().map(SalesPosition::of).or(cursor.position.take());
+        return Ok(SalesStep { rows, end: true });
     };
-    cursor.position = Some(Position { product_uid, rest: None });
+    cursor.position = Some(SalesPosition { product_uid, rest: None });
     cursor.window = cursor.window.map(|lines| next_window(lines, took));
-    Ok(Step { rows, end: false })
+    Ok(SalesStep { rows, end: false })
 }
 
 fn next_window(lines: usize, took: Duration) -> usize {
@@ -146,8 +152,13 @@ fn next_window(lines: usize, took: Duration) -> usize {
     }
 }
 
-/// The product of the line that is `lines` lines after the cursor, by product; `None` if there are fewer.
-async fn window_end(reads: &Reads, cursor: &Cursor, lines: usize, deadline: Deadline) -> Result<Option<String>, Error> {
+/// The product of the line that is `lines` lines after the cursor, in the order of products; `None` if there are fewer.
+async fn window_end(
+    reads: &Reads,
+    cursor: &SalesCursor,
+    lines: usize,
+    deadline: Deadline,
+) -> Result<Option<String>, Error> {
     let after = cursor.position.as_ref().map_or("l.product_uid is not null".to_owned(), after);
     let select = format!(
         "select l.product_uid from orders.order_line_item as l where {after} \
@@ -168,23 +179,23 @@ async fn window_end(reads: &Reads, cursor: &Cursor, lines: usize, deadline: Dead
     }
 }
 
-/// Lines of products that are not all passed.
-fn after(position: &Position) -> String {
+/// The condition for lines of products that were not read completely.
+fn after(position: &SalesPosition) -> String {
     let sign = if position.rest.is_some() { ">=" } else { ">" };
     format!("l.product_uid {sign} {}", literal(&position.product_uid))
 }
 
 /// One grouped query.
 struct Sales<'a> {
-    period: &'a Period,
-    after: Option<&'a Position>,
+    period: &'a SalesPeriod,
+    after: Option<&'a SalesPosition>,
     up_to: Option<&'a str>,
     limit: usize,
 }
 
 impl Sales<'_> {
     fn sql(&self) -> String {
-        let Period { from, to, time_zone, orders } = self.period;
+        let SalesPeriod { from, to, time_zone, orders } = self.period;
         let zone = literal(time_zone);
         let day = format!("(t.create_ts at time zone {zone})::date");
         let midnight = |date: &NaiveDate| format!("(date '{date}')::timestamp at time zone {zone}");
@@ -192,7 +203,7 @@ impl Sales<'_> {
         if let Some(product_uid) = self.up_to {
             lines.push(format!("l.product_uid <= {}", literal(product_uid)));
         }
-        if let Some(Position { product_uid, rest: Some((day_passed, currency)) }) = self.after {
+        if let Some(SalesPosition { product_uid, rest: Some((day_passed, currency)) }) = self.after {
             lines.push(format!(
                 "(l.product_uid, {day}, t.currency_code) > ({}, date {}, {})",
                 literal(product_uid),
@@ -200,7 +211,8 @@ impl Sales<'_> {
                 literal(currency)
             ));
         }
-        // The range is for the index and a day too wide on either side: where a clock is put back at midnight, the day says more.
+        // The range lets the index be used, and is one day too wide on both sides: only the condition on the day is
+        // exact where a clock is put back at midnight.
         format!(
             "select s.product_uid, to_char(s.day, 'YYYY-MM-DD'), s.currency_code, s.orders, s.units, s.gross::text
   from (select l.product_uid, {day} as day, t.currency_code,
@@ -263,7 +275,7 @@ fn integer(value: &[u8]) -> i64 {
 /// Whether the database knows a time zone of this name.
 ///
 /// # Errors
-/// What the database says.
+/// Errors of the database.
 pub async fn knows_time_zone(reads: &Reads, name: &str, deadline: Deadline) -> Result<bool, Error> {
     let select = format!("select from pg_catalog.pg_timezone_names as z where z.name = {}", literal(name));
     let mut known = false;
@@ -280,7 +292,7 @@ pub async fn knows_time_zone(reads: &Reads, name: &str, deadline: Deadline) -> R
     }
 }
 
-/// Conditions on the orders that count.
+/// The conditions on the orders that count.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `phases`.

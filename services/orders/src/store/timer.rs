@@ -1,4 +1,4 @@
-//! The provisioning timer of one order.
+//! The provisioning timer of an order.
 
 use orrery_kit::db::Statement;
 use orrery_kit::error::Error;
@@ -7,7 +7,8 @@ use orrery_kit::write::change::touched;
 
 use super::order::ORDER;
 
-/// Sets the timer to `time`, in microseconds since 2000-01-01 UTC, or clears it. An order that has this timer already does not change.
+/// Sets the timer to `time`, in microseconds since 2000-01-01 UTC, or clears it. An order that already has this timer
+/// is not changed.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
@@ -22,7 +23,7 @@ pub fn set(uid: &str, time: Option<i64>) -> Result<Statement, Error> {
    and t.provision_timer_ts is distinct from {time}"
     );
     let mut statement = Statement::new(sql, 1).bind(uid)?;
-    // The time stands in the text.
+    // The text contains the time, so it will not be used again.
     statement.keep_prepared = false;
     Ok(statement)
 }

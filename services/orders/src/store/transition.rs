@@ -1,4 +1,4 @@
-//! The move of one order along its lifecycle, as SQL.
+//! The SQL that moves an order along its lifecycle.
 
 use orrery_kit::db::Statement;
 use orrery_kit::error::Error;
@@ -8,16 +8,16 @@ use orrery_kit::write::change::touched;
 use super::order::ORDER;
 use crate::lifecycle::TIMED_PHASES;
 
-/// How many transitions a status remembers.
+/// How many transitions a status keeps.
 const MAX_TRANSITIONS: usize = 32;
 
-/// Moves an order from one phase to another for a reason. The timer goes where the order leaves the phases that have
-/// one.
+/// Moves an order from one phase to another, with a reason. The timer is cleared if the order leaves the phases that
+/// have one.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
 pub fn transition(uid: &str, from: &str, to: &str, reason: &str) -> Result<Statement, Error> {
-    // A phase that another program stored is as long as that program likes.
+    // A phase that another program stored can have any length.
     let from = &from[..from.floor_char_boundary(MAX_PHASE_BYTES)];
     Statement::new(sql(TIMED_PHASES.contains(&to)), 1).bind(uid)?.bind(from)?.bind(to)?.bind(reason)
 }
@@ -31,9 +31,9 @@ fn sql(keeps_timer: bool) -> String {
     format!("update orders.order_header as t\n   set {}\n where t.uid = $1", assignments.join(",\n       "))
 }
 
-/// The status of an order that moves, with the move entered behind the last ones: SQL, as its arguments are. What else
-/// other programs keep in the status stays. If `transitions` is theirs and no list, it becomes the list's first entry;
-/// a status that is no object becomes one.
+/// SQL for the status of an order after a move, with the move appended to its transitions; the arguments are SQL too.
+/// All other keys of the status are kept. If `transitions` is not a list, because another program stored it, it becomes
+/// the first entry of the list; a status that is not an object becomes one.
 pub(super) fn moved(status: &str, from: &str, to: &str, reason: &str) -> String {
     let kept = MAX_TRANSITIONS - 1;
     let before = format!(

@@ -1,12 +1,12 @@
-//! The kinds of uids that orders deal with.
+//! The kinds of uids in the orders slice.
 
 use orrery_kit::uid::UidKind;
 
-/// Uids of orders.
+/// The uids of orders.
 pub const ORDER_UID: UidKind = UidKind { prefix: "ord_" };
 
-/// Uids of lines.
+/// The uids of order lines.
 pub const LINE_ITEM_UID: UidKind = UidKind { prefix: "oli_" };
 
-/// Uids of products, which Catalog keeps.
+/// The uids of products, which the catalog slice owns.
 pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };

@@ -1,8 +1,10 @@
-//! One exact sum of amounts. An amount that this service took in is a whole number of ten-thousandths, and those of a hundred thousand lines
-//! fit 128 bits; what other programs stored may be larger or finer, and is summed up digit by digit.
+//! An exact sum of amounts. Amounts that this service accepted are whole numbers of ten-thousandths, and the sum of a
+//! hundred thousand lines fits into 128 bits. Amounts that other programs stored may be larger or finer; they are added
+//! digit by digit.
 
 use orrery_kit::decimal::{Decimal, DecimalError};
-use orrery_kit::resource::AMOUNT_DIGITS;
+
+use crate::store::amount::AMOUNT_DIGITS;
 
 const FRACTION_DIGITS: usize = AMOUNT_DIGITS.1;
 const INTEGER_DIGITS: usize = AMOUNT_DIGITS.0;
@@ -10,11 +12,11 @@ const INTEGER_DIGITS: usize = AMOUNT_DIGITS.0;
 /// A sum, with as many digits after the point as its largest summand.
 #[derive(Debug)]
 pub(super) struct Sum {
-    /// In units of the smallest amount.
+    /// The part in units of the smallest amount.
     units: i128,
-    /// The most digits after the point of what is in there.
+    /// The most digits after the point of the amounts in `units`.
     scale: usize,
-    /// What is not.
+    /// The rest of the sum.
     rest: Decimal,
 }
 
@@ -25,10 +27,10 @@ impl Default for Sum {
 }
 
 impl Sum {
-    /// Adds an amount so many times.
+    /// Adds an amount `times` times.
     ///
     /// # Errors
-    /// The text is no decimal, or one beyond all limits.
+    /// The text is not a decimal, or it exceeds the limits of decimals.
     pub(super) fn add(&mut self, amount: &str, times: i32) -> Result<(), DecimalError> {
         if let Some((units, scale)) = units(amount)
             && let Some(sum) = self.units.checked_add(units * i128::from(times))
@@ -45,7 +47,7 @@ impl Sum {
     /// The sum.
     ///
     /// # Errors
-    /// It lies beyond all limits.
+    /// It exceeds the limits of decimals.
     pub(super) fn total(&self) -> Result<Decimal, DecimalError> {
         let sign = if self.units < 0 { "-" } else { "" };
         let one = 10_u128.pow(FRACTION_DIGITS as u32);
@@ -60,7 +62,8 @@ impl Sum {
     }
 }
 
-/// An amount in units of the smallest one, and how many digits it has after the point; `None` if it is no amount.
+/// An amount in units of the smallest one, and its number of digits after the point; `None` if it is not such an
+/// amount.
 fn units(amount: &str) -> Option<(i128, usize)> {
     let (negative, magnitude) = amount.strip_prefix('-').map_or((false, amount), |magnitude| (true, magnitude));
     let (whole, fraction) = magnitude.split_once('.').unwrap_or((magnitude, ""));
@@ -70,7 +73,7 @@ fn units(amount: &str) -> Option<(i128, usize)> {
     if !sane {
         return None;
     }
-    // Nineteen digits fit.
+    // Nineteen digits fit into 64 bits.
     let mut units = 0_u64;
     for byte in whole.bytes().chain(fraction.bytes()) {
         units = units * 10 + u64::from(byte.is_ascii_digit().then(|| byte - b'0')?);
@@ -107,7 +110,8 @@ mod tests {
             let mut expected = Decimal::zero();
             for (amount, times) in &summands {
                 sum.add(amount, *times).unwrap();
-                let product = amount.parse::<Decimal>().unwrap().checked_mul(&Decimal::from(i64::from(*times))).unwrap();
+                let amount = amount.parse::<Decimal>().unwrap();
+                let product = amount.checked_mul(&Decimal::from(i64::from(*times))).unwrap();
                 expected = expected.checked_add(&product).unwrap();
             }
             prop_assert_eq!(sum.total().unwrap().to_string(), expected.to_string());

@@ -10,7 +10,7 @@ fn summaries() -> Summaries {
     Summaries::new(ORDER.children("line_items").unwrap(), ORDER.children("summary").unwrap()).unwrap()
 }
 
-/// A line: how many, for how much, less what, and what tax.
+/// A line: quantity, unit price, discount and tax.
 type Line<'a> = (i32, [&'a str; 3]);
 
 fn sum(lines: &[Line<'_>]) -> Result<Sums, Violation> {
@@ -27,7 +27,7 @@ fn sum(lines: &[Line<'_>]) -> Result<Sums, Violation> {
     columns.over(rows.rows())
 }
 
-/// The columns of a whole summary, as people read them.
+/// The columns of a complete summary, as text.
 fn whole(sums: &Sums, shipping: Option<&str>) -> Vec<String> {
     let columns = summaries();
     let rows = columns.with_total(sums, shipping).unwrap();
@@ -80,7 +80,7 @@ fn a_sum_of_more_than_fifteen_digits_is_refused() {
     ] {
         assert_eq!(sum(&lines).unwrap_err().field, field);
     }
-    // What goes beyond on the way and comes back is kept.
+    // A sum may exceed the limit in between, if the end result does not.
     assert!(sum(&[(2, [most, "0", "0"]), (-2, [most, "0", "0"])]).is_ok());
     let sums = sum(&[(1, [most, "0", "0"])]).unwrap();
     assert_eq!(sums.total(Some("0.0001")).unwrap_err().field, "summary.total");
@@ -97,7 +97,7 @@ proptest! {
     fn sums_are_those_of_whole_numbers(
         lines in proptest::collection::vec((-100_000..100_000_i32, any::<i32>(), any::<u8>()), 0..20),
     ) {
-        // Amounts of four digits after the point are whole numbers of ten-thousandths.
+        // Amounts with four digits after the point are whole numbers of ten-thousandths.
         let text = |units: i64| {
             let sign = if units < 0 { "-" } else { "" };
             format!("{sign}{}.{:04}", units.abs() / 10_000, units.abs() % 10_000)

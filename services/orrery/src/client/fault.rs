@@ -1,4 +1,4 @@
-//! What a failed call means: whether to try again, and how to say it.
+//! //! Decides whether a failed call is tried again, and describes the failure to the user.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tonic_types::StatusExt as _;
 
 use super::ServiceAddress;
 
-/// How long to wait at least before the call is tried again; none if another try cannot help.
+/// Returns how long to wait at least before trying the call again, or none if that cannot help.
 ///
-/// What a service says carries an ErrorInfo, and its reason decides. A status without one comes from between: a connection that
-/// broke, a proxy, a process that died.
+/// An error of the service carries an ErrorInfo, whose reason decides. A status without one comes from somewhere
+/// between: a broken connection, a proxy, a process that died.
 pub(crate) fn retry_after(status: &Status) -> Option<Duration> {
     let details = status.get_error_details();
     let asked = details.retry_info().and_then(|info| info.retry_delay);
@@ -32,7 +32,7 @@ pub(crate) fn retry_after(status: &Status) -> Option<Duration> {
     again.then(|| asked.unwrap_or_default())
 }
 
-/// The offset of the row that was committed before and came again with other content, if that is what a status says.
+/// The offset in an OFFSET_CONFLICT error: at this offset a different row was committed earlier. None for other errors.
 pub(crate) fn offset_in_conflict(status: &Status) -> Option<i64> {
     let info = status.get_details_error_info()?;
     if info.reason != reason_name(ErrorReason::OffsetConflict) {
@@ -43,18 +43,18 @@ pub(crate) fn offset_in_conflict(status: &Status) -> Option<i64> {
 
 /// The status of a service that cannot be reached.
 pub(crate) fn unreachable(address: &ServiceAddress, error: &tonic::transport::Error) -> Status {
-    Status::unavailable(format!("{address} cannot be reached: {}", deepest(error)))
+    Status::unavailable(format!("{address} cannot be reached: {}", innermost(error)))
 }
 
-/// A stream that ended before all was said.
-pub(crate) fn cut_short() -> Status {
+/// The status of a stream that ended too early.
+pub(crate) fn ended_early() -> Status {
     Status::unavailable("the stream ended too early")
 }
 
-/// What failed, in words for a person: the service's own, its reason, and the fields it names.
+/// Describes a failure to the user: the service's message, the fields that it names, and the reason.
 pub(crate) fn describe(status: &Status) -> String {
     let mut text = match status.source() {
-        Some(error) => format!("the connection broke: {}", deepest(error)),
+        Some(error) => format!("the connection broke: {}", innermost(error)),
         None if status.message().is_empty() => format!("{:?}", status.code()),
         None => status.message().to_owned(),
     };
@@ -70,7 +70,7 @@ pub(crate) fn describe(status: &Status) -> String {
     text
 }
 
-fn deepest<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

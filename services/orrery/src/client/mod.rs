@@ -1,7 +1,8 @@
-//! Orrery's streams from the caller's side, once for every resource: rows are bytes here, a resource is the path of a method.
+//! A client for Orrery's streams that works for every resource: rows are encoded bytes, and the resource is chosen by
+//! the path of the method.
 
+mod backoff;
 mod fault;
-mod patience;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -13,14 +14,14 @@ pub(crate) use fault::describe;
 pub(crate) use orrery_kit::config::ServiceAddress;
 pub(crate) use read::{Pages, Query};
 pub(crate) use window::Chunk;
-pub(crate) use write::{Event, Tally, WriteFault, WriteOptions, write};
+pub(crate) use write::{Event, WriteCounts, WriteFault, WriteOptions, write};
 
 use std::time::Duration;
 
 use tonic::client::Grpc;
 use tonic::transport::Channel;
 
-/// The largest message that is taken from a service.
+/// The largest message that the client accepts.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Connects to a service.
@@ -29,7 +30,7 @@ async fn connect(address: &ServiceAddress) -> Result<Grpc<Channel>, tonic::Statu
     let channel = address
         .endpoint()
         .connect_timeout(Duration::from_secs(5))
-        // A peer that vanished without a word is noticed within half a minute.
+        // Notices within 30 seconds that the service is unreachable, even if the connection was not closed.
         .http2_keep_alive_interval(Duration::from_secs(15))
         .keep_alive_timeout(Duration::from_secs(15))
         .initial_stream_window_size(WINDOW)

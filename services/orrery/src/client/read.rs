@@ -1,4 +1,4 @@
-//! The paged read: pages until the end, whatever happens to the connection meanwhile.
+//! Reads a stream to its end. Reconnects when the connection breaks.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::patience::Patience;
+use super::backoff::Backoff;
 use super::wire::Page;
 use super::{MESSAGE_LIMIT, ServiceAddress, connect, fault};
 
@@ -20,41 +20,41 @@ pub(crate) struct Query {
     pub(crate) address: ServiceAddress,
     /// The path of the method.
     pub(crate) method: &'static str,
-    /// What the method is asked; the token is put into it.
+    /// The request, without its resume token.
     pub(crate) request: DynamicMessage,
-    /// How long to go on without progress.
-    pub(crate) patience: Duration,
+    /// How long to keep trying without progress.
+    pub(crate) give_up_after: Duration,
 }
 
-/// The pages of a query. A stream that breaks is asked for again with the last token.
+/// The pages of a query. If the stream breaks, it is requested again with the last token.
 pub(crate) struct Pages {
     query: Query,
     stream: Option<Streaming<Page>>,
     token: String,
-    patience: Patience,
+    backoff: Backoff,
 }
 
 impl Pages {
-    /// The pages behind a token, or all of them if it is empty.
+    /// Starts after the page that gave this token, or at the beginning if it is empty.
     pub(crate) fn new(query: Query, token: String) -> Self {
-        let patience = Patience::new(query.patience);
-        Self { query, stream: None, token, patience }
+        let backoff = Backoff::new(query.give_up_after);
+        Self { query, stream: None, token, backoff }
     }
 
-    /// Where to go on behind the last page.
+    /// The token of the last page: a new stream continues after it.
     pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    /// The rows of the next page, encoded; none when the service has said that these were all.
+    /// The encoded rows of the next page; none at the end.
     pub(crate) async fn next(
         &mut self,
-        trying_again: &mut (dyn FnMut(&Status, Duration) + Send),
+        on_retry: &mut (dyn FnMut(&Status, Duration) + Send),
     ) -> Result<Option<Vec<Bytes>>, Status> {
         loop {
             let status = match self.page().await {
                 Ok(Some(page)) => {
-                    self.patience.progressed();
+                    self.backoff.reset();
                     self.token = page.resume_token;
                     return Ok(Some(page.rows));
                 }
@@ -62,9 +62,9 @@ impl Pages {
                 Err(status) => status,
             };
             self.stream = None;
-            let wait = fault::retry_after(&status).and_then(|asked| self.patience.next(asked));
+            let wait = fault::retry_after(&status).and_then(|asked| self.backoff.next_wait(asked));
             let Some(wait) = wait else { return Err(status) };
-            trying_again(&status, wait);
+            on_retry(&status, wait);
             tokio::time::sleep(wait).await;
         }
     }

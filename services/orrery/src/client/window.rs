@@ -1,20 +1,20 @@
-//! The chunks that were sent and are not answered: kept so that they can be sent again.
+//! The chunks that were sent and not acknowledged yet. They are kept so that they can be sent again.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
 
 use bytes::Bytes;
 
-/// Rows that are sent together.
+/// Rows that are sent in one message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Chunk {
     /// The offset of the first row.
     pub(crate) offset: i64,
-    /// The rows, encoded. A clone shares them.
+    /// The encoded rows. A clone shares their memory.
     pub(crate) rows: Vec<Bytes>,
     /// The line of the file that each row comes from.
     pub(crate) lines: Vec<u64>,
-    /// The rows' bytes.
+    /// The size of the rows in bytes.
     pub(crate) bytes: usize,
 }
 
@@ -24,7 +24,7 @@ impl Chunk {
         self.offset + self.rows.len() as i64
     }
 
-    /// Cuts the chunk in two; gives the rows from an offset on.
+    /// Splits the chunk at an offset and returns the second part.
     fn split_off(&mut self, offset: i64) -> Self {
         let keep = usize::try_from(offset - self.offset).unwrap_or(0).min(self.rows.len());
         let rows = self.rows.split_off(keep);
@@ -34,19 +34,19 @@ impl Chunk {
     }
 }
 
-/// Unanswered chunks, oldest first, without gaps.
+/// Unacknowledged chunks, oldest first, without gaps.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     chunks: VecDeque<Chunk>,
     bytes: usize,
-    /// The offset after the last row that was put in.
+    /// The offset after the last row that was added.
     end: i64,
 }
 
-/// The most chunks in flight, but for one that is cut where a write goes on.
-pub(crate) const MOST_CHUNKS: usize = 16;
-/// The most bytes in flight, give or take a chunk.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// The limit of chunks in flight. There may be one more where a chunk had to be split.
+pub(crate) const MAX_CHUNKS: usize = 16;
+/// The limit of bytes in flight; the last chunk may exceed it.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 impl Window {
     pub(crate) fn end(&self) -> i64 {
@@ -61,16 +61,16 @@ impl Window {
         self.chunks.is_empty()
     }
 
-    /// Whether to wait for answers before more is sent.
+    /// Whether to wait for acknowledgements before sending more.
     pub(crate) fn is_full(&self) -> bool {
-        self.chunks.len() >= MOST_CHUNKS || self.bytes >= MOST_BYTES
+        self.chunks.len() >= MAX_CHUNKS || self.bytes >= MAX_BYTES
     }
 
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         self.chunks.iter()
     }
 
-    /// Takes the next chunk in, cut at an offset that lies within it; gives what is to be sent.
+    /// Adds a chunk, split at `cut` if that lies within it, and returns the parts to send.
     pub(crate) fn push(&mut self, chunk: Chunk, cut: i64) -> Iter<'_, Chunk> {
         let before = self.chunks.len();
         self.end = chunk.end();
@@ -80,7 +80,7 @@ impl Window {
         self.chunks.range(before..)
     }
 
-    /// Cuts the chunk within which an offset lies, so that one chunk ends there and another begins.
+    /// Splits the chunk that contains an offset, so that a chunk starts there.
     pub(crate) fn cut_at(&mut self, offset: i64) {
         let within = |chunk: &Chunk| chunk.offset < offset && offset < chunk.end();
         if let Some(place) = self.chunks.iter().position(within) {
@@ -89,7 +89,7 @@ impl Window {
         }
     }
 
-    /// The first chunk, if it ends at an offset or before, leaves.
+    /// Removes and returns the first chunk if it ends at or before an offset.
     pub(crate) fn pop_before(&mut self, offset: i64) -> Option<Chunk> {
         let chunk = self.chunks.pop_front_if(|chunk| chunk.end() <= offset)?;
         self.bytes -= chunk.bytes;
@@ -114,7 +114,7 @@ impl Window {
         found
     }
 
-    /// The line of a row in flight.
+    /// The line of the file that an unacknowledged row comes from.
     pub(crate) fn line(&self, offset: i64) -> Option<u64> {
         let chunk = self.chunks.iter().find(|chunk| (chunk.offset..chunk.end()).contains(&offset))?;
         chunk.lines.get(usize::try_from(offset - chunk.offset).ok()?).copied()
@@ -172,9 +172,9 @@ mod tests {
             window.push(chunk(offset, 1), 0);
             offset += 1;
         }
-        assert_eq!(offset, MOST_CHUNKS as i64);
+        assert_eq!(offset, MAX_CHUNKS as i64);
         let mut window = Window::default();
-        window.push(Chunk { bytes: MOST_BYTES, ..chunk(0, 1) }, 0);
+        window.push(Chunk { bytes: MAX_BYTES, ..chunk(0, 1) }, 0);
         assert!(window.is_full());
     }
 }

@@ -1,12 +1,12 @@
-//! What a paged read answers in the form that all resources share. A `repeated Resource` is a `repeated bytes` on the wire; the
-//! messages of the chunked write stand in `orrery_proto::wire`, since the servers use them too.
+//! The message of a paged read, in the form that all resources share: `repeated Resource` is `repeated bytes` on the
+//! wire. The messages of chunked writes are in `orrery_proto::wire`, because services use them too.
 
 use bytes::Bytes;
 
-/// A page of a paged read.
+/// A page.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Page {
-    /// The rows, each an encoded resource.
+    /// The encoded rows.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub(crate) rows: Vec<Bytes>,
     #[prost(string, tag = "2")]

@@ -1,8 +1,7 @@
-//! The chunked write: sends chunks, several at a time, until all are acknowledged, whatever happens to the connection meanwhile.
+//! The client of a chunked write: sends several chunks at a time, and reconnects until all of them are acknowledged.
 //!
-//! Rows that were committed before under the write_id are sent as well: the service compares them with what it
-//! remembers of its last commits, so that rows of another file are not passed over unseen. It answers each chunk of
-//! such rows by a message of its own.
+//! Rows that an earlier run committed under the same write_id are sent again. The service compares them with what it
+//! remembers of its last commits, so that another file is noticed. It answers each chunk of such rows with one message.
 
 use std::time::Duration;
 
@@ -17,35 +16,35 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::window::{Chunk, MOST_CHUNKS, Window};
+use super::window::{Chunk, MAX_CHUNKS, Window};
 use super::{ServiceAddress, connect, fault};
-use crate::client::patience::Patience;
+use crate::client::backoff::Backoff;
 
-/// How to write.
+/// The settings of a write.
 #[derive(Clone, Debug)]
 pub(crate) struct WriteOptions {
     /// The service.
     pub(crate) address: ServiceAddress,
     /// The path of the method.
     pub(crate) method: &'static str,
-    /// Names the write, so that it can be resumed. Not used if `validate_only`.
+    /// Identifies the write, so that it can be resumed. Not used with `validate_only`.
     pub(crate) write_id: String,
-    /// What a refused row does.
+    /// Whether a rejected row stops the write or is skipped.
     pub(crate) on_row_error: RowErrorPolicy,
-    /// Whether what a row points at must exist.
+    /// Whether references to other rows are checked.
     pub(crate) reference_check: ReferenceCheck,
-    /// The most that is overwritten of a row that exists; what is unset in a row stays all the same. Empty: what is set
-    /// in the row.
+    /// The fields that may be overwritten in existing rows. A field that is not set in the sent row is kept anyway.
+    /// Empty: all fields that are set in the sent row.
     pub(crate) update_mask: Vec<String>,
-    /// Whether everything is checked and nothing kept.
+    /// Checks everything and writes nothing.
     pub(crate) validate_only: bool,
-    /// How long to go on without progress.
-    pub(crate) patience: Duration,
+    /// How long to keep trying without progress.
+    pub(crate) give_up_after: Duration,
 }
 
-/// What became of the rows.
+/// The result of a write in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct WriteCounts {
     /// Every row before this offset is committed.
     pub(crate) committed: i64,
     pub(crate) created: i64,
@@ -53,68 +52,68 @@ pub(crate) struct Tally {
     pub(crate) unchanged: i64,
     pub(crate) rejected: i64,
     pub(crate) superseded: i64,
-    /// Rows that an earlier run had committed under this write_id.
+    /// Rows that an earlier run committed under this write_id.
     pub(crate) resumed: i64,
-    /// Rows that were committed by a connection that broke before it could say which were created, updated or unchanged. That
-    /// they were not rejected was asked for afterwards.
+    /// Committed rows of which is not known whether they were created, updated or unchanged: the connection broke
+    /// before the acknowledgement arrived. They were checked again afterwards, so none of them is a rejected row.
     pub(crate) unspecified: i64,
 }
 
-/// What happens on the way.
+/// What happens during a write.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
-    /// Everything before this offset is committed.
+    /// All rows before this offset are committed.
     Committed(i64),
-    /// The service refused the row of this line.
-    Refused(Option<u64>, &'a RowError),
-    /// The call failed and will be tried again after a while.
-    TryingAgain(&'a Status, Duration),
+    /// The service rejected the row of this line.
+    Rejected(Option<u64>, &'a RowError),
+    /// The call failed and will be tried again after this wait.
+    Retrying(&'a Status, Duration),
 }
 
-/// Why a write ended early. What was tallied until then holds.
+/// Why a write ended early. The counts up to that point are valid.
 #[derive(Debug)]
 pub(crate) enum WriteFault {
-    /// The service's last word.
+    /// The last error of the service.
     Call(Status),
-    /// The file ends before the offset from which this write_id would go on: it is another file.
-    Shorter { committed: i64, rows: i64 },
-    /// The row at this offset, of this line, is not the one that was committed there under this write_id.
-    Differs { offset: i64, line: Option<u64> },
+    /// The file has fewer rows than are committed under this write_id: it is another file.
+    FileTooShort { committed: i64, rows: i64 },
+    /// A different row was committed at this offset under this write_id.
+    RowDiffers { offset: i64, line: Option<u64> },
 }
 
-/// Writes all chunks that arrive; the channel's closing is the end. The tally is true also where there is a fault.
+/// Writes all chunks from the channel; closing the channel ends the write. The counts are valid after an error, too.
 pub(crate) async fn write(
     options: &WriteOptions,
     chunks: mpsc::Receiver<Chunk>,
     on_event: &mut (dyn FnMut(Event<'_>) + Send),
-) -> (Tally, Result<(), WriteFault>) {
+) -> (WriteCounts, Result<(), WriteFault>) {
     let mut writer = Writer {
         options,
         chunks,
         ended: false,
-        begun: false,
+        answered: false,
         window: Window::default(),
         unanswered: Vec::new(),
-        tally: Tally::default(),
-        patience: Patience::new(options.patience),
+        counts: WriteCounts::default(),
+        backoff: Backoff::new(options.give_up_after),
         on_event,
     };
     let result = writer.run().await;
-    (writer.tally, result)
+    (writer.counts, result)
 }
 
 struct Writer<'a> {
     options: &'a WriteOptions,
     chunks: mpsc::Receiver<Chunk>,
-    /// Whether the last chunk arrived.
+    /// Whether the channel of chunks was closed.
     ended: bool,
-    /// Whether a stream was answered once.
-    begun: bool,
+    /// Whether the service answered on any connection so far.
+    answered: bool,
     window: Window,
-    /// What was committed and never answered.
+    /// Committed rows whose acknowledgement was lost.
     unanswered: Vec<Chunk>,
-    tally: Tally,
-    patience: Patience,
+    counts: WriteCounts,
+    backoff: Backoff,
     on_event: &'a mut (dyn FnMut(Event<'_>) + Send),
 }
 
@@ -126,32 +125,33 @@ impl Writer<'_> {
                 Err(status) => status,
             };
             if let Some(offset) = fault::offset_in_conflict(&status) {
-                return Err(WriteFault::Differs { offset, line: self.window.line(offset) });
+                return Err(WriteFault::RowDiffers { offset, line: self.window.line(offset) });
             }
-            // Nothing of a one-shot stream is kept, so there is nothing to go on from.
-            let one_shot = self.options.validate_only && self.begun;
-            let wait = fault::retry_after(&status).filter(|_| !one_shot).and_then(|asked| self.patience.next(asked));
+            // A validation leaves nothing behind that another stream could resume.
+            let one_shot = self.options.validate_only && self.answered;
+            let wait =
+                fault::retry_after(&status).filter(|_| !one_shot).and_then(|asked| self.backoff.next_wait(asked));
             let Some(wait) = wait else { return Err(WriteFault::Call(status)) };
-            (self.on_event)(Event::TryingAgain(&status, wait));
+            (self.on_event)(Event::Retrying(&status, wait));
             tokio::time::sleep(wait).await;
         }
-        let (committed, rows) = (self.tally.committed, self.window.end());
-        if committed > rows { Err(WriteFault::Shorter { committed, rows }) } else { Ok(()) }
+        let (committed, rows) = (self.counts.committed, self.window.end());
+        if committed > rows { Err(WriteFault::FileTooShort { committed, rows }) } else { Ok(()) }
     }
 
-    /// One connection's worth.
+    /// Runs the write on one connection.
     async fn stream(&mut self) -> Result<(), Status> {
         let mut service = connect(&self.options.address).await?;
-        // One chunk may be cut where the write goes on.
-        let chunks = self.window.len().max(MOST_CHUNKS) + 1;
+        // One more than the window: a chunk may be split where the write resumes.
+        let chunks = self.window.len().max(MAX_CHUNKS) + 1;
         let (sender, mut answers) = self.open(&mut service, self.start(self.options.validate_only), chunks).await?;
         if !self.options.validate_only {
-            let answer = answers.message().await?.ok_or_else(fault::cut_short)?;
-            self.go_on_from(answer.committed_offset)?;
-            self.ask_what_became_of_unanswered(&mut service).await?;
+            let answer = answers.message().await?.ok_or_else(fault::ended_early)?;
+            self.resume_at(answer.committed_offset)?;
+            self.recheck_unanswered(&mut service).await?;
         }
-        self.begun = true;
-        self.patience.progressed();
+        self.answered = true;
+        self.backoff.reset();
 
         let mut sender = Some(sender);
         for chunk in self.window.chunks() {
@@ -165,11 +165,11 @@ impl Writer<'_> {
                 answer = answers.message() => match answer? {
                     Some(answer) => self.acknowledge(&answer)?,
                     None if self.ended && self.window.is_empty() => return Ok(()),
-                    None => return Err(fault::cut_short()),
+                    None => return Err(fault::ended_early()),
                 },
                 chunk = self.chunks.recv(), if !self.ended && !self.window.is_full() => match chunk {
                     Some(chunk) => {
-                        for chunk in self.window.push(chunk, self.tally.committed) {
+                        for chunk in self.window.push(chunk, self.counts.committed) {
                             send(sender.as_ref(), chunk);
                         }
                     }
@@ -198,10 +198,10 @@ impl Writer<'_> {
         start: WriteStart,
         chunks: usize,
     ) -> Result<(mpsc::Sender<WriteRequest>, Streaming<WriteResponse>), Status> {
-        // Room for start and every chunk that may be in flight: sending never waits.
+        // There is room for the start message and all chunks in flight, so sending never waits.
         let (sender, receiver) = mpsc::channel(chunks + 1);
         let start = WriteRequest { payload: Some(WritePayload::Start(start)) };
-        sender.try_send(start).map_err(|_| fault::cut_short())?;
+        sender.try_send(start).map_err(|_| fault::ended_early())?;
         service.ready().await.map_err(|error| fault::unreachable(&self.options.address, &error))?;
         let codec = ProstCodec::<WriteRequest, WriteResponse>::default();
         let path = PathAndQuery::from_static(self.options.method);
@@ -209,20 +209,21 @@ impl Writer<'_> {
         Ok((sender, response.into_inner()))
     }
 
-    /// Takes the service's answer to `start`.
-    fn go_on_from(&mut self, committed: i64) -> Result<(), Status> {
-        let known = self.tally.committed;
+    /// Handles the answer to `start`: the offset at which the write resumes.
+    fn resume_at(&mut self, committed: i64) -> Result<(), Status> {
+        let known = self.counts.committed;
         if committed < known {
             return Err(Status::data_loss(format!(
-                "the service goes on from row {committed}, but had acknowledged {known} rows"
+                "the service resumes at row {committed}, but had acknowledged {known} rows"
             )));
         }
-        if !self.begun {
-            self.tally.resumed = committed;
+        if !self.answered {
+            self.counts.resumed = committed;
         } else if committed > known.max(self.window.end()) {
             let sent = self.window.end();
             return Err(Status::aborted(format!(
-                "the service goes on from row {committed}, but only {sent} were sent: something else writes under {:?}",
+                "the service resumes at row {committed}, but only {sent} were sent: another client writes with the \
+                 write id {:?}",
                 self.options.write_id
             )));
         } else {
@@ -233,9 +234,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Rows whose acknowledgement was lost are stored, unless they were refused, and nothing tells which. Checking them once more
-    /// without writing does: those that are refused now were refused then.
-    async fn ask_what_became_of_unanswered(&mut self, service: &mut Grpc<Channel>) -> Result<(), Status> {
+    /// Finds out how many rows were rejected whose acknowledgement was lost. Sends them again with `validate_only`:
+    /// rows that are rejected now were rejected then.
+    async fn recheck_unanswered(&mut self, service: &mut Grpc<Channel>) -> Result<(), Status> {
         if self.unanswered.is_empty() {
             return Ok(());
         }
@@ -254,20 +255,20 @@ impl Writer<'_> {
         }
         let rows: i64 = self.unanswered.iter().map(|chunk| chunk.rows.len() as i64).sum();
         if checked != rows {
-            return Err(fault::cut_short());
+            return Err(fault::ended_early());
         }
-        self.tally.rejected += rejected;
-        self.tally.unspecified += rows - rejected;
+        self.counts.rejected += rejected;
+        self.counts.unspecified += rows - rejected;
         let lines: Vec<u64> = self.unanswered.drain(..).flat_map(|chunk| chunk.lines).collect();
         for error in &errors {
             let line = usize::try_from(error.offset).ok().and_then(|place| lines.get(place)).copied();
-            (self.on_event)(Event::Refused(line, error));
+            (self.on_event)(Event::Rejected(line, error));
         }
         Ok(())
     }
 
     fn acknowledge(&mut self, answer: &WriteResponse) -> Result<(), Status> {
-        let known = self.tally.committed;
+        let known = self.counts.committed;
         if answer.committed_offset > known.max(self.window.end()) {
             return Err(Status::data_loss(format!(
                 "the service acknowledges {} rows, but only {} were sent",
@@ -275,36 +276,36 @@ impl Writer<'_> {
                 self.window.end()
             )));
         }
-        self.tally.created += answer.created;
-        self.tally.updated += answer.updated;
-        self.tally.unchanged += answer.unchanged;
-        self.tally.rejected += answer.rejected;
-        self.tally.superseded += answer.superseded;
+        self.counts.created += answer.created;
+        self.counts.updated += answer.updated;
+        self.counts.unchanged += answer.unchanged;
+        self.counts.rejected += answer.rejected;
+        self.counts.superseded += answer.superseded;
         for error in &answer.row_errors {
-            (self.on_event)(Event::Refused(self.window.line(error.offset), error));
+            (self.on_event)(Event::Rejected(self.window.line(error.offset), error));
         }
         if answer.committed_offset > known {
             self.window.cut_at(answer.committed_offset);
             while self.window.pop_before(answer.committed_offset).is_some() {}
         } else if self.window.pop_before(known).is_some() {
-            // A chunk of rows that were committed before: they are what they were.
-            self.patience.progressed();
+            // This chunk was committed by an earlier run.
+            self.backoff.reset();
         }
         self.committed_to(answer.committed_offset);
         Ok(())
     }
 
     fn committed_to(&mut self, offset: i64) {
-        if offset > self.tally.committed {
-            self.tally.committed = offset;
-            self.patience.progressed();
+        if offset > self.counts.committed {
+            self.counts.committed = offset;
+            self.backoff.reset();
             (self.on_event)(Event::Committed(offset));
         }
     }
 }
 
-/// Hands a chunk to the stream. The channel has room for it; where it is closed, so is the stream, and the chunk stays in the window
-/// while the stream's status is read.
+/// Sends a chunk. The channel always has room. If it is closed, the stream has ended: the chunk stays in the window,
+/// and the caller reads the stream's status.
 fn send(sender: Option<&mpsc::Sender<WriteRequest>>, chunk: &Chunk) {
     let chunk = WriteChunk { offset: chunk.offset, rows: chunk.rows.clone() };
     if let Some(sender) = sender {

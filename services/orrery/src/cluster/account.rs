@@ -1,5 +1,5 @@
-//! The account of the operating system that Postgres runs as. Postgres refuses to run as root; root therefore hands its
-//! processes and files to an unprivileged account, and everybody else keeps them.
+//! The operating system account that runs Postgres. Postgres refuses to run as root, so root gives its processes and
+//! files to an unprivileged account. Everybody else uses their own account.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -10,17 +10,17 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use nix::unistd::{Uid, User};
 
-/// Who runs Postgres and owns its files.
+/// The account that runs Postgres and owns its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Account {
-    /// The one that this process has.
+    /// The account of this process.
     Own,
-    /// Another one, which root changes to.
+    /// Another account, which root switches to.
     Other { uid: u32, gid: u32 },
 }
 
 impl Account {
-    /// The account for a new cluster: this process's own, or, for root, `postgres` or `nobody`.
+    /// The account for a new cluster: that of this process, or `postgres` or `nobody` for root.
     pub(super) fn for_new_cluster() -> anyhow::Result<Self> {
         if !Uid::effective().is_root() {
             return Ok(Self::Own);
@@ -31,7 +31,8 @@ impl Account {
             }
         }
         bail!(
-            "Postgres refuses to run as root, and there is no account postgres or nobody to run it as; make one (useradd \
+            "Postgres refuses to run as root, and there is no account postgres or nobody to run it as; create one \
+             (useradd \
              --system postgres) or run this as another user"
         )
     }
@@ -56,8 +57,8 @@ impl Account {
         Ok(Self::Other { uid: owner.uid(), gid: owner.gid() })
     }
 
-    /// A command that runs as this account, in its own process group so that a Ctrl-C in the terminal does not reach it, and
-    /// without what the environment says about other servers.
+    /// A command that runs as this account. It has its own process group, so that Ctrl-C in the terminal does not reach
+    /// it, and none of the environment variables about other Postgres servers.
     pub(super) fn command(self, program: &Path) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
@@ -72,7 +73,7 @@ impl Account {
         command
     }
 
-    /// Gives `path` to this account, and to nobody else.
+    /// Makes this account the owner of `path`, with access for nobody else.
     pub(super) fn take(self, path: &Path, mode: u32) -> anyhow::Result<()> {
         let taken = match self {
             Self::Own => Ok(()),
@@ -83,7 +84,7 @@ impl Account {
             .with_context(|| format!("cannot give {} to the account that runs Postgres", path.display()))
     }
 
-    /// Whether this account can enter `folder`: each folder above must let it pass.
+    /// Whether this account can enter `folder`, which needs permission on each parent folder.
     pub(super) fn can_enter(self, folder: &Path) -> bool {
         self == Self::Own
             || self

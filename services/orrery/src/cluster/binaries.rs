@@ -1,14 +1,14 @@
-//! Finds the programs of an installed Postgres.
+//! Finds an installed Postgres.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::account::Account;
 
-/// The oldest Postgres whose features Orrery uses.
+/// The oldest supported major version.
 const OLDEST: u32 = 14;
 
-/// Where packages put Postgres, with one `*` for the part that carries the version.
+/// Where packages install Postgres. `*` stands for the version.
 const USUAL_PLACES: &[&str] = &[
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -23,19 +23,19 @@ const USUAL_PLACES: &[&str] = &[
     "/usr/local/pgsql/bin",
 ];
 
-/// The programs of one Postgres.
+/// The programs of one Postgres installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Binaries {
-    /// The folder that holds `initdb` and `postgres`.
+    /// The folder with `initdb` and `postgres`.
     pub(super) folder: PathBuf,
-    /// The major version: 15.
+    /// The major version, such as 15.
     pub(super) major: u32,
-    /// As `postgres --version` says it: `15.14`.
+    /// The full version, such as `15.14`.
     pub(super) version: String,
 }
 
 impl Binaries {
-    /// The programs in `folder`, if they are there and `account` can run them.
+    /// The programs in `folder`, if they exist and `account` can run them.
     pub(super) fn in_folder(folder: &Path, account: Account) -> Option<Self> {
         if !folder.join("initdb").is_file() {
             return None;
@@ -47,7 +47,7 @@ impl Binaries {
         Some(Self { folder: folder.to_owned(), major, version: version.to_owned() })
     }
 
-    /// The first of `folders` that holds a Postgres of the `wanted` major version (any that is new enough if `None`).
+    /// The first of `folders` with a Postgres of major version `wanted`, or of any supported version if `None`.
     pub(super) fn first_in(
         folders: impl IntoIterator<Item = PathBuf>,
         account: Account,
@@ -64,7 +64,8 @@ impl Binaries {
     }
 }
 
-/// Every folder that may hold an installed Postgres: those of `PATH`, links followed, then the usual places, newest first.
+/// All folders that may hold an installed Postgres: those of `PATH` with links resolved, then the usual ones, newest
+/// first.
 pub(super) fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path)
@@ -79,7 +80,7 @@ pub(super) fn installed() -> Vec<PathBuf> {
     folders
 }
 
-/// The folders that `pattern` means: with a `*`, every name that fits, the highest number first.
+/// The folders that match `pattern`. With a `*`, the highest version comes first.
 fn matching(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return vec![PathBuf::from(pattern)];

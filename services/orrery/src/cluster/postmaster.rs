@@ -1,4 +1,4 @@
-//! The server process: started, waited for, ended; and the watchdog that ends it when this process could not.
+//! The server process: start, wait, stop. A watchdog stops it if this process is killed.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -19,8 +19,9 @@ use crate::whole_file::read_end;
 
 const TICK: Duration = Duration::from_millis(10);
 
-/// Ends the server with signal $1 when standard input ends, which it does however the process at its other end dies. $2 is the server's pid, $3 its
-/// pid file, which tells whether that pid is still the server's; $4, if given, is a folder to remove afterwards.
+/// Stops the server with signal $1 when standard input is closed, which happens however this process ends. $2 is the
+/// server's pid; $3 is its pid file, which tells whether the pid is still the server's; $4, if given, is a folder to
+/// remove afterwards.
 const WATCHDOG: &str = r#"
 read -r _
 ours() { [ "$(head -n 1 "$3" 2>/dev/null)" = "$2" ]; }
@@ -32,16 +33,16 @@ if [ -n "$4" ]; then
 fi
 "#;
 
-/// How a server is started.
+/// How the server is started.
 pub(super) struct Start<'a> {
     pub(super) binaries: &'a Binaries,
     pub(super) account: Account,
     /// The cluster's files, `PGDATA`.
     pub(super) data: &'a Path,
-    /// Receives what the server logs; the previous run's is kept beside it.
+    /// The server's log. The log of the previous run is kept beside it.
     pub(super) log: &'a Path,
     pub(super) settings: Vec<(String, String)>,
-    /// Removed when this process ends without having stopped the server.
+    /// A folder to remove if this process ends without stopping the server.
     pub(super) ephemeral: Option<&'a Path>,
 }
 
@@ -77,14 +78,14 @@ impl Postmaster {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// How the server ended; `None` while it runs.
+    /// The exit status of the server; `None` while it runs.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
-        // An error means that somebody else has waited for the child, so that it is gone.
+        // An error means that the child was already waited for, so it has ended.
         self.child.try_wait().unwrap_or(Some(ExitStatus::from_raw(0)))
     }
 
-    /// What the server's log says about why it ended: its last FATAL or ERROR line.
-    pub(super) fn last_words(&self) -> String {
+    /// The last FATAL or ERROR line of the server's log.
+    pub(super) fn last_log_error(&self) -> String {
         let text = read_end(&self.log, 64 * 1024).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let worst = ["PANIC:", "FATAL:", "ERROR:"];
@@ -96,13 +97,13 @@ impl Postmaster {
         format!("{} (see {})", line.unwrap_or("it left no message"), self.log.display())
     }
 
-    /// Ends the server and waits until it is gone.
+    /// Stops the server and waits until it has ended.
     pub(super) fn stop(mut self, how: Shutdown) {
         let pid = self.pid();
         if self.ended().is_none() {
             let _ = kill(pid, how.signal());
-            for (patience, harder) in [(how.patience(), Signal::SIGQUIT), (Duration::from_secs(5), Signal::SIGKILL)] {
-                if self.wait(patience) {
+            for (timeout, harder) in [(how.timeout(), Signal::SIGQUIT), (Duration::from_secs(5), Signal::SIGKILL)] {
+                if self.wait(timeout) {
                     break;
                 }
                 let _ = kill(pid, harder);
@@ -112,10 +113,10 @@ impl Postmaster {
         self.dismiss_watchdog();
     }
 
-    /// Ends the server and its backends at once, as a crash would.
+    /// Kills the server and its backends, like a crash.
     pub(super) fn crash(mut self) {
         let pid = self.pid();
-        // Stopped first, so that it cannot start another backend while the list is read.
+        // SIGSTOP first, so that the server cannot start another backend while the list is read.
         let _ = kill(pid, Signal::SIGSTOP);
         let children = children_of(pid);
         for process in children.iter().copied().chain([pid]) {
@@ -129,8 +130,8 @@ impl Postmaster {
         self.dismiss_watchdog();
     }
 
-    fn wait(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+    fn wait(&mut self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
         loop {
             if self.ended().is_some() {
                 return true;
@@ -162,17 +163,17 @@ fn watch(pid: u32, start: &Start<'_>) -> anyhow::Result<Child> {
         .context("cannot run /bin/sh")
 }
 
-/// Ends a server that an earlier run left on the cluster in `home`, so that there is never a second one, and clears away what one that was killed
-/// left there. Returns whether there was one to end.
+/// Stops a server that an earlier run left on the cluster in `home`, and removes what a killed one left there. There is
+/// never a second server. Returns whether one was stopped.
 pub(super) fn end_orphan(home: &Path) -> anyhow::Result<bool> {
-    let data = super::place::data(home);
+    let data = super::files::data(home);
     let pid_file = data.join("postmaster.pid");
     let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.lines().next()?.trim().parse().ok());
     let running = pid.map(Pid::from_raw).filter(|pid| exists(*pid) && serves(*pid, &data));
     if let Some(pid) = running {
         end(pid, &data)?;
     }
-    // Postgres takes a pid file for a running server's if that number now belongs to any process.
+    // Postgres considers a pid file valid if any process has that pid.
     let left = fs::read_dir(home).into_iter().flatten().flatten().map(|entry| entry.path());
     let sockets = left.filter(|path| {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(".s.PGSQL."))
@@ -189,14 +190,14 @@ pub(super) fn end_orphan(home: &Path) -> anyhow::Result<bool> {
 }
 
 fn end(pid: Pid, data: &Path) -> anyhow::Result<()> {
-    for (signal, patience) in [(Signal::SIGINT, 30), (Signal::SIGQUIT, 5), (Signal::SIGKILL, 5)] {
+    for (signal, timeout) in [(Signal::SIGINT, 30), (Signal::SIGQUIT, 5), (Signal::SIGKILL, 5)] {
         match kill(pid, signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => {
-                bail!("an earlier Postgres (pid {pid}) still runs on {} and cannot be ended: {error}", data.display())
+                bail!("an earlier Postgres (pid {pid}) still runs on {} and cannot be stopped: {error}", data.display())
             }
         }
-        let deadline = Instant::now() + Duration::from_secs(patience);
+        let deadline = Instant::now() + Duration::from_secs(timeout);
         while Instant::now() < deadline {
             if !exists(pid) {
                 return Ok(());
@@ -204,17 +205,17 @@ fn end(pid: Pid, data: &Path) -> anyhow::Result<()> {
             std::thread::sleep(TICK);
         }
     }
-    bail!("an earlier Postgres (pid {pid}) still runs on {} and does not end", data.display())
+    bail!("an earlier Postgres (pid {pid}) still runs on {} and does not stop", data.display())
 }
 
 fn exists(pid: Pid) -> bool {
-    // A zombie that nobody has waited for yet still has a number, but nothing else.
+    // A zombie still has a pid, but nothing else.
     kill(pid, None) != Err(Errno::ESRCH)
         && !fs::read_to_string(format!("/proc/{pid}/stat"))
             .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
-/// Whether `pid` is a Postgres that works on `data`: the postmaster's working directory is its data directory.
+/// Whether `pid` is a Postgres server on `data`: its working directory is its data directory.
 fn serves(pid: Pid, data: &Path) -> bool {
     if Path::new("/proc/self/cwd").exists() {
         return fs::read_link(format!("/proc/{pid}/cwd")).ok() == fs::canonicalize(data).ok();
@@ -223,12 +224,12 @@ fn serves(pid: Pid, data: &Path) -> bool {
     said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(&*data.to_string_lossy()))
 }
 
-/// The processes that `parent` started.
+/// The child processes of `parent`.
 pub(super) fn children_of(parent: Pid) -> Vec<Pid> {
     all_processes().into_iter().filter(|(_, its_parent)| *its_parent == parent).map(|(pid, _)| pid).collect()
 }
 
-/// Every process and its parent.
+/// All processes with their parents.
 fn all_processes() -> Vec<(Pid, Pid)> {
     let number = |word: Option<&str>| word.and_then(|word| word.parse().ok()).map(Pid::from_raw);
     if Path::new("/proc/self/stat").exists() {
@@ -237,7 +238,7 @@ fn all_processes() -> Vec<(Pid, Pid)> {
             .filter_map(|folder| {
                 let pid = number(folder.file_name().to_str())?;
                 let stat = fs::read_to_string(folder.path().join("stat")).ok()?;
-                // The name in parentheses may hold anything; after it come the state and the parent.
+                // The name in parentheses may contain anything. The state and the parent follow it.
                 let (_, rest) = stat.rsplit_once(") ")?;
                 Some((pid, number(rest.split(' ').nth(1))?))
             })

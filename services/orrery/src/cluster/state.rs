@@ -1,4 +1,4 @@
-//! What a cluster remembers between runs: its place, its port, its passwords. One file, for its owner's eyes alone.
+//! What a cluster keeps between runs: folder, port and passwords, in one file that only its owner can read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::Role;
 use crate::whole_file;
 
-/// The file's name below the data directory.
+/// The name of the file in the data folder.
 pub(super) const FILE: &str = "cluster.json";
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct State {
-    /// The folder of the cluster's files; below the data directory unless Postgres could not enter it.
+    /// The folder of the server's files. It is below the data folder unless Postgres cannot enter that.
     pub(super) home: PathBuf,
     /// The port on loopback that was used last.
     pub(super) port: u16,
@@ -27,14 +27,14 @@ pub(super) struct State {
 }
 
 impl fmt::Debug for State {
-    /// Without the passwords.
+    /// Leaves the passwords out.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("State").field("home", &self.home).field("port", &self.port).finish_non_exhaustive()
     }
 }
 
 impl State {
-    /// A new cluster's: fresh passwords, 32 letters and digits each (190 bits).
+    /// The state of a new cluster. Each new password has 32 letters and digits (190 bits).
     pub(super) fn new(home: PathBuf, port: u16) -> Self {
         let mut state = Self { home, port, passwords: BTreeMap::new() };
         for role in Role::ALL {
@@ -43,7 +43,7 @@ impl State {
         state
     }
 
-    /// What `data_dir` remembers; `None` where no cluster was made yet.
+    /// Loads the state from `data_dir`; `None` if there is no cluster.
     pub(super) fn load(data_dir: &Path) -> anyhow::Result<Option<Self>> {
         let path = data_dir.join(FILE);
         match whole_file::read(&path, 1) {
@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// Writes the file anew, whole or not at all.
+    /// Replaces the file as a whole.
     pub(super) fn save(&self, data_dir: &Path) -> anyhow::Result<()> {
         let path = data_dir.join(FILE);
         let beside = data_dir.join(format!("{FILE}.new"));

@@ -1,4 +1,4 @@
-//! Filters on the command line.
+//! The filters of `orrery export`.
 
 use clap::Args;
 use orrery_proto::catalog::v1::ProductFilter;
@@ -6,40 +6,40 @@ use orrery_proto::orders::v1::OrderFilter;
 use orrery_proto::r#type::v1::TimeRange;
 use prost_types::Timestamp;
 
-/// The conditions that every resource has.
+/// The conditions that all resources have.
 #[derive(Debug, Default, Args)]
 #[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
 struct CommonFilterOptions {
-    /// Only those whose labels fit, as "env=prod,tier in (a,b),!legacy".
+    /// Only rows with matching labels, such as "env=prod,tier in (a,b),!legacy".
     #[arg(long, value_name = "SELECTOR")]
     filter_label_selector: Option<String>,
-    /// Only those in this phase; may be given several times.
+    /// Only rows in this phase. Can be repeated.
     #[arg(long, value_name = "PHASE")]
     filter_phase: Vec<String>,
-    /// Only this one; may be given several times.
+    /// Only this row. Can be repeated.
     #[arg(long, value_name = "UID")]
     filter_uid: Vec<String>,
-    /// Only those created at this time or later, as "2026-05-01T00:00:00Z"; at most nine digits after the second's
+    /// Only rows created at or after this time, such as "2026-05-01T00:00:00Z". At most nine digits after the decimal
     /// point.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     filter_created_from: Option<Timestamp>,
-    /// Only those created before this time.
+    /// Only rows created before this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     filter_created_before: Option<Timestamp>,
-    /// Only those last changed at this time or later.
+    /// Only rows last changed at or after this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     filter_updated_from: Option<Timestamp>,
-    /// Only those last changed before this time.
+    /// Only rows last changed before this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     filter_updated_before: Option<Timestamp>,
 }
 
-/// `orrery.catalog.v1.ProductFilter`, an option for each field. Every condition that is given must hold.
+/// `orrery.catalog.v1.ProductFilter` with an option for each field. All given conditions must hold.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ProductFilterOptions {
     #[command(flatten)]
     common: CommonFilterOptions,
-    /// Only those whose name contains this, in any letter case.
+    /// Only products whose name contains this, ignoring letter case.
     #[arg(long, value_name = "TEXT")]
     filter_name_contains: Option<String>,
 }
@@ -59,24 +59,24 @@ impl ProductFilterOptions {
     }
 }
 
-/// `orrery.orders.v1.OrderFilter`, an option for each field. Every condition that is given must hold.
+/// `orrery.orders.v1.OrderFilter` with an option for each field. All given conditions must hold.
 #[derive(Debug, Default, Args)]
 pub(crate) struct OrderFilterOptions {
     #[command(flatten)]
     common: CommonFilterOptions,
-    /// Only those of this customer.
+    /// Only orders of this customer.
     #[arg(long, value_name = "ID")]
     filter_customer_id: Option<String>,
-    /// Only those in this currency.
+    /// Only orders in this currency.
     #[arg(long, value_name = "CODE")]
     filter_currency_code: Option<String>,
-    /// Only those that contain this product.
+    /// Only orders that contain this product.
     #[arg(long, value_name = "UID")]
     filter_product_uid: Option<String>,
-    /// Only those due for provisioning at this time or later.
+    /// Only orders due for provisioning at or after this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     filter_provision_timer_from: Option<Timestamp>,
-    /// Only those due for provisioning before this time.
+    /// Only orders due for provisioning before this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     filter_provision_timer_before: Option<Timestamp>,
 }
@@ -103,14 +103,14 @@ fn range(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<TimeRange> 
     (start.is_some() || end.is_some()).then_some(TimeRange { start, end })
 }
 
-/// Reads a time that a [`Timestamp`] can hold exactly: rounded it would be another bound.
+/// Parses a time that a [`Timestamp`] can hold exactly. Rounding would change the bound.
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     let time = chrono::DateTime::parse_from_rfc3339(text)
         .map_err(|_| "a time is written as 2026-05-01T00:00:00Z".to_owned())?
         .to_utc();
     let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
     if fraction.bytes().take_while(u8::is_ascii_digit).count() > 9 {
-        return Err("a time has at most nine digits after the second's point".to_owned());
+        return Err("a time has at most nine digits after the decimal point".to_owned());
     }
     let nanos = time.timestamp_subsec_nanos();
     if nanos >= 1_000_000_000 {

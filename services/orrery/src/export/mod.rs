@@ -1,4 +1,4 @@
-//! `orrery export`: writes what a resource's paged read gives as JSONL, one row a line, as `orrery import` takes it back.
+//! `orrery export`: writes the rows of a resource as JSONL, one row per line. `orrery import` can read the result.
 
 mod filter;
 mod output;
@@ -21,17 +21,18 @@ use self::output::Output;
 use crate::client::{Pages, Query, ServiceAddress, describe};
 use crate::message::write_json;
 use crate::resource::{ORDERS, PRODUCTS, Resource};
-use crate::terminal::{PIPE_CLOSED, tell};
+use crate::terminal::{PIPE_CLOSED, eprint_line};
 
 const AFTER_HELP: &str = "\
-An export that ends early says how many rows were written whole and, unless it is packed, the --resume-token with which the same command \
-goes on behind them. A file then still is FILE.partial, and the command that goes on adds to it. A standard output that is closed, or \
-/dev/null opened for reading as well, is refused: nothing would be kept, and nobody would know.
+An export that ends early prints the number of complete rows and, unless the output is compressed, the --resume-token \
+with which the same command continues. A file is still named FILE.partial then, and the continued export appends to \
+it. The export refuses to run if standard output is closed, or is /dev/null opened for reading as well: nothing would \
+be kept, and nobody would notice.
 
-Exit codes: 0 everything was written; 1 the export ended early; 2 the command line is wrong; 141 the reader of standard output went away, \
-as `orrery export products | head` does.";
+Exit codes: 0 everything was written; 1 the export ended early; 2 the command line is wrong; 141 the reader of \
+standard output has gone, as in `orrery export products | head`.";
 
-/// What `orrery export` takes.
+/// The options of `orrery export`.
 #[derive(Debug, Args)]
 pub struct Options {
     #[command(subcommand)]
@@ -40,49 +41,48 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 enum ResourceOptions {
-    /// Exports products, by uid, as JSONL.
+    /// Exports products as JSONL, ordered by uid.
     #[command(after_help = AFTER_HELP)]
     Products {
         #[command(flatten)]
         export: ExportOptions,
         #[command(flatten)]
         filter: ProductFilterOptions,
-        /// Where the catalog service listens.
+        /// The address of the catalog service.
         #[arg(long, value_name = "ADDR", default_value = "localhost:50051")]
         catalog: ServiceAddress,
     },
-    /// Exports orders, by uid, with their lines, addresses and sums, as JSONL.
+    /// Exports orders with their lines, addresses and totals as JSONL, ordered by uid.
     #[command(after_help = AFTER_HELP)]
     Orders {
         #[command(flatten)]
         export: ExportOptions,
         #[command(flatten)]
         filter: OrderFilterOptions,
-        /// Where the orders service listens.
+        /// The address of the orders service.
         #[arg(long, value_name = "ADDR", default_value = "localhost:50052")]
         orders: ServiceAddress,
     },
 }
 
-/// What holds for every resource.
+/// The options for all resources.
 #[derive(Debug, Args)]
 struct ExportOptions {
-    /// Where to write; "-" is standard output. A file takes its name when it is whole, and is FILE.partial until then.
-    /// A pipe or a device is written as it is.
+    /// The output; "-" is standard output. A file is named FILE.partial until it is complete. A pipe or a device is
+    /// written directly.
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Packs what is written.
+    /// Compresses the output.
     #[arg(long)]
     gzip: bool,
-    /// Goes on behind the rows that an export wrote which ended early, and which said this. All other options must be
-    /// the same.
+    /// Continues an export that ended early and printed this token. All other options must be the same.
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true, conflicts_with = "gzip")]
     resume_token: String,
-    /// Which fields to write, as "uid,name,labels.season". Default: all.
+    /// The fields to write, such as "uid,name,labels.season". Default: all.
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     read_mask: Vec<String>,
-    /// How long, in seconds, to go on while the service cannot be reached. A service that is not there at all is given
-    /// up after 5.
+    /// How long to keep trying while the service cannot be reached, in seconds. For a service that was never reached: 5
+    /// seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     patience: u64,
 }
@@ -115,19 +115,21 @@ async fn export_resource(
     if !options.read_mask.is_empty() {
         set(&mut request, "read_mask", &FieldMask { paths: options.read_mask })?;
     }
-    let patience = Duration::from_secs(options.patience);
-    let query = Query { address, method: resource.stream_method, request, patience };
+    let give_up_after = Duration::from_secs(options.patience);
+    let query = Query { address, method: resource.stream_method, request, give_up_after };
     let mut pages = Pages::new(query, options.resume_token);
     let bar = progress_bar();
     let begin = Instant::now();
 
-    // Pages are fetched while earlier ones are written; two wait at the most.
+    // Pages are fetched while earlier ones are written. At most two are buffered.
     let (sender, receiver) = mpsc::channel(2);
     let writing = tokio::task::spawn_blocking(move || write_pages(output, &message, receiver));
     let mut rows = 0_u64;
     let fetched = loop {
         let mut trying_again = |status: &tonic::Status, wait: Duration| {
-            bar.suspend(|| tell(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64())));
+            bar.suspend(|| {
+                eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
+            });
         };
         match pages.next(&mut trying_again).await {
             Ok(Some(page)) => {
@@ -154,7 +156,7 @@ async fn export_resource(
             return anyhow::anyhow!("the export ended early, after at most {} {plural}{place}: {why}", written.rows);
         }
         let Written { rows, token } = &written;
-        let go_on = if token.is_empty() { String::new() } else { format!("; to go on, add --resume-token {token}") };
+        let go_on = if token.is_empty() { String::new() } else { format!("; to continue, add --resume-token {token}") };
         anyhow::anyhow!("the export ended early, after {rows} {plural}{place}: {why}{go_on}")
     };
     match (fetched, result) {
@@ -168,34 +170,34 @@ async fn export_resource(
         (Ok(()), Ok(())) => {
             let seconds = begin.elapsed().as_secs_f64();
             let rate = rows as f64 / seconds.max(0.001);
-            tell(format_args!("{rows} {} exported in {seconds:.1} s, {rate:.0}/s", resource.plural));
+            eprint_line(format_args!("{rows} {} exported in {seconds:.1} s, {rate:.0}/s", resource.plural));
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// What of an export was written.
+/// What an export has written.
 #[derive(Debug, Default)]
 struct Written {
-    /// Rows, all whole.
+    /// The number of complete rows.
     rows: u64,
-    /// Where to go on behind them; empty before the first page.
+    /// The token after these rows; empty before the first page.
     token: String,
 }
 
-/// Sets a field of a request to a message.
+/// Sets a message field of a request.
 fn set(request: &mut DynamicMessage, field: &str, message: &impl prost::Message) -> anyhow::Result<()> {
     match request.get_field_by_name_mut(field) {
-        Some(Value::Message(value)) => value.transcode_from(message).context("a request cannot be made"),
+        Some(Value::Message(value)) => value.transcode_from(message).context("a request cannot be created"),
         _ => anyhow::bail!("{} has no message {field}", request.descriptor().full_name()),
     }
 }
 
-/// A page's rows, and the token behind them.
+/// The rows of a page and its token.
 type Page = (Vec<Bytes>, String);
 
-/// Writes pages as they come. Only after the `None` that says that all came is the output finished. Says what was
-/// written in any case.
+/// Writes pages as they arrive. Only `None`, the end of all pages, completes the output. Returns what was written,
+/// after an error too.
 fn write_pages(
     mut output: Output,
     message: &MessageDescriptor,
@@ -229,7 +231,7 @@ fn page_lines(message: &MessageDescriptor, rows: Vec<Bytes>, lines: &mut Vec<u8>
 }
 
 fn progress_bar() -> ProgressBar {
-    // On a terminal the rows themselves are the progress.
+    // On a terminal, the rows themselves show the progress.
     if !io::stderr().is_terminal() || io::stdout().is_terminal() {
         return ProgressBar::hidden();
     }

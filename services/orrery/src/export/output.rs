@@ -1,4 +1,4 @@
-//! Where an export goes: standard output, a file that takes its name when it is whole, or a pipe or device.
+//! The output of an export: standard output, a file that gets its name when it is complete, or a pipe or device.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -10,15 +10,15 @@ use flate2::write::GzEncoder;
 
 use crate::terminal::{file_of, was_closed};
 
-/// An output that is being written.
+/// An open output.
 #[derive(Debug)]
 pub(crate) struct Output {
     sink: Sink,
-    /// The name that the file has while it is written, and the one it takes.
+    /// The temporary name and the final name of a file.
     names: Option<(PathBuf, PathBuf)>,
-    /// The file again, to cut off what is not whole.
+    /// The same file, for removing an incomplete end.
     file: File,
-    /// How long the file is up to the last whole page.
+    /// The length of the file up to the last complete page.
     whole: u64,
 }
 
@@ -31,13 +31,12 @@ enum Sink {
 }
 
 impl Output {
-    /// Begins an output; `-` is standard output. `append`: what an export wrote that ended early is kept, and this
-    /// goes on behind it.
+    /// Opens an output; `-` is standard output. `append` continues the file of an export that ended early.
     pub(crate) fn create(path: &Path, gzip: bool, append: bool) -> anyhow::Result<Self> {
         let (file, names) = if path == Path::new("-") {
             anyhow::ensure!(
                 !was_closed(io::stdout()),
-                "standard output is closed, so that nothing can be written; name a file with --output (/dev/null, if \
+                "standard output is closed; name a file with --output (/dev/null, if \
                  nothing is to be kept)"
             );
             (file_of(io::stdout()).context("standard output cannot be written")?, None)
@@ -51,8 +50,8 @@ impl Output {
         Ok(Self { sink, names, file: again, whole })
     }
 
-    /// Writes the lines of a page. Of what is not packed every line has been taken by the file or the reader when this
-    /// returns.
+    /// Writes the lines of a page. Unless the output is compressed, all of them have been passed to the operating
+    /// system when this returns.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match &mut self.sink {
             Sink::Plain(target) => target.write_all(lines).and_then(|()| target.flush())?,
@@ -62,29 +61,29 @@ impl Output {
         Ok(())
     }
 
-    /// The name under which stands what was written, if that is another than the one asked for.
+    /// The temporary name of the file, if it has one.
     pub(crate) fn partial(&self) -> Option<&Path> {
         self.names.as_ref().map(|(partial, _)| partial.as_path())
     }
 
-    /// Not everything was written. A file that is not packed is left with its whole pages; what is packed is left
-    /// without its end, so that no reader takes it for whole.
+    /// Ends an incomplete output. An uncompressed file keeps its complete pages. Compressed output is left without its
+    /// trailer, so that readers notice that it is incomplete.
     pub(crate) fn abandon(self) {
         match self.sink {
             Sink::Plain(target) => {
-                // Its destructor would write what it could not write before.
+                // Skips the destructor, which would try to write again.
                 let (_file, _unwritten) = target.into_parts();
                 if self.names.is_some() {
-                    // Where that fails too the last line is torn, which a reader of JSONL refuses.
+                    // If this fails too, the last line is incomplete, which a JSONL reader refuses.
                     let _ = self.file.set_len(self.whole);
                 }
             }
-            // Its destructor would write the end.
+            // Skips the destructor, which would write the trailer.
             Sink::Gzip(encoder) => std::mem::forget(encoder),
         }
     }
 
-    /// Everything was written.
+    /// Completes the output.
     pub(crate) fn finish(self) -> io::Result<()> {
         let mut target = match self.sink {
             Sink::Plain(target) => target,
@@ -98,17 +97,17 @@ impl Output {
     }
 }
 
-/// Opens a file under the name that it has while it is written, with both names. A pipe or a device is opened as it is.
+/// Opens a file under its temporary name and returns both names. A pipe or a device is opened directly.
 fn open(path: &Path, append: bool) -> anyhow::Result<(File, Option<(PathBuf, PathBuf)>)> {
     let cannot = |path: &Path| format!("{} cannot be written", path.display());
     if let Ok(metadata) = fs::metadata(path) {
-        anyhow::ensure!(!metadata.is_dir(), "{} is a folder; --output names a file", path.display());
+        anyhow::ensure!(!metadata.is_dir(), "{} is a folder; --output must be a file", path.display());
         if !metadata.is_file() {
             let file = OpenOptions::new().write(true).open(path).with_context(|| cannot(path))?;
             return Ok((file, None));
         }
     }
-    anyhow::ensure!(path.file_name().is_some(), "{} names no file", path.display());
+    anyhow::ensure!(path.file_name().is_some(), "{} is not a file name", path.display());
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
@@ -162,7 +161,7 @@ mod tests {
         let path = folder.path().join("x.jsonl");
         let mut output = Output::create(&path, false, false).unwrap();
         output.write(b"{\"uid\":1}\n").unwrap();
-        // As a disk that fills up leaves it.
+        // As if the disk had become full.
         (&output.file).write_all(b"{\"uid\":2").unwrap();
         output.abandon();
         let mut output = Output::create(&path, false, true).unwrap();

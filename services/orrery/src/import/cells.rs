@@ -1,10 +1,10 @@
-//! A CSV file taken apart: records and their cells, as bytes. Cells may be quoted as RFC 4180 has it: doubled quotes,
-//! delimiters and line breaks within quotes; a record ends with LF or CRLF, or with CR in a file whose first line does;
-//! empty lines are passed over.
+//! Splits a CSV file into records and cells, as bytes. Quoting follows RFC 4180: quotes are doubled, and delimiters and
+//! line breaks may be within quotes. A record ends with LF or CRLF, or with CR in a file whose first line ends so.
+//! Empty lines are skipped.
 //!
-//! Parsers at hand forgive what is quoted wrongly, and count lines otherwise than editors do. Here a quote that is not
-//! meant as one would take in records that follow, of which nobody would know, so that this one tells: where a quoted
-//! cell began that is never closed, that goes on behind its closing quote, or in which there seem to be records.
+//! Existing parsers accept wrong quoting silently, and count lines differently from editors. A misplaced quote could
+//! swallow the records after it unnoticed. This parser therefore reports where a quoted cell is not closed, where it
+//! continues after its closing quote, and where it seems to contain records.
 
 use std::io::{self, BufRead};
 
@@ -13,25 +13,25 @@ use anyhow::Context as _;
 use super::input::Input;
 use super::record::RECORD_LIMIT;
 
-/// How many line breaks a quoted cell may have before that is told.
-const MOST_BREAKS: u64 = 20;
+/// A quoted cell with more line breaks than this is reported.
+const MAX_BREAKS: u64 = 20;
 
-/// What there is to know of a record besides its cells.
+/// Facts about a record other than its cells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// The line on which it begins.
+    /// The line on which the record begins.
     pub(crate) line: u64,
-    /// How many cells it has.
+    /// The number of cells.
     pub(crate) cells: usize,
-    /// Whether one of those beyond the width has content.
+    /// Whether a cell beyond the width of the header has content.
     pub(crate) surplus: bool,
-    /// The cells within the width that go on behind their closing quote.
+    /// The cells within the width that continue after their closing quote.
     pub(crate) misquoted: Vec<usize>,
-    /// The line on which the first such cell begins, within the width or not.
+    /// The line on which the first such cell begins, even beyond the width.
     pub(crate) misquoted_line: Option<u64>,
-    /// Whether such a cell has line breaks within its quotes, so that it may hold other records.
+    /// Whether such a cell has line breaks within its quotes, so that it may contain other records.
     pub(crate) torn: bool,
-    /// The lines on which a quoted cell begins and ends that is long or seems to hold records.
+    /// The first and last line of a quoted cell that is long or seems to contain records.
     pub(crate) suspicious: Option<(u64, u64)>,
 }
 
@@ -42,17 +42,17 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    /// Reads a file of which the line `line` is next.
+    /// Reads from `input`, whose next line has the number `line`.
     pub(crate) fn new(input: Input, delimiter: u8, quoting: bool, line: u64) -> Self {
         Self { input, parser: Parser::new(delimiter, quoting, line) }
     }
 
-    /// How many cells a record has: of further ones only that they have content is kept.
+    /// Sets how many cells of a record are kept. Of the others only is kept whether they have content.
     pub(crate) fn set_width(&mut self, width: usize) {
         self.parser.width = width;
     }
 
-    /// Reads the next record; none at the end. An error is a file that cannot be read on.
+    /// Reads the next record; none at the end of the file. After an error, nothing more can be read.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Shape>> {
         let Self { input: Input { name, reader, .. }, parser } = self;
         parser.clear();
@@ -63,7 +63,7 @@ impl Cells {
                 return match parser.end() {
                     Ok(shape) => Ok(shape),
                     Err(quote) => {
-                        anyhow::bail!("{name}: the quote that opens on line {quote} is never closed; {NO_QUOTES}")
+                        anyhow::bail!("{name}: the quote opened on line {quote} is never closed; {NO_QUOTES}")
                     }
                 };
             }
@@ -85,46 +85,46 @@ impl Cells {
         }
     }
 
-    /// A cell of the present record; empty if the record ends before it.
+    /// A cell of the current record; empty if the record has fewer cells.
     pub(crate) fn cell(&self, place: usize) -> &[u8] {
         self.parser.cell(place)
     }
 
-    /// Whether the present record has nothing but delimiters and blanks.
+    /// Whether the current record contains only delimiters and blanks.
     pub(crate) fn is_blank(&self) -> bool {
         !self.parser.shape.surplus && self.parser.text.trim_ascii().is_empty()
     }
 }
 
-/// What to do about quotes that are none.
-pub(crate) const NO_QUOTES: &str = "if the file does not quote, say quoting = \"none\" in [source]";
+/// Advice for files in which quotes have no meaning.
+pub(crate) const NO_QUOTES: &str = "if the file does not use quotes, set quoting = \"none\" in [source]";
 
-/// Where the parser stands.
+/// The parser's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Before a record.
     Between,
-    /// At the beginning of a cell.
+    /// At the start of a cell.
     Begin,
-    /// In a cell that is not quoted.
+    /// In an unquoted cell.
     Plain,
     Quoted,
-    /// Behind a quote within a quoted cell.
+    /// After a quote in a quoted cell.
     Quote,
-    /// Behind a closing quote and blanks.
+    /// After a closing quote and blanks.
     Closed,
-    /// Behind a CR that may end the record; true if the cell was quoted.
+    /// After a CR that may end the record; true if the cell was quoted.
     Return(bool),
 }
 
-/// The quoted cell that was begun last.
+/// The quoted cell that was opened last.
 #[derive(Debug, Default)]
 struct Quote {
     line: u64,
     breaks: u64,
-    /// Delimiters since the last line break.
+    /// The delimiters since the last line break.
     delimiters: usize,
-    /// Whether each line so far has as many delimiters as if the quote were not one.
+    /// Whether all lines so far have as many delimiters as if the quote had no meaning.
     like_records: bool,
 }
 
@@ -132,19 +132,19 @@ struct Parser {
     delimiter: u8,
     quoting: bool,
     width: usize,
-    /// The line on which the next byte stands.
+    /// The line of the next byte.
     line: u64,
-    /// Whether the last byte was a CR, with which an LF is one break.
+    /// Whether the last byte was a CR. A following LF belongs to the same line break.
     after_return: bool,
-    /// Whether a CR alone ends a line, as the first end of a line has it; not known before that. In other files it is a
-    /// character: it would make two records of one.
+    /// Whether a lone CR ends a line. The first line break decides; unknown before. In other files a lone CR is part of
+    /// the cell.
     lone_returns: Option<bool>,
     state: State,
     quote: Quote,
     shape: Shape,
-    /// The bytes of the record so far, as they stand in the file.
+    /// The raw bytes of the current record.
     size: usize,
-    /// The cells one after the other, and where each ends.
+    /// The cells, concatenated, and the end of each.
     text: Vec<u8>,
     ends: Vec<u32>,
 }
@@ -180,7 +180,7 @@ impl Parser {
         &self.text[begin as usize..*end as usize]
     }
 
-    /// Takes bytes in: how many, and whether a record ends with them.
+    /// Parses some of `bytes`: returns how many, and whether a record ends there.
     fn take(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -251,7 +251,8 @@ impl Parser {
         (at, false)
     }
 
-    /// The file has ended: what there is of a record. An error is the line of a quote that was not closed.
+    /// Handles the end of the file: returns the last record if there is one. The error is the line of an unclosed
+    /// quote.
     fn end(&mut self) -> Result<Option<Shape>, u64> {
         match self.state {
             State::Between => return Ok(None),
@@ -264,12 +265,12 @@ impl Parser {
         Ok(Some(self.shape.clone()))
     }
 
-    /// The line of the quote within which the file stands.
+    /// The line of the open quote, if there is one.
     fn open_quote(&self) -> Option<u64> {
         (self.state == State::Quoted).then_some(self.quote.line)
     }
 
-    /// Takes content of a cell in.
+    /// Adds content to the current cell.
     fn keep(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.after_return = false;
@@ -285,7 +286,7 @@ impl Parser {
         }
     }
 
-    /// Counts a line break: LF, alone or behind a CR, or a CR alone where that is one.
+    /// Counts a line break: LF, CRLF, or a lone CR if that ends lines.
     fn count_break(&mut self, byte: u8) -> usize {
         let counts = match (self.lone_returns, byte) {
             (Some(false), byte) => byte == b'\n',
@@ -297,7 +298,7 @@ impl Parser {
         1
     }
 
-    /// The byte behind a CR that is not within quotes.
+    /// Handles the byte after an unquoted CR.
     fn behind_return(&mut self, quoted: bool, byte: u8) -> usize {
         let with_feed = byte == b'\n';
         if !with_feed && !*self.lone_returns.get_or_insert(true) {
@@ -321,12 +322,12 @@ impl Parser {
     fn count_cell(&mut self) {
         self.shape.cells += 1;
         if self.shape.cells <= self.width {
-            // A record has far fewer bytes: see RECORD_LIMIT.
+            // The limit of bytes bounds a record first: see RECORD_LIMIT.
             self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         }
     }
 
-    /// The byte behind a cell.
+    /// Handles the byte after a cell.
     fn end_cell(&mut self, byte: u8) -> usize {
         self.count_cell();
         if byte == self.delimiter {
@@ -346,7 +347,7 @@ impl Parser {
         1
     }
 
-    /// A quote, delimiter or line break within quotes.
+    /// Handles a quote, delimiter or line break within quotes.
     fn in_quotes(&mut self, byte: u8) -> usize {
         if byte == b'"' {
             self.after_return = false;
@@ -374,7 +375,7 @@ impl Parser {
     fn close(&mut self) {
         let Quote { line, breaks, delimiters, like_records } = self.quote;
         let like_records = like_records && self.width > 1 && delimiters == self.shape.cells;
-        if breaks > MOST_BREAKS || (breaks > 0 && like_records) {
+        if breaks > MAX_BREAKS || (breaks > 0 && like_records) {
             self.shape.suspicious.get_or_insert((line, line + breaks));
         }
     }
@@ -392,14 +393,14 @@ fn is_break(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-/// How many bytes there are before the first that ends the run.
+/// The number of bytes before the first that ends the run.
 fn run(bytes: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     bytes.iter().position(|byte| ends(*byte)).unwrap_or(bytes.len())
 }
 
-/// The bytes at hand, none at the end.
+/// The available bytes; empty at the end of the file.
 fn fill(reader: &mut impl BufRead) -> io::Result<&[u8]> {
-    // Asked twice, since the borrow of a loop that returns what it filled is more than the compiler accepts.
+    // Calls fill_buf twice, because the borrow checker rejects a loop that returns the buffer.
     while let Err(error) = reader.fill_buf() {
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);

@@ -1,4 +1,4 @@
-//! Rows in chunks, from the thread that reads the file to the task that sends.
+//! Passes chunks of rows from the thread that reads the file to the task that sends them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,22 +10,22 @@ use crate::client::Chunk;
 use crate::mapping::Refusal;
 
 /// The most rows in a chunk.
-const MOST_ROWS: usize = 2_000;
-/// The most bytes in a chunk of more than one row; below 1 MiB with what the message adds. A row may be larger and goes alone.
-const MOST_BYTES: usize = 900 * 1024;
+const MAX_ROWS: usize = 2_000;
+/// The most bytes in a chunk with several rows, so that a message is below 1 MiB. A larger row is sent alone.
+const MAX_BYTES: usize = 900 * 1024;
 
-/// What the reading thread shares while it reads.
+/// Counters of the reading thread.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     /// Records read so far.
     pub(crate) records: AtomicU64,
     /// Rows made so far.
     pub(crate) rows: AtomicU64,
-    /// Records refused so far.
+    /// Refused records so far.
     pub(crate) refused_records: AtomicU64,
-    /// Rows that there are not, so far, on account of records that were refused.
+    /// Rows lost so far because records of them were refused.
     pub(crate) rows_of_refused_records: AtomicU64,
-    /// Rows that there are not for other reasons.
+    /// Rows lost for other reasons.
     pub(crate) refused_rows: AtomicU64,
 }
 
@@ -43,17 +43,17 @@ impl Progress {
     }
 }
 
-/// What there is to tell of a file besides its rows.
+/// A message about the file, other than a row.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// What begins on this line was refused.
+    /// The record or row that begins on this line was refused.
     Refused(u64, Refusal, Loss),
-    /// Something is odd.
+    /// A warning.
     Warning(Warning),
 }
 
-/// Reads a file to its end and sends its rows on. Ends early if a record is refused and `stop` is set, if nobody takes the chunks any
-/// more, or with the error of a file that cannot be read on; the rows before are sent on in any case.
+/// Reads a file to its end and sends its rows. Stops at a refusal if `stop` is set, when the receiver is closed, or
+/// with an error if the file cannot be read further. The rows before are sent in each case.
 pub(crate) fn produce(
     mut rows: Rows,
     stop: bool,
@@ -101,14 +101,14 @@ pub(crate) fn produce(
         }
     }
     if !chunk.rows.is_empty() {
-        // Where nobody listens any more the sender's own fault is reported.
+        // If the receiver is closed, the sender of the chunks reports its own error.
         let _closed = chunks.blocking_send(chunk);
     }
     result
 }
 
 fn fits(chunk: &Chunk, row: &Row) -> bool {
-    chunk.rows.is_empty() || (chunk.rows.len() < MOST_ROWS && chunk.bytes + row.bytes.len() <= MOST_BYTES)
+    chunk.rows.is_empty() || (chunk.rows.len() < MAX_ROWS && chunk.bytes + row.bytes.len() <= MAX_BYTES)
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
     use crate::mapping::Mapping;
     use crate::resource::PRODUCTS;
 
-    /// How many rows the chunks have that a file of products becomes whose names have so many bytes.
+    /// The numbers of rows in the chunks of a file of products whose names have these lengths.
     fn chunks(names: &[usize]) -> Vec<usize> {
         let text = names
             .iter()
@@ -141,7 +141,7 @@ mod tests {
         let mut offset = 0;
         while let Some(chunk) = receiver.blocking_recv() {
             assert_eq!((chunk.offset, chunk.lines.len()), (offset, chunk.rows.len()));
-            assert!(chunk.rows.len() == 1 || chunk.bytes <= MOST_BYTES);
+            assert!(chunk.rows.len() == 1 || chunk.bytes <= MAX_BYTES);
             offset = chunk.end();
             counts.push(chunk.rows.len());
         }
@@ -152,7 +152,7 @@ mod tests {
     fn chunks_are_bounded_by_rows_and_by_bytes() {
         assert_eq!(chunks(&vec![5; 4_001]), [2_000, 2_000, 1]);
         assert_eq!(chunks(&[400 * 1024; 5]), [2, 2, 1]);
-        // A row that is larger than a chunk should be is one, and nothing is sent with it.
+        // A row larger than the limit is sent alone.
         assert_eq!(chunks(&[10, 3 * 1024 * 1024, 10, 10]), [1, 1, 2]);
     }
 }

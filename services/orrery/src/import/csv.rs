@@ -1,4 +1,4 @@
-//! Records of a CSV file, by the columns of its header.
+//! Reads the records of a CSV file by its header.
 
 use anyhow::Context as _;
 
@@ -7,23 +7,23 @@ use super::input::Input;
 use super::record::{Next, Record, Warning};
 use crate::mapping::{Cell, Column, Problem, Refusal};
 
-/// How many columns a file may have. Spreadsheets have at most 16,384.
-const MOST_COLUMNS: usize = 100_000;
+/// The most columns of a file. Spreadsheets have at most 16,384.
+const MAX_COLUMNS: usize = 100_000;
 
-/// How a CSV file is written.
+/// The syntax of a CSV file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
-    /// What separates the cells. A first line such as `sep=;`, which Excel writes and obeys, counts more.
+    /// The delimiter between cells. A first line such as `sep=;`, which Excel writes and reads, takes precedence.
     pub(crate) delimiter: u8,
-    /// Whether a cell may be quoted.
+    /// Whether cells may be quoted.
     pub(crate) quoting: bool,
 }
 
-/// Reads records by the columns of a header.
+/// Reads records with the columns of a header.
 pub(crate) struct CsvSource {
     cells: Cells,
     width: usize,
-    /// For each column of the mapping its place in the file; none for an optional one that is missing.
+    /// The position in the file of each of the mapping's columns; none for a missing optional column.
     places: Vec<Option<usize>>,
     names: Vec<String>,
     not_text: Problem,
@@ -36,7 +36,7 @@ impl CsvSource {
         let line = if separator.is_some() { 2 } else { 1 };
         let not_text = input.not_text();
         let mut cells = Cells::new(input, separator.unwrap_or(dialect.delimiter), dialect.quoting, line);
-        cells.set_width(MOST_COLUMNS);
+        cells.set_width(MAX_COLUMNS);
         let shape = loop {
             match cells.next()? {
                 Some(_) if cells.is_blank() => {}
@@ -44,15 +44,15 @@ impl CsvSource {
             }
         };
         let name = &cells.input.name;
-        let Some(shape) = shape else { anyhow::bail!("{name} is empty: a CSV file begins with a header") };
-        anyhow::ensure!(shape.cells <= MOST_COLUMNS, "{name} has more than {MOST_COLUMNS} columns");
+        let Some(shape) = shape else { anyhow::bail!("{name} is empty: a CSV file starts with a header") };
+        anyhow::ensure!(shape.cells <= MAX_COLUMNS, "{name} has more than {MAX_COLUMNS} columns");
         if let Some(line) = shape.misquoted_line {
-            anyhow::bail!("{name}: in the header on line {line} a cell goes on behind its closing quote; {NO_QUOTES}");
+            anyhow::bail!("{name}: in the header on line {line} a cell continues after its closing quote; {NO_QUOTES}");
         }
         let header = (0..shape.cells)
             .map(|place| Ok(std::str::from_utf8(cells.cell(place))?.trim().to_owned()))
             .collect::<Result<Vec<_>, std::str::Utf8Error>>()
-            .with_context(|| format!("the header of {name} {not_text}; [source] may say another encoding"))?;
+            .with_context(|| format!("the header of {name} {not_text}; [source] can set another encoding"))?;
         let mut places = Vec::new();
         for column in columns {
             let mut found = header
@@ -72,7 +72,7 @@ impl CsvSource {
         Ok(Self { cells, width: shape.cells, places, names, not_text })
     }
 
-    /// Reads the next record. Cells that a record lacks at its end are empty; a record of which all are is passed over.
+    /// Reads the next record. Missing cells at the end are empty; a record with only empty cells is skipped.
     pub(crate) fn next(&mut self, record: &mut Record) -> anyhow::Result<Next> {
         let shape = loop {
             match self.cells.next()? {
@@ -116,7 +116,7 @@ impl CsvSource {
         Ok(refusal.map_or(Next::Record, Next::Refused))
     }
 
-    /// Why it cannot be told which cell of a record belongs to which column.
+    /// Returns a refusal if the cells of a record cannot be assigned to columns.
     fn out_of_place(&self, shape: &Shape) -> Option<Refusal> {
         let Shape { cells, surplus, torn, misquoted_line, .. } = shape;
         if let Some(line) = misquoted_line
@@ -142,12 +142,12 @@ impl CsvSource {
 }
 
 const MISQUOTED: &str =
-    "goes on behind its closing quote; if the file does not quote, say quoting = \"none\" in [source]";
-const SUSPICIOUS: &str = "a quoted cell has many lines, or lines that look like records; if the file does not quote, \
-    say quoting = \"none\" in [source]";
-const SHORT: &str = "a record has fewer cells than the header; those at its end are taken as empty";
+    "continues after its closing quote; if the file does not use quotes, set quoting = \"none\" in [source]";
+const SUSPICIOUS: &str = "a quoted cell has many lines, or lines that look like records; if the file does not use \
+    quotes, set quoting = \"none\" in [source]";
+const SHORT: &str = "a record has fewer cells than the header; the missing cells are empty";
 
-/// What separates the cells, if the first line says so, and how many bytes that line has.
+/// The delimiter, if the first line declares it, and the length of that line.
 fn separator(beginning: &[u8]) -> Option<(u8, usize)> {
     let (name, rest) = beginning.split_at_checked(4)?;
     if !name.eq_ignore_ascii_case(b"sep=") {
@@ -160,12 +160,12 @@ fn separator(beginning: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-/// Whether a byte can separate cells.
+/// Whether a byte can be a delimiter.
 pub(crate) fn separates(byte: u8) -> bool {
     byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0)
 }
 
-/// The titles of a header, as many as a message can hold.
+/// The names in a header, shortened to fit into an error.
 fn listed(header: &[String]) -> String {
     const SHOWN: usize = 100;
     let mut known: Vec<String> = header.iter().take(SHOWN).map(|title| format!("`{title}`")).collect();

@@ -1,18 +1,18 @@
-//! Text of other encodings as UTF-8, while it is read.
+//! Decodes text to UTF-8 while it is read.
 
 use std::io::{self, BufRead, Read};
 
 use encoding_rs::{DecoderResult, Encoding};
 
-/// What stands for bytes that mean nothing in the file's encoding: a byte that UTF-8 never has. Who reads on finds it
-/// as text that is not UTF-8 and refuses the cell or line that it is in, so that nothing is replaced unseen.
+/// Replaces bytes that are invalid in the file's encoding. This byte never occurs in UTF-8, so the cell or line is
+/// refused as not being UTF-8, and nothing is replaced silently.
 const MALFORMED: u8 = 0xff;
 
-/// A reader of text in some encoding, as UTF-8.
+/// Reads text in any encoding as UTF-8.
 pub(crate) struct Decoded<R> {
     source: R,
     decoder: encoding_rs::Decoder,
-    /// What was decoded and not taken yet.
+    /// Decoded text that was not read yet.
     text: Box<[u8]>,
     begin: usize,
     end: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Decoded<R> {
 }
 
 impl<R: BufRead> Decoded<R> {
-    /// Reads `source` as text of an encoding; a byte order mark must have been taken off.
+    /// Reads `source` as text in an encoding. A byte order mark must have been removed.
     pub(crate) fn new(source: R, encoding: &'static Encoding) -> Self {
         const BUFFER: usize = 128 * 1024;
         let decoder = encoding.new_decoder_without_bom_handling();
@@ -33,7 +33,7 @@ impl<R: BufRead> BufRead for Decoded<R> {
         while self.begin == self.end && !self.ended {
             let bytes = self.source.fill_buf()?;
             let last = bytes.is_empty();
-            // One byte is kept free for what is malformed.
+            // One byte is reserved for the mark of invalid bytes.
             let room = self.text.len() - 1;
             let (result, read, written) =
                 self.decoder.decode_to_utf8_without_replacement(bytes, &mut self.text[..room], last);
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// What bytes come to that arrive in pieces of so many.
+    /// Decodes bytes that arrive in pieces of this size.
     fn decoded(encoding: &'static Encoding, bytes: &[u8], pieces: usize) -> Vec<u8> {
         let mut text = Vec::new();
         Decoded::new(io::BufReader::with_capacity(pieces, bytes), encoding).read_to_end(&mut text).unwrap();
@@ -91,7 +91,7 @@ mod tests {
             prop_assert_eq!(decoded(encoding_rs::GB18030, &gb18030, pieces), expected.as_bytes());
         }
 
-        /// Malformed bytes are marked where a decoder that replaces them puts its replacement.
+        /// Invalid bytes are marked where the library's decoder would insert U+FFFD.
         #[test]
         fn what_is_malformed_is_marked(bytes in prop::collection::vec(any::<u8>(), 0..200), pieces in 1..9_usize) {
             use encoding_rs::{EUC_KR, SHIFT_JIS, UTF_16LE, WINDOWS_1253};

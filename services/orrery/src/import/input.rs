@@ -1,5 +1,5 @@
-//! Opening what is imported: a file or standard input, plain or gzip, in whatever encoding, with or without a byte
-//! order mark.
+//! Opens the file to import: a file or standard input, plain or gzip, in any encoding, with or without a byte order
+//! mark.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -16,19 +16,19 @@ use super::decode::Decoded;
 use crate::mapping::Format;
 use crate::terminal::was_closed;
 
-/// The text of a file, whatever it is packed in.
+/// The decompressed text of a file.
 pub(crate) struct Input {
-    /// How it is called in messages.
+    /// The name in messages.
     pub(crate) name: String,
-    /// The text: UTF-8 once [`decode`](Self::decode) was called.
+    /// The text. It is UTF-8 after [`decode`](Self::decode).
     pub(crate) reader: Box<dyn BufRead + Send>,
-    /// What the file is written in.
+    /// The encoding of the file.
     pub(crate) encoding: &'static Encoding,
-    /// Whether a byte order mark says so.
+    /// Whether the encoding was found by a byte order mark.
     marked: bool,
-    /// How many bytes of the file were read so far.
+    /// The number of bytes read from the file so far.
     pub(crate) position: Arc<AtomicU64>,
-    /// The file's size, where it has one.
+    /// The size of the file, if it has one.
     pub(crate) size: Option<u64>,
 }
 
@@ -46,7 +46,7 @@ impl Input {
         Self::new(name, Box::new(file), metadata.is_file().then_some(metadata.len()))
     }
 
-    /// Takes a file that is open.
+    /// Uses an open file.
     pub(crate) fn new(name: String, file: Box<dyn Read + Send>, size: Option<u64>) -> anyhow::Result<Self> {
         const BUFFER: usize = 128 * 1024;
         let position = Arc::new(AtomicU64::new(0));
@@ -60,7 +60,7 @@ impl Input {
         };
         let (beginning, mut reader) = peek::<3>(text).with_context(cannot)?;
         if beginning == *b"PK\x03" {
-            anyhow::bail!("{name} is a ZIP archive, as spreadsheets are; unpack it, or save the sheet as CSV");
+            anyhow::bail!("{name} is a ZIP archive, such as a spreadsheet; unpack it, or save the sheet as CSV");
         }
         let mark = Encoding::for_bom(&beginning);
         reader.consume(mark.map_or(0, |(_, length)| length));
@@ -68,8 +68,8 @@ impl Input {
         Ok(Self { name, reader: Box::new(reader), encoding, marked: mark.is_some(), position, size })
     }
 
-    /// Makes UTF-8 of the text. A byte order mark counts more than what the file is said to be; without either it is
-    /// UTF-8. Bytes that mean nothing in the encoding become such as UTF-8 does not have.
+    /// Decodes the text to UTF-8. A byte order mark takes precedence over the given encoding; the default is UTF-8.
+    /// Invalid bytes become bytes that are not UTF-8.
     pub(crate) fn decode(mut self, written: Option<&'static Encoding>) -> Self {
         if let (false, Some(written)) = (self.marked, written) {
             self.encoding = written;
@@ -80,7 +80,7 @@ impl Input {
         self
     }
 
-    /// Takes the first bytes off and gives them, if they are what `wanted` says: how many of them there are.
+    /// Removes the first bytes and returns what `wanted` made of them, if it accepts them; it says how many to remove.
     pub(crate) fn take<const N: usize, T>(
         mut self,
         wanted: impl FnOnce(&[u8]) -> Option<(T, usize)>,
@@ -93,13 +93,13 @@ impl Input {
         Ok((self, found.map(|(found, _)| found)))
     }
 
-    /// What is wrong with bytes that are not text.
+    /// The reason for refusing bytes that are not valid text.
     pub(crate) fn not_text(&self) -> Cow<'static, str> {
         format!("is not {}", self.encoding.name()).into()
     }
 }
 
-/// What a file's name says about its content, before and after the ending of a compressed file.
+/// The format that a file's name implies, ignoring the ending of compressed files.
 pub(crate) fn format_of(path: &Path) -> Option<Format> {
     match extension(path)?.as_str() {
         "csv" | "tsv" => Some(Format::Csv),
@@ -108,7 +108,7 @@ pub(crate) fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-/// The ending of a file's name in lower case, without that of a compressed file.
+/// The lower-case ending of a file's name, ignoring that of compressed files.
 pub(crate) fn extension(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -128,7 +128,7 @@ impl Read for Counted {
     }
 }
 
-/// The first bytes of a reader, fewer if there are fewer, and a reader that still has them.
+/// The first bytes of a reader, and a reader that still returns them.
 fn peek<const N: usize>(mut reader: impl BufRead + Send) -> io::Result<(Vec<u8>, impl BufRead + Send)> {
     let mut beginning = Vec::with_capacity(N);
     reader.by_ref().take(N as u64).read_to_end(&mut beginning)?;

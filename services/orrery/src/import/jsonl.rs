@@ -1,4 +1,4 @@
-//! Records of a JSONL file: one JSON object a line.
+//! Reads the records of a JSONL file, one JSON object per line.
 
 use std::io::{BufRead, Read as _};
 
@@ -9,21 +9,21 @@ use super::input::Input;
 use super::record::{Next, Record};
 use crate::mapping::{Cell, Column, Refusal};
 
-/// How many bytes one line may have. An order of 100,000 lines, as an export writes it, has some 35 million.
+/// The most bytes of a line. An exported order with 100,000 lines has about 35 million.
 const LINE_LIMIT: usize = 64 * 1024 * 1024;
-/// How many values one line may have, counted by its commas: each takes many times the memory of its text. That order
-/// has some 2 million.
+/// The most values of a line, counted by commas. A value needs many times the memory of its text. That order has about
+/// 2 million.
 const VALUES_LIMIT: usize = 4 * 1024 * 1024;
 
-/// A line that is refused, and what can be read of it all the same.
+/// A refused line, with what can still be read of it.
 #[derive(Debug)]
 pub(crate) struct BadLine {
     pub(crate) refusal: Refusal,
-    /// The line with U+FFFD in place of what is not text, if it is JSON then and every key is text.
+    /// The line with U+FFFD in place of invalid bytes, if that is JSON and all its keys are valid.
     pub(crate) legible: Option<Json>,
 }
 
-/// Reads JSON values line by line; empty lines are passed over.
+/// Reads JSON values line by line. Empty lines are skipped.
 pub(crate) struct JsonLines {
     input: Input,
     line: u64,
@@ -35,7 +35,7 @@ impl JsonLines {
         Self { input, line: 0, bytes: Vec::new() }
     }
 
-    /// The next value, and the line it stands on.
+    /// The next value and its line number.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<(u64, Result<Json, BadLine>)>> {
         loop {
             self.bytes.clear();
@@ -61,7 +61,7 @@ impl JsonLines {
                 continue;
             }
             let refused = |refusal| BadLine { refusal, legible: None };
-            #[expect(clippy::naive_bytecount, reason = "counting is no part of the cost of reading JSON")]
+            #[expect(clippy::naive_bytecount, reason = "counting is a small part of reading JSON")]
             let values = self.bytes.iter().filter(|byte| **byte == b',').count();
             if values > VALUES_LIMIT {
                 let problem = format!("has more than {VALUES_LIMIT} values");
@@ -75,7 +75,7 @@ impl JsonLines {
             };
             let value = serde_json::from_str(text).map_err(|error| {
                 let said = error.to_string().replace(" at line 1 column ", ", column ");
-                refused(Refusal::new("", "is no JSON", &said))
+                refused(Refusal::new("", "is not JSON", &said))
             });
             return Ok(Some((self.line, value)));
         }
@@ -104,7 +104,7 @@ impl JsonlSource {
             Err(BadLine { refusal, legible: None }) => return Ok(Next::Refused(refusal)),
         };
         if !json.is_object() {
-            return Ok(Next::Refused(refusal.unwrap_or_else(|| Refusal::new("", "is no JSON object", ""))));
+            return Ok(Next::Refused(refusal.unwrap_or_else(|| Refusal::new("", "is not a JSON object", ""))));
         }
         record.cells.extend(self.columns.iter().map(|column| cell(column.names().find_map(|name| find(&json, name)))));
         if refusal.is_some() {
@@ -123,7 +123,7 @@ fn is_legible(text: &str) -> bool {
     !text.contains(char::REPLACEMENT_CHARACTER)
 }
 
-/// Whether no key is spoilt: a value would be missed under its name.
+/// Whether all keys are valid. Under a damaged key a value would not be found.
 fn keys_are_legible(json: &Json) -> bool {
     match json {
         Json::Object(object) => object.iter().all(|(key, value)| is_legible(key) && keys_are_legible(value)),
@@ -132,7 +132,7 @@ fn keys_are_legible(json: &Json) -> bool {
     }
 }
 
-/// The value of a key: the key as it stands, or a dotted path to it.
+/// Finds the value of a key, or else of a dotted path.
 fn find<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
     if let Some(value) = json.get(path) {
         return Some(value);

@@ -1,4 +1,4 @@
-//! `orrery import`: reads a file, makes rows of it by a mapping, writes them through the resource's chunked write.
+//! `orrery import`: reads a file, maps it to rows, and writes them with the resource's chunked write.
 
 mod cells;
 mod chunks;
@@ -40,27 +40,27 @@ use self::summary::{Summary, grouped};
 use crate::client::{Event, ServiceAddress, WriteFault, WriteOptions, describe, write};
 use crate::mapping::{Format, GroupMemory, Mapping, Refusal};
 use crate::resource::{ORDERS, PRODUCTS, Resource};
-use crate::terminal::{Answer, tell};
+use crate::terminal::{CommandOutput, eprint_line};
 
-/// The exit code of an import of which records were refused or rows rejected, and the rest went in.
+/// The exit code if records were refused or rows rejected, and the others were written.
 const SOME_REJECTED: u8 = 3;
 
 const AFTER_HELP: &str = "\
-The file: CSV with a header, or one JSON object a line. The mapping's [source] says its delimiter, its quoting and \
-its encoding; a first line such as \"sep=;\" and a byte order mark count more. A CSV record that has fewer cells \
-than the header has empty ones at its end; one that has more, with content, is refused; one that has only empty \
-cells is passed over.
+The file: CSV with a header, or one JSON object per line. The mapping's [source] sets its delimiter, quoting and \
+encoding; a first line such as \"sep=;\" and a byte order mark take precedence. Missing cells at the end of a CSV \
+record are empty. A record with more cells than the header is refused if they have content. A record with only empty \
+cells is skipped.
 
-The summary: a record is what the file has, a line as a rule; a row is what is written, a product or an order, of \
-one record or of several. Each row counts once, as created, updated, unchanged, rejected, superseded or committed \
-before. It is rejected by the service, or because records of it were refused, and counts once however many those \
-are; a line of its own says how many records were refused and how many rows that cost.
+The summary: a record is what the file contains, usually a line. A row is what is written, a product or an order, made \
+of one or several records. Each row is counted once: as created, updated, unchanged, rejected, superseded or committed \
+before. A row is rejected by the service, or because one or more of its records were refused. A separate line counts \
+the refused records and the rows that were rejected because of them.
 
-Exit codes: 0 everything went in; 3 records were refused or rows rejected, the others went in; 1 the import ended \
-early, what is reported went in; 2 the command line is wrong; 1 or 141 the import came to its end, and the summary \
-could not be written to standard output, or nobody read it.";
+Exit codes: 0 everything was written; 3 records were refused or rows rejected, the others were written; 1 the import \
+ended early, and the summary shows what was written; 2 the command line is wrong; 1 or 141 the import is complete, but \
+the summary could not be written to standard output or had no reader.";
 
-/// What `orrery import` takes.
+/// The options of `orrery import`.
 #[derive(Debug, Args)]
 pub struct Options {
     #[command(subcommand)]
@@ -71,84 +71,84 @@ pub struct Options {
 enum ResourceOptions {
     /// Imports products.
     ///
-    /// Rows that exist are updated in what the mapping names, others are created; rows equal to what is stored are not
-    /// written. What people set besides stays: labels and annotations under other keys, and fields that the file leaves
-    /// empty or that the mapping gives to new rows only (on = "create"). Without a mapping every field that is set in a
-    /// row is written, all labels together.
+    /// New rows are created. Existing rows are updated in the fields that the mapping names; unchanged rows are not
+    /// written. Other data is kept: labels and annotations with other keys, fields that are empty in the file, and
+    /// fields that the mapping sets in new rows only (on = "create"). Without a mapping, every field that is set in a
+    /// row is written, and all labels are replaced.
     #[command(after_help = AFTER_HELP)]
     Products {
         #[command(flatten)]
         import: ImportOptions,
-        /// Where the catalog service listens.
+        /// The address of the catalog service.
         #[arg(long, value_name = "ADDR", default_value = "localhost:50051")]
         catalog: ServiceAddress,
     },
-    /// Imports orders, each with its lines and addresses.
+    /// Imports orders with their lines and addresses.
     ///
-    /// Orders that exist are updated in what the mapping names, others are created; orders equal to what is stored are
-    /// not written. What people set besides stays: labels and annotations under other keys, and fields that the file
-    /// leaves empty or that the mapping gives to new orders only (on = "create"), as those of deploy/examples do with
-    /// the phase. Without a mapping every field that is set in an order is written, all labels together. The lines of
-    /// an order are taken as a whole: those that are stored and not in the file are removed. So an order whose lines
-    /// are made of several records is rejected as a whole if one of them is refused. If a refused record does not say
-    /// which order it is of, every order is rejected that it may be of: all of the file, or those next to it if the
-    /// mapping says that the records of each order stand together.
+    /// New orders are created. Existing orders are updated in the fields that the mapping names; unchanged orders are
+    /// not written. Other data is kept: labels and annotations with other keys, fields that are empty in the file, and
+    /// fields that the mapping sets in new orders only (on = "create"), such as the phase in the mappings of
+    /// deploy/examples. Without a mapping, every field that is set in an order is written, and all labels are replaced.
+    ///
+    /// The lines of an order are replaced as a whole: stored lines that are not in the file are removed. An order with
+    /// lines from several records is therefore rejected if one of the records is refused. If a refused record does not
+    /// say which order it belongs to, all orders that it may belong to are rejected: all orders of the file, or the
+    /// orders next to it if the mapping says that the records of an order are consecutive.
     #[command(after_help = AFTER_HELP)]
     Orders {
         #[command(flatten)]
         import: ImportOptions,
-        /// Whether the products that lines name must exist: "accept" takes orders of any, whose products may be
-        /// imported later; "reject" refuses an order of which a product is missing, and needs the catalog service.
+        /// Whether the products in order lines must exist. "accept" does not check, so that products can be imported
+        /// later. "reject" rejects orders with missing products, and needs the catalog service.
         #[arg(long, value_name = "POLICY", default_value = "accept")]
         reference_check: OnMissing,
-        /// Where the orders service listens.
+        /// The address of the orders service.
         #[arg(long, value_name = "ADDR", default_value = "localhost:50052")]
         orders: ServiceAddress,
     },
 }
 
-/// What holds for every resource.
+/// The options for all resources.
 #[derive(Debug, Args)]
 struct ImportOptions {
     /// The file: CSV or JSONL, plain or gzip; "-" is standard input.
     file: PathBuf,
-    /// Which column becomes which field. deploy/examples/ has some that explain themselves. JSONL as `orrery export`
-    /// writes it needs none; its output-only fields are passed over.
+    /// The mapping of columns to fields. deploy/examples/ has commented examples. Not needed for JSONL from `orrery
+    /// export`, whose output-only fields are ignored.
     #[arg(long, value_name = "TOML")]
     mapping: Option<PathBuf>,
-    /// What the file is, where neither its name nor the mapping says so.
+    /// The format of the file, if neither its name nor the mapping says it.
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Names this import, so that after an interruption the same command, with the same file and mapping, goes on where
-    /// it stopped; what became of the rows before was told then. The rows before are sent again and compared: where one
-    /// of them is not what was committed, because the file or the mapping has changed or is another, the import ends
-    /// and nothing more is written. Compared are the rows of the name's last 64 commits, of up to some 8,000 rows each;
-    /// older ones are passed over unseen. Default: a new name, which is printed. Kept by the service for at least 7
-    /// days; a name that has ended its file writes nothing more.
+    /// The name of this import. After an interruption, run the same command with the same file, mapping and write id to
+    /// continue. Rows that were committed before are sent again and compared, and count as committed before. If one
+    /// differs, because the file or the mapping was changed, the import ends and writes nothing more. Only the rows of
+    /// the last 64 commits, up to about 8,000 rows each, can be compared; older rows are skipped unchecked. The service
+    /// keeps the name for at least 7 days. A name whose file was written completely writes nothing more. Default: a new
+    /// name, which is printed.
     #[arg(long, value_name = "ID", value_parser = parse_write_id)]
     write_id: Option<String>,
-    /// What a record that cannot be read or mapped, or a row that the service refuses, does: "skip" goes on with the
-    /// others, "stop" ends the import, without the rows that were sent together with one that the service refused.
+    /// What happens if a record cannot be read or mapped, or the service rejects a row. "skip" continues with the
+    /// others. "stop" ends the import; rows that were sent in one chunk with a rejected row are not written.
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     on_row_error: OnRowError,
-    /// Also writes the line, field and reason of every refused record and every rejected row to this file, as JSONL.
-    /// "kind" says which it is: "record" for one of several that make a row, else "product" or "order".
+    /// Writes the line, field and reason of each refused record and rejected row to this file, as JSONL. "kind" is
+    /// "record" for one of several records of a row, else "product" or "order".
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Checks everything and writes nothing.
     #[arg(long)]
     validate_only: bool,
-    /// How much memory may hold groups, rows of several records that may stand anywhere in the file. What is more is
-    /// sorted in temporary files, which take about as much room as the columns that are read, twice while they are
-    /// merged.
+    /// The memory for groups, that is rows of several records that may be anywhere in the file. Groups beyond that are
+    /// sorted in temporary files, which take about as much space as the columns that are read, and twice that while
+    /// they are merged.
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
     group_memory: usize,
-    /// The folder of temporary files. They have no name, so that none is left however the import ends. Default:
-    /// $TMPDIR, or /tmp.
+    /// The folder of temporary files. They have no name, so that none is left behind. Default: $TMPDIR, or /tmp.
     #[arg(long, value_name = "DIR")]
     temp_dir: Option<PathBuf>,
-    /// How long, in seconds, to go on while the service cannot be reached. A service that is not there at all is given
-    /// up after 5.
+    /// How long to keep trying while the service cannot be reached, in seconds. For a service that was never reached: 5
+    /// seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     patience: u64,
 }
@@ -165,10 +165,10 @@ enum OnMissing {
     Reject,
 }
 
-/// A write id by the service's own rule, so that a wrong one is refused before the file is opened.
+/// Checks a write id by the service's rule, so that an invalid one is refused before the file is opened.
 fn parse_write_id(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("names no import; leave --write-id out to have one made".into());
+        return Err("must not be empty; leave --write-id out to get a new one".into());
     }
     check_id(text)?;
     Ok(text.to_owned())
@@ -190,11 +190,11 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The orders that a file becomes by a mapping, in the order of the file, each an encoded `orrery.orders.v1.Order`:
-/// what `orrery import orders` sends.
+/// The orders that a mapping makes of a file, in file order, each an encoded `orrery.orders.v1.Order`, as `orrery
+/// import orders` sends them.
 ///
 /// # Errors
-/// A file or mapping that cannot be read; the first record that gives no order.
+/// The file or mapping cannot be read, or a record was refused.
 pub fn encoded_orders(file: &Path, mapping: &Path) -> anyhow::Result<Vec<Bytes>> {
     let mapping = Mapping::load(mapping)?;
     let mut rows = Rows::open(&ORDERS, file, Input::open(file)?, None, Some(&mapping))?;
@@ -231,7 +231,7 @@ async fn import_resource(
     let write_id =
         options.write_id.unwrap_or_else(|| format!("import-{}", ulid::Ulid::generate().to_string().to_lowercase()));
     if resumable {
-        tell(format_args!("write id {write_id}: after an interruption, go on with --write-id {write_id}"));
+        eprint_line(format_args!("write id {write_id}: after an interruption, continue with --write-id {write_id}"));
     }
     let write_options = WriteOptions {
         address,
@@ -244,7 +244,7 @@ async fn import_resource(
         reference_check,
         update_mask,
         validate_only: options.validate_only,
-        patience: Duration::from_secs(options.patience),
+        give_up_after: Duration::from_secs(options.patience),
     };
 
     let begin = Instant::now();
@@ -252,7 +252,7 @@ async fn import_resource(
     let (chunk_sender, chunks) = mpsc::channel(2);
     let (notice_sender, mut notices) = mpsc::channel(256);
     let (end_sender, end) = oneshot::channel();
-    // A thread of its own, which the process does not wait for should the write end early.
+    // A thread, so that the process can exit without it if the write ends early.
     std::thread::spawn({
         let progress = Arc::clone(&progress);
         let stop = options.on_row_error == OnRowError::Stop;
@@ -268,19 +268,21 @@ async fn import_resource(
         Notice::Warning(warning) => {
             let first = rejects.lock().unwrap_or_else(PoisonError::into_inner).warn(&warning);
             if first && warning.now {
-                bar.suspend(|| tell(format_args!("warning: {warning}")));
+                bar.suspend(|| eprint_line(format_args!("warning: {warning}")));
             }
         }
     };
     let mut on_event = |event: Event<'_>| match event {
         Event::Committed(rows) => bar.set_message(format!("{} {}", grouped(rows as u64), resource.plural)),
-        Event::Refused(line, error) => add(line, &refusal_of(error), Loss::Row),
-        Event::TryingAgain(status, wait) => {
-            bar.suspend(|| tell(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64())));
+        Event::Rejected(line, error) => add(line, &refusal_of(error), Loss::Row),
+        Event::Retrying(status, wait) => {
+            bar.suspend(|| {
+                eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
+            });
         }
     };
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
-    let (tally, result) = {
+    let (counts, result) = {
         let write = write(&write_options, chunks, &mut on_event);
         tokio::pin!(write);
         loop {
@@ -292,14 +294,14 @@ async fn import_resource(
         }
     };
     let read = match result {
-        // The reader has ended in either case, and may have ended early.
-        Ok(()) | Err(WriteFault::Shorter { .. }) => {
+        // The reader has ended, perhaps early.
+        Ok(()) | Err(WriteFault::FileTooShort { .. }) => {
             while let Some(notice) = notices.recv().await {
                 on_notice(notice);
             }
-            end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the reader of the file broke")))
+            end.await.unwrap_or_else(|_| Err(anyhow::anyhow!("the thread that reads the file panicked")))
         }
-        Err(WriteFault::Call(_) | WriteFault::Differs { .. }) => Ok(()),
+        Err(WriteFault::Call(_) | WriteFault::RowDiffers { .. }) => Ok(()),
     };
     bar.finish_and_clear();
 
@@ -311,18 +313,18 @@ async fn import_resource(
         rows_of_refused_records: progress.rows_of_refused_records.load(Ordering::Relaxed),
         refused_rows: progress.refused_rows.load(Ordering::Relaxed),
         left_out: omissions.count(),
-        tally,
+        counts,
         elapsed: begin.elapsed(),
         validate_only: options.validate_only,
     };
     let mut rejects = rejects.into_inner().unwrap_or_else(PoisonError::into_inner);
     for line in rejects.lines() {
-        tell(line);
+        eprint_line(line);
     }
     for omission in omissions.lines() {
-        tell(omission);
+        eprint_line(omission);
     }
-    let mut answer = Answer::default();
+    let mut answer = CommandOutput::default();
     answer.line(&summary);
     rejects.finish()?;
     read.context("the import ended early")?;
@@ -335,32 +337,36 @@ async fn import_resource(
 
 fn explain(fault: &WriteFault, resource: &Resource, write_id: &str, resumable: bool) -> String {
     const TO_GO_ON: &str =
-        "To go on, use the file and mapping of that import as they were; to import this file, leave --write-id out";
+        "To continue, use the original file and mapping of that import; to import this file, leave --write-id out";
     let Resource { singular, plural, .. } = resource;
     match fault {
         WriteFault::Call(status) if resumable => {
-            format!("the import ended early: {}; to go on, run it again with --write-id {write_id}", describe(status))
+            format!(
+                "the import ended early: {}; to continue, run it again with --write-id {write_id}",
+                describe(status)
+            )
         }
         WriteFault::Call(status) => format!("the check ended early: {}", describe(status)),
-        WriteFault::Shorter { committed, rows } => format!(
-            "{} {plural} were committed under the write id {write_id} before, but the file has {}: it is not the \
+        WriteFault::FileTooShort { committed, rows } => format!(
+            "{} {plural} were already committed under the write id {write_id}, but the file has {}: it is not the \
              file of that import, or records are missing; nothing more was written. {TO_GO_ON}",
             grouped(*committed as u64),
             grouped(*rows as u64),
         ),
-        WriteFault::Differs { offset, line } => format!(
-            "the {singular} at offset {offset}, which begins on {}, is not the one that was committed there under the \
-             write id {write_id}: the file or the mapping is another or has been changed; nothing more was written. \
+        WriteFault::RowDiffers { offset, line } => format!(
+            "the {singular} at offset {offset}, which begins on {}, differs from the one that was committed there \
+             under the \
+             write id {write_id}: the file or the mapping is different or was changed; nothing more was written. \
              {TO_GO_ON}",
             line.map_or_else(|| "an unknown line".to_owned(), |line| format!("line {line}")),
         ),
     }
 }
 
-/// What the service said of a row, as what the mapping says of one.
+/// A row error of the service as a refusal.
 fn refusal_of(error: &RowError) -> Refusal {
     let reason = ErrorReason::try_from(error.reason).map_or("", reason_name);
-    // Words of the service may name the row's own values, so that refusals are counted by field and reason.
+    // The service's message may contain values, so refusals are counted by field and reason.
     Refusal { field: error.field.clone(), problem: reason.into(), value: error.message.clone() }
 }
 

@@ -1,18 +1,18 @@
-//! What of records had to be left out of their rows, which went in without: counted, with the first lines.
+//! Values that were left out of rows that were imported otherwise: counts, and the first lines.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::summary::grouped;
 use crate::mapping::Omission;
 
-/// How many lines are told of each kind.
+/// The number of lines kept for each kind.
 const EXAMPLES: usize = 5;
 
-/// All omissions of an import. Clones are the same.
+/// All omissions of an import. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Omissions(Arc<Mutex<Vec<Kind>>>);
 
-/// Those of one path for one reason. There are at most two for each open path of a mapping.
+/// The omissions of one path for one reason. There are at most two for each path that ends in `*`.
 #[derive(Debug)]
 struct Kind {
     path: String,
@@ -23,7 +23,7 @@ struct Kind {
 }
 
 impl Omissions {
-    /// Takes in what was left out of the record of a line.
+    /// Adds what was left out of the record on a line.
     pub(crate) fn add(&self, line: u64, omissions: Vec<Omission>) {
         if omissions.is_empty() {
             return;
@@ -44,19 +44,19 @@ impl Omissions {
         }
     }
 
-    /// How many values were left out.
+    /// The number of values left out.
     pub(crate) fn count(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|kind| kind.values).sum()
     }
 
-    /// A line of each kind, for a person to read.
+    /// One line of text for each kind.
     pub(crate) fn lines(&self) -> Vec<String> {
         let kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let line = |kind: &Kind| {
             let lines = kind.lines.iter().map(|line| format!("line {line}")).collect::<Vec<_>>().join(", ");
             let more = if kind.records > kind.lines.len() as u64 { ", ..." } else { "" };
             let (values, path, problem) = (grouped(kind.values), &kind.path, &kind.problem);
-            format!("{values} left out of rows that went in: {path}: {problem}: {lines}{more}")
+            format!("{values} left out of written rows: {path}: {problem}: {lines}{more}")
         };
         kinds.iter().map(line).collect()
     }

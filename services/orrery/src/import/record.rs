@@ -1,28 +1,28 @@
-//! One record of a file, and what reading the next one may come to.
+//! A record of a file, and the result of reading the next one.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::mapping::{Cell, Refusal};
 
-/// How many bytes one record of a CSV file may have. A quote that is never closed would otherwise draw the rest of the file into memory.
+/// The most bytes of a CSV record. Without a limit, an unclosed quote would read the rest of the file into memory.
 pub(crate) const RECORD_LIMIT: usize = 16 * 1024 * 1024;
 
-/// A record's values in the columns that the mapping reads.
+/// The values of a record in the columns that the mapping reads.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     /// The line on which the record begins, from 1.
     pub(crate) line: u64,
-    /// The values, in the order of the mapping's columns. There are none of a record of which no cell could be read.
+    /// The values in the order of the mapping's columns. Empty if no cell could be read.
     pub(crate) cells: Vec<Cell>,
     /// The columns whose cells could not be read.
     pub(crate) unreadable: Vec<usize>,
-    /// What is odd about the record, but no reason to refuse it.
+    /// A warning about a record that is not refused.
     pub(crate) warning: Option<Warning>,
 }
 
 impl Record {
-    /// Makes ready for the record of a line. The cells are left to be filled.
+    /// Resets everything but the cells for the next record.
     pub(crate) fn begin(&mut self, line: u64) {
         self.line = line;
         self.unreadable.clear();
@@ -30,14 +30,14 @@ impl Record {
     }
 }
 
-/// What is odd, in words that do not depend on the record, so that warnings can be counted by them.
+/// A warning. The text does not depend on the record, so that warnings can be counted.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Warning {
     pub(crate) line: u64,
     pub(crate) text: Cow<'static, str>,
-    /// More of this one; may be empty.
+    /// Details; may be empty.
     pub(crate) value: String,
-    /// Whether the first of its kind is told while the file is read, not only at the end.
+    /// Whether to print the first of its kind at once, not only at the end.
     pub(crate) now: bool,
 }
 
@@ -49,13 +49,13 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What reading the next record came to.
+/// The result of reading the next record.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// The record was filled.
+    /// The record was read.
     Record,
-    /// There was a record, on the record's line, that cannot be read. The next one can.
+    /// The record on this line cannot be read. The next one can.
     Refused(Refusal),
-    /// There are no more.
+    /// There are no more records.
     End,
 }

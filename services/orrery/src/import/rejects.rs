@@ -1,5 +1,4 @@
-//! What was refused: counted by reason, with examples, and if asked written to a file one by one. What was odd is
-//! counted as well.
+//! Counts refusals by reason, with examples, and writes them to a file if asked. Counts warnings too.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -14,9 +13,9 @@ use super::summary::many;
 use crate::mapping::Refusal;
 use crate::resource::Resource;
 
-/// How many examples are kept of each reason.
+/// The number of examples kept for each reason.
 const EXAMPLES: usize = 5;
-/// How many reasons are told apart.
+/// The number of reasons that are counted separately.
 const REASONS: usize = 50;
 
 /// All refused records and rejected rows of an import.
@@ -26,29 +25,29 @@ pub(crate) struct Rejects {
     rows: Reasons,
     warnings: Reasons,
     file: Option<BufWriter<File>>,
-    /// Why the file is not whole.
+    /// The error that kept the file from being complete.
     fault: Option<io::Error>,
 }
 
-/// A line of `--rejects FILE`.
+/// A line of the file of `--rejects`.
 #[derive(Serialize)]
 struct Reject<'a> {
-    /// The line of the imported file on which the record, or the first of its group, begins.
+    /// The line of the imported file on which the record, or the first record of its group, begins.
     line: Option<u64>,
-    /// What was refused: "record", if it is one of several that make a row; else a row, as "order".
+    /// "record" for one of several records of a row, else the kind of row, such as "order".
     kind: &'a str,
-    /// The field or column at fault; absent if it is the whole row.
+    /// The field or column; absent if it is the whole row.
     #[serde(skip_serializing_if = "str::is_empty")]
     field: &'a str,
-    /// Why.
+    /// The reason.
     problem: &'a str,
-    /// What was there; absent if that does not help.
+    /// The value; absent if it does not help.
     #[serde(skip_serializing_if = "str::is_empty")]
     value: &'a str,
 }
 
 impl Rejects {
-    /// Also writes each refusal to a file, which is made anew.
+    /// Also writes each refusal to a new file.
     pub(crate) fn to_file(resource: Resource, path: Option<&Path>) -> anyhow::Result<Self> {
         let file = match path {
             None => None,
@@ -61,7 +60,7 @@ impl Rejects {
         Ok(Self { resource, records, rows, warnings, file, fault: None })
     }
 
-    /// Takes a refusal in.
+    /// Adds a refusal.
     pub(crate) fn add(&mut self, line: Option<u64>, refusal: &Refusal, loss: Loss) {
         let Refusal { field, problem, value } = refusal;
         let text = if field.is_empty() { problem.to_string() } else { format!("{field}: {problem}") };
@@ -80,18 +79,18 @@ impl Rejects {
         }
     }
 
-    /// Takes a warning in; says whether it is the first of its kind.
+    /// Adds a warning and returns whether it is the first of its kind.
     pub(crate) fn warn(&mut self, warning: &Warning) -> bool {
         self.warnings.add(warning.text.to_string(), Some(warning.line), &warning.value)
     }
 
-    /// Finishes the file.
+    /// Completes the file.
     pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
         let flushed = self.file.take().map_or(Ok(()), |mut file| file.flush());
         self.fault.take().map_or(flushed, Err).context("the rejected rows cannot be written")
     }
 
-    /// What there was, the most frequent first, a line each.
+    /// The counts as lines of text, the most frequent first.
     pub(crate) fn lines(&mut self) -> Vec<String> {
         let Resource { singular, plural, .. } = self.resource;
         let mut lines = self.warnings.lines(|count| format!("warning, {}", many(count, "time", "times")));
@@ -101,11 +100,11 @@ impl Rejects {
     }
 }
 
-/// Reasons, each with how often and where it held.
+/// Reasons with counts and examples.
 #[derive(Default)]
 struct Reasons {
     reasons: Vec<Reason>,
-    /// How many came for other reasons after there were too many to tell apart.
+    /// The count of reasons beyond [`REASONS`].
     others: u64,
 }
 
@@ -116,7 +115,7 @@ struct Reason {
 }
 
 impl Reasons {
-    /// Counts one more; says whether the reason is new.
+    /// Counts a reason and returns whether it is new.
     fn add(&mut self, text: String, line: Option<u64>, value: &str) -> bool {
         let place = self.reasons.iter().position(|reason| reason.text == text);
         let is_new = place.is_none() && self.reasons.len() < REASONS;
@@ -137,7 +136,7 @@ impl Reasons {
         is_new
     }
 
-    /// A line each; `so_many` is how many of what.
+    /// One line for each reason; `so_many` formats a count with its noun.
     fn lines(&mut self, so_many: impl Fn(u64) -> String) -> Vec<String> {
         self.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
         let mut lines: Vec<String> = self

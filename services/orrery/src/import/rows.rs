@@ -1,5 +1,5 @@
-//! From a file to encoded rows: reads records, maps them, groups them, encodes them. Row order depends on the file and the mapping
-//! alone, so that an offset names the same row in every run.
+//! From a file to encoded rows: reads, maps, groups and encodes records. The order of rows depends only on the file and
+//! the mapping, so that an offset means the same row in every run.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -20,34 +20,34 @@ use crate::mapping::{
 use crate::message::from_json;
 use crate::resource::Resource;
 
-/// A row that is ready to be sent.
+/// An encoded row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
-    /// The line of the file on which it, or the first record of its group, begins.
+    /// The line on which the row, or the first record of its group, begins.
     pub(crate) line: u64,
     /// The encoded message.
     pub(crate) bytes: Bytes,
 }
 
-/// What comes out of a file.
+/// An item read from a file.
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A row.
     Row(Row),
-    /// What begins on this line and gave none.
+    /// The record or row that begins on this line was refused.
     Refused(u64, Refusal, Loss),
-    /// Something odd.
+    /// A warning.
     Warning(Warning),
 }
 
-/// What is lost with a refusal. A row is counted once, however many of its records are refused.
+/// What is lost by a refusal. A row is counted once, even if several of its records are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// A record, which would have been a row.
+    /// A record that is a row by itself.
     RecordAndRow,
-    /// A record of several that make a row.
+    /// One of several records of a row.
     Record,
-    /// A row, on account of records that were refused.
+    /// A row whose records were refused.
     RowOfRecords,
     /// A row that its records made.
     Row,
@@ -58,35 +58,35 @@ pub(crate) struct Rows {
     reader: Reader,
     resource: Resource,
     message: MessageDescriptor,
-    /// How many records were read.
+    /// The number of records read.
     pub(crate) records: u64,
     omissions: Omissions,
 }
 
 enum Reader {
-    /// JSON that is shaped as the message is.
+    /// JSON in the form of the message, without a mapping.
     Plain(JsonLines),
     Mapped(Box<Mapped>),
 }
 
-/// Records that become rows by a mapping.
+/// Rows made of records by a mapping.
 struct Mapped {
     source: Source,
     plan: Plan,
     record: Record,
     groups: Groups,
-    /// What is to be told before anything else.
+    /// A warning to return first.
     warnings: VecDeque<Warning>,
-    /// What a row is called, and what many are.
+    /// What a row is called, and several rows.
     singular: &'static str,
     plural: &'static str,
     sources: Sources,
 }
 
-/// Why a record gave nothing.
+/// Why a record was refused.
 struct Refused {
     refusal: Refusal,
-    /// Whether it is a part of the row that its key names.
+    /// Whether the record belongs to the row of its key.
     is_of_group: bool,
     loss: Loss,
 }
@@ -106,7 +106,7 @@ impl Source {
 }
 
 impl Rows {
-    /// Makes a file ready to be read. Every fault of the mapping shows here, before a row is sent.
+    /// Opens a file. All errors of the mapping are found here, before a row is sent.
     pub(crate) fn open(
         resource: &Resource,
         path: &Path,
@@ -116,7 +116,7 @@ impl Rows {
     ) -> anyhow::Result<Self> {
         let written = mapping.and_then(|mapping| mapping.source.format);
         let Some(format) = format.or(written).or_else(|| format_of(path)) else {
-            anyhow::bail!("{} does not say by its name what it is; say --format csv or --format jsonl", input.name);
+            anyhow::bail!("{} has no known file name extension; use --format csv or --format jsonl", input.name);
         };
         let input = input.decode(mapping.and_then(|mapping| mapping.source.encoding));
         let reader = match mapping {
@@ -124,7 +124,7 @@ impl Rows {
                 let plural = resource.plural;
                 anyhow::ensure!(
                     format == Format::Jsonl,
-                    "CSV needs --mapping, which says which column becomes which field; only JSONL as `orrery export {plural}` \
+                    "CSV needs --mapping, which maps columns to fields; only JSONL as `orrery export {plural}` \
                      writes it goes without"
                 );
                 Reader::Plain(JsonLines::new(input))
@@ -140,7 +140,7 @@ impl Rows {
                         let source = &mapping.source;
                         let of_csv = [("delimiter", source.delimiter.is_some()), ("quoting", source.quoting.is_some())];
                         if let Some((setting, _)) = of_csv.iter().find(|(_, is_set)| *is_set) {
-                            anyhow::bail!("{file}: source.{setting} has no use with JSONL");
+                            anyhow::bail!("{file}: source.{setting} is not allowed with JSONL");
                         }
                         Source::Jsonl(JsonlSource::new(input, plan.columns()))
                     }
@@ -161,14 +161,14 @@ impl Rows {
         Ok(Self { reader, resource: *resource, message: resource.descriptor()?, records: 0, omissions })
     }
 
-    /// How much memory groups take, before the first row is read.
+    /// Sets the memory for groups. Must be called before the first row is read.
     pub(crate) fn set_group_memory(&mut self, memory: GroupMemory) {
         if let Reader::Mapped(mapped) = &mut self.reader {
             mapped.groups = Groups::new(&mapped.plan, memory);
         }
     }
 
-    /// What of existing rows is overwritten: what the mapping names. Without a mapping everything that is set in a row.
+    /// The update_mask: the fields that the mapping names. Empty without a mapping, which means all set fields.
     pub(crate) fn update_mask(&self) -> Vec<String> {
         match &self.reader {
             Reader::Plain(_) => Vec::new(),
@@ -176,12 +176,12 @@ impl Rows {
         }
     }
 
-    /// What had to be left out of rows, as far as they were read.
+    /// What was left out of the rows read so far.
     pub(crate) fn omissions(&self) -> Omissions {
         self.omissions.clone()
     }
 
-    /// The next row, refusal or warning; none at the end. An error is a file that cannot be read on.
+    /// The next row, refusal or warning; none at the end. After an error, nothing more can be read.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Item>> {
         match &mut self.reader {
             Reader::Plain(lines) => {
@@ -211,7 +211,7 @@ impl Mapped {
         Ok(Some(item(self.record.line, row, Loss::RecordAndRow)))
     }
 
-    /// What the next record gives; none at the end.
+    /// The values of the next record; none at the end.
     fn next_values(&mut self, omissions: &Omissions) -> anyhow::Result<Option<Result<Values, Refused>>> {
         let refused = |refusal| Refused { refusal, is_of_group: true, loss: Loss::Record };
         let next = self.source.next(&mut self.record)?;
@@ -233,7 +233,7 @@ impl Mapped {
         })
     }
 
-    /// The next row that a group makes, or the next refusal; none at the end. Counts the records that it reads.
+    /// The next row made of a group, or the next refusal; none at the end. Counts the records read.
     fn next_group(&mut self, records: &mut u64, omissions: &Omissions) -> anyhow::Result<Option<Item>> {
         loop {
             if let Some(Group { line, content }) = self.groups.next_whole(&self.plan)? {
@@ -241,7 +241,7 @@ impl Mapped {
                     Content::Row(values) => item(line, self.plan.build(*values).map_err(too_large), Loss::Row),
                     Content::Refused(refusal) => Item::Refused(line, refusal, Loss::RowOfRecords),
                     Content::Nothing => {
-                        let refusal = Refusal::new(self.plan.group_path(), "has no record that was not refused", "");
+                        let refusal = Refusal::new(self.plan.group_path(), "all its records were refused", "");
                         Item::Refused(line, refusal, Loss::RowOfRecords)
                     }
                 }));
@@ -267,7 +267,7 @@ impl Mapped {
         }
     }
 
-    /// Has the groups do without the present record, which was refused.
+    /// Tells the groups that the current record was refused.
     fn lose(&mut self, line: u64) -> anyhow::Result<()> {
         if let Some(key) = self.plan.group_of(&self.record.cells, &self.record.unreadable) {
             return self.groups.refuse(&self.plan, line, &key);
@@ -275,8 +275,10 @@ impl Mapped {
         if self.plan.needs_every_record() && self.groups.refuse_all(&self.plan, line) {
             let (singular, plural) = (self.singular, self.plural);
             let text = format!(
-                "a record was refused without saying which {singular} it is of. The records of one may stand anywhere in \
-                 the file, so that any {singular} may lack it: none is written. Correct the record or take it out, or, if \
+                "a record was refused, and it does not say which {singular} it belongs to. The records of one can be \
+                 anywhere in \
+                 the file, so that any {singular} may lack it: none is written. Correct the record or take it out, \
+                 or, if \
                  the records of each {singular} stand together, say `consecutive = true` in [group]: then only the \
                  {plural} next to it are rejected"
             );
@@ -296,7 +298,7 @@ fn plain_row(resource: &Resource, message: &MessageDescriptor, json: &Json) -> R
     }
 }
 
-/// What becomes of a row; `loss` is what is lost if it was refused or is too large.
+/// Turns a row into an item; `loss` is what is lost if it was refused or is too large.
 fn item(line: u64, row: Result<Vec<u8>, Refusal>, loss: Loss) -> Item {
     let row = row.and_then(|bytes| {
         if bytes.len() > ROW_LIMIT {
@@ -310,12 +312,12 @@ fn item(line: u64, row: Result<Vec<u8>, Refusal>, loss: Loss) -> Item {
     }
 }
 
-/// Why a row of so many bytes is refused.
+/// The refusal of a row with this many bytes.
 fn too_large(bytes: usize) -> Refusal {
     Refusal::new("", format!("the row has more than {} MiB", ROW_LIMIT / 1024 / 1024), &format!("{bytes} bytes"))
 }
 
-/// How a CSV file is written.
+/// The syntax of a CSV file.
 fn dialect(mapping: &Mapping, path: &Path) -> anyhow::Result<Dialect> {
     let delimiter = match mapping.source.delimiter {
         None if extension(path).as_deref() == Some("tsv") => b'\t',
@@ -323,7 +325,7 @@ fn dialect(mapping: &Mapping, path: &Path) -> anyhow::Result<Dialect> {
         Some(delimiter) => match u8::try_from(delimiter) {
             Ok(byte) if separates(byte) => byte,
             _ => anyhow::bail!(
-                "{}: source.delimiter: {delimiter:?} cannot separate fields; one ASCII character can",
+                "{}: source.delimiter: {delimiter:?} is not a delimiter; use one ASCII character",
                 mapping.file.display()
             ),
         },

@@ -1,9 +1,9 @@
-//! What an import came to, for a person to read.
+//! The summary of an import.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::client::Tally;
+use crate::client::WriteCounts;
 use crate::resource::Resource;
 
 /// The final report.
@@ -12,35 +12,35 @@ pub(crate) struct Summary {
     pub(crate) resource: Resource,
     /// Records read from the file.
     pub(crate) records: u64,
-    /// Of those, how many were refused.
+    /// The number of those that were refused.
     pub(crate) refused_records: u64,
-    /// Rows that they made.
+    /// Rows made of the records.
     pub(crate) rows: u64,
-    /// Rows that they would have made, had not records been refused.
+    /// Rows lost because records were refused.
     pub(crate) rows_of_refused_records: u64,
-    /// Rows that they made and that were too large to be sent.
+    /// Rows that were too large to be sent.
     pub(crate) refused_rows: u64,
-    /// Values that had to be left out of rows.
+    /// Values left out of rows.
     pub(crate) left_out: u64,
-    pub(crate) tally: Tally,
+    pub(crate) counts: WriteCounts,
     pub(crate) elapsed: Duration,
-    /// Whether nothing was kept.
+    /// Whether nothing was written.
     pub(crate) validate_only: bool,
 }
 
 impl Summary {
-    /// Rows that did not go in, each once.
+    /// Rows that were not written, each counted once.
     fn rejected(&self) -> u64 {
-        self.rows_of_refused_records + self.refused_rows + self.tally.rejected as u64
+        self.rows_of_refused_records + self.refused_rows + self.counts.rejected as u64
     }
 
-    /// Whether everything in the file was taken.
+    /// Whether everything in the file was written.
     pub(crate) fn is_whole(&self) -> bool {
         self.refused_records == 0 && self.rejected() == 0
     }
 }
 
-/// A number with its thousands apart: `3,561`.
+/// A number with thousands separators: `3,561`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -53,14 +53,14 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// So many of something: `1 order`, `3,561 orders`.
+/// A count with its noun: `1 order`, `3,561 orders`.
 pub(crate) fn many(number: u64, singular: &str, plural: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { singular } else { plural })
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { created, updated, unchanged, superseded, resumed, unspecified, .. } = self.tally;
+        let WriteCounts { created, updated, unchanged, superseded, resumed, unspecified, .. } = self.counts;
         let Resource { singular, plural, .. } = self.resource;
         let rows = self.rows + self.rows_of_refused_records + self.refused_rows;
         let read = format!("records read, {} in them", many(rows, singular, plural));
@@ -70,16 +70,16 @@ impl fmt::Display for Summary {
             (updated as u64, "updated"),
             (unchanged as u64, "unchanged"),
             (self.rejected(), "rejected"),
-            (superseded as u64, "superseded by a later one of the same key"),
+            (superseded as u64, "superseded by a later row with the same key"),
         ];
         if self.left_out > 0 {
-            lines.push((self.left_out, "values left out of rows that went in"));
+            lines.push((self.left_out, "values left out of written rows"));
         }
         if resumed > 0 {
             lines.push((resumed as u64, "committed before under this write id"));
         }
         if unspecified > 0 {
-            lines.push((unspecified as u64, "committed as the connection broke: created, updated or unchanged"));
+            lines.push((unspecified as u64, "committed while the connection broke: created, updated or unchanged"));
         }
         let width = lines.iter().map(|(count, _)| grouped(*count).len()).max().unwrap_or(0);
         for (count, what) in lines {
@@ -91,8 +91,8 @@ impl fmt::Display for Summary {
             writeln!(formatter, "{refused} refused, {lost} rejected because of them")?;
         }
         let seconds = self.elapsed.as_secs_f64();
-        let rate = ((self.tally.committed - resumed) as f64 / seconds.max(0.001)) as u64;
+        let rate = ((self.counts.committed - resumed) as f64 / seconds.max(0.001)) as u64;
         write!(formatter, "{seconds:.1} s, {} {plural}/s", grouped(rate))?;
-        if self.validate_only { write!(formatter, "; checked only, nothing was written") } else { Ok(()) }
+        if self.validate_only { write!(formatter, "; only checked, nothing was written") } else { Ok(()) }
     }
 }

@@ -1,5 +1,5 @@
-//! The `decimal` transform: an amount as a shop or a spreadsheet writes it, as the contract writes it. What is written
-//! differently from what the settings say is refused: whether `1,234` is a thousand or one is not guessed.
+//! The `decimal` transform: reads an amount as written by a shop or spreadsheet. Amounts that do not follow the
+//! settings are refused: whether `1,234` is one thousand or one is not guessed.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::Problem;
 
-/// How many digits after the point an amount of the contract has: zeros behind them carry nothing and are left out.
+/// The most digits after the point in the contract's amounts. Zeros beyond are removed.
 const AMOUNT_DIGITS: usize = 4;
 
-/// How decimals are written, checked when the mapping is read.
+/// How decimals are written. Checked when the mapping is read.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "Settings")]
 pub(crate) struct DecimalFormat {
@@ -65,35 +65,35 @@ impl TryFrom<Settings> for DecimalFormat {
         };
         if let Some(sign) = currency.iter().find(|sign| !is_sign(sign)) {
             return Err(format!(
-                "decimal.currency: {sign:?} is no sign or code of a currency, as \"€\" and \"EUR\" are"
+                "decimal.currency: {sign:?} is not a currency sign or code such as \"€\" and \"EUR\" are"
             ));
         }
         let mut currency: Vec<String> = currency.iter().map(|sign| sign.trim().to_owned()).collect();
-        // The longest first: `US$` goes before `$`.
+        // The longest first: `US$` before `$`.
         currency.sort_by_key(|sign| std::cmp::Reverse(sign.len()));
         Ok(Self { mark, group, currency, parentheses, trailing_minus, digits })
     }
 }
 
-/// What is left of an amount while its signs are taken off.
+/// The rest of an amount while signs and currencies are removed.
 struct Rest<'a> {
     text: &'a str,
     negative: bool,
-    /// Whether a sign was there.
+    /// Whether a sign was removed.
     signed: bool,
     currency: bool,
 }
 
 impl DecimalFormat {
-    /// An exact decimal as the contract writes it: an optional `-`, digits, and optionally a point and digits. Reads a
-    /// leading `+`, a missing zero before the mark and a mark at the end. Digits that are not zero are all kept. No
-    /// floats, no exponents.
+    /// Reads an exact decimal and returns it as the contract writes it: an optional `-`, digits, and optionally a point
+    /// and digits. Accepts a leading `+`, a missing zero before the mark and a mark at the end. Keeps all digits other
+    /// than trailing zeros. No floats, no exponents.
     pub(crate) fn read(&self, text: &str) -> Result<String, Problem> {
         let malformed = || -> Problem {
             if *self == Self::default() {
-                "is no decimal such as 12.50 (other marks and signs are settings of `decimal`)".into()
+                "is not a decimal such as 12.50 (`decimal` has settings for other notations)".into()
             } else {
-                "is no decimal as the settings of `decimal` say".into()
+                "is not a decimal with the settings of `decimal`".into()
             }
         };
         let mut rest = Rest { text: text.trim(), negative: false, signed: false, currency: false };
@@ -120,7 +120,7 @@ impl DecimalFormat {
         Ok(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
     }
 
-    /// What stands in parentheses, with a currency inside or outside of them.
+    /// The text within parentheses, if there are any, with a currency inside or outside.
     fn in_parentheses<'a>(&self, rest: &mut Rest<'a>) -> Option<&'a str> {
         let inner = |text: &'a str| text.strip_prefix('(')?.strip_suffix(')');
         if let Some(inner) = inner(rest.text) {
@@ -135,7 +135,7 @@ impl DecimalFormat {
         Some(inner)
     }
 
-    /// Takes one sign off, if there is one and none was taken before.
+    /// Removes a sign, unless there is none or one was removed before.
     fn take_sign(&self, rest: &mut Rest<'_>) -> bool {
         if rest.signed {
             return false;
@@ -143,7 +143,7 @@ impl DecimalFormat {
         for (sign, negative) in [('-', true), ('\u{2212}', true), ('+', false)] {
             let before = rest.text.strip_prefix(sign);
             let after = || rest.text.strip_suffix(sign).filter(|_| self.trailing_minus && negative);
-            // A space between a sign and the digits is one only if a currency may stand there.
+            // Spaces between a sign and the digits are allowed only if a currency is.
             if let Some(text) = before.or_else(after) {
                 rest.text = if self.currency.is_empty() { text } else { text.trim() };
                 (rest.negative, rest.signed) = (negative, true);
@@ -153,7 +153,7 @@ impl DecimalFormat {
         false
     }
 
-    /// Takes one currency off, if there is one and none was taken before.
+    /// Removes a currency, unless there is none or one was removed before.
     fn take_currency(&self, rest: &mut Rest<'_>) -> bool {
         if rest.currency {
             return false;
@@ -169,12 +169,12 @@ impl DecimalFormat {
         false
     }
 
-    /// The digits before the mark without what groups them. Groups are of three digits, or, as in India, of two with
+    /// The digits before the mark without group separators. Groups have three digits, or, as in India, two digits with
     /// three at the end.
     fn ungrouped<'a>(&self, whole: &'a str) -> Option<Cow<'a, str>> {
         let Some(group) = self.group else { return Some(Cow::Borrowed(whole)) };
         let is_mark = |character: char| match group {
-            // Spaces of every width, which do not break lines.
+            // Spaces of any width that do not break lines.
             ' ' => matches!(character, ' ' | '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}'),
             group => character == group,
         };
@@ -277,8 +277,8 @@ mod tests {
             ("{ group = '.' }", "are both '.'"),
             ("{ mark = '-' }", "decimal.mark is"),
             ("{ group = '1' }", "decimal.group is one of"),
-            ("{ currency = [''] }", "is no sign or code of a currency"),
-            ("{ currency = ['-'] }", "is no sign or code of a currency"),
+            ("{ currency = [''] }", "is not a currency sign or code"),
+            ("{ currency = ['-'] }", "is not a currency sign or code"),
             ("{ marks = ',' }", "unknown field"),
         ] {
             let error = format(settings).unwrap_err().to_string();

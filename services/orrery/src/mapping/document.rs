@@ -1,4 +1,4 @@
-//! The shape of a mapping file, and reading it with errors that name the file and the setting.
+//! The structure of a mapping file. Errors name the file and the setting.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::sources::Same;
 use super::transform::Transform;
 use crate::whole_file::read_text;
 
-/// A mapping as it was written.
+/// A mapping as written.
 #[derive(Clone, Debug)]
 pub(crate) struct Mapping {
     /// The file, for error messages.
@@ -20,14 +20,14 @@ pub(crate) struct Mapping {
     pub(crate) source: Source,
     pub(crate) group: Option<Group>,
     pub(crate) fields: Fields,
-    /// `[[name]]`, by name, as they were written: which names there are depends on the resource.
+    /// The `[[name]]` sections, by name, unchecked: which names are allowed depends on the resource.
     lists: BTreeMap<String, toml::Value>,
 }
 
-/// The rules of each path, in the order in which they were written.
+/// The rules of each path, in the order of the file.
 pub(crate) type Fields = BTreeMap<String, Vec<Rule>>;
 
-/// One `[[name]]`: how elements of a list come about.
+/// A `[[name]]` section: how elements of a list are made.
 #[derive(Clone, Debug)]
 pub(crate) struct Element {
     pub(crate) each: Each,
@@ -35,24 +35,24 @@ pub(crate) struct Element {
     pub(crate) fields: Fields,
 }
 
-/// What one element of a list is made of.
+/// What an element of a list is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Each {
-    /// A record: a row has one element of each of its records.
+    /// A record: the row gets an element from each of its records.
     #[default]
     Record,
     /// All records of the row together.
     Row,
 }
 
-/// How the records are written.
+/// The format of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
-    /// Values separated by a delimiter, one record a line, a header first.
+    /// Delimited values, one record per line, after a header.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Jsonl,
 }
 
@@ -71,18 +71,19 @@ pub(crate) struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Quoting {
-    /// In double quotes, which within them are doubled.
+    /// In double quotes. Quotes within them are doubled.
     Double,
-    /// They are not: a quote is a character as any other.
+    /// Not quoted: a quote is an ordinary character.
     None,
 }
 
-/// An encoding by any of its labels in the WHATWG standard, whatever their case.
+/// Parses an encoding by any of its labels in the WHATWG standard, in any letter case.
 fn encoding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'static Encoding>, D::Error> {
     let label = String::deserialize(deserializer)?;
     Encoding::for_label_no_replacement(label.as_bytes()).map(Some).ok_or_else(|| {
         serde::de::Error::custom(format_args!(
-            "unknown encoding `{label}`, expected a label of the WHATWG standard, as `utf-8`, `windows-1252`, `utf-16` \
+            "unknown encoding `{label}`, expected a label of the WHATWG standard, such as `utf-8`, `windows-1252`, \
+             `utf-16` \
              or `shift_jis`"
         ))
     })
@@ -97,7 +98,7 @@ pub(crate) struct Group {
     pub(crate) consecutive: bool,
 }
 
-/// What one field is made of.
+/// How a field is made.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
@@ -117,7 +118,7 @@ pub(crate) struct Rule {
     pub(crate) on: Option<On>,
 }
 
-/// Names of a column: the one that the file has counts.
+/// Names of a column. The file has one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Columns(pub(crate) Vec<String>);
 
@@ -143,11 +144,11 @@ impl<'de> Deserialize<'de> for Columns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum On {
-    /// Rows that are created; one that exists keeps what it has.
+    /// New rows. An existing row keeps its value.
     Create,
 }
 
-/// Which record of a group gives the row its value.
+/// Which record of a group the value is taken from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Pick {
@@ -163,14 +164,14 @@ pub(crate) enum Pick {
 impl Mapping {
     /// Reads a mapping file.
     pub(crate) fn load(file: &Path) -> anyhow::Result<Self> {
-        /// No mapping is so large: its paths and columns are written by hand.
-        const MOST_MIB: u64 = 1;
+        /// Mappings are written by hand, so a larger file is a mistake.
+        const MAX_MIB: u64 = 1;
         let text =
-            read_text(file, MOST_MIB).with_context(|| format!("the mapping {} cannot be read", file.display()))?;
+            read_text(file, MAX_MIB).with_context(|| format!("the mapping {} cannot be read", file.display()))?;
         Self::parse(file, &text)
     }
 
-    /// Reads a mapping from its text; `file` is for error messages.
+    /// Parses a mapping; `file` is for error messages.
     pub(crate) fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let mut document: toml::Table = toml::from_str(text).map_err(|error: toml::de::Error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
@@ -184,18 +185,18 @@ impl Mapping {
         Ok(Self { file: file.to_owned(), source, group, fields, lists: document.into_iter().collect() })
     }
 
-    /// The names of the sections besides `source`, `group` and `fields`.
+    /// The names of the sections other than `source`, `group` and `fields`.
     pub(crate) fn lists(&self) -> impl Iterator<Item = &str> {
         self.lists.keys().map(String::as_str)
     }
 
-    /// The elements of a list, each with how it is called in messages.
+    /// The elements of a list, each with its name for messages.
     pub(crate) fn elements(&self, list: &str) -> anyhow::Result<Vec<(String, Element)>> {
         let file = &self.file;
         let elements = match self.lists.get(list) {
             None => return Ok(Vec::new()),
             Some(toml::Value::Array(elements)) if elements.iter().all(toml::Value::is_table) => elements,
-            Some(_) => anyhow::bail!("{}: {list}: a list has a section in double brackets: [[{list}]]", file.display()),
+            Some(_) => anyhow::bail!("{}: {list}: a list needs double brackets: [[{list}]]", file.display()),
         };
         let mut read = Vec::new();
         for (place, element) in elements.iter().enumerate() {
@@ -218,7 +219,7 @@ impl Mapping {
     }
 }
 
-/// Reads rules: one for a path, or a list of them.
+/// Parses rules: one or a list for each path.
 fn rules(file: &Path, key: &str, value: toml::Value) -> anyhow::Result<Fields> {
     let rules: BTreeMap<String, toml::Value> = section(file, key, Some(value))?.unwrap_or_default();
     let mut read = Fields::new();
@@ -242,7 +243,7 @@ fn section<T: DeserializeOwned>(file: &Path, key: &str, value: Option<toml::Valu
         let message =
             error.message().replace("unknown field", "unknown setting").replace("unknown variant", "unknown name");
         let hint = if message.starts_with("unknown setting") && key.contains("fields.") {
-            "; a path of several parts stands in quotes, as \"status.phase\""
+            "; a path with dots must be quoted, such as \"status.phase\""
         } else {
             ""
         };

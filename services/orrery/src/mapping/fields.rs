@@ -1,4 +1,4 @@
-//! The rules of one message: of a row, or of an element of a list in it.
+//! The rules of one message: a row, or an element of a list in it.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
 use super::document::Fields;
-use super::rule::{Assigned, Column, Place, PlannedRule};
+use super::rule::{Assigned, Column, PlannedRule, RuleContext};
 use super::{Cell, Omission, Refusal};
 
-/// Rules made ready, those of one path beside each other.
+/// Planned rules, grouped by path.
 #[derive(Debug)]
 pub(crate) struct PlannedFields {
     message: MessageDescriptor,
@@ -17,10 +17,10 @@ pub(crate) struct PlannedFields {
 }
 
 impl PlannedFields {
-    /// Makes rules ready; `section` is how what they stand in is called in messages.
+    /// Plans rules; `section` is the name of their section in messages.
     pub(crate) fn new(
         fields: &Fields,
-        place: &Place<'_>,
+        place: &RuleContext<'_>,
         section: &str,
         columns: &mut Vec<Column>,
     ) -> anyhow::Result<Self> {
@@ -34,14 +34,14 @@ impl PlannedFields {
         Ok(Self { message: place.message.clone(), rules: planned })
     }
 
-    /// The rules of a path that can have one value only; none if there are none.
+    /// The rules of a path that takes one value; none if there are no rules.
     pub(crate) fn find_single(&self, path: &str) -> Option<Range<usize>> {
         let begin = self.rules.iter().position(|rule| rule.path == path && rule.target.is_single())?;
         let count = self.rules[begin..].iter().take_while(|rule| rule.path == path).count();
         Some(begin..begin + count)
     }
 
-    /// Appends what a record gives, rule by rule.
+    /// Appends the values of a record, rule by rule.
     pub(crate) fn evaluate(
         &self,
         cells: &[Cell],
@@ -54,13 +54,13 @@ impl PlannedFields {
         Ok(())
     }
 
-    /// Whether any column gave something.
+    /// Whether any column has a value.
     pub(crate) fn have_content(&self, values: &[Assigned]) -> bool {
         self.rules.iter().zip(values).any(|(rule, value)| !rule.is_constant() && *value != Assigned::Nothing)
     }
 
-    /// The message that the values make, one of each rule. Of several rules for a path that can have one value the first that gave
-    /// something counts.
+    /// Builds the message from values, one for each rule. If several rules have the same single-value path, the first
+    /// value that is not empty is used.
     pub(crate) fn build(&self, values: impl IntoIterator<Item = Assigned>) -> DynamicMessage {
         let mut message = DynamicMessage::new(self.message.clone());
         let mut filled = None;

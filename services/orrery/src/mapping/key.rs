@@ -1,5 +1,4 @@
-//! What a text of any script becomes where only some characters of ASCII may stand: in uids, in the keys of labels, in
-//! label values that can be selected by.
+//! Turns texts in any script into the restricted ASCII of uids, label keys, and label values that selectors can match.
 
 use std::borrow::Cow;
 
@@ -7,16 +6,16 @@ use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 use unicode_normalization::{UnicodeNormalization as _, is_nfc_quick};
 
-/// The most characters of a key that stands as it is: as many as a uid may have after its prefix.
+/// The longest key that is kept unchanged: the longest uid after its prefix.
 const PLAIN_KEY: usize = 124;
-/// The most characters that stand before a key's digest.
+/// The most characters before the digest of a key.
 const KEY_BEGINNING: usize = 64;
-/// The most characters of a label's name, and of a label value that can be selected by.
+/// The most characters of a label's name, and of a label value that a selector can match.
 const LABEL: usize = 63;
-/// How many characters the digest of a label has: 80 bits.
+/// The length of a label's digest: 80 bits.
 const LABEL_DIGEST: usize = 16;
 
-/// A text in Unicode's composed form (NFC): `é` is one character, however it was typed.
+/// A text in Unicode's composed form (NFC), so that `é` is one character however it was typed.
 pub(crate) fn composed(text: &str) -> Cow<'_, str> {
     match is_nfc_quick(text.chars()) {
         unicode_normalization::IsNormalized::Yes => Cow::Borrowed(text),
@@ -24,9 +23,8 @@ pub(crate) fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text in lower case in which every run of characters other than a-z and 0-9, at the ends too, is one `-`. Texts
-/// that differ in nothing but letter case or such characters have one slug: `AB-1` and `ab 1`, `A+` and `a-`, any two
-/// of letters that are not a-z.
+/// A text in lower case in which each run of characters other than a-z and 0-9 is one `-`, at the ends too. Different
+/// texts can have the same slug: `AB-1` and `ab 1`, `A+` and `a-`, or any two texts without a-z and 0-9.
 pub(crate) fn slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
     for character in composed(text).chars().flat_map(char::to_lowercase) {
@@ -39,10 +37,10 @@ pub(crate) fn slug(text: &str) -> String {
     slug
 }
 
-/// A key that keeps apart what differs in more than white space at either end; that alone is no key. A text of a-z, 0-9
-/// and single `-` stands as it is. Any other one is its slug, a point, and a digest of the whole text (the first 128
-/// bits of its SHA-256): `café-noir` is `caf-noir.` and 26 characters. No text that stands as it is has a point, so
-/// that two texts have one key only if they are the same in Unicode's composed form.
+/// A key that differs for different texts. White space at the ends is ignored; a text of only white space has no key. A
+/// text of a-z, 0-9 and single `-` is kept. Any other text becomes its slug, a point, and a digest of the text (the
+/// first 128 bits of its SHA-256): `café-noir` becomes `caf-noir.` and 26 characters. Kept texts never contain a point,
+/// so two texts have the same key only if they are equal in Unicode's composed form.
 pub(crate) fn key(text: &str) -> String {
     let text = composed(text.trim());
     let slug = slug(&text);
@@ -52,10 +50,10 @@ pub(crate) fn key(text: &str) -> String {
     with_digest(&slug, KEY_BEGINNING, &digest(&text))
 }
 
-/// A text as the name of a label or a value that can be selected by: at most 63 characters that begin and end with a
-/// letter or digit. Letter case, white space and punctuation tell nothing apart and go as in a slug: `Summer Sale` is
-/// `summer-sale`. A text of other letters or signs, or a longer one, ends in a point and a digest, so that it stays
-/// apart from others: `Größe`, `C++`. White space alone is no label.
+/// A text as the name of a label or as a label value that a selector can match: at most 63 characters that begin and
+/// end with a letter or digit. Letter case, white space and punctuation do not matter, as in a slug: `Summer Sale`
+/// becomes `summer-sale`. Texts with other letters or signs, such as `Größe` or `C++`, and longer texts end in a point
+/// and a digest, so that they stay different. White space alone is no label.
 pub(crate) fn label(text: &str) -> String {
     let text = composed(text.trim()).to_lowercase();
     if text.is_empty() {
@@ -70,12 +68,12 @@ pub(crate) fn label(text: &str) -> String {
     with_digest(&slug, LABEL - LABEL_DIGEST - 1, &digest[digest.len() - LABEL_DIGEST..])
 }
 
-/// Whether a slug of the text lacks white space and punctuation only.
+/// Whether the slug of a text loses only white space and punctuation.
 fn tells_all(text: &str) -> bool {
     text.chars().all(|character| match character {
         '+' | '#' | '*' | '=' | '<' | '>' | '~' | '^' | '|' | '\\' | '$' | '@' | '`' => false,
         _ if character.is_ascii() => true,
-        // Dashes, quotation marks and the ellipsis of printed text.
+        // Typographic dashes, quotation marks and ellipsis.
         '\u{2010}'..='\u{2027}' => true,
         _ => character.is_whitespace(),
     })
@@ -89,7 +87,7 @@ fn with_digest(slug: &str, most: usize, digest: &str) -> String {
     format!("{beginning}.{digest}")
 }
 
-/// 128 bits of a text's SHA-256, as a ULID is written: 26 digits and lower-case letters.
+/// 128 bits of a text's SHA-256, encoded like a ULID: 26 digits and lower-case letters.
 fn digest(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
     let number = hash.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));

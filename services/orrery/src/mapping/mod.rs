@@ -1,30 +1,32 @@
-//! The mapping language: a TOML file that says which column of a file becomes which field of a resource. It knows no
-//! resource: the paths that it may name are read off the contract.
+//! The mapping language: a TOML file that says which column of a file becomes which field of a resource. It works for
+//! all resources: the allowed paths are read from the contract.
 //!
 //! ```toml
-//! [source]                      # Optional, as is each setting in it. format = "csv"                # "csv" or
-//! "jsonl". Default: by the file's name. Gzip is noticed by itself. delimiter = ";"               # CSV only. Default
-//! ",", and a tab for a file named .tsv. A first line `sep=;` counts more. quoting = "none"              # CSV only.
-//! "double" (the default): a cell may stand in quotes. "none": a quote is a character. encoding = "windows-1252"     #
-//! A label of the WHATWG standard. Default "utf-8". A byte order mark counts more.
+//! [source]                      # Optional, and so is each setting in it.
+//! format = "csv"                # "csv" or "jsonl". Default: by the file's name. Gzip is detected.
+//! delimiter = ";"               # CSV only. Default ",", or a tab for a file named .tsv. A first line `sep=;` wins.
+//! quoting = "none"              # CSV only. "double" (the default): cells may be quoted. "none": quotes are ordinary.
+//! encoding = "windows-1252"     # A label of the WHATWG standard. Default "utf-8". A byte order mark wins.
 //!
 //! [group]                       # Optional. Without it each record is one row.
-//! by = "uid"                    # All records in which this field comes out the same are one row, wherever they stand.
-//! consecutive = true            # They stand together. Default false.
+//! by = "uid"                    # All records with the same value of this field make one row.
+//! consecutive = true            # The records of a group are consecutive. Default false: they may be anywhere.
 //!
-//! [fields]                      # Path in the resource = rule. uid = { column = ["StockCode", "SKU"], transforms =
-//! ["trim", "lower", "key"], prefix = "prd_", same = "letter-case" } name = { column = "Description", transforms =
-//! ["trim"], pick = "first-non-empty" } "status.phase" = { column = "State", transforms = [{ map = { "live" =
-//! "active", "*" = "archived" } }], on = "create" } "labels.shop" = { value = "north" } "labels.tag/*" = { column =
-//! "Tags", split = ",", transforms = ["label"], value = "true", most = 50 }
+//! [fields]                      # Path in the resource = rule.
+//! uid = { column = ["StockCode", "SKU"], transforms = ["lower", "key"], prefix = "prd_", same = "letter-case" }
+//! name = { column = "Description", transforms = ["trim"], pick = "first-non-empty" }
+//! "status.phase" = { column = "State", transforms = [{ map = { live = "active", "*" = "archived" } }], on = "create" }
+//! "labels.shop" = { value = "north" }
+//! "labels.tag/*" = { column = "Tags", split = ",", transforms = ["label"], value = "true", most = 50 }
 //! ```
 //!
-//! A row that has lists of parts gets them from sections of their names. Each makes one element of the list: of each
-//! record, so that a row that stands on many lines has as many elements, or of the row as a whole.
+//! The lists of a row are described in sections with their names. Each section makes one element of the list, either
+//! for each record of the row or for the row as a whole.
 //!
 //! ```toml
-//! [[line_items]] each = "record"               # One element of each record (the default), or of each "row". on =
-//! "create"                 # Optional: only rows that are created take the list. The same in all sections of a list.
+//! [[line_items]]
+//! each = "record"               # One element for each record (the default), or for each "row".
+//! on = "create"                 # Optional: only new rows take the list. The same in all sections of a list.
 //!
 //! [line_items.fields]           # Path in the element = rule.
 //! sku = { column = "StockCode" }
@@ -40,115 +42,113 @@
 //! [[addresses]]                 # Another element of the same list.
 //! ```
 //!
-//! An element to which no column gives anything is left out. Elements of records come in the order of the file, behind
-//! those of the row.
+//! An element is left out if all its columns are empty. The elements of the row come first, then those of the records
+//! in file order.
 //!
 //! # Paths
 //!
-//! A path names a field of the resource as the contract does: `name`, `status.phase`, `create_ts`. After a map
-//! (`labels`, `annotations`) and after `status.details` the rest of the path is the key, dots and slashes included:
-//! `annotations.source/stock-code`. TOML wants a path of several parts in quotes. A path under a map that ends in `*`
-//! makes one key of each part of a split text. The key field (`uid`) must be there; fields that are output only must
-//! not. A list of parts is no path, it has its section.
+//! A path names a field of the resource as in the contract: `name`, `status.phase`, `create_ts`. After a map (`labels`,
+//! `annotations`) and after `status.details`, the rest of the path is the key, with its dots and slashes:
+//! `annotations.source/stock-code`. In TOML a path with dots must be quoted. A path below a map that ends in `*` makes
+//! one key for each part of a split text. The key field (`uid`) is required; output-only fields are not allowed. A list
+//! of messages is not a path but has its own section.
 //!
 //! # Rules
 //!
 //! | setting | meaning |
 //! | --- | --- |
-//! | `column` | CSV: the name of a column in the header. JSONL: a key, or a dotted path to one. A number or truth value is taken as it is written, null as nothing. A list of names: the one that the file has; a CSV file that has two of them is refused. |
-//! | `optional` | `true`: a CSV file without the column is taken as one where it is empty. A JSON record may always lack a key. |
+//! | `column` | CSV: the name of a column in the header. JSONL: a key, or a dotted path to one. Numbers and booleans are taken as written; null is empty. A list of names: the file must have exactly one of them. |
+//! | `optional` | `true`: a CSV file may lack the column, which is then empty. A JSON record may always lack a key. |
 //! | `transforms` | A list, applied from left to right; see below. |
-//! | `prefix` | Put before the result, unless that is empty. |
-//! | `pick` | With `[group]`: which record's value the row takes: `first-non-empty` (the default), `first`, `last-non-empty`, `last`, `earliest`, `latest` (times only). |
-//! | `value` | Without `column`: a constant. On a path that ends in `*`: what each key is set to; default is the part as it stood. |
-//! | `split` | On a path that ends in `*`: what separates the parts. A JSON list is split already. Empty parts are dropped. |
-//! | `most` | On a path that ends in `*`: how many keys a record makes at most. Those beyond are left out, and counted at the end. |
-//! | `same` | On a uid: which different texts are one key all the same: `letter-case`, those that differ in it alone; `all`, those that become one. See "Keys". |
-//! | `on` | `create`: only rows that are created take the field. See "Rows that exist". |
+//! | `prefix` | Text before the result, unless that is empty. |
+//! | `pick` | With `[group]`: the record whose value the row takes: `first-non-empty` (the default), `first`, `last-non-empty`, `last`, `earliest`, `latest` (times only). |
+//! | `value` | Without `column`: a constant. On a path that ends in `*`: the value of each key; the default is the original part. |
+//! | `split` | On a path that ends in `*`: the separator of the parts. A JSON list needs none. Empty parts are dropped. |
+//! | `most` | On a path that ends in `*`: the most keys that a record makes. Further keys are left out and counted. |
+//! | `same` | On a uid: different texts that may become the same uid: `letter-case` (they differ only in letter case) or `all`. See "Keys". |
+//! | `on` | `create`: only new rows take the field. See "Existing rows". |
 //!
-//! A path may have a list of rules. A field that is a list of texts gets an element of each, a path that ends in `*`
-//! the keys of each, and any other field takes the first that gives something: `"status.phase" = [{ column =
+//! A path may have a list of rules. A list of texts gets one element from each rule, and a path that ends in `*` gets
+//! the keys of each. Any other field takes the first result that is not empty: `"status.phase" = [{ column =
 //! "Cancelled", ... }, { column = "Paid", ... }]`.
 //!
-//! Of two parts of one text that become one key with different values the first stays, and the other is counted as left
-//! out. A key that a path names exactly goes before the same key of a path that ends in `*`.
+//! If two parts of a text become the same key with different values, the first is used and the other is counted as left
+//! out. A key that is named exactly takes precedence over the same key of a path that ends in `*`.
 //!
-//! Text that comes out empty leaves its field unset. What a text becomes depends on the field: RFC 3339 for a time,
-//! digits for a number, `true` or `false`, the name of an enum's value.
+//! Empty text leaves a field unset. Other text is parsed by the field's type: RFC 3339 for a time, digits for a number,
+//! `true` or `false`, the name of an enum value.
 //!
 //! # Keys
 //!
-//! Two different texts of a file must not become one uid: they would be one row, or one line of an order, or point at
-//! one product. So the second of two texts that do is refused, with both texts and both lines named; that the same text
-//! comes again is not. This holds for the key field, for what groups are made by, and for every field called `uid` or
-//! ending in `_uid`, the uids of parts within their row. Records of one group must have one key, unless `pick` says
-//! whose counts. White space at either end tells no texts apart, nor does it whether a character is composed (`é`, or
-//! `e` and an accent: Unicode's NFC); `same` says what else does not. Memory holds some 80 bytes for each different
-//! uid, and nothing for rules of `trim` and `key` alone, which cannot make one uid of two texts (nor can they with
-//! `lower` before them and `same = "letter-case"`). A key cannot be a constant, and has no `default`.
+//! Two different texts of a file must not become the same uid: they would become one row, or one line of an order, or
+//! reference one product. The second of such texts is refused, and the refusal shows both texts and both lines. The
+//! same text may occur again. This applies to the key field, to the field of `by`, and to each field named `uid` or
+//! ending in `_uid`; the uids of list elements are compared within their row. The records of a group must have the same
+//! key, unless `pick` says which one to use. White space at the ends and the composition of characters (`é`, or `e`
+//! with an accent: Unicode's NFC) never make a difference; `same` allows more. The check needs about 80 bytes of memory
+//! for each different uid. It is not needed for rules with only `trim` and `key`, which keep different texts apart (nor
+//! with `lower` before them and `same = "letter-case"`). A key cannot be a constant and cannot have a `default`.
 //!
-//! What is looked at is one file. That texts of two files do not become one uid only `key` promises: a row does not say
-//! which text its uid was made of.
+//! The check covers one file. Across files only `key` keeps different texts apart, because a stored row does not record
+//! the text of its uid.
 //!
-//! # Rows that exist
+//! # Existing rows
 //!
-//! An import overwrites what its mapping names and leaves all else as it is: a label or annotation under another key
-//! stays, one that is named and that the file does not give any more is taken away (`labels.tag/*` owns every key that
-//! begins with `tag/`), and any other field that a row leaves unset stays as it is stored. A list that has a section is
-//! replaced as a whole by rows that have elements of it. What has `on = "create"` only new rows take, so that people
-//! can change it afterwards: a phase above all. All rules of one path, and all sections of one list, have it or none.
-//! `create_ts` is taken by new rows only in any case. JSONL that is imported without a mapping overwrites every field
-//! that is set in a row, all labels together.
+//! An import overwrites what its mapping names and keeps everything else. Labels and annotations with other keys are
+//! kept. A named key that is no longer in the file is removed; `labels.tag/*` covers every key that begins with `tag/`.
+//! Any other field that a row leaves unset keeps its stored value. A list that has a section is replaced as a whole if
+//! the row has elements of it. `on = "create"` limits a field to new rows, so that people can change it afterwards,
+//! such as a phase. All rules of a path, and all sections of a list, must have the same `on`. `create_ts` is always
+//! limited to new rows. JSONL that is imported without a mapping overwrites each field that is set in a row, and all
+//! labels.
 //!
 //! # Transforms
 //!
-//! A text that a transform can make nothing of is refused. None but `default` touches an empty text.
+//! A text that a transform cannot convert is refused. Only `default` changes an empty text.
 //!
 //! | transform | meaning |
 //! | --- | --- |
-//! | `trim`, `lower`, `upper` | Without white space at either end; in lower case; in upper case. |
-//! | `key` | For uids. A text of a-z, 0-9 and single `-` as it is, any other one with a digest, so that no two texts become one. White space at either end goes. |
-//! | `label` | For labels' names and values: lower case, other characters as `-`, at most 63. A text of letters and signs that a label cannot have gets a digest. Letter case, white space and punctuation tell nothing apart. |
-//! | `slug` | Lower case, every run of other characters than a-z and 0-9 as one `-`, at the ends too. Text without any letter or digit is refused. Texts that differ may have one slug. |
-//! | `decimal` | An exact number as `12.50`. What is written otherwise is refused; zeros behind the fourth digit after the point are left out. |
-//! | `{ decimal = { mark = ",", group = ".", currency = ["€"], parentheses = true, trailing-minus = true, digits = 2 } }` | The decimal mark (default "."); what groups thousands (default nothing; " " is a space of any width); signs and codes of currencies, before or behind; whether `(5)` and `5-` are -5; the most digits after the point, behind which only zeros may stand. A minus may be U+2212. |
+//! | `trim`, `lower`, `upper` | Remove white space at the ends; convert to lower case; convert to upper case. |
+//! | `key` | For uids. Keeps a text of a-z, 0-9 and single `-`; adds a digest to any other text, so that different texts stay different. White space at the ends is removed. |
+//! | `label` | For names and values of labels: lower case, other characters become `-`, at most 63 characters. A text with letters or signs that a label cannot have gets a digest. Letter case, white space and punctuation make no difference. |
+//! | `slug` | Lower case, each run of characters other than a-z and 0-9 becomes one `-`, at the ends too. A text without letters and digits is refused. Different texts can have the same slug. |
+//! | `decimal` | An exact number such as `12.50`. Other notations are refused. Zeros after the fourth decimal place are removed. |
+//! | `{ decimal = { mark = ",", group = ".", currency = ["€"], parentheses = true, trailing-minus = true, digits = 2 } }` | The decimal mark (default "."); the group separator (default none; " " is a space of any width); currency signs and codes, before or after; whether `(5)` and `5-` are -5; the most decimal places, after which only zeros are allowed. U+2212 is a minus as well. |
 //! | `{ timestamp = { format = "%Y-%m-%d %H:%M:%S", zone = "Europe/London" } }` | strftime, or "rfc3339"; see below. |
-//! | `{ strip-prefix = "#" }`, `{ strip-suffix = ".0" }` | Without that text at the beginning, or end, if it is there. |
-//! | `{ trim-characters = "-" }` | Without any of these characters at either end. |
-//! | `{ replace = { "_" = "-" } }` | Every text of these by another, the longest first. |
-//! | `{ truncate = 63 }` | The first so many characters. |
-//! | `{ map = { "C*" = "returned", "*" = "fulfilled" } }` | The exact text first, then the longest pattern; others are refused. "" is nothing. |
-//! | `{ default = "draft" }` | This text where there is none. |
+//! | `{ strip-prefix = "#" }`, `{ strip-suffix = ".0" }` | Removes that text at the beginning or end, if it is there. |
+//! | `{ trim-characters = "-" }` | Removes these characters at both ends. |
+//! | `{ replace = { "_" = "-" } }` | Replaces each of these texts by another, the longest first. |
+//! | `{ truncate = 63 }` | Keeps the first characters. |
+//! | `{ map = { "C*" = "returned", "*" = "fulfilled" } }` | Replaces an exact match first, then the longest matching pattern; other texts are refused. "" makes the field empty. |
+//! | `{ default = "draft" }` | Replaces empty text. |
 //!
-//! A `timestamp` has a whole date and, if it has a part of it, a whole time of day; without one it is midnight. Parts
-//! that contradict each other (a day of the week, `%p` beside `%H`) are refused, and so are leap seconds, which stored
-//! times do not have. `%y` of 69 is 2069, of 70 is 1970. Texts without an offset (`%z`) are times of `zone`. `%Z`, an
-//! abbreviation, is honoured: as what `zone` calls so at that time, else as what it means everywhere (UTC, GMT, CET,
-//! EST, PST and the like); one of several meanings, as IST, or of none is refused. A local time that comes twice when
-//! clocks go back is the first of the two unless `%Z` tells, one that clocks going forward skip is read as if they had
-//! not; `clock-change = "refuse"` refuses both.
+//! A `timestamp` has a whole date. The time of day is whole or missing, which means midnight. Contradictory parts (a
+//! wrong day of the week, `%p` beside `%H`) are refused, and so are leap seconds, which cannot be stored. `%y` 69 is
+//! 2069, and 70 is 1970. Texts without an offset (`%z`) are times in `zone`. An abbreviation (`%Z`) has the meaning of
+//! `zone` at that time, or else its general meaning (UTC, GMT, CET, EST, PST and similar); unknown and ambiguous ones,
+//! such as IST, are refused. A local time that occurs twice when clocks are set back is the first one, unless `%Z`
+//! decides. A time that is skipped when clocks are set forward is read as if they had not been. `clock-change =
+//! "refuse"` refuses both.
 //!
 //! # Records that cannot be read
 //!
-//! A record is refused as a whole, and nothing of it goes into a group, if its key is empty or a text of it cannot
-//! become what its rule says; if a cell that is read is not text in the file's encoding, or goes on behind its closing
-//! quote; if a CSV record has more cells than the header and those have content; if a line of JSONL is no JSON object.
-//! A CSV record that has fewer cells than the header has empty ones at its end, and one of which all cells are empty is
-//! passed over.
+//! A record is refused, and adds nothing to its group, if its key is empty or a text cannot be converted as its rule
+//! says; if a cell that is read is not valid in the file's encoding, or continues after its closing quote; if a CSV
+//! record has more cells than the header and these have content; or if a line of JSONL is not a JSON object. Missing
+//! cells at the end of a CSV record are empty. A record with only empty cells is skipped.
 //!
-//! Where each record makes an element, a row that lacks a record is a wrong one, so that the group of a refused record
-//! is refused too. If it cannot be told which group that is, because the key is empty or cannot be read or nothing of
-//! the record can, every group is refused that the record may be of: all groups of the file; with `consecutive` the one
-//! before it and the one after it, or if that is one and the same, that one. Where no record makes an element, the
-//! other records of the group still make its row.
+//! If each record makes an element of a list, a row that lacks a record is wrong, so the group of a refused record is
+//! refused as well. If the group is unknown, because the key or the whole record cannot be read, all groups are refused
+//! that the record may belong to: all groups of the file, or with `consecutive` the group before and the group after
+//! it. If records do not make elements, the other records of the group still make its row.
 //!
 //! # Memory
 //!
-//! Memory holds one record, or with `[group]` what groups will be, up to a bound (`--group-memory`): their mapped
-//! values, and the encoded elements of their records, which together are about as large as the columns that are read.
-//! What is more goes to temporary files (`--temp-dir`), twice at the most, without a name, so that none is left. With
-//! `consecutive` memory holds one group and some 40 bytes for each of those before; a group that goes on after another
-//! has begun ends the import, although it was sent without what comes then.
+//! Memory holds one record, or with `[group]` the unfinished groups up to a limit (`--group-memory`). A group takes
+//! about as much memory as the columns that are read. Groups beyond the limit are sorted in temporary files
+//! (`--temp-dir`), which have no name, so that none is left behind. With `consecutive`, memory holds one group and
+//! about 40 bytes for each earlier one. A group that continues after another one has begun ends the import, although
+//! its first part was already sent.
 
 mod decimal;
 mod document;
@@ -175,37 +175,37 @@ pub(crate) use target::{read_scalar, value_of};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A record's value in one column.
+/// The value of a record in one column.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cell {
-    /// Text; empty where there is none.
+    /// Text, which may be empty.
     Text(String),
     /// A JSON list of texts.
     List(Vec<String>),
 }
 
-/// Why a transform refused a text. It does not repeat the text, so that refusals can be counted by it.
+/// Why a transform refused a text. Does not contain the text, so that refusals can be counted by reason.
 pub(crate) type Problem = Cow<'static, str>;
 
-/// A part of a record that had to be left out of its row.
+/// Values of a record that were left out of its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Omission {
-    /// The path that it would have gone to.
+    /// The path that the values were meant for.
     pub(crate) path: String,
-    /// What was the matter, in words that do not depend on the record.
+    /// The reason. Does not depend on the record.
     pub(crate) problem: Problem,
     /// How many values were left out.
     pub(crate) count: usize,
 }
 
-/// Why a record, or the row made of it, was refused.
+/// Why a record or its row was refused.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Refusal {
-    /// The field or column that is at fault; empty if it is the record as a whole.
+    /// The field or column; empty if it is the whole record.
     pub(crate) field: String,
-    /// What is wrong, in words that do not depend on the record, so that refusals can be counted by them.
+    /// The reason. Does not depend on the record, so that refusals can be counted by it.
     pub(crate) problem: Problem,
-    /// What the record had there, shortened.
+    /// The value, shortened.
     pub(crate) value: String,
 }
 
@@ -221,7 +221,7 @@ impl Refusal {
     }
 }
 
-/// The first characters of a text, and a sign that there were more.
+/// The first characters of a text, with an ellipsis if there are more.
 fn shortened(text: &str, most: usize) -> String {
     let mut shown: String = text.chars().take(most).collect();
     if shown.len() < text.len() {

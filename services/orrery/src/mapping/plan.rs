@@ -1,4 +1,4 @@
-//! A mapping made ready for one resource: paths resolved, settings checked, columns numbered.
+//! Plans a mapping for a resource: resolves paths, checks settings and numbers columns.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 
 use super::document::{Each, Mapping};
 use super::fields::PlannedFields;
-use super::rule::{Assigned, Column, Place, PlannedRule};
+use super::rule::{Assigned, Column, PlannedRule, RuleContext};
 use super::sources::{Same, Source};
 use super::target::Scalar;
 use super::transform::quoted;
 use super::{Cell, Omission, Refusal, update};
 use crate::resource::Resource;
 
-/// How many bytes one row may have: with a margin what a service takes in a message if it is not configured otherwise.
+/// The most bytes of a row: the default limit of a service for a message, with a margin.
 pub(crate) const ROW_LIMIT: usize = 15 * 1024 * 1024;
 
-/// A mapping made ready. Reads cells in the order of [`columns`](Self::columns).
+/// A planned mapping. Cells are in the order of [`columns`](Self::columns).
 #[derive(Debug)]
 pub(crate) struct Plan {
     row: PlannedFields,
@@ -29,34 +29,34 @@ pub(crate) struct Plan {
     /// The rules of the resource's key.
     key: Range<usize>,
     group: Option<PlannedGroup>,
-    /// Uids of the row that may be made of several texts.
+    /// The uids of the row that different texts could make equal.
     checks: Vec<Check>,
-    /// Whether records of one group must have one key.
+    /// Whether the records of a group must have the same key.
     checks_keys_of_groups: bool,
-    /// The update_mask of a write; none if every field is set that a row that exists is to take.
+    /// The update_mask of a write. Empty: all set fields are overwritten in existing rows.
     update_mask: Vec<String>,
 }
 
-/// A uid that may be made of several texts, and so has to be looked at.
+/// A uid that different texts could make equal, and that is therefore checked.
 #[derive(Debug)]
 struct Check {
     path: Arc<str>,
-    /// Its rules.
+    /// The rules of the uid.
     rules: Range<usize>,
-    /// Whether it is what rows, or their groups, are told apart by.
+    /// Whether it identifies the row or its group.
     is_own: bool,
-    /// Whether it is one within the row only.
+    /// Whether it only has to be unique within the row.
     is_within_row: bool,
 }
 
 #[derive(Debug)]
 struct PlannedGroup {
-    /// The rules that groups are made by.
+    /// The rules of the field by which records are grouped.
     by: Range<usize>,
     consecutive: bool,
 }
 
-/// How elements of a list come about.
+/// How elements of a list are made.
 #[derive(Debug)]
 struct PlannedElement {
     list: FieldDescriptor,
@@ -65,25 +65,26 @@ struct PlannedElement {
     checks: Vec<Check>,
 }
 
-/// What a record gave, or all records of a group so far.
+/// The values of a record, or of the records of a group so far.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
-    /// By rule: those of the row, then those of the elements of which a row has one.
+    /// One for each rule: the rules of the row, then those of its own elements.
     pub(super) assigned: Vec<Assigned>,
-    /// The elements of the records, encoded as fields of the row: there may be as many as the file has records, and nothing is smaller.
+    /// The elements made of records, encoded as fields of the row. There may be as many as records, and this is the
+    /// smallest form.
     pub(super) elements: Vec<u8>,
-    /// How many bytes of elements were left out, because there were more than any row may have.
+    /// The size in bytes of elements that were dropped, because a row cannot have so many.
     pub(super) left_out: usize,
-    /// What uids were made of that may be made of several texts.
+    /// The texts from which uids were made, for uids that are checked.
     pub(crate) sources: Vec<Source>,
-    /// What had to be left out.
+    /// What was left out.
     pub(crate) omissions: Vec<Omission>,
 }
 
 impl Values {
-    /// About how much memory they take, in bytes.
+    /// The approximate size in memory in bytes.
     pub(super) fn size(&self) -> usize {
-        // What an allocation takes besides.
+        // The overhead of an allocation.
         const EACH: usize = 16;
         let of_scalar = |scalar: &Scalar| if let Scalar::Text(text) = scalar { text.capacity() + EACH } else { 0 };
         let of_key = |(key, scalar): &(String, Scalar)| {
@@ -103,17 +104,17 @@ impl Values {
 }
 
 impl Plan {
-    /// Makes a mapping ready for a resource. An error names the file, the setting and what is allowed.
+    /// Plans a mapping for a resource. An error names the file, the setting and what is allowed.
     pub(crate) fn new(mapping: &Mapping, resource: &Resource) -> anyhow::Result<Self> {
         let file = mapping.file.display();
         let message = resource.descriptor()?;
         let mut columns: Vec<Column> = Vec::new();
         let no_pick = mapping.group.is_none().then_some("without [group]");
         let by = mapping.group.as_ref().map(|group| group.by.as_str());
-        let place = Place { resource, message: &message, before: "", no_pick, no_on: None, by };
+        let place = RuleContext { resource, message: &message, before: "", no_pick, no_on: None, by };
         let row = PlannedFields::new(&mapping.fields, &place, "fields", &mut columns).context(file.to_string())?;
         let Some(key) = row.find_single(resource.key) else {
-            anyhow::bail!("{file}: fields.{} is missing: every {} needs one", resource.key, resource.singular);
+            anyhow::bail!("{file}: fields.{} is missing: each {} needs it", resource.key, resource.singular);
         };
         for rule in &row.rules[key.clone()] {
             rule.check_key().map_err(|problem| anyhow::anyhow!("{file}: fields.{:?}: {problem}", resource.key))?;
@@ -122,7 +123,7 @@ impl Plan {
             None => None,
             Some(group) => match row.find_single(&group.by) {
                 Some(by) => Some(PlannedGroup { by, consecutive: group.consecutive }),
-                None => anyhow::bail!("{file}: group.by: {:?} is no path of [fields] that has one value", group.by),
+                None => anyhow::bail!("{file}: group.by: {:?} is not a path of [fields] with a single value", group.by),
             },
         };
         let mut elements = Vec::new();
@@ -130,11 +131,12 @@ impl Plan {
             let (list, inner) = find_list(&message, name).map_err(|problem| anyhow::anyhow!("{file}: {problem}"))?;
             for (section, element) in mapping.elements(name)? {
                 let no_pick = match element.each {
-                    Each::Record => Some("for an element that one record makes"),
+                    Each::Record => Some("for an element made of one record"),
                     Each::Row => no_pick,
                 };
-                let no_on = Some("stands beside `each`: a list is written as a whole");
-                let place = Place { resource, message: &inner, before: &format!("{name}."), no_pick, no_on, by: None };
+                let no_on = Some("belongs beside `each`, because a list is written as a whole");
+                let place =
+                    RuleContext { resource, message: &inner, before: &format!("{name}."), no_pick, no_on, by: None };
                 let section = format!("{section}.fields");
                 let fields =
                     PlannedFields::new(&element.fields, &place, &section, &mut columns).context(file.to_string())?;
@@ -149,12 +151,12 @@ impl Plan {
         Ok(Self { row, elements, columns, key, group, checks, checks_keys_of_groups, update_mask })
     }
 
-    /// The update_mask of a write of these rows.
+    /// The update_mask for writing these rows.
     pub(crate) fn update_mask(&self) -> &[String] {
         &self.update_mask
     }
 
-    /// The columns to read, each once.
+    /// The columns to read, without duplicates.
     pub(crate) fn columns(&self) -> &[Column] {
         &self.columns
     }
@@ -164,17 +166,17 @@ impl Plan {
         self.group.is_some()
     }
 
-    /// Whether the records of a group stand together.
+    /// Whether the records of a group are consecutive.
     pub(crate) fn is_consecutive(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.consecutive)
     }
 
-    /// Whether a row without one of its records would lack a part of it.
+    /// Whether a row is incomplete without one of its records.
     pub(crate) fn needs_every_record(&self) -> bool {
         self.elements.iter().any(|element| element.each == Each::Record)
     }
 
-    /// What a record gives.
+    /// Evaluates the rules for a record.
     pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Values, Refusal> {
         let mut values = Values::default();
         self.row.evaluate(cells, &mut values.assigned, &mut values.omissions)?;
@@ -201,7 +203,7 @@ impl Plan {
         Ok(values)
     }
 
-    /// Notes what the uids of a row were made of.
+    /// Records the texts from which the uids of a row were made.
     fn take_sources(&self, cells: &[Cell], values: &mut Values) {
         for check in &self.checks {
             let source = check.source(&self.row.rules, &values.assigned, cells, "");
@@ -221,27 +223,26 @@ impl Plan {
         }
     }
 
-    /// What tells a record's group from the others.
+    /// The key of a record's group.
     pub(crate) fn group_key(&self, values: &Values) -> String {
         self.group.as_ref().and_then(|group| text_of(&values.assigned[group.by.clone()])).unwrap_or_default()
     }
 
-    /// The path that groups are made by.
+    /// The path by which records are grouped.
     pub(crate) fn group_path(&self) -> &str {
         let by = self.group.as_ref().and_then(|group| self.row.rules.get(group.by.start));
         by.map_or("", |rule| &rule.path)
     }
 
-    /// What tells the group of a record that was refused from the others; none if that cannot be told. The cells of the
-    /// columns `unreadable` are not what the file has.
+    /// The key of a refused record's group; none if it is unknown. The cells of the columns `unreadable` are invalid.
     pub(crate) fn group_of(&self, cells: &[Cell], unreadable: &[usize]) -> Option<String> {
         let rules = &self.row.rules[self.group.as_ref()?.by.clone()];
-        // Of a record that could not be read at all there are no cells.
+        // A record that could not be read at all has no cells.
         if cells.is_empty() {
             return None;
         }
-        // The first rule that gives something counts: where one cannot be asked, the next one's answer may be another
-        // group's.
+        // The first rule that gives a value decides. If a rule cannot be evaluated, a later one may give the key of
+        // another group.
         for rule in rules {
             if rule.reads(unreadable) {
                 return None;
@@ -254,7 +255,7 @@ impl Plan {
         None
     }
 
-    /// Takes a later record's values into those of its group.
+    /// Merges the values of a later record into those of its group.
     pub(crate) fn merge(&self, group: &mut Values, record: Values) {
         for ((rule, kept), new) in self.rules_of_rows().zip(&mut group.assigned).zip(record.assigned) {
             if rule.takes(kept, &new) {
@@ -268,7 +269,7 @@ impl Plan {
         }
     }
 
-    /// The row that the values make, encoded. The error is how many bytes it would have, if those are too many.
+    /// Builds and encodes the row. The error is the size in bytes of a row that is too large.
     pub(crate) fn build(&self, values: Values) -> Result<Vec<u8>, usize> {
         let mut assigned = values.assigned.into_iter();
         let mut row = self.row.build(assigned.by_ref().take(self.row.rules.len()));
@@ -290,20 +291,21 @@ impl Plan {
         self.elements.iter().filter(|element| element.each == Each::Row)
     }
 
-    /// The rules by which [`Values::assigned`] goes.
+    /// The rules of [`Values::assigned`].
     fn rules_of_rows(&self) -> impl Iterator<Item = &PlannedRule> {
         self.row.rules.iter().chain(self.elements_of_rows().flat_map(|element| &element.fields.rules))
     }
 }
 
 impl PlannedElement {
-    /// Appends the element that the values make to a row that is being encoded: none if no column gave anything. Leaves no values.
+    /// Encodes the element that the values make and appends it to a row, unless no column has a value. Consumes the
+    /// values.
     fn encode(&self, values: &mut Vec<Assigned>, row: &mut Vec<u8>) {
         if self.fields.have_content(values) {
             let element = self.fields.build(values.drain(..));
             encode_key(self.list.number(), WireType::LengthDelimited, row);
             encode_varint(element.encoded_len() as u64, row);
-            // A vector has room for everything.
+            // Encoding into a vector cannot fail.
             let _always = element.encode(row);
         }
         values.clear();
@@ -311,7 +313,7 @@ impl PlannedElement {
 }
 
 impl Check {
-    /// What the uid was made of, if it was made.
+    /// The text from which the uid was made, if there is a uid.
     fn source(&self, rules: &[PlannedRule], values: &[Assigned], cells: &[Cell], row: &str) -> Option<Source> {
         let mut values = self.rules.clone().map(|place| (&rules[place], &values[place]));
         let (rule, value) = values.find(|(_, value)| **value != Assigned::Nothing)?;
@@ -329,7 +331,7 @@ impl Check {
     }
 }
 
-/// The uids among rules that may be made of several texts, and what else tells rows apart.
+/// The uids among rules that must be checked, and the other fields that identify rows.
 fn checks(rules: &[PlannedRule], is_own: impl Fn(&Range<usize>) -> bool) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut begin = 0;
@@ -338,7 +340,7 @@ fn checks(rules: &[PlannedRule], is_own: impl Fn(&Range<usize>) -> bool) -> Vec<
         begin = range.end;
         let is_own = is_own(&range);
         let is_identity = is_own || of_path[0].target.is_identity();
-        // Rules of several columns may make one uid of two texts each in its own way.
+        // Each of several rules may make the same uid of another text.
         if is_identity && (of_path.len() > 1 || of_path.iter().any(PlannedRule::may_merge)) {
             let path: Arc<str> = of_path[0].path.as_str().into();
             let is_within_row = !is_own && path.ends_with(".uid");
@@ -356,7 +358,7 @@ fn text_of(values: &[Assigned]) -> Option<String> {
     }
 }
 
-/// A list of a message, and the message that its elements are.
+/// A list field of a message, and the message type of its elements.
 fn find_list(message: &MessageDescriptor, name: &str) -> Result<(FieldDescriptor, MessageDescriptor), String> {
     let list = |field: FieldDescriptor| match field.kind() {
         Kind::Message(inner) if field.is_list() => Some((field, inner)),

@@ -1,4 +1,4 @@
-//! One rule of a mapping, made ready: how a record's cells become a value of one field.
+//! A planned rule of a mapping: how the cells of a record become the value of a field.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,14 +16,14 @@ use crate::resource::Resource;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// What it may be called instead.
+    /// Alternative names.
     pub(crate) others: Vec<String>,
     /// Whether a CSV file may lack it.
     pub(crate) optional: bool,
 }
 
 impl Column {
-    /// All names that it may have.
+    /// All names of the column.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name.as_str()).chain(self.others.iter().map(String::as_str))
     }
@@ -34,60 +34,65 @@ impl Column {
     }
 }
 
-/// What one rule made of one record, or of all records of a group so far.
+/// The value of a rule for a record, or for the records of a group so far.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Assigned {
     Nothing,
     One(Scalar),
-    /// The keys that an open path makes.
+    /// The keys of a path that ends in `*`.
     Keys(Vec<(String, Scalar)>),
 }
 
-/// A rule whose path is resolved and whose column has a number.
+/// A rule with a resolved path and a numbered column.
 #[derive(Debug)]
 pub(crate) struct PlannedRule {
-    /// The path from the row's message on.
+    /// The path, relative to the row's message.
     pub(crate) path: String,
     pub(crate) target: Target,
-    /// None: a constant.
+    /// None for a constant.
     column: Option<usize>,
     transforms: Vec<Transform>,
     prefix: String,
     pick: Pick,
     value: Option<String>,
     split: Option<String>,
-    /// The most keys that an open path makes of one record.
+    /// The most keys that a path ending in `*` makes of one record.
     most: usize,
-    /// What does not tell keys apart.
+    /// Which differences between texts do not matter.
     pub(crate) same: Option<Same>,
-    /// Whether the mapping says which record of a group it takes the value of.
+    /// Whether the mapping says which record of a group the value is taken from.
     pub(crate) picks: bool,
-    /// Whether only a row that is created takes it.
+    /// Whether only new rows take the value.
     pub(crate) on_create: bool,
 }
 
-/// Where a rule stands.
-pub(crate) struct Place<'a> {
+/// Where a rule is in the mapping.
+pub(crate) struct RuleContext<'a> {
     pub(crate) resource: &'a Resource,
-    /// The message that the path begins in.
+    /// The message in which the path begins.
     pub(crate) message: &'a MessageDescriptor,
-    /// What goes before the path: nothing, or the name of a list and a dot.
+    /// The prefix of the path: empty, or the name of a list and a dot.
     pub(crate) before: &'a str,
-    /// Why `pick` has no use there, if it has none.
+    /// The reason if `pick` is not allowed there.
     pub(crate) no_pick: Option<&'static str>,
-    /// Why `on` has no use there, if it has none.
+    /// The reason if `on` is not allowed there.
     pub(crate) no_on: Option<&'static str>,
-    /// The path that groups are made by.
+    /// The path by which records are grouped.
     pub(crate) by: Option<&'a str>,
 }
 
 impl PlannedRule {
-    /// Makes a rule ready; an error says what is wrong with it. Columns that nothing read before are added to `columns`.
-    pub(crate) fn new(path: &str, rule: &Rule, place: &Place<'_>, columns: &mut Vec<Column>) -> Result<Self, String> {
+    /// Plans a rule. Adds columns that were not read before to `columns`.
+    pub(crate) fn new(
+        path: &str,
+        rule: &Rule,
+        place: &RuleContext<'_>,
+        columns: &mut Vec<Column>,
+    ) -> Result<Self, String> {
         let target = Target::resolve(place.message, path)?;
         let path = format!("{}{path}", place.before);
         if place.resource.is_output_only(&path) {
-            return Err("is output only: the service sets it".into());
+            return Err("is set by the service (output only)".into());
         }
         check_settings(rule, &path, &target, place)?;
         let column = rule.column.as_ref().and_then(|Columns(names)| {
@@ -116,23 +121,23 @@ impl PlannedRule {
         })
     }
 
-    /// What is wrong with it as a rule for what names a row.
+    /// Checks whether the rule can be used for a key.
     pub(crate) fn check_key(&self) -> Result<(), String> {
         if self.column.is_none() {
-            return Err("a constant would make one row of all records".into());
+            return Err("a constant would merge all records into one row".into());
         }
         if self.transforms.iter().any(|transform| matches!(transform, Transform::Default(_))) {
-            return Err("`default` would make one row of all records without a key".into());
+            return Err("`default` would merge all records without a key into one row".into());
         }
         Ok(())
     }
 
-    /// The column that it reads.
+    /// The column that the rule reads.
     pub(crate) fn column(&self) -> Option<usize> {
         self.column
     }
 
-    /// Whether it may make one text of two that are not said to be the same.
+    /// Whether the rule may make different texts equal, without the mapping saying so.
     pub(crate) fn may_merge(&self) -> bool {
         let keeps_apart = |transform: &Transform| match transform {
             Transform::Trim | Transform::Key => true,
@@ -142,17 +147,17 @@ impl PlannedRule {
         self.same != Some(Same::All) && !self.transforms.iter().all(keeps_apart)
     }
 
-    /// Whether what it gives is the same whatever the record.
+    /// Whether the value does not depend on the record.
     pub(crate) fn is_constant(&self) -> bool {
         self.column.is_none()
     }
 
-    /// Whether it reads one of these columns.
+    /// Whether the rule reads one of these columns.
     pub(crate) fn reads(&self, columns: &[usize]) -> bool {
         self.column.is_some_and(|column| columns.contains(&column))
     }
 
-    /// What a record gives. What of it had to be left out is added to `omissions`.
+    /// Evaluates the rule for a record. Adds what was left out to `omissions`.
     pub(crate) fn evaluate(&self, cells: &[Cell], omissions: &mut Vec<Omission>) -> Result<Assigned, Refusal> {
         let Some(column) = self.column else {
             return self.scalar(self.value.as_deref().unwrap_or_default(), "");
@@ -162,7 +167,7 @@ impl PlannedRule {
             return self.keys(cell, omissions);
         }
         let Cell::Text(text) = cell else {
-            return Err(Refusal::new(self.path.clone(), "is a list, which only a path that ends in `*` takes", ""));
+            return Err(Refusal::new(self.path.clone(), "is a list, which needs a path that ends in `*`", ""));
         };
         self.scalar(&self.transformed(text)?, text)
     }
@@ -205,7 +210,7 @@ impl PlannedRule {
         }
         let omission = |problem, count| Omission { path: self.path.clone(), problem, count };
         if same > 0 {
-            omissions.push(omission("had the key of an earlier one".into(), same));
+            omissions.push(omission("have the key of an earlier value".into(), same));
         }
         if beyond > 0 {
             omissions.push(omission(format!("came after the first {}", self.most).into(), beyond));
@@ -224,7 +229,7 @@ impl PlannedRule {
         Ok(text)
     }
 
-    /// Whether a later record's value is taken instead of the one that is kept.
+    /// Whether the value of a later record replaces the current one.
     pub(crate) fn takes(&self, kept: &Assigned, new: &Assigned) -> bool {
         use std::cmp::Ordering::{Greater, Less};
         let wanted = match self.pick {
@@ -243,7 +248,7 @@ impl PlannedRule {
     }
 }
 
-fn check_settings(rule: &Rule, path: &str, target: &Target, place: &Place<'_>) -> Result<(), String> {
+fn check_settings(rule: &Rule, path: &str, target: &Target, place: &RuleContext<'_>) -> Result<(), String> {
     let constant_only = rule.column.is_none();
     match (&rule.column, &rule.value) {
         (None, None) => return Err("needs `column` or `value`".into()),
@@ -259,30 +264,30 @@ fn check_settings(rule: &Rule, path: &str, target: &Target, place: &Place<'_>) -
         ("prefix", !rule.prefix.is_empty() && constant_only),
     ];
     if let Some((setting, _)) = unused.iter().find(|(_, unused)| *unused) {
-        return Err(format!("`{setting}` has no use without `column`"));
+        return Err(format!("`{setting}` needs `column`"));
     }
     if rule.split.is_some() && !target.is_open() {
-        return Err("`split` is for a path that ends in `*`, as \"labels.tag/*\"".into());
+        return Err("`split` needs a path that ends in `*`, such as \"labels.tag/*\"".into());
     }
     if rule.split.as_deref() == Some("") {
         return Err("`split` is empty".into());
     }
     match rule.most {
-        Some(_) if !target.is_open() => return Err("`most` is for a path that ends in `*`".into()),
+        Some(_) if !target.is_open() => return Err("`most` needs a path that ends in `*`".into()),
         Some(0) => return Err("`most` is at least 1".into()),
         _ => {}
     }
     if rule.same.is_some() && (constant_only || !(target.is_identity() || place.by == Some(path))) {
-        return Err("`same` is for a uid, or what groups are made by, that is made of a column".into());
+        return Err("`same` needs a uid, or the field of group.by, that is made from a column".into());
     }
     if let (Some(_), Some(why)) = (rule.on, place.no_on) {
         return Err(format!("`on` {why}"));
     }
     if let (Some(_), Some(why)) = (rule.pick, place.no_pick) {
-        return Err(format!("`pick` has no use {why}"));
+        return Err(format!("`pick` is not allowed {why}"));
     }
     if matches!(rule.pick, Some(Pick::Earliest | Pick::Latest)) && !target.is_time() {
-        return Err("`pick`: only times have an earliest and a latest".into());
+        return Err("`pick`: `earliest` and `latest` need a time".into());
     }
     for transform in &rule.transforms {
         transform.check().map_err(|problem| format!("transforms: {problem}"))?;

@@ -1,7 +1,7 @@
-//! Sorting what memory does not hold: sorted runs in temporary files, and merging them.
+//! An external merge sort: sorted runs in temporary files.
 //!
-//! A temporary file has no name once it is open, so that none is left whatever ends the process, and nobody else can
-//! open it.
+//! Temporary files have no name once they are open, so they disappear with the process, and no other process can open
+//! them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,19 +11,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// How many runs of one size are merged into one of the next, and so how many files of a size are open at one time.
+/// How many runs of one size are merged into one of the next size: the number of open files per size.
 const FAN_IN: usize = 16;
-/// How much of a file is read or written at once.
+/// How much is read from or written to a file at once.
 const BUFFER: usize = 64 * 1024;
 
-/// What is sorted, by its key.
+/// An entry, sorted by its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
 }
 
-/// Sorted runs, in the order in which they came.
+/// Sorted runs in the order of their creation.
 #[derive(Debug)]
 pub(crate) struct Runs {
     folder: PathBuf,
@@ -33,22 +33,22 @@ pub(crate) struct Runs {
 #[derive(Debug)]
 struct Run {
     file: File,
-    /// How often its entries were merged. Runs that came earlier were merged as often or more.
+    /// How often the entries were merged. Earlier runs were merged at least as often.
     merges: u32,
 }
 
 impl Runs {
-    /// No runs yet; their files will be in `folder`.
+    /// No runs yet. Their files will be in `folder`.
     pub(crate) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), runs: Vec::new() }
     }
 
-    /// Whether there is none.
+    /// Whether there are no runs.
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// Writes a run: entries in the order of their keys.
+    /// Writes a run. Entries must be sorted by key.
     pub(crate) fn add(&mut self, entries: impl Iterator<Item = Entry>) -> anyhow::Result<()> {
         self.write(0, entries.map(Ok))?;
         while let Some(last) = self.runs.last()
@@ -62,14 +62,17 @@ impl Runs {
         Ok(())
     }
 
-    /// All entries by key, those of one key in the order in which they came.
+    /// All entries sorted by key. Entries with the same key keep their order.
     pub(crate) fn merge(self) -> anyhow::Result<Merged> {
         Merged::new(self.runs)
     }
 
     fn write(&mut self, merges: u32, entries: impl Iterator<Item = anyhow::Result<Entry>>) -> anyhow::Result<()> {
         let cannot = || {
-            format!("a temporary file in {} cannot be written; --temp-dir names another folder", self.folder.display())
+            format!(
+                "a temporary file in {} cannot be written; choose another folder with --temp-dir",
+                self.folder.display()
+            )
         };
         let file = tempfile::tempfile_in(&self.folder).with_context(cannot)?;
         let mut writer = BufWriter::with_capacity(BUFFER, file);
@@ -89,11 +92,12 @@ impl Runs {
     }
 }
 
-/// The entries of several runs, merged. Memory holds one value at a time.
+/// The merged entries of several runs. One value at a time is in memory.
 #[derive(Debug)]
 pub(crate) struct Merged {
     files: Vec<BufReader<File>>,
-    /// The next key of each run that has one, and the run's place. Its value is next in the file.
+    /// The next key of each run that is not finished, with the index of the run. The value of that key is next in the
+    /// file.
     next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
 }
 
@@ -155,7 +159,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// What comes out is what a stable sort of everything gives, however many runs there are.
+        /// The result equals that of a stable sort, whatever the number of runs.
         #[test]
         fn runs_are_merged_as_a_stable_sort_does(
             runs in prop::collection::vec(prop::collection::vec(0..20_u8, 0..4), 0..600),
@@ -181,6 +185,6 @@ mod tests {
     fn a_folder_that_cannot_be_written_is_named() {
         let entry = Entry { key: vec![1], value: vec![] };
         let error = Runs::new(Path::new("/nowhere")).add([entry].into_iter()).unwrap_err();
-        assert!(format!("{error:#}").contains("/nowhere cannot be written; --temp-dir names another"), "{error:#}");
+        assert!(format!("{error:#}").contains("/nowhere cannot be written; choose another folder"), "{error:#}");
     }
 }

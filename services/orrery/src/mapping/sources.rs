@@ -1,8 +1,8 @@
-//! Which text of the file each uid was made of: two different ones must not become one uid, which would make one row of
-//! two, or point at another row than was meant.
+//! Checks that different texts of a file do not become the same uid, which would merge two rows or reference the wrong
+//! row.
 //!
-//! Memory holds at most about 80 bytes for each different uid, and [`TEXT_BYTES`] of texts, so that a refusal can name
-//! both. Rules that cannot make one uid of two texts are not looked at and cost nothing.
+//! Memory: at most about 80 bytes for each different uid, and [`TEXT_BYTES`] for texts, so that a refusal can show
+//! both. Rules that cannot make different texts equal are not checked and cost nothing.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -12,38 +12,38 @@ use std::sync::Arc;
 use super::Refusal;
 use super::key::composed;
 
-/// How many bytes of texts are kept. Of what comes later the line alone is.
+/// The limit of bytes for texts. Of later texts only the line is kept.
 const TEXT_BYTES: usize = 16 * 1024 * 1024;
-/// How many characters of a text a refusal shows.
+/// The number of characters of a text in a refusal.
 const SHOWN: usize = 40;
 
-/// What a record made a uid of.
+/// The text from which a record made a uid.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     /// The path of the uid.
     pub(super) path: Arc<str>,
-    /// Within what the uid is one: empty, or the uid of the row that it is a part of.
+    /// Where the uid must be unique: empty for everywhere, or the uid of the row that it is part of.
     pub(super) scope: String,
     pub(super) uid: String,
-    /// The text without what is said not to tell keys apart.
+    /// The text without differences that do not matter.
     pub(super) text: String,
-    /// Whether the record is no part of the row with this uid, if the uid was made of another text before.
+    /// Whether the uid identifies the row itself: if it was made of another text before, the record belongs to another
+    /// row.
     pub(super) is_own: bool,
 }
 
-/// How texts that differ may still be the same.
+/// Which different texts count as the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Same {
-    /// If they differ in letter case alone.
+    /// Texts that differ only in letter case.
     LetterCase,
-    /// If they become the same, whatever they are.
+    /// Texts that become the same uid.
     All,
 }
 
 impl Same {
-    /// A text without what does not tell it apart from others: white space at either end and, always, whether its
-    /// characters are composed.
+    /// A text without differences that do not matter: always white space at the ends and the composition of characters.
     pub(super) fn identity(same: Option<Self>, text: &str) -> String {
         let text = composed(text.trim());
         match same {
@@ -58,19 +58,19 @@ impl Same {
 struct Seen {
     /// A hash of the text.
     text: u64,
-    /// Where it stands in [`Sources::texts`], plus 1; 0 if it is not kept.
+    /// The position of the text in [`Sources::texts`] plus 1, or 0 if it was not kept.
     place: u32,
     line: u32,
 }
 
-/// All uids that a file's records made.
+/// All uids made of the records of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     seen: HashMap<u128, Seen>,
-    /// Texts one behind the other, each ended by a zero byte.
+    /// The texts, each ended by a zero byte.
     texts: Vec<u8>,
     hashers: [RandomState; 2],
-    /// The uids and texts of rows that were refused, so that each counts once.
+    /// The uids and texts of refused rows, so that each is counted once.
     refused: HashSet<(u128, u64)>,
 }
 
@@ -78,15 +78,15 @@ pub(crate) struct Sources {
 #[derive(Debug)]
 pub(crate) struct Collision {
     pub(crate) refusal: Refusal,
-    /// Whether the record is no part of the row that has the uid.
+    /// Whether the record belongs to another row than the one with this uid.
     pub(crate) is_another_row: bool,
-    /// Whether that other row was not refused before.
+    /// Whether that row was not refused before.
     pub(crate) is_new: bool,
 }
 
 impl Sources {
-    /// Takes in what the record of a line made its uids of. One that was made of another text before is refused; what
-    /// came before it stays taken in.
+    /// Adds the uids of the record on a line. Refuses the first that was made of another text before; those before it
+    /// remain added.
     pub(crate) fn add(&mut self, line: u64, sources: &[Source]) -> Result<(), Collision> {
         for source in sources {
             let Source { path, scope, uid, text, is_own } = source;
@@ -99,10 +99,10 @@ impl Sources {
                     let seen = seen.get();
                     let earlier = match earlier(&self.texts, seen.place) {
                         Some(text) => format!("{} (line {})", shortened(text), seen.line),
-                        None => format!("what stands on line {}", seen.line),
+                        None => format!("the text on line {}", seen.line),
                     };
-                    let value = format!("{} and {earlier} would both be {}", shortened(text), shortened(uid));
-                    let problem = "two different keys of the file become one, which the first has".into();
+                    let value = format!("{} and {earlier} would both become {}", shortened(text), shortened(uid));
+                    let problem = "two different keys of the file become the same; the first one is used".into();
                     let refusal = Refusal { field: path.to_string(), problem, value };
                     let is_another_row = *is_own;
                     let is_new = is_another_row && self.refused.insert((key, text_hash));
@@ -153,11 +153,11 @@ mod tests {
         }
         let Collision { refusal, is_another_row, is_new } = sources.add(11, &[source("prd_a-", "A-")]).unwrap_err();
         assert_eq!(refusal.field, "uid");
-        assert_eq!(refusal.value, "A- and A+ (line 2) would both be prd_a-");
+        assert_eq!(refusal.value, "A- and A+ (line 2) would both become prd_a-");
         assert!(is_another_row && is_new);
         assert!(!sources.add(12, &[source("prd_a-", "A-")]).unwrap_err().is_new, "it is refused already");
         assert!(sources.add(13, &[source("prd_a-", "a-")]).unwrap_err().is_new, "a third row");
-        // Another path or scope.
+        // Another path or another scope.
         sources.add(12, &[Source { path: "line_items.uid".into(), ..source("prd_b", "B") }]).unwrap();
         sources.add(12, &[Source { scope: "ord_1".into(), ..source("prd_b", "B") }]).unwrap();
     }
@@ -179,8 +179,8 @@ mod tests {
         }
         assert!(sources.texts.len() < TEXT_BYTES);
         let Collision { refusal, .. } = sources.add(5, &[source("a", "y")]).unwrap_err();
-        assert_eq!(refusal.value, format!("y and {}… (line 2) would both be a", "x".repeat(SHOWN)));
+        assert_eq!(refusal.value, format!("y and {}… (line 2) would both become a", "x".repeat(SHOWN)));
         let Collision { refusal, .. } = sources.add(5, &[source("c", "y")]).unwrap_err();
-        assert_eq!(refusal.value, "y and what stands on line 4 would both be c");
+        assert_eq!(refusal.value, "y and the text on line 4 would both become c");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a value goes: a path of a mapping, resolved against the message's descriptor.
+//! The target of a value: a path of a mapping, resolved in the message's descriptor.
 
 use std::cmp::Ordering;
 
@@ -15,7 +15,7 @@ const STRUCT: &str = "google.protobuf.Struct";
 /// A resolved path.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    /// The messages on the way to the leaf.
+    /// The messages on the way to the field.
     steps: Vec<FieldDescriptor>,
     leaf: Leaf,
 }
@@ -23,17 +23,17 @@ pub(crate) struct Target {
 #[derive(Clone, Debug)]
 enum Leaf {
     Field(FieldDescriptor),
-    /// One more element of a list.
+    /// A list: each value becomes one element.
     Element(FieldDescriptor),
     /// A key of a map.
     Key(FieldDescriptor, String),
-    /// Several keys of a map, each beginning like this.
+    /// Several keys of a map with this prefix.
     Keys(FieldDescriptor, String),
     /// A key of a `google.protobuf.Struct`.
     StructKey(FieldDescriptor, String),
 }
 
-/// A value that a field may hold, small enough to be kept by the million.
+/// A value of a field, small enough to hold millions.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Scalar {
     Text(String),
@@ -46,7 +46,7 @@ pub(crate) enum Scalar {
 }
 
 impl Scalar {
-    /// The order of two times. Nothing else has one.
+    /// Compares two times; none for other values.
     pub(crate) fn compare_times(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Instant(one), Self::Instant(other)) => Some(one.cmp(other)),
@@ -56,7 +56,7 @@ impl Scalar {
 }
 
 impl Target {
-    /// Resolves a path; an error says what is allowed in its place.
+    /// Resolves a path. An error says which paths are allowed.
     pub(crate) fn resolve(message: &MessageDescriptor, path: &str) -> Result<Self, String> {
         let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
         let Some(field) = message.get_field_by_name(name) else {
@@ -66,7 +66,7 @@ impl Target {
         let leaf = |leaf| Ok(Self { steps: Vec::new(), leaf });
         if field.is_map() {
             return match rest {
-                None | Some("") => Err(format!("`{name}` is a map: name a key of it, as `{name}.season`")),
+                None | Some("") => Err(format!("`{name}` is a map: add a key, such as `{name}.season`")),
                 Some(rest) => match rest.strip_suffix('*') {
                     Some(beginning) => leaf(Leaf::Keys(field, beginning.to_owned())),
                     None => leaf(Leaf::Key(field.clone(), rest.to_owned())),
@@ -75,17 +75,15 @@ impl Target {
         }
         if field.is_list() {
             return match (field.kind(), rest) {
-                (Kind::Message(_), _) => {
-                    Err(format!("`{name}` is a list of several fields: it has a section [[{name}]]"))
-                }
-                (_, Some(_)) => Err(format!("`{name}` has no fields of its own")),
+                (Kind::Message(_), _) => Err(format!("`{name}` is a list of messages: use a section [[{name}]]")),
+                (_, Some(_)) => Err(format!("`{name}` has no fields")),
                 (_, None) => leaf(Leaf::Element(field)),
             };
         }
         let inner = match field.kind() {
             Kind::Message(inner) if inner.full_name() == STRUCT => {
                 return match rest {
-                    None | Some("") => Err(format!("`{name}` holds keys: name one, as `{name}.note`")),
+                    None | Some("") => Err(format!("`{name}` contains keys: add one, such as `{name}.note`")),
                     Some(rest) => leaf(Leaf::StructKey(field, rest.to_owned())),
                 };
             }
@@ -93,13 +91,13 @@ impl Target {
             _ => {
                 return match rest {
                     None => leaf(Leaf::Field(field)),
-                    Some(_) => Err(format!("`{name}` has no fields of its own")),
+                    Some(_) => Err(format!("`{name}` has no fields")),
                 };
             }
         };
         let Some(rest) = rest else {
             let names = quoted(inner.fields().map(|field| format!("{name}.{}", field.name())));
-            return Err(format!("`{name}` is made of several fields: name one of {names}"));
+            return Err(format!("`{name}` is a message: use one of its fields {names}"));
         };
         let mut target = Self::resolve(&inner, rest)?;
         target.steps.insert(0, field);
@@ -111,20 +109,20 @@ impl Target {
         matches!(self.leaf, Leaf::Keys(..))
     }
 
-    /// Whether there is one value at most, however many rules there are.
+    /// Whether the target takes one value, even from several rules.
     pub(crate) fn is_single(&self) -> bool {
         !matches!(self.leaf, Leaf::Keys(..) | Leaf::Element(_))
     }
 
-    /// Whether what is there identifies something: the row, a part of it, or what it points at.
+    /// Whether the field identifies something: the row, a part of it, or what it references.
     pub(crate) fn is_identity(&self) -> bool {
         matches!(&self.leaf, Leaf::Field(field) if field.name() == "uid" || field.name().ends_with("_uid"))
     }
 
-    /// The path as an update_mask has it, where `path` is the one that was resolved.
+    /// The path in an update_mask; `path` is the one that was resolved.
     pub(crate) fn mask_path(&self, path: &str) -> String {
         match &self.leaf {
-            // A key that stands in backticks itself.
+            // A key that contains backticks.
             Leaf::Key(_, key) | Leaf::StructKey(_, key) if key.starts_with('`') => {
                 format!("{}`{key}`", &path[..path.len() - key.len()])
             }
@@ -132,8 +130,7 @@ impl Target {
         }
     }
 
-    /// Whether this path and another one may name the same key of a map, neither of them as a whole path alone: one is
-    /// open.
+    /// Whether this path and another one can set the same key of a map, because one of them ends in `*`.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let same_map = |one: &FieldDescriptor, another: &FieldDescriptor| one == another && self.steps == other.steps;
         match (&self.leaf, &other.leaf) {
@@ -152,7 +149,7 @@ impl Target {
         matches!(&self.leaf, Leaf::Field(field) if is_timestamp(&field.kind()))
     }
 
-    /// Reads a text that is not empty as the field's kind.
+    /// Parses a text that is not empty as a value of the field.
     pub(crate) fn read(&self, text: &str) -> Result<Scalar, Problem> {
         match &self.leaf {
             Leaf::Field(field) | Leaf::Element(field) => read_scalar(&field.kind(), text),
@@ -164,7 +161,7 @@ impl Target {
         }
     }
 
-    /// Puts a value there. On an open path `key` is the rest of the map's key.
+    /// Sets a value. For a path that ends in `*`, `key` is the rest of the map's key.
     pub(crate) fn assign(&self, message: &mut DynamicMessage, key: &str, scalar: Scalar) {
         let mut holder = message;
         for step in &self.steps {
@@ -201,44 +198,44 @@ fn is_timestamp(kind: &Kind) -> bool {
     matches!(kind, Kind::Message(message) if message.full_name() == TIMESTAMP)
 }
 
-/// Reads a text as a value of a kind.
+/// Parses a text as a value of a kind.
 pub(crate) fn read_scalar(kind: &Kind, text: &str) -> Result<Scalar, Problem> {
     Ok(match kind {
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
-            Scalar::Integer(text.parse::<i32>().map_err(|_| "is no whole number of 32 bits")?.into())
+            Scalar::Integer(text.parse::<i32>().map_err(|_| "is not a 32-bit integer")?.into())
         }
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
-            Scalar::Integer(text.parse().map_err(|_| "is no whole number of 64 bits")?)
+            Scalar::Integer(text.parse().map_err(|_| "is not a 64-bit integer")?)
         }
         Kind::Uint32 | Kind::Fixed32 => {
-            Scalar::Unsigned(text.parse::<u32>().map_err(|_| "is no whole number from 0, of 32 bits")?.into())
+            Scalar::Unsigned(text.parse::<u32>().map_err(|_| "is not an unsigned 32-bit integer")?.into())
         }
         Kind::Uint64 | Kind::Fixed64 => {
-            Scalar::Unsigned(text.parse().map_err(|_| "is no whole number from 0, of 64 bits")?)
+            Scalar::Unsigned(text.parse().map_err(|_| "is not an unsigned 64-bit integer")?)
         }
         Kind::Double | Kind::Float => match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Scalar::Double(number),
-            _ => return Err("is no number".into()),
+            _ => return Err("is not a number".into()),
         },
         Kind::Bool => Scalar::Boolean(text.parse().map_err(|_| "is neither `true` nor `false`")?),
         Kind::Enum(values) => match values.get_value_by_name(text) {
             Some(value) => Scalar::Enumerator(value.number()),
-            None => return Err(format!("is no value of {}", values.name()).into()),
+            None => return Err(format!("is not a value of {}", values.name()).into()),
         },
         Kind::Message(message) if message.full_name() == TIMESTAMP => {
-            let time = DateTime::parse_from_rfc3339(text).map_err(|_| "is no time as RFC 3339 writes it")?;
-            // So the library has the second behind 23:59:59.
+            let time = DateTime::parse_from_rfc3339(text).map_err(|_| "is not a time in RFC 3339 format")?;
+            // This is how the library represents the second after 23:59:59.
             if time.nanosecond() >= 1_000_000_000 {
                 return Err(LEAP_SECOND.into());
             }
             Scalar::Instant(time.to_utc())
         }
-        // What is left is text: other messages are resolved to their fields, and the contract has no bytes.
+        // Only text is left: paths lead to the fields of messages, and the contract has no bytes.
         _ => Scalar::Text(text.to_owned()),
     })
 }
 
-/// A scalar that [`read_scalar`] made for this kind, as the descriptor library holds it.
+/// Converts a scalar of [`read_scalar`] for this kind to a value of the descriptor library.
 pub(crate) fn value_of(kind: &Kind, scalar: Scalar) -> Value {
     match scalar {
         Scalar::Text(text) => match kind {

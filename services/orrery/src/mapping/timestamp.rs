@@ -1,4 +1,4 @@
-//! The `timestamp` transform: a time as a shop writes it, read in the zone that the shop keeps.
+//! The `timestamp` transform: reads times in the formats and the time zone of a shop.
 
 use std::fmt::Write as _;
 use std::str::FromStr as _;
@@ -13,40 +13,40 @@ use serde::Deserialize;
 
 use super::{Problem, zone};
 
-/// What a time with a sixtieth second is refused for, wherever it stands.
-pub(super) const LEAP_SECOND: &str = "is a leap second (its seconds are 60), which stored times do not have";
+/// The refusal of a time with a sixtieth second.
+pub(super) const LEAP_SECOND: &str = "is a leap second (60 seconds), which cannot be stored";
 
-/// How a time is written, checked when the mapping is read.
+/// How times are written. Checked when the mapping is read.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Settings")]
 pub(crate) struct TimestampFormat {
     format: String,
     parts: Parts,
-    /// The zone of texts that name neither an offset nor a zone themselves.
+    /// The zone of texts without an offset or zone.
     zone: Option<Tz>,
     clock_change: ClockChange,
 }
 
-/// What stands in a text.
+/// What a text consists of.
 #[derive(Clone, Debug)]
 enum Parts {
-    /// What RFC 3339 says.
+    /// A time in RFC 3339.
     Rfc3339,
-    /// These, and no name of a zone.
+    /// A format without a zone name.
     Plain(Vec<Item<'static>>),
-    /// A name of a zone (`%Z`) between these. The library passes over such names without looking at them.
+    /// A format with a zone name (`%Z`) between two parts. The library ignores such names when it parses.
     Named(Vec<Item<'static>>, Vec<Item<'static>>),
 }
 
-/// What becomes of a local time that comes twice or never because clocks change.
+/// What happens to local times that occur twice or never because clocks change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum ClockChange {
-    /// One that comes twice, when clocks go back, is the first of the two. One that never comes, when clocks go
-    /// forward, is read as if they had not: in Europe/London 2011-03-27 01:30:00 is 01:30:00 UTC.
+    /// A time that occurs twice, when clocks are set back, is the first one. A time that never occurs, when clocks are
+    /// set forward, is read as if they had not been: in Europe/London 2011-03-27 01:30:00 is 01:30:00 UTC.
     #[default]
     Earlier,
-    /// It is refused.
+    /// Both are refused.
     Refuse,
 }
 
@@ -66,7 +66,7 @@ impl TryFrom<Settings> for TimestampFormat {
         let Settings { format, zone, clock_change } = settings;
         let zone = zone.map(|name| {
             Tz::from_str(&name)
-                .map_err(|_| format!("zone {name:?} is no zone of the IANA database, as \"Europe/London\" is"))
+                .map_err(|_| format!("zone {name:?} is not a zone of the IANA database such as \"Europe/London\" is"))
         });
         let (zone, parts) = (zone.transpose()?, parts(&format)?);
         let format = Self { format, parts, zone, clock_change: clock_change.unwrap_or_default() };
@@ -80,35 +80,38 @@ impl TryFrom<Settings> for TimestampFormat {
             return Err(format!("format {shown:?} has an offset in it; zone is not needed"));
         }
         if is_named && sample.is_ok_and(|sample| sample.timestamp().is_some()) {
-            return Err(format!("format {shown:?} has seconds since 1970 in it, which no zone changes; leave %Z out"));
+            return Err(format!(
+                "format {shown:?} has seconds since 1970 in it, which do not depend on a zone; leave %Z out"
+            ));
         }
         if !names_offset && !is_named && format.zone.is_none() {
             return Err(format!("format {shown:?} has no offset in it; zone is missing, such as \"Europe/London\""));
         }
         if clock_change.is_some() && (names_offset || is_named || format.zone.is_none()) {
-            return Err(format!("clock-change has no use with format {shown:?}, which tells the offset"));
+            return Err(format!("clock-change is not allowed with format {shown:?}, which has an offset"));
         }
-        // A format that cannot read what it writes lacks the year, or the hour's half of the day, or the like.
+        // A format that cannot parse its own output lacks the year, am or pm, or the like.
         if format.read(&written).is_err() {
             return Err(format!(
-                "format {shown:?} does not tell a whole date, and if any then a whole time of day (%H:%M, or %I:%M %p)"
+                "format {shown:?} needs a whole date, and a whole time of day or none (%H:%M, or %I:%M %p)"
             ));
         }
         Ok(format)
     }
 }
 
-/// Reads a format.
+/// Parses a format.
 fn parts(format: &str) -> Result<Parts, String> {
     if format == "rfc3339" {
         return Ok(Parts::Rfc3339);
     }
     let mut items = StrftimeItems::new(format)
         .parse_to_owned()
-        .map_err(|_| format!("format {format:?} is none that strftime knows, as \"%Y-%m-%d %H:%M:%S\" is"))?;
+        .map_err(|_| format!("format {format:?} is not a strftime format such as \"%Y-%m-%d %H:%M:%S\" is"))?;
     if items.iter().any(|item| matches!(item, Item::Numeric(Numeric::Nanosecond, _))) {
         return Err(format!(
-            "format {format:?}: %f counts billionths, so that .5 would be five of them; %.f is a fraction with its point"
+            "format {format:?}: %f is a number of nanoseconds, so .5 would be five of them; use %.f for a decimal \
+             fraction"
         ));
     }
     let is_name = |item: &Item<'_>| *item == Item::Fixed(chrono::format::Fixed::TimezoneName);
@@ -122,13 +125,13 @@ fn parts(format: &str) -> Result<Parts, String> {
 }
 
 impl TimestampFormat {
-    /// A time as RFC 3339 in UTC.
+    /// Converts a time to RFC 3339 in UTC.
     pub(crate) fn to_rfc3339(&self, text: &str) -> Result<String, Problem> {
         Ok(self.read(text.trim())?.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
 
     fn read(&self, text: &str) -> Result<DateTime<Utc>, Problem> {
-        let malformed = || Problem::from(format!("is no time of the format {:?}", self.format));
+        let malformed = || Problem::from(format!("is not a time of the format {:?}", self.format));
         let (mut parsed, name) = self.parse(text).map_err(|()| malformed())?;
         if parsed.second() == Some(60) {
             return Err(LEAP_SECOND.into());
@@ -144,19 +147,19 @@ impl TimestampFormat {
         }
         let offset = match (parsed.offset(), parsed.timestamp()) {
             (Some(seconds), _) => Some(FixedOffset::east_opt(seconds).ok_or_else(malformed)?),
-            // Seconds since 1970 name no offset; they are UTC.
+            // Seconds since 1970 have no offset; they are UTC.
             (None, Some(_)) => Some(Utc.fix()),
             (None, None) => None,
         };
-        // Parts that contradict each other, such as a day of the week, are refused here.
+        // Contradictory parts, such as a wrong day of the week, are refused here.
         let seconds = offset.map_or(0, |offset| offset.local_minus_utc());
         let local = parsed.to_naive_datetime_with_offset(seconds).map_err(|_| malformed())?;
         if (0..1_000).contains(&local.year()) {
-            return Err("has a year of fewer than four digits; %y reads years of two digits".into());
+            return Err("has a year with fewer than four digits; use %y for two digits".into());
         }
         let offset = match (offset, name) {
             (Some(offset), Some(name)) if zone::known(name).is_some_and(|known| known != offset) => {
-                return Err("names an offset and a time zone of another offset".into());
+                return Err("has an offset and a time zone with another offset".into());
             }
             (Some(offset), _) => offset,
             (None, Some(name)) => zone::offset(name, local, self.zone)?,
@@ -171,26 +174,28 @@ impl TimestampFormat {
         let refused = self.clock_change == ClockChange::Refuse;
         match zone.from_local_datetime(&local) {
             MappedLocalTime::Ambiguous(..) if refused => {
-                Err(format!("came twice in {zone}, where clocks went back").into())
+                Err(format!("occurred twice in {zone}, where clocks were set back").into())
             }
             MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(time, _) => Ok(time.to_utc()),
-            MappedLocalTime::None if refused => Err(format!("never came in {zone}, where clocks went forward").into()),
+            MappedLocalTime::None if refused => {
+                Err(format!("never occurred in {zone}, where clocks were set forward").into())
+            }
             MappedLocalTime::None => {
-                // The offset that held a day before still held when the clocks went forward.
+                // Uses the offset of the day before, which was still in force before the clocks were set forward.
                 let day_before = local.checked_sub_signed(Duration::days(1));
                 let before = day_before.and_then(|before| zone.from_local_datetime(&before).earliest());
                 let instant = before.and_then(|before| local.checked_sub_offset(before.offset().fix()));
-                instant.map(|instant| instant.and_utc()).ok_or_else(|| format!("is no time of {zone}").into())
+                instant.map(|instant| instant.and_utc()).ok_or_else(|| format!("is not a time in {zone}").into())
             }
         }
     }
 
-    /// What a text says, part by part, and by which name it names its zone.
+    /// Parses a text: its parts and the name of its zone.
     fn parse<'a>(&self, text: &'a str) -> Result<(Parsed, Option<&'a str>), ()> {
         let mut parsed = Parsed::new();
         match &self.parts {
             Parts::Rfc3339 => {
-                // The library's item takes a little more than the standard does.
+                // The library accepts slightly more than the standard allows.
                 DateTime::parse_from_rfc3339(text).map_err(|_| ())?;
                 let items = [Item::Fixed(chrono::format::Fixed::RFC3339)];
                 parse(&mut parsed, text, items.iter()).map_err(|_| ())?;
@@ -213,10 +218,10 @@ impl TimestampFormat {
         }
     }
 
-    /// A time as the format writes it.
+    /// Formats a time with the format.
     fn sample(&self) -> String {
         let time = DateTime::from_timestamp_nanos(981_216_306_000_000_000);
-        // The one item that is for reading only.
+        // The only item that cannot be formatted.
         let permissive_offset = StrftimeItems::new("%#z").next();
         let mut written = String::new();
         let mut write = |items: &[Item<'static>]| {
@@ -224,7 +229,7 @@ impl TimestampFormat {
                 if Some(item) == permissive_offset.as_ref() {
                     written.push_str("+00:00");
                 } else {
-                    // What cannot be written is missed when the sample is read.
+                    // If formatting fails, parsing the sample fails as well.
                     let _missed = write!(written, "{}", time.format_with_items([item].into_iter()));
                 }
             }
@@ -258,18 +263,18 @@ mod tests {
         for (local, utc) in [
             ("2010-12-01 08:26:00", "2010-12-01T08:26:00Z"),
             ("2011-06-01 08:26:00", "2011-06-01T07:26:00Z"),
-            // Clocks went forward at 01:00.
+            // Clocks were set forward at 01:00.
             ("2011-03-27 00:59:59", "2011-03-27T00:59:59Z"),
             ("2011-03-27 01:30:00", "2011-03-27T01:30:00Z"),
             ("2011-03-27 02:00:00", "2011-03-27T01:00:00Z"),
-            // Clocks went back at 02:00: 01:30 came twice.
+            // Clocks were set back at 02:00, so 01:30 occurred twice.
             ("2010-10-31 01:30:00", "2010-10-31T00:30:00Z"),
             ("2010-10-31 02:00:00", "2010-10-31T02:00:00Z"),
         ] {
             assert_eq!(london.to_rfc3339(local).as_deref(), Ok(utc), "{local}");
         }
         assert!(london.to_rfc3339("2011-02-29 00:00:00").is_err());
-        // Samoa had no 30 December 2011.
+        // Samoa skipped 30 December 2011.
         let samoa = format("%Y-%m-%d", Some("Pacific/Apia")).unwrap();
         assert_eq!(samoa.to_rfc3339("2011-12-30").as_deref(), Ok("2011-12-30T10:00:00Z"));
     }
@@ -304,18 +309,18 @@ mod tests {
             assert_eq!(read(zone, text).as_deref(), Ok(utc), "{text} in {zone:?}");
         }
         for (text, expected) in [
-            ("Jul 3, 2024 12:30:00 PM IST", "names the time zone IST, which may be that of India, Ireland or Israel"),
-            ("Jul 3, 2024 12:30:00 PM XYZ", "names a time zone by an abbreviation that is not known"),
-            ("Jul 3, 2024 12:30:00 PM ", "is no time of the format"),
-            ("Jul 3, 2024 12:30:00 PM", "is no time of the format"),
-            ("Jul 3, 2024 12:30:00 PM PST8", "is no time of the format"),
+            ("Jul 3, 2024 12:30:00 PM IST", "has the time zone IST, which can mean India, Ireland or Israel"),
+            ("Jul 3, 2024 12:30:00 PM XYZ", "has an unknown time zone abbreviation"),
+            ("Jul 3, 2024 12:30:00 PM ", "is not a time of the format"),
+            ("Jul 3, 2024 12:30:00 PM", "is not a time of the format"),
+            ("Jul 3, 2024 12:30:00 PM PST8", "is not a time of the format"),
         ] {
             assert!(read(None, text).unwrap_err().starts_with(expected), "{text}");
         }
         let both = format("%Y-%m-%d %H:%M %z (%Z)", None).unwrap();
         assert_eq!(both.to_rfc3339("2024-07-03 12:30 +0200 (CEST)").as_deref(), Ok("2024-07-03T10:30:00Z"));
         assert_eq!(both.to_rfc3339("2024-07-03 12:30 +0530 (IST)").as_deref(), Ok("2024-07-03T07:00:00Z"));
-        assert!(both.to_rfc3339("2024-07-03 12:30 +0200 (PST)").unwrap_err().contains("of another offset"));
+        assert!(both.to_rfc3339("2024-07-03 12:30 +0200 (PST)").unwrap_err().contains("another offset"));
     }
 
     #[test]
@@ -361,13 +366,13 @@ mod tests {
         let zone = Some("Europe/London".to_owned());
         let settings = Settings { format: "%Y-%m-%d %H:%M".into(), zone, clock_change: Some(ClockChange::Refuse) };
         let london = TimestampFormat::try_from(settings).unwrap();
-        assert!(london.to_rfc3339("2010-10-31 01:30").unwrap_err().starts_with("came twice in Europe/London"));
-        assert!(london.to_rfc3339("2011-03-27 01:30").unwrap_err().starts_with("never came in Europe/London"));
+        assert!(london.to_rfc3339("2010-10-31 01:30").unwrap_err().starts_with("occurred twice in Europe/London"));
+        assert!(london.to_rfc3339("2011-03-27 01:30").unwrap_err().starts_with("never occurred in Europe/London"));
         assert_eq!(london.to_rfc3339("2011-03-27 02:30").as_deref(), Ok("2011-03-27T01:30:00Z"));
         for (format, zone) in [("%F %T %Z", Some("Europe/London")), ("%F %T %z", None), ("rfc3339", None)] {
             let clock_change = Some(ClockChange::Refuse);
             let settings = Settings { format: format.into(), zone: zone.map(Into::into), clock_change };
-            assert!(TimestampFormat::try_from(settings).unwrap_err().starts_with("clock-change has no use"));
+            assert!(TimestampFormat::try_from(settings).unwrap_err().starts_with("clock-change is not allowed"));
         }
     }
 
@@ -379,11 +384,11 @@ mod tests {
         for lacking in ["%H:%M", "%Y-%m-%d %I:%M", "%Y-%m-%d %M", "%Y-%m-%d %H", "%Y-%m-%d %p", "%m-%d %H:%M", "%Z"] {
             assert!(format(lacking, Some("Europe/London")).unwrap_err().contains("whole date"), "{lacking}");
         }
-        assert!(format("%Y-%m-%d %H:%M:%S.%f", Some("UTC")).unwrap_err().contains("%.f is"));
+        assert!(format("%Y-%m-%d %H:%M:%S.%f", Some("UTC")).unwrap_err().contains("use %.f"));
         assert!(format("%F %T %Z %Z", None).unwrap_err().contains("%Z twice"));
         assert!(format("%s %Z", None).unwrap_err().contains("leave %Z out"));
         assert!(format("%F %T %#z", Some("UTC")).unwrap_err().contains("not needed"));
-        assert!(format("%F %T %%z", None).unwrap_err().contains("zone is missing"), "%%z is no offset");
+        assert!(format("%F %T %%z", None).unwrap_err().contains("zone is missing"), "%%z is not an offset");
         assert!(format("%Q", Some("Europe/London")).unwrap_err().contains("strftime"));
     }
 }

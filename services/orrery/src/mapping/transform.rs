@@ -1,4 +1,4 @@
-//! The named transforms: small functions from text to text that a mapping strings together.
+//! The named transforms of mappings: functions from text to text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,15 +11,15 @@ use super::decimal::DecimalFormat;
 use super::key::{key, label, slug};
 use super::timestamp::TimestampFormat;
 
-/// One step from a column's text to a field's text. All but `default` leave empty text empty.
+/// A step from the text of a column to the text of a field. All but `default` leave empty text empty.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", remote = "Self")]
 pub(crate) enum Transform {
-    /// Without white space at either end.
+    /// Removes white space at both ends.
     Trim,
-    /// In lower case.
+    /// Converts to lower case.
     Lower,
-    /// In upper case.
+    /// Converts to upper case.
     Upper,
     /// See [`slug`].
     Slug,
@@ -31,25 +31,25 @@ pub(crate) enum Transform {
     Decimal(DecimalFormat),
     /// A time as RFC 3339 in UTC.
     Timestamp(TimestampFormat),
-    /// Without this text at the beginning.
+    /// Removes this text at the beginning.
     StripPrefix(String),
-    /// Without this text at the end: `.0` makes `17850` of `17850.0`.
+    /// Removes this text at the end: `.0` turns `17850.0` into `17850`.
     StripSuffix(String),
-    /// Without any of these characters at either end.
+    /// Removes these characters at both ends.
     TrimCharacters(String),
-    /// With each of these texts replaced by another one: at each place the longest that stands there.
+    /// Replaces texts by others. The longest match at each position is used.
     Replace(BTreeMap<String, String>),
-    /// The first so many characters.
+    /// Keeps the first characters.
     Truncate(usize),
-    /// Another text for each known one. A pattern that ends in `*` fits what begins like it; the text itself goes before patterns,
-    /// the longest pattern before shorter ones; `*` fits everything. Text that nothing fits is refused.
+    /// Replaces known texts. A pattern that ends in `*` matches texts with that beginning. An exact match is used
+    /// before patterns, longer patterns before shorter ones; `*` matches everything. A text without a match is refused.
     Map(BTreeMap<String, String>),
-    /// This text where there is none.
+    /// Replaces empty text.
     Default(String),
 }
 
 impl<'de> Deserialize<'de> for Transform {
-    /// Reads a transform; `"decimal"` is the one without settings.
+    /// Parses a transform; `"decimal"` is the one with default settings.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = toml::Value::deserialize(deserializer)?;
         if written.as_str() == Some("decimal") {
@@ -75,7 +75,7 @@ impl Transform {
             Self::Slug => {
                 let slug = slug(&text);
                 if slug == "-" {
-                    return Err("no letter a-z or digit is left to make a slug of".into());
+                    return Err("has no letter a-z and no digit for a slug".into());
                 }
                 Cow::Owned(slug)
             }
@@ -92,21 +92,21 @@ impl Transform {
             }
             Self::Map(map) => match look_up(map, &text) {
                 Some(value) => Cow::Owned(value.to_owned()),
-                None => return Err(format!("is none of {}", quoted(map.keys())).into()),
+                None => return Err(format!("is not one of {}", quoted(map.keys())).into()),
             },
             Self::Default(_) => text,
         })
     }
 
-    /// What is wrong with the transform itself, whatever text it is given.
+    /// Checks the settings of the transform.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::Map(map) if map.is_empty() => Err("map needs at least one entry".into()),
             Self::Map(map) if map.contains_key("") => {
-                Err("map: \"\" fits nothing, since no text is left as it is; { default = \"...\" } fills it".into())
+                Err("map: \"\" never matches, because empty text is not mapped; use { default = \"...\" }".into())
             }
             Self::Replace(texts) if texts.is_empty() || texts.contains_key("") => {
-                Err("replace needs at least one entry, and none for \"\"".into())
+                Err("replace needs at least one entry, and \"\" is not allowed".into())
             }
             Self::Default(text) if text.is_empty() => Err("default needs a text that is not empty".into()),
             Self::Truncate(0) => Err("truncate needs a length of at least 1".into()),
@@ -118,7 +118,7 @@ impl Transform {
     }
 }
 
-/// A part of a text without a copy where the text is borrowed.
+/// A part of a text, without copying borrowed text.
 fn part(text: Cow<'_, str>, cut: impl Fn(&str) -> &str) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
@@ -157,7 +157,7 @@ fn look_up<'a>(map: &'a BTreeMap<String, String>, text: &str) -> Option<&'a str>
         .map(|(_, value)| value.as_str())
 }
 
-/// Names for an error message.
+/// Quotes names for an error message.
 pub(crate) fn quoted<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     names.into_iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
 }
@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn what_a_transform_cannot_do_is_refused() {
-        assert!(apply("\"decimal\"", "1,5").unwrap_err().starts_with("is no decimal such as 12.50"));
-        assert_eq!(apply("{ map = { a = \"b\", c = \"d\" } }", "x"), Err("is none of `a`, `c`".into()));
+        assert!(apply("\"decimal\"", "1,5").unwrap_err().starts_with("is not a decimal such as 12.50"));
+        assert_eq!(apply("{ map = { a = \"b\", c = \"d\" } }", "x"), Err("is not one of `a`, `c`".into()));
         assert!(apply("\"slug\"", "£££").is_err());
     }
 }

@@ -1,14 +1,15 @@
-//! What of a row that exists an import overwrites: what the mapping names, less what only rows that are created take.
+//! The fields of existing rows that an import overwrites: those that the mapping names, without those for new rows
+//! only.
 
 use super::document::{Mapping, On};
 use super::rule::PlannedRule;
 use crate::resource::Resource;
 
-/// How many paths an update_mask may have.
-const MOST_PATHS: usize = 256;
+/// The most paths of an update_mask.
+const MAX_PATHS: usize = 256;
 
-/// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset stays as it is; of maps
-/// the keys that the mapping names go with the row, and all others stay.
+/// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset is kept. In maps, the
+/// named keys are replaced and others are kept.
 pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) -> anyhow::Result<Vec<String>> {
     let mut paths = Vec::new();
     for rules in row.chunk_by(|one, next| one.path == next.path) {
@@ -16,21 +17,21 @@ pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) 
         let section = || format!("fields.{:?}", rule.path);
         anyhow::ensure!(
             rules.iter().all(|other| other.on_create == rule.on_create),
-            "{}: some of its rules have `on = \"create\"` and some have not",
+            "{}: some of its rules have `on = \"create\"` and others do not",
             section()
         );
         if rule.path == resource.key {
-            anyhow::ensure!(!rule.on_create, "{}: `on` has no use with what names the row", section());
+            anyhow::ensure!(!rule.on_create, "{}: `on` is not allowed for the key", section());
         } else if rule.on_create {
             anyhow::ensure!(
                 !resource.is_fixed(&rule.path),
-                "{}: `on` has no use: no row that exists takes it anyway",
+                "{}: `on` is not needed: existing rows never take it",
                 section()
             );
             let other = row.iter().find(|other| !other.on_create && other.target.overlaps(&rule.target));
             if let Some(other) = other {
                 anyhow::bail!(
-                    "{}: has `on = \"create\"`, but {:?} writes the same keys without",
+                    "{}: has `on = \"create\"`, but {:?} writes the same keys without it",
                     section(),
                     other.path
                 );
@@ -46,7 +47,7 @@ pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) 
         let first = elements.first().is_some_and(|(_, element)| on_create(element.on));
         anyhow::ensure!(
             elements.iter().all(|(_, element)| on_create(element.on) == first),
-            "{list}: some of its sections have `on = \"create\"` and some have not"
+            "{list}: some of its sections have `on = \"create\"` and others do not"
         );
         has_on_create |= first;
         if !first && !elements.is_empty() {
@@ -54,14 +55,14 @@ pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) 
         }
     }
     anyhow::ensure!(
-        paths.len() <= MOST_PATHS,
-        "fields: names {} paths besides the key; a write may name {MOST_PATHS}; keys of a map are one path as `labels.x/*`",
+        paths.len() <= MAX_PATHS,
+        "fields: names {} paths besides the key; a write can have {MAX_PATHS}; `labels.x/*` is one path for many keys",
         paths.len()
     );
-    // An empty mask would be none.
+    // An empty mask would mean no mask.
     anyhow::ensure!(
         !paths.is_empty() || !has_on_create,
-        "every field has `on = \"create\"`: nothing is left that a row which exists could take"
+        "every field has `on = \"create\"`: nothing is left to update in existing rows"
     );
     Ok(paths)
 }

@@ -1,12 +1,12 @@
-//! The abbreviations by which texts name a time zone: which offset from UTC each one means, where it means one only.
+//! Time zone abbreviations with their offset from UTC, if they have only one.
 
 use chrono::{FixedOffset, MappedLocalTime, NaiveDateTime, Offset as _, TimeZone as _};
 use chrono_tz::{OffsetName as _, Tz};
 
 use super::Problem;
 
-/// Abbreviations with one meaning, and their minutes ahead of UTC. CST, CDT, MST and PST are those of North America,
-/// which is what exports mean by them; a mapping that names a zone in which they mean something else is understood so.
+/// Abbreviations with one meaning, and their minutes ahead of UTC. CST, CDT, MST and PST are the North American ones,
+/// which exports usually mean. If a mapping's zone uses one with another meaning, that applies.
 const KNOWN: [(&str, i32); 40] = [
     ("UTC", 0),
     ("UT", 0),
@@ -50,7 +50,7 @@ const KNOWN: [(&str, i32); 40] = [
     ("HST", -600),
 ];
 
-/// Abbreviations that mean several offsets, and which.
+/// Abbreviations with several meanings, and what these are.
 const AMBIGUOUS: [(&str, &str); 9] = [
     ("IST", "India, Ireland or Israel"),
     ("BST", "Britain or Bangladesh"),
@@ -63,14 +63,13 @@ const AMBIGUOUS: [(&str, &str); 9] = [
     ("WST", "Samoa or western Australia"),
 ];
 
-/// The offset that an abbreviation means; none if it means none or several.
+/// The offset of an abbreviation; none if it has none or several.
 pub(super) fn known(name: &str) -> Option<FixedOffset> {
     let (_, minutes) = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     FixedOffset::east_opt(minutes * 60)
 }
 
-/// The offset that an abbreviation means beside a local time: in `zone` what that zone calls so then, else what it
-/// means everywhere.
+/// The offset of an abbreviation at a local time: the meaning in `zone` at that time, or else the general meaning.
 pub(super) fn offset(name: &str, local: NaiveDateTime, zone: Option<Tz>) -> Result<FixedOffset, Problem> {
     let in_zone = zone.and_then(|zone| {
         let (earliest, latest) = match zone.from_local_datetime(&local) {
@@ -88,10 +87,8 @@ pub(super) fn offset(name: &str, local: NaiveDateTime, zone: Option<Tz>) -> Resu
         return Ok(offset);
     }
     Err(match AMBIGUOUS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-        Some((known, meanings)) => {
-            format!("names the time zone {known}, which may be that of {meanings}; `zone` says which").into()
-        }
-        None => "names a time zone by an abbreviation that is not known".into(),
+        Some((known, meanings)) => format!("has the time zone {known}, which can mean {meanings}; set `zone`").into(),
+        None => "has an unknown time zone abbreviation".into(),
     })
 }
 
@@ -119,7 +116,7 @@ mod tests {
             ("BST", 7, Some(Tz::Europe__London), 60),
             ("PST", 7, Some(Tz::America__Los_Angeles), -480),
             ("utc", 7, Some(Tz::America__Los_Angeles), 0),
-            // On this day clocks went back at 02:00: 01:30 came as PDT and as PST.
+            // On this day clocks were set back at 02:00, so 01:30 occurred as PDT and as PST.
             ("PST", 11, Some(Tz::America__Los_Angeles), -480),
             ("PDT", 11, Some(Tz::America__Los_Angeles), -420),
         ] {
@@ -130,12 +127,12 @@ mod tests {
     #[test]
     fn what_may_mean_several_offsets_or_none_is_refused() {
         for (name, zone) in [("IST", None), ("IST", Some(Tz::Europe__London)), ("BST", None), ("ast", None)] {
-            assert!(minutes(name, 1, zone).unwrap_err().contains("which may be that of"), "{name}");
+            assert!(minutes(name, 1, zone).unwrap_err().contains("can mean"), "{name}");
         }
         for name in ["XYZ", "LOCAL", "A", "PT"] {
-            assert!(minutes(name, 1, None).unwrap_err().contains("is not known"), "{name}");
+            assert!(minutes(name, 1, None).unwrap_err().contains("unknown time zone"), "{name}");
         }
-        // In winter London has no BST.
+        // London has no BST in winter.
         assert!(minutes("BST", 1, Some(Tz::Europe__London)).is_err());
     }
 

@@ -1,5 +1,5 @@
-//! Messages as JSON and back, as protobuf's JSON mapping has it, with the contract's own field names (`create_ts`, not
-//! `createTs`; both are read). Written for what the contract uses: no bytes, no `Any`, no durations.
+//! Converts messages to JSON and back by protobuf's JSON mapping, with the original field names (`create_ts`;
+//! `createTs` is read as well). Supports what the contract uses: no bytes, no `Any`, no durations.
 
 mod read;
 mod write;
@@ -78,16 +78,17 @@ mod tests {
     #[test]
     fn what_is_no_such_message_is_refused_with_its_path() {
         for (json, error) in [
-            ("[]", "is no JSON object"),
-            (r#"{"colour":"red"}"#, "colour: is no field of Product"),
-            (r#"{"uid":1}"#, "uid: is no text: \"1\""),
-            (r#"{"status":{"fase":"x"}}"#, "status.fase: is no field of Status"),
-            (r#"{"labels":{"a":1}}"#, "labels.a: is no text: \"1\""),
-            (r#"{"labels":["a"]}"#, "labels: is no JSON object"),
-            (r#"{"create_ts":"yesterday"}"#, "create_ts: is no time as RFC 3339 writes it: \"yesterday\""),
+            ("[]", "is not a JSON object"),
+            (r#"{"colour":"red"}"#, "colour: is not a field of Product"),
+            (r#"{"uid":1}"#, "uid: is not text: \"1\""),
+            (r#"{"status":{"fase":"x"}}"#, "status.fase: is not a field of Status"),
+            (r#"{"labels":{"a":1}}"#, "labels.a: is not text: \"1\""),
+            (r#"{"labels":["a"]}"#, "labels: is not a JSON object"),
+            (r#"{"create_ts":"yesterday"}"#, "create_ts: is not a time in RFC 3339 format: \"yesterday\""),
             (
                 r#"{"status":{"details":{"n":[9007199254740993]}}}"#,
-                "status.details.n.0: is a number that a double cannot hold; write it as a text: \"9007199254740993\"",
+                "status.details.n.0: is a number that does not fit into a double; write it as \
+                 text: \"9007199254740993\"",
             ),
         ] {
             assert_eq!(read(json), Err(error.to_owned()), "{json}");
@@ -119,7 +120,7 @@ mod tests {
             name in any::<String>(),
             labels in prop::collection::hash_map(any::<String>(), any::<String>(), 0..4),
             details in prop::option::of(prop::collection::btree_map(any::<String>(), json_value(), 0..4)),
-            // Years 1 to 9999, as timestamps go.
+            // Years 1 to 9999, the range of timestamps.
             seconds in -62_135_596_800_i64..253_402_300_799,
             nanos in 0..1_000_000_000,
         ) {

@@ -1,4 +1,4 @@
-//! JSON as a message.
+//! JSON to message.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 use serde_json::Value as Json;
@@ -6,12 +6,12 @@ use serde_json::Value as Json;
 use super::{LIST, STRUCT, TIMESTAMP, VALUE};
 use crate::mapping::{Refusal, read_scalar, value_of};
 
-/// Reads a message; a refusal names the field by its path. null is the same as nothing.
+/// Reads a message. A refusal names the field by its path. null means unset.
 pub(crate) fn from_json(message: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Refusal> {
     read_message(message, json, &Path::Root)
 }
 
-/// The way to the value being read; its text is made only for a refusal.
+/// The path to the value that is read. Its text is built only for a refusal.
 enum Path<'a> {
     Root,
     Step(&'a Path<'a>, &'a str),
@@ -60,12 +60,12 @@ fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) ->
         }
         _ => {}
     }
-    let Json::Object(object) = json else { return Err(path.refuse("is no JSON object", json)) };
+    let Json::Object(object) = json else { return Err(path.refuse("is not a JSON object", json)) };
     for (key, json) in object {
         let path = Path::Step(path, key);
         let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
         let Some(field) = field else {
-            return Err(Refusal::new(path.text(), format!("is no field of {}", descriptor.name()), ""));
+            return Err(Refusal::new(path.text(), format!("is not a field of {}", descriptor.name()), ""));
         };
         if json.is_null() {
             continue;
@@ -83,8 +83,8 @@ fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) ->
 }
 
 fn read_map(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Value, Refusal> {
-    let Json::Object(object) = json else { return Err(path.refuse("is no JSON object", json)) };
-    let Kind::Message(entry) = field.kind() else { return Err(path.refuse("is no map", json)) };
+    let Json::Object(object) = json else { return Err(path.refuse("is not a JSON object", json)) };
+    let Kind::Message(entry) = field.kind() else { return Err(path.refuse("is not a map", json)) };
     let kind = entry.map_entry_value_field().kind();
     object
         .iter()
@@ -94,7 +94,7 @@ fn read_map(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Val
 }
 
 fn read_list(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Value, Refusal> {
-    let Json::Array(array) = json else { return Err(path.refuse("is no JSON list", json)) };
+    let Json::Array(array) = json else { return Err(path.refuse("is not a JSON list", json)) };
     let kind = field.kind();
     array
         .iter()
@@ -110,12 +110,12 @@ fn read_value(kind: &Kind, json: &Json, path: &Path<'_>) -> Result<Value, Refusa
             return read_message(message, json, path).map(Value::Message);
         }
         (Kind::String, Json::String(text)) => return Ok(Value::String(text.clone())),
-        (Kind::String | Kind::Bytes, _) => return Err(path.refuse("is no text", json)),
+        (Kind::String | Kind::Bytes, _) => return Err(path.refuse("is not text", json)),
         (Kind::Bool, Json::Bool(value)) => return Ok(Value::Bool(*value)),
         (_, Json::String(text)) => text.clone(),
         (Kind::Message(_) | Kind::Bool | Kind::Enum(_), _)
         | (_, Json::Array(_) | Json::Object(_) | Json::Bool(_) | Json::Null) => {
-            return Err(path.refuse("is of another JSON type than the field", json));
+            return Err(path.refuse("has another JSON type than the field", json));
         }
         (_, Json::Number(number)) => number.to_string(),
     };
@@ -125,7 +125,7 @@ fn read_value(kind: &Kind, json: &Json, path: &Path<'_>) -> Result<Value, Refusa
     }
 }
 
-/// Any JSON as the one field of `google.protobuf.Value` that holds it.
+/// Any JSON as a field of `google.protobuf.Value`.
 fn read_any(value: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<(&'static str, Value), Refusal> {
     let nested = |name| {
         let kind = value.get_field_by_name(name).map(|field| field.kind());
@@ -142,14 +142,14 @@ fn read_any(value: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<(
         Json::String(text) => ("string_value", Value::String(text.clone())),
         Json::Number(number) => match number.as_f64().filter(|double| holds(*double, &number.to_string())) {
             Some(double) => ("number_value", Value::F64(double)),
-            None => return Err(path.refuse("is a number that a double cannot hold; write it as a text", json)),
+            None => return Err(path.refuse("is a number that does not fit into a double; write it as text", json)),
         },
         Json::Array(_) => return nested("list_value"),
         Json::Object(_) => return nested("struct_value"),
     })
 }
 
-/// Whether a double is the whole number that the text says; of other numbers it is taken as near enough, as everywhere in JSON.
+/// Whether a double holds the whole number in the text exactly. Other numbers may be rounded, as usual in JSON.
 fn holds(double: f64, text: &str) -> bool {
     double.is_finite() && text.parse::<i128>().map_or(true, |whole| double as i128 == whole)
 }

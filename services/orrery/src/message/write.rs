@@ -1,12 +1,12 @@
-//! A message as JSON.
+//! Message to JSON.
 
 use chrono::{DateTime, SecondsFormat};
 use prost_reflect::{DynamicMessage, Kind, MapKey, ReflectMessage as _, Value};
 
 use super::{LIST, STRUCT, TIMESTAMP, VALUE};
 
-/// Appends the message as one JSON object without line breaks. Fields come in the order of their numbers, keys of maps sorted, unset
-/// fields not at all, so that equal messages give equal text.
+/// Appends the message as one line of JSON. Fields are in the order of their numbers, map keys are sorted, and unset
+/// fields are left out, so that equal messages give equal text.
 pub(crate) fn write_json(message: &DynamicMessage, out: &mut Vec<u8>) {
     match message.descriptor().full_name() {
         TIMESTAMP => return write_timestamp(message, out),
@@ -51,7 +51,7 @@ fn write_value(value: &Value, kind: &Kind, out: &mut Vec<u8>) {
         Value::Bool(value) => out.extend(if *value { &b"true"[..] } else { b"false" }),
         Value::I32(number) => out.extend(number.to_string().as_bytes()),
         Value::U32(number) => out.extend(number.to_string().as_bytes()),
-        // Protobuf's JSON has 64 bits in quotes, since readers may have doubles only.
+        // Protobuf's JSON mapping quotes 64-bit integers, because many readers only have doubles.
         Value::I64(number) => write_text(&number.to_string(), out),
         Value::U64(number) => write_text(&number.to_string(), out),
         Value::F32(number) => write_number(f64::from(*number), out),
@@ -127,7 +127,7 @@ fn write_timestamp(message: &DynamicMessage, out: &mut Vec<u8>) {
         _ => 0,
     };
     let (seconds, nanos) = (number("seconds"), number("nanos"));
-    // The services send nothing that is no time; should one, it is shown as it came rather than as another time.
+    // Services only send valid times. An invalid one is written as it is rather than as another time.
     match u32::try_from(nanos).ok().and_then(|nanos| DateTime::from_timestamp(seconds, nanos)) {
         Some(instant) => write_text(&instant.to_rfc3339_opts(SecondsFormat::AutoSi, true), out),
         None => write_text(&format!("{seconds}s{nanos}ns"), out),

@@ -1,6 +1,6 @@
-//! Moves a database up and down. Each migration is one transaction that first takes the lock, then reads the ledger, so that any number of
-//! runs at the same time apply each migration once. A lock that cannot be had within moments is given up and asked for again later,
-//! for a waiting DDL statement makes all traffic on its table wait behind it.
+//! Applies and rolls back migrations. Each migration is one transaction, which first takes the lock and then reads the
+//! table of applied migrations, so that concurrent runs apply each migration once. An attempt waits only a short time
+//! for a lock and is repeated later, because a waiting DDL statement blocks all traffic on its table.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,27 +11,27 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
 use super::file::{Migration, Section};
 use super::folder::Folder;
-use super::{check, ledger, statement};
+use super::{check, history, statement};
 use crate::database;
 
 /// The advisory lock of migrations: "orrery" in ASCII.
 const LOCK: i64 = 0x6f72_7265_7279;
-/// SQLSTATEs after which a migration is tried again: a lock was not to be had in time, or a deadlock.
+/// SQLSTATEs after which a migration is tried again: lock not available, and deadlock detected.
 const WORTH_RETRYING: [&str; 2] = ["55P03", "40P01"];
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long to wait for locks.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// How long one attempt waits for a lock; traffic may wait behind it as long.
+pub struct LockTimeouts {
+    /// How long one attempt waits for a lock. Traffic on the table may be blocked that long.
     pub lock_timeout: Duration,
-    /// How long to go on trying before giving up.
+    /// How long to keep trying.
     pub total: Duration,
 }
 
-impl Default for Patience {
-    /// Two seconds, five minutes.
+impl Default for LockTimeouts {
+    /// Two seconds, and five minutes.
     fn default() -> Self {
         Self { lock_timeout: Duration::from_secs(2), total: Duration::from_secs(300) }
     }
@@ -43,42 +43,43 @@ enum Direction {
     Down,
 }
 
-/// One attempt's outcome.
+/// The result of an attempt.
 enum Step {
-    /// This migration was applied or undone.
+    /// This migration was applied or rolled back.
     Done(String),
-    /// There is none left.
+    /// There is nothing left to do.
     Nothing,
 }
 
 /// Why an attempt failed.
 enum Failure {
-    /// Try again: a lock was not to be had.
+    /// A lock was not available: try again.
     Busy(String),
-    /// Trying again is no use.
+    /// Trying again does not help.
     Final(anyhow::Error),
 }
 
-/// Moves the schema of one database.
+/// Migrates the schema of one database.
 #[derive(Clone, Debug)]
 pub struct Migrator {
     url: String,
     folder: Folder,
-    patience: Patience,
+    timeouts: LockTimeouts,
 }
 
 impl Migrator {
-    /// Moves the database at `url` along the migrations of `folder`.
-    pub fn new(url: &str, folder: Folder, patience: Patience) -> Self {
-        Self { url: url.to_owned(), folder, patience }
+    /// Migrates the database at `url` with the migrations of `folder`.
+    pub fn new(url: &str, folder: Folder, timeouts: LockTimeouts) -> Self {
+        Self { url: url.to_owned(), folder, timeouts }
     }
 
-    /// Applies every migration that is not in the ledger, oldest first. `tell` hears a sentence about each. Returns how many were applied
-    /// here; others may have applied some at the same time.
+    /// Applies all pending migrations, oldest first. Calls `tell` with a message about each. Returns how many were
+    /// applied; other processes may have applied some at the same time.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached or a migration fails; the message names file and line. What was applied before stays applied.
+    /// The database cannot be reached or a migration fails; the error names file and line. Migrations applied before
+    /// that remain applied.
     pub async fn up(&self, mut tell: impl FnMut(&str)) -> anyhow::Result<usize> {
         let mut count = 0;
         while let Step::Done(name) = self.step(Direction::Up, &mut tell).await? {
@@ -88,70 +89,70 @@ impl Migrator {
         Ok(count)
     }
 
-    /// Undoes the newest applied migration and returns its file's name.
+    /// Rolls back the newest applied migration and returns its file name.
     ///
     /// # Errors
     ///
-    /// When nothing is applied, its file is missing, or undoing it fails.
+    /// Nothing is applied, the file is missing, or rolling back fails.
     pub async fn down(&self, mut tell: impl FnMut(&str)) -> anyhow::Result<String> {
         match self.step(Direction::Down, &mut tell).await? {
             Step::Done(name) => {
                 tell(&format!("Rolled back {name}"));
                 Ok(name)
             }
-            Step::Nothing => bail!("no migration is applied, so there is none to roll back"),
+            Step::Nothing => bail!("no migration is applied, so nothing can be rolled back"),
         }
     }
 
-    /// Every migration of the folder and whether it is applied, then the versions in the ledger that have no file.
+    /// All migrations of the folder with whether they are applied, then the applied versions that have no file.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached.
+    /// The database cannot be reached.
     pub async fn status(&self) -> anyhow::Result<(Vec<(&Migration, bool)>, Vec<String>)> {
         let mut connection = database::connect(&self.url).await?;
-        let mut applied = ledger::applied(&mut connection).await?;
+        let mut applied = history::applied(&mut connection).await?;
         connection.close().await?;
         let known =
             self.folder.migrations.iter().map(|migration| (migration, applied.remove(&migration.version))).collect();
         Ok((known, applied.into_iter().collect()))
     }
 
-    /// Tries until the step is done or patience ends.
+    /// Tries until the step is done or the time is over.
     async fn step(&self, direction: Direction, tell: &mut impl FnMut(&str)) -> anyhow::Result<Step> {
-        let deadline = Instant::now() + self.patience.total;
-        let mut pause = FIRST_PAUSE;
+        let deadline = Instant::now() + self.timeouts.total;
+        let mut pause = MIN_PAUSE;
         loop {
             match self.attempt(direction).await {
                 Ok(step) => return Ok(step),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Busy(reason)) if Instant::now() + pause >= deadline => {
-                    bail!("{reason}; gave up after {} s", self.patience.total.as_secs());
+                    bail!("{reason}; gave up after {} s", self.timeouts.total.as_secs());
                 }
                 Err(Failure::Busy(reason)) => {
                     tell(&format!("{reason}; trying again in {} ms", pause.as_millis()));
                     tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause = (pause * 2).min(MAX_PAUSE);
                 }
             }
         }
     }
 
-    /// A connection of its own for each attempt: what one migration sets in its session reaches no other.
+    /// Each attempt has its own connection, so that session settings of one migration do not affect another.
     async fn attempt(&self, direction: Direction) -> Result<Step, Failure> {
         let mut connection = database::connect(&self.url).await.map_err(Failure::Final)?;
         let step = self.locked(&mut connection, direction).await;
-        // Closing a connection whose transaction failed rolls it back.
+        // Closing the connection rolls a failed transaction back.
         let _ = connection.close().await;
         step
     }
 
-    /// Begins a transaction that holds the lock and waits for no other lock longer than patience allows.
+    /// Begins a transaction that holds the lock, and that waits for other locks no longer than `lock_timeout`.
     async fn begin<'c>(&self, connection: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>, Failure> {
         let place = |error| failure(&error, "another run is migrating this database");
         let mut transaction = connection.begin().await.map_err(place)?;
         sqlx::query("select set_config('lock_timeout', $1, true)")
-            .bind(format!("{}ms", self.patience.lock_timeout.as_millis()))
+            .bind(format!("{}ms", self.timeouts.lock_timeout.as_millis()))
             .execute(&mut *transaction)
             .await
             .map_err(place)?;
@@ -160,17 +161,20 @@ impl Migrator {
     }
 
     async fn locked(&self, connection: &mut PgConnection, direction: Direction) -> Result<Step, Failure> {
-        // Before anything runs, and before the ledger is made.
-        let applied = ledger::applied(connection).await.map_err(|error| failure(&error, "the ledger"))?;
+        // Before anything runs, and before the table of applied migrations is created.
+        let applied =
+            history::applied(connection).await.map_err(|error| failure(&error, "public.schema_migrations"))?;
         self.check(direction, &applied)?;
-        if !ledger::exists(connection).await.map_err(|error| failure(&error, "the ledger"))? {
-            // Committed by itself: a section outside of a transaction writes it from a second connection.
+        if !history::exists(connection).await.map_err(|error| failure(&error, "public.schema_migrations"))? {
+            // Committed separately, because a section outside of a transaction writes to the table from a second
+            // connection.
             let mut transaction = self.begin(connection).await?;
-            ledger::ensure(&mut transaction).await.map_err(|error| failure(&error, "the ledger"))?;
-            transaction.commit().await.map_err(|error| failure(&error, "the ledger"))?;
+            history::ensure(&mut transaction).await.map_err(|error| failure(&error, "public.schema_migrations"))?;
+            transaction.commit().await.map_err(|error| failure(&error, "public.schema_migrations"))?;
         }
         let mut transaction = self.begin(connection).await?;
-        let applied = ledger::applied(&mut transaction).await.map_err(|error| failure(&error, "the ledger"))?;
+        let applied =
+            history::applied(&mut transaction).await.map_err(|error| failure(&error, "public.schema_migrations"))?;
         let next = match direction {
             Direction::Up => self.folder.migrations.iter().find(|migration| !applied.contains(&migration.version)),
             Direction::Down => match applied.last() {
@@ -178,7 +182,10 @@ impl Migrator {
                     self.folder
                         .find(version)
                         .with_context(|| {
-                            format!("version {version} is applied, but {} has no such file", self.folder.path.display())
+                            format!(
+                                "version {version} is applied, but its file is missing in {}",
+                                self.folder.path.display()
+                            )
                         })
                         .map_err(Failure::Final)?,
                 ),
@@ -203,8 +210,8 @@ impl Migrator {
         Ok(Step::Done(name))
     }
 
-    /// Checks what is about to run: of files that are not applied both sections, since what goes up must come down; of
-    /// the one to roll back that half. A file that dbmate applied long ago is not held against its successors.
+    /// Checks what is about to run: both sections of pending files, because they may have to be rolled back later; the
+    /// `down` section of a file to roll back. Files that were applied earlier, perhaps by dbmate, are not checked.
     fn check(&self, direction: Direction, applied: &BTreeSet<String>) -> Result<(), Failure> {
         let sections: Vec<(&Migration, &Section)> = match direction {
             Direction::Up => (self.folder.migrations.iter())
@@ -224,9 +231,9 @@ impl Migrator {
         Ok(())
     }
 
-    /// Runs a section that says `transaction:false` on a second connection, while the first holds the lock in a transaction that has no
-    /// snapshot, so that `create index concurrently` does not wait for it. No lock timeout: such statements do not hold traffic up while they wait, and one that is
-    /// interrupted leaves an invalid index behind.
+    /// Runs a section with `transaction:false` on a second connection. The first connection holds the lock in a
+    /// transaction without a snapshot, so that `create index concurrently` does not wait for it. There is no lock
+    /// timeout: such statements do not block traffic while they wait, and an interrupted one leaves an invalid index.
     async fn run_outside(
         &self,
         section: &Section,
@@ -240,7 +247,7 @@ impl Migrator {
             last @ Failure::Final(_) => last,
         })?;
         let _ = connection.close().await;
-        // On a connection of its own: the section may have set a role or anything else in its session.
+        // On its own connection: the section may have changed session settings, such as the role.
         let mut connection = database::connect(&self.url).await.map_err(Failure::Final)?;
         record(&mut connection, direction, version).await.map_err(|error| failure(&error, name))?;
         let _ = connection.close().await;
@@ -250,12 +257,13 @@ impl Migrator {
 
 async fn record(connection: &mut PgConnection, direction: Direction, version: &str) -> sqlx::Result<()> {
     match direction {
-        Direction::Up => ledger::insert(connection, version).await,
-        Direction::Down => ledger::delete(connection, version).await,
+        Direction::Up => history::insert(connection, version).await,
+        Direction::Down => history::delete(connection, version).await,
     }
 }
 
-/// Runs a section and makes sure that it did not end the transaction itself: the ledger would then no longer move with the schema.
+/// Runs a section and checks that it did not end the transaction itself. Otherwise the schema and the table of applied
+/// migrations could differ.
 async fn run_in_transaction(
     connection: &mut PgConnection,
     section: &Section,
@@ -275,13 +283,14 @@ async fn run_in_transaction(
         .map_err(place)?;
     if still.as_deref() != Some(version) {
         return Err(Failure::Final(anyhow::anyhow!(
-            "{name}: the file ends the transaction that it runs in; leave begin, commit and rollback out of it, or say transaction:false"
+            "{name}: the file ends the transaction in which it runs; remove begin, commit and rollback, or add \
+             transaction:false"
         )));
     }
     Ok(())
 }
 
-/// Sends a section as it stands, and translates the place of an error into a line of the file.
+/// Sends a section unchanged, and maps the position of an error to a line of the file.
 async fn execute(connection: &mut PgConnection, section: &Section, name: &str) -> Result<(), Failure> {
     let mut finished = 0;
     let mut results = sqlx::raw_sql(AssertSqlSafe(section.sql.clone())).execute_many(connection);
@@ -297,15 +306,15 @@ async fn execute(connection: &mut PgConnection, section: &Section, name: &str) -
     Ok(())
 }
 
-/// The line of `sql`, from 0, on which the statement failed: where the server points, or else where the statement begins that came
-/// after the last one that it finished.
+/// The line of `sql`, from 0, of the failed statement: at the position that the server reports, or else where the
+/// statement after the last completed one begins.
 fn line_of(error: &sqlx::Error, sql: &str, finished: usize) -> usize {
     let position = error
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>())
         .and_then(sqlx::postgres::PgDatabaseError::position);
     let offset = match position {
-        // Counted in characters, from 1.
+        // In characters, from 1.
         Some(sqlx::postgres::PgErrorPosition::Original(position)) => {
             sql.char_indices().nth(position.saturating_sub(1)).map(|(offset, _)| offset)
         }

@@ -1,13 +1,13 @@
-//! What a section must not hold, found before anything of it runs: statements after which the ledger would not say what
-//! the schema is, and statements that Postgres refuses where they stand.
+//! Finds statements that a section must not contain, before anything runs: those that begin or end transactions, and
+//! those that Postgres refuses inside of a transaction.
 
 use super::file::Section;
 use super::statement::{Statement, statements};
 
-/// Whether a section may run as it says.
+/// Checks whether a section can run.
 ///
 /// # Errors
-/// The line of the file, from 1, and what is wrong with the statement that begins there.
+/// The line of the statement in the file, from 1, and the problem.
 pub(super) fn check(section: &Section) -> Result<(), (usize, String)> {
     let statements = statements(&section.sql);
     for statement in &statements {
@@ -22,22 +22,24 @@ pub(super) fn check(section: &Section) -> Result<(), (usize, String)> {
 fn problem(statement: &Statement, transaction: bool, of: usize) -> Option<String> {
     if let Some(words) = controls_transaction(statement) {
         let rule = if transaction {
-            "a migration and its row in the ledger share one transaction, which orrery begins and ends"
+            "a migration and its row in schema_migrations share one transaction, which orrery begins and ends"
         } else {
-            "what it ends or leaves open is no longer one with the row in the ledger"
+            "then the migration would not share a transaction with its row in schema_migrations"
         };
-        return Some(format!("`{words}` must not stand in a migration: {rule}; leave it out"));
+        return Some(format!("`{words}` is not allowed in a migration: {rule}; remove it"));
     }
     let words = needs_no_transaction(statement)?;
     if transaction {
         return Some(format!(
-            "`{words}` cannot run in a transaction: put it alone into a file that says transaction:false, in one word"
+            "`{words}` cannot run in a transaction: move it to a file of its own with transaction:false, written \
+             without a space"
         ));
     }
-    (of > 1).then(|| format!("`{words}` has to be the only statement of its section: several are one transaction"))
+    (of > 1)
+        .then(|| format!("`{words}` must be the only statement of its section, because several run in one transaction"))
 }
 
-/// The words of a statement that begins or ends a transaction. Savepoints stay within the one that there is.
+/// The keywords of a statement that begins or ends a transaction. Savepoints are allowed.
 fn controls_transaction(statement: &Statement) -> Option<String> {
     let back_to_savepoint = [&["rollback", "to"][..], &["rollback", "work", "to"], &["rollback", "transaction", "to"]];
     if back_to_savepoint.iter().any(|words| statement.begins(words)) {
@@ -57,8 +59,8 @@ fn controls_transaction(statement: &Statement) -> Option<String> {
     controls.iter().find(|words| statement.begins(words)).map(|words| words.join(" "))
 }
 
-/// The words of a statement that Postgres refuses within a transaction, whatever else it says. Others depend on their
-/// options; about those the server has the word.
+/// The keywords of a statement that Postgres always refuses in a transaction. For others it depends on their options,
+/// and the server checks that.
 fn needs_no_transaction(statement: &Statement) -> Option<String> {
     let never: [&[&str]; 7] = [
         &["vacuum"],
@@ -72,7 +74,7 @@ fn needs_no_transaction(statement: &Statement) -> Option<String> {
     if let Some(words) = never.iter().find(|words| statement.begins(words)) {
         return Some(words.join(" "));
     }
-    // The word is reserved: nothing is called so without quotes.
+    // The word is reserved, so it is never a bare name.
     let concurrently = statement
         .words
         .windows(2)
@@ -111,7 +113,7 @@ mod tests {
             );
             for transaction in [true, false] {
                 let (line, problem) = told(&sql, transaction).expect_err(words);
-                assert!(line == 9 && problem.starts_with(&format!("`{words}` must not stand")), "{line}: {problem}");
+                assert!(line == 9 && problem.starts_with(&format!("`{words}` is not allowed")), "{line}: {problem}");
             }
         }
         for sql in ["commit and chain", "begin isolation level serializable", "end work", "COMMIT", "Rollback;"] {

@@ -1,40 +1,40 @@
-//! One migration file, in dbmate's format. What dbmate would pass over in silence is refused here.
+//! A migration file in dbmate's format. What dbmate would ignore silently is refused here.
 
 use std::fmt;
 use std::path::Path;
 
-/// One migration: a version, what moves the schema up to it and what moves it down again.
+/// A migration: a version, a section that applies it, and a section that rolls it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
-    /// Fourteen digits, the time at which the file was made.
+    /// Fourteen digits: the time when the file was created.
     pub version: String,
-    /// The file's name, without its folder.
+    /// The file name without its folder.
     pub file_name: String,
-    /// Moves the schema to this version.
+    /// Applies the migration.
     pub up: Section,
-    /// Undoes `up`.
+    /// Rolls it back.
     pub down: Section,
 }
 
-/// One of the two halves of a migration.
+/// The `up` or `down` section of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// The statements, as they stand in the file.
+    /// The text of the statements.
     pub sql: String,
     /// The line of the file on which `sql` begins, from 1.
     pub first_line: usize,
-    /// Whether the statements run in one transaction: they do unless the file says `transaction:false`.
+    /// Whether the statements run in one transaction. False if the file says `transaction:false`.
     pub transaction: bool,
 }
 
-/// What is wrong with a file, and where.
+/// An error in a migration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
     /// The file's name.
     pub file_name: String,
-    /// The line, from 1; `None` if it concerns the file as a whole.
+    /// The line, from 1; `None` if it concerns the whole file.
     pub line: Option<usize>,
-    /// What is wrong, and what would be right.
+    /// The problem and its solution.
     pub problem: String,
 }
 
@@ -55,24 +55,24 @@ enum Direction {
     Down,
 }
 
-/// A line that opens a section.
+/// A line that starts a section.
 struct Directive {
     direction: Direction,
     /// From 0.
     line: usize,
-    /// Where the line begins in the file.
+    /// The offset of the line in the file.
     start: usize,
     transaction: bool,
 }
 
-/// Whether dbmate takes a file of this name for a migration.
+/// Whether dbmate would treat a file of this name as a migration.
 pub(super) fn is_migration_name(name: &str) -> bool {
     let is_sql = Path::new(name).extension().is_some_and(|extension| extension == "sql");
     is_sql && name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 impl Migration {
-    /// Reads the file `file_name`.
+    /// Parses a migration file.
     pub(crate) fn parse(file_name: &str, text: &str) -> Result<Self, FileError> {
         let fail = |line: Option<usize>, problem: &str| FileError {
             file_name: file_name.to_owned(),
@@ -81,10 +81,7 @@ impl Migration {
         };
         let digits = file_name.bytes().take_while(u8::is_ascii_digit).count();
         if digits != 14 {
-            return Err(fail(
-                None,
-                "a migration's name begins with its version, 14 digits (YYYYMMDDHHMMSS), so that names sort by time",
-            ));
+            return Err(fail(None, "a migration's name starts with its version, 14 digits (YYYYMMDDHHMMSS)"));
         }
         let mut directives = Vec::new();
         let mut start = 0;
@@ -93,7 +90,7 @@ impl Migration {
             if let Some((direction, transaction)) = directive {
                 directives.push(Directive { direction, line: number, start, transaction });
             } else if directives.is_empty() && !is_blank(line) {
-                return Err(fail(Some(number), "a statement stands before -- migrate:up"));
+                return Err(fail(Some(number), "there is a statement before -- migrate:up"));
             }
             start += line.len();
         }
@@ -123,7 +120,7 @@ fn is_blank(line: &str) -> bool {
     line.is_empty() || line.starts_with("--")
 }
 
-/// Reads a line as a directive: its direction, and whether its section runs in a transaction. An ordinary line is `None`.
+/// Parses a line as a directive: its direction, and whether its section runs in a transaction. `None` for other lines.
 fn read_directive(line: &str) -> Result<Option<(Direction, bool)>, String> {
     let Some(comment) = line.trim_start().strip_prefix("--") else { return Ok(None) };
     let comment = comment.trim();
@@ -137,7 +134,7 @@ fn read_directive(line: &str) -> Result<Option<(Direction, bool)>, String> {
         other => return Err(format!("`{}` is neither migrate:up nor migrate:down", other.unwrap_or_default())),
     };
     if !line.starts_with("--") {
-        return Err("a directive begins its line; dbmate takes one that is indented for a comment".to_owned());
+        return Err("a directive must be at the start of its line; dbmate ignores an indented one".to_owned());
     }
     let mut transaction = true;
     for option in words {
@@ -146,7 +143,8 @@ fn read_directive(line: &str) -> Result<Option<(Direction, bool)>, String> {
             "transaction:false" => false,
             _ => {
                 return Err(format!(
-                    "`{option}` is no option; the only one is transaction:false, written without a space (dbmate ignores others in silence)"
+                    "`{option}` is not an option; the only one is transaction:false, without a space (dbmate silently \
+                     ignores others)"
                 ));
             }
         };
@@ -181,12 +179,12 @@ mod tests {
     #[test]
     fn what_dbmate_passes_over_is_refused_with_its_line() {
         let cases = [
-            ("-- migrate:up transaction: false\n-- migrate:down\n", ":1: `transaction:` is no option"),
-            ("-- migrate:up\n-- migrate:down transaction=false\n", ":2: `transaction=false` is no option"),
-            ("-- migrate:up\n  -- migrate:down\n", ":2: a directive begins its line"),
+            ("-- migrate:up transaction: false\n-- migrate:down\n", ":1: `transaction:` is not an option"),
+            ("-- migrate:up\n-- migrate:down transaction=false\n", ":2: `transaction=false` is not an option"),
+            ("-- migrate:up\n  -- migrate:down\n", ":2: a directive must be at the start"),
             ("-- migrate:up\n-- migrate:dwon\n", ":2: `migrate:dwon` is neither"),
             ("-- Migrate:Up\n-- migrate:down\n", ":1: `Migrate:Up` is neither"),
-            ("select 1;\n-- migrate:up\n-- migrate:down\n", ":1: a statement stands before"),
+            ("select 1;\n-- migrate:up\n-- migrate:down\n", ":1: there is a statement before"),
             ("-- migrate:down\n-- migrate:up\n", ":1: a migration has first"),
             ("-- migrate:up\n-- migrate:up\n", ":1: a migration has first"),
             ("-- migrate:up\n-- migrate:down\n-- migrate:up\n", ":3: a migration has one"),

@@ -1,4 +1,4 @@
-//! All migrations: those of a folder, or those that were compiled in.
+//! All migrations, from a folder or compiled in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,38 +8,38 @@ use anyhow::{Context as _, bail};
 use super::file::{FileError, Migration, is_migration_name};
 use crate::whole_file::read_text;
 
-/// How large a migration may be.
-const MOST_MIB: u64 = 16;
+/// The largest migration file.
+const MAX_MIB: u64 = 16;
 
-/// The files of `migrations/` as they were when this was compiled: name and text, in order.
+/// The files of `migrations/` at compile time, in order: name and text.
 const COMPILED_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
-/// Every migration, in order of version.
+/// All migrations, ordered by version.
 #[derive(Clone, Debug)]
 pub struct Folder {
-    /// Where the files lie; what was compiled in is called by the name it has in the repository.
+    /// The folder. For compiled-in files, its name in the repository.
     pub path: PathBuf,
     /// The migrations, oldest first.
     pub migrations: Vec<Migration>,
 }
 
 impl Folder {
-    /// The migrations that were compiled in.
+    /// The compiled-in migrations.
     ///
     /// # Errors
     ///
-    /// When one of them breaks the format.
+    /// A file does not follow the format.
     pub fn compiled_in() -> Result<Self, FileError> {
         let migrations =
             COMPILED_IN.iter().map(|(name, text)| Migration::parse(name, text)).collect::<Result<_, _>>()?;
         Ok(Self { path: PathBuf::from("migrations"), migrations })
     }
 
-    /// The migrations in the folder `path`. Files that do not begin with a digit or do not end in `.sql` are none.
+    /// The migrations in the folder `path`. Files that do not start with a digit or do not end in `.sql` are ignored.
     ///
     /// # Errors
     ///
-    /// When the folder or a file cannot be read, breaks the format, or two files share a version.
+    /// The folder or a file cannot be read, a file does not follow the format, or two files have the same version.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let entries = fs::read_dir(path).with_context(|| format!("cannot read the folder {}", path.display()))?;
         let mut names = Vec::new();
@@ -53,7 +53,7 @@ impl Folder {
         let mut migrations: Vec<Migration> = Vec::new();
         for name in names {
             let file = path.join(&name);
-            let text = read_text(&file, MOST_MIB).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = read_text(&file, MAX_MIB).with_context(|| format!("cannot read {}", file.display()))?;
             let migration =
                 Migration::parse(&name, &text).with_context(|| format!("in the folder {}", path.display()))?;
             if let Some(last) = migrations.last().filter(|last| last.version == migration.version) {
@@ -64,8 +64,8 @@ impl Folder {
         Ok(Self { path: path.to_owned(), migrations })
     }
 
-    /// The folder named on the command line; else `./migrations` where that is this product's (it holds the oldest migration); else what was
-    /// compiled in.
+    /// The folder given on the command line; else `./migrations` if it contains Orrery's oldest migration; else the
+    /// compiled-in files.
     pub(crate) fn choose(named: Option<&Path>) -> anyhow::Result<Self> {
         let here = Path::new("migrations");
         match named {

@@ -1,11 +1,11 @@
-//! `orrery migrate`: moves a database's schema along the files of `migrations/`, in dbmate's format and with dbmate's ledger, so that dbmate itself
-//! works on the same folder before and after.
+//! `orrery migrate`: migrates a database's schema with the files of `migrations/`. The file format and the table of
+//! applied migrations are dbmate's, so that dbmate can be used as well.
 
 mod apply;
 mod check;
 mod file;
 mod folder;
-mod ledger;
+mod history;
 mod new;
 mod statement;
 
@@ -16,28 +16,29 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
-pub use self::apply::{Migrator, Patience};
+pub use self::apply::{LockTimeouts, Migrator};
 pub use self::file::{FileError, Migration, Section};
 pub use self::folder::Folder;
 use crate::cluster;
-use crate::terminal::Answer;
+use crate::terminal::CommandOutput;
 
-/// What every `orrery migrate` command takes.
+/// The options of all `orrery migrate` commands.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The database, as postgres://user:password@host:port/database. Default: the private cluster that `orrery up` made in --data-dir.
+    /// The database, as postgres://user:password@host:port/database. Default: the private cluster of `orrery up` in
+    /// --data-dir.
     #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// Where `orrery up` keeps its private cluster, which must be running.
+    /// The data folder of `orrery up`, whose private cluster must be running.
     #[arg(long, global = true, value_name = "DIR", default_value = cluster::DATA_DIR)]
     data_dir: PathBuf,
-    /// The folder of migrations. Default: ./migrations where that is Orrery's own, else the files that were compiled in.
+    /// The folder of migrations. Default: ./migrations if it holds Orrery's migrations, else the compiled-in files.
     #[arg(long, global = true, value_name = "DIR")]
     migrations: Option<PathBuf>,
-    /// How long one attempt waits for a lock, in milliseconds. Traffic may wait behind it as long.
+    /// How long one attempt waits for a lock, in milliseconds. Traffic may be blocked that long.
     #[arg(long, global = true, value_name = "MS", default_value_t = 2_000)]
     lock_timeout: u64,
-    /// How long to go on trying to get locks, in seconds.
+    /// How long to keep trying to get locks, in seconds.
     #[arg(long, global = true, value_name = "S", default_value_t = 300)]
     patience: u64,
     #[command(subcommand)]
@@ -46,10 +47,10 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Applies every migration that is not applied yet, oldest first.
+    /// Applies all pending migrations, oldest first.
     ///
-    /// Nothing runs if one of them, in either section, begins or ends a transaction, or holds what cannot run in one
-    /// without saying transaction:false: file, line and statement are named.
+    /// Nothing runs if a section of one of them begins or ends a transaction, or contains a statement that cannot run
+    /// in one without saying transaction:false. The error names file, line and statement.
     Up,
     /// Rolls back the newest applied migration, after the same checks.
     #[command(alias = "rollback")]
@@ -58,27 +59,27 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         steps: usize,
     },
-    /// Lists all migrations, the applied ones marked.
+    /// Lists all migrations and marks those that are applied.
     Status {
-        /// Exit with 1 if any is not applied.
+        /// Exit with 1 if a migration is pending.
         #[arg(long)]
         exit_code: bool,
     },
-    /// Writes an empty migration, named by the time and NAME.
+    /// Creates an empty migration, named by the time and NAME.
     New {
-        /// What the migration does, as in `add_order_summary`.
+        /// What the migration does, such as `add_order_summary`.
         name: String,
     },
 }
 
-/// Where the statements of a script begin.
+/// The offsets at which the statements of a script begin.
 pub(crate) fn statement_starts(sql: &str) -> Vec<usize> {
     statement::statements(sql).into_iter().map(|statement| statement.start).collect()
 }
 
 /// Runs `orrery migrate`.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let mut answer = Answer::default();
+    let mut answer = CommandOutput::default();
     if let Command::New { name } = &options.command {
         let folder = options.migrations.unwrap_or_else(|| PathBuf::from("migrations"));
         answer.line(new::write(&folder, name, chrono::Utc::now())?.display());
@@ -117,27 +118,27 @@ impl Options {
             None => match cluster::remembered_url(&self.data_dir, cluster::DATABASE)? {
                 Some(url) => url,
                 None => bail!(
-                    "which database? Name it with --database-url, or run `orrery up` first, which makes one in {}",
+                    "no database: set --database-url, or run `orrery up` first, which creates one in {}",
                     self.data_dir.display()
                 ),
             },
         };
-        let patience = Patience {
+        let timeouts = LockTimeouts {
             lock_timeout: Duration::from_millis(self.lock_timeout),
             total: Duration::from_secs(self.patience),
         };
-        Ok(Migrator::new(&url, Folder::choose(self.migrations.as_deref())?, patience))
+        Ok(Migrator::new(&url, Folder::choose(self.migrations.as_deref())?, timeouts))
     }
 }
 
-/// Prints what is applied, as dbmate does, and returns how many migrations are not.
-async fn print_status(migrator: &Migrator, answer: &mut Answer) -> anyhow::Result<usize> {
+/// Prints the state in dbmate's format and returns the number of pending migrations.
+async fn print_status(migrator: &Migrator, answer: &mut CommandOutput) -> anyhow::Result<usize> {
     let (migrations, unknown) = migrator.status().await?;
     for (migration, applied) in &migrations {
         answer.line(format_args!("[{}] {}", if *applied { 'X' } else { ' ' }, migration.file_name));
     }
     for version in &unknown {
-        answer.line(format_args!("[?] {version} is applied, but there is no such file"));
+        answer.line(format_args!("[?] {version} is applied, but its file is missing"));
     }
     let applied = migrations.iter().filter(|(_, applied)| *applied).count();
     answer.line(format_args!("\nApplied: {applied}\nPending: {}", migrations.len() - applied));

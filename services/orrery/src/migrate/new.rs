@@ -1,4 +1,4 @@
-//! Writes an empty migration.
+//! Creates an empty migration.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -9,14 +9,14 @@ use chrono::{DateTime, Utc};
 
 const EMPTY: &str = "-- migrate:up\n\n\n-- migrate:down\n\n";
 
-/// Writes an empty migration called `name` into `folder` and returns its path. The version is `now` to the second.
+/// Creates an empty migration called `name` in `folder` and returns its path. The version is `now` in seconds.
 pub(super) fn write(folder: &Path, name: &str, now: DateTime<Utc>) -> anyhow::Result<PathBuf> {
     let name = name.trim().to_ascii_lowercase().replace([' ', '-'], "_");
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
-        bail!("a migration's name is made of letters, digits and _, as in add_order_summary");
+        bail!("a migration's name consists of letters, digits and _, such as add_order_summary");
     }
     if !folder.is_dir() {
-        bail!("there is no folder {} to write a migration into; name it with --migrations", folder.display());
+        bail!("the folder {} does not exist; set it with --migrations", folder.display());
     }
     let path = folder.join(format!("{}_{name}.sql", now.format("%Y%m%d%H%M%S")));
     OpenOptions::new()

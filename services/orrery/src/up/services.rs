@@ -18,37 +18,37 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::Options;
-use crate::terminal::say;
+use crate::terminal::print_line;
 
-/// How long a service may take to call itself healthy.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
-const HEALTH_PAUSE: Duration = Duration::from_millis(50);
+/// How long a service may take to become healthy.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
+const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a service starts with.
-struct Start {
+/// What a service is started with.
+struct ServiceStart {
     config: ServiceConfig,
     listener: TcpListener,
-    /// Where the catalog is, for those who ask it.
+    /// The address of the catalog, for services that call it.
     catalog: ServiceAddress,
     shutdown: CancellationToken,
 }
 
-/// One service.
-struct Slice {
-    /// The slice's name, which is also that of the flag with its address.
+/// A service of `orrery up`.
+struct SliceSpec {
+    /// The slice's name, which is also the name of the flag for its address.
     name: &'static str,
-    /// The gRPC service whose health stands for the process.
+    /// The gRPC service whose health is the health of the process.
     grpc: &'static str,
-    run: fn(Start) -> Run,
+    run: fn(ServiceStart) -> Run,
 }
 
-const SLICES: [Slice; 3] = [
-    Slice {
+const SLICES: [SliceSpec; 3] = [
+    SliceSpec {
         name: "catalog",
         grpc: orrery_catalog::SERVICE_NAMES[0],
         run: |start| orrery_catalog::run(start.config, start.listener, start.shutdown),
     },
-    Slice {
+    SliceSpec {
         name: "orders",
         grpc: orrery_orders::SERVICE_NAMES[0],
         run: |start| {
@@ -59,25 +59,25 @@ const SLICES: [Slice; 3] = [
             })
         },
     },
-    Slice {
+    SliceSpec {
         name: "records",
         grpc: orrery_records::SERVICE_NAMES[0],
         run: |start| orrery_records::run(start.config, start.listener, start.shutdown),
     },
 ];
 
-/// Where a service listens.
+/// The sockets that a service listens on.
 pub(super) struct Listeners {
     grpc: TcpListener,
     /// For metrics and probes.
     admin: Option<Arc<std::net::TcpListener>>,
 }
 
-/// Takes the addresses of the three services.
+/// Binds the addresses of the three services.
 ///
 /// # Errors
 ///
-/// A sentence that names the address and the flag.
+/// Names the address and the flag.
 pub(super) async fn listen(options: &Options) -> anyhow::Result<[Listeners; 3]> {
     let [catalog, orders, records] = &SLICES;
     Ok([
@@ -87,7 +87,7 @@ pub(super) async fn listen(options: &Options) -> anyhow::Result<[Listeners; 3]> 
     ])
 }
 
-async fn listen_on(slice: &Slice, address: SocketAddr, options: &Options) -> anyhow::Result<Listeners> {
+async fn listen_on(slice: &SliceSpec, address: SocketAddr, options: &Options) -> anyhow::Result<Listeners> {
     if let Err(error) = (ListenConfig { address, insecure: options.insecure }).check(address) {
         bail!("--{}: {}", slice.name, error.problem);
     }
@@ -98,11 +98,12 @@ async fn listen_on(slice: &Slice, address: SocketAddr, options: &Options) -> any
     if options.no_admin {
         return Ok(Listeners { grpc, admin: None });
     }
-    let beside = AdminListen::beside(address);
+    let beside = AdminListen::auto_address(address);
     match std::net::TcpListener::bind(beside) {
         Ok(listener) => Ok(Listeners { grpc, admin: Some(Arc::new(listener)) }),
         Err(error) => bail!(
-            "{} cannot listen on {beside} for its metrics: {error}; choose another address with --{0}, or say --no-admin",
+            "{} cannot listen on {beside} for its metrics: {error}; choose another address with --{0}, or use \
+             --no-admin",
             slice.name
         ),
     }
@@ -113,12 +114,12 @@ pub(super) struct Services {
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
     addresses: [SocketAddr; 3],
-    /// Where metrics and probes are.
+    /// The addresses of metrics and probes.
     admin: Vec<SocketAddr>,
 }
 
 impl Services {
-    /// Starts each service on its listener, with the database URL of its role.
+    /// Starts each service on its socket, with the database URL of its role.
     pub(super) fn start(options: &Options, listeners: [Listeners; 3], urls: &[String; 3]) -> anyhow::Result<Self> {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -142,9 +143,10 @@ impl Services {
             config.overload = options.overload;
             config.server = options.server;
             config.validate()?;
-            // All of them share the files that this process may have open.
+            // The services share the process's limit of open files.
             config.server.max_connections = Some(orrery_kit::server::connections(&config, SLICES.len())?);
-            let start = Start { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };
+            let start =
+                ServiceStart { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };
             let service = (slice.run)(start);
             tasks.spawn(async move { (slice.name, service.await) });
         }
@@ -152,23 +154,26 @@ impl Services {
         Ok(Self { tasks, shutdown, addresses, admin })
     }
 
-    /// Asks each service for its health, as a client would, and says so when it is well.
+    /// Waits until each service is healthy, as seen by a client, and prints a line for each.
     pub(super) async fn wait_until_healthy(&self) -> anyhow::Result<()> {
         for (slice, address) in SLICES.iter().zip(&self.addresses) {
-            let answer = timeout(HEALTH_PATIENCE, until_healthy(slice.grpc, *address)).await;
+            let answer = timeout(HEALTH_TIMEOUT, until_healthy(slice.grpc, *address)).await;
             if answer.is_err() {
-                bail!("{} did not become healthy within {} s; its log says why", slice.name, HEALTH_PATIENCE.as_secs());
+                bail!("{} did not become healthy within {} s; its log says why", slice.name, HEALTH_TIMEOUT.as_secs());
             }
-            say(&format!("{:8}is healthy on {address}", slice.name));
+            print_line(&format!("{:8}is healthy on {address}", slice.name));
         }
         for (slice, address) in SLICES.iter().zip(&self.admin) {
-            say(&format!("{:8}has metrics and probes on http://{address}/metrics, /livez and /readyz", slice.name));
+            print_line(&format!(
+                "{:8}has metrics and probes on http://{address}/metrics, /livez and /readyz",
+                slice.name
+            ));
         }
         Ok(())
     }
 
-    /// Three lines to type, and how to end.
-    pub(super) fn what_to_try(&self) -> String {
+    /// Three example commands, and how to stop.
+    pub(super) fn examples(&self) -> String {
         let address = reachable(self.addresses[0]);
         let host = if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
             format!("localhost:{}", address.port())
@@ -184,28 +189,29 @@ impl Services {
             "\nTry, with grpcurl (https://github.com/fullstorydev/grpcurl):\n\
              \x20 grpcurl -plaintext {host} list\n\
              \x20 grpcurl -plaintext {host} describe {service}\n\
-             \x20 grpcurl -plaintext -d '{{\"product\": {{\"name\": \"Brass orrery\", \"labels\": {{\"season\": \"winter\"}}}}}}' {host} {service}/CreateProduct\n\
+             \x20 grpcurl -plaintext -d '{{\"product\": {{\"name\": \"Brass orrery\", \"labels\": \
+             {{\"season\": \"winter\"}}}}}}' {host} {service}/CreateProduct\n\
              {admin}\
              \nCtrl-C stops everything; what was written stays."
         )
     }
 
-    /// Waits for a service to end, which none does by itself unless it failed.
+    /// Waits until a service ends, which only happens after a failure.
     pub(super) async fn first_end(&mut self) -> anyhow::Error {
         match self.tasks.join_next().await {
             Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
-            Some(Ok((name, Ok(())))) => anyhow!("{name} ended although nobody asked it to"),
+            Some(Ok((name, Ok(())))) => anyhow!("{name} ended unexpectedly"),
             Some(Err(error)) => anyhow!("a service failed: {error}"),
             None => anyhow!("no service runs"),
         }
     }
 
-    /// Lets every service drain and waits for the last.
+    /// Drains all services and waits until the last has ended.
     pub(super) async fn stop(&mut self) {
         self.shutdown.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             if let Ok((name, Err(error))) = ended {
-                say(&format!("{name} did not end well: {error:#}"));
+                print_line(&format!("{name} failed while stopping: {error:#}"));
             }
         }
     }
@@ -216,7 +222,7 @@ async fn until_healthy(service: &str, address: SocketAddr) {
         if is_healthy(service, address).await.unwrap_or(false) {
             return;
         }
-        tokio::time::sleep(HEALTH_PAUSE).await;
+        tokio::time::sleep(HEALTH_INTERVAL).await;
     }
 }
 
@@ -227,7 +233,7 @@ async fn is_healthy(service: &str, address: SocketAddr) -> anyhow::Result<bool> 
     Ok(answer.into_inner().status() == ServingStatus::Serving)
 }
 
-/// Where a client of this machine reaches what listens on `address`.
+/// The address under which a client on this machine reaches a server that listens on `address`.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

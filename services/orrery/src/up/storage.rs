@@ -1,4 +1,4 @@
-//! The database of `orrery up`: a private cluster, or a server that exists.
+//! The database of `orrery up`: a private cluster or an existing server.
 
 use std::time::Duration;
 
@@ -8,41 +8,41 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use super::Options;
 use crate::cluster::{Cluster, ClusterOptions, DATABASE, Role, Shutdown};
 use crate::database;
-use crate::migrate::{Folder, Migrator, Patience};
-use crate::terminal::say;
+use crate::migrate::{Folder, LockTimeouts, Migrator};
+use crate::terminal::print_line;
 
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often a private server may fail before `up` gives up.
-const MOST_RESTARTS: u32 = 5;
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a private server is restarted before `up` gives up.
+const MAX_RESTARTS: u32 = 5;
 
-/// A migrated database and a URL for each service.
+/// A migrated database, with a URL for each service.
 pub(super) struct Storage {
     cluster: Option<Cluster>,
     urls: [String; 3],
 }
 
 impl Storage {
-    /// Starts or reaches the server, makes the database, migrates it.
+    /// Starts the private server or connects to the given one, creates the database and migrates it.
     ///
     /// # Errors
     ///
-    /// A sentence that says what is in the way.
+    /// Says what failed.
     pub(super) async fn open(options: &Options) -> anyhow::Result<Self> {
         let folder = Folder::choose(options.migrations.as_deref())?;
         if let Some(url) = &options.database_url {
             let place = database::ensure_reachable(url).await?;
-            say(&format!("Using {place}"));
+            print_line(&format!("Using {place}"));
             migrate(url, folder).await?;
             return Ok(Self { cluster: None, urls: urls_of_slices(url).await? });
         }
         let cluster = Cluster::start(ClusterOptions {
             data_dir: options.data_dir.clone(),
             postgres_bin: options.postgres_bin.clone(),
-            tell: Some(say),
+            progress: Some(print_line),
             ..ClusterOptions::default()
         })
         .await?;
-        say(&format!(
+        print_line(&format!(
             "Postgres {} runs on 127.0.0.1:{}; its files are in {}, its passwords in {}",
             cluster.version(),
             cluster.port(),
@@ -60,28 +60,28 @@ impl Storage {
         &self.urls
     }
 
-    /// Starts a private server again when it ends by itself; returns only when that is no use. Never returns for a server of somebody
-    /// else's.
+    /// Restarts a private server whenever it ends; returns when that no longer helps. Never returns for an external
+    /// server.
     pub(super) async fn keep_running(&self) -> anyhow::Error {
         let Some(cluster) = &self.cluster else { return std::future::pending().await };
         let mut restarts = 0;
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             if cluster.is_running() {
                 continue;
             }
             restarts += 1;
-            if restarts > MOST_RESTARTS {
+            if restarts > MAX_RESTARTS {
                 return anyhow!(
                     "Postgres ended {restarts} times; see {}",
                     cluster.home().join("postgres.log").display()
                 );
             }
-            say("Postgres has ended; starting it again");
+            print_line("Postgres has ended; starting it again");
             if let Err(error) = cluster.restart().await {
                 return error;
             }
-            say(&format!("Postgres runs again on 127.0.0.1:{}", cluster.port()));
+            print_line(&format!("Postgres runs again on 127.0.0.1:{}", cluster.port()));
         }
     }
 
@@ -95,14 +95,14 @@ impl Storage {
 
 async fn migrate(url: &str, folder: Folder) -> anyhow::Result<()> {
     let count = folder.migrations.len();
-    if Migrator::new(url, folder, Patience::default()).up(say).await? == 0 {
-        say(&format!("The database is up to date ({count} migrations)"));
+    if Migrator::new(url, folder, LockTimeouts::default()).up(print_line).await? == 0 {
+        print_line(&format!("The database is up to date ({count} migrations)"));
     }
     Ok(())
 }
 
-/// The URL of each slice's role: the given one, with the request to change to that role on connecting. A slice whose role cannot be had gets
-/// the given URL as it is.
+/// The URLs of the slices' roles: the given URL with an option that switches to the role on connecting. If the role
+/// cannot be used, the given URL.
 async fn urls_of_slices(url: &str) -> anyhow::Result<[String; 3]> {
     let mut urls = Role::SERVICES.map(|_| url.to_owned());
     for (role, chosen) in Role::SERVICES.into_iter().zip(&mut urls) {
@@ -113,7 +113,7 @@ async fn urls_of_slices(url: &str) -> anyhow::Result<[String; 3]> {
         }
         match refusal {
             None => *chosen = changing,
-            Some(reason) => say(&format!(
+            Some(reason) => print_line(&format!(
                 "The role {} cannot be used ({reason}); its service works as the role of the URL",
                 role.name()
             )),
@@ -122,7 +122,7 @@ async fn urls_of_slices(url: &str) -> anyhow::Result<[String; 3]> {
     Ok(urls)
 }
 
-/// Makes the URL's role a member of `role`, which it may if it made that role.
+/// Makes the URL's role a member of `role`. This is allowed if it created that role.
 async fn grant_to_myself(url: &str, role: Role) -> anyhow::Result<()> {
     let mut connection = database::connect(url).await?;
     sqlx::raw_sql(AssertSqlSafe(format!("grant {} to current_user", role.name()))).execute(&mut connection).await?;

@@ -1,4 +1,4 @@
-//! The hand-out of due orders to workers that all ask at once.
+//! Claims of due orders by concurrent workers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use crate::postgres::Postgres;
 use crate::{Rate, Report, setting};
 
 const CLAIMERS: usize = 8;
-/// Orders of one claim.
+/// The number of orders in a claim.
 const LIMIT: usize = 100;
 
-/// A hand-out as short as it can be: the orders are not returned, nor the move entered into their status.
+/// The shortest possible claim: it returns no orders and does not record the transition.
 const HAND_OUT: &str = "with due as materialized (
     select uid from orders.order_header
      where provision_timer_ts <= now() and status ->> 'phase' in ('confirmed', 'provisioning')
@@ -53,7 +53,7 @@ pub(super) async fn measure(
     Ok(())
 }
 
-/// Makes the tables hold so many confirmed orders that are due, and their sums, and nothing else.
+/// Fills the tables with this many due, confirmed orders and their totals, and nothing else.
 async fn fill(postgres: &Postgres, due: usize) -> anyhow::Result<()> {
     super::tables::empty(postgres).await?;
     postgres
@@ -76,7 +76,7 @@ async fn claim_all(service: &Service, due: usize) -> anyhow::Result<Duration> {
     for _ in 0..CLAIMERS {
         let (mut client, claimed) = (service.client(), Arc::clone(&claimed));
         claimers.push(tokio::spawn(async move {
-            // None may come because the others are claiming the last ones, and then they do.
+            // A claim may be empty while others hold the last orders.
             while claimed.load(Ordering::Relaxed) < due {
                 let lease = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
                 let request = ClaimDueOrdersRequest { limit: LIMIT as i32, lease, ..ClaimDueOrdersRequest::default() };

@@ -1,4 +1,4 @@
-//! Single orders of a few lines, one by one and by several callers at once.
+//! Single orders with a few lines, sequentially and with several callers.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::postgres::Postgres;
 use crate::{Rate, Report, Settings};
 
 const CALLERS: usize = 16;
-/// Calls of one caller whose time is taken.
+/// The number of measured calls of one caller.
 const CALLS: usize = 300;
 
-/// The same in SQL, as short as it can be.
+/// The same in SQL, as short as possible.
 const TRANSACTION: &str = "\\set n random(1, 1000000000000000)
 begin;
 insert into orders.order_header (uid, customer_id, currency_code) values ('ord_' || :n, 'customer-1', 'EUR');

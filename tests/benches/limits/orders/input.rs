@@ -1,4 +1,4 @@
-//! Orders as a client sends them, encoded before anything is measured.
+//! Orders as a client sends them, encoded before the measurement.
 
 use std::path::{Path, PathBuf};
 
@@ -13,18 +13,18 @@ use prost_types::Timestamp;
 /// The invoices of a real shop.
 const FILE: &str = "../shared/data/online-retail-2010-12_2011-06.csv.gz";
 const MAPPING: &str = "deploy/examples/online-retail-orders.toml";
-/// How many orders and lines it holds.
+/// The numbers of orders and lines.
 const ORDERS: usize = 12_795;
 const LINES: usize = 245_903;
 
-/// The bounds of a chunk, as `orrery import` has them.
+/// The limits of a chunk, as in `orrery import`.
 const CHUNK_ROWS: usize = 2_000;
 const CHUNK_BYTES: usize = 900 * 1024;
 
 pub(super) struct Input {
-    /// Where the orders are from.
+    /// The source of the orders.
     pub(super) source: String,
-    /// Encoded.
+    /// The encoded orders.
     pub(super) orders: Vec<Bytes>,
     pub(super) lines: usize,
     /// The same, as messages of a write.
@@ -32,7 +32,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// The file's orders by the operator's own mapping; without the file, orders of its shape.
+    /// The file's orders, by the operator's mapping; without the file, similar orders.
     pub(super) fn of_a_shop() -> anyhow::Result<Self> {
         let file = repository(FILE);
         let (source, orders) = if file.exists() {
@@ -77,7 +77,7 @@ fn chunks(orders: &[Bytes]) -> Vec<WriteRequest> {
     chunks.into_iter().map(|chunk| WriteRequest { payload: Some(WritePayload::Chunk(chunk)) }).collect()
 }
 
-/// An order as the file has them.
+/// An order like those in the file.
 fn order(n: usize) -> Order {
     let lines = LINES / ORDERS + usize::from(n < LINES % ORDERS);
     let status = Status { phase: "fulfilled".to_owned(), details: None };

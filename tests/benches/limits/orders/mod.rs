@@ -1,4 +1,4 @@
-//! Orders: rows of four tables that are written and read as one.
+//! Orders: rows of four tables that are written and read together.
 
 mod claims;
 mod creates;
@@ -44,7 +44,7 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
     Ok(())
 }
 
-/// Leaves the orders written.
+/// Keeps the written orders.
 async fn writes(
     postgres: &Postgres,
     service: &Service,
@@ -63,7 +63,7 @@ async fn writes(
         service.process.forget_peak()?;
         again.add(input.lines, service.write(&input.chunks, Expect::Unchanged).await?);
         again_memory = again_memory.max(service.process.peak_memory()?);
-        // The very rows that the service wrote, by the shortest way.
+        // The same rows that the service wrote, in the shortest way.
         tables::copy_out(postgres)?;
         let written = tables::line_count(postgres).await?;
         anyhow::ensure!(written == input.lines, "{written} of {} lines were written", input.lines);
@@ -86,7 +86,7 @@ async fn writes(
     Ok(())
 }
 
-/// Of orders that are written.
+/// Of written orders.
 async fn streams(
     postgres: &Postgres,
     service: &Service,

@@ -1,4 +1,4 @@
-//! The orders service, driven by its generated client where that decodes, and by bytes where it must not.
+//! The orders service, called by its generated client where that decodes, and with bytes where it must not.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +13,21 @@ use tonic_prost::ProstCodec;
 
 use crate::process::{ORDERS, Process};
 
-/// What every written order is to count as.
+/// The expected result of each written order.
 #[derive(Clone, Copy)]
 pub(super) enum Expect {
     Created,
     Unchanged,
 }
 
-/// What came.
+/// The received data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) orders: usize,
     pub(super) lines: usize,
 }
 
-/// A `StreamOrdersResponse` whose orders stay bytes.
+/// A `StreamOrdersResponse` whose orders stay encoded.
 #[derive(Clone, PartialEq, prost::Message)]
 struct UndecodedPage {
     #[prost(bytes = "bytes", repeated, tag = "1")]
@@ -54,7 +54,7 @@ impl Service {
         Ok(client)
     }
 
-    /// Writes chunks without asking for products.
+    /// Writes chunks without checking products.
     pub(super) async fn write(&self, chunks: &[WriteRequest], expect: Expect) -> anyhow::Result<Duration> {
         let chunks = chunks.to_vec();
         let orders = chunks.iter().map(rows).sum::<usize>() as i64;
@@ -83,12 +83,12 @@ impl Service {
         Ok(started.elapsed())
     }
 
-    /// Streams and decodes all orders with all that belongs to them.
+    /// Streams and decodes all orders with their children.
     pub(super) async fn stream_whole(&self) -> anyhow::Result<(Counted, Duration)> {
         self.stream(OrderView::Full).await
     }
 
-    /// Streams and decodes all orders without their lines and addresses.
+    /// Streams and decodes all orders without lines and addresses.
     pub(super) async fn stream_basic(&self) -> anyhow::Result<(Counted, Duration)> {
         self.stream(OrderView::Basic).await
     }
@@ -105,8 +105,7 @@ impl Service {
         Ok((counted, started.elapsed()))
     }
 
-    /// Streams all orders with all that belongs to them and counts them without decoding any: what the service delivers, whatever its
-    /// client does with it.
+    /// Streams and counts all orders with their children without decoding them: the throughput of the service itself.
     pub(super) async fn stream_undecoded(&self) -> anyhow::Result<(usize, Duration)> {
         let started = Instant::now();
         let request = StreamOrdersRequest { view: OrderView::Full.into(), ..StreamOrdersRequest::default() };

@@ -1,4 +1,4 @@
-//! The four tables of orders, as Postgres's own programs fill and read them.
+//! The four tables of orders, filled and read by Postgres's own programs.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::postgres::Postgres;
 
 const TABLES: [&str; 4] = ["order_header", "order_line_item", "order_address", "order_summary"];
 
-/// Reads every line with its order, its order's sums and addresses, and throws it away.
+/// Reads each line with its order, totals and addresses, and drops the result.
 pub(super) const JOINED: &str = "copy (\
      select h.*, l.*, s.*, a.* \
        from orders.order_header as h \
@@ -23,7 +23,7 @@ pub(super) async fn empty(postgres: &Postgres) -> anyhow::Result<()> {
     postgres.settle().await
 }
 
-/// Leaves the tables as autovacuum would in time.
+/// Does what autovacuum would do later.
 pub(super) async fn tidy(postgres: &Postgres) -> anyhow::Result<()> {
     for table in TABLES {
         postgres.execute(&format!("vacuum (analyze, freeze) orders.{table}")).await?;
@@ -31,12 +31,12 @@ pub(super) async fn tidy(postgres: &Postgres) -> anyhow::Result<()> {
     postgres.settle().await
 }
 
-/// Copies what the tables hold to files, a file for each.
+/// Copies the tables to files, one for each.
 pub(super) fn copy_out(postgres: &Postgres) -> anyhow::Result<()> {
     postgres.psql(&copies(postgres, "to")).map(drop)
 }
 
-/// Copies the files into the tables, one `COPY` for each.
+/// Copies the files into the tables with one `COPY` each.
 pub(super) fn copy_in(postgres: &Postgres) -> anyhow::Result<Duration> {
     postgres.psql(&copies(postgres, "from"))
 }
@@ -49,7 +49,7 @@ fn copies(postgres: &Postgres, direction: &str) -> Vec<String> {
     TABLES.map(copy).to_vec()
 }
 
-/// How many lines there are.
+/// The number of lines.
 pub(super) async fn line_count(postgres: &Postgres) -> anyhow::Result<usize> {
     Ok(usize::try_from(postgres.number("select count(*) from orders.order_line_item").await?)?)
 }

@@ -1,6 +1,7 @@
-//! Products: a table of many small rows.
+//! Products: a table with many small rows.
 
 mod service;
+mod updates;
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -14,24 +15,24 @@ use crate::pooler::Pooler;
 use crate::postgres::Postgres;
 use crate::{Rate, Report, Settings, setting, wanted};
 
-/// Pages of which the median counts, at either depth.
+/// The number of pages of which the median is used, at each depth.
 const PAGES: usize = 200;
-/// Calls under way at once in the point reads.
+/// The number of concurrent calls in point reads.
 const CALLERS: usize = 32;
 
-/// Products that are asked for again and again.
+/// The number of products that are read repeatedly.
 const CACHED: usize = 10_000;
 
-/// The columns of a product as the tests make it; `n` is its number.
+/// The columns of a test product; `n` is its number.
 const PRODUCT: &str = "'prd_' || lpad(n::text, 26, '0'), 'Product number ' || n, '{\"phase\": \"active\"}'::jsonb, \
      jsonb_build_object('env', 'prod', 'tier', chr(97 + (n % 5)::int), 'season', 'winter'), \
      jsonb_build_object('source/stock-code', 'SKU-' || n, 'source/supplier', 'supplier-' || n % 100)";
 
-/// Written products have numbers from here.
+/// The first number of written products.
 const FIRST_WRITTEN: usize = 1_000_000_000;
 
 pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
-    if !["stream", "depth", "get", "cached", "upsert", "pooled"].into_iter().any(wanted) {
+    if !["stream", "depth", "get", "cached", "update", "upsert", "pooled"].into_iter().any(wanted) {
         return Ok(());
     }
     let rows = setting("ORRERY_BENCH_ROWS", 1_000_000);
@@ -49,6 +50,9 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
     }
     if wanted("cached") {
         cached(postgres, &service, rows, settings, report).await?;
+    }
+    if wanted("update") {
+        updates::measure(postgres, &service, rows, settings, report).await?;
     }
     if wanted("upsert") {
         upsert(postgres, &service, settings.runs, report).await?;
@@ -138,7 +142,7 @@ async fn get(
     Ok(())
 }
 
-/// The rate at which pgbench selects random ones of the first `rows` products.
+/// The throughput of pgbench when it selects random ones of the first `rows` products.
 fn point_selects(postgres: &Postgres, rows: usize, settings: Settings) -> anyhow::Result<f64> {
     let script = format!(
         "\\set n random(1, {rows})\nselect * from catalog.product where uid = 'prd_' || lpad(:n::text, 26, '0');\n"
@@ -146,7 +150,7 @@ fn point_selects(postgres: &Postgres, rows: usize, settings: Settings) -> anyhow
     Ok(postgres.pgbench(&script, CALLERS, ["--time", &settings.seconds.to_string()])?.rate)
 }
 
-/// What dashboards ask again and again, from the cache.
+/// Repeated calls of a dashboard, from the cache.
 async fn cached(
     postgres: &Postgres,
     service: &Service,
@@ -171,7 +175,7 @@ async fn cached(
     Ok(())
 }
 
-/// The same work through a transaction pooler with two sessions, beside direct connections.
+/// The same work through a transaction pooler with two sessions, compared with direct connections.
 async fn pooled(
     postgres: &Postgres,
     direct: &Service,
@@ -239,7 +243,8 @@ fn copy_in_of(postgres: &Postgres, count: usize) -> anyhow::Result<String> {
     for n in FIRST_WRITTEN..FIRST_WRITTEN + count {
         writeln!(
             file,
-            "prd_{n:026}\tProduct number {n}\t{{\"phase\": \"active\"}}\t{{\"env\": \"prod\", \"tier\": \"{}\", \"season\": \"winter\"}}\t\
+            "prd_{n:026}\tProduct number \
+             {n}\t{{\"phase\": \"active\"}}\t{{\"env\": \"prod\", \"tier\": \"{}\", \"season\": \"winter\"}}\t\
              {{\"source/stock-code\": \"SKU-{n}\", \"source/supplier\": \"supplier-{}\"}}",
             (b'a' + (n % 5) as u8) as char,
             n % 100
@@ -249,7 +254,7 @@ fn copy_in_of(postgres: &Postgres, count: usize) -> anyhow::Result<String> {
     Ok(format!("\\copy catalog.product (uid, name, status, labels, annotations) from '{}'", path.display()))
 }
 
-/// Takes what was written away.
+/// Deletes what was written.
 async fn remove_written(postgres: &Postgres) -> anyhow::Result<()> {
     postgres.execute(&format!("delete from catalog.product where uid >= 'prd_{FIRST_WRITTEN:026}'")).await?;
     postgres.execute("vacuum (analyze) catalog.product").await

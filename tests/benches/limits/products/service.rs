@@ -1,5 +1,6 @@
-//! The catalog service as a process of its own, driven by its generated client.
+//! The catalog service in a separate process, called by its generated client.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -16,19 +17,19 @@ use super::FIRST_WRITTEN;
 use crate::callers::Callers;
 use crate::process::{CATALOG, Process};
 
-/// Rows in one message of a read whose depth is measured.
+/// The rows in a message when the cost of depth is measured.
 const PAGE: i32 = 200;
-/// What every product's name begins with.
+/// The common prefix of product names.
 const PRODUCT_NAME: &[u8] = b"Product number ";
-/// Rows in one message of a write.
+/// The rows in a message of a write.
 const CHUNK: usize = 2_000;
 
-/// Connections that the callers of point reads share.
+/// The number of connections in point reads.
 const CONNECTIONS: usize = 4;
-/// Time for the connections, and for the cache to fill.
+/// The time for connecting and for filling the cache.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Callers that get random ones of the first `rows` products, for a second after the first.
+/// Callers that get random ones of the first `rows` products, for a second after a second of warm-up.
 pub(crate) fn getters(rows: usize, callers: usize) -> Callers {
     Callers {
         method: "/orrery.catalog.v1.CatalogService/GetProduct",
@@ -38,7 +39,7 @@ pub(crate) fn getters(rows: usize, callers: usize) -> Callers {
             GetProductRequest { uid, read_mask: None }.encode_to_vec()
         },
         rows,
-        // Its name stands in it as it is.
+        // The name is not encoded specially within the message.
         is_right: |answer| answer.windows(PRODUCT_NAME.len()).any(|bytes| bytes == PRODUCT_NAME),
         count: callers,
         connections: CONNECTIONS,
@@ -48,14 +49,14 @@ pub(crate) fn getters(rows: usize, callers: usize) -> Callers {
     }
 }
 
-/// What every written row is to count as.
+/// The expected result of each written row.
 #[derive(Clone, Copy)]
 pub(super) enum Expect {
     Created,
     Unchanged,
 }
 
-/// A `StreamProductsResponse` whose products stay bytes.
+/// A `StreamProductsResponse` whose products stay encoded.
 #[derive(Clone, PartialEq, prost::Message)]
 struct UndecodedPage {
     #[prost(bytes = "bytes", repeated, tag = "1")]
@@ -76,7 +77,12 @@ impl Service {
         CatalogServiceClient::new(self.process.channel()).max_decoding_message_size(64 << 20)
     }
 
-    /// The most memory the process has held, in bytes.
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.process.address()
+    }
+
+    /// The peak memory of the process in bytes.
     pub(super) fn peak_memory(&self) -> anyhow::Result<usize> {
         self.process.peak_memory()
     }
@@ -92,7 +98,7 @@ impl Service {
         Ok((count, started.elapsed()))
     }
 
-    /// Streams all products and counts them without decoding any: what the service delivers, whatever its client does with it.
+    /// Streams and counts all products without decoding them: the throughput of the service itself.
     pub(super) async fn stream_undecoded(&self) -> anyhow::Result<(usize, Duration)> {
         let started = Instant::now();
         let mut client = tonic::client::Grpc::new(self.process.channel()).max_decoding_message_size(64 << 20);
@@ -109,7 +115,7 @@ impl Service {
         Ok((count, started.elapsed()))
     }
 
-    /// The token behind the first `rows` products, or where the page that holds them ends.
+    /// The token after the first `rows` products, or at the end of their page.
     pub(super) async fn token_behind(&self, rows: usize) -> anyhow::Result<String> {
         let request = StreamProductsRequest { page_size: PAGE, ..StreamProductsRequest::default() };
         let mut stream = self.client().stream_products(request).await?.into_inner();
@@ -123,7 +129,7 @@ impl Service {
         anyhow::bail!("there are only {count} products")
     }
 
-    /// How long the page behind a token takes.
+    /// The duration of the page after a token.
     pub(super) async fn page(&self, resume_token: &str) -> anyhow::Result<Duration> {
         let request = StreamProductsRequest {
             page_size: PAGE,
@@ -137,7 +143,8 @@ impl Service {
         Ok(started.elapsed())
     }
 
-    /// Gets random ones of the first `rows` products and returns the rate. Each caller sends the metadata `cache-control` if there is some.
+    /// Gets random ones of the first `rows` products and returns the throughput. Callers send the metadata
+    /// `cache-control` if given.
     pub(super) async fn get(
         &self,
         rows: usize,
@@ -176,7 +183,7 @@ impl Service {
     }
 }
 
-/// The product that `COPY FROM` gets as a line.
+/// The line of a product for `COPY FROM`.
 fn product(n: usize) -> Product {
     let pairs =
         |pairs: &[(&str, String)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();

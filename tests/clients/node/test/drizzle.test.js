@@ -1,5 +1,5 @@
-// A program that has its own Drizzle schema for the table and names it without the Postgres schema, beside a client of the
-// service: each keeps what the other wrote.
+// A program with its own Drizzle schema, which names the table without the Postgres schema, and a client of the service:
+// each keeps the other's data.
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
@@ -91,7 +91,7 @@ test("a client of the service reads what Drizzle wrote, and changes one label of
 
 test("a whole product that goes through the service and back stays what it was", async () => {
   const uid = `prd_${makeMark()}`;
-  // Keys that the contract does not allow can be kept, by a mask, but not sent.
+  // Keys outside of the contract can be kept with a mask, but not sent.
   const { [ODD_KEY]: _, ...sendable } = annotations;
   await database.insert(product).values({ uid, name: "Round trip", status, labels, annotations: sendable });
   const before = await asStored(uid);

@@ -1,4 +1,4 @@
-// A client with generated stubs: whole orders through both streams, each of them broken off and resumed; and what is refused.
+// A client with generated stubs: whole orders with both streams, each interrupted and resumed; and errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -134,6 +134,7 @@ test("an order is created, read back whole, moved and handed out", async () => {
       addresses: [{ kind: "shipping", lines: ["1 Planet Row"], countryCode: "GB" }],
     },
     requestId: mark,
+    view: OrderView.FULL,
   });
   assert.deepEqual(created.lineItems.map((line) => [line.lineNumber, line.unitPrice]), [[1, "0.001"], [2, "-1.20"]]);
   assert.deepEqual([created.summary.subtotal, created.summary.total], ["-1.197", "-0.697"]);
@@ -141,7 +142,10 @@ test("an order is created, read back whole, moved and handed out", async () => {
 
   const timed = await orders.setProvisionTimer({ uid, provisionTimerTs: timestampFromMs(1_000), revision: 1 });
   assert.equal(timed.revision, 2);
-  const confirmed = await orders.transitionOrder({ uid, toPhase: "confirmed", reason: "paid", revision: 2 });
+  assert.deepEqual([timed.summary.total, timed.lineItems], ["-0.697", []], "a change answers with the BASIC view");
+  const confirm = { uid, toPhase: "confirmed", reason: "paid", revision: 2, requestId: mark };
+  const confirmed = await orders.transitionOrder(confirm);
+  assert.deepEqual(await orders.transitionOrder(confirm), confirmed, "a lost answer can be asked for again");
   const [{ at, ...transition }] = confirmed.status.details.transitions;
   assert.deepEqual(transition, { from: "draft", to: "confirmed", reason: "paid" });
   assert.ok(Date.parse(at) > 0);
@@ -170,7 +174,7 @@ test("a write goes on where it broke off", async () => {
   assert.ok(acknowledged <= committed && committed <= COUNT, `${acknowledged} were acknowledged, ${committed} committed`);
   assert.equal(committed % CHUNK, 0, "a chunk is committed whole or not at all");
 
-  // What was committed is acknowledged again and not applied again.
+  // Committed chunks are acknowledged again and not applied again.
   const again = await second.ask(chunk(rows, committed - CHUNK));
   assert.equal(Number(again.committedOffset), committed);
   assert.equal(again.created + again.updated + again.unchanged + again.rejected + again.superseded, 0n);
@@ -182,11 +186,11 @@ test("a write goes on where it broke off", async () => {
   assertSame(stored.map(asSent), rows);
   assert.ok(stored.every((order) => order.revision === 1 && order.etag && order.updateTs));
 
-  // The same orders under another name of the write: nothing is rewritten.
+  // The same orders with another write_id: nothing is written.
   assert.equal(sum(await writeAll(rows, { writeId: `${mark}-again` }), "unchanged"), COUNT);
   assertSame(await readAll(mark), stored);
 
-  // What was read goes back as it is, revisions and etags included.
+  // Orders are sent back as they were read, including revisions and etags.
   assert.equal(sum(await writeAll(stored), "unchanged"), COUNT);
 });
 
@@ -299,7 +303,7 @@ test("errors say why, for programs", async () => {
 
   const forbidden = await refusal(() => orders.transitionOrder({ uid, toPhase: "closed" }));
   assert.deepEqual([forbidden.code, forbidden.reason], ["FailedPrecondition", "PHASE_FORBIDS"]);
-  assert.deepEqual(forbidden.preconditions, [["PHASE", uid, "is draft, which does not become closed"]]);
+  assert.deepEqual(forbidden.preconditions, [["PHASE", uid, "is draft and cannot become closed"]]);
 
   const change = { order: { uid, customerId: "one", revision: made.revision }, updateMask: { paths: ["customer_id"] } };
   assert.equal((await orders.updateOrder(change)).revision, 2);

@@ -1,5 +1,5 @@
-// A program that has its own Drizzle schema for order headers and names the table without the Postgres schema, beside a client of the
-// service: each keeps what the other wrote. The program knows nothing of lines, addresses and summaries.
+// A program with its own Drizzle schema for order headers, which names the table without the Postgres schema, and a
+// client of the service: each keeps the other's data. The program does not know lines, addresses and summaries.
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
@@ -30,7 +30,7 @@ const pool = new pg.Pool({ connectionString: setting("ORRERY_ORDERS_DATABASE_URL
 const database = drizzle(pool);
 after(() => pool.end());
 
-// More digits than a double or a 64-bit integer holds. JavaScript cannot write them; other programs do.
+// More digits than a double or a 64-bit integer has. JavaScript cannot write them, but other programs do.
 const BIG = "123456789012345678901234567890.000000000100";
 const status = {
   phase: "confirmed",
@@ -183,7 +183,7 @@ test("Orrery moves, times and hands out an order that Drizzle wrote, and loses n
   assert.deepEqual(await asStored(uid), before);
 
   const refused = await refusal(() => orders.transitionOrder({ uid, toPhase: "draft" }));
-  assert.deepEqual(refused.preconditions, [["PHASE", uid, "is fulfilled, which does not become draft"]]);
+  assert.deepEqual(refused.preconditions, [["PHASE", uid, "is fulfilled and cannot become draft"]]);
 });
 
 test("Orrery changes one label of an order that Drizzle wrote, and gives it lines", async () => {
@@ -206,7 +206,7 @@ test("Orrery changes one label of an order that Drizzle wrote, and gives it line
   assert.equal((await row(uid)).labels.season, "summer");
 
   const lineItems = [{ sku: "85123A", quantity: 2, unitPrice: "2.55" }];
-  const filled = await orders.updateOrder({ order: { uid, lineItems, revision: 2 }, updateMask: { paths: ["line_items"] } });
+  const filled = await orders.updateOrder({ order: { uid, lineItems, revision: 2 }, updateMask: { paths: ["line_items"] }, view: OrderView.FULL });
   assert.deepEqual([filled.revision, filled.summary.total], [3, "5.10"]);
   assert.deepEqual(await orders.getOrder({ uid }), filled);
   assert.deepEqual(await asStored(uid), before);
@@ -215,14 +215,14 @@ test("Orrery changes one label of an order that Drizzle wrote, and gives it line
 
 test("a whole order that goes through the service and back stays what it was", async () => {
   const uid = `ord_${makeMark()}`;
-  // Keys that the contract does not allow can be kept, by a mask, but not sent.
+  // Keys outside of the contract can be kept with a mask, but not sent.
   const { [ODD_KEY]: _, ...sendable } = annotations;
   await insert(uid, { annotations: sendable, revision: 3 });
   const before = await asStored(uid);
   const read = await orders.getOrder({ uid });
-  const same = await orders.updateOrder({ order: read });
+  const same = await orders.updateOrder({ order: read, view: OrderView.FULL });
   assert.deepEqual(same, read, "nothing changed, and the revision did not grow");
-  const written = await orders.updateOrder({ order: { ...read, customerId: "someone" } });
+  const written = await orders.updateOrder({ order: { ...read, customerId: "someone" }, view: OrderView.FULL });
   assert.deepEqual([written.customerId, written.revision], ["someone", 4]);
   assert.deepEqual(await asStored(uid), before);
 
@@ -253,7 +253,7 @@ test("Drizzle reads and changes what the service wrote", async () => {
   assert.deepEqual([stored.status, stored.labels, stored.annotations], [{ phase: "draft", lots: [1, 2] }, { season: "spring" }, {}]);
   assert.deepEqual(stored.createTs, asDate(made.createTs));
 
-  // As an existing program does: it keeps the revision itself.
+  // Like an existing program that updates the revision itself.
   const status = { ...stored.status, phase: "confirmed", by: "the shop" };
   await database
     .update(orderHeader)
@@ -266,7 +266,7 @@ test("Drizzle reads and changes what the service wrote", async () => {
   const stale = await refusal(() => orders.transitionOrder({ uid, toPhase: "provisioning", revision: made.revision }));
   assert.deepEqual([stale.code, stale.reason], ["Aborted", "REVISION_MISMATCH"]);
 
-  // And one that does not keep it is noticed by the etag.
+  // A change without a new revision is noticed by the etag.
   await database.update(orderHeader).set({ customerId: "17851" }).where(eq(orderHeader.uid, uid));
   const unnoticed = await orders.getOrder({ uid });
   assert.equal(unnoticed.revision, 2);

@@ -1,4 +1,4 @@
-// A person lists, describes and calls without a .proto file.
+// A user lists, describes and calls methods without a .proto file.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -132,14 +132,19 @@ test("an order is written, moved, found and sold", async () => {
   assert.deepEqual(written.at(-1), { committedOffset: "1", created: "1" });
   assert.deepEqual(await orders.call("WriteOrders", { start: { write_id: mark } }), [{ committedOffset: "1" }]);
 
-  const [moved] = await orders.call("TransitionOrder", { uid, to_phase: "confirmed", reason: "paid by telephone" });
+  const [moved] = await orders.call("TransitionOrder", {
+    uid,
+    to_phase: "confirmed",
+    reason: "paid by telephone",
+    view: "ORDER_VIEW_FULL",
+  });
   assert.equal(moved.status.phase, "confirmed");
   assert.equal(moved.status.details.transitions[0].reason, "paid by telephone");
   assert.deepEqual([moved.summary.total, moved.lineItems[0].unitPrice], ["8.000", "2.55"]);
   await assert.rejects(orders.call("TransitionOrder", { uid, to_phase: "returned" }), (failure) => {
-    // buf prints the details as they were sent; what is in them the text says too.
+    // buf prints the encoded details; the text contains the same information.
     const { code, message, details } = JSON.parse(failure.stderr);
-    assert.deepEqual([code, message], ["failed_precondition", `orrery.orders.v1.Order ${uid}: is confirmed, which does not become returned`]);
+    assert.deepEqual([code, message], ["failed_precondition", `orrery.orders.v1.Order ${uid}: is confirmed and cannot become returned`]);
     assert.deepEqual(details.map((detail) => detail.type), ["google.rpc.ErrorInfo", "google.rpc.PreconditionFailure"]);
     return true;
   });

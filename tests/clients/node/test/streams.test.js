@@ -1,4 +1,4 @@
-// A client with generated stubs: 5,000 products through both streams, each of them broken off and resumed.
+// A client with generated stubs: 5,000 products with both streams, each interrupted and resumed.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -93,7 +93,7 @@ test("a write goes on where it broke off", async () => {
   assert.ok(acknowledged <= committed && committed <= COUNT, `${acknowledged} were acknowledged, ${committed} committed`);
   assert.equal(committed % CHUNK, 0, "a chunk is committed whole or not at all");
 
-  // What was committed is acknowledged again and not applied again.
+  // Committed chunks are acknowledged again and not applied again.
   const again = await second.ask(chunk(products, committed - CHUNK));
   assert.equal(Number(again.committedOffset), committed);
   assert.equal(again.created + again.updated + again.unchanged + again.rejected + again.superseded, 0n);
@@ -106,7 +106,7 @@ test("a write goes on where it broke off", async () => {
   assertSame(stored.map(asSent), products);
   assert.ok(stored.every((product) => product.etag && product.updateTs));
 
-  // The same rows under another name of the write: nothing is rewritten.
+  // The same rows with another write_id: nothing is written.
   assert.equal(sum(await writeAll(products, { writeId: `${mark}-again` }), "unchanged"), COUNT);
   assertSame(await readAll(mark), stored);
 });

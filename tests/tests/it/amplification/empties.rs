@@ -1,5 +1,4 @@
-//! Messages of nothing: every empty entry of a list takes two bytes of a message, and more than ten times as many as a
-//! Rust value.
+//! Messages with many empty entries: each takes two bytes on the wire and more than ten times as many as a Rust value.
 
 use bytes::Bytes;
 
@@ -7,14 +6,14 @@ use super::LARGEST_REQUEST;
 use crate::harness::{CatalogProcess, OrdersProcess, TestDatabase, raw};
 use crate::writes::stream::connect;
 
-/// A field that holds bytes.
+/// A length-delimited field.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut field = Vec::with_capacity(bytes.len() + 6);
     prost::encoding::bytes::encode(u32::from(number), &bytes.to_vec(), &mut field);
     field
 }
 
-/// As many empty entries of a field as fit a message.
+/// As many empty entries of a field as fit into a message.
 fn empties(number: u8) -> Vec<u8> {
     [number << 3 | 2, 0].repeat(LARGEST_REQUEST / 2 - 64)
 }

@@ -1,4 +1,4 @@
-//! What writers of expensive chunks cost in memory.
+//! The memory that expensive chunks need.
 
 use orrery_proto::catalog::v1::Product;
 use orrery_proto::r#type::v1::{RowErrorPolicy, WriteStart};
@@ -10,7 +10,7 @@ use crate::harness::admin::Admin;
 use crate::harness::{CatalogProcess, CatalogServer, Role, TestDatabase, product, run, uid, until_waiting};
 use crate::writes::stream::{PRODUCTS, WriteStream, connect};
 
-/// Prints what it cost; `cargo test --test it -- amplification::memory --nocapture` shows it.
+/// Prints the memory; `cargo test --locked --workspace --test it -- amplification::memory --nocapture` shows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn six_writers_of_the_longest_numbers_cost_little() {
     const ROWS: usize = 74;
@@ -39,7 +39,7 @@ async fn six_writers_of_the_longest_numbers_cost_little() {
     assert!(peak < 200 << 20, "the server took {} MiB", peak >> 20);
 }
 
-/// What is held for callers is the chunk as it was decoded, from when it was received until it is committed.
+/// A decoded chunk counts against the limit on held bytes from its arrival until its commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_count_decoded_until_they_are_committed() {
     const ROWS: usize = 20;
@@ -47,7 +47,7 @@ async fn chunks_count_decoded_until_they_are_committed() {
     let database = TestDatabase::create().await;
     let (admin, listen) = Admin::take();
     let server = CatalogServer::start_with(&database, |config| config.admin.admin_listen = listen).await;
-    // As text each of them is six characters.
+    // As text each of them has six characters.
     let row = |number| Product {
         annotations: [("a".to_owned(), "\u{1}".repeat(CHARACTERS))].into(),
         ..product(&uid(number))

@@ -1,4 +1,4 @@
-//! Numbers that are short on the wire and on disk, and long as Postgres prints them.
+//! Numbers that are short on the wire and on disk, and long in Postgres's output.
 
 use orrery_proto::catalog::v1::{StreamProductsRequest, StreamProductsResponse};
 use prost_types::value::Kind;
@@ -7,7 +7,7 @@ use tokio_stream::StreamExt as _;
 use super::{LONG, processor_seconds};
 use crate::harness::{CatalogProcess, Role, TestDatabase, run};
 
-/// Rows that another program wrote. Prints what reading them cost.
+/// Rows written by another program. Prints the cost of reading them.
 #[tokio::test]
 async fn rows_of_long_numbers_are_read_as_what_they_are() {
     const ROWS: usize = 74;

@@ -1,11 +1,11 @@
-//! What is large is decoded and put together away from the runtime's workers, in as many turns as there are processors.
-//! While a test holds all of them, what is large waits, and everything else goes on.
+//! Large rows are decoded and encoded outside of the runtime's workers, as many at a time as there are processors.
+//! While a test holds all of these turns, large rows wait and everything else continues.
 
 use std::sync::{Arc, mpsc};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use orrery_kit::work::{AT_ONCE, apart};
+use orrery_kit::work::{INLINE_BYTES, offload};
 use orrery_proto::catalog::v1::{
     CreateProductRequest, GetProductRequest, ListProductsRequest, Product, StreamProductsRequest,
 };
@@ -17,10 +17,10 @@ use super::{LARGEST_REQUEST, LONG, listing};
 use crate::harness::{CatalogServer, Role, TestDatabase, product, run, uid};
 use crate::writes::stream::{PRODUCTS, WriteStream, connect};
 
-/// Two tests that hold some of the turns each would wait for each other.
+/// Two tests that each hold some of the turns would deadlock.
 static HOLDERS: Mutex<()> = Mutex::const_new(());
 
-/// All turns of this process, in which the servers of tests are too.
+/// All turns of this process, which the servers of other tests share.
 struct Turns {
     end: Vec<mpsc::Sender<()>>,
     _alone: MutexGuard<'static, ()>,
@@ -33,7 +33,7 @@ impl Turns {
         for _ in 0..available_parallelism().unwrap().get() {
             let (sender, ended) = mpsc::channel::<()>();
             let (begun, begins) = tokio::sync::oneshot::channel();
-            tokio::spawn(apart(AT_ONCE + 1, move || {
+            tokio::spawn(offload(INLINE_BYTES + 1, move || {
                 begun.send(()).unwrap();
                 // Ends when the sender is dropped.
                 let _ = ended.recv();
@@ -49,7 +49,7 @@ impl Turns {
     }
 }
 
-/// A product of as many numbers as make a message that is not decoded at once.
+/// A product with as many numbers as are needed for decoding in a turn.
 fn large(number: usize) -> Product {
     listing(number, (0..5_000).map(|number| Kind::NumberValue(f64::from(number))).collect())
 }
@@ -65,7 +65,8 @@ async fn large_writes_wait_for_a_turn_and_small_ones_do_not() {
     let turns = Turns::take().await;
     let large_chunk = WriteStream::open(server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
     large_chunk.send(0, &[large(1)]).await;
-    let request = CreateProductRequest { product: Some(large(2)), request_id: String::new() };
+    let request =
+        CreateProductRequest { product: Some(large(2)), request_id: String::new(), ..CreateProductRequest::default() };
     let mut client = server.client();
     let created = tokio::spawn(async move { client.create_product(request).await });
     for number in 10..30 {
@@ -140,9 +141,9 @@ async fn large_rows_wait_for_a_turn_and_small_ones_do_not() {
     }
 }
 
-/// Prints how long the one worker of a service was held up while it took its largest chunks, of doubles that are
-/// refused as they are too long, and of such as are written; and while it gave out what was written. `cargo test
-/// --release --workspace --test it -- amplification::workers::the_worker --nocapture` shows it.
+/// Prints how long the only worker of a service was blocked while the service read its largest chunks, both rejected
+/// ones with doubles that are too long and valid ones, and while it returned what was written.
+/// `cargo test --locked --release --workspace --test it -- amplification::workers::the_worker --nocapture` shows it.
 #[test]
 fn the_worker_of_a_service_is_held_up_for_as_long_as_is_told() {
     const NUMBERS: usize = 20_000;
@@ -155,7 +156,7 @@ fn the_worker_of_a_service_is_held_up_for_as_long_as_is_told() {
     let (server, _database) = server.unwrap();
     let longest = Arc::new(std::sync::Mutex::new(Vec::new()));
     let told = Arc::clone(&longest);
-    // Takes turns with everything else that the worker does.
+    // Alternates with everything else that the worker does.
     let ticker = serving.spawn(async move {
         let mut last = Instant::now();
         loop {

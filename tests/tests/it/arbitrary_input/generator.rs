@@ -1,4 +1,4 @@
-//! Makes messages of the contract's shapes with values that are often wrong.
+//! Generates messages with the contract's structure and values that are often invalid.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use rand::{RngExt as _, SeedableRng as _};
 use crate::harness::contract::Contract;
 use crate::harness::raw::Method;
 
-/// What a service's fields may hold.
+/// Values for a service's fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vocabulary {
-    /// Texts that may well stand in the field of a message, both named without a package; nothing where none is known.
+    /// Useful texts for a field of a message, both named without a package; empty if none is known.
     pub(crate) fitting: fn(&str, &str) -> &'static [&'static str],
-    /// Texts of which most break some rule and some follow it, beside those that are tried everywhere. A uid that exists is among them, so
-    /// that writes reach rows.
+    /// Texts to use everywhere in addition: most are invalid for some fields and valid for others. One is an existing
+    /// uid, so that writes reach rows.
     pub(crate) nasty: &'static [&'static str],
 }
 
-/// Texts that are tried everywhere: most break some rule and some follow it.
+/// Texts to use everywhere: most are invalid for some fields and valid for others.
 const NASTY: [&[u8]; 29] = [
     b"",
     b" ",
@@ -101,12 +101,12 @@ fn put_key(out: &mut Vec<u8>, number: i32, wire_type: u8) {
     put_varint(out, (number as u64) << 3 | u64::from(wire_type));
 }
 
-/// Makes messages of the contract's shapes with values that are often wrong.
+/// Generates messages with the contract's structure and values that are often invalid.
 pub(crate) struct Generator {
     vocabulary: Vocabulary,
     messages: BTreeMap<String, DescriptorProto>,
     pub(crate) random: StdRng,
-    /// How many values in a hundred fit, in the call that is being made.
+    /// The percentage of valid values in the current call.
     fitting: u32,
 }
 
@@ -122,17 +122,17 @@ impl Generator {
         let mut out = Vec::new();
         let mut chosen = None;
         for field in &descriptor.field {
-            // Of a oneof mostly one member; both is no error on the wire.
+            // Usually one member of a oneof. Several are not an error on the wire.
             if field.oneof_index.is_some() && chosen.is_some() && self.random.random_range(0..10) > 0 {
                 continue;
             }
             let times = match (field.label() == Label::Repeated, self.random.random_range(0..10)) {
-                // A map's entry that fits has a key.
+                // A valid map entry has a key.
                 _ if self.fitting == 100 && field.name() == "key" => 1,
                 (_, 0..4) => 0,
                 (false, 4) => 2,
                 (false, _) => 1,
-                // Where everything is to fit there is one: two may have the same name.
+                // In a valid message only one entry, because two may have the same name.
                 (true, _) if depth > 4 || self.fitting == 100 => 1,
                 (true, _) => self.random.random_range(1..4),
             };
@@ -144,7 +144,7 @@ impl Generator {
             }
         }
         if self.random.random_range(0..20) == 0 {
-            // A field that this contract does not know.
+            // An unknown field.
             put_key(&mut out, 19_000 - 1, 2);
             put_varint(&mut out, 3);
             out.extend_from_slice(b"new");
@@ -191,7 +191,7 @@ impl Generator {
             }
             _ => {
                 put_key(out, number, 0);
-                // A span of time that fits is a minute; of anything else that is counted 0 fits.
+                // A valid duration is a minute; for other integers 0 is valid.
                 let fitting = if (message, field.name()) == (".google.protobuf.Duration", "seconds") { 60 } else { 0 };
                 put_varint(out, if self.fits() { fitting } else { nasty_integer(&mut self.random) as u64 });
             }
@@ -212,12 +212,12 @@ impl Generator {
 
     /// The messages of one call.
     pub(crate) fn call(&mut self, method: &Method) -> Vec<Bytes> {
-        // Some calls are nearly right, so that one wrong value meets nothing else to be refused for.
+        // Some calls are nearly valid, so that one invalid value is not hidden by others.
         self.fitting = [50, 80, 95, 100, 100][self.random.random_range(0..5)];
         let mut messages = vec![self.message(&method.input, 0)];
         if method.streams_in {
             if method.name.starts_with("Write") && self.random.random_range(0..10) > 0 {
-                // A stream that begins as it should, so that what follows is looked at: start is field 1.
+                // A valid start of a stream, so that the rest is read: start is field 1.
                 let mut start = Vec::new();
                 let body = if self.random.random_range(0..3) > 0 {
                     // on_row_error is field 3.
@@ -238,7 +238,7 @@ impl Generator {
         messages.into_iter().map(Bytes::from).collect()
     }
 
-    /// Breaks a message: bytes changed, taken out, put in, or cut off.
+    /// Damages a message: changes, removes or inserts bytes, or truncates it.
     pub(crate) fn broken(&mut self, message: &Bytes) -> Bytes {
         let mut bytes = message.to_vec();
         for _ in 0..self.random.random_range(1..4) {

@@ -1,5 +1,5 @@
-//! Whatever a caller sends, to whatever method: an answer or a refusal that says what is wrong, never a fault of the service, and
-//! nothing half written.
+//! Any input to any method gives a response or an error that describes the mistake, never an internal error, and
+//! nothing is partially written.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -19,23 +19,23 @@ use crate::harness::contract::field;
 use crate::harness::raw::{Method, call, methods};
 use crate::harness::{CatalogServer, Role, TestDatabase, refusal, run};
 
-/// A service to send messages to.
+/// The service under test.
 pub(crate) struct Target<'a> {
-    /// Its name in full.
+    /// Its full name.
     pub(crate) service: &'static str,
-    /// A connection to it.
+    /// A connection.
     pub(crate) channel: Channel,
-    /// What its fields may hold.
+    /// Values for its fields.
     pub(crate) vocabulary: Vocabulary,
-    /// The database that it stands on.
+    /// Its database.
     pub(crate) database: &'a TestDatabase,
-    /// Statements that make rows for each method to meet, where an earlier one has taken them away.
+    /// Statements that create rows for each method, in case an earlier call deleted them.
     pub(crate) rows: &'static str,
-    /// A select of everything in its tables that a call could change, as one text.
+    /// A select that returns everything in its tables that a call could change, as one text.
     pub(crate) contents: &'static str,
 }
 
-/// Checks that a refusal is the caller's mistake and says which.
+/// Checks that an error is a client error and describes the mistake.
 fn assert_is_the_callers(status: &Status, what: &dyn Fn() -> String) {
     let refused = refusal(status);
     let reasons: &[&str] = match refused.code {
@@ -61,11 +61,11 @@ fn assert_is_the_callers(status: &Status, what: &dyn Fn() -> String) {
     }
 }
 
-/// What became of calls: how many of each method were answered and how many refused.
+/// For each method the number of successful and of failed calls.
 pub(crate) type Outcomes = BTreeMap<String, [usize; 2]>;
 
 impl Target<'_> {
-    /// Makes calls of every method, and checks each answer and that a refused call has changed nothing.
+    /// Calls all methods, and checks each response and that a failed call has changed nothing.
     async fn bombard(&self, rounds: usize, make: impl Fn(&mut Generator, &Method) -> Vec<Bytes>) -> Outcomes {
         let number: u64 = rand::random();
         let mut generator = Generator::new(number, self.vocabulary);
@@ -86,7 +86,7 @@ impl Target<'_> {
                         format!("{} in round {round} of seed {number}: {shown:02x?}", method.name)
                     };
                     assert_is_the_callers(&status, &what);
-                    // A stream may have committed chunks before the one that was refused.
+                    // A stream may have committed chunks before the one that failed.
                     assert!(after == before || method.streams_in, "a refused call wrote something: {}", what());
                     count[1] += 1;
                 } else {
@@ -95,7 +95,7 @@ impl Target<'_> {
                 before = after;
             }
         }
-        // It serves as if nothing had been.
+        // The service still works normally.
         let health = tonic_health::pb::health_client::HealthClient::new(self.channel.clone())
             .check(tonic_health::pb::HealthCheckRequest::default())
             .await
@@ -108,12 +108,12 @@ impl Target<'_> {
         query_scalar(self.contents).fetch_one(connection).await.unwrap()
     }
 
-    /// Messages of the right shape with wrong values among right ones.
+    /// Messages with valid and invalid values.
     pub(crate) async fn bombard_with_values(&self) -> Outcomes {
         self.bombard(250, Generator::call).await
     }
 
-    /// Such messages with some bytes broken.
+    /// Such messages with damaged bytes.
     pub(crate) async fn bombard_with_broken_bytes(&self) {
         self.bombard(120, |generator, method| {
             let messages = generator.call(method);
@@ -122,7 +122,7 @@ impl Target<'_> {
         .await;
     }
 
-    /// Any bytes at all.
+    /// Random bytes.
     pub(crate) async fn bombard_with_any_bytes(&self) {
         self.bombard(80, |generator, _| {
             let length = [0, 1, 2, 3, 10, 100, 5_000][generator.random.random_range(0..7)];
@@ -132,7 +132,8 @@ impl Target<'_> {
     }
 }
 
-/// Checks that of each method some calls were answered and some refused: the messages were neither all nonsense nor all harmless.
+/// Checks that for each method some calls succeeded and some failed, so that the messages were neither all invalid nor
+/// all valid.
 #[track_caller]
 pub(crate) fn assert_both_ways_out(outcomes: Outcomes) {
     for (method, [answered, refused]) in outcomes {
@@ -140,7 +141,7 @@ pub(crate) fn assert_both_ways_out(outcomes: Outcomes) {
     }
 }
 
-/// Statuses whose details nest: just deeper than allowed, and far deeper than any parser goes.
+/// Statuses with nested details: slightly deeper than allowed, and far deeper than any parser accepts.
 pub(crate) fn nesting_statuses() -> impl Iterator<Item = (usize, Vec<u8>)> {
     [29, 40, 99, 150, 10_000].into_iter().map(|levels| {
         // Value.struct_value.fields["a"] = Value...
@@ -169,17 +170,19 @@ const VOCABULARY: Vocabulary = Vocabulary {
         "key" => &["season", "k", "example.com/key"],
         "name" => &["sales"],
         "phase" | "phases" => &["active"],
-        // Tokens and etags that fit have to be earned.
+        // Valid tokens and etags come from earlier responses.
         _ => &[],
     },
     nasty: &["prd_0000001", "prd_0000002", "prd_none", "prd_", "prd_\0", "PRD_1", "ord_1"],
 };
 
-const ROWS: &str = "insert into catalog.product (uid, name) select 'prd_000000' || n, 'Thing ' || n from generate_series(1, 5) n \
+const ROWS: &str = "insert into catalog.product (uid, name) select 'prd_000000' || n, 'Thing ' || n from \
+    generate_series(1, 5) n \
     on conflict do nothing; \
-    insert into catalog.product_metric (product_uid, name, value) values ('prd_0000001', 'x', 1) on conflict do nothing";
+    insert into catalog.product_metric (product_uid, name, value) values ('prd_0000001', 'x', 1) on conflict do \
+    nothing";
 
-/// Calls `test` with the catalog service.
+/// Runs `test` with the catalog service.
 async fn with_catalog<T>(test: impl AsyncFnOnce(Target<'_>) -> T) -> T {
     let database = TestDatabase::create().await;
     let server = CatalogServer::start(&database).await;

@@ -1,5 +1,5 @@
-//! What an enemy does, or a careless client, on the port that everybody uses: with frames that no library would send.
-//! In each test another caller goes on as if nothing were, and the process's memory is looked at.
+//! Attackers and faulty clients on the public port, with frames that no library would send. In each test another client
+//! must not be affected, and the process's memory is checked.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,12 +30,12 @@ const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionI
 const PRODUCTS: usize = 2_000;
 const MIB: u64 = 1 << 20;
 
-/// A catalog as a process, with some products, and another caller of it.
+/// A catalog process with some products, and another client of it.
 struct Target {
     database: TestDatabase,
     process: CatalogProcess,
     bystander: Bystander,
-    /// Its memory at the beginning, in bytes.
+    /// Its memory at the start in bytes.
     before: u64,
 }
 
@@ -44,7 +44,7 @@ impl Target {
         Self::start_with_files(arguments, None).await
     }
 
-    /// The same, as a process that may have so many files open.
+    /// The same with a limit on open files.
     async fn start_with_files(arguments: &[&str], files: Option<u32>) -> Self {
         let database = TestDatabase::create().await;
         seed(&mut database.connect(Role::Operator).await, PRODUCTS).await;
@@ -62,13 +62,13 @@ impl Target {
         self.process.admin()
     }
 
-    /// The other caller has noticed nothing so far.
+    /// Checks that the other client was not affected so far.
     async fn assert_unharmed(&mut self, during: &str) {
         let next = Bystander::start(self.address(), PRODUCTS).await;
         std::mem::replace(&mut self.bystander, next).assert_unharmed(during).await;
     }
 
-    /// The same at the end, and the memory that it took beyond what there was is less than `most` bytes.
+    /// Checks at the end that the other client was not affected, and that memory has grown by less than `most` bytes.
     async fn end(self, during: &str, most: u64) {
         self.bystander.assert_unharmed(during).await;
         let (before, peak) = (self.before, self.process.peak_memory());

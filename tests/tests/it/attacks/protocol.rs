@@ -1,4 +1,4 @@
-//! Requests that are no calls of gRPC.
+//! Requests that are not gRPC calls.
 
 use bytes::Bytes;
 use orrery_proto::catalog::v1::GetProductRequest;

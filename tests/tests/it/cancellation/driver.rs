@@ -1,5 +1,5 @@
-//! Faults of sqlx 0.9.0 that the data layer is built around: each is shown in the bare driver, so that one notices when it is mended, and
-//! shown not to reach who uses [`Database`].
+//! Bugs of sqlx 0.9.0 that the data layer works around. Each is shown in the driver itself, so that a fix is noticed,
+//! and shown not to affect users of [`Database`].
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -9,25 +9,25 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _};
 use orrery_kit::config::{Configuration as _, ServiceConfig};
-use orrery_kit::db::{CopyEnd, CopyRequest, Database, Ending, Statement};
+use orrery_kit::db::{CopyEnd, CopyRequest, Database, Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::metrics::Metrics;
 use orrery_tests_needs::{self as needs, Need};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
-use super::{PATIENCE, SESSIONS_OPEN};
+use super::{SESSIONS_OPEN, TIMEOUT};
 use crate::harness::{Role, Route, TestDatabase, until_no_session};
 
 const PREPARED: &str = "select count(*) from pg_prepared_statements";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Both ways to the database; on the second nothing is left of a session anyway.
+/// Both routes to the database. The second one keeps no session state.
 async fn both_ways() -> [TestDatabase; 2] {
     [TestDatabase::create().await.by(Route::Direct).await, TestDatabase::pooled().await]
 }
 
-/// A pool of the data layer's, of so many connections, by a URL with something at its end.
+/// A pool of the data layer with this many connections, for the URL with a suffix.
 fn pool(database: &TestDatabase, connections: u32, more: &str) -> Database {
     let mut config = ServiceConfig::for_database(&format!("{}{more}", database.url(Role::Catalog))).unwrap();
     config.database.database_pooler = database.pooler_mode();
@@ -36,7 +36,7 @@ fn pool(database: &TestDatabase, connections: u32, more: &str) -> Database {
     Database::new(&config.database, &config.limits, &Metrics::default()).unwrap()
 }
 
-/// Polls a future so many times, or until it is done, and drops it.
+/// Polls a future this many times, or until it is ready, and drops it.
 async fn abandoned_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -80,7 +80,7 @@ async fn no_url_makes_the_data_layer_leak_prepared_statements() {
         for _ in 0..20 {
             pool.fetch(&Statement::new("select $1::integer", 1).bind(1).unwrap(), Deadline::none()).await.unwrap();
         }
-        // More texts than are kept.
+        // More different texts than are cached.
         for at in 0..150 {
             pool.fetch(&Statement::new(format!("select {at}"), 1), Deadline::none()).await.unwrap();
         }
@@ -96,7 +96,7 @@ async fn a_begin_that_was_cancelled_leaves_the_drivers_pool_a_transaction() {
     let database = TestDatabase::create().await.by(Route::Direct).await;
     let pool = PgPoolOptions::new().max_connections(1).connect(&database.url(Role::Catalog)).await.unwrap();
     let mut connection = pool.acquire().await.unwrap();
-    // The first poll sends BEGIN. Now and then the answer is there at once, which is no cancellation.
+    // The first poll sends BEGIN. Sometimes the response is already there, which is not a cancellation.
     while let Some(begun) = connection.begin().now_or_never() {
         begun.unwrap().rollback().await.unwrap();
     }
@@ -127,21 +127,21 @@ async fn nothing_cancelled_leaves_the_data_layers_pool_a_transaction() {
                     deadline: Deadline::none(),
                 };
                 drop(abandoned_after(polls, pool.copy_out(request, |_| Ok(ControlFlow::Continue(())))).await);
-                // This one goes on without its caller.
+                // This one continues without its caller.
                 let write = pool.transaction(Deadline::none(), |transaction| {
                     Box::pin(async move {
                         transaction.fetch(Statement::new("select pg_current_xact_id()::text", 1)).await?;
-                        Ok(Ending::RollBack(()))
+                        Ok(TransactionEnd::RollBack(()))
                     })
                 });
                 drop(abandoned_after(polls, write).await);
-                // `set transaction isolation level` is refused (25001) where a transaction has done anything before.
+                // `set transaction isolation level` is refused (25001) after any other statement in a transaction.
                 let own = pool.transaction(Deadline::none(), |transaction| {
                     Box::pin(async move {
                         transaction.fetch(Statement::new("set transaction isolation level serializable", 1)).await?;
                         let rows =
                             transaction.fetch(Statement::new("select pg_current_xact_id_if_assigned()::text", 1));
-                        Ok(Ending::Commit(rows.await?[0].get::<Option<String>, _>(0)))
+                        Ok(TransactionEnd::Commit(rows.await?[0].get::<Option<String>, _>(0)))
                     })
                 });
                 assert_eq!(own.await.unwrap(), None, "the transaction of a caller who left");
@@ -150,15 +150,15 @@ async fn nothing_cancelled_leaves_the_data_layers_pool_a_transaction() {
         until_no_session(
             &mut operator,
             "state in ('active', 'idle in transaction', 'idle in transaction (aborted)')",
-            PATIENCE,
+            TIMEOUT,
         )
         .await;
-        until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > 2"), PATIENCE).await;
+        until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > 2"), TIMEOUT).await;
         pool.close().await;
     }
 }
 
-/// Twenty rows within so many seconds, each of which is sent when it is there.
+/// Twenty rows within this many seconds, sent one by one.
 fn slow_rows(seconds: f64) -> String {
     let each = seconds / 20.0;
     format!("select repeat('x', 20000), pg_sleep({each})::text from generate_series(1, 20)")
@@ -186,7 +186,7 @@ async fn the_data_layer_drops_a_result_and_its_statement_ends() {
         let mut operator = database.connect(Role::Operator).await;
         let select = slow_rows(600.0);
         let request = CopyRequest { select: &select, timeout: MINUTE * 10, deadline: Deadline::none() };
-        // At the first row, which comes after half a minute, nobody waits; the caller is gone before.
+        // The first row comes after half a minute; the caller leaves before that.
         let left =
             tokio::time::timeout(Duration::from_millis(300), pool.copy_out(request, |_| Ok(ControlFlow::Continue(()))));
         assert!(left.await.is_err());
@@ -196,7 +196,7 @@ async fn the_data_layer_drops_a_result_and_its_statement_ends() {
         let dropped = Instant::now();
         pool.fetch(&Statement::new("select 1", 1), Deadline::none()).await.unwrap();
         assert!(dropped.elapsed() < Duration::from_secs(15), "{:?}", dropped.elapsed());
-        until_no_session(&mut operator, "state = 'active'", PATIENCE).await;
+        until_no_session(&mut operator, "state = 'active'", TIMEOUT).await;
         pool.close().await;
     }
 }

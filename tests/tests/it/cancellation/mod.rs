@@ -1,4 +1,4 @@
-//! A caller who leaves takes the work with it.
+//! A cancelled call ends its work.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -8,8 +8,8 @@ mod storm;
 
 use std::time::Duration;
 
-/// Longer than anything takes to end that was cancelled.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// How many sessions the catalog has.
+/// Longer than a cancelled call takes to end.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// The number of the catalog's sessions.
 const SESSIONS_OPEN: &str =
     "select count(*) from pg_stat_activity where datname = current_database() and usename = 'catalog_service'";

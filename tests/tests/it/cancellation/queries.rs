@@ -1,5 +1,5 @@
-//! The query of a call that was given up, a read or a write, ends within a second: by the database's own clock, so that it does not
-//! matter when this process gets to look.
+//! The query of a cancelled call, a read or a write, ends within a second. The time is measured by the database's
+//! clock, so it does not depend on when this process checks.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ use crate::harness::raw::call;
 use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, order_uid, run, uid};
 
 const BOUND: Duration = Duration::from_secs(1);
-/// How often a call that took longer is tried: a machine may be busy with something else for a moment, not each time.
+/// The attempts for a call that took longer: a machine may be busy for a moment, but not each time.
 const TRIES: usize = 5;
-/// Longer than this nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The limit for any wait.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A path and the messages that call it.
+/// A path and its request messages.
 type Called = (String, Vec<Bytes>);
 
 fn catalog(method: &str, message: &impl Message) -> Called {
@@ -39,7 +39,7 @@ fn orders(method: &str, message: &impl Message) -> Called {
     (format!("/orrery.orders.v1.OrdersService/{method}"), vec![message.encode_to_vec().into()])
 }
 
-/// Every way in which the catalog reads, queries that callers share and their own, and every way in which it writes.
+/// All reads of the catalog, with shared and separate queries, and all its writes.
 fn calls_of_the_catalog() -> Vec<Called> {
     let name = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
     let product = Some(Product { uid: uid(1), name: "one".to_owned(), ..Product::default() });
@@ -61,7 +61,7 @@ fn calls_of_the_catalog() -> Vec<Called> {
     ]
 }
 
-/// Every other way in which orders do either.
+/// All other reads and writes of orders.
 fn calls_of_orders() -> Vec<Called> {
     let (day_from, day_to) = ("2026-01-01".to_owned(), "2026-12-31".to_owned());
     let order = Some(Order { uid: order_uid(1), currency_code: "GBP".to_owned(), ..Order::default() });
@@ -83,7 +83,7 @@ fn calls_of_orders() -> Vec<Called> {
     ]
 }
 
-/// The server's clock, and how many statements of services it runs.
+/// The server's clock, and the number of statements of services that are running.
 async fn look(watcher: &mut PgConnection) -> (Duration, i64) {
     let look = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint, count(*) from pg_stat_activity \
                 where datname = current_database() and usename in ('catalog_service', 'orders_service') \
@@ -92,17 +92,17 @@ async fn look(watcher: &mut PgConnection) -> (Duration, i64) {
     (Duration::from_micros(row.get::<i64, _>(0).cast_unsigned()), row.get(1))
 }
 
-/// Gives a call up whose query stands before a lock, and says how long after that the query was last seen.
+/// Cancels a call whose query waits for a lock, and returns how long the query was still seen after that.
 async fn runs_on(channel: &Channel, (path, messages): &Called, watcher: &mut PgConnection) -> Duration {
     let (channel, path, messages) = (channel.clone(), path.clone(), messages.clone());
     let (begun, _) = look(watcher).await;
-    // Without a deadline: nothing but its caller ends the call.
+    // Without a deadline: only the client ends the call.
     let call = tokio::spawn(async move { call(&channel, &path, messages).await });
     loop {
         match look(watcher).await {
             (_, 1..) => break,
             (now, _) => {
-                assert!(now.saturating_sub(begun) < PATIENCE, "no query waits for the lock");
+                assert!(now.saturating_sub(begun) < TIMEOUT, "no query waits for the lock");
                 assert!(!call.is_finished(), "{:?}", call.await);
             }
         }
@@ -117,7 +117,7 @@ async fn runs_on(channel: &Channel, (path, messages): &Called, watcher: &mut PgC
             (_, 0) => return last,
             (now, _) => last = now.saturating_sub(left),
         }
-        assert!(last < PATIENCE, "the query waits for the lock to the end");
+        assert!(last < TIMEOUT, "the query waits for the lock to the end");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -139,7 +139,7 @@ async fn all_end(database: TestDatabase) {
         println!("{} {took:?}", called.0);
     }
     run(&mut holder, "rollback").await;
-    // Nothing of the writes was done.
+    // None of the writes was done.
     let left = "select (select count(*) from catalog.product) + (select count(*) from orders.order_header)";
     assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&mut watcher).await.unwrap(), 0);
 }

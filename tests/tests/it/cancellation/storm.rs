@@ -1,4 +1,4 @@
-//! Hundreds of calls that are given up at random moments: the service is as whole afterwards as before.
+//! Hundreds of calls are cancelled at random moments. The service still works normally afterwards.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::time::error::Elapsed;
 use tonic::Status;
 
-use super::{PATIENCE, SESSIONS_OPEN};
+use super::{SESSIONS_OPEN, TIMEOUT};
 use crate::harness::pooler::SESSIONS;
 use crate::harness::{CatalogServer, Role, Route, TestDatabase, product, run, seed, uid, until_no_session};
 use crate::writes::stream::{PRODUCTS, WriteStream, connect};
@@ -25,7 +25,7 @@ use crate::writes::stream::{PRODUCTS, WriteStream, connect};
 const SEED: u64 = 20_261_126;
 const SEEDED: usize = 3_000;
 const CALLS: usize = 400;
-/// How many are under way at once.
+/// The number of concurrent calls.
 const AT_ONCE: usize = 32;
 const POOL: u32 = 8;
 /// Rows of a chunk, and chunks of a write.
@@ -76,13 +76,13 @@ async fn nor_does_it_behind_a_pooler() {
     storm(TestDatabase::pooled().await, SESSIONS).await;
 }
 
-/// A storm over a service that has so many sessions at most.
+/// A storm of calls to a service with this many sessions.
 async fn storm(database: TestDatabase, sessions: usize) {
     println!("seed {SEED}");
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, SEEDED).await;
     let server = CatalogServer::start_with(&database, |config| config.database.database_pool_max = POOL).await;
-    // How long each kind lives when it is left alone, so that the random moments lie within its life.
+    // Measures the duration of each kind of call, so that it can be cancelled at a random moment within it.
     let mut lives = BTreeMap::new();
     for (at, shape) in SHAPES.into_iter().enumerate() {
         let started = Instant::now();
@@ -94,7 +94,7 @@ async fn storm(database: TestDatabase, sessions: usize) {
     let plan: Vec<(usize, Shape, Duration)> = (0..CALLS)
         .map(|number| {
             let shape = SHAPES[random.random_range(0..SHAPES.len())];
-            // With others around it a call lives longer than alone. Some live to their end, however long that takes.
+            // Under load a call takes longer. Some run to their end.
             let patience = lives[&shape].mul_f64(random.random_range(0.0..4.0));
             (number, shape, if number % 8 == 0 { LONG } else { patience })
         })
@@ -108,14 +108,14 @@ async fn storm(database: TestDatabase, sessions: usize) {
 
     let given_up = outcomes.iter().filter(|(_, _, outcome)| outcome.is_err()).count();
     assert!((CALLS / 10..CALLS).contains(&given_up), "{given_up} of {CALLS} calls were given up");
-    // Who did not give up was served.
+    // Calls that were not cancelled succeeded.
     for (number, shape, outcome) in &outcomes {
         if let Ok(Err(status)) = outcome {
             unreachable!("call {number}, {shape:?}: {status:?}");
         }
     }
-    until_no_session(&mut operator, "state <> 'idle'", PATIENCE).await;
-    until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > {}", sessions + 1), PATIENCE).await;
+    until_no_session(&mut operator, "state <> 'idle'", TIMEOUT).await;
+    until_no_session(&mut operator, &format!("({SESSIONS_OPEN}) > {}", sessions + 1), TIMEOUT).await;
     whole_chunks(&mut operator, &outcomes).await;
     whole_pool(&server, &mut operator, &database, sessions, ended).await;
     if database.pooler_mode() != orrery_kit::config::DatabasePooler::None {
@@ -123,9 +123,9 @@ async fn storm(database: TestDatabase, sessions: usize) {
     }
 }
 
-/// One call, to its end.
+/// Runs one call to its end.
 async fn call(server: &CatalogServer, shape: Shape, number: usize) -> Result<(), Status> {
-    // A third have a connection of their own, which breaks when they are given up.
+    // A third have their own connection, which is closed when they are cancelled.
     let mut client = if number.is_multiple_of(3) { server.separate_client() } else { server.client() };
     let existing = uid(number % SEEDED + 1);
     match shape {
@@ -178,7 +178,7 @@ async fn call(server: &CatalogServer, shape: Shape, number: usize) -> Result<(),
     Ok(())
 }
 
-/// Of every write a number of whole chunks is there, from the first on without a gap; all of them where the call was served.
+/// For each write some whole chunks were committed, without gaps from the first one; all chunks if the call succeeded.
 async fn whole_chunks(operator: &mut PgConnection, outcomes: &[Outcome]) {
     let rows = sqlx::query(
         "select split_part(uid, '_', 3)::integer, split_part(uid, '_', 4)::integer, count(*) \
@@ -203,7 +203,7 @@ async fn whole_chunks(operator: &mut PgConnection, outcomes: &[Outcome]) {
     }
 }
 
-/// As many calls at once as there may be sessions all get one, and a transaction that began after the storm.
+/// As many concurrent calls as there are sessions all get one, with a transaction that began after the storm.
 async fn whole_pool(
     server: &CatalogServer,
     operator: &mut PgConnection,
@@ -214,7 +214,7 @@ async fn whole_pool(
     let mut holder = database.connect(Role::Operator).await;
     let mut lock = holder.begin().await.unwrap();
     run(&mut lock, "lock table catalog.product in access exclusive mode").await;
-    // The paths differ, so that no two share a query.
+    // The paths differ, so that no two calls share a query.
     let masks = ["name", "labels", "annotations", "status", "create_ts", "update_ts", "etag", "uid"];
     let calls = (0..sessions).map(|at| {
         let mut client = server.client();
@@ -222,7 +222,8 @@ async fn whole_pool(
         tokio::spawn(async move { client.get_product(GetProductRequest { uid: uid(1), read_mask }).await })
     });
     let calls: Vec<_> = calls.collect();
-    let waiting = "select count(*), coalesce(min(extract(epoch from xact_start) * 1000000)::bigint, 0) from pg_stat_activity \
+    let waiting = "select count(*), coalesce(min(extract(epoch from xact_start) * 1000000)::bigint, 0) from \
+        pg_stat_activity \
                    where datname = current_database() and usename = 'catalog_service' and wait_event_type = 'Lock'";
     let started = Instant::now();
     loop {
@@ -232,7 +233,7 @@ async fn whole_pool(
             assert!(oldest >= ended, "a transaction of the storm goes on");
             break;
         }
-        assert!(started.elapsed() < PATIENCE, "only {count} of {sessions} calls get a session");
+        assert!(started.elapsed() < TIMEOUT, "only {count} of {sessions} calls get a session");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     lock.rollback().await.unwrap();

@@ -1,4 +1,4 @@
-//! The end of a process that others depend on: what it tells them, how long it takes, and that a rolling restart loses and repeats
+//! The shutdown of a process: what clients see, how long it takes, and that a rolling restart loses and repeats
 //! nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]

@@ -1,4 +1,4 @@
-//! What a proxy says by itself while no replica is there is what a service would say.
+//! While no replica is up, a proxy returns the same error as a service.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ async fn callers_are_told_when_to_come_again(kind: ProxyKind) {
     if !needs::met(&[kind.need()]) {
         return;
     }
-    // Two ports that nobody else gets and on which nobody listens.
+    // Two ports that are reserved and on which nothing listens.
     let bound = [0, 1].map(|_| {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();

@@ -1,4 +1,4 @@
-//! Two replicas behind a proxy are restarted one after the other while callers read and write.
+//! Two replicas behind a proxy are restarted one after the other while clients read and write.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use crate::harness::{CatalogProcess, Role, TestDatabase, seed, uids, until_healt
 use crate::writes::stream::connect;
 use crate::writes::workload::{PRODUCT_KIND, write_on};
 
-/// Products that are there from the start, and stay as they are.
+/// Products that exist from the start and do not change.
 const ROWS: usize = 10_000;
 const ROUNDS: usize = 3;
 const EACH: usize = 2;
-/// How soon a caller calls again.
+/// How soon a client retries.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a caller saw.
+/// What a client saw.
 #[derive(Debug, Default)]
 struct Seen {
-    /// How often it did what it does, from beginning to end.
+    /// The number of completed operations.
     done: usize,
-    /// What it was told meanwhile.
+    /// The errors.
     broken: Vec<Status>,
 }
 
-/// Reads all products again and again, each time from beginning to end, over however many calls.
+/// Reads all products repeatedly, each time from beginning to end, with as many calls as needed.
 async fn read_on(address: SocketAddr, enough: Arc<AtomicBool>) -> Seen {
     let mut client = CatalogServiceClient::new(connect(address));
     let mut seen = Seen::default();
@@ -61,13 +61,13 @@ async fn read_until_it_breaks(
     while let Some(page) = stream.message().await? {
         read.extend(page.products.into_iter().map(|product| product.uid));
         request.resume_token = page.resume_token;
-        // A reader that has something to do, so that streams are open at any time.
+        // A reader with some work of its own, so that streams are always open.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }
 
-/// Creates products one by one, each until it is there. The service makes their uids.
+/// Creates products one by one, retrying each until it exists. The service creates the uids.
 async fn create_on(creator: usize, address: SocketAddr, enough: Arc<AtomicBool>) -> Seen {
     let mut client = CatalogServiceClient::new(connect(address));
     let mut seen = Seen::default();
@@ -77,6 +77,7 @@ async fn create_on(creator: usize, address: SocketAddr, enough: Arc<AtomicBool>)
         let request = CreateProductRequest {
             request_id: format!("create-{name}"),
             product: Some(Product { name: name.clone(), labels, ..Product::default() }),
+            ..CreateProductRequest::default()
         };
         loop {
             match client.create_product(request.clone()).await {
@@ -123,7 +124,7 @@ async fn a_rolling_restart_loses_and_repeats_nothing(kind: ProxyKind) {
         }
     }
     enough.store(true, Ordering::Relaxed);
-    // The proxy may take the last one for dead a little longer.
+    // The proxy may consider the last one down for a little longer.
     until_healthy(&connect(address), orrery_catalog::SERVICE_NAMES[0]).await;
 
     let (mut broken, mut passes) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! SIGTERM to real processes: each ends by itself, with the exit code 0, within its bound.
+//! SIGTERM to real processes: each ends by itself in time, with exit code 0.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use crate::harness::{
 };
 use crate::writes::stream::connect;
 
-/// What a process needs beside its bound, on a busy machine.
+/// The additional time that a busy machine may need.
 const MORE: Duration = Duration::from_secs(5);
 
-/// Waits until somebody stands before a lock.
+/// Waits until a session waits for a lock.
 async fn until_blocked(connection: &mut PgConnection) {
     let begun = Instant::now();
     let blocked = "select exists (select from pg_locks l join pg_database d on d.oid = l.database \
@@ -32,7 +32,7 @@ async fn until_blocked(connection: &mut PgConnection) {
     }
 }
 
-/// Waits until nobody can connect any more.
+/// Waits until connections are refused.
 async fn until_refused(address: SocketAddr) {
     let begun = Instant::now();
     while tokio::net::TcpStream::connect(address).await.is_ok() {
@@ -56,7 +56,7 @@ async fn idle_connections_keep_no_process() {
     }
     process.terminate();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing, "at once");
-    // Far below the 20 seconds that running calls would have.
+    // Much less than the 20 seconds that running calls would have.
     assert_eq!(process.ended(MORE).await, Some(0));
     drop(idle);
 }
@@ -80,7 +80,7 @@ async fn calls_that_run_finish_and_new_ones_are_refused() {
     let request = CreateOrderRequest { order: Some(order(&order_uid(1))), ..Default::default() };
     let created = tokio::spawn(async move { client.create_order(request).await });
     until_blocked(&mut watcher).await;
-    // Long enough for the others to be on their way.
+    // Long enough for the other calls to have started.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = catalog.client();
     let _opened = before.clone().get_product(GetProductRequest { uid: String::new(), read_mask: None }).await;
@@ -120,7 +120,7 @@ async fn calls_that_do_not_finish_are_ended_at_the_bound() {
     assert!(status.get_details_retry_info().is_some());
     assert_eq!(process.ended(MORE).await, Some(0));
     run(&mut operator, "rollback").await;
-    // Its connection is closed, so that nothing of it happens later.
+    // The connection of the call is closed, so that it cannot do anything later.
     let name: String = sqlx::query_scalar("select name from catalog.product where uid = $1")
         .bind(uid(1))
         .fetch_one(&mut operator)
@@ -129,13 +129,13 @@ async fn calls_that_do_not_finish_are_ended_at_the_bound() {
     assert_eq!(name, "Thing 1");
 }
 
-/// A frame of HTTP/2 (RFC 9113, 4.1).
+/// An HTTP/2 frame (RFC 9113, 4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// What a client sends that wants all products and has room for them: preface, settings, window, and a call of StreamProducts.
+/// What a client sends to get all products: preface, settings, a large window, and a call of StreamProducts.
 fn everything_wanted() -> Vec<u8> {
     let mut headers = Vec::new();
     for (name, value) in [
@@ -169,7 +169,7 @@ fn everything_wanted() -> Vec<u8> {
 #[tokio::test]
 async fn clients_that_say_nothing_and_clients_that_never_read_keep_no_process() {
     let database = TestDatabase::create().await;
-    // More than the buffers between the two hold.
+    // More than the buffers on both sides can hold.
     seed(&mut database.connect(Role::Operator).await, 50_000).await;
     let mut process = CatalogProcess::spawn_with(&database, &["--drain-timeout=1s"]).await;
     let silent = std::net::TcpStream::connect(process.address()).unwrap();
@@ -180,7 +180,7 @@ async fn clients_that_say_nothing_and_clients_that_never_read_keep_no_process() 
             deaf
         })
         .collect();
-    // Until it is sent as much as it takes.
+    // Until the buffers are full.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut waiting = [0; 4096];
     assert!(deaf[0].peek(&mut waiting).unwrap() > 1_000, "it is sent something");

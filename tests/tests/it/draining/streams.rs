@@ -1,4 +1,4 @@
-//! Streams end with a token to go on from and UNAVAILABLE, whatever they wait for.
+//! Streams end with UNAVAILABLE and a token to continue from, whatever they wait for.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, refusal, r
 /// Longer than any of these streams may take to end.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// The tokens of the messages that still come, and how the stream ends.
+/// The tokens of the remaining messages, and the final status.
 async fn rest<T>(mut stream: Streaming<T>, token: fn(T) -> String) -> (Vec<String>, Status) {
     let mut tokens = Vec::new();
     loop {
@@ -31,13 +31,13 @@ fn assert_draining(status: &Status) {
     assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
 }
 
-/// What waits for a lock has sent nothing yet, and would not for long.
+/// A stream that waits for a lock has sent nothing yet.
 #[tokio::test]
 async fn a_stream_that_has_sent_nothing_says_where_to_go_on() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 1_000).await;
-    // Nothing comes in between that would end them anyway.
+    // No progress messages, which would end them anyway.
     let catalog = CatalogServer::start_with(&database, |config| {
         config.server.drain_timeout = DRAIN;
         config.stream.progress_interval = DRAIN;
@@ -48,7 +48,8 @@ async fn a_stream_that_has_sent_nothing_says_where_to_go_on() {
         config.service.stream.progress_interval = DRAIN;
     })
     .await;
-    let everything = "begin; lock table catalog.product, catalog.product_metric, orders.order_header, orders.order_line_item \
+    let everything = "begin; lock table catalog.product, catalog.product_metric, orders.order_header, \
+        orders.order_line_item \
                       in access exclusive mode";
     run(&mut operator, everything).await;
     let products = catalog.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
@@ -120,7 +121,7 @@ async fn a_slow_reader_gets_what_was_sent_and_goes_on_elsewhere() {
         if seen.len() == 2_000 {
             stopping = server.take().map(|server| tokio::spawn(server.stop()));
         }
-        // What is on its way is read with leisure.
+        // What was already sent can be read slowly.
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     assert_draining(&status);

@@ -1,4 +1,4 @@
-//! A network that fails without a word: nobody closes a connection, and nothing comes any more.
+//! A silent network failure: no connection is closed, and nothing arrives.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use super::until_health_is;
 use crate::harness::blackhole::{Blackhole, NEEDS};
 use crate::harness::{CatalogServer, Postgres, Role, product, refusal, run, seed, uid};
 
-/// Longer than the kernel needs with these settings, and shorter than anything else that ends a call or a session here.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than the kernel needs with these settings, and shorter than anything else that ends a call or session here.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Waits until the service has so many statements under way, as its database sees it.
+/// Waits until the service runs this many statements, as seen by its database.
 async fn until_running(connection: &mut PgConnection, count: i64) {
     let begun = Instant::now();
     let running = "select count(*) from pg_stat_activity where datname = current_database() \
@@ -27,7 +27,7 @@ async fn until_running(connection: &mut PgConnection, count: i64) {
         if running == count {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "{running} statements run, not {count}");
+        assert!(begun.elapsed() < TIMEOUT, "{running} statements run, not {count}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -48,22 +48,22 @@ async fn both_ends_of_a_connection_notice_that_the_other_is_gone() {
     let address = blackhole.address().to_string();
     let postgres = Postgres::own_with(&[("listen_addresses", &format!("127.0.0.1,{address}"))]).await;
     let database = postgres.create_database().await;
-    let database = database.past_pooler("the connection that goes silent is the one to the server").await;
+    let database = database.bypassing_pooler("the connection that goes silent is the one to the server").await;
     let (mut operator, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
     seed(&mut operator, 10).await;
-    // Straight to the server, whatever stands before it for other tests.
+    // A direct connection, whatever the suite's route is.
     let url = postgres.url(Role::Catalog, database.name());
     assert!(url.contains("127.0.0.1"), "the address stands in the URL");
     let server = CatalogServer::start_with(&database, |config| {
         config.database.database_url = url.replace("127.0.0.1", &address).parse().unwrap();
         config.database.database_keepalive = Duration::from_secs(1);
         config.database.database_tcp_user_timeout = Duration::from_secs(2);
-        // Nothing else ends a statement.
+        // No other limit ends a statement.
         config.limits.transaction_timeout = Duration::from_secs(600);
     })
     .await;
     run(&mut operator, "begin; lock table catalog.product in access exclusive mode").await;
-    // Without a deadline: in a transaction, and on its own.
+    // Without a deadline: in a transaction, and without one.
     let mut client = server.client();
     let update = UpdateProductRequest { product: Some(product(&uid(1))), ..Default::default() };
     let updated = tokio::spawn(async move { client.update_product(update).await.map(drop) });
@@ -74,17 +74,17 @@ async fn both_ends_of_a_connection_notice_that_the_other_is_gone() {
     let read = tokio::spawn(async move { client.get_product(asked).await.map(drop) });
     until_running(&mut watcher, 2).await;
 
-    blackhole.swallow();
+    blackhole.drop_packets();
     for call in [updated, read] {
-        let ended = tokio::time::timeout(PATIENCE, call).await.expect("a call ends although nobody answers").unwrap();
+        let ended = tokio::time::timeout(TIMEOUT, call).await.expect("a call ends although nobody answers").unwrap();
         assert_unavailable(&ended.unwrap_err());
     }
-    // The lock is still held, and the connections are open for all that the server was told.
+    // The lock is still held, and for the server the connections are still open.
     until_running(&mut watcher, 0).await;
     assert_unavailable(&server.client().get_product(get.clone()).await.unwrap_err());
     until_health_is(server.channel(), ServingStatus::NotServing).await;
 
-    blackhole.give_back();
+    blackhole.restore();
     run(&mut operator, "rollback").await;
     until_health_is(server.channel(), ServingStatus::Serving).await;
     let found = server.client().get_product(get).await.unwrap().into_inner();

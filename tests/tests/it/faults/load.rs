@@ -1,5 +1,5 @@
-//! A database that is killed, frozen and locked while many call: every caller is told in time, the service recovers by itself, and
-//! what it acknowledged is there.
+//! A database that is killed, frozen or locked under load: every client gets a response in time, the service recovers
+//! by itself, and acknowledged data is there.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,18 +18,18 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::timed::{Outcome, Timed};
+use crate::harness::timed::{Outcome, TimedClient};
 use crate::harness::{CatalogServer, Postgres, Role, Route, TestDatabase, refusal, run, seed, uid};
 
 const DEADLINE: Duration = Duration::from_secs(1);
-/// What a busy machine needs to say it.
+/// The additional time that a busy machine may need.
 const MORE: Duration = Duration::from_secs(2);
 const CALLERS: usize = 12;
 
-/// How often which answer was given: `OK`, or code and reason.
+/// The number of each response: `OK`, or code and reason.
 type Answers = BTreeMap<String, usize>;
 
-/// Checks that a call ended in time, and well or with words to come again.
+/// Checks that a call ended in time, with success or with an error that can be retried.
 fn checked(path: &str, outcome: &Outcome) -> String {
     assert!(outcome.took < DEADLINE + MORE, "{path} took {:?}", outcome.took);
     let status = &outcome.status;
@@ -42,8 +42,8 @@ fn checked(path: &str, outcome: &Outcome) -> String {
     format!("{:?} {}", refused.code, refused.reason)
 }
 
-/// Calls one method after the other, each with a deadline, and returns what was answered and which products were created.
-async fn call_on(caller: usize, service: Timed, enough: Arc<AtomicBool>) -> (Answers, Vec<String>) {
+/// Calls one method after the other, each with a deadline. Returns the responses and the created products.
+async fn call_on(caller: usize, service: TimedClient, enough: Arc<AtomicBool>) -> (Answers, Vec<String>) {
     let (mut answers, mut created) = (Answers::new(), Vec::new());
     let name = FieldMask { paths: vec!["name".to_owned()] };
     for number in 0.. {
@@ -72,7 +72,7 @@ async fn call_on(caller: usize, service: Timed, enough: Arc<AtomicBool>) -> (Ans
     (answers, created)
 }
 
-/// Many who call a service without end.
+/// Many clients that call a service continuously.
 struct Load<'d> {
     database: &'d TestDatabase,
     service: SocketAddr,
@@ -85,16 +85,17 @@ impl<'d> Load<'d> {
         let enough = Arc::new(AtomicBool::new(false));
         let mut callers = Vec::new();
         for caller in 0..CALLERS {
-            let service = Timed::connect(service).await;
+            let service = TimedClient::connect(service).await;
             callers.push(tokio::spawn(call_on(caller, service, Arc::clone(&enough))));
         }
         Self { database, service, enough, callers }
     }
 
-    /// Waits until the service has recovered, ends the load, checks that what was acknowledged is there, and returns the answers.
+    /// Waits until the service has recovered, stops the load, checks that acknowledged data is there, and returns the
+    /// responses.
     async fn end(self) -> Answers {
-        // By itself, and for all that is asked.
-        let service = Timed::connect(self.service).await;
+        // By itself, and for all methods.
+        let service = TimedClient::connect(self.service).await;
         let begun = Instant::now();
         let get = Bytes::from(GetProductRequest { uid: uid(1), read_mask: None }.encode_to_vec());
         let path = format!("/{}/GetProduct", orrery_catalog::SERVICE_NAMES[0]);
@@ -131,7 +132,7 @@ async fn every_caller_is_told_in_time_and_nothing_acknowledged_is_lost() {
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await;
     seed(&mut database.connect(Role::Operator).await, 2_000).await;
-    // Fewer connections than callers, so that some always wait for one.
+    // Fewer connections than clients, so that some always wait for one.
     let server = CatalogServer::start_with(&database, |config| {
         config.database.database_pool_min = 1;
         config.database.database_pool_max = 4;

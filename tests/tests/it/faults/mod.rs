@@ -1,4 +1,4 @@
-//! Servers that are killed, paused and started again: what was acknowledged is there, and health tells the truth.
+//! Servers that are killed, paused and restarted: acknowledged data is there, and health is correct.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

@@ -1,4 +1,4 @@
-//! One key is changed, and every other stays.
+//! Changes of one key keep all others.
 
 use orrery_proto::catalog::v1::{Product, UpdateProductRequest};
 use orrery_proto::r#type::v1::{RowErrorPolicy, Status, WriteMode, WriteStart};
@@ -9,7 +9,7 @@ use sqlx::{PgConnection, query_as};
 use super::{NO_OBJECTS, ODD_KEYS, catalog, get, insert, is_unsendable, mask, stored, update, write, write_with};
 use crate::harness::{CatalogServer, Role, TestDatabase, assert_invalid, run};
 
-/// Sets one key by SQL, as the contract says that a write does: in the object, or in a new one where there is none.
+/// Sets one key with SQL as the contract describes: in the object, or in a new one if there is none.
 async fn set_by_sql(connection: &mut PgConnection, uid: &str, column: &str, key: &str, value: &str) {
     run(
         connection,
@@ -54,7 +54,10 @@ async fn one_key_is_written_and_every_other_stays_byte_for_byte() {
                 run(&mut operator, &format!("delete from catalog.product where uid = '{uid}-copy'")).await;
                 run(
                     &mut operator,
-                    &format!("insert into catalog.product select '{uid}-copy', name, status, labels, annotations from catalog.product where uid = '{uid}'"),
+                    &format!(
+                        "insert into catalog.product select '{uid}-copy', name, status, labels, annotations from \
+                        catalog.product where uid = '{uid}'"
+                    ),
                 )
                 .await;
                 let copy = format!("{uid}-copy");
@@ -73,11 +76,12 @@ async fn one_key_is_written_and_every_other_stays_byte_for_byte() {
                     (&expected.0, &expected.1, &expected.2),
                     "{path} {before:?}"
                 );
-                // And back, for the next turn.
+                // And back for the next iteration.
                 run(
                     &mut operator,
                     &format!(
-                        "update catalog.product set status = '{}', labels = '{}', annotations = '{}' where uid = '{uid}'",
+                        "update catalog.product set status = '{}', labels = '{}', annotations = '{}' where uid = \
+                         '{uid}'",
                         before.0.replace('\'', "''"),
                         before.1.replace('\'', "''"),
                         before.2.replace('\'', "''"),
@@ -113,7 +117,8 @@ async fn a_product_with_keys_that_no_rule_allows_is_read_changed_in_one_key_and_
         let written = update(&server, read.clone(), mask(&["labels.season", "status.details.note"])).await;
         assert_eq!((&written.labels, &written.status), (&read.labels, &read.status));
         let expected: (String, String) = query_as(
-            "select ($1::text::jsonb || '{\"note\": \"new\"}')::text, ($2::text::jsonb || '{\"season\": \"winter\"}')::text",
+            "select ($1::text::jsonb || '{\"note\": \"new\"}')::text, ($2::text::jsonb || \
+             '{\"season\": \"winter\"}')::text",
         )
         .bind(before.0)
         .bind(before.1)
@@ -123,7 +128,7 @@ async fn a_product_with_keys_that_no_rule_allows_is_read_changed_in_one_key_and_
         let after = stored(&mut operator, &uid).await;
         assert_eq!(((after.0, after.1), after.2), (expected, before.2));
 
-        // And by the chunked write that only updates.
+        // And with a chunked write that only updates.
         read.labels.insert("season".to_owned(), "spring".to_owned());
         read.etag.clear();
         let start = WriteStart {
@@ -135,10 +140,14 @@ async fn a_product_with_keys_that_no_rule_allows_is_read_changed_in_one_key_and_
         assert_eq!((answer.updated, answer.rejected), (1, 0), "{answer:?}");
         assert_eq!(get(&server, &uid).await.labels, read.labels);
 
-        // What the mask names follows the rules.
+        // Fields named by the mask must be valid.
         for path in ["labels", "name", "status.phase", "status"] {
-            let request =
-                UpdateProductRequest { product: Some(read.clone()), update_mask: mask(&[path]), allow_missing: false };
+            let request = UpdateProductRequest {
+                product: Some(read.clone()),
+                update_mask: mask(&[path]),
+                allow_missing: false,
+                ..UpdateProductRequest::default()
+            };
             let refused = server.client().update_product(request).await.unwrap_err();
             assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{path}");
         }
@@ -153,7 +162,8 @@ async fn a_key_is_taken_away_and_every_other_stays_byte_for_byte() {
             &mut operator,
             &format!(
                 "update catalog.product set labels = labels || '{{\"gone\": {{\"x\": 1.10}}}}', \
-                 annotations = annotations || '{{\"gone\": 1.10}}', status = status || '{{\"gone\": [1.10]}}' where uid = '{uid}'"
+                 annotations = annotations || '{{\"gone\": 1.10}}', status = status || '{{\"gone\": [1.10]}}' where \
+                 uid = '{uid}'"
             ),
         )
         .await;
@@ -162,7 +172,8 @@ async fn a_key_is_taken_away_and_every_other_stays_byte_for_byte() {
         update(&server, product, mask(&["labels.gone", "annotations.gone", "status.details.gone"])).await;
         let after = stored(&mut operator, uid).await;
         let expected: (String, String, String) = query_as(
-            "select ($1::text::jsonb - 'gone')::text, ($2::text::jsonb - 'gone')::text, ($3::text::jsonb - 'gone')::text",
+            "select ($1::text::jsonb - 'gone')::text, ($2::text::jsonb - 'gone')::text, ($3::text::jsonb - \
+             'gone')::text",
         )
         .bind(before.0)
         .bind(before.1)
@@ -190,7 +201,8 @@ async fn a_changed_value_replaces_a_foreign_one_and_its_neighbours_stay() {
         update(&server, read, None).await;
         let after = stored(&mut operator, uid).await;
         let (status, labels): (String, String) = query_as(
-            "select ($1::text::jsonb || '{\"season\": \"winter\"}')::text, ($2::text::jsonb || '{\"season\": \"winter\"}')::text",
+            "select ($1::text::jsonb || '{\"season\": \"winter\"}')::text, ($2::text::jsonb || \
+             '{\"season\": \"winter\"}')::text",
         )
         .bind(&before.0)
         .bind(&before.1)
@@ -203,8 +215,8 @@ async fn a_changed_value_replaces_a_foreign_one_and_its_neighbours_stay() {
     }
 }
 
-/// A key of the details that is a field of its own is refused by every mask that looks at it, and sent along with every
-/// other; what another program stored under it stays until its place is taken.
+/// A key in the details that is the name of a field is refused by each mask that includes it, and accepted with others.
+/// If another program stored such a key, it stays until it is replaced.
 #[tokio::test]
 async fn a_field_of_a_status_is_no_key_of_its_details() {
     let database = TestDatabase::create().await;
@@ -231,7 +243,8 @@ async fn a_field_of_a_status_is_no_key_of_its_details() {
         for update_mask in refusing {
             for allow_missing in [false, true] {
                 let (product, update_mask) = (Some(read.clone()), update_mask.clone());
-                let request = UpdateProductRequest { product, update_mask, allow_missing };
+                let request =
+                    UpdateProductRequest { product, update_mask, allow_missing, ..UpdateProductRequest::default() };
                 let refused = server.client().update_product(request).await;
                 assert_invalid(refused, "FIELD_INVALID", &format!("product.status.details.{key}"));
             }
@@ -244,7 +257,7 @@ async fn a_field_of_a_status_is_no_key_of_its_details() {
             }
         }
         assert_eq!(stored(&mut operator, "prd_1").await.0, jsonb(&mut operator, theirs).await);
-        // What names a part of it leaves the rest, and a phase of the contract takes the place of what was none.
+        // A mask of a part keeps the rest, and a valid phase replaces an invalid one.
         let written = update(&server, read.clone(), mask(&["status.details.note", "name"])).await;
         assert_eq!(written.status.unwrap().details.unwrap().fields["note"], text("new"));
         let expected = theirs.replace(r#""n""#, r#""new""#);
@@ -253,7 +266,7 @@ async fn a_field_of_a_status_is_no_key_of_its_details() {
         let expected = expected.replace('5', r#""sold""#).replace("active", "sold");
         assert_eq!(stored(&mut operator, "prd_1").await.0, jsonb(&mut operator, &expected).await);
     }
-    // Another program's key is cleared by its name, and not set.
+    // A key of another program can be cleared by its name, and not set.
     let mask_of_it = mask(&["status.details.details"]);
     let mut product = Product { uid: "prd_1".to_owned(), ..Product::default() };
     let details = Struct { fields: [("details".to_owned(), text("x"))].into() };
@@ -267,7 +280,7 @@ async fn a_field_of_a_status_is_no_key_of_its_details() {
     assert_eq!(stored(&mut operator, "prd_1").await.0, expected);
 }
 
-/// A document as Postgres prints it.
+/// A document in Postgres's output.
 async fn jsonb(connection: &mut PgConnection, text: &str) -> String {
     sqlx::query_scalar("select $1::text::jsonb::text").bind(text).fetch_one(connection).await.unwrap()
 }

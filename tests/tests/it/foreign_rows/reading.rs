@@ -1,4 +1,4 @@
-//! Whatever is stored can be read, and changes nothing when it is written back.
+//! Everything that is stored can be read, and writing it back changes nothing.
 
 use std::collections::HashMap;
 
@@ -25,8 +25,10 @@ async fn whatever_is_stored_can_be_read() {
     run(
         &mut operator,
         "insert into catalog.product (uid, create_ts, update_ts) values \
-         ('prd_time1', 'infinity', '-infinity'), ('prd_time2', '4714-11-24 00:00:00+00 BC', '294276-12-31 23:59:59+00'); \
-         insert into catalog.product (uid, name) values ('', 'no uid'), ('another program''s uid', null), ('prd_é', '')",
+         ('prd_time1', 'infinity', '-infinity'), ('prd_time2', '4714-11-24 00:00:00+00 BC', '294276-12-31 \
+         23:59:59+00'); \
+         insert into catalog.product (uid, name) values ('', 'no uid'), ('another program''s uid', null), ('prd_é', \
+         '')",
     )
     .await;
     uids.extend(["prd_time1", "prd_time2", "", "another program's uid", "prd_é"].map(str::to_owned));
@@ -38,7 +40,7 @@ async fn whatever_is_stored_can_be_read() {
     let listed = ListProductsRequest { page_size: 1_000, ..Default::default() };
     assert_eq!(server.client().list_products(listed).await.unwrap().into_inner().products, streamed);
     for product in &streamed {
-        // By uid only what has one of ours; lists and streams are there for the others.
+        // Only rows with a valid uid can be read by uid; lists and streams return all.
         if product.uid.starts_with("prd_") && product.uid.is_ascii() {
             assert_eq!(get(&server, &product.uid).await, *product);
             let request = BatchGetProductsRequest { uids: vec![product.uid.clone()], read_mask: None };
@@ -91,6 +93,13 @@ async fn values_read_as_what_they_are() {
         ("o", value(Kind::StructValue(inner))),
     ]);
     assert_eq!(product.status, Some(Status { phase: "active".to_owned(), details: Some(details) }));
+    // Written back, the long number that is a whole value stays one; the one inside an object becomes what it reads as.
+    update(&server, product, mask(&["status"])).await;
+    let (status, ..) = stored(&mut operator, "prd_a").await;
+    for kept in [r#""n": 1.10"#, r#""big": 12345678901234567890"#, r#""o": {"k": "v", "big": "12345678901234567890"}"#]
+    {
+        assert!(status.contains(kept), "{status}");
+    }
 }
 
 #[tokio::test]
@@ -102,8 +111,12 @@ async fn what_is_written_back_as_it_was_read_changes_nothing() {
         let unsendable = is_unsendable(read.status.as_ref());
         if unsendable {
             for path in [None, mask(&["status"]), mask(&["status.details"])] {
-                let request =
-                    UpdateProductRequest { product: Some(read.clone()), update_mask: path, allow_missing: false };
+                let request = UpdateProductRequest {
+                    product: Some(read.clone()),
+                    update_mask: path,
+                    allow_missing: false,
+                    ..UpdateProductRequest::default()
+                };
                 let refused = server.client().update_product(request).await.unwrap_err();
                 assert!(violated(&refused).starts_with("product.status.details."), "{refused:?}");
             }
@@ -117,7 +130,7 @@ async fn what_is_written_back_as_it_was_read_changes_nothing() {
             assert_eq!(stored(&mut operator, uid).await, before);
         }
         if !unsendable && read.status.as_ref().is_some_and(|status| !status.phase.is_empty()) {
-            // A status without a phase gets the default one when it is replaced as a whole.
+            // A status without a phase gets the default phase when it is replaced as a whole.
             for update_mask in [mask(&["*"]), mask(&["status"]), mask(&["status.phase", "status.details"])] {
                 assert_eq!(update(&server, read.clone(), update_mask).await, read);
                 assert_eq!(stored(&mut operator, uid).await, before);

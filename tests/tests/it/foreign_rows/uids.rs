@@ -1,4 +1,4 @@
-//! Products and metrics under keys that no rule of the contract allows: read, changed and deleted as any others.
+//! Products and metrics with keys outside of the contract's grammar can be read, changed and deleted like others.
 
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, DeleteProductRequest, GetProductMetricsRequest, ListProductsRequest,
@@ -13,7 +13,7 @@ use crate::harness::{CatalogServer, Role, TestDatabase};
 use crate::orders::foreign_rows::uids::foreign_keys;
 use crate::writes::stream::{METRICS, write};
 
-/// What of a key may be the name of a metric beside it: two long texts do not fit one row of an index.
+/// The part of a key that can be used as a metric's name: two long texts do not fit into one index row.
 fn name_of(key: &str) -> &str {
     if key.len() == 2_000 && !key.starts_with("xx") { "Their Name!" } else { key }
 }
@@ -47,7 +47,7 @@ async fn products_and_metrics_of_any_key_are_read_changed_and_deleted() {
     let checks = tokio_stream::iter([CheckProductsRequest { uids: keys.clone() }]);
     let answer = client.check_products(checks).await.unwrap().into_inner().message().await.unwrap().unwrap();
     assert_eq!((answer.checked, answer.missing_uids.len()), (keys.len() as i64, 0));
-    // Every stream of metrics breaks after its first one.
+    // Each stream of metrics breaks after its first one.
     let filter = Some(ProductMetricFilter { product_uids: keys.clone(), ..ProductMetricFilter::default() });
     let mut request = StreamProductMetricsRequest { page_size: 1, filter, ..StreamProductMetricsRequest::default() };
     let mut seen = Vec::new();
@@ -83,7 +83,7 @@ async fn products_and_metrics_of_any_key_are_read_changed_and_deleted() {
             end.unwrap();
             assert_eq!(totals.counts(), [0, 1, 0, 0, 0], "{mode:?} {key:?}");
         }
-        // What is not there is not made.
+        // Rows that do not exist are not created.
         let (totals, end) =
             write(server.channel(), METRICS, skip(WriteMode::Upsert), &[metric("not there", "1")]).await;
         end.unwrap();
@@ -94,9 +94,15 @@ async fn products_and_metrics_of_any_key_are_read_changed_and_deleted() {
 
         client.delete_product(DeleteProductRequest { uid: key.clone(), ..Default::default() }).await.unwrap();
         let product = Some(named("again"));
-        let request = UpdateProductRequest { product: product.clone(), update_mask: None, allow_missing: false };
+        let request = UpdateProductRequest {
+            product: product.clone(),
+            update_mask: None,
+            allow_missing: false,
+            ..UpdateProductRequest::default()
+        };
         assert_eq!(client.update_product(request).await.unwrap_err().code(), Code::NotFound);
-        let request = UpdateProductRequest { product, update_mask: None, allow_missing: true };
+        let request =
+            UpdateProductRequest { product, update_mask: None, allow_missing: true, ..UpdateProductRequest::default() };
         assert_eq!(client.update_product(request).await.unwrap_err().code(), Code::InvalidArgument);
         let answer = write_with(&server, skip(WriteMode::Upsert), vec![named("again")]).await;
         assert_eq!((answer.rejected, answer.row_errors[0].field.as_str()), (1, "uid"));

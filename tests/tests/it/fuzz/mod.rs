@@ -1,8 +1,8 @@
-//! The fuzz targets of tests/fuzz without instruments: each replays its corpus and then mutates it for a while. What
-//! behaves in a new way is mutated further.
+//! Runs the fuzz targets of tests/fuzz without instrumentation: each replays its corpus and then mutates it for a
+//! while. Inputs with new behaviour are mutated further.
 //!
-//! `ORRERY_FUZZ_SECONDS` says how long each target takes (2), `ORRERY_FUZZ_SEED` which numbers it draws (1). An input that fails is
-//! written to the folder of temporary files; put it into tests/fuzz/corpus when the fault is fixed.
+//! `ORRERY_FUZZ_SECONDS` sets the time for each target (2), `ORRERY_FUZZ_SEED` the random seed (1). A failing input is
+//! written to the folder of temporary files; put it into tests/fuzz/corpus when the error is fixed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -19,7 +19,7 @@ use self::mutate::Mutator;
 use self::targets::{TARGETS, Target};
 use crate::harness::operator::repository;
 
-/// How long one input may take, on a machine that is busy otherwise.
+/// The time limit for one input.
 const MOST_TIME: Duration = Duration::from_secs(20);
 /// How many inputs that behaved in a new way are kept.
 const MOST_KEPT: usize = 2_000;
@@ -28,7 +28,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// Runs a target; says what became of the input.
+/// Runs a target, and returns what became of the input.
 fn run((name, target): Target, input: &[u8], seed: u64) -> String {
     let begun = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));

@@ -1,12 +1,12 @@
-//! Inputs made of others.
+//! Creates inputs from others.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// How long an input may become.
+/// The largest input.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// What inputs are made of that chance does not find.
+/// Parts of inputs that are unlikely to occur by chance.
 const WORDS: &[&[u8]] = &[
     b"",
     b"\"",
@@ -113,7 +113,7 @@ const WORDS: &[&[u8]] = &[
     b"\x2a\x02\x12\x00",
 ];
 
-/// Makes inputs of others by chance; the same ones of the same seed.
+/// Creates random inputs from others; the same seed gives the same inputs.
 pub(super) struct Mutator {
     chance: StdRng,
 }
@@ -123,7 +123,7 @@ impl Mutator {
         Self { chance: StdRng::seed_from_u64(seed) }
     }
 
-    /// An input made of one of those, or of two.
+    /// An input made from one or two of these.
     pub(super) fn mutate(&mut self, inputs: &[Vec<u8>]) -> Vec<u8> {
         let mut input = inputs[self.below(inputs.len())].clone();
         for _ in 0..1 << self.below(4) {
@@ -137,7 +137,7 @@ impl Mutator {
         if end == 0 { 0 } else { self.chance.random_range(0..end) }
     }
 
-    /// A part of a text of so many bytes.
+    /// A part of a text with this many bytes.
     fn part(&mut self, length: usize) -> std::ops::Range<usize> {
         let begin = self.below(length + 1);
         let longest = (length - begin).min(1 << self.below(10));
@@ -152,7 +152,7 @@ impl Mutator {
             2 if at < input.len() => input[at] = input[at].wrapping_add([1, 255, 16, 240][self.below(4)]),
             3 => drop(input.drain(self.part(input.len()))),
             4 => input.insert(at, self.chance.random()),
-            // Again, often many times: nesting, repeated fields, long runs.
+            // Repeated, often many times: nesting, repeated fields, long runs.
             5 => {
                 let part = input[self.part(input.len())].to_vec();
                 let times = 1 << self.below(if part.len() < 64 { 8 } else { 3 });

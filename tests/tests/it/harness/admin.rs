@@ -1,4 +1,4 @@
-//! The admin port of a service under test, and its metrics, read more strictly than a scraper would.
+//! The admin port of a service, and a strict parser of its metrics.
 
 #![allow(clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -11,14 +11,14 @@ use orrery_kit::config::AdminListen;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any step of a test takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An admin port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Admin(pub(crate) SocketAddr);
 
-/// What it answered.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -27,14 +27,14 @@ pub(crate) struct Answer {
 }
 
 impl Admin {
-    /// A free port, and what to set `admin_listen` to.
+    /// A free port, and the value for `admin_listen`.
     pub(crate) fn take() -> (Self, AdminListen) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         (Self(address), AdminListen::On(Arc::new(listener)))
     }
 
-    /// Asks once.
+    /// Sends one request.
     pub(crate) async fn ask(self, method: &str, path: &str) -> Answer {
         let exchange = async {
             let mut connection = TcpStream::connect(self.0).await.unwrap();
@@ -44,19 +44,19 @@ impl Admin {
             connection.read_to_string(&mut answer).await.unwrap();
             answer
         };
-        let answer = tokio::time::timeout(PATIENCE, exchange).await.expect("the admin port answers");
+        let answer = tokio::time::timeout(TIMEOUT, exchange).await.expect("the admin port answers");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
-    /// The status and the one word that a probe says.
+    /// The status and the word in a probe's response.
     pub(crate) async fn probe(self, path: &str) -> (u16, String) {
         let answer = self.ask("GET", path).await;
         (answer.status, answer.body.trim_end().to_owned())
     }
 
-    /// Waits until a probe says this.
+    /// Waits until a probe returns this.
     pub(crate) async fn until(self, path: &str, status: u16, word: &str) {
         let begun = Instant::now();
         loop {
@@ -64,19 +64,19 @@ impl Admin {
             if said == (status, word.to_owned()) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{path} says {said:?}, not {status} {word}");
+            assert!(begun.elapsed() < TIMEOUT, "{path} says {said:?}, not {status} {word}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// The metrics as they stand.
+    /// The current metrics.
     pub(crate) async fn scrape(self) -> Scrape {
         let answer = self.ask("GET", "/metrics").await;
         assert_eq!(answer.status, 200);
         Scrape::parse(&answer.body)
     }
 
-    /// Waits until the metrics are as `wanted` says.
+    /// Waits until the metrics satisfy `wanted`.
     pub(crate) async fn scrape_until(self, what: &str, wanted: impl Fn(&Scrape) -> bool) -> Scrape {
         let begun = Instant::now();
         loop {
@@ -84,36 +84,36 @@ impl Admin {
             if wanted(&scrape) {
                 return scrape;
             }
-            assert!(begun.elapsed() < PATIENCE, "not seen in time: {what}; {scrape:#?}");
+            assert!(begun.elapsed() < TIMEOUT, "not seen in time: {what}; {scrape:#?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// Every sample by its name and its sorted labels.
+/// All samples by name and sorted labels.
 #[derive(Debug)]
 pub(crate) struct Scrape(BTreeMap<(String, Vec<(String, String)>), f64>);
 
 impl Scrape {
-    /// The value of exactly this series; 0 where there is none.
+    /// The value of exactly this series, or 0 if it does not exist.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let mut labels: Vec<_> = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         labels.sort();
         self.0.get(&(name.to_owned(), labels)).copied().unwrap_or_default()
     }
 
-    /// Whether there is any series of this name.
+    /// Whether a series with this name exists.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.keys().any(|(found, _)| found == name)
     }
 
-    /// Calls of a method that ended with a code.
+    /// The number of calls of a method that ended with a code.
     pub(crate) fn handled(&self, service: &str, method: &str, kind: &str, code: &str) -> f64 {
         let labels = [("grpc_service", service), ("grpc_method", method), ("grpc_type", kind), ("grpc_code", code)];
         self.value("grpc_server_handled_total", &labels)
     }
 
-    /// Reads OpenMetrics 1.0 text and checks what its specification demands of it.
+    /// Parses OpenMetrics 1.0 text and checks the rules of the specification.
     pub(crate) fn parse(text: &str) -> Self {
         let body = text.strip_suffix("# EOF\n").expect("it ends with # EOF");
         let mut samples = BTreeMap::new();
@@ -146,7 +146,7 @@ impl Scrape {
         scrape
     }
 
-    /// Buckets never fall, and the last is the count.
+    /// Buckets never decrease, and the last equals the count.
     fn check_histograms(&self) {
         let mut buckets: BTreeMap<(&str, Vec<_>), Vec<(f64, f64)>> = BTreeMap::new();
         for ((name, labels), value) in &self.0 {
@@ -172,7 +172,7 @@ fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
     let value = value.parse().unwrap_or_else(|_| panic!("{line} has no number"));
     let Some((name, labels)) = series.split_once('{') else { return (series.to_owned(), Vec::new(), value) };
     assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'), "{line}");
-    // No label here holds a quote or a comma.
+    // No label in these metrics contains a quote or a comma.
     let labels = labels.strip_suffix('}').unwrap().split(',').map(|label| {
         let (name, value) = label.split_once('=').unwrap();
         let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap();

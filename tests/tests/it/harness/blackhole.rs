@@ -1,23 +1,23 @@
-//! An address of this machine from which nothing comes back: packets to it vanish, as behind a network that has failed, and nobody is told.
+//! A local address whose packets can be dropped silently, as in a failed network.
 
 use orrery_tests_needs::{self as needs, Need};
 use std::net::Ipv4Addr;
 
-/// What a test with such an address needs: only root can make packets vanish.
+/// The requirements of a test with such an address: only root can drop packets.
 pub(crate) const NEEDS: [Need; 2] = [Need::Root, Need::Ip];
 
-/// An address, for one test alone. Dropping it lets packets through again.
+/// An address for one test. Dropping it restores the route.
 pub(crate) struct Blackhole {
     address: Ipv4Addr,
-    swallows: bool,
+    dropping: bool,
 }
 
 impl Blackhole {
-    /// An address to which packets still come.
+    /// An address whose packets still arrive.
     pub(crate) fn new() -> Self {
         let [a, b, c, _] = rand::random::<[u8; 4]>();
-        // All of 127.0.0.0/8 is this machine; nobody else uses this part.
-        Self { address: Ipv4Addr::new(127, 64 + a % 128, b, 1 + c % 254), swallows: false }
+        // All of 127.0.0.0/8 is this machine; nothing else uses this part.
+        Self { address: Ipv4Addr::new(127, 64 + a % 128, b, 1 + c % 254), dropping: false }
     }
 
     /// The address.
@@ -25,19 +25,19 @@ impl Blackhole {
         self.address
     }
 
-    /// From now on packets to it vanish.
-    pub(crate) fn swallow(&mut self) {
+    /// Packets to the address are dropped from now on.
+    pub(crate) fn drop_packets(&mut self) {
         self.route("add");
-        self.swallows = true;
+        self.dropping = true;
     }
 
-    /// From now on they come through again.
-    pub(crate) fn give_back(&mut self) {
+    /// Packets to the address arrive again.
+    pub(crate) fn restore(&mut self) {
         self.route("del");
-        self.swallows = false;
+        self.dropping = false;
     }
 
-    /// A route that leads nowhere, in the table that is asked first: it is closer than the one of all of loopback.
+    /// A route to nowhere that is more specific than the one of loopback.
     fn route(&self, change: &str) {
         let address = format!("{}/32", self.address);
         let arguments = ["route", change, "blackhole", &address, "table", "local"];
@@ -48,8 +48,8 @@ impl Blackhole {
 
 impl Drop for Blackhole {
     fn drop(&mut self) {
-        if self.swallows {
-            self.give_back();
+        if self.dropping {
+            self.restore();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A caller who has nothing to do with what else happens to a service, and is to notice nothing of it.
+//! A client that must not be affected by what other clients do to a service.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,21 +13,21 @@ use tokio::task::JoinHandle;
 use super::serving::channel;
 use super::uid;
 
-/// What the slowest calls but one in a hundred may take, on a machine that runs other tests beside this one, in a build
-/// for tests. Without harm it is a few milliseconds; with harm, seconds or for ever.
-const ENOUGH: Duration = Duration::from_secs(1);
-/// Fewer calls tell nothing.
-const LEAST_CALLS: usize = 100;
-/// Between two calls.
+/// The limit for the 99th percentile, in a test build on a machine that runs other tests too. Normal are a few
+/// milliseconds; an affected client waits for seconds or forever.
+const MAX_P99: Duration = Duration::from_secs(1);
+/// Fewer calls prove nothing.
+const MIN_CALLS: usize = 100;
+/// The pause between two calls.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Gets one product after the other, on a connection of its own, until it is asked what came of it.
+/// Gets products one after the other, on its own connection, until it is stopped.
 pub(crate) struct Bystander {
     stop: Arc<AtomicBool>,
     calls: JoinHandle<Report>,
 }
 
-/// What came of the calls.
+/// The results of the calls.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     took: Vec<Duration>,
@@ -35,7 +35,7 @@ pub(crate) struct Report {
 }
 
 impl Bystander {
-    /// Begins to call; `products` are there, by their numbers.
+    /// Starts to call. The products with numbers below `products` exist.
     pub(crate) async fn start(address: SocketAddr, products: usize) -> Self {
         let mut client = CatalogServiceClient::new(channel(address));
         let get = move |number: usize| GetProductRequest { uid: uid(number % products + 1), read_mask: None };
@@ -45,7 +45,7 @@ impl Bystander {
         let calls = tokio::spawn(async move {
             let mut report = Report::default();
             let mut number = 0;
-            while number < LEAST_CALLS || !stopped.load(Ordering::Relaxed) {
+            while number < MIN_CALLS || !stopped.load(Ordering::Relaxed) {
                 number += 1;
                 let begun = Instant::now();
                 match client.get_product(get(number)).await {
@@ -59,14 +59,14 @@ impl Bystander {
         Self { stop, calls }
     }
 
-    /// Ends, and fails if a call failed or the slow ones were too slow.
+    /// Stops, and fails if a call failed or if calls were too slow.
     pub(crate) async fn assert_unharmed(self, during: &str) -> Report {
         self.stop.store(true, Ordering::Relaxed);
         let mut report = self.calls.await.unwrap();
         report.took.sort_unstable();
         println!("{during}: a second caller's {report}");
         assert!(report.failed.is_empty(), "{during}: {} of {report}: {:?}", report.failed.len(), report.failed.first());
-        assert!(report.p99() < ENOUGH, "{during}: {report}");
+        assert!(report.p99() < MAX_P99, "{during}: {report}");
         report
     }
 }

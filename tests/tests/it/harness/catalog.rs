@@ -1,4 +1,4 @@
-//! The catalog service for tests: in this process, or as a process that can be killed.
+//! The catalog service for tests, in this process or as a process that can be killed.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
@@ -16,10 +16,10 @@ use super::TestDatabase;
 use super::process::ServiceProcess;
 use super::serving::{LARGEST_MESSAGE, channel, until_healthy};
 
-/// The service's name, as health knows it.
+/// The name of the service in health checks.
 const NAME: &str = orrery_catalog::SERVICE_NAMES[0];
 
-/// `orrery_catalog::run` on a free port, as the catalog's own role. Dropping it ends it at once.
+/// `orrery_catalog::run` on a free port, with the catalog's own role. Dropping it stops it at once.
 pub(crate) struct CatalogServer {
     address: SocketAddr,
     channel: Channel,
@@ -28,7 +28,7 @@ pub(crate) struct CatalogServer {
 }
 
 impl CatalogServer {
-    /// Serves `database` with the default configuration, and waits until it is healthy.
+    /// Serves `database` with the default configuration, and waits until the service is healthy.
     pub(crate) async fn start(database: &TestDatabase) -> Self {
         Self::start_with(database, |_| ()).await
     }
@@ -39,7 +39,7 @@ impl CatalogServer {
         config.database.database_pooler = database.pooler_mode();
         config.server.drain_timeout = Duration::from_secs(2);
         change(&mut config);
-        database.hold_to(&config.limits);
+        database.enforce(&config.limits);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -49,12 +49,12 @@ impl CatalogServer {
         server
     }
 
-    /// Where it listens.
+    /// The address of the service.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A connection to it, shared by all who ask.
+    /// A shared connection to the service.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
     }
@@ -64,12 +64,12 @@ impl CatalogServer {
         client(self.channel())
     }
 
-    /// A client on a connection of its own.
+    /// A client on a new connection.
     pub(crate) fn separate_client(&self) -> CatalogServiceClient<Channel> {
         client(channel(self.address))
     }
 
-    /// Asks it to drain, and returns what `run` returned.
+    /// Drains the service, and returns the result of `run`.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         (&mut self.task).await.unwrap()
@@ -86,7 +86,7 @@ impl Drop for CatalogServer {
 pub(crate) struct CatalogProcess(ServiceProcess);
 
 impl CatalogProcess {
-    /// Runs it on `database`, as the catalog's own role, and waits until it is healthy.
+    /// Runs the program on `database` with the catalog's own role, and waits until it is healthy.
     pub(crate) async fn spawn(database: &TestDatabase) -> Self {
         Self::spawn_with(database, &[]).await
     }
@@ -96,13 +96,13 @@ impl CatalogProcess {
         Self(ServiceProcess::spawn("orrery-catalog", NAME, (database, Role::Catalog), arguments).await)
     }
 
-    /// The same, as a process that may have so many files open, if there is a number.
+    /// As [`spawn_with`](Self::spawn_with), with a limit on open files if one is given.
     pub(crate) async fn spawn_with_files(database: &TestDatabase, arguments: &[&str], files: Option<u32>) -> Self {
         let role = (database, Role::Catalog);
         Self(ServiceProcess::spawn_with_files("orrery-catalog", NAME, role, arguments, files).await)
     }
 
-    /// A client on a connection of its own.
+    /// A client on a new connection.
     pub(crate) fn client(&self) -> CatalogServiceClient<Channel> {
         client(channel(self.address()))
     }

@@ -1,4 +1,4 @@
-//! The fields of the contract's messages, so that a test can say that it left none out.
+//! The fields of the contract's messages, so that a test can check that it covers all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,11 @@ use prost_types::{DescriptorProto, FieldDescriptorProto};
 
 use super::raw::descriptors;
 
-/// The contract's messages by their full names, with a point before each.
+/// The contract's messages by full name, with a leading dot.
 pub(crate) struct Contract(BTreeMap<String, DescriptorProto>);
 
-/// A way into a message: fields, one within the other.
-type Way = Vec<FieldDescriptorProto>;
+/// A path to a field: fields, each in the message of the one before.
+type FieldPath = Vec<FieldDescriptorProto>;
 
 impl Contract {
     /// The contract.
@@ -32,18 +32,18 @@ impl Contract {
         Self(messages)
     }
 
-    /// Every message, by its full name.
+    /// All messages by full name.
     pub(crate) fn into_messages(self) -> BTreeMap<String, DescriptorProto> {
         self.0
     }
 
-    /// The ways to every field of a message that is no message of the contract itself. What a map or one of Google's own messages
-    /// holds is one field, but for the texts of a mask.
-    fn ways(&self, message: &str) -> Vec<Way> {
+    /// The paths to all fields of a message that are not messages of the contract. A map or a message of Google's
+    /// counts as one field, except for the texts of a mask.
+    fn field_paths(&self, message: &str) -> Vec<FieldPath> {
         let mut ways = Vec::new();
         for field in &self.0[message].field {
             let inside = match field.r#type() {
-                Type::Message if self.is_ours(field.type_name()) => self.ways(field.type_name()),
+                Type::Message if self.is_ours(field.type_name()) => self.field_paths(field.type_name()),
                 _ => vec![Vec::new()],
             };
             ways.extend(inside.into_iter().map(|way| [vec![field.clone()], way].concat()));
@@ -59,22 +59,22 @@ impl Contract {
         self.0[message].options.as_ref().is_some_and(prost_types::MessageOptions::map_entry)
     }
 
-    /// The paths of every field of a message, those of the messages within it included, without places in lists.
+    /// The paths of all fields of a message and of the messages in it, without list indexes.
     pub(crate) fn paths(&self, message: &str) -> BTreeSet<String> {
-        self.ways(message).iter().map(|way| path(way)).collect()
+        self.field_paths(message).iter().map(|way| path(way)).collect()
     }
 
-    /// Every text within a message: its path without places in lists, the same with the place 0 in each list and the key k in each map, and
-    /// the bytes of a message in which that text, and nothing else, is `bytes`.
+    /// All text fields within a message. For each: its path without list indexes, the path with index 0 in each list
+    /// and key k in each map, and an encoded message with only this field, set to `bytes`.
     pub(crate) fn texts(&self, message: &str, bytes: &[u8]) -> Vec<(String, String, Vec<u8>)> {
         let is_list = |field: &FieldDescriptorProto| field.label() == Label::Repeated;
         let mut texts = Vec::new();
-        for way in self.ways(message) {
+        for way in self.field_paths(message) {
             let Some(last) = way.last() else { continue };
             let is_map = is_list(last) && last.r#type() == Type::Message && self.is_entry(last.type_name());
             let inner = match last.r#type() {
                 Type::String => bytes.to_vec(),
-                // The text of an entry, and a path.
+                // The text of a map entry, and a path.
                 Type::Message if is_map => [field(1, b"k"), field(2, bytes)].concat(),
                 Type::Message if last.type_name() == ".google.protobuf.FieldMask" => field(1, bytes),
                 _ => continue,

@@ -7,107 +7,109 @@ use orrery_kit::metrics::Metrics;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
-use super::route::{Route, Way};
+use super::route::{OpenRoute, Route};
 use super::watchdog::Watchdog;
 use super::wire::{Violation, WireLimits};
 use super::{Pooler, Postgres};
 
-/// A database that one test has for itself. Dropping it drops the database, and disconnects who is still connected. It panics if a
-/// session of a service passed a limit and the test did not [ask](Self::take_violations) for that, or if a service behind a pooler used what
-/// outlives a transaction. A test that does not end while it has one is [given up](Watchdog), and the run with it.
+/// A database for one test. Dropping it drops the database and disconnects its sessions. It panics if a session of a
+/// service exceeded a limit and the test did not [ask](Self::take_violations) for that, or if a service behind a pooler
+/// used session state. A [watchdog](Watchdog) stops a test that does not end, and the whole run.
 pub(crate) struct TestDatabase {
     postgres: Postgres,
     name: String,
-    way: Way,
+    route: OpenRoute,
     _watchdog: Watchdog,
 }
 
 impl TestDatabase {
     pub(super) async fn new(postgres: Postgres, name: String) -> Self {
-        let way = Route::from_environment().open(&postgres).await;
-        Self { postgres, name, way, _watchdog: Watchdog::new() }
+        let route = Route::from_environment().open(&postgres).await;
+        Self { postgres, name, route, _watchdog: Watchdog::new() }
     }
 
-    /// A migrated database on the shared server.
+    /// Creates a migrated database on the shared server.
     pub(crate) async fn create() -> Self {
         Postgres::shared().await.create_database().await
     }
 
-    /// A migrated database on the shared server to which services get by a proxy with these limits, whatever the suite's route is.
+    /// Creates a migrated database on the shared server. Services reach it through a proxy with these limits, whatever
+    /// the suite's route is.
     pub(crate) async fn limited(limits: WireLimits) -> Self {
         let mut database = Self::create().await;
-        database.way = Route::Limits.open(&database.postgres).await;
+        database.route = Route::Limits.open(&database.postgres).await;
         database.set_limits(limits);
         database
     }
 
-    /// A migrated database on the shared server that services reach through a transaction pooler, whatever the suite's route is.
+    /// Creates a migrated database on the shared server. Services reach it through a transaction pooler, whatever the
+    /// suite's route is.
     pub(crate) async fn pooled() -> Self {
         Self::create().await.by(Route::Pooler).await
     }
 
-    /// The same, which services reach past a pooler where that is the suite's route, because of `reason`.
-    pub(crate) async fn past_pooler(self, reason: &str) -> Self {
-        if self.way.pooler().is_none() {
+    /// The same database. Services bypass the pooler if that is the suite's route, because of `reason`.
+    pub(crate) async fn bypassing_pooler(self, reason: &str) -> Self {
+        if self.route.pooler().is_none() {
             return self;
         }
         println!("not through the pooler: {reason}");
         self.by(Route::Direct).await
     }
 
-    /// The same, which services reach by `route`.
+    /// The same database, which services reach by `route`.
     pub(crate) async fn by(mut self, route: Route) -> Self {
-        self.way = route.open(&self.postgres).await;
+        self.route = route.open(&self.postgres).await;
         self
     }
 
-    /// A database on the shared server that was never migrated.
+    /// Creates a database on the shared server without migrating it.
     pub(crate) async fn create_empty() -> Self {
         Postgres::shared().await.create_empty_database().await
     }
 
-    /// The server that it is on.
+    /// The server.
     pub(crate) fn postgres(&self) -> &Postgres {
         &self.postgres
     }
 
-    /// Its name.
+    /// The name.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// A URL of it for `role`, with the password: by the suite's [`Route`], or straight for the operator.
+    /// The URL for `role`, with the password. It uses the suite's [`Route`], or a direct connection for the operator.
     pub(crate) fn url(&self, role: Role) -> String {
-        self.way.url(role, self.postgres.url(role, &self.name))
+        self.route.url(role, self.postgres.url(role, &self.name))
     }
 
-    /// What a service must be told about the way to it.
+    /// The setting that tells a service about the route.
     pub(crate) fn pooler_mode(&self) -> DatabasePooler {
-        if self.way.pooler().is_some() { DatabasePooler::Transaction } else { DatabasePooler::None }
+        if self.route.pooler().is_some() { DatabasePooler::Transaction } else { DatabasePooler::None }
     }
 
-    /// The pooler on the way. The route must be [`Route::Pooler`], which [`pooled`](Self::pooled) makes sure.
+    /// The pooler of the route, which must be [`Route::Pooler`], as of [`pooled`](Self::pooled).
     pub(crate) fn pooler(&self) -> &Pooler {
-        self.way.pooler().unwrap()
+        self.route.pooler().unwrap()
     }
 
-    /// Where a test itself connects: it holds sessions, which the pooler's do not outlive a transaction.
+    /// The URL for connections of the test itself, which need sessions and therefore bypass the pooler.
     fn session_url(&self, role: Role) -> String {
-        match self.way.pooler() {
+        match self.route.pooler() {
             Some(_) => self.postgres.url(role, &self.name),
             None => self.url(role),
         }
     }
 
-    /// Changes the limits of what connects from now on. The route must be that of the limits, which [`limited`](Self::limited) makes sure.
+    /// Changes the limits for new connections. The database must be [`limited`](Self::limited).
     pub(crate) fn set_limits(&self, limits: WireLimits) {
-        self.way.proxy().unwrap().set_limits(limits);
+        self.route.proxy().unwrap().set_limits(limits);
     }
 
-    /// Holds what connects from now on to no more rows than a service was told to keep to: what it believes it keeps, it keeps. Of its other
-    /// limits a service may see a little more before it ends what exceeds them.
-    pub(super) fn hold_to(&self, limits: &Limits) {
-        if let Some(proxy) = self.way.proxy() {
+    /// Limits the rows of new connections to what the service was configured for. Other limits are not enforced
+    /// exactly, because a service may slightly exceed them before it stops.
+    pub(super) fn enforce(&self, limits: &Limits) {
+        if let Some(proxy) = self.route.proxy() {
             let held = proxy.limits();
             proxy.set_limits(WireLimits {
                 query_rows: held.query_rows.min(limits.max_query_rows as u64),
@@ -117,12 +119,13 @@ impl TestDatabase {
         }
     }
 
-    /// The limits that services have passed since this was asked last. Whoever asks answers for them.
+    /// Returns and clears the limits that services exceeded. The test has to check them.
     pub(crate) fn take_violations(&self) -> Vec<Violation> {
-        self.way.proxy().map(super::wire::Proxy::take_violations).unwrap_or_default()
+        self.route.proxy().map(super::wire::Proxy::take_violations).unwrap_or_default()
     }
 
-    /// The data layer of the catalog on it, without a service, and with settings changed by `change`. It connects when it is first needed.
+    /// The catalog's data layer on this database, without a service, with settings changed by `change`. It connects
+    /// when it is first used.
     pub(crate) fn data_layer(&self, change: impl FnOnce(&mut ServiceConfig)) -> Database {
         let mut config = ServiceConfig::for_database(&self.url(Role::Catalog)).unwrap();
         config.database.database_pooler = self.pooler_mode();
@@ -131,12 +134,12 @@ impl TestDatabase {
         Database::new(&config.database, &config.limits, &Metrics::default()).unwrap()
     }
 
-    /// A single connection as `role`, never through a pooler.
+    /// A connection as `role` that bypasses the pooler.
     pub(crate) async fn connect(&self, role: Role) -> PgConnection {
         PgConnection::connect(&self.session_url(role)).await.unwrap()
     }
 
-    /// A pool of up to five connections as `role`, never through a pooler.
+    /// A pool of up to five connections as `role` that bypasses the pooler.
     pub(crate) async fn pool(&self, role: Role) -> PgPool {
         PgPoolOptions::new().max_connections(5).connect(&self.session_url(role)).await.unwrap()
     }
@@ -146,7 +149,7 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         let url = self.postgres.url(Role::Operator, "postgres");
         let statement = format!("drop database if exists {} with (force)", self.name);
-        // In the background and without looking back: the server may be gone already, or paused.
+        // In the background and ignoring errors: the server may be stopped or paused.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
@@ -156,7 +159,7 @@ impl Drop for TestDatabase {
                 anyhow::Ok(())
             })
         });
-        let refusals = self.way.pooler().map(|pooler| pooler.sessions_missed(self)).unwrap_or_default();
+        let refusals = self.route.pooler().map(|pooler| pooler.sessions_missed(self)).unwrap_or_default();
         let violations = self.take_violations();
         if !std::thread::panicking() {
             let all: Vec<String> = violations.iter().map(ToString::to_string).collect();

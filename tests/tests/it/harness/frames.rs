@@ -1,6 +1,5 @@
-//! A client that sends frames of HTTP/2 as they stand here, right ones and wrong ones, whatever a library would think
-//! of them. It answers SETTINGS and PINGs, counts what comes, keeps to the windows that it is given and never gives
-//! one back.
+//! A client that sends HTTP/2 frames as given, valid or not, without a library's checks. It answers SETTINGS and PINGs,
+//! counts received frames, respects the windows that it gets, and never extends the windows of the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,11 +13,11 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::task::AbortOnDropHandle;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any step of a test takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 const LARGEST_FRAME: usize = 16_384;
-/// How long a window may stay shut.
-const WINDOW_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a window may stay closed.
+const WINDOW_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
@@ -34,34 +33,34 @@ const ACK: u8 = 1;
 /// SETTINGS_INITIAL_WINDOW_SIZE.
 pub(crate) const INITIAL_WINDOW: u16 = 4;
 
-/// One connection.
-pub(crate) struct Frames {
+/// A connection.
+pub(crate) struct FrameClient {
     out: Arc<AsyncMutex<OwnedWriteHalf>>,
     seen: Arc<Mutex<Seen>>,
     _reading: AbortOnDropHandle<()>,
 }
 
-/// What came.
+/// What was received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// How many frames of each kind.
+    /// The number of frames of each kind.
     pub(crate) kinds: BTreeMap<u8, usize>,
-    /// Streams whose end came: by a frame that says so, or by a reset.
+    /// The streams that ended, by END_STREAM or by a reset.
     pub(crate) ended: BTreeSet<u32>,
     /// The error code of a GOAWAY.
     pub(crate) goaway: Option<u32>,
-    /// Whether the other end closed the connection.
+    /// Whether the server closed the connection.
     pub(crate) closed: bool,
     windows: Windows,
 }
 
-/// What may be sent.
+/// How much may be sent.
 #[derive(Clone, Debug)]
 struct Windows {
     connection: i64,
-    /// Of a stream that begins.
+    /// The initial window of a stream.
     initial: i64,
-    /// What streams were given beyond that, less what they used.
+    /// The change of each stream's window since then.
     streams: BTreeMap<u32, i64>,
 }
 
@@ -73,7 +72,7 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// Takes as much as there is of `wanted`.
+    /// Takes up to `wanted` bytes from a window.
     fn take(&mut self, stream: u32, wanted: usize) -> usize {
         let used = self.streams.entry(stream).or_default();
         let most = self.connection.min(self.initial + *used).clamp(0, wanted as i64);
@@ -82,7 +81,7 @@ impl Windows {
         most as usize
     }
 
-    /// Takes note of a frame.
+    /// Handles a received frame.
     fn learn(&mut self, kind: u8, stream: u32, payload: &[u8]) {
         match kind {
             WINDOW_UPDATE => {
@@ -107,7 +106,7 @@ impl Seen {
     }
 }
 
-/// A frame as it is sent.
+/// Encodes a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length.to_vec();
@@ -117,7 +116,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// The headers of a call, each as a literal that is not indexed (RFC 7541, 6.2.2).
+/// The headers of a call, each as a literal without indexing (RFC 7541, 6.2.2).
 pub(crate) fn header_block(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let usual = [
         (":method", "POST"),
@@ -153,12 +152,12 @@ fn put_length(block: &mut Vec<u8>, length: usize) {
     block.push(rest as u8);
 }
 
-/// The number of a connection's nth call, from 0.
+/// The stream id of a connection's nth call, from 0.
 pub(crate) fn stream(nth: usize) -> u32 {
     2 * u32::try_from(nth).unwrap() + 1
 }
 
-impl Frames {
+impl FrameClient {
     /// A connection that has sent its preface and these settings.
     pub(crate) async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let connection = Self::new(address, true).await;
@@ -203,7 +202,7 @@ impl Frames {
     /// in time, or comes after the call has ended, is left out.
     pub(crate) async fn data(&self, stream: u32, mut bytes: &[u8], flags: u8) {
         let begun = Instant::now();
-        while !bytes.is_empty() && begun.elapsed() < WINDOW_PATIENCE {
+        while !bytes.is_empty() && begun.elapsed() < WINDOW_TIMEOUT {
             let room = {
                 let mut seen = self.seen.lock().unwrap();
                 if seen.closed || seen.ended.contains(&stream) {
@@ -221,18 +220,18 @@ impl Frames {
         }
     }
 
-    /// A whole call.
+    /// Sends a whole call.
     pub(crate) async fn call(&self, stream: u32, path: &str, message: &[u8]) {
         self.headers(stream, path, 0).await;
         self.data(stream, &super::http2::framed(false, message), END_STREAM).await;
     }
 
-    /// What came so far.
+    /// What was received so far.
     pub(crate) fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Waits until what came is as `wanted` says.
+    /// Waits until what was received satisfies `wanted`.
     pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Seen) -> bool) -> Seen {
         let begun = Instant::now();
         loop {
@@ -240,7 +239,7 @@ impl Frames {
             if wanted(&seen) {
                 return seen;
             }
-            assert!(begun.elapsed() < PATIENCE, "not seen in time: {what}; {seen:?}");
+            assert!(begun.elapsed() < TIMEOUT, "not seen in time: {what}; {seen:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

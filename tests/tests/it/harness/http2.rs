@@ -1,5 +1,4 @@
-//! A connection on which any request may be sent, with any metadata and any bytes, and on which calls may run side by
-//! side.
+//! An HTTP/2 connection that can send any request, with any metadata and body, and several calls at once.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,45 +9,45 @@ use h2::{RecvStream, SendStream};
 use tonic::Status;
 use tonic::codegen::http::{HeaderMap, Request, Response, StatusCode};
 
-/// Longer than any call here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any call takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One connection.
+/// A connection.
 #[derive(Clone)]
 pub(crate) struct Http2 {
     requests: SendRequest<Bytes>,
     address: SocketAddr,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) http_status: StatusCode,
-    /// Headers and trailers together.
+    /// Headers and trailers.
     pub(crate) metadata: HeaderMap,
-    /// Each message's flag, whether it is compressed, and bytes.
+    /// For each message its compression flag and its bytes.
     pub(crate) messages: Vec<(bool, Bytes)>,
 }
 
 impl Exchange {
-    /// The status of gRPC; `None` if HTTP was all that answered.
+    /// The gRPC status; `None` if there is only an HTTP status.
     pub(crate) fn status(&self) -> Option<Status> {
         Status::from_header_map(&self.metadata)
     }
 
-    /// A header or trailer; empty if there is none.
+    /// A header or trailer; empty if missing.
     pub(crate) fn metadata(&self, key: &str) -> &str {
         self.metadata.get(key).map_or("", |value| value.to_str().unwrap())
     }
 }
 
-/// A call that was begun and whose request has not ended.
+/// A call whose request was started and not ended.
 pub(crate) struct Open {
     response: h2::client::ResponseFuture,
     request: SendStream<Bytes>,
 }
 
-/// A message as it is sent.
+/// Encodes a message with its prefix.
 pub(crate) fn framed(compressed: bool, message: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(5 + message.len());
     frame.put_u8(compressed.into());
@@ -82,32 +81,32 @@ impl Http2 {
         Ok(Open { response, request })
     }
 
-    /// A whole call.
+    /// Sends a whole call.
     pub(crate) async fn call(&self, path: &str, metadata: &[(&str, &str)], body: Bytes) -> Result<Exchange, h2::Error> {
         self.open(path, metadata).await?.end(body).await
     }
 
-    /// A whole request of this content type.
+    /// Sends a whole request with this content type.
     pub(crate) async fn call_as(&self, kind: &str, path: &str, body: Bytes) -> Result<Exchange, h2::Error> {
         self.open_as(kind, path, &[]).await?.end(body).await
     }
 }
 
 impl Open {
-    /// Sends the request's body and its end, and takes what comes back.
+    /// Sends the body and ends the request, and returns the response.
     pub(crate) async fn end(mut self, mut body: Bytes) -> Result<Exchange, h2::Error> {
         let exchange = async {
             while !body.is_empty() {
                 self.request.reserve_capacity(body.len());
                 let room = std::future::poll_fn(|context| self.request.poll_capacity(context)).await;
-                // Who has answered may read no further.
+                // A server that has responded may stop reading.
                 let Some(Ok(room)) = room else { break };
                 self.request.send_data(body.split_to(room.min(body.len())), false)?;
             }
             let _answered_before = self.request.send_data(Bytes::new(), true);
             taken(self.response.await?).await
         };
-        tokio::time::timeout(PATIENCE, exchange).await.expect("the call ends")
+        tokio::time::timeout(TIMEOUT, exchange).await.expect("the call ends")
     }
 }
 

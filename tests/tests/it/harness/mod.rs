@@ -1,19 +1,20 @@
-//! What the tests stand on.
+//! Support for the tests.
 //!
-//! - [`TestDatabase::create`]: a migrated database of its own for each test, within milliseconds, on one server that all tests share.
-//! - [`Postgres::own`]: a server of its own, for tests that pause it, kill it or start it again.
+//! - [`TestDatabase::create`]: a migrated database for each test, created in milliseconds on a server that all tests
+//!   share.
+//! - [`Postgres::own`]: a separate server, for tests that pause, kill or restart it.
 //! - [`StandbyServer::of`]: a streaming replica of such a server.
-//! - [`CatalogServer::start`]: the catalog service in this process, and clients of it.
-//! - [`OrdersServer::start`]: the orders service in this process, and clients of it.
-//! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`]: services as processes, which can be killed and started again.
-//! - [`route`]: the way from a service to its database; by default through [`wire`], which holds the limits of a managed Postgres against
-//!   it.
+//! - [`CatalogServer::start`]: the catalog service in this process, and clients for it.
+//! - [`OrdersServer::start`]: the orders service in this process, and clients for it.
+//! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`]: services as processes that can be killed and restarted.
+//! - [`route`]: how services reach their database; by default through [`wire`], which enforces the limits of a managed
+//!   Postgres.
 //! - [`TestDatabase::pooled`]: a database that services reach through PgBouncer in transaction mode.
-//! - [`until_waiting`]: what was sent waits for a lock that the test holds.
-//! - [`Bystander`]: a caller who is to notice nothing of what else happens.
-//! - [`program`]: the path of a built program; [`operator::run`]: `orrery` run to its end.
+//! - [`until_waiting`]: waits until a call waits for a lock that the test holds.
+//! - [`Bystander`]: a client that must not be affected by other calls.
+//! - [`program`]: the path of a built program; [`operator::run`]: runs `orrery` to its end.
 //!
-//! Servers end with the test process, however it ends, and take their files with them.
+//! Servers end with the test process, whatever ends it, and their files are removed.
 
 #![allow(
     dead_code,
@@ -62,6 +63,6 @@ pub(crate) use programs::program;
 pub(crate) use refusal::{assert_invalid, refusal};
 pub(crate) use replica::StandbyServer;
 pub(crate) use route::Route;
-pub(crate) use serving::{LARGEST_MESSAGE, taking, until_healthy};
+pub(crate) use serving::{LARGEST_MESSAGE, accepting, until_healthy};
 pub(crate) use sessions::until_no_session;
 pub(crate) use waiting::{until_waiting, until_waiting_or, waiting};

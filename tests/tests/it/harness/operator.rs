@@ -1,4 +1,4 @@
-//! `orrery` as a program: runs it and reads what it says.
+//! Runs the program `orrery` and reads its output.
 
 #![allow(clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -8,29 +8,29 @@ use std::process::{Child, Command, Stdio};
 
 use super::program;
 
-/// What a program said and how it ended.
+/// The output and exit code of a program.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct CommandResult {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Ended {
-    /// How many the summary has of something: of `3,561 created` 3561.
+impl CommandResult {
+    /// The number before a word in the summary: 3561 for `3,561 created`.
     pub(crate) fn count(&self, what: &str) -> u64 {
         let line = self.stdout.lines().find_map(|line| line.trim().strip_suffix(what));
         let line = line.unwrap_or_else(|| panic!("no {what:?} in {self:?}"));
         line.trim().replace(',', "").parse().unwrap()
     }
 
-    /// How many were created, updated, unchanged and rejected.
+    /// The numbers of created, updated, unchanged and rejected rows.
     pub(crate) fn counts(&self) -> [u64; 4] {
         ["created", "updated", "unchanged", "rejected"].map(|what| self.count(what))
     }
 }
 
-/// The command, to be spawned in the repository's root.
+/// The command, to be run in the repository's root.
 pub(crate) fn orrery(arguments: &[&str]) -> Command {
     let mut command = Command::new(program("orrery"));
     command
@@ -43,40 +43,39 @@ pub(crate) fn orrery(arguments: &[&str]) -> Command {
 }
 
 /// Runs the command to its end.
-pub(crate) async fn run(arguments: &[&str]) -> Ended {
+pub(crate) async fn run(arguments: &[&str]) -> CommandResult {
     let child = orrery(arguments).spawn().unwrap();
     ended(child).await
 }
 
-/// Waits until a spawned command has ended.
-pub(crate) async fn ended(child: Child) -> Ended {
+/// Waits for the end of a running command.
+pub(crate) async fn ended(child: Child) -> CommandResult {
     let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
-    Ended {
+    CommandResult {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
-/// A file of the repository.
+/// The path of a file in the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// Seven months of a real shop's invoice lines, which are not in the repository. Where they are missing that is said aloud, and there are
-/// none.
+/// Seven months of invoice lines of a real shop, which are not in the repository. Prints a message if they are missing.
 pub(crate) fn retail_file() -> Option<PathBuf> {
     let file = repository("../shared/data/online-retail-2010-12_2011-06.csv.gz");
     if file.exists() {
         return Some(file);
     }
-    // Past the capture of the test's output, so that it is seen.
+    // Bypasses the capture of test output, so that the message is visible.
     let said = format!("NOT TESTED: {} is missing, so its numbers were not checked\n", file.display());
     std::io::stderr().write_all(said.as_bytes()).unwrap();
     None
 }
 
-/// A number below a million as the summary writes it: `3,561`.
+/// A number below a million as the summary prints it: `3,561`.
 pub(crate) fn thousands(number: u64) -> String {
     if number < 1_000 { number.to_string() } else { format!("{},{:03}", number / 1_000, number % 1_000) }
 }

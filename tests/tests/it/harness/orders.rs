@@ -1,4 +1,4 @@
-//! The orders service for tests, in this process or as a process, and orders for it.
+//! The orders service for tests, in this process or as a process, and test orders.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
@@ -19,7 +19,7 @@ use super::TestDatabase;
 use super::process::ServiceProcess;
 use super::serving::{LARGEST_MESSAGE, channel, until_healthy};
 
-/// `orrery_orders::run` on a free port, as the slice's own role. Dropping it ends it at once.
+/// `orrery_orders::run` on a free port, with the slice's own role. Dropping it stops it at once.
 pub(crate) struct OrdersServer {
     address: SocketAddr,
     channel: Channel,
@@ -28,7 +28,7 @@ pub(crate) struct OrdersServer {
 }
 
 impl OrdersServer {
-    /// Serves `database` with the default configuration, without a catalog, and waits until it is healthy.
+    /// Serves `database` with the default configuration, without a catalog, and waits until the service is healthy.
     pub(crate) async fn start(database: &TestDatabase) -> Self {
         Self::start_with(database, |_| ()).await
     }
@@ -38,10 +38,10 @@ impl OrdersServer {
         let mut config = OrdersConfig::for_database(&database.url(Role::Orders)).unwrap();
         config.service.database.database_pooler = database.pooler_mode();
         config.service.server.drain_timeout = Duration::from_secs(2);
-        // Nobody listens there.
+        // Nothing listens there.
         config.catalog.address = "127.0.0.1:1".parse().unwrap();
         change(&mut config);
-        database.hold_to(&config.service.limits);
+        database.enforce(&config.service.limits);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -51,12 +51,12 @@ impl OrdersServer {
         server
     }
 
-    /// Where it listens.
+    /// The address of the service.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A connection to it, shared by all who ask.
+    /// A shared connection to the service.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
     }
@@ -66,12 +66,12 @@ impl OrdersServer {
         client(self.channel())
     }
 
-    /// A client on a connection of its own.
+    /// A client on a new connection.
     pub(crate) fn separate_client(&self) -> OrdersServiceClient<Channel> {
         client(channel(self.address))
     }
 
-    /// Asks it to drain, and returns what `run` returned.
+    /// Drains the service, and returns the result of `run`.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         (&mut self.task).await.unwrap()
@@ -84,11 +84,11 @@ impl Drop for OrdersServer {
     }
 }
 
-/// The program `orrery-orders`, which finds no catalog.
+/// The program `orrery-orders`, without a catalog.
 pub(crate) struct OrdersProcess(ServiceProcess);
 
 impl OrdersProcess {
-    /// Runs it on `database`, as the slice's own role, and waits until it is healthy.
+    /// Runs the program on `database` with the slice's own role, and waits until it is healthy.
     pub(crate) async fn spawn(database: &TestDatabase) -> Self {
         Self::spawn_with(database, &[]).await
     }
@@ -100,7 +100,7 @@ impl OrdersProcess {
         Self(ServiceProcess::spawn("orrery-orders", name, (database, Role::Orders), &arguments).await)
     }
 
-    /// A client on a connection of its own.
+    /// A client on a new connection.
     pub(crate) fn client(&self) -> OrdersServiceClient<Channel> {
         client(channel(self.address()))
     }
@@ -126,12 +126,12 @@ fn client(channel: Channel) -> OrdersServiceClient<Channel> {
         .max_encoding_message_size(LARGEST_MESSAGE)
 }
 
-/// The uid of order number `number`; uids sort as their numbers do.
+/// The uid of an order number. Uids sort like their numbers.
 pub(crate) fn order_uid(number: usize) -> String {
     format!("ord_{number:07}")
 }
 
-/// A draft with one line that names no product: 2 of 1.50.
+/// A draft with one line without a product: 2 of 1.50.
 pub(crate) fn order(uid: &str) -> Order {
     Order {
         uid: uid.to_owned(),
@@ -142,12 +142,12 @@ pub(crate) fn order(uid: &str) -> Order {
     }
 }
 
-/// A line that names no product.
+/// A line without a product.
 pub(crate) fn line(sku: &str, quantity: i32, unit_price: &str) -> LineItem {
     LineItem { sku: sku.to_owned(), quantity, unit_price: unit_price.to_owned(), ..LineItem::default() }
 }
 
-/// A status of that phase and nothing else.
+/// A status with this phase and nothing else.
 pub(crate) fn status(phase: &str) -> Status {
     Status { phase: phase.to_owned(), details: None }
 }

@@ -1,18 +1,18 @@
-//! What reads cost: the SQL that a service sent is taken from the server's log and explained.
+//! The cost of reads: takes the SQL that a service sent from the server's log and explains it.
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{Postgres, Role, run};
 
-/// The selects that a service has copied out since this was asked last.
+/// Reads the selects that a service copied out from the server's log.
 pub(crate) struct Log {
     read: i64,
     role: Role,
 }
 
 impl Log {
-    /// A server that logs every statement, and whose tables are neither vacuumed nor analyzed by themselves.
+    /// A server that logs all statements and does not vacuum or analyze automatically.
     pub(crate) async fn server() -> Postgres {
         Postgres::own_with(&[
             ("logging_collector", "on"),
@@ -26,16 +26,16 @@ impl Log {
         .await
     }
 
-    /// What the service that connects as `role` sends from now on, to the server of `connection`.
+    /// Reads what the service that connects as `role` sends from now on to the server of `connection`.
     pub(crate) async fn new(connection: &mut PgConnection, role: Role) -> Self {
         let mut log = Self { read: 0, role };
         log.selects(connection).await;
         log
     }
 
-    /// What was sent since this was asked last.
+    /// The selects since the last call.
     pub(crate) async fn selects(&mut self, connection: &mut PgConnection) -> Vec<String> {
-        // The collector writes with a delay: a line of our own is waited for.
+        // The log is written with a delay, so this waits for a line of its own.
         let mark = format!("mark {}", rand::random::<u64>());
         run(connection, &format!("select '{mark}'")).await;
         let text = loop {
@@ -58,7 +58,7 @@ impl Log {
     }
 }
 
-/// A plan as a tree, with what its execution cost.
+/// Executes and explains a select: a plan with its costs as a tree.
 pub(crate) async fn explain(connection: &mut PgConnection, select: &str) -> Value {
     let explain = format!("explain (analyze, buffers, timing off, format json) {select}");
     let row = sqlx::query(AssertSqlSafe(explain)).fetch_one(connection).await.unwrap();
@@ -75,17 +75,17 @@ pub(crate) fn nodes(plan: &Value) -> Vec<&Value> {
     all
 }
 
-/// What its nodes do.
+/// The types of a plan's nodes.
 pub(crate) fn node_types(plan: &Value) -> Vec<&str> {
     nodes(plan).into_iter().filter_map(|node| node["Node Type"].as_str()).collect()
 }
 
-/// The indexes that it uses.
+/// The indexes that a plan uses.
 pub(crate) fn indexes(plan: &Value) -> Vec<&str> {
     nodes(plan).into_iter().filter_map(|node| node["Index Name"].as_str()).collect()
 }
 
-/// How many pages of 8 KiB were looked at.
+/// The number of 8 KiB pages that were read.
 pub(crate) fn pages(plan: &Value) -> u64 {
     plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap()
 }

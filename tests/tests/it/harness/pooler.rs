@@ -20,13 +20,13 @@ use tempfile::TempDir;
 use super::route::with_port;
 use super::{Postgres, TestDatabase};
 
-/// How many sessions PgBouncer opens for each database and role.
+/// The number of sessions that PgBouncer opens for each database and role.
 pub(crate) const SESSIONS: usize = 2;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Ends the program $1, run with the settings of $2, when standard input ends, which it does however the process at its other end dies; and
-/// removes the folder $3.
+/// Stops the program $1, which runs with the settings $2, when standard input is closed, which happens however the test
+/// process ends. Then removes the folder $3.
 const UNTIL_THE_END: &str = r#"
 "$1" -q "$2" </dev/null & pooler=$!
 read -r _
@@ -34,26 +34,26 @@ kill -KILL "$pooler"
 rm -rf "$3"
 "#;
 
-/// A PgBouncer in transaction mode. It ends when this is dropped, and with the test process however that ends.
+/// PgBouncer in transaction mode. It stops when this is dropped or the test process ends.
 pub(crate) struct Pooler {
     shell: Mutex<Child>,
     port: u16,
-    /// The URL of its console.
+    /// The URL of the console.
     console: String,
     folder: TempDir,
 }
 
 impl Pooler {
-    /// One of its own in front of `postgres`.
+    /// Starts a separate PgBouncer in front of `postgres`.
     pub(crate) async fn start(postgres: &Postgres) -> Self {
         let folder = tempfile::Builder::new().prefix("orrery-pooler-").tempdir().unwrap();
-        // A port that was free a moment ago may be taken by now.
+        // A port that was free may be taken meanwhile.
         for _ in 0..5 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             let mut shell = run(&folder, &settings(postgres.port(), port, folder.path()), &users(postgres));
             let console = with_port(&postgres.url(Role::Operator, "pgbouncer"), port);
             let started = Instant::now();
-            while started.elapsed() < PATIENCE && shell.try_wait().unwrap().is_none() {
+            while started.elapsed() < TIMEOUT && shell.try_wait().unwrap().is_none() {
                 if options(&console).connect().await.is_ok() {
                     return Self { shell: Mutex::new(shell), port, console, folder };
                 }
@@ -67,12 +67,12 @@ impl Pooler {
         unreachable!("PgBouncer does not start:\n{}", log(folder.path()));
     }
 
-    /// Kills it. Its clients lose their connections, and nobody listens where it was.
+    /// Kills it. Its clients lose their connections, and its port is closed.
     pub(crate) fn kill(&self) {
         end(&mut self.shell.lock().unwrap());
     }
 
-    /// Starts it again where it was, after [`kill`](Self::kill), with nothing that it knew, and waits until it answers.
+    /// Restarts it on the same port after [`kill`](Self::kill), with empty state, and waits until it answers.
     pub(crate) async fn restart(&self, postgres: &Postgres) {
         fs::create_dir_all(self.folder.path()).unwrap();
         fs::set_permissions(self.folder.path(), Permissions::from_mode(0o700)).unwrap();
@@ -80,7 +80,7 @@ impl Pooler {
         *self.shell.lock().unwrap() = run(&self.folder, &settings, &users(postgres));
         let started = Instant::now();
         while options(&self.console).connect().await.is_err() {
-            assert!(started.elapsed() < PATIENCE, "PgBouncer does not start again:\n{}", self.log());
+            assert!(started.elapsed() < TIMEOUT, "PgBouncer does not start again:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -90,12 +90,12 @@ impl Pooler {
         self.port
     }
 
-    /// A single connection through it to `database`.
+    /// A connection to `database` through it.
     pub(crate) async fn connect(&self, role: Role, database: &TestDatabase) -> PgConnection {
         options(&database.url(role)).connect().await.unwrap()
     }
 
-    /// What its console answers to `show {what}`: rows of columns.
+    /// The rows of `show {what}` in the console.
     pub(crate) async fn show(&self, what: &str) -> Vec<BTreeMap<String, String>> {
         let mut console = options(&self.console).connect().await.unwrap();
         let rows = sqlx::raw_sql(AssertSqlSafe(format!("show {what}"))).fetch_all(&mut console).await.unwrap();
@@ -110,13 +110,14 @@ impl Pooler {
         rows.iter().map(row).collect()
     }
 
-    /// What it logged.
+    /// Its log.
     pub(crate) fn log(&self) -> String {
         log(self.folder.path())
     }
 
-    /// What it and the server logged about `database` that a client who keeps to a transaction never causes while the server is well:
-    /// besides [`sessions_missed`](Self::sessions_missed) every error of the pooler's own, to all of which it gives 08P01.
+    /// What the pooler and the server logged about `database` that a correct client of a transaction pooler never
+    /// causes while the server is well: [`sessions_missed`](Self::sessions_missed) and all errors of the pooler itself,
+    /// which have the code 08P01.
     pub(crate) fn refusals(&self, database: &TestDatabase) -> Vec<String> {
         let about = |line: &&str| line.contains(&format!(" {}/", database.name())) && line.contains("pooler error:");
         let mut found: Vec<String> = self.log().lines().filter(about).map(str::to_owned).collect();
@@ -124,8 +125,9 @@ impl Pooler {
         found
     }
 
-    /// What a client of `database` did that needs a session of its own: named statements that are unknown (26000) or there already (42P05),
-    /// messages out of order (08P01), and parameters at connecting, which are refused (08P01) before it is known for which database.
+    /// Errors of a client of `database` that depends on session state: unknown (26000) or duplicate (42P05) named
+    /// statements, messages out of order (08P01), and refused startup parameters (08P01), which are logged before the
+    /// database is known.
     pub(crate) fn sessions_missed(&self, database: &TestDatabase) -> Vec<String> {
         let refused = |line: &&str| line.contains("pooler error: unsupported startup parameter");
         let mut found: Vec<String> = self.log().lines().filter(refused).map(str::to_owned).collect();
@@ -143,7 +145,7 @@ impl Drop for Pooler {
     }
 }
 
-/// Connections that PgBouncer accepts: it refuses parameters that it does not know.
+/// Options that PgBouncer accepts. It refuses unknown parameters.
 fn options(url: &str) -> PgConnectOptions {
     url.parse::<PgConnectOptions>().unwrap().extra_float_digits(None)
 }
@@ -171,7 +173,7 @@ fn settings(postgres: u16, port: u16, folder: &Path) -> String {
     )
 }
 
-/// Names and passwords, for clients and for the server behind.
+/// Names and passwords for clients and for the server.
 fn users(postgres: &Postgres) -> String {
     let line = |role: &Role| format!("\"{}\" \"{}\"\n", role.name(), password(postgres, *role));
     Role::ALL.iter().map(line).collect()
@@ -183,7 +185,7 @@ fn password(postgres: &Postgres, role: Role) -> String {
     rest.split_once('@').unwrap().0.to_owned()
 }
 
-/// Runs it as an account that is not root, which it refuses to be.
+/// Runs it with an account other than root, which PgBouncer requires.
 fn run(folder: &TempDir, settings: &str, users: &str) -> Child {
     let account = Uid::effective().is_root().then(|| {
         let named = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
@@ -208,7 +210,7 @@ fn run(folder: &TempDir, settings: &str, users: &str) -> Child {
         }
         command.uid(uid).gid(gid);
     }
-    // In a process group of its own, so that a Ctrl-C in the terminal leaves the order of ending to the shell.
+    // In its own process group, so that Ctrl-C in the terminal does not reach it and the shell decides about the order.
     command.current_dir("/").process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap()
 }

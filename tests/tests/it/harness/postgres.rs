@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use orrery::cluster::{Cluster, ClusterOptions, Role, Shutdown};
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 
@@ -18,7 +18,7 @@ const TEMPLATE: &str = "migrated";
 
 static SHARED: OnceCell<Postgres> = OnceCell::const_new();
 
-/// A running server and the template of migrated databases on it.
+/// A running server with a template for migrated databases.
 #[derive(Clone)]
 pub(crate) struct Postgres {
     cluster: Arc<Cluster>,
@@ -28,30 +28,30 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// The server that all tests of this process share. Nobody stops it or pauses it.
+    /// The server shared by all tests of this process. No test stops or pauses it.
     pub(crate) async fn shared() -> &'static Self {
         SHARED.get_or_init(Self::own).await
     }
 
-    /// A server for one test alone. It ends when its last handle is dropped.
+    /// A server for one test. It stops when its last handle is dropped.
     pub(crate) async fn own() -> Self {
         Self::own_with(&[]).await
     }
 
-    /// As [`own`](Self::own), with settings (`name`, `value`) as in postgresql.conf.
+    /// As [`own`](Self::own), with settings as in postgresql.conf.
     pub(crate) async fn own_with(settings: &[(&str, &str)]) -> Self {
         let usual = [
-            // The tests kill processes, not the machine: what was given to the operating system stays.
+            // The tests kill processes but not the machine, so data in the operating system's cache is safe.
             ("fsync", "off"),
             ("full_page_writes", "off"),
             ("shared_buffers", "64MB"),
             ("max_connections", "400"),
-            // With the SQLSTATE and the database, for `logged`.
+            // Adds the SQLSTATE and the database, for `logged`.
             ("log_line_prefix", "%m [%p] %e %q%u@%d "),
         ];
         let settings = usual.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let folder = tempfile::Builder::new().prefix("orrery-test-").tempdir().unwrap();
-        // Open to the account that Postgres runs as when the tests run as root.
+        // Accessible to the account of Postgres if the tests run as root.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let options = ClusterOptions {
             data_dir: folder.keep(),
@@ -62,17 +62,17 @@ impl Postgres {
         let cluster = Cluster::start(options).await.unwrap();
         cluster.ensure_database(TEMPLATE).await.unwrap();
         let url = cluster.url(Role::Operator, TEMPLATE);
-        Migrator::new(&url, Folder::compiled_in().unwrap(), Patience::default()).up(|_| ()).await.unwrap();
+        Migrator::new(&url, Folder::compiled_in().unwrap(), LockTimeouts::default()).up(|_| ()).await.unwrap();
         let port = Arc::new(AtomicU16::new(cluster.port()));
         Self { cluster: Arc::new(cluster), databases: Arc::default(), port, pooler: Arc::default() }
     }
 
-    /// A new database, a copy of the migrated template.
+    /// Creates a database as a copy of the migrated template.
     pub(crate) async fn create_database(&self) -> TestDatabase {
         self.create_copy(Some(TEMPLATE)).await
     }
 
-    /// A new database with nothing in it, not migrated.
+    /// Creates an empty database.
     pub(crate) async fn create_empty_database(&self) -> TestDatabase {
         self.create_copy(None).await
     }
@@ -83,7 +83,7 @@ impl Postgres {
         let template = template.unwrap_or("template0");
         let statement = format!("create database {name} template {template}");
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
-        // A copy does not inherit what `alter database ... set` and `alter role ... in database ... set` said about the template.
+        // A copy does not inherit settings from `alter database ... set` and `alter role ... in database ... set`.
         sqlx::query(
             "insert into pg_db_role_setting \
              select copy.oid, setting.setrole, setting.setconfig \
@@ -100,12 +100,12 @@ impl Postgres {
         TestDatabase::new(self.clone(), name).await
     }
 
-    /// A connection of the superuser, to the server's own database.
+    /// A connection of the superuser to the server's maintenance database.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.cluster.url(Role::Operator, "postgres")).await.unwrap()
     }
 
-    /// The URL of a database of this server, with the role's password.
+    /// The URL of a database for a role, with the password.
     pub(crate) fn url(&self, role: Role, database: &str) -> String {
         self.cluster.url(role, database)
     }
@@ -115,7 +115,7 @@ impl Postgres {
         self.cluster.port()
     }
 
-    /// The port on 127.0.0.1, kept up to date: a server that starts again may find its port taken.
+    /// The current port on 127.0.0.1: a restarted server may find its port taken.
     pub(super) fn port_now(&self) -> &Arc<AtomicU16> {
         &self.port
     }
@@ -125,18 +125,18 @@ impl Postgres {
         self.cluster.home()
     }
 
-    /// The number of the server's first process.
+    /// The pid of the postmaster.
     pub(crate) fn pid(&self) -> u32 {
         self.cluster.processes()[0]
     }
 
-    /// PgBouncer in front of it, started when it is first asked for.
+    /// PgBouncer in front of the server, started on first use.
     pub(super) async fn pooler(&self) -> Arc<Pooler> {
         let pooler = self.pooler.get_or_init(async || Arc::new(Pooler::start(self).await));
         Arc::clone(pooler.await)
     }
 
-    /// The errors with one of the SQLSTATEs `states` that the server logged about `database`.
+    /// The errors with one of `states` (SQLSTATEs) that the server logged about `database`.
     pub(crate) fn logged(&self, database: &str, states: &[&str]) -> Vec<String> {
         let log = std::fs::read(self.cluster.home().join("postgres.log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -148,7 +148,7 @@ impl Postgres {
         log.lines().filter(wanted).map(str::to_owned).collect()
     }
 
-    /// Stops the server in an orderly way; sessions end.
+    /// Stops the server in an orderly way, which ends its sessions.
     pub(crate) async fn stop(&self) {
         self.cluster.stop(Shutdown::Fast).await;
     }
@@ -158,16 +158,16 @@ impl Postgres {
         self.cluster.kill().await;
     }
 
-    /// Starts the server again on the same port, whether it was stopped, killed or still runs.
+    /// Restarts the server on the same port, whether it was stopped, killed or still runs.
     pub(crate) async fn restart(&self) {
         self.cluster.restart().await.unwrap();
         self.port.store(self.cluster.port(), Ordering::Relaxed);
     }
 
-    /// Freezes the server and its backends: connections stay open and nothing answers.
+    /// Freezes the server and its backends: connections stay open, but nothing answers.
     pub(crate) fn pause(&self) {
-        // The postmaster first, so that it starts no backend after the list was read. A process stops at its next step into the kernel or
-        // out of it, and may answer until then.
+        // The postmaster first, so that it starts no backend after the list was read. A process stops when it next
+        // enters or leaves the kernel, and may answer until then.
         let postmaster = self.cluster.processes();
         signal(&postmaster[..1], Signal::SIGSTOP);
         until_stopped(&postmaster[..1]);
@@ -176,18 +176,18 @@ impl Postgres {
         until_stopped(&processes);
     }
 
-    /// Lets a frozen server go on.
+    /// Resumes a frozen server.
     pub(crate) fn resume(&self) {
         signal(&self.cluster.processes(), Signal::SIGCONT);
     }
 }
 
-/// Waits until all of them are stopped or gone.
+/// Waits until all processes are stopped or gone.
 fn until_stopped(processes: &[u32]) {
     let started = Instant::now();
     let runs = |process: &u32| {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        // The state follows the name in parentheses, which may hold anything.
+        // The state follows the name in parentheses, which may contain anything.
         stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['T', 'Z', 'X']))
     };
     while processes.iter().any(runs) {

@@ -1,4 +1,4 @@
-//! Services as processes, which can be killed and started again.
+//! Services as processes that can be killed and restarted.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,7 +15,7 @@ use super::admin::Admin;
 use super::serving::{channel, until_healthy};
 use super::{Role, TestDatabase, program};
 
-/// A service's program on a port of its own. Dropping it kills it; its log is printed if the test failed.
+/// A service's program on a port of its own. Dropping it kills it, and prints its log if the test failed.
 pub(crate) struct ServiceProcess {
     program: &'static str,
     name: &'static str,
@@ -38,7 +38,7 @@ impl ServiceProcess {
         Self::spawn_with_files(program, name, (database, role), arguments, None).await
     }
 
-    /// The same, with so many files that it may have open.
+    /// As [`spawn`](Self::spawn), with a limit on open files.
     pub(crate) async fn spawn_with_files(
         program: &'static str,
         name: &'static str,
@@ -60,28 +60,29 @@ impl ServiceProcess {
         process
     }
 
-    /// Where it listens.
+    /// The address of the service.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The process's number.
+    /// The pid of the process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Kills the process with SIGKILL and waits for its end.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Asks it to end, with SIGTERM.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         kill(Pid::from_raw(self.pid().cast_signed()), Signal::SIGTERM).unwrap();
     }
 
-    /// Waits until it has ended, for so long at most, and returns the code that it exited with; none if a signal ended it.
+    /// Waits until the process has ended, at most for `bound`, and returns its exit code; none if it was ended by a
+    /// signal.
     pub(crate) async fn ended(&mut self, bound: Duration) -> Option<i32> {
         let begun = Instant::now();
         loop {
@@ -93,24 +94,24 @@ impl ServiceProcess {
         }
     }
 
-    /// What it logged so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Runs it again at the same address, killing it first if it still runs, and waits until it is healthy.
+    /// Restarts the process at the same address, killing it first if it still runs, and waits until it is healthy.
     pub(crate) async fn restart(&mut self) {
         self.kill();
         self.start().await;
     }
 
-    /// Runs it again at the same address after it has ended, and waits until it is healthy.
+    /// Starts the process again at the same address after it has ended, and waits until it is healthy.
     pub(crate) async fn start(&mut self) {
         self.child = run(self.program, self.address, &self.environment, &self.arguments, self.files, &self.log);
         until_healthy(&channel(self.address), self.name).await;
     }
 
-    /// Its admin port, as its log names it.
+    /// The admin port, as found in the log.
     pub(crate) fn admin(&self) -> Admin {
         let log = self.log();
         let line = log.lines().find(|line| line.contains("metrics at /metrics")).unwrap();
@@ -118,12 +119,12 @@ impl ServiceProcess {
         Admin(address.split(' ').next().unwrap().parse().unwrap())
     }
 
-    /// The memory that it has resident now, in bytes. Linux only.
+    /// The current resident memory in bytes. Linux only.
     pub(crate) fn memory(&self) -> u64 {
         self.status_bytes("VmRSS:")
     }
 
-    /// The most memory that it had resident so far, in bytes. Linux only.
+    /// The peak resident memory in bytes. Linux only.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.status_bytes("VmHWM:")
     }

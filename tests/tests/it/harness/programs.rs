@@ -1,11 +1,11 @@
-//! The program `orrery` and the links by which it is a service (`orrery-catalog`, ...), for tests that run them as processes.
+//! The program `orrery` and the links that run services (`orrery-catalog`, ...), for tests that run them as processes.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The program, built with the tests and from the same sources.
+/// The program, built together with the tests from the same sources.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_orrery-under-test");
 
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
@@ -17,7 +17,8 @@ pub(crate) fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Makes the links, beside the program and as users call them. Another process of tests may do so at the same time.
+/// Creates the links, beside the program and with the names that users use. Another test process may do so at the same
+/// time.
 fn link() -> PathBuf {
     let folder = Path::new(PROGRAM).with_file_name("programs");
     std::fs::create_dir_all(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! nginx and HAProxy in front of two replicas, with the very files of `deploy/examples/`.
+//! nginx and HAProxy in front of two replicas, with the configuration files of `deploy/examples/`.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,9 +10,9 @@ use orrery_tests_needs::{self as needs, Need};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Which proxy.
+/// The kind of proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProxyKind {
     Nginx,
@@ -20,7 +20,7 @@ pub(crate) enum ProxyKind {
 }
 
 impl ProxyKind {
-    /// What a test with it needs.
+    /// The requirement of a test with it.
     pub(crate) fn need(self) -> Need {
         match self {
             Self::Nginx => Need::Nginx,
@@ -29,7 +29,7 @@ impl ProxyKind {
     }
 }
 
-/// A proxy as a process. Dropping it ends it; its log is printed if the test failed.
+/// A proxy as a process. Dropping it stops it, and prints its log if the test failed.
 pub(crate) struct Proxy {
     child: Child,
     address: SocketAddr,
@@ -58,7 +58,7 @@ impl Proxy {
         let mut command = needs::program(kind.need()).command();
         match kind {
             ProxyKind::Nginx => {
-                // Where nginx keeps what does not fit its memory belongs to root unless told otherwise.
+                // By default root owns the folder for nginx's temporary files.
                 let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
                     .map(|name| format!("{name}_temp_path {};", at(name).display()));
                 config = config.replacen("http {", &format!("http {{ {}", folders.concat()), 1);
@@ -77,7 +77,7 @@ impl Proxy {
         proxy
     }
 
-    /// Where callers reach it.
+    /// The address of the proxy.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -86,7 +86,7 @@ impl Proxy {
         let begun = Instant::now();
         while TcpStream::connect(self.address).await.is_err() {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "the proxy does not start: {}", self.log());
+            assert!(ended.is_none() && begun.elapsed() < TIMEOUT, "the proxy does not start: {}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -98,7 +98,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // SIGTERM, so that nginx takes its workers with it.
+        // SIGTERM, so that nginx also stops its workers.
         let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Calls with bytes in place of messages, for what no generated client would send.
+//! Calls with raw bytes, for messages that no generated client would send.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ pub(crate) struct Method {
     pub(crate) path: String,
     /// `GetProduct`
     pub(crate) name: String,
-    /// The full name of the message that it takes, with a point before it.
+    /// The full name of the request message, with a leading dot.
     pub(crate) input: String,
-    /// Whether it takes a stream.
+    /// Whether the request is a stream.
     pub(crate) streams_in: bool,
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn descriptors() -> FileDescriptorSet {
     FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap()
 }
 
-/// Every method of a service, which is named in full.
+/// All methods of a service, given by its full name.
 pub(crate) fn methods(service: &str) -> Vec<Method> {
     let (package, name) = service.rsplit_once('.').unwrap();
     let set = descriptors();
@@ -46,7 +46,7 @@ pub(crate) fn methods(service: &str) -> Vec<Method> {
         .collect()
 }
 
-/// Sends these messages, whatever they are, and returns what comes back: all messages, or the error that ends them.
+/// Sends these bytes as messages, and returns all response messages or the error.
 pub(crate) async fn call(channel: &Channel, path: &str, messages: Vec<Bytes>) -> Result<Vec<Bytes>, Status> {
     let mut client = tonic::client::Grpc::new(channel.clone()).max_encoding_message_size(usize::MAX);
     client.ready().await.map_err(|error| Status::from_error(error.into()))?;
@@ -60,14 +60,14 @@ pub(crate) async fn call(channel: &Channel, path: &str, messages: Vec<Bytes>) ->
     Ok(all)
 }
 
-/// What came back of a call: its messages, or the error that ended it, and the metadata of headers and trailers together.
+/// The response to a call: its messages or its error, and the metadata of headers and trailers.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) messages: Result<Vec<Bytes>, Status>,
     pub(crate) metadata: MetadataMap,
 }
 
-/// As [`call`], with metadata and perhaps a deadline.
+/// As [`call`], with metadata and an optional deadline.
 pub(crate) async fn call_with(
     channel: &Channel,
     path: &str,

@@ -1,21 +1,21 @@
-//! What a call was refused with.
+//! The details of an error.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// A status taken apart.
+/// The parts of a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The code.
     pub(crate) code: Code,
-    /// `ErrorInfo.reason`, empty where there is none.
+    /// `ErrorInfo.reason`; empty if missing.
     pub(crate) reason: String,
-    /// The fields that `BadRequest` names.
+    /// The fields in `BadRequest`.
     pub(crate) fields: Vec<String>,
 }
 
-/// Takes a status apart, and checks what holds for all: an ErrorInfo of the domain `orrery`, details below 4 KiB, and no word of
-/// the database's in any text.
+/// Splits a status, and checks what all errors have in common: an ErrorInfo of the domain `orrery`, less than 4 KiB of
+/// details, and no text from the database.
 #[track_caller]
 pub(crate) fn refusal(status: &Status) -> Refusal {
     let Some(info) = status.get_details_error_info() else { unreachable!("every error has a reason: {status:?}") };
@@ -33,7 +33,7 @@ pub(crate) fn refusal(status: &Status) -> Refusal {
     Refusal { code: status.code(), reason: info.reason, fields }
 }
 
-/// Checks that a call was refused with INVALID_ARGUMENT, for `reason` and because of the one field `field`.
+/// Checks that a call failed with INVALID_ARGUMENT, with this reason, and for this field only.
 #[track_caller]
 pub(crate) fn assert_invalid<T: std::fmt::Debug>(answer: Result<T, Status>, reason: &str, field: &str) {
     let status = answer.unwrap_err();

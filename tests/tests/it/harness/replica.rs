@@ -1,4 +1,4 @@
-//! A streaming replica for tests: made by `pg_basebackup`, and paused, frozen, killed and started again at will.
+//! A streaming replica for tests, created by `pg_basebackup`. It can be paused, frozen, killed and restarted.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -15,12 +15,12 @@ use sqlx::{Connection as _, PgConnection, query_scalar};
 
 use super::{Postgres, TestDatabase, run};
 
-/// Longer than a server takes to start, and to replay what a test writes.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Runs the server until standard input ends, which it does however this process ends.
+/// Longer than a server needs to start or to replay what a test writes.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Runs the server until standard input is closed, which happens however this process ends.
 const UNTIL_EOF: &str = r#""$@" & read -r _; kill -QUIT $!; wait $!"#;
 
-/// A standby of a server. It ends when it is dropped; its files go with the primary's.
+/// A standby server. It stops when it is dropped; its files are removed with the primary's.
 pub(crate) struct StandbyServer {
     primary: Postgres,
     folder: PathBuf,
@@ -49,34 +49,34 @@ impl StandbyServer {
         standby
     }
 
-    /// The URL of a database on it.
+    /// The URL of a database on the standby.
     pub(crate) fn url(&self, role: Role, database: &TestDatabase) -> String {
         self.at(&self.primary.url(role, database.name()))
     }
 
-    /// A connection of the superuser, to the server's own database.
+    /// A connection of the superuser to the maintenance database.
     pub(crate) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         PgConnection::connect(&self.at(&self.primary.url(Role::Operator, "postgres"))).await
     }
 
-    /// A connection of the superuser to a database on it.
+    /// A connection of the superuser to a database.
     pub(crate) async fn connect_to(&self, database: &TestDatabase) -> PgConnection {
         PgConnection::connect(&self.url(Role::Operator, database)).await.unwrap()
     }
 
-    /// What it logged so far, with SQLSTATEs.
+    /// The log so far, with SQLSTATEs.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default()
     }
 
-    /// A URL of the primary, changed to lead here.
+    /// A URL of the primary, changed to the standby.
     fn at(&self, primary: &str) -> String {
         let there = format!(":{}/", self.primary.port());
         assert!(primary.contains(&there), "the primary is elsewhere");
         primary.replace(&there, &format!(":{}/", self.port))
     }
 
-    /// Starts it, and waits until it can be read from.
+    /// Starts the standby, and waits until it can be read.
     pub(crate) async fn start(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.folder.with_extension("log")).unwrap();
         let started = Instant::now();
@@ -88,7 +88,7 @@ impl StandbyServer {
                 ("port", port.as_str()),
                 ("listen_addresses", "127.0.0.1"),
                 ("unix_socket_directories", ""),
-                // Not fewer than the primary's.
+                // At least as many as on the primary.
                 ("max_connections", "400"),
                 ("shared_buffers", "32MB"),
                 ("fsync", "off"),
@@ -102,8 +102,8 @@ impl StandbyServer {
             let output = log.try_clone().unwrap();
             command.stdin(Stdio::piped()).stdout(output.try_clone().unwrap()).stderr(output);
             self.shell = Some(command.spawn().unwrap());
-            // A killed one's backends take a moment to notice, and the new one ends until they have.
-            while started.elapsed() < PATIENCE {
+            // The backends of a killed server need a moment to notice, and a new server fails until then.
+            while started.elapsed() < TIMEOUT {
                 if let Ok(connection) = self.connect().await {
                     connection.close().await.unwrap();
                     return;
@@ -114,11 +114,11 @@ impl StandbyServer {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             self.end();
-            assert!(started.elapsed() < PATIENCE, "the replica does not start; see {}", self.folder.display());
+            assert!(started.elapsed() < TIMEOUT, "the replica does not start; see {}", self.folder.display());
         }
     }
 
-    /// Stops replaying: it can be read from and shows nothing new.
+    /// Pauses replay: the standby can be read but shows no new data.
     pub(crate) async fn pause_replay(&self) {
         let mut connection = self.connect().await.unwrap();
         run(&mut connection, "select pg_wal_replay_pause()").await;
@@ -129,17 +129,17 @@ impl StandbyServer {
             if state == "paused" {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "replay does not pause: {state}");
+            assert!(started.elapsed() < TIMEOUT, "replay does not pause: {state}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Goes on replaying.
+    /// Resumes replay.
     pub(crate) async fn resume_replay(&self) {
         run(&mut self.connect().await.unwrap(), "select pg_wal_replay_resume()").await;
     }
 
-    /// Waits until it has replayed all that the primary has committed.
+    /// Waits until everything that the primary has committed is replayed.
     pub(crate) async fn catch_up(&self) {
         let mut primary = self.primary.connect().await;
         let reached: String = query_scalar("select pg_current_wal_lsn()::text").fetch_one(&mut primary).await.unwrap();
@@ -154,18 +154,18 @@ impl StandbyServer {
             if there {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "the replica does not reach {reached}");
+            assert!(started.elapsed() < TIMEOUT, "the replica does not reach {reached}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills the standby with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.end();
     }
 
-    /// Sends a signal to all its processes; SIGSTOP makes it silent, SIGCONT lets it go on.
+    /// Sends a signal to all processes. SIGSTOP freezes them, SIGCONT resumes them.
     pub(crate) fn signal(&self, signal: Signal) {
         let Some(postmaster) = self.pid() else { return };
         // The postmaster first, so that it starts no backend after the list was read.
@@ -189,7 +189,7 @@ impl StandbyServer {
         }
     }
 
-    /// A command that runs as the account that owns the primary's files.
+    /// A command that runs as the owner of the primary's files.
     fn command(&self, program: &Path) -> Command {
         let owner = fs::metadata(self.primary.home()).unwrap();
         let mut command = Command::new(program);

@@ -1,28 +1,29 @@
-//! The way from a service to its database. `ORRERY_TEST_ROUTE` names the one that the suite takes.
+//! How services reach their database. `ORRERY_TEST_ROUTE` selects the route of the suite.
 
 use std::sync::Arc;
 
 use super::wire::Proxy;
 use super::{Pooler, Postgres, Role};
 
-/// Which way the roles of the services take. The operator's is always direct: seeds and looks at plans are no service's work.
+/// The route of the services' roles. The operator always connects directly, because seeding data and reading plans is
+/// not a service's work.
 ///
-/// A further route plugs in here: a variant, its name in [`Route::from_environment`], and an arm in [`Route::open`] that starts what
-/// stands in between and returns a [`Way`] with its port on 127.0.0.1 and what must be kept alive. Nothing else of the harness knows
-/// of routes: services, processes and tests ask [`TestDatabase::url`](super::TestDatabase::url) and
-/// [`TestDatabase::pooler_mode`](super::TestDatabase::pooler_mode).
+/// To add a route: add a variant, its name in [`Route::from_environment`], and an arm in [`Route::open`] that starts
+/// what is in between and returns its port on 127.0.0.1 and what must be kept alive. The rest of the harness only uses
+/// [`TestDatabase::url`](super::TestDatabase::url) and [`TestDatabase::pooler_mode`](super::TestDatabase::pooler_mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// Through a proxy that holds the limits of a managed Postgres against every session. A test whose services pass one fails.
+    /// Through a proxy that enforces the limits of a managed Postgres on each session. A test fails if its services
+    /// exceed one.
     Limits,
-    /// Through PgBouncer, which gives all services together two sessions for each role, for one transaction at a time.
+    /// Through PgBouncer, with two sessions per role for all services, each for one transaction at a time.
     Pooler,
-    /// Straight to the server.
+    /// Directly to the server.
     Direct,
 }
 
 impl Route {
-    /// What `ORRERY_TEST_ROUTE` says: `limits`, the default, `pooler` or `direct`.
+    /// The value of `ORRERY_TEST_ROUTE`: `limits` (the default), `pooler` or `direct`.
     pub(crate) fn from_environment() -> Self {
         match std::env::var("ORRERY_TEST_ROUTE").as_deref() {
             Err(_) | Ok("limits") => Self::Limits,
@@ -32,28 +33,28 @@ impl Route {
         }
     }
 
-    /// A way for one database of a server.
-    pub(crate) async fn open(self, postgres: &Postgres) -> Way {
+    /// Opens the route to a database of a server.
+    pub(crate) async fn open(self, postgres: &Postgres) -> OpenRoute {
         match self {
-            Self::Limits => Way::Limited(Proxy::start(Arc::clone(postgres.port_now()))),
-            Self::Pooler => Way::Pooled(postgres.pooler().await),
-            Self::Direct => Way::Direct,
+            Self::Limits => OpenRoute::Limited(Proxy::start(Arc::clone(postgres.port_now()))),
+            Self::Pooler => OpenRoute::Pooled(postgres.pooler().await),
+            Self::Direct => OpenRoute::Direct,
         }
     }
 }
 
-/// An open way. Dropping it closes it.
-pub(crate) enum Way {
-    /// None but the server's own.
+/// An open route. Dropping it closes it.
+pub(crate) enum OpenRoute {
+    /// A direct connection.
     Direct,
-    /// A proxy that holds limits against what passes.
+    /// A proxy that enforces limits.
     Limited(Proxy),
-    /// A pooler, which all databases of the server have in common.
+    /// A pooler, shared by all databases of the server.
     Pooled(Arc<Pooler>),
 }
 
-impl Way {
-    /// The URL of a database by this way, where `direct` is the server's own.
+impl OpenRoute {
+    /// The URL of a database over this route; `direct` is the server's own.
     pub(crate) fn url(&self, role: Role, direct: String) -> String {
         match self {
             Self::Limited(proxy) if role != Role::Operator => with_port(&direct, proxy.port()),
@@ -62,7 +63,7 @@ impl Way {
         }
     }
 
-    /// The proxy that holds the limits, if this way has one.
+    /// The proxy that enforces the limits, if the route has one.
     pub(crate) fn proxy(&self) -> Option<&Proxy> {
         match self {
             Self::Limited(proxy) => Some(proxy),
@@ -70,7 +71,7 @@ impl Way {
         }
     }
 
-    /// The pooler, if this way has one.
+    /// The pooler, if the route has one.
     pub(crate) fn pooler(&self) -> Option<&Pooler> {
         match self {
             Self::Pooled(pooler) => Some(pooler),

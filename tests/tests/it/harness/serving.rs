@@ -10,23 +10,23 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-const HEALTH_PATIENCE: Duration = Duration::from_secs(30);
-/// What the clients of tests accept: larger than any page.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
+/// The message limit of test clients: larger than any page.
 pub(crate) const LARGEST_MESSAGE: usize = 64 << 20;
 
-/// A connection that is opened when it is first used.
+/// A connection that is opened on first use.
 pub(crate) fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-/// A request of a caller who takes answers of so many bytes.
-pub(crate) fn taking<T>(message: T, bytes: usize) -> Request<T> {
+/// A request of a client that accepts responses of this size.
+pub(crate) fn accepting<T>(message: T, bytes: usize) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(MAX_ANSWER_BYTES, bytes.into());
     request
 }
 
-/// Waits until the service of that name is healthy.
+/// Waits until the service with this name is healthy.
 pub(crate) async fn until_healthy(channel: &Channel, service: &str) {
     let wait = async {
         loop {
@@ -38,5 +38,5 @@ pub(crate) async fn until_healthy(channel: &Channel, service: &str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(HEALTH_PATIENCE, wait).await.expect("the service becomes healthy");
+    tokio::time::timeout(HEALTH_TIMEOUT, wait).await.expect("the service becomes healthy");
 }

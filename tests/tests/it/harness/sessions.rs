@@ -1,10 +1,10 @@
-//! What the database says of its sessions.
+//! The sessions of the database.
 
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-/// Waits until no session of the catalog fulfils a condition on `pg_stat_activity`.
+/// Waits until no session of the catalog satisfies a condition on `pg_stat_activity`.
 pub(crate) async fn until_no_session(operator: &mut PgConnection, condition: &str, patience: Duration) {
     let sql = format!(
         "select coalesce(string_agg(format('%s %s since %s: %s', pid, state, now() - state_change, query), '; '), '') \

@@ -1,5 +1,5 @@
-//! Calls with a deadline that only the server keeps. A client of tonic has a timer of its own, which fires a moment before the
-//! server's, so that nobody sees what the server would have said.
+//! Calls whose deadline only the server enforces. A tonic client has its own timer, which fires slightly earlier and
+//! hides the server's response.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,36 +10,36 @@ use prost::Message;
 use tonic::codegen::http::{HeaderMap, Request};
 use tonic::{Code, Status};
 
-/// Longer than any call here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any call takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection.
 #[derive(Clone)]
-pub(crate) struct Timed {
+pub(crate) struct TimedClient {
     requests: SendRequest<Bytes>,
     address: SocketAddr,
 }
 
-/// How a call went.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The messages that came.
+    /// The received messages.
     pub(crate) messages: Vec<Bytes>,
-    /// How it ended.
+    /// The status.
     pub(crate) status: Status,
-    /// How long it took.
+    /// The duration.
     pub(crate) took: Duration,
 }
 
 impl Outcome {
-    /// The only message of a call that went well.
+    /// The only message of a successful call.
     pub(crate) fn answer<M: Message + Default>(&self) -> M {
         assert_eq!((self.status.code(), self.messages.len()), (Code::Ok, 1), "{self:?}");
         M::decode(self.messages[0].clone()).unwrap()
     }
 }
 
-impl Timed {
+impl TimedClient {
     /// Connects to a service.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let socket = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -48,12 +48,12 @@ impl Timed {
         Self { requests, address }
     }
 
-    /// Sends these messages, and the end of them unless more would come, and takes what comes back.
+    /// Sends these messages, ends the request if `ends`, and returns the response.
     pub(crate) async fn call(&self, path: &str, deadline: Duration, messages: &[Bytes], ends: bool) -> Outcome {
         let begun = Instant::now();
         let mut received = Vec::new();
         let call = self.exchange(path, deadline, messages, ends, &mut received);
-        let ended = tokio::time::timeout(PATIENCE, call).await.expect("the call ends");
+        let ended = tokio::time::timeout(TIMEOUT, call).await.expect("the call ends");
         let status = ended.unwrap_or_else(|error| Status::unknown(error.to_string()));
         Outcome { messages: received, status, took: begun.elapsed() }
     }

@@ -1,5 +1,5 @@
-//! Values of the kinds that every resource has - statuses, labels, annotations, times, uids - of which each breaks one rule, or just keeps
-//! every one.
+//! Test values for fields that all resources have: statuses, labels, annotations, times and uids. Each is either
+//! invalid in one way, or valid and at a limit.
 
 use std::collections::HashMap;
 
@@ -33,8 +33,8 @@ fn map(entries: &[(&str, &str)]) -> Map {
     entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Statuses that break a rule, and the field of the status that does.
-pub(crate) fn broken_statuses() -> Vec<(Status, &'static str)> {
+/// Invalid statuses, with the field that is invalid.
+pub(crate) fn invalid_statuses() -> Vec<(Status, &'static str)> {
     vec![
         (status(&"p".repeat(64), None), "phase"),
         (status("a\nb", None), "phase"),
@@ -46,7 +46,7 @@ pub(crate) fn broken_statuses() -> Vec<(Status, &'static str)> {
         (detail("", "a", Kind::NumberValue(f64::NEG_INFINITY)), "details"),
         (detail("", "a", nested(29)), "details.a.0.0.0.0.0.0.0..."),
         (detail("", "a", text(&"x".repeat(256 * 1024))), "details"),
-        // What is a field of its own is no key of the details.
+        // A key in the details must not be the name of a field.
         (detail("draft", "phase", text("x")), "details.phase"),
         (detail("", "phase", text("nonsense\n")), "details.phase"),
         (detail("", "phase", text("draft")), "details.phase"),
@@ -57,8 +57,8 @@ pub(crate) fn broken_statuses() -> Vec<(Status, &'static str)> {
     ]
 }
 
-/// Statuses that just keep every rule. None has a phase.
-pub(crate) fn kept_statuses() -> Vec<Status> {
+/// Valid statuses at a limit. None has a phase.
+pub(crate) fn valid_statuses() -> Vec<Status> {
     vec![
         detail("", "a", nested(28)),
         detail("", "", text("x")),
@@ -69,32 +69,32 @@ pub(crate) fn kept_statuses() -> Vec<Status> {
     ]
 }
 
-/// Phases that just keep every rule, where any phase is allowed.
-pub(crate) fn kept_phases() -> Vec<Status> {
+/// Valid phases at a limit, for resources that allow any phase.
+pub(crate) fn valid_phases() -> Vec<Status> {
     vec![status(&"p".repeat(63), None), status("It's \\ sold \"out\"!", None)]
 }
 
-/// Keys that labels and annotations refuse.
-fn broken_keys() -> Vec<String> {
+/// Invalid keys of labels and annotations.
+fn invalid_keys() -> Vec<String> {
     let mut keys: Vec<String> =
         ["", "a b", "-a", "a-", "a/b/c", "/a", "a/", "É", "a\0", "a\n", "Example.com/a"].map(str::to_owned).into();
     keys.extend(["k".repeat(64), format!("{}/a", "p".repeat(254))]);
     keys
 }
 
-/// Labels that break a rule, and the key that does, or none where the map as a whole does.
-pub(crate) fn broken_labels() -> Vec<(Map, Option<&'static str>)> {
+/// Invalid labels, with the invalid key, or none if the map as a whole is invalid.
+pub(crate) fn invalid_labels() -> Vec<(Map, Option<&'static str>)> {
     let mut cases = vec![
         (map(&[("a", &"x".repeat(1_025))]), Some("a")),
         (map(&[("a", "\0")]), Some("a")),
         ((0..65).map(|at| (format!("a{at}"), String::new())).collect(), None),
     ];
-    cases.extend(broken_keys().into_iter().map(|key| (map(&[(&key, "x")]), None)));
+    cases.extend(invalid_keys().into_iter().map(|key| (map(&[(&key, "x")]), None)));
     cases
 }
 
-/// Labels that just keep every rule.
-pub(crate) fn kept_labels() -> Vec<Map> {
+/// Valid labels at a limit.
+pub(crate) fn valid_labels() -> Vec<Map> {
     let longest_key =
         format!("{}/{}", ["p".repeat(63), "q".repeat(63), "r".repeat(63), "s".repeat(61)].join("."), "k".repeat(63));
     vec![
@@ -104,28 +104,28 @@ pub(crate) fn kept_labels() -> Vec<Map> {
     ]
 }
 
-/// Annotations that break a rule, and the key that does, or none where the map as a whole does.
-pub(crate) fn broken_annotations() -> Vec<(Map, Option<&'static str>)> {
+/// Invalid annotations, with the invalid key, or none if the map as a whole is invalid.
+pub(crate) fn invalid_annotations() -> Vec<(Map, Option<&'static str>)> {
     let mut cases = vec![
         (map(&[("a", "x\0")]), Some("a")),
         (map(&[("a", &"x".repeat(256 * 1024 + 1))]), Some("a")),
         ((0..2).map(|at| (format!("a{at}"), "x".repeat(128 * 1024))).collect(), None),
         ((0..257).map(|at| (format!("a{at}"), String::new())).collect(), None),
     ];
-    cases.extend(broken_keys().into_iter().map(|key| (map(&[(&key, "x")]), None)));
+    cases.extend(invalid_keys().into_iter().map(|key| (map(&[(&key, "x")]), None)));
     cases
 }
 
-/// Annotations that just keep every rule.
-pub(crate) fn kept_annotations() -> Vec<Map> {
+/// Valid annotations at a limit.
+pub(crate) fn valid_annotations() -> Vec<Map> {
     vec![
         map(&[("a", &"x".repeat(256 * 1024 - 1))]),
         (0..256).map(|at| (format!("a{at}"), "\u{1}\\\"\n😀".to_owned())).collect(),
     ]
 }
 
-/// Times that no timestamp of the contract can be.
-pub(crate) fn broken_times() -> Vec<Timestamp> {
+/// Invalid times.
+pub(crate) fn invalid_times() -> Vec<Timestamp> {
     [
         (-62_135_596_801, 999_999_999),
         (253_402_300_800, 0),
@@ -139,13 +139,13 @@ pub(crate) fn broken_times() -> Vec<Timestamp> {
     .into()
 }
 
-/// The first and the last time that there is, and the one that is all zeros.
-pub(crate) fn kept_times() -> Vec<Timestamp> {
+/// The first and the last valid time, and zero.
+pub(crate) fn valid_times() -> Vec<Timestamp> {
     vec![timestamp(-62_135_596_800), Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 }, timestamp(0)]
 }
 
-/// Texts that are no uid with this prefix, such as "prd_".
-pub(crate) fn broken_uids(prefix: &str) -> Vec<String> {
+/// Texts that are not uids with this prefix, such as "prd_".
+pub(crate) fn invalid_uids(prefix: &str) -> Vec<String> {
     let other = if prefix == "ord_" { "prd_" } else { "ord_" };
     let mut uids: Vec<String> = ["a", "abc", other].map(str::to_owned).into();
     uids.push(format!("{other}a"));
@@ -157,12 +157,12 @@ pub(crate) fn broken_uids(prefix: &str) -> Vec<String> {
     uids
 }
 
-/// Texts that are the key of nothing that is stored, whoever stored it.
+/// Texts that no stored row can have as its key.
 pub(crate) fn impossible_keys() -> Vec<String> {
     vec![String::new(), "\0".to_owned(), "ord_a\0".to_owned(), "x".repeat(256 * 1024 + 1)]
 }
 
-/// The longest uid with this prefix, and one of every character that is allowed.
-pub(crate) fn kept_uids(prefix: &str) -> Vec<String> {
+/// The longest uid with this prefix, and one with all allowed characters.
+pub(crate) fn valid_uids(prefix: &str) -> Vec<String> {
     vec![format!("{prefix}{}", "x".repeat(124)), format!("{prefix}A.b-C_9")]
 }

@@ -1,18 +1,18 @@
-//! A bound on every test. One that never ends would keep the whole run from ending, and nobody would learn which it was.
+//! A time limit for each test. A test that hangs would otherwise block the whole run without being named.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// Longer than any test takes, those that are run for minutes included.
+/// Longer than any test takes, including those that run for minutes.
 const BOUND: Duration = Duration::from_secs(600);
 
-/// Ends the process, and names the test, if it is not dropped in time.
+/// Ends the process and names the test, unless it is dropped in time.
 pub(crate) struct Watchdog {
     _end: Sender<()>,
 }
 
 impl Watchdog {
-    /// Watches the test that this thread runs.
+    /// Watches the test of this thread.
     pub(crate) fn new() -> Self {
         Self::within(BOUND, |test| {
             eprintln!("{test} has not ended within {BOUND:?}: the run is given up");
@@ -24,7 +24,7 @@ impl Watchdog {
         let (end, ended) = channel();
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         std::thread::spawn(move || {
-            // It is dropped where its test ends, however it ends.
+            // It is dropped when its test ends, even after a panic.
             if ended.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
                 late(&test);
             }

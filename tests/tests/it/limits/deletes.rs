@@ -1,4 +1,4 @@
-//! Deletes of a row to which more belongs than one statement, or one transaction, may touch.
+//! Deletes of a row with more dependent rows than one statement or one transaction may change.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,14 @@ use crate::harness::{CatalogServer, Role, TestDatabase, run, seed, uid};
 
 const METRICS: i64 = 250_000;
 
-/// Writes metrics of product 1 as another program would, and one of product 2.
+/// Writes metrics of product 1 without the service, and one of product 2.
 async fn metrics(connection: &mut PgConnection) {
     seed(connection, 2).await;
     run(
         connection,
         &format!(
-            "insert into catalog.product_metric (product_uid, name, value) select '{}', 'day-' || n, n from generate_series(1, {METRICS}) n; \
+            "insert into catalog.product_metric (product_uid, name, value) select '{}', 'day-' || n, n from \
+             generate_series(1, {METRICS}) n; \
              insert into catalog.product_metric (product_uid, name, value) values ('{}', 'day-1', 1)",
             uid(1),
             uid(2)
@@ -27,7 +28,7 @@ async fn metrics(connection: &mut PgConnection) {
     .await;
 }
 
-/// How many metrics a product has.
+/// The number of a product's metrics.
 async fn left(connection: &mut PgConnection, uid: &str) -> i64 {
     let count = sqlx::query_scalar("select count(*) from catalog.product_metric where product_uid = $1");
     count.bind(uid).fetch_one(connection).await.unwrap()
@@ -47,12 +48,12 @@ async fn a_product_of_a_quarter_million_metrics_is_deleted_with_all_of_them() {
 
 #[tokio::test]
 async fn a_delete_that_takes_longer_than_a_transaction_may_is_done_in_several() {
-    // Ten thousand rows are written within a twentieth of a second; all take much longer than one transaction has.
+    // Ten thousand rows are written within 50 ms; all of them take much longer than the limit of a transaction.
     let database =
         TestDatabase::limited(WireLimits { transaction: Duration::from_secs(5), ..WireLimits::default() }).await;
     let mut operator = database.connect(Role::Operator).await;
     metrics(&mut operator).await;
-    // Each statement that deletes metrics takes a tenth of a second more, as on a server that is far away or busy.
+    // Each statement that deletes metrics takes 0.1 s longer, as on a server that is far away or busy.
     run(
         &mut operator,
         "create function public.slow() returns trigger language plpgsql security definer as \
@@ -85,12 +86,12 @@ async fn a_delete_that_was_interrupted_goes_on_where_it_was() {
     let mut interrupted = 0;
     loop {
         let mut request = Request::new(DeleteProductRequest { uid: uid(1), ..Default::default() });
-        // Enough for some of the statements, and never for all.
+        // Enough time for some of the statements, but not for all.
         request.set_timeout(Duration::from_secs(2));
         let Err(status) = server.client().delete_product(request).await else { break };
         assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
         interrupted += 1;
-        // The product stays as long as anything of it does.
+        // The product exists as long as any of its rows does.
         server.client().get_product(GetProductRequest { uid: uid(1), read_mask: None }).await.unwrap();
         assert!(started.elapsed() < Duration::from_secs(90), "{} are left", left(&mut operator, &uid(1)).await);
     }

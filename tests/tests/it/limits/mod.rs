@@ -1,9 +1,10 @@
-//! The limits of a managed Postgres, held against the services from outside: by a proxy on the wire that counts and breaks connections. The
-//! whole suite runs through it; here it is shown to count right, and the services are brought close to every limit and beyond what one
+//! The limits of a managed Postgres, checked by a proxy that counts and breaks connections. The whole suite uses it.
+//! The tests here show that it counts correctly, and bring the services close to each limit and beyond what one
 //! statement or transaction may do.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod chunked_deletes;
 mod deletes;
 mod orders;
 mod proxy;
@@ -14,12 +15,12 @@ mod updates;
 
 use crate::harness::wire::WireLimits;
 
-/// Those of a managed Postgres.
+/// The limits of a managed Postgres.
 fn managed() -> WireLimits {
     WireLimits::default()
 }
 
-/// Each way in which a server refuses.
+/// With an error, and without one.
 fn refusing(limits: WireLimits) -> [WireLimits; 2] {
     [WireLimits { silent: false, ..limits }, WireLimits { silent: true, ..limits }]
 }

@@ -1,4 +1,4 @@
-//! An order of many lines.
+//! An order with many lines.
 
 use orrery_proto::orders::v1::{
     CreateOrderRequest, DeleteOrderRequest, GetOrderRequest, OrderView, StreamOrdersRequest, UpdateOrderRequest,

@@ -1,4 +1,4 @@
-//! The proxy itself: what just keeps a limit passes, and what passes it does not, whichever way a statement is sent.
+//! The proxy itself: exactly the limit passes, one more does not, whatever protocol is used.
 
 use std::time::{Duration, Instant};
 
@@ -11,30 +11,31 @@ use crate::harness::{Role, TestDatabase, run};
 
 /// How a statement is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum ReadMethod {
     Simple,
     Prepared,
     CopyText,
     CopyBinary,
 }
 
-const WAYS: [Way; 4] = [Way::Simple, Way::Prepared, Way::CopyText, Way::CopyBinary];
+const READ_METHODS: [ReadMethod; 4] =
+    [ReadMethod::Simple, ReadMethod::Prepared, ReadMethod::CopyText, ReadMethod::CopyBinary];
 
-/// How many messages a select brings.
-async fn read(connection: &mut PgConnection, way: Way, select: &str) -> sqlx::Result<usize> {
+/// The number of messages that a select returns.
+async fn read(connection: &mut PgConnection, method: ReadMethod, select: &str) -> sqlx::Result<usize> {
     let sql = AssertSqlSafe(select.to_owned());
-    let copy = match way {
-        Way::Simple => return Ok(sqlx::raw_sql(sql).fetch_all(connection).await?.len()),
-        Way::Prepared => return Ok(sqlx::query(sql).fetch_all(connection).await?.len()),
-        Way::CopyText => format!("copy ({select}) to stdout"),
-        Way::CopyBinary => format!("copy ({select}) to stdout (format binary)"),
+    let copy = match method {
+        ReadMethod::Simple => return Ok(sqlx::raw_sql(sql).fetch_all(connection).await?.len()),
+        ReadMethod::Prepared => return Ok(sqlx::query(sql).fetch_all(connection).await?.len()),
+        ReadMethod::CopyText => format!("copy ({select}) to stdout"),
+        ReadMethod::CopyBinary => format!("copy ({select}) to stdout (format binary)"),
     };
     let messages: Vec<_> = connection.copy_out_raw(&copy).await?.try_collect().await?;
-    // The binary format ends with a message that is no row.
-    Ok(messages.len() - usize::from(way == Way::CopyBinary))
+    // The binary format ends with a message that is not a row.
+    Ok(messages.len() - usize::from(method == ReadMethod::CopyBinary))
 }
 
-/// Checks that a session was broken with a word about it, and what was recorded.
+/// Checks that a session was ended with an error, and returns the recorded violation.
 #[track_caller]
 fn assert_broken<T: std::fmt::Debug>(database: &TestDatabase, outcome: sqlx::Result<T>, sqlstate: &str) -> Violation {
     let Err(sqlx::Error::Database(error)) = outcome else { panic!("{outcome:?}") };
@@ -43,14 +44,14 @@ fn assert_broken<T: std::fmt::Debug>(database: &TestDatabase, outcome: sqlx::Res
     only_violation(database)
 }
 
-/// As [`assert_broken`], for a result. Behind an error in a copy the driver waits for the server to be ready, and so tells of the closed
-/// connection in place of the error.
+/// As [`assert_broken`], for a result. After an error in a copy, the driver waits for ReadyForQuery, and then reports
+/// the closed connection instead of the error.
 #[track_caller]
-fn assert_result_broken(database: &TestDatabase, way: Way, outcome: sqlx::Result<usize>) -> Violation {
-    match way {
-        Way::Simple | Way::Prepared => assert_broken(database, outcome, "54000"),
-        Way::CopyText | Way::CopyBinary => {
-            assert!(matches!(outcome, Err(sqlx::Error::Io(_))), "{way:?}: {outcome:?}");
+fn assert_result_broken(database: &TestDatabase, method: ReadMethod, outcome: sqlx::Result<usize>) -> Violation {
+    match method {
+        ReadMethod::Simple | ReadMethod::Prepared => assert_broken(database, outcome, "54000"),
+        ReadMethod::CopyText | ReadMethod::CopyBinary => {
+            assert!(matches!(outcome, Err(sqlx::Error::Io(_))), "{method:?}: {outcome:?}");
             only_violation(database)
         }
     }
@@ -66,36 +67,36 @@ fn only_violation(database: &TestDatabase) -> Violation {
 #[tokio::test]
 async fn a_result_of_as_many_rows_as_are_allowed_passes_and_one_more_does_not() {
     let database = TestDatabase::limited(WireLimits::default()).await;
-    for way in WAYS {
+    for method in READ_METHODS {
         let mut connection = database.connect(Role::Catalog).await;
         let rows = |count: usize| format!("select n from generate_series(1, {count}) n");
-        assert_eq!(read(&mut connection, way, &rows(100_000)).await.unwrap(), 100_000, "{way:?}");
-        // The next result counts from 0.
-        assert_eq!(read(&mut connection, way, &rows(100_000)).await.unwrap(), 100_000, "{way:?}");
-        let outcome = read(&mut connection, way, &rows(100_001)).await;
-        let violation = assert_result_broken(&database, way, outcome);
+        assert_eq!(read(&mut connection, method, &rows(100_000)).await.unwrap(), 100_000, "{method:?}");
+        // The count starts at 0 for each result.
+        assert_eq!(read(&mut connection, method, &rows(100_000)).await.unwrap(), 100_000, "{method:?}");
+        let outcome = read(&mut connection, method, &rows(100_001)).await;
+        let violation = assert_result_broken(&database, method, outcome);
         assert_eq!((violation.limit, violation.allowed, violation.seen), (Limit::QueryRows, 100_000, 100_001));
-        assert!(violation.statement.contains("generate_series(1, 100001)"), "{way:?}: {violation:?}");
-        assert!(connection.execute("select 1").await.is_err(), "{way:?}: the connection is still there");
+        assert!(violation.statement.contains("generate_series(1, 100001)"), "{method:?}: {violation:?}");
+        assert!(connection.execute("select 1").await.is_err(), "{method:?}: the connection is still there");
     }
 }
 
 #[tokio::test]
 async fn a_result_of_as_many_bytes_as_are_allowed_passes_and_one_more_does_not() {
     let database = TestDatabase::limited(WireLimits { result_bytes: 1 << 20, ..WireLimits::default() }).await;
-    for way in WAYS {
+    for method in READ_METHODS {
         let mut connection = database.connect(Role::Catalog).await;
-        // What a row of one value has beside it: a count of columns and a length, or a line's end; and a header and a trailer.
-        let beside = match way {
-            Way::Simple | Way::Prepared => 2 + 4,
-            Way::CopyText => 1,
-            Way::CopyBinary => 2 + 4 + 19 + 2,
+        // The overhead of a row with one value: a column count and a length, or a line end; and a header and a trailer.
+        let beside = match method {
+            ReadMethod::Simple | ReadMethod::Prepared => 2 + 4,
+            ReadMethod::CopyText => 1,
+            ReadMethod::CopyBinary => 2 + 4 + 19 + 2,
         };
         let text = |bytes: usize| format!("select repeat('x', {bytes})");
         let most = (1 << 20) - beside;
-        assert_eq!(read(&mut connection, way, &text(most)).await.unwrap(), 1, "{way:?}");
-        let outcome = read(&mut connection, way, &text(most + 1)).await;
-        let violation = assert_result_broken(&database, way, outcome);
+        assert_eq!(read(&mut connection, method, &text(most)).await.unwrap(), 1, "{method:?}");
+        let outcome = read(&mut connection, method, &text(most + 1)).await;
+        let violation = assert_result_broken(&database, method, outcome);
         assert_eq!((violation.limit, violation.allowed, violation.seen), (Limit::ResultBytes, 1 << 20, (1 << 20) + 1));
     }
 }
@@ -137,21 +138,22 @@ async fn rows_that_are_written_within_a_statement_are_those_that_it_tells_of() {
     let database = TestDatabase::limited(WireLimits { statement_rows: 1_000, ..WireLimits::default() }).await;
     let insert = |rows: usize| {
         format!(
-            "with written as (insert into catalog.product (uid) select 'prd_' || gen_random_uuid() from generate_series(1, {rows}) returning 1)"
+            "with written as (insert into catalog.product (uid) select 'prd_' || gen_random_uuid() from \
+             generate_series(1, {rows}) returning 1)"
         )
     };
-    for way in [Way::Simple, Way::Prepared] {
+    for method in [ReadMethod::Simple, ReadMethod::Prepared] {
         let mut connection = database.connect(Role::Catalog).await;
         let told = |rows: usize| format!("{} select count(*) as written from written", insert(rows));
-        assert_eq!(read(&mut connection, way, &told(1_000)).await.unwrap(), 1, "{way:?}");
-        let outcome = read(&mut connection, way, &told(1_001)).await;
+        assert_eq!(read(&mut connection, method, &told(1_000)).await.unwrap(), 1, "{method:?}");
+        let outcome = read(&mut connection, method, &told(1_001)).await;
         let violation = assert_broken(&database, outcome, "54000");
         assert_eq!((violation.limit, violation.allowed, violation.seen), (Limit::StatementRows, 1_000, 1_001));
-        // One that tells nothing is not run at all.
+        // A statement that does not return the number is not run.
         let untold = format!("{} select 1", insert(1));
         let mut connection = database.connect(Role::Catalog).await;
-        let violation = assert_broken(&database, read(&mut connection, way, &untold).await, "54000");
-        assert_eq!((violation.limit, violation.statement), (Limit::UntoldRows, untold), "{way:?}");
+        let violation = assert_broken(&database, read(&mut connection, method, &untold).await, "54000");
+        assert_eq!((violation.limit, violation.statement), (Limit::UnreportedRows, untold), "{method:?}");
     }
 }
 
@@ -175,7 +177,7 @@ async fn rows_that_are_copied_in_are_counted_as_they_are_sent() {
     for format in ["text", "binary"] {
         let rows = |count| if format == "text" { text(count) } else { binary(count) };
         let copy = format!("copy catalog.product (uid) from stdin (format {format})");
-        // In pieces that end in the middle of rows.
+        // In pieces that end within rows.
         let mut kept = pool.copy_in_raw(&copy).await.unwrap();
         for piece in rows(1_000).chunks(777) {
             kept.send(piece).await.unwrap();
@@ -183,7 +185,7 @@ async fn rows_that_are_copied_in_are_counted_as_they_are_sent() {
         assert_eq!(kept.finish().await.unwrap(), 1_000);
         let outcome = async {
             let mut broken = pool.copy_in_raw(&copy).await?;
-            // The end is never sent: the rows alone are too many.
+            // The end is never sent: the rows alone exceed the limit.
             broken.send(rows(1_001)).await?;
             broken.finish().await
         };
@@ -204,8 +206,8 @@ async fn rows_that_are_copied_in_are_counted_as_they_are_sent() {
 async fn a_transaction_that_is_too_old_is_broken_whatever_it_does() {
     let limits = WireLimits { transaction: Duration::from_millis(700), ..WireLimits::default() };
     let database = TestDatabase::limited(limits).await;
-    // One that runs a statement, one that waits for its client, and statements that share a transaction unsaid: the server sends what the
-    // first has to say when it has enough to send.
+    // One runs a statement, one waits for its client, and one has statements that implicitly share a transaction: the
+    // server sends the response to the first only when it has enough to send.
     let shared = "select 1; select repeat('x', 20000); select pg_sleep(60)";
     let works = ["begin; select pg_sleep(60)", "begin", shared];
     for work in works {
@@ -230,7 +232,7 @@ async fn a_transaction_that_is_too_old_is_broken_whatever_it_does() {
         assert_eq!((violation.limit, violation.allowed), (Limit::TransactionAge, 700), "{work}");
         assert!(violation.seen >= 700 && took < Duration::from_secs(20), "{work}: {violation:?} after {took:?}");
     }
-    // Many that are short are none that is long.
+    // Many short transactions are not one long one.
     let mut connection = database.connect(Role::Catalog).await;
     let started = Instant::now();
     while started.elapsed() < Duration::from_millis(1_500) {
@@ -266,12 +268,12 @@ async fn a_statement_outside_a_transaction_has_a_limit_of_its_own() {
         ..WireLimits::default()
     };
     let database = TestDatabase::limited(limits).await;
-    for way in [Way::Simple, Way::Prepared] {
+    for method in [ReadMethod::Simple, ReadMethod::Prepared] {
         let mut connection = database.connect(Role::Catalog).await;
-        assert_eq!(read(&mut connection, way, "select pg_sleep(0.6)").await.unwrap(), 1);
-        let outcome = read(&mut connection, way, "select pg_sleep(60)").await;
+        assert_eq!(read(&mut connection, method, "select pg_sleep(0.6)").await.unwrap(), 1);
+        let outcome = read(&mut connection, method, "select pg_sleep(60)").await;
         let violation = assert_broken(&database, outcome, "57014");
-        assert_eq!((violation.limit, violation.allowed), (Limit::StatementAge, 1_500), "{way:?}");
+        assert_eq!((violation.limit, violation.allowed), (Limit::StatementAge, 1_500), "{method:?}");
     }
 }
 
@@ -279,7 +281,7 @@ async fn a_statement_outside_a_transaction_has_a_limit_of_its_own() {
 async fn a_proxy_that_says_nothing_closes_the_connection() {
     let database = TestDatabase::limited(WireLimits { query_rows: 10, silent: true, ..WireLimits::default() }).await;
     let mut connection = database.connect(Role::Catalog).await;
-    let outcome = read(&mut connection, Way::Simple, "select n from generate_series(1, 11) n").await;
+    let outcome = read(&mut connection, ReadMethod::Simple, "select n from generate_series(1, 11) n").await;
     assert!(matches!(outcome, Err(sqlx::Error::Io(_))), "{outcome:?}");
     assert_eq!(database.take_violations().len(), 1);
 }
@@ -288,7 +290,7 @@ async fn a_proxy_that_says_nothing_closes_the_connection() {
 async fn a_limit_that_nobody_expected_to_be_passed_fails_the_test() {
     let database = TestDatabase::limited(WireLimits { query_rows: 10, ..WireLimits::default() }).await;
     let mut connection = database.connect(Role::Catalog).await;
-    read(&mut connection, Way::Simple, "select n from generate_series(1, 11) n").await.unwrap_err();
+    read(&mut connection, ReadMethod::Simple, "select n from generate_series(1, 11) n").await.unwrap_err();
     let panic = tokio::task::spawn_blocking(move || drop(database)).await.unwrap_err().into_panic();
     let words = panic.downcast_ref::<String>().unwrap();
     assert!(words.contains("11 rows in a result where 10 are allowed"), "{words}");

@@ -1,5 +1,4 @@
-//! Rows that are read together because their keys are at hand, and are larger than the service itself lets rows become: other programs wrote
-//! them.
+//! Rows of other programs that are read together by key, and exceed the service's own limit on rows.
 
 use futures::future::join_all;
 use orrery_proto::catalog::v1::{GetProductRequest, Product};
@@ -13,7 +12,7 @@ use crate::harness::{CatalogServer, Role, TestDatabase, refusal, run, seed, uid}
 use crate::writes::stream::{PRODUCTS, write};
 
 const ROWS: usize = 300;
-/// A few of the rows, and fewer than are read together.
+/// The size of a few rows, fewer than are read together.
 const RESULT_BYTES: usize = 64 << 10;
 
 /// Writes products 1 to [`ROWS`], of 10 kB each.
@@ -35,7 +34,7 @@ async fn get_all(server: &CatalogServer) -> Vec<Product> {
     products
 }
 
-/// How often the server refused, which was for the size of a result each time.
+/// The number of refusals, all because of the size of a result.
 fn refusals(database: &TestDatabase) -> usize {
     let violations = database.take_violations();
     assert!(violations.iter().all(|violation| violation.limit == Limit::ResultBytes), "{violations:?}");
@@ -50,7 +49,7 @@ async fn callers_who_share_a_query_get_their_rows_where_it_is_refused() {
         let server =
             CatalogServer::start_with(&database, |config| config.overload.max_concurrent_calls = Some(ROWS)).await;
         get_all(&server).await;
-        // As many as fit are read together from then on.
+        // From then on, only as many as fit are read together.
         let refused = refusals(&database);
         assert!((1..ROWS / 4).contains(&refused), "{refused} times");
     }
@@ -76,7 +75,7 @@ async fn etags_are_compared_of_fewer_rows_where_a_result_is_refused() {
         assert_eq!(totals.counts(), [0, ROWS as i64, 0, 0, 0]);
         let refused = refusals(&database);
         assert!((1..=8).contains(&refused), "{refused} times");
-        // None of these etags is right any more.
+        // None of these etags is current.
         products.truncate(1);
         let (_, end) = write(server.channel(), PRODUCTS, WriteStart::default(), &products).await;
         assert_eq!(refusal(&end.unwrap_err()).reason, "ROW_REJECTED");

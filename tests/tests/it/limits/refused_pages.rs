@@ -1,5 +1,5 @@
-//! Servers that take less than the service believes: they refuse a page for its size, with a word about it or without, and the page is asked
-//! for again, smaller.
+//! Servers with lower limits than the service was configured for refuse a page, with or without an error, and the
+//! service requests a smaller page.
 
 use orrery_proto::catalog::v1::{GetProductRequest, ListProductsRequest, StreamProductsRequest};
 use orrery_proto::orders::v1::{
@@ -12,17 +12,17 @@ use crate::harness::wire::{Limit, WireLimits};
 use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, order_uid, refusal, run, seed, uid};
 use crate::orders::seed::{large_order, seed as seed_orders};
 
-/// A page of a stream is 1 MiB, and this is a sixteenth of it.
+/// A page of a stream is 1 MiB; this is a sixteenth of it.
 const FEW_BYTES: u64 = 64 << 10;
 
-/// Checks that the server refused, and for what; and that it was not asked for too much again and again.
+/// Checks why the server refused, and that it was not asked for too much repeatedly.
 fn assert_refused(database: &TestDatabase, limit: Limit) {
     let violations = database.take_violations();
     assert!((1..=16).contains(&violations.len()), "{} times", violations.len());
     assert!(violations.iter().all(|violation| violation.limit == limit), "{violations:?}");
 }
 
-/// Checks that a stream brings products 1 to `rows`.
+/// Checks that a stream returns products 1 to `rows`.
 async fn assert_streamed(server: &CatalogServer, rows: usize) {
     let mut stream = server.client().stream_products(StreamProductsRequest::default()).await.unwrap().into_inner();
     let mut next = 1;
@@ -35,7 +35,7 @@ async fn assert_streamed(server: &CatalogServer, rows: usize) {
     assert_eq!(next, rows + 1);
 }
 
-/// Reads all orders, whole.
+/// Reads all orders with their lines.
 async fn streamed_orders(server: &OrdersServer) -> Vec<Order> {
     let request = StreamOrdersRequest { view: OrderView::Full.into(), ..Default::default() };
     let mut stream = server.client().stream_orders(request).await.unwrap().into_inner();
@@ -55,7 +55,7 @@ async fn a_stream_of_pages_that_are_refused_arrives_whole() {
         let server = CatalogServer::start(&database).await;
         assert_streamed(&server, rows).await;
         assert_refused(&database, Limit::ResultBytes);
-        // A page of a list as well, which is the first that it asks for.
+        // The first page of a list as well.
         let mut listed = Vec::new();
         let mut request = ListProductsRequest { page_size: 1_000, ..Default::default() };
         while listed.len() < 1_000 {
@@ -80,7 +80,7 @@ async fn a_stream_of_pages_with_too_many_rows_arrives_whole() {
     }
 }
 
-/// One row at a time, and no word about whether there is another.
+/// One row at a time, without room for the row that shows whether there are more.
 #[tokio::test]
 async fn a_server_that_gives_one_row_at_a_time_gives_all() {
     let database = TestDatabase::limited(WireLimits { query_rows: 1, ..managed() }).await;
@@ -119,7 +119,10 @@ async fn a_row_that_fits_no_result_is_named_after_all_before_it() {
         let large = uid(700);
         run(
             &mut operator,
-            &format!("update catalog.product set annotations = jsonb_build_object('text', repeat('x', 100000)) where uid = '{large}'"),
+            &format!(
+                "update catalog.product set annotations = jsonb_build_object('text', repeat('x', 100000)) where \
+                uid = '{large}'"
+            ),
         )
         .await;
         let server = CatalogServer::start(&database).await;
@@ -141,7 +144,7 @@ async fn a_row_that_fits_no_result_is_named_after_all_before_it() {
             let refused = refusal(&server.client().get_product(get).await.unwrap_err());
             assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "ROW_TOO_LARGE"));
         }
-        // The row is asked for a few times, as its server might only have gone away for a moment.
+        // The row is requested several times, because the server might only have been unreachable for a moment.
         assert_ne!(database.take_violations().len(), 0);
     }
 }
@@ -153,7 +156,7 @@ async fn the_lines_of_one_order_come_in_smaller_pages() {
         let database = TestDatabase::limited(limits).await;
         let mut operator = database.connect(Role::Operator).await;
         large_order(&mut operator, 1, lines).await;
-        // Each service learns for itself.
+        // Each service learns the limit by itself.
         let server = OrdersServer::start(&database).await;
         let streamed = streamed_orders(&server).await;
         assert_eq!(streamed.iter().map(|order| order.line_items.len()).collect::<Vec<_>>(), [lines]);
@@ -165,10 +168,11 @@ async fn the_lines_of_one_order_come_in_smaller_pages() {
         assert_eq!(got.line_items, streamed[0].line_items);
         assert_refused(&database, Limit::ResultBytes);
 
-        // Within a transaction, which begins anew.
+        // Within a transaction, which is restarted.
         let server = OrdersServer::start(&database).await;
         let update = UpdateOrderRequest {
             order: Some(Order { uid: order_uid(1), customer_id: "another".to_owned(), ..Order::default() }),
+            view: OrderView::Full.into(),
             ..UpdateOrderRequest::default()
         };
         let updated = server.client().update_order(update).await.unwrap().into_inner();

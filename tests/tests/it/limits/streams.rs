@@ -1,4 +1,4 @@
-//! Streams of more rows, and of more bytes, than one result may have.
+//! Streams of more rows and more bytes than one result may have.
 
 use orrery_proto::catalog::v1::StreamProductsRequest;
 
@@ -31,7 +31,7 @@ async fn three_hundred_thousand_rows_arrive_in_one_stream_each_once_and_in_order
 async fn a_run_of_large_rows_among_small_ones_keeps_the_size_of_results_and_of_the_server() {
     let database = TestDatabase::limited(managed()).await;
     let mut operator = database.connect(Role::Operator).await;
-    // 1 KiB each, but for the run in the middle, of 900 KiB each.
+    // 1 KiB each, except for 900 KiB each in the middle.
     run(
         &mut operator,
         &format!(

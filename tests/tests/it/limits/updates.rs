@@ -1,4 +1,4 @@
-//! Writes that change more rows than one statement may touch.
+//! Writes that change more rows than one statement may.
 
 use orrery_proto::r#type::v1::{WriteMode, WriteStart};
 

@@ -1,4 +1,4 @@
-//! Claimers pass over what another one holds: they do not queue up behind it.
+//! Claimers skip orders that another one holds instead of waiting for them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use super::{begin, commit};
 use crate::harness::{Role, order_uid, waiting};
 use crate::orders::fixture::Fixture;
 
-/// Longer than any claim takes that waits for nobody.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any claim takes that does not wait.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn claim(limit: i32) -> ClaimDueOrdersRequest {
     let lease = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
@@ -35,7 +35,7 @@ async fn claimers_wait_for_nobody_who_holds_what_is_due() {
         ),
     )
     .await;
-    // As a claimer holds them that has not committed yet: those that everybody would like to have first.
+    // Like a claimer that has not committed yet: holds the orders that are due first.
     let first = format!("select from orders.order_header order by provision_timer_ts limit {HELD} for update");
     let holding = begin(&fixture.pool, &first).await;
     let claimers: Vec<_> = (0..CLAIMERS)
@@ -46,7 +46,7 @@ async fn claimers_wait_for_nobody_who_holds_what_is_due() {
         .collect();
     let mut claimed = HashSet::new();
     for claimer in claimers {
-        let orders = tokio::time::timeout(PATIENCE, claimer).await.expect("nobody stands behind the holder").unwrap();
+        let orders = tokio::time::timeout(TIMEOUT, claimer).await.expect("nobody stands behind the holder").unwrap();
         for order in orders {
             assert!(claimed.insert(order.uid.clone()), "{} was handed out twice", order.uid);
         }
@@ -55,9 +55,10 @@ async fn claimers_wait_for_nobody_who_holds_what_is_due() {
     assert_eq!(waiting(&mut watcher, Role::Orders).await, 0);
     let held: HashSet<String> = (1..=HELD).map(|number| order_uid(number as usize)).collect();
     assert!(claimed.is_disjoint(&held));
-    // Claimers that met may have left each other something. Alone, one gets all that is free, and in the end what was held.
+    // Concurrent claimers may have skipped each other's orders. A single one gets all that are free, and finally the
+    // held ones.
     let rest = async |limit| {
-        let claimed = tokio::time::timeout(PATIENCE, fixture.server.client().claim_due_orders(claim(limit))).await;
+        let claimed = tokio::time::timeout(TIMEOUT, fixture.server.client().claim_due_orders(claim(limit))).await;
         claimed.expect("nobody stands behind the holder").unwrap().into_inner().orders
     };
     claimed.extend(rest(1_000).await.into_iter().map(|order| order.uid));

@@ -1,5 +1,5 @@
-//! Deletes: one that takes several transactions goes through once something is gone, whatever the row became meanwhile; and what is cleared
-//! away by the way is passed over where somebody holds it.
+//! A delete in several transactions is completed once a part is deleted, however the row changes meanwhile. Old writes
+//! that are removed on the way are skipped if somebody holds them.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::{begin, commit};
 use crate::harness::{CatalogServer, Role, TestDatabase, until_waiting};
 use crate::writes::stream::{PRODUCTS, WriteStream, named};
 
-/// How long a transaction may take; after half of that a delete commits what it has done.
+/// How long a transaction may take. After half of it, a delete commits what it has done.
 const TRANSACTION: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,13 +35,13 @@ async fn a_delete_that_has_begun_does_not_stop_at_a_change() {
     let delete = DeleteProductRequest { uid: "prd_a".to_owned(), etag, ..DeleteProductRequest::default() };
     let delete = tokio::spawn(async move { client.delete_product(delete).await });
     until_waiting(&mut watcher, Role::Catalog, 1).await;
-    // Next in line for the product, before the delete's second transaction.
+    // Waits for the product before the delete's second transaction does.
     let changes = tokio::spawn({
         let pool = pool.clone();
         async move { commit(&pool, "update catalog.product set name = 'theirs' where uid = 'prd_a'").await }
     });
     until_waiting(&mut watcher, Role::Operator, 1).await;
-    // The first transaction has had its time when it comes to the end of its first statement.
+    // The first transaction ends after its first statement, because its time is over.
     tokio::time::sleep((TRANSACTION / 2 + Duration::from_millis(200)).saturating_sub(begun.elapsed())).await;
     holding.rollback().await.unwrap();
     changes.await.unwrap();
@@ -55,7 +55,7 @@ async fn a_delete_that_has_begun_does_not_stop_at_a_change() {
     assert_eq!(left, 0);
 }
 
-/// A new stream clears a few writes away that nobody has touched for long. One that somebody holds does not hold it up.
+/// A new stream removes a few old writes, and does not wait for one that somebody holds.
 #[tokio::test]
 async fn a_stream_does_not_wait_for_what_it_clears_away() {
     let database = TestDatabase::create().await;
@@ -64,7 +64,8 @@ async fn a_stream_does_not_wait_for_what_it_clears_away() {
     commit(
         &pool,
         "insert into catalog.write_session (resource, write_id, parameters, update_ts) \
-             select 'orrery.catalog.v1.Product', 'old ' || n, '{}', now() - interval '100 days' from generate_series(1, 3) n",
+             select 'orrery.catalog.v1.Product', 'old ' || n, '{}', now() - interval '100 days' from \
+             generate_series(1, 3) n",
     )
     .await;
     let holding = begin(&pool, "select from catalog.write_session where write_id = 'old 2' for update").await;

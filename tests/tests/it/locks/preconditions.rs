@@ -1,4 +1,4 @@
-//! An etag or a revision that was compared stays compared: nobody changes the row between the look and the write.
+//! After an etag or a revision was compared, nobody can change the row until the write.
 
 use std::pin::Pin;
 
@@ -17,7 +17,7 @@ use crate::orders::fixture::{Fixture as Orders, bare};
 use crate::writes::Fixture as Catalog;
 use crate::writes::stream::{ORDERS, PRODUCTS, Totals, WriteStream, mask, product, write};
 
-/// A call that ends well, or is refused with a reason.
+/// A call that succeeds, or fails with a reason.
 type Call = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 fn reason(status: &Status) -> String {
@@ -30,7 +30,7 @@ fn unary<T>(answer: impl Future<Output = Result<T, Status>> + Send + 'static) ->
     Box::pin(async move { answer.await.map(drop).map_err(|status| reason(&status)) })
 }
 
-/// A chunk of one row, which is refused as a row.
+/// A chunk of one row, which is rejected as a row.
 fn chunk(channel: Channel, method: &'static str, mode: WriteMode, row: impl Message + 'static) -> Call {
     Box::pin(async move {
         let start =
@@ -49,7 +49,7 @@ async fn etag(fixture: &Catalog, uid: &str) -> String {
     fixture.server.client().get_product(request).await.unwrap().into_inner().etag
 }
 
-/// Every write of a product that demands an etag.
+/// All writes of a product with an etag.
 fn writes_of_a_product(fixture: &Catalog, etag: &str) -> Vec<(&'static str, Call)> {
     let row = || Product { etag: etag.to_owned(), ..product("a", "ours") };
     let channel = || fixture.server.channel();
@@ -67,7 +67,7 @@ fn writes_of_a_product(fixture: &Catalog, etag: &str) -> Vec<(&'static str, Call
     ]
 }
 
-/// Another program has changed the row and not committed that yet when the write looks: it waits, and is refused.
+/// Another program has changed the row and not committed when the write compares: the write waits and is refused.
 #[tokio::test]
 async fn a_product_that_another_program_is_changing_is_not_written_over() {
     let fixture = Catalog::new().await;
@@ -87,7 +87,7 @@ async fn a_product_that_another_program_is_changing_is_not_written_over() {
     }
 }
 
-/// Every write of an order that demands a revision.
+/// All writes of an order with a revision.
 fn writes_of_an_order(server: &OrdersServer, revision: i32) -> Vec<(&'static str, Call)> {
     let row = || Order { revision, customer_id: "ours".to_owned(), ..bare("a") };
     let uid = || "ord_a".to_owned();
@@ -97,9 +97,19 @@ fn writes_of_an_order(server: &OrdersServer, revision: i32) -> Vec<(&'static str
         ..UpdateOrderRequest::default()
     };
     let delete = DeleteOrderRequest { uid: uid(), revision, ..DeleteOrderRequest::default() };
-    let confirm =
-        TransitionOrderRequest { uid: uid(), to_phase: "confirmed".to_owned(), reason: String::new(), revision };
-    let timer = SetProvisionTimerRequest { uid: uid(), provision_timer_ts: Some(timestamp(9)), revision };
+    let confirm = TransitionOrderRequest {
+        uid: uid(),
+        to_phase: "confirmed".to_owned(),
+        reason: String::new(),
+        revision,
+        ..TransitionOrderRequest::default()
+    };
+    let timer = SetProvisionTimerRequest {
+        uid: uid(),
+        provision_timer_ts: Some(timestamp(9)),
+        revision,
+        ..SetProvisionTimerRequest::default()
+    };
     let client = || server.client();
     let (mut updating, mut deleting, mut moving, mut timing) = (client(), client(), client(), client());
     vec![
@@ -132,7 +142,8 @@ async fn an_order_that_another_program_is_changing_is_not_written_over() {
     }
 }
 
-/// The other way round: a chunk has looked and waits for something else, and whoever demands the same etag waits for it.
+/// The other way round: a chunk has compared and waits for something else, and a write with the same etag waits for the
+/// chunk.
 #[tokio::test]
 async fn of_a_chunk_and_an_update_with_the_same_etag_one_comes_through() {
     let fixture = Catalog::new().await;
@@ -140,7 +151,7 @@ async fn of_a_chunk_and_an_update_with_the_same_etag_one_comes_through() {
     let (_, end) = write(fixture.server.channel(), PRODUCTS, WriteStart::default(), &[product("a", "before")]).await;
     end.unwrap();
     let etag = etag(&fixture, "a").await;
-    // The chunk creates this one, and has to wait until it is sure that nobody else does.
+    // The chunk creates this row, and must wait until it knows whether somebody else does.
     let holding = begin(&fixture.pool, "insert into catalog.product (uid) values ('prd_new')").await;
     let stream = WriteStream::open(fixture.server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
     stream.send(0, &[Product { etag: etag.clone(), ..product("a", "chunk") }, product("new", "chunk")]).await;
@@ -185,13 +196,13 @@ async fn of_a_chunk_and_a_move_with_the_same_revision_one_comes_through() {
     fixture.assert_sums().await;
 }
 
-/// Two writes of an order's lines that demand nothing: the second begins when the first has ended, and what it says is what stays.
+/// Two writes of an order's lines without preconditions: the second starts after the first, and its lines remain.
 #[tokio::test]
 async fn of_two_writes_of_an_order_that_meet_the_second_waits() {
     let fixture = Orders::new().await;
     let mut watcher = fixture.database.connect(Role::Operator).await;
     fixture.write(&[bare("a")]).await.expect_counts([1, 0, 0, 0, 0]);
-    // The first has read which lines there are, and waits for this one.
+    // The first has read the existing lines and waits for this one.
     let theirs = "insert into orders.order_line_item (order_uid, uid, line_number) values ('ord_a', 'oli_first', 9)";
     let holding = begin(&fixture.pool, theirs).await;
     let order = |sku: &str| Order {
@@ -217,8 +228,8 @@ async fn of_two_writes_of_an_order_that_meet_the_second_waits() {
     fixture.assert_sums().await;
 }
 
-/// Chunks that share a commit lock their rows in the order of the keys, not in that in which they came: who holds the first of them holds up
-/// the whole commit, and nobody else meets it half way.
+/// Chunks that share a commit lock their rows in key order, not in the order of arrival. Whoever holds the first row
+/// blocks the whole commit, and no deadlock is possible.
 #[tokio::test]
 async fn chunks_that_share_a_commit_lock_their_rows_in_the_order_of_the_keys() {
     let fixture = Catalog::new().await;
@@ -229,7 +240,7 @@ async fn chunks_that_share_a_commit_lock_their_rows_in_the_order_of_the_keys() {
     let of_c = begin(&fixture.pool, "update catalog.product set labels = '{}' where uid = 'prd_c'").await;
     let of_a = begin(&fixture.pool, "update catalog.product set labels = '{}' where uid = 'prd_a'").await;
     let stream = WriteStream::open(fixture.server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
-    // The first commit waits, and the other two chunks for it.
+    // The first commit waits, and the other two chunks wait for it.
     stream.send(0, &[product("c", "after")]).await;
     until_waiting(&mut watcher, Role::Catalog, 1).await;
     stream.send(1, &[product("b", "after")]).await;
@@ -237,7 +248,8 @@ async fn chunks_that_share_a_commit_lock_their_rows_in_the_order_of_the_keys() {
     of_c.rollback().await.unwrap();
     let waits = "select count(*) from pg_locks as l join pg_stat_activity as s using (pid) \
                  where not l.granted and s.datname = current_database() and s.usename = 'catalog_service' \
-                   and l.transactionid = (select transactionid from pg_locks where pid = $1 and locktype = 'transactionid' and granted)";
+                   and l.transactionid = (select transactionid from pg_locks where pid = $1 and locktype = \
+                   'transactionid' and granted)";
     let mut of_a = of_a;
     let holder: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *of_a).await.unwrap();
     let until_it_waits = async {

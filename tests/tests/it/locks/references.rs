@@ -1,4 +1,4 @@
-//! What a write was told exists still exists when it is committed.
+//! A referenced row that was found still exists when the write is committed.
 
 use orrery_proto::catalog::v1::DeleteProductRequest;
 use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowErrorPolicy, WriteStart};
@@ -25,7 +25,7 @@ async fn a_product_stays_until_the_metrics_that_were_found_to_point_at_it_are_co
     let fixture = Fixture::new().await;
     let mut watcher = fixture.database.connect(Role::Operator).await;
     commit(&fixture.pool, "insert into catalog.product (uid) values ('prd_a')").await;
-    // The metric's product was looked up when the write waits for this.
+    // The metric's product was already found when the write waits for this.
     let metric_row = "insert into catalog.product_metric (product_uid, name, value) values ('prd_a', 'sales', 1)";
     let holding = begin(&fixture.pool, metric_row).await;
     let stream = WriteStream::open(fixture.server.channel(), METRICS, rejecting()).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_product_that_is_being_deleted_is_waited_for_and_missed() {
     assert_eq!(fixture.count(DANGLING).await, 0);
 }
 
-/// The lock is no stronger than it must be: a product that somebody changes does not hold up its metrics.
+/// The lock is not stronger than necessary: an update of a product does not block its metrics.
 #[tokio::test]
 async fn a_product_that_is_being_changed_does_not_hold_up_its_metrics() {
     let fixture = Fixture::new().await;

@@ -1,4 +1,4 @@
-//! A row that was there when a write looked, and is gone when it writes, is created again: it is not counted as unchanged.
+//! A row that is deleted between the read and the write of a chunk is created again, and not counted as unchanged.
 
 use orrery_proto::orders::v1::{LineItem, Order};
 use orrery_proto::r#type::v1::WriteStart;
@@ -16,7 +16,7 @@ async fn a_product_that_vanishes_between_the_look_and_the_write_is_created() {
     for stored in ["the same", "another"] {
         let (_, end) = write(fixture.server.channel(), PRODUCTS, WriteStart::default(), &[product("a", stored)]).await;
         end.unwrap();
-        // Between its look at both keys and its write of the first the chunk waits for this.
+        // The chunk waits for this between its read of both keys and its write of the first.
         let holding = begin(&fixture.pool, "insert into catalog.product (uid) values ('prd_new')").await;
         let stream = WriteStream::open(fixture.server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
         stream.send(0, &[product("a", "the same"), product("new", "new")]).await;
@@ -36,7 +36,7 @@ async fn a_metric_that_vanishes_between_the_look_and_the_write_is_created() {
     let fixture = Catalog::new().await;
     let mut watcher = fixture.database.connect(Role::Operator).await;
     let channel = || fixture.server.channel();
-    // The same, and older than what is stored: neither would be written.
+    // An equal value and an older one: neither would be written.
     let mut older = metric("a", "sales", "2");
     older.as_of_ts = Some(crate::harness::timestamp(1_000));
     for sent in [metric("a", "sales", "1"), older] {
@@ -58,7 +58,7 @@ async fn a_metric_that_vanishes_between_the_look_and_the_write_is_created() {
     }
 }
 
-/// Lines are not locked one by one, and other programs need not hold their order.
+/// Lines are not locked separately, and other programs need not lock their order.
 #[tokio::test]
 async fn a_line_that_vanishes_under_its_order_s_write_is_written_again() {
     let fixture = Orders::new().await;

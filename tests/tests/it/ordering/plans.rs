@@ -131,12 +131,11 @@ async fn every_declared_order_names_a_whole_index_of_its_table() {
                     resource.description.table
                 );
                 // What has no collation is no text.
-                let collation: Option<String> = match resource.field(column.name).unwrap().stored_type() {
-                    orrery_kit::db::array::ElementType::Text => {
-                        sqlx::query_scalar(sqlx::AssertSqlSafe(select)).fetch_one(&mut operator).await.unwrap()
-                    }
-                    _ => continue,
-                };
+                if resource.field(column.name).unwrap().kind.column().unwrap().sql_type != "text" {
+                    continue;
+                }
+                let collation: Option<String> =
+                    sqlx::query_scalar(sqlx::AssertSqlSafe(select)).fetch_one(&mut operator).await.unwrap();
                 assert_eq!(collation.as_deref(), Some("\"C\""), "{} of {}", column.name, resource.description.table);
             }
         }

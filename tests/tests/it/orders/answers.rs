@@ -1,5 +1,5 @@
-//! Answers about large orders reach a client as it comes, which takes 4 MiB: a queue of due orders hands out something
-//! as long as something is due, and a write tells as much of the order as fits.
+//! Large orders and clients with the default limit of 4 MiB: claims always return orders while some are due, and a
+//! write returns as much of the order as fits.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use tonic::{Code, Request, Response};
 
 use super::fixture::{Fixture, bare};
 use super::seed::large_order;
-use crate::harness::{LARGEST_MESSAGE, Role, line, order_uid, refusal, taking, timestamp};
+use crate::harness::{LARGEST_MESSAGE, Role, accepting, line, order_uid, refusal, timestamp};
 
 const MIB: usize = 1 << 20;
 const FULL: OrderView = OrderView::Full;
 const BASIC: OrderView = OrderView::Basic;
 
-/// Puts due orders into the tables, past the service, with so many lines each: the higher the number, the longer it has
-/// been due. Their uids have another order than their times.
+/// Inserts due orders without the service, with this many lines each. Higher numbers have been due for longer. The
+/// order of uids differs from that of times.
 async fn put_due(fixture: &Fixture, numbers: std::ops::RangeInclusive<usize>, lines: usize) {
     let (first, last) = numbers.into_inner();
     fixture
@@ -43,13 +43,13 @@ async fn put_due(fixture: &Fixture, numbers: std::ops::RangeInclusive<usize>, li
         .await;
 }
 
-/// Gives orders an annotation of so many bytes.
+/// Gives orders an annotation of this many bytes.
 async fn annotate(fixture: &Fixture, condition: &str, bytes: usize) {
     let text = format!("jsonb_build_object('text', repeat('x', {bytes}))");
     fixture.run(&format!("update orders.order_header set annotations = {text} where {condition}")).await;
 }
 
-/// A client as it comes.
+/// A client with default settings.
 fn client(fixture: &Fixture) -> OrdersServiceClient<Channel> {
     OrdersServiceClient::new(fixture.server.channel())
 }
@@ -59,7 +59,7 @@ fn request(limit: i32, view: OrderView) -> ClaimDueOrdersRequest {
     ClaimDueOrdersRequest { limit, lease, view: view.into(), ..ClaimDueOrdersRequest::default() }
 }
 
-/// Claims until nothing is due. After every answer exactly what was handed out is claimed.
+/// Claims until nothing is due. After each response exactly the returned orders are claimed.
 async fn claim_all(fixture: &Fixture, request: &ClaimDueOrdersRequest) -> Vec<ClaimDueOrdersResponse> {
     let mut answers = Vec::new();
     let mut handed_out = 0;
@@ -90,7 +90,7 @@ async fn a_thousand_orders_of_twenty_lines_are_handed_out_whole() {
     let all = orders(&answers);
     assert_eq!(all.iter().map(|order| &order.uid).collect::<HashSet<_>>().len(), 1_000);
     assert!(all.iter().all(|order| order.line_items.len() == 20 && order.revision == 2 && !order.etag.is_empty()));
-    // The number of rows is no reason to hand out fewer: they are less than 4 MiB.
+    // The number of rows does not limit a claim: they are less than 4 MiB.
     assert_eq!(answers.iter().map(|answer| answer.orders.len()).collect::<Vec<_>>(), [1_000]);
 }
 
@@ -110,7 +110,7 @@ async fn orders_that_are_too_much_together_are_handed_out_in_turn_those_first_th
         next = last - 1;
     }
     assert_eq!(next, 0);
-    // An answer takes 26 of them.
+    // 26 of them fit into a response.
     assert!((4..=6).contains(&answers.len()), "{} answers", answers.len());
 }
 
@@ -132,7 +132,7 @@ async fn an_order_that_is_too_large_by_itself_holds_up_nobody() {
     }
     let large = all.iter().find(|order| order.uid == order_uid(4)).unwrap();
     assert_eq!(large.summary.as_ref().unwrap().line_count, 100_000);
-    // Its lines come by the stream, and it moves on: the answer tells as much of it as fits.
+    // Its lines can be streamed, and it can be moved: the response contains as much of it as fits.
     let filter = Some(LineItemFilter { order_uids: vec![order_uid(4)], ..LineItemFilter::default() });
     let lines = StreamLineItemsRequest { filter, ..StreamLineItemsRequest::default() };
     let mut pages = client(&fixture).stream_line_items(lines).await.unwrap().into_inner();
@@ -145,6 +145,7 @@ async fn an_order_that_is_too_large_by_itself_holds_up_nobody() {
         uid: order_uid(4),
         to_phase: "fulfilled".to_owned(),
         revision: large.revision,
+        view: FULL.into(),
         ..TransitionOrderRequest::default()
     };
     let answer = client(&fixture).transition_order(done).await.unwrap();
@@ -160,7 +161,8 @@ async fn a_claimer_who_takes_more_is_given_more() {
     put_due(&fixture, 1..=1, 50_000).await;
     put_due(&fixture, 2..=40, 0).await;
     annotate(&fixture, "uid > 'ord_0000001'", 160_000).await;
-    let answer = fixture.server.client().claim_due_orders(taking(request(100, FULL), LARGEST_MESSAGE)).await.unwrap();
+    let answer =
+        fixture.server.client().claim_due_orders(accepting(request(100, FULL), LARGEST_MESSAGE)).await.unwrap();
     let answer = answer.into_inner();
     assert!(answer.encoded_len() > 8 * MIB && answer.reduced_uids.is_empty(), "{} bytes", answer.encoded_len());
     assert_eq!((answer.orders.len(), answer.orders[0].line_items.len()), (40, 50_000));
@@ -211,7 +213,7 @@ async fn claimers_at_once_share_large_and_small_orders_and_none_twice() {
     let claimers = (0..6).map(|_| async {
         let mut client = OrdersServiceClient::new(fixture.server.channel());
         let mut claimed = Vec::new();
-        // What others hold at a moment is passed over.
+        // Orders that others hold at the moment are skipped.
         while fixture.count("orders.order_header where provision_timer_ts <= now()").await > 0 {
             let answer = client.claim_due_orders(request(60, FULL)).await.unwrap().into_inner();
             claimed.extend(answer.orders.into_iter().map(|order| (order.uid, order.revision)));
@@ -234,6 +236,7 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
     let create = |request_id: &str| CreateOrderRequest {
         order: Some(Order { uid: String::new(), line_items: lines.clone(), ..bare("") }),
         request_id: request_id.to_owned(),
+        view: FULL.into(),
         ..CreateOrderRequest::default()
     };
     let mut large = client(&fixture).max_encoding_message_size(LARGEST_MESSAGE);
@@ -242,10 +245,14 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
     let order = created.into_inner();
     assert_eq!((order.line_items.len(), order.summary.as_ref().unwrap().line_count), (0, 40_000));
     assert_eq!(fixture.count("orders.order_line_item").await, 40_000);
+    // Who asks for no more than the default is told all of that.
+    let unasked = CreateOrderRequest { view: 0, ..create("large") };
+    let basic = large.create_order(unasked).await.unwrap();
+    assert_eq!((omitted(&basic).as_str(), basic.get_ref()), ("", &order));
     // So does its retry, and whoever takes more gets all of it.
     let again = large.create_order(create("large")).await.unwrap();
     assert_eq!((omitted(&again).as_str(), again.get_ref()), ("line_items,addresses", &order));
-    let whole = fixture.server.client().create_order(taking(create("large"), LARGEST_MESSAGE)).await.unwrap();
+    let whole = fixture.server.client().create_order(accepting(create("large"), LARGEST_MESSAGE)).await.unwrap();
     assert_eq!((omitted(&whole).as_str(), whole.get_ref().line_items.len()), ("", 40_000));
     assert_eq!((fixture.count("orders.order_header").await, &whole.get_ref().etag), (1, &order.etag));
 
@@ -253,11 +260,13 @@ async fn a_write_tells_as_much_of_a_large_order_as_fits() {
         uid: order.uid.clone(),
         provision_timer_ts: Some(timestamp(4_000_000_000)),
         revision: order.revision,
+        view: FULL.into(),
+        ..SetProvisionTimerRequest::default()
     };
     let postponed = client(&fixture).set_provision_timer(timer).await.unwrap();
     assert_eq!((omitted(&postponed).as_str(), postponed.get_ref().revision), ("line_items,addresses", 2));
 
-    // A read is refused instead, and says of which order.
+    // A read is refused instead, and the error names the order.
     let get = GetOrderRequest { uid: order.uid.clone(), ..GetOrderRequest::default() };
     let refused = client(&fixture).get_order(get.clone()).await.unwrap_err();
     let told = refusal(&refused);
@@ -281,9 +290,10 @@ async fn a_write_goes_through_where_the_database_does_not_give_out_all_of_the_or
     let moved = TransitionOrderRequest {
         uid: order_uid(1),
         to_phase: "cancelled".to_owned(),
+        view: FULL.into(),
         ..TransitionOrderRequest::default()
     };
-    let answer = fixture.server.client().transition_order(taking(moved, LARGEST_MESSAGE)).await.unwrap();
+    let answer = fixture.server.client().transition_order(accepting(moved, LARGEST_MESSAGE)).await.unwrap();
     assert_eq!(omitted(&answer), "line_items,addresses");
     assert_eq!(answer.get_ref().status.as_ref().unwrap().phase, "cancelled");
     assert_eq!(fixture.text("select status ->> 'phase' from orders.order_header").await, "cancelled");

@@ -1,4 +1,4 @@
-//! Whatever a caller sends to the orders service: as [`crate::arbitrary_input`], with its catalog beside it.
+//! Any input to the orders service: as in [`crate::arbitrary_input`], with a catalog beside it.
 
 use tonic::Code;
 
@@ -40,7 +40,7 @@ const VOCABULARY: Vocabulary = Vocabulary {
         (_, "label_selector") => &["season=summer", "!a"],
         (_, "key") => &["season", "k", "example.com/key"],
         (_, "customer_id" | "sku" | "skus" | "text" | "value") => &["17850", "85123A"],
-        // Tokens and etags that fit have to be earned.
+        // Valid tokens and etags come from earlier responses.
         _ => &[],
     },
     nasty: &[
@@ -86,7 +86,7 @@ const ROWS: &str = "insert into orders.order_header (uid, currency_code, custome
     select h.uid, 'oli_' || n, n, '85123A', 'prd_0000001', 2, 1.50 from orders.order_header h, generate_series(1, 3) n \
     on conflict do nothing";
 
-/// Calls `test` with the orders service, beside a catalog.
+/// Runs `test` with the orders service and a catalog.
 async fn with_orders<T>(test: impl AsyncFnOnce(Target<'_>) -> T) -> T {
     let database = TestDatabase::create().await;
     seed(&mut database.connect(Role::Operator).await, 5).await;

@@ -1,4 +1,4 @@
-//! The hand-out of due orders to workers.
+//! Claims of due orders by workers.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 
 use crate::harness::{OrdersServer, Role, TestDatabase, assert_invalid, order_uid, refusal, run, timestamp};
 
-/// Puts orders of a phase into the table, past the service: number n was due n seconds after 2020.
+/// Inserts orders with a phase, without the service: number n was due n seconds after 2020.
 async fn put(connection: &mut PgConnection, numbers: std::ops::RangeInclusive<usize>, phase: &str, due: &str) {
     let (first, last) = numbers.into_inner();
     run(
@@ -68,7 +68,7 @@ async fn only_due_orders_that_wait_are_claimed_those_first_that_have_waited_long
 
     let before = chrono::Utc::now().timestamp();
     let first = claim(&mut client, 2, HOUR).await;
-    // The two that have been due for longest, by uid.
+    // The two that have been due for longest, sorted by uid.
     assert_eq!(uids(&first), [order_uid(1), order_uid(5)]);
     for order in &first {
         let status = order.status.as_ref().unwrap();
@@ -80,7 +80,7 @@ async fn only_due_orders_that_wait_are_claimed_those_first_that_have_waited_long
     }
     let rest = claim(&mut client, 0, HOUR).await;
     assert_eq!(uids(&rest), [order_uid(2), order_uid(3), order_uid(4)]);
-    // One that was provisioning already did not move.
+    // One that was already provisioning did not change its phase.
     assert_eq!(rest[2].status.as_ref().unwrap().details, None);
     assert_eq!(rest[2].revision, 2);
     assert_eq!(claim(&mut client, 0, HOUR).await, []);
@@ -151,6 +151,7 @@ async fn an_order_whose_lease_passed_is_handed_out_again_and_the_first_worker_is
         to_phase: "fulfilled".to_owned(),
         reason: String::new(),
         revision,
+        ..TransitionOrderRequest::default()
     };
     let late = client.transition_order(done(first[0].revision)).await.unwrap_err();
     assert_eq!((refusal(&late).code, refusal(&late).reason.as_str()), (Code::Aborted, "REVISION_MISMATCH"));
@@ -169,6 +170,7 @@ async fn a_worker_may_ask_for_more_time() {
         uid: order_uid(1),
         provision_timer_ts: Some(timestamp(4_000_000_000)),
         revision: claimed[0].revision,
+        ..SetProvisionTimerRequest::default()
     };
     client.set_provision_timer(later).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1_200)).await;
@@ -184,7 +186,8 @@ async fn what_is_returned_is_what_the_view_or_the_mask_says() {
         &mut connection,
         "insert into orders.order_line_item (order_uid, uid, line_number, sku, quantity, unit_price) \
          select uid, 'oli_' || n, n, 'S' || n, n, 1.50 from orders.order_header cross join generate_series(1, 3) n; \
-         insert into orders.order_address (order_uid, kind, city) select uid, 'billing', 'Leeds' from orders.order_header; \
+         insert into orders.order_address (order_uid, kind, city) select uid, 'billing', 'Leeds' from \
+         orders.order_header; \
          insert into orders.order_summary (order_uid, line_count, total) select uid, 3, 9.00 from orders.order_header",
     )
     .await;
@@ -204,7 +207,7 @@ async fn what_is_returned_is_what_the_view_or_the_mask_says() {
             whole.line_items.clear();
             whole.addresses.clear();
         }
-        // What was claimed is what is stored, the etag included.
+        // The returned orders are the stored ones, including the etag.
         assert_eq!(order, whole);
     }
     let masked = claim_with(OrderView::Full, &["line_items", "revision"]).await;
@@ -238,10 +241,10 @@ async fn wrong_arguments_claim_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_goes_by_the_index_and_stops_at_what_is_not_due() {
     let (_database, server, mut connection) = server().await;
-    // Many more that are not due than are.
+    // Many more orders that are not due than due ones.
     put(&mut connection, 1..=20_000, "confirmed", "now() + n * interval '1 hour'").await;
     put(&mut connection, 30_001..=30_010, "confirmed", LONG_DUE).await;
-    // Many with a timer that passed and that nobody waits for.
+    // Many orders with a past timer in phases that do not wait.
     put(&mut connection, 40_001..=60_000, "draft", LONG_DUE).await;
     put(&mut connection, 60_001..=80_000, "fulfilled", LONG_DUE).await;
     let read = "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes \
@@ -256,7 +259,7 @@ async fn a_claim_goes_by_the_index_and_stops_at_what_is_not_due() {
     let claimed = claim(&mut client, 1_000, HOUR).await;
     assert_eq!(claimed.len(), 10);
     assert_eq!(claimed.iter().map(|order| &order.uid).collect::<HashSet<_>>().len(), 10);
-    // The service's session reports what it did within a second or when it ends.
+    // The session reports its statistics within a second or when it ends.
     server.stop().await.unwrap();
     let patience = Instant::now();
     loop {

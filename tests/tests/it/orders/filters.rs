@@ -1,4 +1,4 @@
-//! Filters of orders and of lines, beyond what products have.
+//! The filters of orders and lines that products do not have.
 
 use orrery_proto::orders::v1::{
     LineItemFilter, ListOrdersRequest, OrderFilter, StreamLineItemsRequest, StreamOrdersRequest,
@@ -20,9 +20,11 @@ async fn fixture() -> Fixture {
              ('ord_4', null, 'gbp', '{\"phase\": \"draft\"}', to_timestamp(4)); \
              insert into orders.order_line_item \
                     (order_uid, uid, line_number, product_uid, sku, status, labels, create_ts, update_ts) values \
-             ('ord_1', 'oli_b', 1, 'prd_1', 'S1', '{\"phase\": \"active\"}', '{\"gift\": \"yes\"}', to_timestamp(1), to_timestamp(9)), \
+             ('ord_1', 'oli_b', 1, 'prd_1', 'S1', '{\"phase\": \"active\"}', '{\"gift\": \"yes\"}', to_timestamp(1), \
+             to_timestamp(9)), \
              ('ord_1', 'oli_a', 2, 'prd_1', 'S2', '{\"phase\": \"void\"}', '{}', to_timestamp(2), to_timestamp(8)), \
-             ('ord_2', 'oli_a', 1, 'prd_2', 'S1', '{\"phase\": \"active\"}', '{\"gift\": \"no\"}', to_timestamp(3), to_timestamp(7)), \
+             ('ord_2', 'oli_a', 1, 'prd_2', 'S1', '{\"phase\": \"active\"}', '{\"gift\": \"no\"}', to_timestamp(3), \
+             to_timestamp(7)), \
              ('ord_3', 'oli_a', 1, null, null, '{\"phase\": \"active\"}', '{}', to_timestamp(4), to_timestamp(6))",
         )
         .await;
@@ -43,7 +45,7 @@ async fn orders(fixture: &Fixture, filter: OrderFilter) -> Vec<String> {
     listed.into_iter().map(|order| order.uid).collect()
 }
 
-/// The lines that pass, as `order/line`.
+/// The matching lines, as `order/line`.
 async fn lines(fixture: &Fixture, filter: LineItemFilter) -> Vec<String> {
     let request = StreamLineItemsRequest { filter: Some(filter), ..StreamLineItemsRequest::default() };
     let mut stream = fixture.server.client().stream_line_items(request).await.unwrap().into_inner();
@@ -69,7 +71,7 @@ async fn orders_are_found_by_customer_currency_and_product() {
     assert_eq!(orders(&fixture, customer("b")).await, Vec::<String>::new());
     let currency = |code: &str| OrderFilter { currency_code: code.to_owned(), ..any() };
     assert_eq!(orders(&fixture, currency("GBP")).await, ["ord_1", "ord_3"]);
-    // Two lines of one order name it: the order comes once.
+    // Two lines of one order reference it: the order is returned once.
     let product = |uid: &str| OrderFilter { product_uid: uid.to_owned(), ..any() };
     assert_eq!(orders(&fixture, product("prd_1")).await, ["ord_1"]);
     assert_eq!(orders(&fixture, product("prd_3")).await, Vec::<String>::new());

@@ -1,8 +1,9 @@
-//! The moves of orders.
+//! Transitions of orders.
 
 use orrery_proto::orders::v1::orders_service_client::OrdersServiceClient;
 use orrery_proto::orders::v1::{
-    CreateOrderRequest, GetOrderRequest, Order, SetProvisionTimerRequest, TransitionOrderRequest, UpdateOrderRequest,
+    CreateOrderRequest, GetOrderRequest, Order, OrderView, SetProvisionTimerRequest, TransitionOrderRequest,
+    UpdateOrderRequest,
 };
 use prost_types::value::Kind;
 use prost_types::{FieldMask, ListValue, Value};
@@ -18,7 +19,7 @@ use crate::harness::{
 
 const PHASES: [&str; 7] = ["draft", "confirmed", "provisioning", "fulfilled", "closed", "cancelled", "returned"];
 
-/// The moves that the contract names, written down once more.
+/// The transitions of the contract, repeated here.
 const MOVES: [(&str, &str); 9] = [
     ("draft", "confirmed"),
     ("confirmed", "provisioning"),
@@ -38,7 +39,7 @@ async fn server() -> (TestDatabase, OrdersServer, PgConnection) {
     (database, server, connection)
 }
 
-/// Puts an order of this status into the table, past the service.
+/// Inserts an order with this status, without the service.
 async fn put(connection: &mut PgConnection, uid: &str, status: &serde_json::Value) {
     sqlx::query("insert into orders.order_header (uid, currency_code, status) values ($1, 'GBP', $2::jsonb)")
         .bind(uid)
@@ -63,6 +64,8 @@ fn transition(uid: &str, to_phase: &str, revision: i32) -> TransitionOrderReques
         to_phase: to_phase.to_owned(),
         reason: "said so".to_owned(),
         revision,
+        view: OrderView::Full.into(),
+        ..TransitionOrderRequest::default()
     }
 }
 
@@ -75,7 +78,7 @@ async fn get(client: &mut OrdersServiceClient<Channel>, uid: &str) -> Order {
     client.get_order(request).await.unwrap().into_inner()
 }
 
-/// What a refused move says: the precondition's type, subject and description.
+/// The precondition of a refused transition: type, subject and description.
 fn precondition(status: &Status) -> (String, String, String) {
     let violations = status.get_details_precondition_failure().unwrap().violations;
     let [violation] = violations.as_slice() else { unreachable!("{violations:?}") };
@@ -113,7 +116,8 @@ async fn a_move_returns_the_whole_order_and_enters_itself() {
     let (_database, server, _connection) = server().await;
     let mut client = server.client();
     let uid = order_uid(1);
-    let request = CreateOrderRequest { order: Some(order(&uid)), ..CreateOrderRequest::default() };
+    let view = OrderView::Full.into();
+    let request = CreateOrderRequest { order: Some(order(&uid)), view, ..CreateOrderRequest::default() };
     let created = client.create_order(request).await.unwrap().into_inner();
     assert_eq!((created.status.as_ref().unwrap().phase.as_str(), created.revision), ("draft", 1));
 
@@ -132,7 +136,7 @@ async fn a_move_returns_the_whole_order_and_enters_itself() {
     assert_eq!(moves, [("draft", "confirmed"), ("confirmed", "cancelled")]);
     for (entry, order) in entries.iter().zip([&confirmed, &cancelled]) {
         assert_eq!(entry["reason"], "said so");
-        // As exact as the order's own time, and the same.
+        // Exactly the order's own time.
         let at = chrono::DateTime::parse_from_rfc3339(&entry["at"]).unwrap();
         let time = order.update_ts.unwrap();
         assert_eq!((at.timestamp(), at.timestamp_subsec_nanos() as i32), (time.seconds, time.nanos));
@@ -198,7 +202,7 @@ async fn a_status_of_other_programs_loses_nothing() {
         assert_eq!(kept.first().filter(|_| kept.len() == 2), first.as_ref(), "{status}");
         assert_eq!(kept.last().unwrap()["to"], json!("confirmed"), "{status}");
     }
-    // What stands in place of a phase is remembered, as text.
+    // A value that is not a phase is kept as text.
     for (at, (status, from)) in [
         (json!({}), ""),
         (json!("draft"), ""),
@@ -234,7 +238,7 @@ async fn a_stale_revision_moves_nothing() {
         assert_eq!((told.code, told.reason.as_str()), (Code::Aborted, "REVISION_MISMATCH"));
         assert_eq!(refused.get_details_resource_info().unwrap().resource_name, uid);
     }
-    // The revision is looked at before the phase: whoever is late learns that, not what has become of the order.
+    // The revision is checked before the phase: a late client learns that it is late, not what happened to the order.
     let refused = client.transition_order(transition(&uid, "draft", 1)).await.unwrap_err();
     assert_eq!(refusal(&refused).reason, "REVISION_MISMATCH");
     let order = client.transition_order(transition(&uid, "provisioning", 2)).await.unwrap().into_inner();
@@ -309,7 +313,7 @@ async fn single_writes_leave_the_phase() {
         assert_eq!(refusal(&refused).reason, "PHASE_FORBIDS", "{mask:?}");
         let description = precondition(&refused).2;
         assert!(description.contains("draft") && description.contains("confirmed"), "{description}");
-        // The phase that it has may be said.
+        // The current phase may be sent.
         assert_eq!(client.update_order(update("draft", mask)).await.unwrap().into_inner(), created, "{mask:?}");
     }
 }
@@ -326,6 +330,11 @@ async fn an_update_keeps_the_history() {
     let request = UpdateOrderRequest { order: Some(confirmed), ..UpdateOrderRequest::default() };
     let updated = client.update_order(request).await.unwrap().into_inner();
     assert_eq!((transitions(&updated).len(), updated.revision), (1, 3));
-    let timer = SetProvisionTimerRequest { uid, provision_timer_ts: Some(timestamp(2_000_000_000)), revision: 3 };
+    let timer = SetProvisionTimerRequest {
+        uid,
+        provision_timer_ts: Some(timestamp(2_000_000_000)),
+        revision: 3,
+        ..SetProvisionTimerRequest::default()
+    };
     assert_eq!(transitions(&client.set_provision_timer(timer).await.unwrap().into_inner()).len(), 1);
 }

@@ -1,4 +1,4 @@
-//! What a support person finds by what they type.
+//! Lookups by what a support person types.
 
 use orrery_proto::orders::v1::lookup_orders_request::{Annotation, Criterion};
 use orrery_proto::orders::v1::{ListOrdersRequest, LookupOrdersRequest, OrderFilter, OrderView};
@@ -7,7 +7,7 @@ use prost_types::FieldMask;
 use super::fixture::Fixture;
 use crate::harness::assert_invalid;
 
-/// Puts an order into the tables, past the service: its customer, the sku of its line and its annotations.
+/// Inserts an order without the service: its customer, the SKU of its line and its annotations.
 async fn put(fixture: &Fixture, uid: &str, customer: &str, sku: &str, annotations: &str) {
     sqlx::query(
         "with h as (insert into orders.order_header (uid, customer_id, currency_code, annotations) \
@@ -53,7 +53,7 @@ async fn each_way_finds_its_orders_and_no_other() {
     assert_eq!(found(&fixture, Criterion::UidPrefix("ord_1".to_owned())).await, ["ord_1", "ord_12"]);
     assert_eq!(found(&fixture, Criterion::UidPrefix("ord_12".to_owned())).await, ["ord_12"]);
     assert_eq!(found(&fixture, Criterion::UidPrefix("ord_3".to_owned())).await, Vec::<String>::new());
-    // A text means all that it may mean.
+    // A text is looked up in all ways.
     assert_eq!(typed(&fixture, "17850").await, ["ord_1", "ord_2"]);
     assert_eq!(typed(&fixture, "source/country=Greece").await, ["ord_12"]);
     assert_eq!(typed(&fixture, "ord_1").await, ["ord_1", "ord_12"]);
@@ -96,7 +96,7 @@ async fn a_value_that_is_no_text_is_found_by_what_it_reads_as() {
     expect("true", &[3, 4]).await;
     expect("null", &[5, 6]).await;
     expect("{\"a\": [1, 2]}", &[7]).await;
-    // Postgres prints documents in one way; another way of writing them is another text.
+    // Postgres prints a document in one way; another notation is another text.
     expect("{\"a\":[1,2]}", &[]).await;
     expect("[]", &[8]).await;
     expect("1000", &[9]).await;
@@ -106,11 +106,11 @@ async fn a_value_that_is_no_text_is_found_by_what_it_reads_as() {
     expect("007", &[13]).await;
     expect("7", &[14]).await;
     assert_eq!(typed(&fixture, "k=").await, ["ord_10"]);
-    // What the database could not even read is not there.
+    // Values that the database could not read do not exist.
     for value in ["1e999999", "[\"\\u0000\"]", "\"5", "{"] {
         expect(value, &[]).await;
     }
-    // What every order reads as, it is found by.
+    // An order is found by each text that its values are read as.
     for (at, _) in stored.iter().enumerate() {
         let read = fixture.get(&format!("{at:02}")).await.annotations["k"].clone();
         assert!(typed(&fixture, &format!("k={read}")).await.contains(&format!("ord_{at:02}")), "{read}");
@@ -135,7 +135,7 @@ async fn no_character_has_a_meaning_of_its_own() {
         assert_eq!(typed(&fixture, text).await, own, "{text}");
         assert_eq!(typed(&fixture, &format!("{text}={text}")).await, own, "{text}");
     }
-    // In a uid `_` stands for itself.
+    // In a uid `_` is an ordinary character.
     put(&fixture, "ord_a_c", "x", "x", "{}").await;
     put(&fixture, "ord_abc", "x", "x", "{}").await;
     assert_eq!(found(&fixture, Criterion::UidPrefix("ord_a_".to_owned())).await, ["ord_a_c"]);
@@ -165,7 +165,7 @@ async fn it_goes_page_by_page_and_shows_as_much_as_asked_for() {
     loop {
         let page = client.lookup_orders(request.clone()).await.unwrap().into_inner();
         assert!(page.orders.len() <= 3);
-        // BASIC: the lines stay away.
+        // BASIC: without lines.
         assert!(page.orders.iter().all(|order| order.line_items.is_empty() && order.customer_id == "17850"));
         uids.extend(page.orders.into_iter().map(|order| order.uid));
         if page.next_page_token.is_empty() {
@@ -174,7 +174,7 @@ async fn it_goes_page_by_page_and_shows_as_much_as_asked_for() {
         request.page_token = page.next_page_token;
     }
     assert_eq!(uids, (0..7).map(|number| format!("ord_{number}")).collect::<Vec<_>>());
-    // A token belongs to what was looked for, and to nothing else.
+    // A token is valid only for its lookup.
     let other = LookupOrdersRequest { criterion: Some(Criterion::CustomerId("17850".to_owned())), ..request.clone() };
     assert_invalid(client.lookup_orders(other).await, "TOKEN_MISMATCH", "page_token");
     let mut full =
@@ -229,12 +229,12 @@ async fn what_was_pasted_is_found_however_it_is_stored() {
         assert_eq!(sku(text).await, ["ord_04", "ord_05", "ord_06"], "{text:?}");
     }
     assert_eq!(sku("85123A").await, ["ord_01", "ord_02"]);
-    // As it is stored, spaces and all, it is found too.
+    // As stored, including spaces, it is found as well.
     assert_eq!(sku("85123a ").await, anna);
     assert_eq!(sku("x\u{200b}y").await, ["ord_07"]);
     assert_eq!(sku("xy").await, Vec::<String>::new());
     assert_eq!(customer("a\u{a0}b").await, ["ord_07"]);
-    // Beyond A to Z, each letter as it is, or all in one case.
+    // Beyond A to Z, each letter as stored, or all in one case.
     assert_eq!(customer("ÖSTLICH-süd").await, ["ord_0A"]);
     assert_eq!(customer("östlich-süd").await, Vec::<String>::new());
     // Uids, as pasted or in lower case.
@@ -243,7 +243,7 @@ async fn what_was_pasted_is_found_however_it_is_stored() {
         assert_eq!(found(&fixture, Criterion::UidPrefix(text.to_owned())).await, ["ord_08"], "{text:?}");
     }
     assert_eq!(typed(&fixture, "ord_0A").await, ["ord_0A"]);
-    // What lists is exact.
+    // Filters of lists are exact.
     let exact = |customer_id: &str| ListOrdersRequest {
         filter: Some(OrderFilter { customer_id: customer_id.to_owned(), ..OrderFilter::default() }),
         ..ListOrdersRequest::default()
@@ -317,7 +317,7 @@ async fn every_meaning_is_served_by_an_index() {
         .await;
     let sequential = "coalesce(sum(seq_tup_read), 0) from pg_stat_user_tables where schemaname = 'orders'";
     let before = fixture.text(&format!("select {sequential}")).await;
-    // Near the end of the tables, so that a walk through an index shows too.
+    // Near the end of the tables, so that a scan of an index is noticed too.
     for (text, number) in [
         ("c29017", 29_017),
         ("s29017", 29_017),
@@ -328,7 +328,7 @@ async fn every_meaning_is_served_by_an_index() {
     ] {
         assert_eq!(typed(&fixture, text).await, [format!("ord_{number:07}")], "{text}");
     }
-    // Sessions report what they did when they end.
+    // Sessions report their statistics when they end.
     let Fixture { server, pool, database: _database } = fixture;
     server.stop().await.unwrap();
     let counted = format!(

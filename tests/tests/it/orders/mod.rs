@@ -1,4 +1,4 @@
-//! Orders: what is particular to them.
+//! The behaviour of orders that products do not have.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -18,6 +18,7 @@ mod races;
 mod reads;
 mod references;
 mod refused_by_database;
+mod request_ids;
 mod retries;
 mod sales;
 mod sales_streams;
@@ -26,4 +27,5 @@ mod single_writes;
 mod snapshots;
 mod timer;
 mod up;
+mod views;
 mod writes;

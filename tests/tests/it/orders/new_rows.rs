@@ -1,4 +1,4 @@
-//! New rows: few and many go in by statements of different kinds, and are the same in the end.
+//! New rows: few and many are written by different statements with the same result.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use prost_types::Timestamp;
 use super::fixture::{Fixture, bare};
 use crate::harness::{line, status};
 
-/// More bytes of lines than an `insert` takes.
+/// More bytes of lines than `insert` is used for.
 const MANY: usize = 20_000;
 
-/// Every row of an order but for its keys and the time at which it was written.
+/// All rows of an order, without keys and times of change.
 fn stored(number: &str) -> String {
     let uid = format!("ord_{number}");
     let keys = "'uid' - 'order_uid' - 'create_ts' - 'update_ts'";
@@ -34,7 +34,7 @@ async fn few_and_many_are_stored_alike() {
     let map = |key: &str| HashMap::from([(key.to_owned(), "\"\\é\n".to_owned())]);
     let mut few = Order {
         line_items: vec![
-            // Nothing but defaults.
+            // Only defaults.
             LineItem::default(),
             LineItem {
                 product_uid: "prd_1".to_owned(),

@@ -1,4 +1,5 @@
-//! Pages of orders are bounded by their bytes, whatever belongs to an order; no query exceeds the limits; readers that stop cost little.
+//! Pages of orders are limited by their bytes, including children; no query exceeds the limits; paused readers cost
+//! little.
 
 use std::time::Duration;
 
@@ -13,14 +14,14 @@ use tonic::Code;
 use super::seed::{assert_summary, assert_whole, large_order, lines_of, seed};
 use crate::harness::wire::{Limit, WireLimits};
 use crate::harness::{
-    LARGEST_MESSAGE, OrdersProcess, OrdersServer, Role, TestDatabase, order_uid, refusal, run, taking,
+    LARGEST_MESSAGE, OrdersProcess, OrdersServer, Role, TestDatabase, accepting, order_uid, refusal, run,
 };
 
 const MIB: usize = 1 << 20;
 const FULL: i32 = OrderView::Full as i32;
 
 async fn pages(server: &OrdersServer, request: StreamOrdersRequest) -> Vec<StreamOrdersResponse> {
-    let stream = server.client().stream_orders(taking(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
+    let stream = server.client().stream_orders(accepting(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
     stream.map(Result::unwrap).collect().await
 }
 
@@ -28,7 +29,8 @@ fn full() -> StreamOrdersRequest {
     StreamOrdersRequest { view: FULL, ..Default::default() }
 }
 
-/// Checks that the pages hold orders 1 to `count` whole; `large` are the numbers and lines of those that [`seed`] did not write.
+/// Checks that the pages contain orders 1 to `count` completely; `large` are the numbers and line counts of those that
+/// [`seed`] did not write.
 #[track_caller]
 fn assert_all(pages: &[StreamOrdersResponse], count: usize, large: &[(usize, usize)]) {
     let orders: Vec<&Order> = pages.iter().flat_map(|page| &page.orders).collect();
@@ -50,7 +52,7 @@ async fn pages_are_cut_by_the_bytes_of_what_belongs_to_orders() {
     for page in &pages {
         assert!(page.encoded_len() <= MIB + 200, "{} orders in {} bytes", page.orders.len(), page.encoded_len());
     }
-    // And they are filled, but for the first and the last.
+    // The pages are full, except for the first and the last.
     assert!(pages.len() <= bytes / MIB * 3 / 2 + 3, "{} pages of {bytes} bytes", pages.len());
 }
 
@@ -82,15 +84,15 @@ async fn an_order_of_30000_lines_is_read_whole_and_alone_in_its_page() {
     assert!(pages.len() < 40, "small orders still come in large pages: {} pages", pages.len());
 
     let request = GetOrderRequest { uid: order_uid(500), ..Default::default() };
-    let order = server.client().get_order(taking(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
+    let order = server.client().get_order(accepting(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
     assert_whole(&order, 500, 30_000);
     assert!(order.encoded_len() > 3 * MIB, "{} bytes", order.encoded_len());
     let uids = [500, 3].map(order_uid).to_vec();
     let request = BatchGetOrdersRequest { uids, ..Default::default() };
-    let batch = server.client().batch_get_orders(taking(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
+    let batch = server.client().batch_get_orders(accepting(request, LARGEST_MESSAGE)).await.unwrap().into_inner();
     assert_eq!(batch.orders[0], order);
     assert_whole(&batch.orders[1], 3, lines_of(3));
-    // What is not asked for costs nothing: the headers and summaries of all fit one page.
+    // Fields that are not requested cost nothing: all headers and summaries fit into one page.
     let basic =
         server.client().list_orders(ListOrdersRequest { page_size: 1_000, ..Default::default() }).await.unwrap();
     assert_eq!(basic.get_ref().orders.len(), 1_000);
@@ -101,7 +103,7 @@ async fn an_order_of_30000_lines_is_read_whole_and_alone_in_its_page() {
 async fn no_query_brings_more_rows_or_bytes_than_a_query_may() {
     const ROWS: usize = 50;
     const BYTES: usize = 300_000;
-    // The server keeps to the same as the service: a query that brings more fails the test.
+    // The server has the same limit as the service: a larger query fails the test.
     let limits = WireLimits { query_rows: ROWS as u64, result_bytes: BYTES as u64, ..WireLimits::default() };
     let database = TestDatabase::limited(limits).await;
     let mut operator = database.connect(Role::Operator).await;
@@ -118,7 +120,7 @@ async fn no_query_brings_more_rows_or_bytes_than_a_query_may() {
     let request = GetOrderRequest { uid: order_uid(121), ..Default::default() };
     assert_whole(&server.client().get_order(request).await.unwrap().into_inner(), 121, 1_000);
     assert!(database.take_violations().is_empty());
-    // And it measures: a service that believes in more is refused.
+    // A service with a higher limit is refused, so the check works.
     let other = OrdersServer::start_with(&database, |config| config.service.stream.page_bytes = 16 << 10).await;
     assert_all(&pages(&other, full()).await, 121, &[(121, 1_000)]);
     let passed = database.take_violations();
@@ -162,7 +164,7 @@ async fn large_headers_and_large_orders_make_small_pages_and_the_server_stays_sm
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 900).await;
-    // As only other programs write them: a header of 1 MiB and more.
+    // As only other programs write them: a header of more than 1 MiB.
     run(
         &mut operator,
         "update orders.order_header set annotations = jsonb_build_object('text', repeat('x', 1200000)) \
@@ -181,7 +183,7 @@ async fn large_headers_and_large_orders_make_small_pages_and_the_server_stays_sm
         let bytes = page.encoded_len();
         assert!(page.orders.len() == 1 || bytes <= MIB + 200, "{} orders in {bytes} bytes", page.orders.len());
     }
-    // Twenty readers that stop among the large ones, each on a connection of its own.
+    // Twenty readers that pause among the large ones, each on its own connection.
     let page_of = |number| pages.iter().position(|page| page.orders.iter().any(|order| order.uid == order_uid(number)));
     let mut stalled = Vec::new();
     for turn in 0..20 {

@@ -1,4 +1,5 @@
-//! What reading orders costs the database: everything that belongs to a page is found by an index, and no query brings more than it may.
+//! The database cost of reading orders: the children of a page are found by an index, and no query returns more rows
+//! than allowed.
 
 use orrery_proto::orders::v1::{GetOrderRequest, Order, OrderView, StreamOrdersRequest};
 use sqlx::PgConnection;
@@ -32,7 +33,7 @@ async fn what_belongs_to_a_page_is_found_by_an_index() {
             assert_eq!(read_all(&server, view).await.len(), COUNT);
             let selects = log.selects(&mut operator).await;
             let pages = selects.iter().filter(|select| select.contains(" from orders.order_header ")).count();
-            // The last page has no rows, and the first ones may have been asked for twice.
+            // The last page has no rows, and the first ones may have been queried twice.
             assert!(selects.len() >= tables * (pages - 3), "{} selects for {pages} pages", selects.len());
             assert!(pages < 100, "{pages} pages");
             for select in selects.iter().skip(selects.len() / 2).take(2 * tables) {
@@ -66,7 +67,7 @@ async fn no_query_brings_more_rows_than_a_query_may() {
     let request = GetOrderRequest { uid: order_uid(101), ..Default::default() };
     assert_eq!(server.client().get_order(request).await.unwrap().into_inner().line_items.len(), 500);
     let selects = log.selects(&mut operator).await;
-    // The lines of the large order alone take eleven, twice.
+    // The lines of the large order alone take eleven queries, twice.
     assert!(selects.len() > 2 * 11, "{selects:?}");
     for select in selects {
         assert!(rows(&mut operator, &select).await <= ROWS, "{select}");

@@ -1,4 +1,4 @@
-//! Writers that race on one order: no change is lost, and none is half there.
+//! Concurrent writers of one order: no change is lost or partially written.
 
 use orrery_proto::orders::v1::{GetOrderRequest, LineItem, Order, UpdateOrderRequest};
 use tonic::Code;
@@ -7,7 +7,7 @@ use super::fixture::{Fixture, bare};
 use crate::harness::line;
 use crate::writes::stream::mask;
 
-/// Reads an order, adds one to its first line's quantity and writes it back, if nobody else was faster.
+/// Reads an order, adds one to the quantity of its first line and writes it back, unless another writer was faster.
 async fn increment(fixture: &Fixture) -> Result<(), Code> {
     let mut client = fixture.server.client();
     let request = GetOrderRequest { uid: "ord_1".to_owned(), ..GetOrderRequest::default() };

@@ -1,4 +1,5 @@
-//! Orders are read with what belongs to them: as much as was asked for, everything once, whatever other programs left in the tables.
+//! Orders are read with their children: only the requested parts, everything once, whatever other programs left in the
+//! tables.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ fn mask(paths: &[&str]) -> FieldMask {
     FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() }
 }
 
-/// All pages of a stream that ends well.
+/// All pages of a successful stream.
 async fn pages(server: &OrdersServer, request: StreamOrdersRequest) -> Vec<StreamOrdersResponse> {
     let stream = server.client().stream_orders(request).await.unwrap().into_inner();
     stream.map(Result::unwrap).collect().await
@@ -50,7 +51,7 @@ async fn every_order_comes_once_with_all_that_belongs_to_it_and_nothing_else() {
             assert_whole(order, number, lines_of(number));
             assert_addresses(order, number);
         }
-        // However it is read, an order is the same.
+        // An order is the same with each method.
         if page_size == 0 {
             for number in [1, 2, 37, 38, 1_500] {
                 assert_eq!(get(&server, number, FULL, None).await, orders[number - 1]);
@@ -73,7 +74,7 @@ async fn a_stream_that_breaks_after_every_message_goes_on_without_a_gap_or_a_rep
     let mut client = server.client();
     let mut orders = Vec::new();
     let mut resume_token = String::new();
-    // The view may change on the way: it is no part of what a token is bound to.
+    // The view may change between streams: a token is not bound to it.
     for turn in 0.. {
         let view = if turn % 2 == 0 { FULL } else { BASIC };
         let request = StreamOrdersRequest { view, resume_token, ..Default::default() };
@@ -130,7 +131,7 @@ async fn a_view_says_whether_lines_and_addresses_come_and_each_method_has_its_ow
         let streamed = all(&server, StreamOrdersRequest { view, ..Default::default() }).await;
         assert_eq!(streamed.last(), Some(expected), "streamed with view {view}");
     }
-    // An empty mask says nothing; another one says it all.
+    // An empty mask is no mask; a star is everything.
     assert_eq!(get(&server, 6, BASIC, Some(mask(&[]))).await, basic);
     assert_eq!(get(&server, 6, BASIC, Some(mask(&["*"]))).await, full);
     let refused = client.get_order(GetOrderRequest { uid: order_uid(6), view: 7, read_mask: None }).await;
@@ -178,10 +179,13 @@ async fn what_other_programs_left_out_of_step_is_read_as_it_stands() {
         "insert into orders.order_header (uid, currency_code, status) values \
              ('ord_1', 'GBP', '{\"phase\": \"draft\"}'), ('ord_3', 'x', '17'), ('ord_5', '', '{}'); \
          insert into orders.order_line_item (order_uid, uid, line_number, quantity, unit_price, status) values \
-             ('ord_0', 'oli_a', 1, 1, 1, '[]'), ('ord_1', 'oli_b', 7, 2, 0.001, '[]'), ('ord_1', 'oli_a', 7, 3, 1e20, '{}'), \
-             ('ord_2', 'oli_a', 1, 1, 1, '{}'), ('ord_3', 'no uid at all', -5, 0, 'NaN', 'null'), ('ord_4', 'oli_a', 1, 1, 1, '{}'); \
+             ('ord_0', 'oli_a', 1, 1, 1, '[]'), ('ord_1', 'oli_b', 7, 2, 0.001, '[]'), ('ord_1', 'oli_a', 7, 3, 1e20, \
+             '{}'), \
+             ('ord_2', 'oli_a', 1, 1, 1, '{}'), ('ord_3', 'no uid at all', -5, 0, 'NaN', 'null'), ('ord_4', 'oli_a', \
+             1, 1, 1, '{}'); \
          insert into orders.order_address (order_uid, kind, lines) values \
-             ('ord_2', 'billing', '[]'), ('ord_3', 'delivery', '{\"a\": 1}'), ('ord_5', 'billing', '[1, \"x\", null]'); \
+             ('ord_2', 'billing', '[]'), ('ord_3', 'delivery', '{\"a\": 1}'), ('ord_5', 'billing', '[1, \"x\", \
+             null]'); \
          insert into orders.order_summary (order_uid, line_count, total) values ('ord_2', 9, 9), ('ord_5', 4, 4)",
     )
     .await;
@@ -190,7 +194,7 @@ async fn what_other_programs_left_out_of_step_is_read_as_it_stands() {
     let [first, third, fifth] = &orders[..] else { unreachable!("there are three headers: {orders:?}") };
     let lines = |order: &Order| order.line_items.iter().map(|line| line.uid.clone()).collect::<Vec<_>>();
     let prices = |order: &Order| order.line_items.iter().map(|line| line.unit_price.clone()).collect::<Vec<_>>();
-    // Two lines of one number come by their uids.
+    // Two lines with the same number are ordered by uid.
     assert_eq!(
         (lines(first), prices(first)),
         (vec!["oli_a".into(), "oli_b".into()], vec!["100000000000000000000".into(), "0.001".into()])
@@ -216,7 +220,7 @@ async fn lists_in_another_order_bring_whole_orders_too() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, COUNT).await;
-    // Created last, so the first of a list that begins with the latest; and first by its uid.
+    // Created last, so the first in a list ordered by latest first; and the first by uid.
     large_order(&mut operator, 0, 3_000).await;
     let server = OrdersServer::start_with(&database, |config| config.service.stream.page_bytes = 64 << 10).await;
     for order_by in ["create_ts desc", "create_ts", "uid desc"] {
@@ -269,14 +273,14 @@ async fn many_callers_at_once_get_what_each_asked_for() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, COUNT).await;
-    // There is no room for two of these beside each other.
+    // Two of these do not fit into one result.
     let large = COUNT + 1..=COUNT + 4;
     for number in large.clone() {
         large_order(&mut operator, number, 22_000).await;
     }
     let server =
         OrdersServer::start_with(&database, |config| config.service.overload.max_concurrent_calls = Some(750)).await;
-    // Every sixth uid or so has no order, and each is asked for three times; the large ones once among them.
+    // About every sixth uid does not exist, and each is requested three times; the large ones are among them once.
     let calls = (0..750).map(|at| {
         let mut client = server.client();
         let number =

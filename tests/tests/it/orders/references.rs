@@ -1,4 +1,4 @@
-//! Products that lines name, and the catalog that knows them.
+//! References to products in order lines, and the catalog that checks them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use orrery_kit::config::ServiceAddress;
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::references::ForeignReferences as _;
-use orrery_orders::catalog::Catalog;
+use orrery_orders::catalog::CatalogClient;
 use orrery_orders::config::CatalogConfig;
 use orrery_proto::catalog::v1::server::{CatalogService, CatalogServiceServer};
 use orrery_proto::catalog::v1::{
@@ -35,16 +35,16 @@ use crate::writes::stream::{ORDERS, WriteStream, write};
 type Answer<T> = Result<Response<T>, Status>;
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// A catalog that counts what it is asked, and knows the products whose uid ends in an even digit.
+/// A catalog that counts its calls. A product exists if its uid ends in an even digit.
 #[derive(Debug, Default)]
 struct Counted {
     calls: AtomicUsize,
     messages: AtomicUsize,
     uids: AtomicUsize,
     largest: AtomicUsize,
-    /// Whether it takes questions and never answers.
+    /// Whether it accepts calls and never responds.
     hangs: AtomicBool,
-    /// How many milliseconds the last call left it; 0 if it had no deadline.
+    /// The time in milliseconds that the last call left it; 0 without a deadline.
     left: AtomicU64,
 }
 
@@ -57,7 +57,7 @@ impl Counted {
 #[derive(Debug)]
 struct FakeCatalog(Arc<Counted>);
 
-/// What nobody asks of this catalog.
+/// Methods that are never called.
 macro_rules! unasked {
     ($($method:ident($request:ty) -> $answer:ty;)*) => {
         $(fn $method<'life, 'future>(&'life self, _request: Request<$request>)
@@ -118,7 +118,7 @@ impl CatalogService for FakeCatalog {
     }
 }
 
-/// A catalog that counts, at an address of its own; dropping it ends it.
+/// A counting catalog with its own address; dropping it stops it.
 struct Serving {
     counted: Arc<Counted>,
     address: SocketAddr,
@@ -188,7 +188,7 @@ fn create(order: Order, check: ReferenceCheck) -> CreateOrderRequest {
     CreateOrderRequest { order: Some(order), reference_check: check.into(), ..CreateOrderRequest::default() }
 }
 
-/// Asserts that a call failed since there is no catalog, and that the answer does not say where it should have been.
+/// Checks that a call failed because the catalog is unreachable, and that the error does not contain its address.
 #[track_caller]
 fn assert_without_catalog(status: &Status) {
     let told = refusal(status);
@@ -201,7 +201,7 @@ fn assert_without_catalog(status: &Status) {
 async fn one_call_asks_for_a_whole_chunk() {
     let catalog = Serving::start().await;
     let fixture = asking(catalog.address, PATIENT).await;
-    // 25,000 different products in 50 orders, each named by two orders.
+    // 25,000 different products in 50 orders, each referenced by two orders.
     let orders: Vec<Order> = (0..50)
         .map(|order| {
             let own = (0..1_000).map(|line| ((order * 500 + line) % 25_000) * 2);
@@ -214,7 +214,7 @@ async fn one_call_asks_for_a_whole_chunk() {
     assert_eq!(catalog.counted.largest.load(Ordering::SeqCst), 10_000);
     let left = catalog.counted.left.load(Ordering::SeqCst);
     assert!(left > 0 && left <= PATIENT.as_millis() as u64, "the service's own patience: {left} ms");
-    // Another chunk, another call; one that names no product needs none.
+    // One call for each further chunk; none without products.
     fixture.write_with(reject.clone(), &[naming("a", &products([2]))]).await;
     assert_eq!(catalog.counted.counts(), [2, 4, 25_001]);
     fixture.write_with(reject, &[bare("b")]).await;
@@ -269,7 +269,7 @@ async fn single_writes_check_unless_told_otherwise() {
     assert_eq!(refusal(&refused.unwrap_err()).reason, "REFERENCE_MISSING");
     assert_eq!(fixture.get("1").await.line_items.len(), 2);
     let calls = catalog.counted.counts()[0];
-    // What an update does not reach is not looked at: this order's own line points nowhere.
+    // Fields outside of an update are not checked: a line of this order has a missing product.
     let named = Order { customer_id: "c".to_owned(), ..naming("2", &products([3])) };
     client.update_order(update(named, ReferenceCheck::Reject, &["customer_id"])).await.unwrap();
     assert_eq!(catalog.counted.counts()[0], calls);
@@ -294,7 +294,7 @@ async fn without_a_catalog_reject_writes_nothing_and_accept_goes_on() {
     client.create_order(create(bare("3"), ReferenceCheck::Reject)).await.unwrap();
     client.create_order(create(naming("4", &products([2])), ReferenceCheck::Accept)).await.unwrap();
 
-    // It comes, goes and comes again; nobody restarts the orders service.
+    // It starts, stops and starts again, without a restart of the orders service.
     for number in ["5", "6"] {
         let catalog = Serving::on(TcpListener::bind(address).await.unwrap());
         let written = naming(number, &products([2]));
@@ -307,7 +307,7 @@ async fn without_a_catalog_reject_writes_nothing_and_accept_goes_on() {
         drop(catalog);
         let patience = std::time::Instant::now();
         loop {
-            // A connection that is open lives a moment longer than its server.
+            // An open connection lives slightly longer than its server.
             match client
                 .create_order(create(naming(&format!("{number}0"), &products([2])), ReferenceCheck::Reject))
                 .await
@@ -329,7 +329,7 @@ async fn a_catalog_that_hangs_is_given_up() {
     let fixture = asking(catalog.address, Duration::from_millis(300)).await;
     let mut client = fixture.server.client();
     let orders = [naming("1", &products([2]))];
-    // The caller would wait; the service does not.
+    // The client would wait; the service does not.
     let mut patient = Request::new(create(orders[0].clone(), ReferenceCheck::Reject));
     patient.set_timeout(PATIENT);
     assert_without_catalog(&client.create_order(patient).await.unwrap_err());
@@ -338,7 +338,7 @@ async fn a_catalog_that_hangs_is_given_up() {
     assert_without_catalog(&end.unwrap_err());
     assert_eq!(fixture.count("orders.order_header").await, 0);
     fixture.write_with(start(ReferenceCheck::Accept, RowErrorPolicy::Stop), &orders).await;
-    // It answers again, on the same connection.
+    // It responds again, on the same connection.
     catalog.hang(false);
     client.create_order(create(naming("2", &products([2])), ReferenceCheck::Reject)).await.unwrap();
 }
@@ -359,7 +359,7 @@ async fn what_is_left_of_the_callers_time_travels() {
         assert!(left > Duration::ZERO && left + waited <= before, "{left:?} left of {before:?}");
         before = left;
     }
-    // One call has as long as its caller.
+    // A call has as much time as its client.
     let mut request = Request::new(create(naming("x", &products([2])), ReferenceCheck::Reject));
     request.set_timeout(whole);
     fixture.server.client().create_order(request).await.unwrap();
@@ -373,7 +373,7 @@ async fn whose_patience_ends_first_is_told() {
     serving.hang(true);
     let ask = async |caller: Duration, own: Duration| {
         let config = CatalogConfig { address: at(serving.address), timeout: own };
-        Catalog::new(&config).missing(products([2]), Deadline::after(caller)).await.unwrap_err()
+        CatalogClient::new(&config).missing(products([2]), Deadline::after(caller)).await.unwrap_err()
     };
     let short = Duration::from_millis(200);
     assert!(matches!(ask(short, NEVER).await, Error::DeadlineExceeded));
@@ -395,7 +395,7 @@ async fn the_catalog_itself_knows_its_products() {
         assert_eq!(refusal(&refused.unwrap_err()).fields, ["order.line_items[1].product_uid"]);
         fixture
     };
-    // Another service at the catalog's address is a fault of whoever set it up, not of the caller.
+    // Another service at the catalog's address is a configuration error, not the client's.
     let wrong = asking(fixture.server.address(), PATIENT).await;
     let refused = wrong.server.client().create_order(create(naming("3", &products([1])), ReferenceCheck::Reject)).await;
     assert_eq!(refusal(&refused.unwrap_err()).code, Code::Internal);

@@ -1,5 +1,4 @@
-//! Orders that the database refuses although they keep every rule of the contract, because somebody else has added a
-//! constraint to one of the tables that an order stands in.
+//! Valid orders that the database refuses, because somebody added a constraint to one of the tables of an order.
 
 use orrery_proto::orders::v1::{
     Address, ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, Order, SetProvisionTimerRequest,
@@ -22,10 +21,10 @@ fn good(number: usize) -> Order {
     }
 }
 
-/// What somebody adds, what makes an order one that is refused then, and the field, code and reason that are told.
+/// What is added, how an order violates it, and the field, code and reason of the error.
 type Case = (&'static str, fn(&mut Order), &'static str, Code, ErrorReason);
 
-/// A case for each of an order's tables.
+/// A case for each table of an order.
 fn cases() -> Vec<Case> {
     let invalid = (Code::InvalidArgument, ErrorReason::FieldInvalid);
     let taken = (Code::AlreadyExists, ErrorReason::ResourceExists);
@@ -162,7 +161,7 @@ async fn a_move_a_timer_and_a_delete_are_told_what_is_refused() {
     assert_status(&client.set_provision_timer(timer).await.unwrap_err(), Code::InvalidArgument, "FIELD_INVALID");
     let delete = DeleteOrderRequest { uid: uid(), ..DeleteOrderRequest::default() };
     assert_status(&client.delete_order(delete).await.unwrap_err(), Code::FailedPrecondition, "RESOURCE_REFERENCED");
-    // A line that something points at is not replaced either.
+    // A line that is referenced is not replaced either.
     let update = UpdateOrderRequest {
         order: Some(Order { line_items: vec![line("other", 1, "1")], ..Order { uid: uid(), ..Order::default() } }),
         update_mask: Some(crate::writes::stream::mask(&["line_items"])),
@@ -199,7 +198,7 @@ async fn an_order_that_cannot_be_claimed_holds_up_nobody() {
     assert_eq!(claimed.len(), 96);
     assert!(claimed.iter().all(|order| order.customer_id.is_empty() && order.revision == 2));
     assert_eq!(fixture.count("orders.order_header where revision = 1").await, 4);
-    // More of them than are passed over: the caller learns which.
+    // More of them than are skipped: the client learns which one.
     fixture
         .run(
             "insert into orders.order_header (uid, currency_code, customer_id, status, provision_timer_ts) \
@@ -213,8 +212,8 @@ async fn an_order_that_cannot_be_claimed_holds_up_nobody() {
     assert!(refused.message().contains("ord_"), "{refused:?}");
 }
 
-/// Everything that the contract takes fits the indexes there are, though it cannot be compressed, and grows when it is
-/// folded as the indexes for any letter case fold it.
+/// All valid values fit into the existing indexes, even if they are incompressible and grow when they are case-folded
+/// for the indexes that ignore case.
 #[tokio::test]
 async fn no_value_of_the_contract_is_too_large_for_an_index() {
     let fixture = Fixture::new().await;

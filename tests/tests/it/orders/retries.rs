@@ -1,4 +1,4 @@
-//! A retry is recognised before it is judged by what others may have changed since the first call.
+//! A retry is recognised before it is checked against data that may have changed since the first call.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::fixture::{Fixture, bare};
 use crate::harness::{CatalogServer, Role, TestDatabase, refusal, run};
 use crate::writes::stream::{ORDERS, WriteStream, assert_status, named};
 
-/// Both services on a database of their own, with the products prd_1 and prd_2.
+/// Both services with their own database and the products prd_1 and prd_2.
 async fn start() -> (CatalogServer, Fixture) {
     let database = TestDatabase::create().await;
     let catalog = CatalogServer::start(&database).await;
@@ -45,12 +45,12 @@ async fn a_retry_is_answered_although_its_product_or_the_catalog_is_gone() {
     let first = create(&fixture, naming("", &["prd_1"]), "r-1").await.unwrap();
     fixture.run("delete from catalog.product where uid = 'prd_1'").await;
     assert_eq!(create(&fixture, naming("", &["prd_1"]), "r-1").await.unwrap(), first);
-    // Other content under the same name is told so, whatever it points at.
+    // Other content with the same request_id is an error, whatever it references.
     for product in ["prd_1", "prd_2"] {
         let other = create(&fixture, naming("", &[product, product]), "r-1").await.unwrap_err();
         assert_status(&other, Code::InvalidArgument, "WRITE_SESSION_MISMATCH");
     }
-    // What was never created is judged, and has used nothing up.
+    // An order that was never created is checked, and its request_id stays unused.
     let refused = create(&fixture, naming("", &["prd_1"]), "r-2").await.unwrap_err();
     assert_status(&refused, Code::FailedPrecondition, "REFERENCE_MISSING");
     assert_status(
@@ -82,7 +82,7 @@ async fn a_retry_of_what_was_deleted_since_creates_nothing_and_says_so() {
         assert_status(&refused, Code::NotFound, "CREATED_RESOURCE_DELETED");
         assert_eq!(refused.get_details_resource_info().unwrap().resource_name, first.uid);
     }
-    // An order that names nothing goes the same way.
+    // The same applies to an order without references.
     let plain = create(&fixture, naming("ord_plain", &[]), "r-2").await.unwrap();
     fixture.delete("plain").await;
     let refused = create(&fixture, naming("ord_plain", &[]), "r-2").await.unwrap_err();
@@ -92,8 +92,8 @@ async fn a_retry_of_what_was_deleted_since_creates_nothing_and_says_so() {
     create(&fixture, naming("ord_plain", &[]), "r-3").await.unwrap();
 }
 
-/// Waits until so many sessions of the orders service stand before a lock.
-async fn until_waiting(connection: &mut PgConnection, sessions: i64) {
+/// Waits until this many sessions of the orders service wait for a lock.
+pub(super) async fn until_waiting(connection: &mut PgConnection, sessions: i64) {
     let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
                    and usename = 'orders_service' and wait_event_type = 'Lock'";
     let wait = async {
@@ -111,14 +111,14 @@ async fn a_retry_that_comes_while_the_first_call_is_at_it_waits_and_is_answered_
     let mut holder = fixture.database.connect(Role::Operator).await;
     let mut held = holder.begin().await.unwrap();
     run(&mut held, "lock table orders.order_header in exclusive mode").await;
-    // It has found its product and stands before the table.
+    // It has found its product and waits for the table.
     let first = create(&fixture, naming("", &["prd_1"]), "r-1");
     let retry = async {
         until_waiting(&mut operator, 1).await;
         run(&mut operator, "delete from catalog.product where uid = 'prd_1'").await;
         let retry = create(&fixture, naming("", &["prd_1"]), "r-1");
         let release = async {
-            // Its own product is gone; what it hears depends on the first one.
+            // Its own product is deleted; its result depends on the first call.
             until_waiting(&mut operator, 2).await;
             held.rollback().await.unwrap();
         };
@@ -145,7 +145,7 @@ async fn a_chunk_that_was_committed_is_acknowledged_whatever_it_points_at_by_now
     assert_eq!(offset, 2);
     stream.send(0, &orders).await;
     assert_eq!(stream.acknowledged(2).await.unwrap().counts(), [0; 5]);
-    // What is new in the same chunk is judged.
+    // New rows in the same chunk are checked.
     stream.send(0, &[orders.as_slice(), &[naming("ord_3", &["prd_1"])]].concat()).await;
     let (totals, status) = stream.ended().await;
     assert_eq!(totals.committed_offset, 2);

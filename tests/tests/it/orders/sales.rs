@@ -1,4 +1,4 @@
-//! What was sold, per product, day and currency.
+//! Sales by product, day and currency.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::harness::assert_invalid;
 
 pub(super) const SOLD: [&str; 5] = ["confirmed", "provisioning", "fulfilled", "closed", "returned"];
 
-/// A sale: order, when, currency, phase; product, how many, for how much.
+/// A sale: order, time, currency, phase; product, quantity, amount.
 #[derive(Clone, Debug)]
 pub(super) struct Sale {
     order: usize,
@@ -36,7 +36,7 @@ fn sale(order: usize, at: &str, product: usize, quantity: i32, price: &str) -> S
     Sale { order, at, currency: "GBP", phase: "fulfilled", product, quantity, price }
 }
 
-/// Writes the sales past the service, each as a line of its order.
+/// Inserts the sales without the service, each as a line of its order.
 pub(super) async fn put(fixture: &Fixture, sales: &[Sale]) {
     let orders: BTreeMap<usize, &Sale> = sales.iter().map(|sale| (sale.order, sale)).collect();
     for (number, order) in orders {
@@ -69,7 +69,7 @@ pub(super) async fn put(fixture: &Fixture, sales: &[Sale]) {
     }
 }
 
-/// What was sold of one product on one day in one currency.
+/// The sales of a product on one day in one currency.
 #[derive(Default)]
 struct Sold {
     orders: BTreeSet<usize>,
@@ -77,7 +77,7 @@ struct Sold {
     gross: Option<Decimal>,
 }
 
-/// What the service must say.
+/// The expected result.
 pub(super) fn expected(sales: &[Sale], zone: &str, from: &str, to: &str, phases: &[&str]) -> Vec<ProductSales> {
     let zone: Tz = zone.parse().unwrap();
     let mut sums: BTreeMap<(String, String, String), Sold> = BTreeMap::new();
@@ -115,7 +115,7 @@ pub(super) fn request(from: &str, to: &str, zone: &str) -> StreamProductSalesReq
     }
 }
 
-/// Every page, with its token.
+/// All pages with their tokens.
 pub(super) async fn pages(
     client: &mut OrdersServiceClient<Channel>,
     request: StreamProductSalesRequest,
@@ -134,7 +134,7 @@ pub(super) async fn rows(fixture: &Fixture, request: StreamProductSalesRequest) 
     pages.into_iter().flat_map(|(rows, _)| rows).collect()
 }
 
-/// Sales of every kind in the days around both changes of clocks of 2011, the same each time.
+/// Sales of all kinds around both clock changes of 2011, the same each time.
 pub(super) fn many() -> Vec<Sale> {
     let mut state = 7_u64;
     let mut next = |below: u64| {
@@ -188,7 +188,7 @@ async fn the_sums_are_those_of_the_lines_in_every_time_zone() {
 async fn a_day_on_which_the_clock_changes_has_the_hours_it_has() {
     let fixture = Fixture::new().await;
     let sales = [
-        // In London the clock went from 1:00 to 2:00 on 27 March 2011: a day of 23 hours.
+        // In London clocks were set from 1:00 to 2:00 on 27 March 2011: a day of 23 hours.
         sale(1, "2011-03-26T23:59:59.999999Z", 1, 1, "1"),
         sale(2, "2011-03-27T00:00:00Z", 1, 10, "1"),
         sale(3, "2011-03-27T01:00:00Z", 1, 100, "1"),
@@ -201,7 +201,7 @@ async fn a_day_on_which_the_clock_changes_has_the_hours_it_has() {
         sale(9, "2011-10-30T01:30:00Z", 1, 1_000, "1"),
         sale(10, "2011-10-30T23:59:59.999999Z", 1, 10_000, "1"),
         sale(11, "2011-10-31T00:00:00Z", 1, 100_000, "1"),
-        // In Brazil it went from midnight back to 23:00 on 19 February 2011.
+        // In Brazil they were set from midnight back to 23:00 on 19 February 2011.
         sale(12, "2011-02-20T01:30:00Z", 2, 1, "1"),
         sale(13, "2011-02-20T02:30:00Z", 2, 10, "1"),
         sale(14, "2011-02-20T03:00:00Z", 2, 100, "1"),
@@ -233,11 +233,13 @@ async fn amounts_are_exact_and_an_order_counts_once() {
         sale(3, "2011-03-01T13:00:00Z", 2, 1, "2.50"),
     ];
     put(&fixture, &sales).await;
-    // A line without a product, a line without an order, and a price that another program made up.
+    // A line without a product, a line without an order, and a price in another program's format.
     fixture
         .run(
-            "insert into orders.order_line_item (order_uid, uid, line_number, quantity) values ('ord_1', 'oli_x', 9, 5); \
-             insert into orders.order_line_item (order_uid, uid, line_number, product_uid, quantity) values ('ord_gone', 'oli_x', 9, 'prd_1', 5); \
+            "insert into orders.order_line_item (order_uid, uid, line_number, quantity) values ('ord_1', 'oli_x', 9, \
+             5); \
+             insert into orders.order_line_item (order_uid, uid, line_number, product_uid, quantity) values \
+             ('ord_gone', 'oli_x', 9, 'prd_1', 5); \
              insert into orders.order_line_item (order_uid, uid, line_number, product_uid, quantity, unit_price) \
              values ('ord_1', 'oli_y', 9, 'prd_3', 5, 'NaN')",
         )
@@ -267,7 +269,7 @@ async fn wrong_arguments_are_named() {
         (StreamProductSalesRequest { day_to: "2021-03-09".to_owned(), ..good.clone() }, "day_to"),
         (StreamProductSalesRequest { time_zone: "Europe/Atlantis".to_owned(), ..good.clone() }, "time_zone"),
         (StreamProductSalesRequest { time_zone: "europe/london".to_owned(), ..good.clone() }, "time_zone"),
-        // Postgres would take these for time zones.
+        // Postgres would accept these as time zones.
         (StreamProductSalesRequest { time_zone: "FOO3".to_owned(), ..good.clone() }, "time_zone"),
         (StreamProductSalesRequest { time_zone: "+02".to_owned(), ..good.clone() }, "time_zone"),
         (StreamProductSalesRequest { time_zone: "UTC'".to_owned(), ..good.clone() }, "time_zone"),

@@ -1,4 +1,4 @@
-//! The stream of what was sold: pages, tokens, windows and limits.
+//! The stream of sales: pages, tokens, windows and limits.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn every_token_goes_on_without_a_gap_or_a_repeat() {
         assert!(rows_of_page.len() <= 3);
         assert_eq!(rows_of_page, all[passed..passed + rows_of_page.len()]);
         passed += rows_of_page.len();
-        // The size of pages may change from one stream to the next.
+        // The page size may change between streams.
         let rest = StreamProductSalesRequest { resume_token: token, page_size: 50, ..small.clone() };
         assert_eq!(rows(&fixture, rest).await, all[passed..]);
     }
@@ -54,7 +54,7 @@ async fn a_token_belongs_to_what_was_asked() {
     assert!(pages(&mut client, same).await.is_ok());
 }
 
-/// 60,000 lines of 300 products on 40 days, a third of them of one product; and what Postgres says of them.
+/// 60,000 lines of 300 products on 40 days, a third of them of one product; and the result according to Postgres.
 async fn large(fixture: &Fixture) -> Vec<ProductSales> {
     fixture
         .run(
@@ -64,7 +64,8 @@ async fn large(fixture: &Fixture) -> Vec<ProductSales> {
                from generate_series(1, 12000) n; \
              insert into orders.order_line_item (order_uid, uid, line_number, product_uid, quantity, unit_price) \
              select 'ord_' || lpad(n::text, 7, '0'), 'oli_' || l, l, \
-                    case when (n + l) % 3 = 0 then 'prd_0150' else 'prd_' || lpad(((n * 7 + l * 13) % 300)::text, 4, '0') end, \
+                    case when (n + l) % 3 = 0 then 'prd_0150' else 'prd_' || lpad(((n * 7 + l * 13) % 300)::text, 4, \
+                    '0') end, \
                     n % 7 - 2, (n % 1000) * 0.01 \
                from generate_series(1, 12000) n, generate_series(1, 5) l; \
              analyze orders.order_header, orders.order_line_item",
@@ -100,7 +101,7 @@ async fn what_takes_long_is_walked_in_windows_and_says_where_it_is() {
     assert!(found == all, "{} rows for {}", found.len(), all.len());
     assert!(seen.iter().any(|(rows, _)| rows.is_empty()), "a silence was broken by an empty page");
     assert!(seen.iter().filter(|(rows, _)| !rows.is_empty()).count() > 1, "there were windows");
-    // The tokens of windows, those of empty pages too, go on where they stand.
+    // The tokens of windows, including those of empty pages, continue at the right place.
     let mut passed = 0;
     for (at, (rows_of_page, token)) in seen.iter().enumerate() {
         passed += rows_of_page.len();
@@ -115,7 +116,7 @@ async fn what_takes_long_is_walked_in_windows_and_says_where_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_stays_within_the_limits_of_a_query() {
     for (rows_limit, bytes_limit) in [(100, 1 << 20), (100_000, 20_000)] {
-        // The server keeps to the same number of rows as the service: a query that brings more fails the test.
+        // The server has the same limit on rows as the service: a larger query fails the test.
         let limits = WireLimits { query_rows: rows_limit as u64, ..WireLimits::default() };
         let fixture = Fixture::on(TestDatabase::limited(limits).await, |config| {
             config.service.limits.max_query_rows = rows_limit;
@@ -151,7 +152,7 @@ async fn a_message_is_of_the_size_that_is_aimed_at() {
 async fn it_ends_with_the_callers_deadline() {
     let fixture = Fixture::new().await;
     large(&fixture).await;
-    // Whoever holds the table holds the query.
+    // Whoever locks the table blocks the query.
     let mut holder = fixture.pool.begin().await.unwrap();
     sqlx::query("lock table orders.order_line_item").execute(&mut *holder).await.unwrap();
     let mut hurried = tonic::Request::new(request("2011-01-01", "2011-12-31", "UTC"));

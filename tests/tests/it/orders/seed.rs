@@ -1,17 +1,18 @@
-//! Orders written past the service, and what the service must say of them.
+//! Orders written without the service, and the expected responses.
 
 use orrery_proto::orders::v1::Order;
 use sqlx::PgConnection;
 
 use crate::harness::{order_uid, run};
 
-/// How many lines order `number` of [`seed`] has: none to 36.
+/// The number of lines of order `number` of [`seed`]: 0 to 36.
 pub(super) fn lines_of(number: usize) -> usize {
     number * 7_919 % 37
 }
 
-/// Writes orders 1 to `count` past the service. Order n has [`lines_of`] n lines whose numbers run against their uids; a billing address if n is
-/// even and a shipping address if 3 divides it; and was created (n * 7919 modulo 1000) seconds after 2026-01-01.
+/// Inserts orders 1 to `count` without the service. Order n has [`lines_of`] n lines, whose numbers are in the opposite
+/// order of their uids; a billing address if n is even and a shipping address if 3 divides it; and was created (n *
+/// 7919 modulo 1000) seconds after 2026-01-01.
 pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
     run(
         connection,
@@ -19,7 +20,8 @@ pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
             "insert into orders.order_header (uid, customer_id, currency_code, create_ts, update_ts) \
              select 'ord_' || lpad(n::text, 7, '0'), 'customer ' || n, 'GBP', at, at \
              from generate_series(1, {count}) n, \
-                  lateral (select timestamptz '2026-01-01 00:00:00+00' + n * 7919 % 1000 * interval '1 second') as t (at); \
+                  lateral (select timestamptz '2026-01-01 00:00:00+00' + n * 7919 % 1000 * interval '1 second') as t \
+                  (at); \
              insert into orders.order_address (order_uid, kind, city, lines) \
              select 'ord_' || lpad(n::text, 7, '0'), 'shipping', 'City ' || n, '[\"House 1\", \"Street 2\"]' \
              from generate_series(3, {count}, 3) n; \
@@ -31,19 +33,20 @@ pub(crate) async fn seed(connection: &mut PgConnection, count: usize) {
     lines(connection, 1, count, "n * 7919 % 37").await;
 }
 
-/// Writes one order of so many lines past the service.
+/// Inserts one order with this many lines without the service.
 pub(crate) async fn large_order(connection: &mut PgConnection, number: usize, count: usize) {
     let header = "insert into orders.order_header (uid, currency_code)";
     run(connection, &format!("{header} values ('{}', 'GBP')", order_uid(number))).await;
     lines(connection, number, number, &count.to_string()).await;
 }
 
-/// Writes the lines and summaries of orders `first` to `last`; `count` is an expression of their number n.
+/// Inserts the lines and summaries of orders `first` to `last`; `count` is an expression of their number n.
 async fn lines(connection: &mut PgConnection, first: usize, last: usize, count: &str) {
     run(
         connection,
         &format!(
-            "insert into orders.order_line_item (order_uid, uid, line_number, product_uid, sku, name, quantity, unit_price) \
+            "insert into orders.order_line_item (order_uid, uid, line_number, product_uid, sku, name, quantity, \
+             unit_price) \
              select 'ord_' || lpad(n::text, 7, '0'), 'oli_' || lpad(l::text, 6, '0'), {count} + 1 - l, 'prd_' || l, \
                     'sku-' || n || '-' || l, 'What line ' || l || ' of order ' || n || ' sells', l, 1.50 \
              from generate_series({first}, {last}) n, generate_series(1, {count}) l; \
@@ -58,7 +61,7 @@ async fn lines(connection: &mut PgConnection, first: usize, last: usize, count: 
     .await;
 }
 
-/// Checks that an order read whole is the one that [`seed`] or [`large_order`] wrote, with so many lines.
+/// Checks that a whole order is the one that [`seed`] or [`large_order`] wrote, with this many lines.
 #[track_caller]
 pub(super) fn assert_whole(order: &Order, number: usize, lines: usize) {
     assert_eq!(order.uid, order_uid(number));

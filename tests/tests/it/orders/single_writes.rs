@@ -1,6 +1,6 @@
 //! Create, update and delete of one order.
 
-use orrery_proto::orders::v1::{CreateOrderRequest, DeleteOrderRequest, Order, Summary, UpdateOrderRequest};
+use orrery_proto::orders::v1::{CreateOrderRequest, DeleteOrderRequest, Order, OrderView, Summary, UpdateOrderRequest};
 use orrery_proto::r#type::v1::ReferenceCheck;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -10,14 +10,19 @@ use crate::harness::{line, status};
 use crate::writes::stream::{assert_status, mask, violated};
 
 async fn create(fixture: &Fixture, order: Order, request_id: &str) -> Result<Order, Status> {
-    let request =
-        CreateOrderRequest { order: Some(order), request_id: request_id.to_owned(), ..CreateOrderRequest::default() };
+    let request = CreateOrderRequest {
+        order: Some(order),
+        request_id: request_id.to_owned(),
+        view: OrderView::Full.into(),
+        ..CreateOrderRequest::default()
+    };
     fixture.server.client().create_order(request).await.map(tonic::Response::into_inner)
 }
 
 async fn update(fixture: &Fixture, order: Order, paths: &[&str]) -> Result<Order, Status> {
     let update_mask = (!paths.is_empty()).then(|| mask(paths));
-    let request = UpdateOrderRequest { order: Some(order), update_mask, ..UpdateOrderRequest::default() };
+    let view = OrderView::Full.into();
+    let request = UpdateOrderRequest { order: Some(order), update_mask, view, ..UpdateOrderRequest::default() };
     fixture.server.client().update_order(request).await.map(tonic::Response::into_inner)
 }
 
@@ -64,7 +69,7 @@ async fn an_update_changes_what_it_names_and_counts_as_one_change() {
     assert_eq!(read.summary.as_ref().unwrap().total, "7");
     let same = update(&fixture, more, &["line_items"]).await.unwrap();
     assert_eq!((same.revision, same.update_ts), (2, read.update_ts), "what changes nothing is no change");
-    // Without a currency: it is stored already.
+    // Without a currency: it is already stored.
     let partly = Order { uid: "ord_1".to_owned(), customer_id: "d".to_owned(), ..Order::default() };
     let read = update(&fixture, partly, &[]).await.unwrap();
     assert_eq!((read.revision, read.customer_id.as_str(), read.currency_code.as_str()), (3, "d", "GBP"));
@@ -91,12 +96,12 @@ async fn an_update_leaves_the_phase() {
         let moved = Order { status: Some(status("provisioning")), ..bare("1") };
         forbidden(&update(&fixture, moved, paths).await.unwrap_err(), "provisioning");
     }
-    // To clear a phase is to set the first one.
+    // Clearing a phase means setting the first one.
     forbidden(&update(&fixture, bare("1"), &["status"]).await.unwrap_err(), "draft");
     let unknown = Order { status: Some(status("lost")), ..bare("1") };
     assert_eq!(violated(&update(&fixture, unknown, &[]).await.unwrap_err()), "order.status.phase");
     assert_eq!(fixture.get("1").await.revision, 1);
-    // The phase that it is in is no move, and one that is not looked at neither.
+    // The current phase is not a transition, and a phase outside of the mask is ignored.
     let same = Order { status: Some(status("confirmed")), customer_id: "c".to_owned(), ..bare("1") };
     assert_eq!(update(&fixture, same, &["status.phase", "customer_id"]).await.unwrap().revision, 2);
     let unseen = Order { status: Some(status("closed")), customer_id: "d".to_owned(), ..bare("1") };
@@ -139,7 +144,7 @@ async fn single_writes_check_products_unless_told_otherwise() {
     let fixture = Fixture::new().await;
     let mut pointing = Order { line_items: vec![line("a", 1, "1")], ..bare("1") };
     pointing.line_items[0].product_uid = "prd_1".to_owned();
-    // No catalog listens.
+    // No catalog is running.
     let status = create(&fixture, pointing.clone(), "").await.unwrap_err();
     assert_status(&status, Code::Unavailable, "DEPENDENCY_UNAVAILABLE");
     assert!(status.get_details_retry_info().is_some());

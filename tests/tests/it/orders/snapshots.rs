@@ -1,4 +1,4 @@
-//! An order is read as it stood at one moment, while it is being changed.
+//! An order is read as of one moment while it is being changed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,13 @@ const FULL: i32 = OrderView::Full as i32;
 const ORDERS: usize = 12;
 const CHANGES: usize = 150;
 
-/// How many lines an order has at a revision: 1 to 7.
+/// The number of lines at a revision: 1 to 7.
 fn lines_at(revision: i32) -> usize {
     revision as usize % 7 + 1
 }
 
-/// Changes an order, its lines, addresses and summary in one transaction, as another program would: everything tells the new revision.
+/// Changes an order, its lines, addresses and summary in one transaction, like another program. All of them contain the
+/// new revision.
 fn change(number: usize, revision: i32) -> String {
     let (uid, lines) = (order_uid(number), lines_at(revision));
     format!(
@@ -29,7 +30,8 @@ fn change(number: usize, revision: i32) -> String {
          insert into orders.order_line_item (order_uid, uid, line_number, quantity) \
              select '{uid}', 'oli_' || l, l, {revision} from generate_series(1, {lines}) l; \
          update orders.order_address set city = 'City {revision}' where order_uid = '{uid}'; \
-         update orders.order_summary set line_count = {lines}, quantity = {revision} * {lines} where order_uid = '{uid}'; \
+         update orders.order_summary set line_count = {lines}, quantity = {revision} * {lines} where order_uid = \
+         '{uid}'; \
          commit"
     )
 }

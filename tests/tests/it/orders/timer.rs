@@ -11,10 +11,16 @@ use crate::harness::{OrdersServer, Role, TestDatabase, assert_invalid, order_uid
 const PHASES: [&str; 7] = ["draft", "confirmed", "provisioning", "fulfilled", "closed", "cancelled", "returned"];
 
 fn set(uid: &str, time: Option<Timestamp>, revision: i32) -> SetProvisionTimerRequest {
-    SetProvisionTimerRequest { uid: uid.to_owned(), provision_timer_ts: time, revision }
+    SetProvisionTimerRequest {
+        uid: uid.to_owned(),
+        provision_timer_ts: time,
+        revision,
+        ..SetProvisionTimerRequest::default()
+    }
 }
 
-/// A server with one order of each phase, each with a timer at second 1,000,000,000; their numbers are the phases' places.
+/// A server with one order in each phase, each with a timer at second 1,000,000,000; the number of an order is the
+/// index of its phase.
 async fn server() -> (TestDatabase, OrdersServer) {
     let database = TestDatabase::create().await;
     let mut connection = database.connect(Role::Operator).await;
@@ -48,7 +54,7 @@ async fn it_is_set_while_the_order_is_not_done_and_cleared_always() {
             // Microseconds.
             let stored = Timestamp { seconds: 2_000_000_000, nanos: 123_456_000 };
             assert_eq!((order.provision_timer_ts, order.revision), (Some(stored), revision), "{phase}");
-            // What was cut off is no change.
+            // Digits that were cut off are not a change.
             for same in [later, stored] {
                 let again = client.set_provision_timer(set(&uid, Some(same), revision)).await.unwrap().into_inner();
                 assert_eq!((again.provision_timer_ts, again.revision), (Some(stored), revision), "{phase}");

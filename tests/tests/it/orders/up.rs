@@ -1,4 +1,4 @@
-//! `orrery up`: the orders service asks the catalog that is served beside it, wherever that listens.
+//! `orrery up`: the orders service calls the catalog of the same process, whatever its address.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,12 +18,12 @@ use tokio::process::Command;
 use super::fixture::bare;
 use crate::harness::{program, refusal};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_ask_the_catalog_that_is_served_beside_them() {
     let folder = tempfile::tempdir().unwrap();
-    // The account that runs Postgres enters it.
+    // Accessible to the account that runs Postgres.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mut up = Command::new(program("orrery"))
         .args(["up", "--catalog=127.0.0.1:0", "--orders=127.0.0.1:0", "--records=127.0.0.1:0", "--data-dir"])
@@ -31,7 +31,7 @@ async fn orders_ask_the_catalog_that_is_served_beside_them() {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .env_remove("DATABASE_URL")
-        // What is said to a service of its own does not hold here.
+        // The setting of a separate service does not apply here.
         .env("CATALOG", "127.0.0.1:1")
         .kill_on_drop(true)
         .spawn()
@@ -48,7 +48,7 @@ async fn orders_ask_the_catalog_that_is_served_beside_them() {
         }
         unreachable!("it ended before it served");
     };
-    tokio::time::timeout(PATIENCE, listen).await.unwrap();
+    tokio::time::timeout(TIMEOUT, listen).await.unwrap();
 
     let mut catalog = CatalogServiceClient::connect(addresses["catalog"].clone()).await.unwrap();
     let product = Product { uid: "prd_1".to_owned(), name: "One".to_owned(), ..Product::default() };
@@ -67,5 +67,5 @@ async fn orders_ask_the_catalog_that_is_served_beside_them() {
     assert_eq!(refusal(&refused).reason, "REFERENCE_MISSING");
 
     kill(Pid::from_raw(up.id().unwrap().cast_signed()), Signal::SIGTERM).unwrap();
-    assert!(tokio::time::timeout(PATIENCE, up.wait()).await.unwrap().unwrap().success());
+    assert!(tokio::time::timeout(TIMEOUT, up.wait()).await.unwrap().unwrap().success());
 }

@@ -1,4 +1,4 @@
-//! Orders as they are written: header, lines, addresses and summary are one thing, whole or not at all.
+//! Writes of orders: header, lines, addresses and summary are written as a whole or not at all.
 
 use orrery_proto::orders::v1::{Address, LineItem, Order, Summary};
 use orrery_proto::r#type::v1::{ReferenceCheck, Status as Phase, WriteMode, WriteStart};
@@ -8,10 +8,11 @@ use super::fixture::{Fixture, bare};
 use crate::harness::line;
 use crate::writes::stream::{ORDERS, WriteStream, assert_status, mask, violated, write};
 
-const LINES: &str = "select string_agg(concat_ws(' ', line_number, sku, quantity, unit_price), ', ' order by line_number) \
+const LINES: &str = "select string_agg(concat_ws(' ', line_number, sku, quantity, unit_price), ', ' order by \
+    line_number) \
                      from orders.order_line_item where order_uid = ";
 
-/// An order with everything, and three lines.
+/// An order with all fields, and three lines.
 fn whole() -> Order {
     let address = |kind: &str| Address {
         kind: kind.to_owned(),
@@ -34,7 +35,8 @@ async fn an_order_is_rows_of_four_tables() {
     let fixture = Fixture::new().await;
     fixture.write(&[whole()]).await.expect_counts([1, 0, 0, 0, 0]);
     assert_eq!(fixture.text(&format!("{LINES} 'ord_1'")).await, "1 A 2 1.50, 2 B -1 0.001, 3 C 3 -2.5000");
-    let sums = "select concat_ws(' ', line_count, quantity, subtotal, discount, tax, shipping, total) from orders.order_summary";
+    let sums = "select concat_ws(' ', line_count, quantity, subtotal, discount, tax, shipping, total) from \
+        orders.order_summary";
     // 2 * 1.50 - 0.001 - 3 * 2.5000
     assert_eq!(fixture.text(sums).await, "3 4 -4.5010 0 0 4.99 0.4890");
     let addresses = "select string_agg(kind || ' ' || lines::text, ', ' order by kind) from orders.order_address";
@@ -49,8 +51,7 @@ async fn an_order_is_rows_of_four_tables() {
     assert_eq!(read.summary.unwrap().total, "0.4890");
 }
 
-/// A mask that keeps what is unset: lines, addresses and shipping are replaced by those that are there, and by nothing
-/// else.
+/// With keep_unset, lines, addresses and shipping are only replaced if new ones are sent.
 #[tokio::test]
 async fn a_mask_that_keeps_what_is_unset_leaves_lines_that_are_not_sent() {
     let fixture = Fixture::new().await;
@@ -90,7 +91,7 @@ async fn an_order_that_equals_what_is_stored_is_unchanged() {
     fixture.write(&[whole()]).await.expect_counts([1, 0, 0, 0, 0]);
     let versions = fixture.versions().await;
     fixture.write(&[whole()]).await.expect_counts([0, 0, 1, 0, 0]);
-    // What was read is what is stored, with everything that only the store sets.
+    // What was read equals what is stored, including all fields that only the service sets.
     let read = fixture.get("1").await;
     fixture.write(std::slice::from_ref(&read)).await.expect_counts([0, 0, 1, 0, 0]);
     let start = WriteStart { update_mask: Some(mask(&["*"])), ..WriteStart::default() };
@@ -148,18 +149,18 @@ async fn a_mask_reaches_parts_as_wholes() {
     let fixture = Fixture::new().await;
     fixture.write(&[whole()]).await.expect_counts([1, 0, 0, 0, 0]);
     let masked = |paths: &[&str]| WriteStart { update_mask: Some(mask(paths)), ..WriteStart::default() };
-    // Not named, not looked at.
+    // Not in the mask: ignored.
     let other = Order { line_items: vec![line("Z", 1, "1")], customer_id: "c-9".to_owned(), ..bare("1") };
     fixture.write_with(masked(&["customer_id"]), std::slice::from_ref(&other)).await.expect_counts([0, 1, 0, 0, 0]);
     assert_eq!(fixture.get("1").await.line_items.len(), 3);
-    // Named and set: replaced.
+    // In the mask and set: replaced.
     fixture.write_with(masked(&["line_items"]), &[other]).await.expect_counts([0, 1, 0, 0, 0]);
     let read = fixture.get("1").await;
     assert_eq!(
         (read.line_items.len(), read.addresses.len(), read.summary.as_ref().unwrap().total.as_str()),
         (1, 2, "5.99")
     );
-    // Named and unset: cleared.
+    // In the mask and unset: cleared.
     fixture.write_with(masked(&["summary.shipping"]), &[bare("1")]).await.expect_counts([0, 1, 0, 0, 0]);
     assert_eq!(fixture.get("1").await.summary.unwrap().total, "1");
     fixture.write_with(masked(&["line_items", "addresses"]), &[bare("1")]).await.expect_counts([0, 1, 0, 0, 0]);
@@ -176,10 +177,10 @@ async fn lines_keep_their_identity() {
     let first = fixture.get("1").await;
     let uids: Vec<String> = first.line_items.iter().map(|line| line.uid.clone()).collect();
     assert!(uids.iter().all(|uid| uid.starts_with("oli_") && uid.len() == 30), "{uids:?}");
-    // The same list gets the same uids; another order's lines others.
+    // The same list gets the same uids; lines of another order get others.
     fixture.write(&[Order { uid: "ord_2".to_owned(), ..whole() }]).await.expect_counts([1, 0, 0, 0, 0]);
     assert!(fixture.get("2").await.line_items.iter().all(|line| !uids.contains(&line.uid)));
-    // Without its first line, and with a new one whose number another uid came from.
+    // Without its first line, and with a new one whose number gave another uid before.
     let mut moved = first.clone();
     moved.line_items.remove(0);
     moved.line_items[0].line_number = 7;
@@ -289,7 +290,7 @@ async fn an_order_of_other_programs_gets_sums_of_its_own_lines() {
 
 #[tokio::test]
 async fn an_order_of_30000_lines_is_written_changed_and_deleted() {
-    // Statements of a tenth as many rows as usual: no statement may need more, however many lines there are.
+    // With a tenth of the usual rows per statement: no statement may need more, however many lines there are.
     let fixture = Fixture::with(|config| config.service.limits.max_statement_rows = 10_000).await;
     let lines = |count: i32| (1..=count).map(|number| line(&number.to_string(), number, "0.01")).collect::<Vec<_>>();
     let large = |count| Order { line_items: lines(count), ..bare("1") };
@@ -332,7 +333,7 @@ async fn an_order_of_100001_lines_is_refused_before_anything_is_written() {
     assert_eq!(fixture.count("orders.order_header").await, 0);
 }
 
-/// A line that says nothing is two bytes of a message: a message's size alone would let millions of them in.
+/// An empty line takes two bytes, so the size of a message alone would allow millions of them.
 #[tokio::test]
 async fn a_chunk_of_more_lines_than_one_order_may_have_is_refused_and_the_one_before_it_stands() {
     let fixture = Fixture::new().await;
@@ -364,7 +365,7 @@ async fn chunks_of_orders_are_written_once_whatever_comes_again() {
     let (totals, end) = stream.finish().await;
     end.unwrap();
     assert_eq!(totals.counts(), [10, 0, 0, 0, 0]);
-    // Another line in an order that was committed is other content.
+    // Another line in a committed order is other content.
     let mut other = orders[3].clone();
     other.line_items[2].quantity += 1;
     let (stream, _) = WriteStream::resume(fixture.server.channel(), ORDERS, start()).await.unwrap();

@@ -1,4 +1,5 @@
-//! A primary that acknowledges a commit before it is written to the log: a position that a write returns lies behind the write all the same.
+//! A primary that acknowledges commits before they are in the log: the position that a write returns is still after the
+//! write.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::positions::{catalog_writes, order_writes};
 use super::{CATALOG, EVENTUAL, method, until_served_by};
 use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, product, run, seed, uid};
 
-/// What the log's writer leaves unwritten for as long as it may.
+/// Delays the log writer as long as possible.
 const LAZY: [(&str, &str); 3] =
     [("synchronous_commit", "off"), ("wal_writer_delay", "10s"), ("wal_writer_flush_after", "1GB")];
 
@@ -36,7 +37,7 @@ async fn a_read_that_names_the_position_sees_the_write() {
     .await;
     let channel = server.channel();
     let get = |uid: &str| method(CATALOG, "GetProduct", &GetProductRequest { uid: uid.to_owned(), read_mask: None });
-    // What was done before is written, and the replica there.
+    // Everything before that is written and replayed.
     run(&mut operator, "set synchronous_commit = on; update catalog.product set name = 'Seen'").await;
     standby.catch_up().await;
     until_served_by("replica", &channel, &get(&uid(1))).await;

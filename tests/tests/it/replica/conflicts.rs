@@ -1,4 +1,4 @@
-//! Recovery on the replica needs what a read there holds, and cancels the read: its caller gets the whole answer all the same.
+//! Recovery on the replica conflicts with a read and cancels it: the client still gets the whole response.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use prost_types::FieldMask;
 use sqlx::{PgConnection, query_scalar};
 use tonic::Code;
 
-use super::{CATALOG, EVENTUAL, PATIENCE, method, until_served_by};
+use super::{CATALOG, EVENTUAL, TIMEOUT, method, until_served_by};
 use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, run, seed, uid, uids};
 
 const PRODUCTS: usize = 300;
-/// What every read of the replica takes long over.
+/// The row that is slow to read on the replica.
 const SLOW: usize = 200;
 
-/// How often the replica has cancelled what it ran for the sake of recovery.
+/// The number of queries that the replica cancelled because of recovery.
 async fn conflicts(standby: &mut PgConnection) -> i64 {
     let count = "select sum(confl_snapshot + confl_lock + confl_bufferpin)::bigint from pg_stat_database_conflicts";
     query_scalar(count).fetch_one(standby).await.unwrap()
@@ -30,7 +30,7 @@ async fn a_read_that_recovery_cancels_is_answered_whole() {
     let database = primary.create_database().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, PRODUCTS).await;
-    // One row takes five seconds, on the replica alone.
+    // One row takes five seconds, on the replica only.
     run(
         &mut operator,
         &format!(
@@ -49,7 +49,7 @@ async fn a_read_that_recovery_cancels_is_answered_whole() {
     let url = standby.url(Role::Catalog, &database);
     let server = CatalogServer::start_with(&database, |config| {
         config.replica.database_replica_url = Some(url.parse().unwrap());
-        // The slow row stands in the middle of pages, and of a stream.
+        // The slow row is in the middle of pages and of a stream.
         config.stream.page_bytes = 16 << 10;
     })
     .await;
@@ -69,11 +69,11 @@ async fn a_read_that_recovery_cancels_is_answered_whole() {
         let reader = channel.clone();
         let call = tokio::spawn(async move { read.call(&reader, &[EVENTUAL]).await });
         until_it_sleeps(&mut on_standby).await;
-        // What the replica removes by this the read could still see.
+        // The read could still see what the replica now removes.
         run(&mut operator, "update catalog.stored set name = name").await;
         run(&mut operator, "vacuum catalog.stored").await;
-        let said = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap();
-        // By the primary, or by the replica once it is through with recovery: a shared query's callers read on their own then.
+        let said = tokio::time::timeout(TIMEOUT, call).await.unwrap().unwrap();
+        // From the primary, or from the replica after recovery: callers of a shared query then read separately.
         assert!(said.code() == Code::Ok && said.served_by.is_some(), "{path}: {said:?}");
         let messages = said.messages.unwrap();
         if path.ends_with("GetProduct") {
@@ -88,25 +88,25 @@ async fn a_read_that_recovery_cancels_is_answered_whole() {
                 }
             });
             let rows: Vec<String> = rows.map(|product| product.uid).collect();
-            // A list's page may end before the last.
+            // A page of a list may end before the last row.
             let whole = if path.ends_with("ListProducts") { rows.len().max(SLOW / 2) } else { PRODUCTS };
             assert_eq!(rows, uids(whole), "{path}: each row once and in order");
         }
         let begun = Instant::now();
         while conflicts(&mut on_standby).await == before {
-            assert!(begun.elapsed() < PATIENCE, "{path}: it was not recovery that ended the read");
+            assert!(begun.elapsed() < TIMEOUT, "{path}: it was not recovery that ended the read");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// Waits until a read is at the slow row.
+/// Waits until a read has reached the slow row.
 async fn until_it_sleeps(standby: &mut PgConnection) {
     let begun = Instant::now();
     let sleeps =
         "select exists (select from pg_stat_activity where usename = 'catalog_service' and wait_event = 'PgSleep')";
     while !query_scalar::<_, bool>(sleeps).fetch_one(&mut *standby).await.unwrap() {
-        assert!(begun.elapsed() < PATIENCE, "no read is at the slow row");
+        assert!(begun.elapsed() < TIMEOUT, "no read is at the slow row");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

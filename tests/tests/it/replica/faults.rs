@@ -1,4 +1,4 @@
-//! A replica that is none, is gone, or falls silent: reads come from the primary.
+//! If the replica is not a standby, gone, or silent, reads are served by the primary.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{CATALOG, EVENTUAL, Method, PATIENCE, Said, method, until_served_by};
+use super::{CATALOG, EVENTUAL, Method, Said, TIMEOUT, method, until_served_by};
 use crate::harness::raw::call_with;
 use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, TestDatabase, run, seed, uid, uids};
 
@@ -29,7 +29,7 @@ async fn assert_serving(server: &CatalogServer) {
     assert_eq!(health.status(), ServingStatus::Serving);
 }
 
-/// A standby with these many products, and a server that reads from it, in pages of some rows.
+/// A standby with this many products, and a server that reads from it with small pages.
 async fn start(products: usize) -> (Postgres, StandbyServer, TestDatabase, CatalogServer) {
     start_with(products, |_| ()).await
 }
@@ -63,7 +63,7 @@ async fn a_database_that_is_no_standby_is_not_read_from() {
         config.replica.database_replica_url = Some(url.parse().unwrap());
     })
     .await;
-    // Longer than it takes to be asked.
+    // Longer than it takes to check it.
     for _ in 0..15 {
         let said = get().call(&server.channel(), &[EVENTUAL]).await;
         assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
@@ -91,12 +91,12 @@ async fn a_killed_replica_is_missed_by_nobody_and_comes_back() {
 async fn a_silent_replica_is_given_up_by_reads_under_way() {
     let (_primary, standby, _database, server) = start(1).await;
     standby.signal(Signal::SIGSTOP);
-    // By name and with a mask: shared and alone.
+    // By uid and with a mask: shared and separate queries.
     let mask = Some(prost_types::FieldMask { paths: vec!["name".to_owned()] });
     let masked = method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: mask });
     let stream = method(CATALOG, "StreamProducts", &StreamProductsRequest::default());
     let channel = server.channel();
-    let (one, two, three) = tokio::time::timeout(PATIENCE, async {
+    let (one, two, three) = tokio::time::timeout(TIMEOUT, async {
         let (get, metadata) = (get(), [EVENTUAL]);
         tokio::join!(get.call(&channel, &metadata), masked.call(&channel, &metadata), stream.call(&channel, &metadata))
     })
@@ -134,7 +134,7 @@ async fn a_silent_primary_is_not_taken_for_well_because_its_replica_answers() {
         primary.resume();
         until(ServingStatus::Serving).await;
     };
-    tokio::time::timeout(PATIENCE, async {
+    tokio::time::timeout(TIMEOUT, async {
         tokio::select! { () = reads => {}, () = told => {} }
     })
     .await
@@ -145,7 +145,7 @@ async fn a_silent_primary_is_not_taken_for_well_because_its_replica_answers() {
 async fn until(standby: &mut PgConnection, condition: &str) {
     let started = Instant::now();
     while !query_scalar::<_, bool>(AssertSqlSafe(condition.to_owned())).fetch_one(&mut *standby).await.unwrap() {
-        assert!(started.elapsed() < PATIENCE, "it never holds: {condition}");
+        assert!(started.elapsed() < TIMEOUT, "it never holds: {condition}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -153,17 +153,18 @@ async fn until(standby: &mut PgConnection, condition: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_moment() {
     const PRODUCTS: usize = 1_000;
-    // Far more than it takes to find out that the replica is silent, and far less than the limits that end a read.
+    // Much longer than it takes to find out that the replica is silent, and much shorter than the limits that end a
+    // read.
     const DEADLINE: Duration = Duration::from_secs(15);
     let (_primary, standby, database, server) = start_with(PRODUCTS, |config| {
-        config.limits.transaction_timeout = PATIENCE;
-        config.stream.progress_interval = PATIENCE;
-        config.database.database_tcp_user_timeout = PATIENCE;
+        config.limits.transaction_timeout = TIMEOUT;
+        config.stream.progress_interval = TIMEOUT;
+        config.database.database_tcp_user_timeout = TIMEOUT;
     })
     .await;
     let mut on_standby = standby.connect().await.unwrap();
     let mut operator = database.connect(Role::Operator).await;
-    // Whoever reads the replica waits as soon as it has replayed this.
+    // Readers of the replica wait once it has replayed this.
     run(&mut operator, "begin; lock table catalog.product in access exclusive mode").await;
     let locked =
         "select exists (select from pg_locks where granted and mode = 'AccessExclusiveLock' and locktype = 'relation')";
@@ -188,7 +189,7 @@ async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_
         "select count(*) from pg_stat_activity where usename = 'catalog_service' and wait_event_type = 'Lock'";
     until(&mut on_standby, &format!("select ({waiting}) = {expected}")).await;
     standby.signal(Signal::SIGSTOP);
-    // The primary is free, and the replica does not know.
+    // The table is free on the primary, which the replica does not know.
     run(&mut operator, "rollback").await;
     for call in calls {
         let (path, said) = call.await.unwrap();
@@ -220,7 +221,7 @@ async fn a_stream_whose_replica_is_killed_goes_on_from_the_primary() {
     assert_eq!(cut, (uids(PRODUCTS), "primary".to_owned()));
 }
 
-/// The uids of all products, and who sent them; `meanwhile` happens after the first page.
+/// The uids of all products, and who sent them; `meanwhile` runs after the first page.
 async fn stream(
     mut client: CatalogServiceClient<tonic::transport::Channel>,
     meanwhile: impl FnOnce(),

@@ -1,16 +1,16 @@
-//! A replica that can be read from and lacks what is read: it has not replayed a migration, or a grant. The primary serves the reads.
+//! A replica that can be read but has not replayed a migration or a grant. The primary serves the reads.
 
 use std::time::Instant;
 
-use orrery::migrate::{Folder, Migrator, Patience};
+use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use orrery_proto::catalog::v1::GetProductRequest;
 use tonic::transport::Channel;
 
 use super::reads::{catalog_reads, order_reads};
-use super::{CATALOG, EVENTUAL, Method, PATIENCE, method, until_served_by};
+use super::{CATALOG, EVENTUAL, Method, TIMEOUT, method, until_served_by};
 use crate::harness::{CatalogServer, OrdersServer, Postgres, Role, StandbyServer, TestDatabase, run, seed, uid};
 
-/// The services on a database and its replica.
+/// The services with a database and its replica.
 struct Services {
     catalog: CatalogServer,
     orders: OrdersServer,
@@ -36,12 +36,12 @@ impl Services {
     }
 }
 
-/// How often the replica has refused a statement with this SQLSTATE.
+/// The number of statements that the replica refused with this SQLSTATE.
 fn refused(standby: &StandbyServer, state: &str) -> usize {
     standby.log().lines().filter(|line| line.contains(&format!("] {state} ")) && line.contains("ERROR:")).count()
 }
 
-/// Checks that every read asks the replica, is refused there, and says what the primary says.
+/// Checks that each read is refused by the replica and returns the primary's result.
 async fn assert_reads(services: &Services, standby: &StandbyServer, state: &str) {
     for (channel, read) in services.reads() {
         let strong = read.call(&channel, &[]).await;
@@ -53,8 +53,8 @@ async fn assert_reads(services: &Services, standby: &StandbyServer, state: &str)
             if refused(standby, state) > before {
                 break;
             }
-            // It has not been found to be there yet.
-            assert!(begun.elapsed() < PATIENCE, "{} does not ask the replica", read.path);
+            // The replica has not been found yet.
+            assert!(begun.elapsed() < TIMEOUT, "{} does not ask the replica", read.path);
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
@@ -82,10 +82,10 @@ async fn a_replica_without_the_tables_is_not_missed() {
     standby.catch_up().await;
     standby.pause_replay().await;
     let url = database.url(Role::Operator);
-    Migrator::new(&url, Folder::compiled_in().unwrap(), Patience::default()).up(|_| ()).await.unwrap();
+    Migrator::new(&url, Folder::compiled_in().unwrap(), LockTimeouts::default()).up(|_| ()).await.unwrap();
     put(&database).await;
     let services = Services::start(&database, &standby).await;
-    // Without the schema the service's role has no way to the table: undefined_table.
+    // Without the schema the table does not exist for the service's role: undefined_table.
     assert_reads(&services, &standby, "42P01").await;
     standby.resume_replay().await;
     standby.catch_up().await;

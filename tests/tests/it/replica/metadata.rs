@@ -1,4 +1,4 @@
-//! What the metadata of a request may say.
+//! Valid and invalid request metadata.
 
 use orrery_proto::catalog::v1::{CheckProductsRequest, CreateProductRequest, GetProductRequest, StreamProductsRequest};
 use tonic::Code;

@@ -1,4 +1,5 @@
-//! Reads from a streaming replica, and the positions that writes return for them: a real standby, paused, frozen and killed.
+//! Reads from a streaming replica, and the positions that writes return for them, with a real standby that is paused,
+//! frozen and killed.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -26,10 +27,10 @@ const ORDERS: &str = "orrery.orders.v1.OrdersService";
 
 const EVENTUAL: (&str, &str) = ("x-consistency", "eventual");
 
-/// Longer than anything takes that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any wait takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A method and the message that calls it.
+/// A method and its request message.
 struct Method {
     path: String,
     message: Bytes,
@@ -45,7 +46,7 @@ impl Method {
     }
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug)]
 struct Said {
     messages: Result<Vec<Bytes>, Status>,
@@ -66,14 +67,14 @@ impl Said {
         self.messages.as_ref().map_or_else(Status::code, |_| Code::Ok)
     }
 
-    /// Its messages, one after the other, and who served them.
+    /// The concatenated messages, and who served them.
     #[track_caller]
     fn read(&self) -> (Vec<u8>, Option<&str>) {
         (self.messages.as_ref().unwrap().concat(), self.served_by.as_deref())
     }
 }
 
-/// Calls until the replica serves the call, as it does once it was found to be there.
+/// Repeats the call until the replica serves it, which it does once it was found.
 async fn until_served_by(who: &str, channel: &Channel, method: &Method) -> Said {
     let started = Instant::now();
     loop {
@@ -81,7 +82,7 @@ async fn until_served_by(who: &str, channel: &Channel, method: &Method) -> Said 
         if said.served_by.as_deref() == Some(who) && said.messages.is_ok() {
             return said;
         }
-        assert!(started.elapsed() < PATIENCE, "{} is not served by the {who}: {said:?}", method.path);
+        assert!(started.elapsed() < TIMEOUT, "{} is not served by the {who}: {said:?}", method.path);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

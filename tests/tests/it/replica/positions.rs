@@ -1,4 +1,4 @@
-//! Every write returns a position of the write-ahead log at which it can be read.
+//! Every write returns a position in the write-ahead log at which it can be read.
 
 use orrery_kit::lsn::Lsn;
 use orrery_proto::catalog::v1::{
@@ -25,8 +25,8 @@ async fn wal(connection: &mut PgConnection, position: &str) -> Lsn {
     text.parse().unwrap()
 }
 
-/// Calls writes one after the other, each of which has to say a position that lies behind all that was in the log before it if it
-/// changes something, and never behind what is in the log after it.
+/// Calls writes one after the other. If a write changes something, its position must be after everything that was in
+/// the log before it, and never after the end of the log.
 struct Writes {
     channel: Channel,
     operator: PgConnection,
@@ -64,16 +64,20 @@ async fn every_write_of_the_catalog_says_where_it_can_be_read() {
     catalog_writes(&TestDatabase::create().await).await;
 }
 
-/// Checks the position that each write of the catalog says.
+/// Checks the position of each write of the catalog.
 pub(super) async fn catalog_writes(database: &TestDatabase) {
     let server = CatalogServer::start(database).await;
     let mut writes = Writes::new(database, server.channel()).await;
     let create = |request_id: &str| {
         let request_id = request_id.to_owned();
-        method(CATALOG, "CreateProduct", &CreateProductRequest { product: Some(product("prd_a")), request_id })
+        method(
+            CATALOG,
+            "CreateProduct",
+            &CreateProductRequest { product: Some(product("prd_a")), request_id, ..CreateProductRequest::default() },
+        )
     };
     writes.one(true, &create("once")).await;
-    // Again: nothing is written, and what was written before has a position too.
+    // Again: nothing is written, and earlier writes have a position too.
     writes.one(false, &create("once")).await;
 
     let mut changed = product("prd_a");
@@ -93,7 +97,7 @@ pub(super) async fn catalog_writes(database: &TestDatabase) {
     let good = encoded(&[start.clone(), chunk(0, "prd_b"), chunk(1, "prd_c")]);
     writes.several(true, &write, good.clone(), Code::Ok).await;
     writes.several(true, &write, good, Code::Ok).await;
-    // What was committed before the error can be read.
+    // Rows committed before the error can be read.
     let bad = encoded(&[start, chunk(2, "prd_d"), chunk(9, "prd_e")]);
     writes.several(true, &write, bad, Code::OutOfRange).await;
 
@@ -120,7 +124,7 @@ async fn every_write_of_orders_says_where_it_can_be_read() {
     order_writes(&TestDatabase::create().await).await;
 }
 
-/// Checks the position that each write of orders says.
+/// Checks the position of each write of orders.
 pub(super) async fn order_writes(database: &TestDatabase) {
     let server = OrdersServer::start(database).await;
     let mut writes = Writes::new(database, server.channel()).await;
@@ -135,7 +139,12 @@ pub(super) async fn order_writes(database: &TestDatabase) {
     let uid = || "ord_a".to_owned();
     let confirm = TransitionOrderRequest { uid: uid(), to_phase: "confirmed".to_owned(), ..Default::default() };
     writes.one(true, &method(ORDERS, "TransitionOrder", &confirm)).await;
-    let timer = SetProvisionTimerRequest { uid: uid(), provision_timer_ts: Some(timestamp(1)), revision: 0 };
+    let timer = SetProvisionTimerRequest {
+        uid: uid(),
+        provision_timer_ts: Some(timestamp(1)),
+        revision: 0,
+        ..SetProvisionTimerRequest::default()
+    };
     writes.one(true, &method(ORDERS, "SetProvisionTimer", &timer)).await;
     let lease = Some(prost_types::Duration { seconds: 60, nanos: 0 });
     let claim = method(ORDERS, "ClaimDueOrders", &ClaimDueOrdersRequest { lease, ..Default::default() });
@@ -158,7 +167,7 @@ pub(super) async fn order_writes(database: &TestDatabase) {
     assert_eq!(get.call(&server.channel(), &[]).await.min_lsn, None, "a read writes nothing");
 }
 
-/// The commit is a fact when the database is asked where it lies; who may not ask has written all the same.
+/// The write is committed before its position is queried. If that is not allowed, it has still happened.
 #[tokio::test]
 async fn a_write_whose_position_cannot_be_told_has_happened() {
     let database = TestDatabase::create().await;

@@ -1,4 +1,4 @@
-//! Where reads come from, and when.
+//! Which server reads come from, and when.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use prost_types::FieldMask;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::{CATALOG, EVENTUAL, Method, ORDERS, PATIENCE, method, until_served_by};
+use super::{CATALOG, EVENTUAL, Method, ORDERS, TIMEOUT, method, until_served_by};
 use crate::harness::raw::call_with;
 use crate::harness::{
     CatalogServer, OrdersServer, Postgres, Role, StandbyServer, TestDatabase, line, metric, order, product, seed,
@@ -25,7 +25,7 @@ use crate::harness::{
 };
 use crate::writes::stream::{METRICS, write};
 
-/// Every read of the catalog, of product 1.
+/// All reads of the catalog, for product 1.
 pub(super) fn catalog_reads() -> Vec<Method> {
     let uids = vec![uid(1)];
     let name = || Some(FieldMask { paths: vec!["name".to_owned()] });
@@ -41,7 +41,7 @@ pub(super) fn catalog_reads() -> Vec<Method> {
     ]
 }
 
-/// Every read of orders, of the order "ord_a".
+/// All reads of orders, for the order "ord_a".
 pub(super) fn order_reads() -> Vec<Method> {
     let one = || "ord_a".to_owned();
     let sales = StreamProductSalesRequest {
@@ -86,7 +86,7 @@ async fn catalog_with(database: &TestDatabase, standby: &StandbyServer, wait: Du
     .await
 }
 
-/// Creates product 1 and returns the position that the service says.
+/// Creates product 1 and returns its position.
 async fn create(channel: &Channel, name: &str) -> Lsn {
     let mut made = product(&uid(1));
     made.name = name.to_owned();
@@ -122,7 +122,7 @@ async fn eventual_reads_show_what_the_replica_has_and_strong_ones_what_is() {
         assert_eq!(eventual.read(), (old.clone(), Some("replica")), "{}", read.path);
         let strong = read.call(&channel, &[]).await;
         assert_eq!(strong.read().1, None, "{}", read.path);
-        // What was not replayed is not served by the replica.
+        // What was not replayed cannot be served by the replica.
         let fresh = read.call(&channel, &[EVENTUAL, ("x-min-lsn", &lsn)]).await;
         assert_eq!(fresh.read(), (strong.read().0, Some("primary")), "{}", read.path);
         if !read.path.ends_with("CheckProducts") {
@@ -175,7 +175,7 @@ async fn before(channel: &Channel, reads: &[Method]) -> Vec<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_waits_for_the_write_that_it_has_to_see() {
     let (_primary, standby, database) = pair().await;
-    let server = catalog_with(&database, &standby, PATIENCE).await;
+    let server = catalog_with(&database, &standby, TIMEOUT).await;
     let channel = server.channel();
     let check = method(CATALOG, "CheckProducts", &CheckProductsRequest { uids: vec![uid(1)] });
     until_served_by("replica", &channel, &check).await;
@@ -195,7 +195,7 @@ async fn a_read_waits_for_the_write_that_it_has_to_see() {
     assert!(waiting.iter().all(|read| !read.is_finished()), "nothing was replayed yet");
     standby.resume_replay().await;
     for read in waiting {
-        let said = tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+        let said = tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap();
         assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("replica")), "{said:?}");
     }
 }
@@ -204,7 +204,7 @@ async fn a_read_waits_for_the_write_that_it_has_to_see() {
 async fn a_read_that_cannot_wait_longer_comes_from_the_primary() {
     let (_primary, standby, database) = pair().await;
     let impatient = catalog_with(&database, &standby, Duration::from_millis(50)).await;
-    let patient = catalog_with(&database, &standby, PATIENCE * 10).await;
+    let patient = catalog_with(&database, &standby, TIMEOUT * 10).await;
     let get = method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: None });
     let check = method(CATALOG, "CheckProducts", &CheckProductsRequest { uids: vec![uid(1)] });
     for server in [&impatient, &patient] {
@@ -212,10 +212,10 @@ async fn a_read_that_cannot_wait_longer_comes_from_the_primary() {
     }
     standby.pause_replay().await;
     let lsn = create(&impatient.channel(), "Written").await.to_string();
-    // By the setting.
+    // Because of the setting.
     let said = get.call(&impatient.channel(), &[EVENTUAL, ("x-min-lsn", &lsn)]).await;
     assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
-    // By the deadline, of which enough is left for the primary.
+    // Because of the deadline; enough time is left for the primary.
     let started = Instant::now();
     let deadline = Some(Duration::from_secs(4));
     let metadata = [EVENTUAL, ("x-min-lsn", lsn.as_str())];
@@ -223,7 +223,7 @@ async fn a_read_that_cannot_wait_longer_comes_from_the_primary() {
         call_with(&patient.channel(), &get.path, &metadata, deadline, vec![get.message.clone()]).await.into();
     assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
     assert!(started.elapsed() >= Duration::from_secs(1), "it did wait: {:?}", started.elapsed());
-    // A position that no log has.
+    // A position in no log.
     let said = get.call(&impatient.channel(), &[EVENTUAL, ("x-min-lsn", "FFFFFFFF/FFFFFFFF")]).await;
     assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
 }

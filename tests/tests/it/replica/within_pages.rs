@@ -1,4 +1,4 @@
-//! A replica that fails when a page is half read: the page is read again from its beginning, none of its rows is left out.
+//! If the replica fails within a page, the page is read again from its beginning, and no row is lost.
 
 use std::time::Instant;
 
@@ -10,14 +10,14 @@ use prost::Message as _;
 use sqlx::query_scalar;
 use tonic::Code;
 
-use super::{CATALOG, EVENTUAL, PATIENCE, method, until_served_by};
+use super::{CATALOG, EVENTUAL, TIMEOUT, method, until_served_by};
 use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, run, seed, uid};
 
 /// More than two windows of the first size.
 const PRODUCTS: usize = 45_000;
-/// The rows that are asked for: two in the first window, two beyond it.
+/// The selected rows: two in the first window, two after it.
 const WANTED: [usize; 4] = [100, 19_000, 21_000, 44_000];
-/// Behind the first window, where every read of the replica stops.
+/// After the first window; all reads of the replica stop here.
 const HELD: usize = 30_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +27,7 @@ async fn a_page_of_which_the_replica_brought_a_part_is_read_again_whole() {
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, PRODUCTS).await;
     let wanted = WANTED.map(|number| format!("'{}'", uid(number))).join(", ");
-    // Whoever reads the held row on the replica waits for a lock that this test has there.
+    // Readers of this row on the replica wait for a lock that the test holds there.
     run(
         &mut operator,
         &format!(
@@ -46,9 +46,9 @@ async fn a_page_of_which_the_replica_brought_a_part_is_read_again_whole() {
     run(&mut holder, "select pg_advisory_lock(1)").await;
     let server = CatalogServer::start_with(&database, |config| {
         config.replica.database_replica_url = Some(url.parse().unwrap());
-        // A page ends with the last row and not for its time.
-        config.stream.progress_interval = PATIENCE;
-        config.limits.transaction_timeout = PATIENCE;
+        // A page ends with the last row, not because of time.
+        config.stream.progress_interval = TIMEOUT;
+        config.limits.transaction_timeout = TIMEOUT;
     })
     .await;
     let channel = server.channel();
@@ -62,14 +62,14 @@ async fn a_page_of_which_the_replica_brought_a_part_is_read_again_whole() {
         let path = read.path.clone();
         let reader = channel.clone();
         let call = tokio::spawn(async move { read.call(&reader, &[EVENTUAL]).await });
-        // Each time it is at the held row its session is ended, until it asks the replica no more.
+        // Each time a session reaches the row, it is ended, until the replica is no longer used.
         let begun = Instant::now();
         let mut ended = 0;
         while !call.is_finished() {
             let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                        where usename = 'catalog_service' and wait_event_type = 'Lock'";
             ended += query_scalar::<_, i64>(end).fetch_one(&mut holder).await.unwrap();
-            assert!(begun.elapsed() < PATIENCE, "{path} does not end");
+            assert!(begun.elapsed() < TIMEOUT, "{path} does not end");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         assert!(ended > 0, "{path} did not read from the replica");

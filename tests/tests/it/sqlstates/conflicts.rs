@@ -1,8 +1,8 @@
-//! Transactions that give way to another one: tried again, and told as ABORTED when that did not help.
+//! Transactions that conflict with another one: repeated, and ABORTED if that does not help.
 
 use std::sync::Arc;
 
-use orrery_kit::db::{Ending, Statement};
+use orrery_kit::db::{Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_proto::catalog::v1::{
     CreateProductRequest, DeleteProductRequest, ListProductsRequest, UpdateProductRequest,
@@ -27,13 +27,13 @@ async fn a_serialization_failure_is_a_conflict() {
             transaction.fetch(Statement::new("select uid from catalog.product", 1)).await?;
             sqlx::raw_sql("update catalog.product set name = 'theirs'").execute(&others).await?;
             transaction.fetch(Statement::new("update catalog.product set name = 'ours'", 1)).await?;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     assert_told(&database, "40001", error.await.unwrap_err());
 }
 
-/// A database whose transactions are repeatable reads by default makes conflicts of waits, and the write is done again.
+/// With repeatable read as the default isolation, waiting leads to a conflict, and the write is repeated.
 #[tokio::test]
 async fn a_write_that_could_not_be_serialized_is_done_again() {
     let database = direct().await;
@@ -53,7 +53,7 @@ async fn a_write_that_could_not_be_serialized_is_done_again() {
     assert_said(&database, "40001");
 }
 
-/// What is written on the way to a write or a read, too: the ledger's row of a write, and the key of the first token.
+/// The same applies to what is written before a write or a read: the ledger row of a write, and the first token key.
 #[tokio::test]
 async fn what_comes_before_a_write_or_a_page_is_done_again_as_well() {
     let database = direct().await;
@@ -72,7 +72,7 @@ async fn what_comes_before_a_write_or_a_page_is_done_again_as_well() {
     assert_eq!(offset, 2);
     assert_eq!(said(&database, "40001"), 1);
 
-    // Another process makes the key at the same moment.
+    // Another process creates the key at the same moment.
     run(
         &mut connection,
         "begin; insert into catalog.token_key (name, key) values ('page', 'another one, of 32 bytes or so...')",
@@ -106,7 +106,7 @@ async fn of_two_transactions_that_wait_for_each_other_one_is_a_conflict() {
                 transaction.fetch(lock(uids[0])?).await?;
                 both_hold.wait().await;
                 transaction.fetch(lock(uids[1])?).await?;
-                Ok(Ending::Commit(()))
+                Ok(TransactionEnd::Commit(()))
             })
         })
     });
@@ -116,13 +116,13 @@ async fn of_two_transactions_that_wait_for_each_other_one_is_a_conflict() {
     assert_told(&database, "40P01", one.and(other).unwrap_err());
 }
 
-/// The chunk holds `a` and waits for `b`; somebody waits for `a` and holds `c`. When the chunk comes to `c` there is no way out but that it
-/// gives way, and is written again.
+/// The chunk holds `a` and waits for `b`. Another transaction waits for `a` and holds `c`. When the chunk reaches `c`,
+/// there is a deadlock; the chunk is cancelled and written again.
 #[tokio::test]
 async fn a_chunk_that_loses_a_deadlock_is_written_again() {
     let database = direct().await;
     let mut watcher = operator(&database).await;
-    // The chunk is the one that looks, as soon as it waits.
+    // The chunk checks for deadlocks as soon as it waits.
     set(&mut watcher, &database, "deadlock_timeout = '10ms'").await;
     run(&mut watcher, "insert into catalog.product (uid) values ('prd_a'), ('prd_b'), ('prd_c')").await;
     let server = CatalogServer::start(&database).await;
@@ -150,7 +150,7 @@ async fn a_chunk_that_loses_a_deadlock_is_written_again() {
     assert_eq!(both, 3, "no change is lost");
 }
 
-/// Who may not wait as long as a lock is held is told so, however often it was tried.
+/// If a lock is held for longer than a write may wait, the write fails, however often it is repeated.
 #[tokio::test]
 async fn a_lock_that_is_not_to_be_had_is_a_conflict_to_every_write() {
     let database = direct().await;
@@ -174,7 +174,7 @@ async fn a_lock_that_is_not_to_be_had_is_a_conflict_to_every_write() {
     run(&mut connection, "rollback").await;
     let (_, end) = write(server.channel(), PRODUCTS, WriteStart::default(), &[product("prd_a")]).await;
     end.unwrap();
-    // The ledger gives way as well.
+    // The ledger's lock is treated alike.
     run(&mut connection, "begin; lock table catalog.write_session in access exclusive mode").await;
     let (_, end) = write(server.channel(), PRODUCTS, named("ledger"), &[product("prd_a")]).await;
     assert_status(&database, "55P03", &end.unwrap_err());

@@ -1,5 +1,6 @@
-//! What the driver says by itself, without a word from the server. Of its kinds `WorkerCrashed` is that of another database's driver, and
-//! `BeginFailed` of a call that the services do not make; a refused connection, a lost one and the lack of one are in `outages`.
+//! Errors of the driver itself, without an error from the server. `WorkerCrashed` is from another database's driver,
+//! `BeginFailed` from a call that the services do not make; refused, lost and missing connections are tested in
+//! `outages`.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -35,7 +36,7 @@ async fn a_pool_that_was_closed_is_unavailable() {
     assert_is(&Status::from(error), UNAVAILABLE, "closed");
 }
 
-/// Something else listens at the database's address.
+/// Another program listens at the database's address.
 #[tokio::test]
 async fn what_is_no_database_is_unavailable() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -61,7 +62,7 @@ async fn what_is_no_database_is_unavailable() {
     server.abort();
 }
 
-/// A result of another shape than the service believes is its own fault.
+/// A result with another type than the service expects is an internal error.
 #[tokio::test]
 async fn a_value_of_another_type_is_internal() {
     let database = direct().await;

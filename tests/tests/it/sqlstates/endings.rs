@@ -1,14 +1,14 @@
-//! Statements, transactions and sessions that the server ends for their time, or because somebody wants it to.
+//! Statements, transactions and sessions that the server ends because of a time limit, or because somebody requests it.
 
 use std::time::Duration;
 
-use orrery_kit::db::{CopyEnd, CopyRequest, Ending, Statement};
+use orrery_kit::db::{CopyEnd, CopyRequest, Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use sqlx::{Connection as _, PgConnection, Row as _, query_scalar};
 use tonic::Status;
 
-use super::{assert_is, assert_said, assert_told, direct, lone, operator, own, set, told, transaction};
+use super::{assert_is, assert_said, assert_told, direct, expected, lone, operator, own, set, transaction};
 use crate::harness::wire::{Limit, WireLimits};
 use crate::harness::{Role, TestDatabase, run, until_waiting};
 
@@ -36,7 +36,7 @@ async fn a_statement_that_takes_too_long_is_late() {
     assert_told(&database, "57014", error);
 }
 
-/// In a transaction of the service's own, which the server takes for abandoned.
+/// An idle transaction of the service, which the server considers abandoned.
 #[tokio::test]
 async fn a_transaction_in_which_nothing_happens_is_late() {
     let database = direct().await;
@@ -48,21 +48,22 @@ async fn a_transaction_in_which_nothing_happens_is_late() {
             transaction.fetch(Statement::new("set local idle_in_transaction_session_timeout = 20", 1)).await?;
             until_gone(&mut watcher, pid).await;
             transaction.fetch(Statement::new("select 1", 1)).await?;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     assert_told(&database, "25P03", error.await.unwrap_err());
     transaction(&pool, &["select 1"]).await.unwrap();
 }
 
-/// Servers before version 17 have no limit for transactions; what holds the limits of a managed server against the tests says what they say.
+/// Servers before version 17 have no time limit for transactions; the tests' proxy for the limits of a managed server
+/// returns the same error.
 #[tokio::test]
 async fn a_transaction_that_takes_too_long_is_late() {
     let limits = WireLimits { transaction: Duration::from_millis(300), ..WireLimits::default() };
     let database = TestDatabase::limited(limits).await;
     let pool = lone(&database);
     let error = transaction(&pool, &["select pg_sleep(60)"]).await.unwrap_err();
-    assert_is(&Status::from(error), told("25P04"), "25P04");
+    assert_is(&Status::from(error), expected("25P04"), "25P04");
     let violations = database.take_violations();
     assert!(violations.iter().all(|violation| violation.limit == Limit::TransactionAge), "{violations:?}");
     assert_eq!(violations.len(), 1, "{violations:?}");
@@ -83,8 +84,8 @@ async fn a_session_that_is_ended_is_unavailable() {
     assert_told(&database, "57P01", waiting.await.unwrap().unwrap_err());
 }
 
-/// The other sessions are ended by a server of which one process has crashed. It says "57P02" to them as a warning, never as an error, which
-/// would go to the log; what their clients meet is the end of the connection.
+/// After a crash of one process, the server ends the other sessions. It sends "57P02" as a warning and not as an error,
+/// which would be logged; clients see the end of the connection.
 #[tokio::test]
 async fn a_crash_of_another_session_is_unavailable() {
     let (postgres, database) = own().await;
@@ -99,12 +100,12 @@ async fn a_crash_of_another_session_is_unavailable() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim), nix::sys::signal::Signal::SIGKILL).unwrap();
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::DatabaseUnavailable(_)), "{error:?}");
-    assert_is(&Status::from(error), told("57P02"), "57P02");
+    assert_is(&Status::from(error), expected("57P02"), "57P02");
     assert_eq!(postgres.logged(database.name(), &["57P02"]), Vec::<String>::new());
 }
 
-/// A server that waits for its last session to end takes no other. The driver asks again and again for as long as a call waits for a
-/// connection.
+/// A server that waits for its last session to end accepts no other. The driver retries for as long as a call waits for
+/// a connection.
 #[tokio::test]
 async fn a_server_that_shuts_down_is_unavailable() {
     let (postgres, database) = own().await;
@@ -123,7 +124,7 @@ async fn a_server_that_shuts_down_is_unavailable() {
     drop(connection);
 }
 
-/// A server that ends idle sessions costs nobody a call.
+/// A server that ends idle sessions causes no failed calls.
 #[tokio::test]
 async fn a_session_that_was_ended_for_its_idleness_is_replaced() {
     let database = direct().await;
@@ -140,11 +141,11 @@ async fn a_session_that_was_ended_for_its_idleness_is_replaced() {
         transaction(&pool, &["select 1"]).await.unwrap();
     }
     assert_said(&database, "57P05");
-    // Where the session was ended within a call, the caller is told what is told of such an end.
+    // If the session is ended within a call, the client gets the usual error for that.
     let error = pool.transaction(Deadline::none(), move |transaction| {
         Box::pin(async move {
             transaction.fetch(Statement::new("select pg_terminate_backend(pg_backend_pid())", 1)).await?;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     assert_told(&database, "57P01", error.await.unwrap_err());

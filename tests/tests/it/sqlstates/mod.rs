@@ -1,5 +1,5 @@
-//! What callers are told of each SQLSTATE that services know by name, each provoked on a real server. [`TOLD`] lists them; a test keeps the
-//! list whole. That the server said that very SQLSTATE is read in its log.
+//! The errors that clients get for each SQLSTATE that services know by name, each caused on a real server. [`EXPECTED`]
+//! lists them, and a test checks that the list is complete. The server's log shows that it reported this SQLSTATE.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -15,7 +15,7 @@ mod text;
 use std::collections::BTreeSet;
 
 use orrery_kit::config::ServiceConfig;
-use orrery_kit::db::{Database, Ending, Statement};
+use orrery_kit::db::{Database, Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use sqlx::PgConnection;
@@ -24,20 +24,20 @@ use tonic_types::StatusExt as _;
 
 use crate::harness::{Postgres, Role, Route, TestDatabase, refusal, run};
 
-/// What a caller is told: the code, the reason, and whether it is told when to come again.
-type Told = (Code, &'static str, bool);
+/// The expected error: code, reason, and whether it has a RetryInfo.
+type Expected = (Code, &'static str, bool);
 
-const CONFLICT: Told = (Code::Aborted, "TRANSACTION_CONFLICT", true);
-const UNAVAILABLE: Told = (Code::Unavailable, "DATABASE_UNAVAILABLE", true);
-const LATE: Told = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", true);
-const TOO_MUCH: Told = (Code::ResourceExhausted, "ROW_TOO_LARGE", false);
-const INVALID: Told = (Code::InvalidArgument, "FIELD_INVALID", false);
-const INTERNAL: Told = (Code::Internal, "INTERNAL", false);
+const CONFLICT: Expected = (Code::Aborted, "TRANSACTION_CONFLICT", true);
+const UNAVAILABLE: Expected = (Code::Unavailable, "DATABASE_UNAVAILABLE", true);
+const LATE: Expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", true);
+const TOO_MUCH: Expected = (Code::ResourceExhausted, "ROW_TOO_LARGE", false);
+const INVALID: Expected = (Code::InvalidArgument, "FIELD_INVALID", false);
+const INTERNAL: Expected = (Code::Internal, "INTERNAL", false);
 
-/// Every SQLSTATE that is told as more than INTERNAL, and some that are not.
-const TOLD: [(&str, Told); 27] = [
+/// All SQLSTATEs with another code than INTERNAL, and some with INTERNAL.
+const EXPECTED: [(&str, Expected); 27] = [
     ("08P01", UNAVAILABLE),
-    // Of a prepared statement whose table was changed, and told only if no connection takes it; else INTERNAL.
+    // For a prepared statement whose table was changed, if no connection accepts it; else INTERNAL.
     ("0A000", CONFLICT),
     ("22021", INVALID),
     ("22P05", INVALID),
@@ -56,7 +56,7 @@ const TOLD: [(&str, Told); 27] = [
     ("53300", UNAVAILABLE),
     ("53400", TOO_MUCH),
     ("54000", TOO_MUCH),
-    // As the last word to a session; else INTERNAL.
+    // If it ends the session; else INTERNAL.
     ("55000", UNAVAILABLE),
     ("55P03", CONFLICT),
     ("57014", LATE),
@@ -67,7 +67,7 @@ const TOLD: [(&str, Told); 27] = [
     ("57P05", UNAVAILABLE),
 ];
 
-/// What the service knows by name is in the list, and each of the list has a test that names it.
+/// All SQLSTATEs that the service knows are in the list, and each in the list has a test that names it.
 #[test]
 fn every_sqlstate_that_is_known_is_provoked() {
     const KNOWN: &str = include_str!("../../../../services/kit/src/error.rs");
@@ -84,54 +84,54 @@ fn every_sqlstate_that_is_known_is_provoked() {
     let is_state = |text: &&str| text.len() == 5 && text.starts_with(|first: char| first.is_ascii_digit());
     let known: BTreeSet<&str> = KNOWN.split('"').filter(is_state).collect();
     assert!(known.contains("40P01"), "they are found: {known:?}");
-    let told: BTreeSet<&str> = TOLD.iter().map(|(state, _)| *state).collect();
+    let told: BTreeSet<&str> = EXPECTED.iter().map(|(state, _)| *state).collect();
     assert_eq!(known.difference(&told).collect::<Vec<_>>(), Vec::<&&str>::new(), "known and not tried");
     let untried = told.iter().filter(|state| !TESTS.iter().any(|test| test.contains(&format!("\"{state}\""))));
     assert_eq!(untried.collect::<Vec<_>>(), Vec::<&&str>::new(), "in the list and not tried");
 }
 
-/// What is told of a SQLSTATE.
-fn told(state: &str) -> Told {
-    TOLD.iter().find(|(known, _)| *known == state).unwrap_or_else(|| unreachable!("{state} is not in the list")).1
+/// The expected error for a SQLSTATE.
+fn expected(state: &str) -> Expected {
+    EXPECTED.iter().find(|(known, _)| *known == state).unwrap_or_else(|| unreachable!("{state} is not in the list")).1
 }
 
-/// Checks that a caller is told what is to be told of `state`, and that this is what the server said.
+/// Checks that a client gets the expected error for `state`, and that the server reported `state`.
 #[track_caller]
 fn assert_told(database: &TestDatabase, state: &str, error: Error) {
     assert_status(database, state, &Status::from(error));
 }
 
-/// As [`assert_told`], of what a caller got.
+/// As [`assert_told`], for the status that a client got.
 #[track_caller]
 fn assert_status(database: &TestDatabase, state: &str, status: &Status) {
     assert_said(database, state);
-    assert_is(status, told(state), state);
+    assert_is(status, expected(state), state);
 }
 
-/// Checks that the server said `state`.
+/// Checks that the server reported `state`.
 #[track_caller]
 fn assert_said(database: &TestDatabase, state: &str) {
     assert_ne!(said(database, state), 0, "the server never said {state}");
 }
 
-/// How often the server said `state`.
+/// How often the server reported `state`.
 fn said(database: &TestDatabase, state: &str) -> usize {
     database.postgres().logged(database.name(), &[state]).len()
 }
 
 #[track_caller]
-fn assert_is(status: &Status, told: Told, about: &str) {
+fn assert_is(status: &Status, told: Expected, about: &str) {
     let refused = refusal(status);
     let again = status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some());
     assert_eq!((refused.code, refused.reason.as_str(), again), told, "{about}: {status:?}");
 }
 
-/// A database on the shared server that services reach straight: what is provoked is the server's word about its own session.
+/// A database on the shared server that services reach directly, because these errors are about the session itself.
 async fn direct() -> TestDatabase {
     TestDatabase::create().await.by(Route::Direct).await
 }
 
-/// A database on a server of its own.
+/// A database on a separate server.
 async fn own() -> (Postgres, TestDatabase) {
     own_with(&[]).await
 }
@@ -143,7 +143,7 @@ async fn own_with(settings: &[(&str, &str)]) -> (Postgres, TestDatabase) {
     (postgres, database)
 }
 
-/// The data layer with one connection, which waits for a new one no longer than a moment.
+/// The data layer with one connection and a short wait for a new one.
 fn lone(database: &TestDatabase) -> Database {
     database.data_layer(impatient)
 }
@@ -153,7 +153,7 @@ fn impatient(config: &mut ServiceConfig) {
     config.database.database_acquire_timeout = std::time::Duration::from_millis(500);
 }
 
-/// Says what holds for every new session of the catalog in this database.
+/// Changes a setting for new sessions of the catalog in this database.
 async fn set(operator: &mut PgConnection, database: &TestDatabase, setting: &str) {
     run(operator, &format!("alter role catalog_service in database {} set {setting}", database.name())).await;
 }
@@ -166,7 +166,7 @@ async fn transaction(pool: &Database, statements: &[&str]) -> Result<(), Error> 
             for statement in statements {
                 transaction.fetch(statement).await?;
             }
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     })
     .await

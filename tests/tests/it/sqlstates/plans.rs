@@ -1,4 +1,4 @@
-//! Statements that are kept prepared, and a table that changes under them.
+//! Prepared statements whose table is changed.
 
 use orrery_proto::catalog::v1::{GetProductRequest, UpdateProductRequest};
 use orrery_proto::r#type::v1::{RowErrorPolicy, WriteStart};
@@ -7,11 +7,12 @@ use super::{direct, operator, said};
 use crate::harness::{CatalogServer, product, run};
 use crate::writes::stream::{PRODUCTS, write};
 
-/// A migration that gives a column another type makes the plans of prepared statements useless ("0A000"), on every connection. Nobody is told.
+/// A migration that changes the type of a column invalidates prepared statements on all connections ("0A000"). Clients
+/// do not notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_that_gets_another_type_costs_nobody_a_call() {
     change_under_connections(16).await;
-    // A connection that kept its plan would be the only one, for all who come.
+    // Each connection with an old plan could be the only one.
     change_under_connections(1).await;
 }
 
@@ -28,7 +29,8 @@ async fn change_under_connections(connections: u32) {
     .await;
     let mut before = None;
     for name_type in ["varchar(4000)", "text", "varchar(4000)", "text"] {
-        // All at once, so that every connection prepares its statements; and twice, so that those of after the change are used as well.
+        // All at once, so that each connection prepares its statements; and twice, so that new statements are reused as
+        // well.
         for _ in 0..2 {
             let calls = (0..CALLERS).map(|caller| {
                 let (mut client, channel) = (server.client(), server.channel());
@@ -39,7 +41,7 @@ async fn change_under_connections(connections: u32) {
                     changed.name = format!("caller {caller}");
                     let update = UpdateProductRequest { product: Some(changed.clone()), ..Default::default() };
                     client.update_product(update).await.unwrap();
-                    // The stored row is read for its etag, which is another one by now.
+                    // The stored row is read for its etag, which has changed.
                     changed.etag = read.etag;
                     let start = WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
                     write(channel, PRODUCTS, start, &[changed]).await.1.unwrap();

@@ -1,4 +1,4 @@
-//! What a server lacks to do what it is asked: room on the disk, memory, or the right to as much of either as it takes.
+//! Missing resources of a server: disk space, memory, or the right to use as much of them as needed.
 
 use std::os::unix::fs::symlink;
 
@@ -11,7 +11,7 @@ use super::{assert_status, assert_told, direct, lone, operator, own, own_with, s
 use crate::harness::{CatalogServer, product};
 use crate::writes::stream::{PRODUCTS, write};
 
-/// A disk without room for one more page: the table's file is one to which nothing can be written.
+/// A full disk: the table's file cannot be written to.
 #[tokio::test]
 async fn a_disk_that_is_full_is_unavailable_to_writes() {
     let (postgres, database) = own().await;

@@ -1,4 +1,4 @@
-//! Sessions that a server does not give: it has none left, knows no such database or role, or keeps them out.
+//! Sessions that a server refuses: it has none left, does not know the database or role, or denies access.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 use super::{assert_said, assert_status, assert_told, direct, impatient, lone, operator, own, transaction};
 use crate::harness::{CatalogServer, Role, TestDatabase, product, refusal, run};
 
-/// The data layer by a URL that differs from the database's.
+/// The data layer with a changed URL.
 fn by(database: &TestDatabase, from: &str, to: &str) -> Database {
     let url = database.url(Role::Catalog);
     assert!(url.contains(from), "{url}");
@@ -41,7 +41,7 @@ async fn a_password_that_is_wrong_and_a_role_that_may_not_log_in_are_unavailable
     assert_told(&database, "28000", error);
 }
 
-/// The driver waits for a session that is free, for as long as a call waits for a connection.
+/// The driver waits for a free session for as long as a call waits for a connection.
 #[tokio::test]
 async fn a_role_that_has_all_its_sessions_is_unavailable() {
     let (_postgres, database) = own().await;
@@ -54,7 +54,7 @@ async fn a_role_that_has_all_its_sessions_is_unavailable() {
     transaction(&patient, &["select 1"]).await.unwrap();
 }
 
-/// What a server says as its last word, whatever it is, ends the session: without one there is no database.
+/// Any error at the start of a session means that there is no database.
 #[tokio::test]
 async fn whatever_keeps_a_session_out_is_unavailable() {
     let (_postgres, database) = own().await;
@@ -70,7 +70,7 @@ async fn whatever_keeps_a_session_out_is_unavailable() {
     run(&mut elsewhere, &format!("alter database {name} allow_connections false")).await;
     let error = transaction(&lone(&database), &["select 1"]).await.unwrap_err();
     assert_told(&database, "55000", error);
-    // Within a session the same codes are a fault of the service, or of its rights.
+    // Within a session the same codes are errors of the service or its rights.
     run(&mut elsewhere, &format!("alter database {name} allow_connections true")).await;
     let pool = lone(&database);
     let error = transaction(&pool, &["select * from orders.order_header"]).await.unwrap_err();
@@ -79,7 +79,7 @@ async fn whatever_keeps_a_session_out_is_unavailable() {
     assert_told(&database, "42P01", error);
 }
 
-/// As a database is that an operator has closed for writes: everything can be read.
+/// A database that an operator has closed for writes: everything can be read.
 #[tokio::test]
 async fn a_database_that_takes_no_writes_is_unavailable_to_those() {
     let database = direct().await;

@@ -1,4 +1,4 @@
-//! A database that is, or has become, a standby.
+//! A database that is or has become a standby.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use prost::Message as _;
 use sqlx::query_scalar;
 use tonic::Status;
 
-use super::{UNAVAILABLE, assert_is, own, told};
+use super::{UNAVAILABLE, assert_is, expected, own};
 use crate::harness::raw::call;
 use crate::harness::{CatalogServer, Role, StandbyServer, product, run, seed, uid};
 
-/// Every write of a product.
+/// All writes of a product.
 fn writes() -> Vec<(&'static str, Vec<Bytes>)> {
     let uid = || uid(1);
     let create = CreateProductRequest { product: Some(product("prd_new")), ..Default::default() };
@@ -47,7 +47,7 @@ async fn a_primary_that_became_a_standby_is_unavailable_to_writes_and_read_from(
     let (primary, database) = own().await;
     seed(&mut database.connect(Role::Operator).await, 10).await;
     let standby = StandbyServer::of(&primary).await;
-    // The address that the service was given leads to a standby now, as after a failover that went wrong.
+    // The service's address now leads to a standby, as after a failed failover.
     let url = standby.url(Role::Catalog, &database);
     let server = CatalogServer::start_with(&database, |config| {
         config.database.database_url = url.parse().unwrap();
@@ -56,13 +56,13 @@ async fn a_primary_that_became_a_standby_is_unavailable_to_writes_and_read_from(
     for (method, messages) in writes() {
         let path = format!("/orrery.catalog.v1.CatalogService/{method}");
         let status = call(&server.channel(), &path, messages).await.unwrap_err();
-        assert_is(&status, told("25006"), method);
+        assert_is(&status, expected("25006"), method);
     }
     let get = GetProductRequest { uid: uid(1), read_mask: None };
     assert_eq!(server.client().get_product(get).await.unwrap().into_inner().name, "Thing 1");
 }
 
-/// A session of a standby whose database the primary drops.
+/// A session of a standby whose database is dropped on the primary.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_dropped_under_a_session_is_unavailable() {
     let (primary, database) = own().await;
@@ -84,8 +84,8 @@ async fn a_database_that_is_dropped_under_a_session_is_unavailable() {
     tokio::time::timeout(Duration::from_secs(30), until_it_reads).await.unwrap();
     run(&mut primary.connect().await, &format!("drop database {} with (force)", database.name())).await;
     let status = Status::from(reading.await.unwrap().unwrap_err());
-    // "57P04" ends the session, and the session that is asked for in its place is refused: "3D000" once the database is gone, "55000"
-    // while it is being dropped.
+    // "57P04" ends the session, and the next one is refused: with "3D000" once the database is gone, with "55000" while
+    // it is being dropped.
     assert_is(&status, UNAVAILABLE, "57P04");
     let log = standby.log();
     assert!(log.contains("57P04") && ["3D000", "55000"].iter().any(|state| log.contains(state)), "{log}");

@@ -1,6 +1,6 @@
 //! Texts that no database can store, and messages that the server does not understand.
 
-use orrery_kit::db::{Ending, Statement};
+use orrery_kit::db::{Statement, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use sqlx::encode::IsNull;
@@ -11,7 +11,7 @@ use sqlx::{Encode, Type};
 use super::{assert_told, direct, lone};
 use crate::harness::TestDatabase;
 
-/// A bigint that is cut short.
+/// A truncated bigint.
 #[derive(Clone)]
 struct Cut;
 
@@ -36,7 +36,7 @@ where
     let outcome = pool.transaction(Deadline::none(), move |transaction| {
         Box::pin(async move {
             transaction.fetch(Statement::new(sql, 1).bind(value)?).await?;
-            Ok(Ending::Commit(()))
+            Ok(TransactionEnd::Commit(()))
         })
     });
     outcome.await.unwrap_err()
@@ -46,7 +46,7 @@ where
 async fn a_text_that_is_no_text_is_invalid() {
     let database = direct().await;
     assert_told(&database, "22021", with(&database, "select $1::text", "a\0b".to_owned()).await);
-    // In JSON it can be written, and not stored.
+    // JSON can contain it, but Postgres cannot store it.
     assert_told(&database, "22P05", with(&database, "select $1::text::jsonb", r#"{"a": "\u0000"}"#.to_owned()).await);
 }
 

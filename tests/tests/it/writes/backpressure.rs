@@ -1,4 +1,4 @@
-//! A fast client before a slow database: the client waits, the server does not grow.
+//! A fast client and a slow database: the client waits, and the memory of the server does not grow.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tonic::Code;
 use super::stream::{PRODUCTS, Totals, WriteStream, assert_status, chunk, connect, named, product, products};
 use crate::harness::{CatalogProcess, CatalogServer, Postgres, Role};
 
-/// Sends chunks until none is taken for a while; returns how many were.
+/// Sends chunks until none is accepted for a while, and returns how many were.
 async fn until_it_stalls(
     requests: &tokio::sync::mpsc::Sender<orrery_proto::wire::WriteRequest>,
     rows: impl Fn(i64) -> Vec<Product>,
@@ -42,7 +42,7 @@ async fn while_the_database_stands_still_the_client_does_too() {
     let taken = until_it_stalls(&requests, rows, 1_000).await;
     postgres.resume();
     assert!((1..200).contains(&taken), "{taken} chunks of {CHUNK} rows were taken from the client");
-    // Everything that was taken, and the one that was given up waiting for its turn is sent again.
+    // All accepted chunks, and the one whose send was given up is sent again.
     let sender = tokio::spawn(async move {
         for number in taken..taken + 5 {
             requests.send(chunk(number * CHUNK, &rows(number))).await.unwrap();
@@ -61,14 +61,15 @@ async fn while_the_database_stands_still_the_client_does_too() {
     assert_eq!(stored, sent);
 }
 
-/// The service's own limit ends a commit although the caller has no deadline and the database says nothing at all.
+/// The service's own limit ends a commit, although the client has no deadline and the database does not respond.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_stands_still_for_too_long_is_given_up() {
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await;
     let limit = |config: &mut ServiceConfig| {
         config.limits.transaction_timeout = Duration::from_millis(800);
-        // The connection of the first commit serves the second: to open another one in the silence would be another fault.
+        // The first commit's connection is used for the second, because opening another one now would be a different
+        // failure.
         config.database.database_pool_min = 1;
         config.database.database_pool_max = 1;
     };
@@ -76,7 +77,7 @@ async fn a_database_that_stands_still_for_too_long_is_given_up() {
     let (mut stream, _) = WriteStream::resume(server.channel(), PRODUCTS, named("frozen")).await.unwrap();
     stream.send(0, &products(0..10)).await;
     stream.acknowledged(10).await.unwrap();
-    // The pool has a word with the server before it takes a connection back, behind the caller's back.
+    // The pool checks a connection with the server before it takes it back, after the response.
     tokio::time::sleep(Duration::from_millis(500)).await;
     postgres.pause();
     let sent = Instant::now();
@@ -91,7 +92,7 @@ async fn a_database_that_stands_still_for_too_long_is_given_up() {
     assert_eq!(stream.acknowledged(20).await.unwrap().created, 10);
 }
 
-/// Rows that are refused, or give way to others, take memory as well while they wait.
+/// Rows that will be rejected or superseded need memory while they wait, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_will_not_be_written_wait_in_the_client_too() {
     const CHUNK: usize = 1_000;
@@ -105,7 +106,7 @@ async fn rows_that_will_not_be_written_wait_in_the_client_too() {
         let start = WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
         let channel = connect(process.address());
         let (requests, answers) = WriteStream::open(channel, PRODUCTS, start).await.unwrap().split();
-        // One chunk is under way.
+        // One chunk is being written.
         postgres.pause();
         let taken = until_it_stalls(&requests, |_| vec![row.clone(); CHUNK], 1_000).await;
         postgres.resume();

@@ -1,4 +1,5 @@
-//! How chunks become statements: a large one is cut, small ones that wait share a commit, and nobody waits for company.
+//! How chunks become statements: large ones are split, small ones that wait share a commit, and none waits for others
+//! to come.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,13 @@ use super::stream::{METRICS, PRODUCTS, Totals, WriteStream, chunk, metric, named
 
 const ROWS: i64 = 10_000;
 
-/// Transactions of this database that were committed so far. The counters of a session are written when it has been idle for a
-/// moment, so this waits until they stand still.
+/// The number of committed transactions in this database. A session writes its counters when it has been idle for a
+/// moment, so this waits until they stop changing.
 async fn commits(fixture: &Fixture) -> i64 {
     let select = "select xact_commit from pg_stat_database where datname = current_database()";
     let mut before = -1;
     loop {
-        // This look adds one each time.
+        // This query adds one each time.
         let now: i64 = sqlx::query_scalar(select).fetch_one(&fixture.pool).await.unwrap();
         if now - before <= 2 {
             return now;
@@ -44,7 +45,7 @@ async fn ten_thousand_messages_of_one_row_reach_the_database_in_thousands() {
         }
         totals
     };
-    // One commit each would take minutes.
+    // Separate commits would take minutes.
     let totals = tokio::time::timeout(Duration::from_secs(60), receive).await.expect("small chunks share commits");
     sender.await.unwrap();
     assert_eq!((totals.committed_offset, totals.counts()), (ROWS, [ROWS, 0, 0, 0, 0]));
@@ -82,7 +83,7 @@ async fn the_largest_chunk_is_committed_whole() {
     assert_eq!(stream.acknowledged(100_000).await.unwrap().counts(), [100_000, 0, 0, 0, 0]);
 }
 
-/// Rows of many kilobytes: a statement is bounded by their bytes as well.
+/// Rows of many kilobytes: statements are limited by bytes as well.
 #[tokio::test]
 async fn large_rows_are_cut_into_statements_by_their_size() {
     let fixture = Fixture::with(|config| config.stream.write_batch_bytes = 256 * 1024).await;
@@ -95,7 +96,8 @@ async fn large_rows_are_cut_into_statements_by_their_size() {
     end.unwrap();
     assert_eq!(totals.created, 20);
     let largest: i64 = sqlx::query_scalar(
-        "select max(rows) from (select count(*) as rows from catalog.product group by xmin::text, cmin::text) as statements",
+        "select max(rows) from (select count(*) as rows from catalog.product group by xmin::text, cmin::text) as \
+         statements",
     )
     .fetch_one(&fixture.pool)
     .await
@@ -118,8 +120,8 @@ async fn a_caller_who_pauses_is_answered_at_once() {
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 
-/// Chunks in company are counted as if each had come alone: a row that two of them hold is created by the first and
-/// updated by the second.
+/// The counts of chunks that share a commit are the same as if they were written separately: a row in two of them is
+/// created by the first and updated by the second.
 #[tokio::test]
 async fn chunks_with_a_key_in_common_do_not_share_a_commit() {
     let fixture = Fixture::new().await;
@@ -138,7 +140,7 @@ async fn chunks_with_a_key_in_common_do_not_share_a_commit() {
     assert_eq!(fixture.product("common", "name").await.unwrap(), "version 15");
 }
 
-/// The lowest limit that the configuration takes: everything that a write touches besides its rows fits it too.
+/// The lowest limit that can be configured. Everything else that a write touches fits as well.
 #[tokio::test]
 async fn the_lowest_limit_of_rows_per_statement_is_kept() {
     let fixture = Fixture::with(|config| {

@@ -1,4 +1,4 @@
-//! Writers of the same rows at once.
+//! Concurrent writers of the same rows.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::stream::{PRODUCTS, Totals, WriteStream, product};
 const KEYS: i64 = 600;
 const CHUNK: usize = 60;
 
-/// Writes these rows in chunks without waiting for answers.
+/// Writes these rows in chunks without waiting for acknowledgements.
 async fn run(fixture: &Fixture, start: WriteStart, rows: Vec<Product>) -> Result<Totals, tonic::Status> {
     let (requests, mut answers) = WriteStream::open(fixture.server.channel(), PRODUCTS, start).await?.split();
     let sender = async move {
@@ -39,7 +39,7 @@ fn rows(writer: usize, round: i64, backwards: bool) -> Vec<Product> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_in_opposite_orders_do_not_stop_each_other() {
-    // Small statements, so that every chunk takes several, and half of the rows exist: updates and inserts meet.
+    // Small statements, so that each chunk needs several, and half of the rows exist: updates and inserts are mixed.
     let fixture = Fixture::with(|config| config.stream.write_batch_rows = 25).await;
     let half: Vec<Product> = rows(9, 0, false).into_iter().step_by(2).collect();
     run(&fixture, WriteStart::default(), half).await.unwrap();
@@ -58,7 +58,7 @@ async fn writers_in_opposite_orders_do_not_stop_each_other() {
     assert_eq!(fixture.count("catalog.product where name not like 'writer _ round 2'").await, 0);
 }
 
-/// A create is refused or it is done: of several writers who create the same rows each row has one who did.
+/// Of several writers that create the same rows, exactly one creates each row.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_is_created_by_exactly_one_of_those_who_try() {
     let fixture = Fixture::new().await;
@@ -78,7 +78,7 @@ async fn every_row_is_created_by_exactly_one_of_those_who_try() {
     }
 }
 
-/// A row that vanishes while it is written is written all the same: the write comes after the delete.
+/// A row that is deleted while it is written is created again: the write comes after the delete.
 #[tokio::test]
 async fn a_row_that_is_deleted_under_a_write_is_created_again() {
     let fixture = Fixture::new().await;

@@ -1,4 +1,4 @@
-//! Writes that end before their time: cancelled, out of time, or because the process ends.
+//! Writes that end early: cancelled, out of time, or because the process stops.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use tonic_types::StatusExt as _;
 use super::Fixture;
 use super::stream::{PRODUCTS, WriteStream, assert_status, named, product, products};
 
-/// A client that breaks off leaves nothing behind: no session in a transaction, no lock, no connection less, no half of a chunk.
+/// A client that disconnects leaves nothing behind: no open transaction, no lock, no lost connection, no partial chunk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_write_leaves_nothing_half_done() {
     const CHUNK: i64 = 500;
@@ -44,7 +44,7 @@ async fn a_cancelled_write_leaves_nothing_half_done() {
         client.abort();
         let _ = client.await;
     }
-    // The pool works: both connections can be had at once.
+    // The pool works: both connections can be used at once.
     let write = |name: &'static str| {
         let channel = fixture.server.channel();
         async move {
@@ -63,7 +63,8 @@ async fn a_cancelled_write_leaves_nothing_half_done() {
         )
         .await;
     let halves: i64 = sqlx::query_scalar(
-        "select count(*) from (select count(*) as rows from catalog.product where labels ? 'chunk' group by labels) as chunks \
+        "select count(*) from (select count(*) as rows from catalog.product where labels ? 'chunk' group by labels) \
+         as chunks \
          where rows <> 500",
     )
     .fetch_one(&fixture.pool)
@@ -94,7 +95,7 @@ async fn a_deadline_ends_the_stream_and_the_write_goes_on_later() {
     let (_, status) = stream.ended().await;
     assert_status(&status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
 
-    // While a commit stands before a lock: the database gives up as well.
+    // While a commit waits for a lock: the database cancels it as well.
     let held = fixture.hold("catalog.product").await;
     let mut stream = WriteStream::open_with(channel(), PRODUCTS, first, deadline).await.unwrap();
     assert_eq!(stream.answer().await.unwrap().unwrap().committed_offset, 10);
@@ -112,7 +113,7 @@ async fn a_deadline_ends_the_stream_and_the_write_goes_on_later() {
     assert_eq!(stream.acknowledged(20).await.unwrap().created, 10);
 }
 
-/// A transaction is bounded whether the caller has a deadline or not.
+/// A transaction has a time limit whether the client has a deadline or not.
 #[tokio::test]
 async fn a_commit_that_takes_too_long_is_given_up() {
     let fixture = Fixture::with(|config| config.limits.transaction_timeout = Duration::from_millis(500)).await;
@@ -162,7 +163,7 @@ async fn a_drain_commits_what_came_acknowledges_it_and_ends_the_stream() {
     drop(database);
 }
 
-/// The bound holds although a commit stands before a lock that nobody gives up.
+/// The timeout applies although a commit waits for a lock that is never released.
 #[tokio::test]
 async fn a_drain_ends_within_its_bound_whatever_a_commit_waits_for() {
     let Fixture { server, pool, database } =

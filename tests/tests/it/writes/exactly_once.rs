@@ -1,4 +1,4 @@
-//! Every row once: what happens when chunks come again, come otherwise, or leave something out.
+//! Each row is written once, whether chunks are sent again, sent differently, or have gaps.
 
 use orrery_proto::catalog::v1::Product;
 use orrery_proto::r#type::v1::WriteStart;
@@ -19,7 +19,7 @@ async fn a_resent_chunk_is_acknowledged_and_not_applied_again() {
     stream.send(0, &products(0..10)).await;
     assert_eq!(stream.acknowledged(10).await.unwrap().counts(), [10, 0, 0, 0, 0]);
     drop(stream);
-    // Somebody changes the rows: if they were applied again that would show.
+    // The rows are changed in between, so that applying them again would be noticed.
     sqlx::raw_sql("update catalog.product set name = 'changed since'").execute(&fixture.pool).await.unwrap();
 
     let (mut stream, offset) = resume(&fixture, "resend").await;
@@ -27,7 +27,7 @@ async fn a_resent_chunk_is_acknowledged_and_not_applied_again() {
     stream.send(0, &products(0..10)).await;
     let totals = stream.acknowledged(10).await.unwrap();
     assert_eq!((totals.committed_offset, totals.rows()), (10, 0), "the counts are zero for what was committed before");
-    // Each is answered by a message of its own.
+    // Each is acknowledged separately.
     for begin in [0, 4, 8] {
         stream.send(begin, &products(begin..begin + 2)).await;
     }
@@ -37,7 +37,7 @@ async fn a_resent_chunk_is_acknowledged_and_not_applied_again() {
     }
     stream.send(10, &products(10..15)).await;
     assert_eq!(stream.acknowledged(15).await.unwrap().created, 5);
-    // In the same stream, and without waiting for the answer.
+    // In the same stream, without waiting for the acknowledgement.
     stream.send(15, &products(15..20)).await;
     stream.send(15, &products(15..20)).await;
     stream.send(0, &products(0..10)).await;
@@ -73,7 +73,7 @@ async fn chunks_may_be_cut_otherwise_when_they_come_again() {
             assert_eq!((totals.committed_offset, totals.rows()), (100, 0));
         }
     }
-    // One that reaches beyond: only what is beyond is applied, and counted.
+    // For a chunk that goes beyond the committed offset, only the rest is applied and counted.
     let (mut stream, _) = resume(&fixture, "recut").await;
     stream.send(90, &products(90..117)).await;
     let mut totals = stream.acknowledged(117).await.unwrap();
@@ -113,7 +113,7 @@ async fn other_content_at_an_old_offset_is_aborted_and_nothing_is_written() {
     assert_eq!(fixture.count("catalog.product").await, 20, "not even what was beyond");
     let (_, offset) = resume(&fixture, "conflict").await;
     assert_eq!(offset, 20);
-    // Before a conflict in the same stream, everything is committed and acknowledged.
+    // Everything before a conflict in the same stream is committed and acknowledged.
     let (stream, _) = resume(&fixture, "conflict").await;
     stream.send(20, &products(20..30)).await;
     stream.send(0, &[product("other", "Other")]).await;
@@ -130,7 +130,7 @@ async fn content_is_remembered_for_sixty_four_commits() {
         stream.send(offset, &products(offset..offset + 1)).await;
         stream.acknowledged(offset + 1).await.unwrap();
     }
-    // 6 to 69 are the last 64; 0 to 4 are surely forgotten.
+    // Commits 6 to 69 are the last 64; 0 to 4 are no longer remembered.
     let wrong = |offset: i64| product(&format!("wrong{offset}"), "Wrong");
     for offset in [6, 30, 69] {
         let (mut stream, _) = resume(&fixture, "memory").await;
@@ -157,7 +157,7 @@ async fn a_gap_is_refused_with_the_offset_to_go_on_from() {
     let status = stream.answer().await.unwrap_err();
     assert_eq!(assert_status(&status, Code::OutOfRange, "OFFSET_GAP")["expected_offset"], "0");
 
-    // What came before a gap is committed, so that the offset that is named can be trusted.
+    // Everything before a gap is committed, so that the offset in the error is reliable.
     let held = fixture.hold("catalog.product").await;
     let (stream, _) = resume(&fixture, "gap").await;
     stream.send(0, &products(0..1)).await;
@@ -171,7 +171,7 @@ async fn a_gap_is_refused_with_the_offset_to_go_on_from() {
     let (_, offset) = resume(&fixture, "gap").await;
     assert_eq!((offset, fixture.count("catalog.product").await), (5, 5));
 
-    // A one-shot stream has no memory: it begins at 0, and never goes back.
+    // A one-shot stream remembers nothing: it starts at 0 and never goes back.
     let stream = WriteStream::open(fixture.server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
     stream.send(5, &products(5..6)).await;
     let (_, status) = stream.ended().await;
@@ -184,7 +184,7 @@ async fn a_gap_is_refused_with_the_offset_to_go_on_from() {
     assert_eq!(totals.committed_offset, 3);
 }
 
-/// The place that a refusal names is that in the chunk as it was sent, also when its first part had been committed before.
+/// The index in an error refers to the chunk as sent, even if its first part was committed before.
 #[tokio::test]
 async fn a_refused_row_of_a_recut_chunk_is_named_by_its_place_in_that_chunk() {
     let fixture = Fixture::new().await;

@@ -1,4 +1,4 @@
-//! Input that follows no rule: refused with the field named, and nothing of it written.
+//! Invalid input is refused with the field, and nothing of it is written.
 
 use bytes::Bytes;
 use orrery_proto::r#type::v1::WriteStart;
@@ -59,7 +59,7 @@ async fn the_first_message_is_the_start_and_no_other_is() {
     assert_eq!(violated(&status), "start");
     assert_eq!(fixture.count("catalog.product").await, 0);
 
-    // Later messages that are none: what came before them is written and acknowledged.
+    // Later messages that are not chunks: everything before them is written and acknowledged.
     let later = [
         ("start", Some(WritePayload::Start(WriteStart::default()))),
         ("chunk", None),

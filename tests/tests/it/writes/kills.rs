@@ -1,4 +1,4 @@
-//! Processes that die in the middle of writes: the services, and the database.
+//! Services and the database are killed in the middle of writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ struct Killed {
 }
 
 impl Killed {
-    /// Kills something with SIGKILL and starts it again, and says what.
+    /// Kills one of them with SIGKILL and restarts it, and returns which.
     async fn kill(&mut self) -> &'static str {
         match self.random.random_range(0..4) {
             0 => {
@@ -42,7 +42,7 @@ impl Killed {
                 self.postgres.restart().await;
                 "Postgres"
             }
-            // At once, so that nobody is left who could say what was committed.
+            // At once, so that no process is left that knows what was committed.
             _ => {
                 self.postgres.kill().await;
                 self.catalog.kill();
@@ -60,10 +60,10 @@ impl Killed {
     }
 }
 
-/// Writers of products and of orders, while services and database are killed, for so long.
+/// Writers of products and orders, while services and database are killed, for this long.
 async fn nothing_acknowledged_is_lost(long: Duration) {
     let seed = seed();
-    // What was committed must survive the kill of every process of the server; the machine does not fall.
+    // Commits must survive when all processes of the server are killed; the machine keeps running.
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await;
     let patience = ["--database-acquire-timeout=500ms"];
@@ -147,14 +147,14 @@ async fn a_database_that_is_killed_is_unavailable_for_a_moment_and_the_write_goe
     }
 }
 
-/// Connections that died while nobody used them are replaced without a caller noticing.
+/// Connections that were closed while idle are replaced, and clients do not notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_write_after_a_restart_of_the_database_succeeds() {
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await;
     let server = CatalogServer::start(&database).await;
     for (round, kill) in [true, false].into_iter().enumerate() {
-        // Many at once, so that the pool holds many idle connections.
+        // Many at once, so that the pool has many idle connections.
         let many = (0..12).map(|writer| {
             let channel = server.channel();
             async move {

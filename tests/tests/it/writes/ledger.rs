@@ -1,5 +1,5 @@
-//! The rows of a chunk and the ledger that says they are there are one fact, at every moment and whatever fails: there is no row that the
-//! ledger does not know, and no offset without its rows.
+//! The rows of a chunk and the ledger always agree, whatever fails: there is no row that the ledger does not know, and
+//! no offset without its rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::stream::{ORDERS, PRODUCTS, WriteStream, assert_status, named, product
 use crate::harness::{Role, until_waiting};
 use crate::orders::fixture::{Fixture as Orders, bare};
 
-/// What the ledger says, and how many rows are there, as of one moment.
+/// The ledger's offsets and the number of rows, as of one moment.
 const BOTH: &str = "select (select coalesce(max(committed_offset), 0) from catalog.write_session), \
                            (select coalesce(sum(row_count), 0)::bigint from catalog.write_commit), \
                            (select count(*) from catalog.product)";
@@ -45,7 +45,7 @@ async fn a_session_that_ends_between_the_ledger_and_the_rows_leaves_neither() {
     assert_eq!(both(&fixture).await, (10, 10, 10));
 }
 
-/// Parts of an order as well: its header waits for its lines.
+/// The children of an order as well: its header waits for its lines.
 #[tokio::test]
 async fn an_order_whose_lines_are_waited_for_is_neither_there_nor_in_the_ledger() {
     let fixture = Orders::new().await;
@@ -65,14 +65,14 @@ async fn an_order_whose_lines_are_waited_for_is_neither_there_nor_in_the_ledger(
     assert_eq!(fixture.text(both).await, "(1,1)");
 }
 
-/// The ledger refuses an entry, or the table a row: the other one has nothing of that chunk.
+/// If the ledger refuses an entry or the table refuses a row, the other contains nothing of that chunk.
 #[tokio::test]
 async fn what_fails_in_one_of_them_is_in_neither() {
     let internal = (Code::Internal, "INTERNAL");
     for (number, (constraint, (code, reason))) in [
         ("alter table catalog.write_commit add constraint full_now check (first_offset < 10)", internal),
         ("alter table catalog.write_session add constraint full_now check (committed_offset <= 10)", internal),
-        // A row is told as what it is.
+        // The error of a refused row.
         (
             "alter table catalog.product add constraint full_now check (uid < 'prd_0000015')",
             (Code::InvalidArgument, "ROW_REJECTED"),
@@ -96,7 +96,7 @@ async fn what_fails_in_one_of_them_is_in_neither() {
     }
 }
 
-/// Somebody who looks again and again sees the same number in both, and never less than what was acknowledged before.
+/// An observer always sees the same number in both, and never less than what was acknowledged before.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_looks_sees_as_many_rows_as_the_ledger_says() {
     const CHUNKS: i64 = 150;

@@ -1,4 +1,4 @@
-//! The chunked write, end to end: what is written, what is refused, and that every row is written once whatever happens on the way.
+//! The chunked write, end to end: what is written, what is refused, and that each row is written once whatever happens.
 
 #![allow(
     dead_code,
@@ -31,9 +31,9 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::harness::{CatalogServer, Role, TestDatabase, until_waiting};
 
-/// A service on a database of its own, and a look at that database past the service.
+/// A service with its own database, and direct access to that database.
 pub(crate) struct Fixture {
-    // In this order, so that the service ends before its database.
+    // In this order, so that the service stops before its database is dropped.
     pub(crate) server: CatalogServer,
     pub(crate) pool: PgPool,
     pub(crate) database: TestDatabase,
@@ -54,18 +54,18 @@ impl Fixture {
         Self { server, pool, database }
     }
 
-    /// How many rows a table has.
+    /// The number of rows of a table.
     pub(crate) async fn count(&self, table: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}"))).fetch_one(&self.pool).await.unwrap()
     }
 
-    /// One value of one product, as text.
+    /// A value of a product, as text.
     pub(crate) async fn product(&self, uid: &str, what: &str) -> Option<String> {
         let select = format!("select ({what})::text from catalog.product where uid = $1");
         sqlx::query_scalar(AssertSqlSafe(select)).bind(format!("prd_{uid}")).fetch_one(&self.pool).await.unwrap()
     }
 
-    /// Stops every write to a table until the transaction that this returns ends; reads go on.
+    /// Blocks all writes to a table, but not reads, until the returned transaction ends.
     pub(crate) async fn hold(&self, table: &str) -> sqlx::Transaction<'static, sqlx::Postgres> {
         let mut transaction = self.pool.begin().await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(format!("lock table {table} in exclusive mode")))
@@ -75,12 +75,12 @@ impl Fixture {
         transaction
     }
 
-    /// Waits until a write stands before a lock that somebody holds.
+    /// Waits until a write waits for a lock.
     pub(crate) async fn until_blocked(&self) {
         self.until_waiting(1).await;
     }
 
-    /// Waits until so many sessions of the service stand before locks. Locks of other tests' databases are no matter of this one.
+    /// Waits until this many sessions of the service wait for locks in this database.
     pub(crate) async fn until_waiting(&self, count: i64) {
         until_waiting(&mut self.pool.acquire().await.unwrap(), Role::Catalog, count).await;
     }

@@ -1,5 +1,5 @@
-//! The chunked write of products as a plain program: one row after the other on a map. What the service answers and stores is compared
-//! with this.
+//! A model of the chunked write of products: a sequential program that writes one row after the other into a map. The
+//! service's responses and rows are compared with it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use prost_types::{Struct, Value};
 
 use super::stream::Totals;
 
-/// A stored row, as far as a caller can write it.
+/// A stored row, as far as clients can write it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Stored {
     pub(crate) name: Option<String>,
@@ -20,7 +20,7 @@ pub(crate) struct Stored {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
-/// A row as it is sent; every text of it is short.
+/// A row as sent, in short texts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
     pub(crate) key: u8,
@@ -37,13 +37,13 @@ pub(crate) struct Row {
 pub(crate) enum Fault {
     #[default]
     None,
-    /// A rule is broken.
+    /// It is invalid.
     Invalid,
-    /// It demands an etag that no row has.
+    /// It has an etag that no row has.
     Stale,
 }
 
-/// A write: what its start says.
+/// The settings of a write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parameters {
     pub(crate) mode: WriteMode,
@@ -92,7 +92,7 @@ impl Row {
         }
     }
 
-    /// Without a mask: what is set is overwritten.
+    /// Without a mask: all set fields are overwritten.
     fn populated(&self, stored: &mut Stored) {
         if let Some(name) = self.name() {
             stored.name = Some(name);
@@ -142,7 +142,7 @@ impl Row {
     }
 }
 
-/// What a chunk is answered with.
+/// The response to a chunk.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// created, updated, unchanged, rejected, superseded
@@ -152,7 +152,7 @@ pub(crate) struct Answer {
     pub(crate) refused: bool,
 }
 
-/// The table, by key.
+/// The table by key.
 pub(crate) type Table = BTreeMap<u8, Stored>;
 
 /// Writes one chunk.
@@ -192,7 +192,7 @@ pub(crate) fn apply(table: &mut Table, parameters: Parameters, offset: i64, rows
                 }
             }
         }
-        // Under STOP the etags are judged first, and the modes only where no etag refused a row.
+        // With STOP, etags are checked first, and modes only if no etag rejected a row.
         if !stop || answer.errors.is_empty() {
             answer.errors.extend(wrong_mode);
         }
@@ -208,7 +208,7 @@ pub(crate) fn apply(table: &mut Table, parameters: Parameters, offset: i64, rows
     answer
 }
 
-/// What several answers say together, in the form of what a stream said.
+/// The sum of several responses, in the form of a stream's result.
 pub(crate) fn summed(answers: &[Answer]) -> ([i64; 5], Vec<(i64, ErrorReason)>) {
     let mut counts = [0; 5];
     for answer in answers {
@@ -219,7 +219,7 @@ pub(crate) fn summed(answers: &[Answer]) -> ([i64; 5], Vec<(i64, ErrorReason)>) 
     (counts, answers.iter().flat_map(|answer| answer.errors.iter().copied()).collect())
 }
 
-/// The errors that a stream reported, in the model's words.
+/// The errors of a stream, in the model's form.
 pub(crate) fn errors(totals: &Totals) -> Vec<(i64, ErrorReason)> {
     totals.errors.iter().map(|error| (error.offset, error.reason())).collect()
 }

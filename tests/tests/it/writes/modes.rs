@@ -1,4 +1,4 @@
-//! What a mode, a mask and a dry run do to rows that exist and rows that do not.
+//! The effect of modes, masks and dry runs on existing and new rows.
 
 use orrery_proto::catalog::v1::Product;
 use orrery_proto::r#type::v1::{RowErrorPolicy, Status as Phase, WriteMode, WriteStart};
@@ -63,7 +63,7 @@ async fn a_mask_says_what_is_overwritten_and_a_new_row_takes_everything() {
     let jsonb = "jsonb_build_array(name, status, labels, annotations)";
     let whole = r#"["Full", {"phase": "retired"}, {"colour": "red", "season": "autumn"}, {"note": "\"quoted\"\n", "source/code": "A1"}]"#;
 
-    // Without a mask: what is set. (A full row set on a new one is stored as it is.)
+    // Without a mask: all set fields. (A full row that is new is stored as it is.)
     let cases: &[(&str, Option<&[&str]>, Product, &str)] = &[
         (
             "unset",
@@ -103,10 +103,10 @@ async fn a_mask_says_what_is_overwritten_and_a_new_row_takes_everything() {
     }
 }
 
-/// A row's uid, the mask, whether what is unset stays, the row that is sent, and what is stored then.
+/// A row's uid, the mask, whether unset fields are kept, the sent row, and the stored result.
 type Bounded<'a> = (&'a str, Option<&'a [&'a str]>, bool, Product, &'a str);
 
-/// What others have set beside the rows of a write: what stays of it and what goes, with each kind of mask.
+/// Data that others have set on the rows of a write: what is kept and what is removed with each kind of mask.
 #[tokio::test]
 async fn a_mask_of_keys_leaves_the_labels_of_others() {
     let fixture = Fixture::new().await;
@@ -194,7 +194,7 @@ async fn a_mask_of_keys_leaves_the_labels_of_others() {
     }
 }
 
-/// Details of a status that a mask bounds: what is unset stays, a key that is named goes.
+/// Details of a status in a mask: unset keys are kept, named keys are removed.
 #[tokio::test]
 async fn a_mask_that_keeps_what_is_unset_reaches_into_a_status() {
     let fixture = Fixture::new().await;

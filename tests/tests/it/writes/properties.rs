@@ -1,4 +1,4 @@
-//! Random writes: whatever chunks come, the answers and the table are those of a plain sequential program.
+//! Random writes: the responses and the table always equal those of a simple sequential program.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -52,18 +52,19 @@ fn parameters() -> impl Strategy<Value = Parameters> {
     (modes, policies, select(masks)).prop_map(|(mode, policy, mask)| Parameters { mode, policy, mask })
 }
 
-/// What is in the table before, and chunks to write.
+/// The table's initial rows, and the chunks to write.
 type Case = (Vec<Row>, Parameters, Vec<Vec<Row>>);
 
 fn case() -> impl Strategy<Value = Case> {
     let before = vec(row(), 0..6);
-    // Some sequences are of many small chunks, which share commits, some of a few large ones, which take several statements.
+    // Some sequences have many small chunks, which share commits, some a few large ones, which need several statements.
     let chunks = prop_oneof![vec(vec(row(), 1..4), 1..14), vec(vec(row(), 1..20), 1..4)];
     (before, parameters(), chunks)
 }
 
 async fn stored(fixture: &Fixture, prefix: &str) -> Table {
-    let select = "select right(uid, 1)::int, name, status ->> 'phase', (status - 'phase')::text, labels::text, annotations::text \
+    let select = "select right(uid, 1)::int, name, status ->> 'phase', (status - 'phase')::text, labels::text, \
+        annotations::text \
                   from catalog.product where uid like $1";
     let rows = sqlx::query(select).bind(format!("prd\\_{prefix}-%")).fetch_all(&fixture.pool).await.unwrap();
     rows.iter()

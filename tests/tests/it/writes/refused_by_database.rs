@@ -1,5 +1,5 @@
-//! Rows that keep every rule of the contract and that the database refuses all the same, because somebody else has
-//! added a constraint or an index: each costs itself, whatever it is refused for, and its neighbours are written.
+//! Valid rows that the database refuses, because somebody added a constraint or an index: each is rejected alone,
+//! whatever the reason, and the other rows are written.
 
 use orrery_proto::catalog::v1::{CreateProductRequest, DeleteProductRequest, Product, UpdateProductRequest};
 use orrery_proto::r#type::v1::{ErrorReason, RowErrorPolicy, WriteMode, WriteStart};
@@ -11,7 +11,7 @@ use super::Fixture;
 use super::stream::{PRODUCTS, Totals, WriteStream, assert_status, named, product, violated, write};
 use crate::harness::{TestDatabase, refusal};
 
-/// What somebody adds to the table, and a value that is refused then.
+/// What is added to the table, and a value that it refuses.
 struct Case {
     name: &'static str,
     sql: &'static str,
@@ -23,7 +23,7 @@ struct Case {
     state: &'static str,
 }
 
-/// A text that no compression makes small enough for an index.
+/// A text that stays too large for an index when it is compressed.
 fn incompressible(bytes: usize) -> String {
     let mut random = rand::rng();
     (0..bytes).map(|_| char::from(random.random_range(b'!'..b'~'))).collect()
@@ -110,7 +110,8 @@ fn cases() -> Vec<Case> {
         },
         Case {
             name: "exclusion",
-            sql: "alter table catalog.product add constraint theirs exclude using btree (name with =) where (name = 'bad'); \
+            sql: "alter table catalog.product add constraint theirs exclude using btree (name with =) where (name = \
+                'bad'); \
                   insert into catalog.product (uid, name) values ('prd_holder', 'bad')",
             bad: bad_name,
             code: Code::AlreadyExists,
@@ -146,7 +147,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// A product that no constraint here refuses.
+/// A product that satisfies all constraints here.
 fn good(number: usize) -> Product {
     let mut good = product(&format!("{number:07}"), &format!("Product {number}"));
     note(&mut good, number.to_string());
@@ -160,7 +161,7 @@ impl Case {
         fixture
     }
 
-    /// Adds what is refused, and stores so many rows, which change.
+    /// Adds the constraint, and stores this many rows, which the write changes.
     async fn add_to(&self, fixture: &Fixture, exists: usize) {
         sqlx::raw_sql(self.sql).execute(&fixture.pool).await.unwrap();
         self.store(fixture, exists).await;
@@ -194,7 +195,7 @@ impl Case {
         }
     }
 
-    /// The constraint is told; the statement, the row and what the server says are not.
+    /// The error names the constraint, but contains no statement, no row and no server message.
     #[track_caller]
     fn assert_says_no_more(&self, message: &str) {
         assert!(message.contains("the database") || message.contains("does not exist"), "{}: {message}", self.name);
@@ -214,13 +215,13 @@ async fn written(fixture: &Fixture) -> i64 {
     fixture.count("catalog.product where name like 'Product %'").await
 }
 
-/// New rows by `insert`, new rows by `copy`, and rows that exist.
+/// New rows by `insert`, new rows by `copy`, and existing rows.
 #[tokio::test]
 async fn skip_writes_every_other_row() {
     for case in cases() {
         let fixture = case.fixture(0).await;
         for (count, exists) in [(9, 0), (9, 9), (40, 20)] {
-            // An update leaves a name that is not sent as it is.
+            // An update keeps a name that is not sent.
             if case.name == "not null" && exists > 0 {
                 continue;
             }
@@ -242,7 +243,7 @@ async fn skip_writes_every_other_row() {
             assert_eq!(written(&fixture).await, (count - 3) as i64, "{}", case.name);
             let said = fixture.database.postgres().logged(fixture.database.name(), &[case.state]);
             assert!(!said.is_empty(), "{}: the server never said {}", case.name, case.state);
-            // The ledger moved with the rows, and knows them.
+            // The ledger was changed together with the rows.
             let (mut stream, offset) = WriteStream::resume(fixture.server.channel(), PRODUCTS, start()).await.unwrap();
             assert_eq!(offset, count as i64);
             stream.send(0, &rows).await;
@@ -258,7 +259,7 @@ async fn a_few_of_many_rows_are_found() {
         let fixture = case.fixture(0).await;
         let bad = [7, 8, 9, 2_500, 4_998, 4_999];
         let mut rows = case.rows(count, &bad);
-        // More than what goes in by insert.
+        // More than are written by insert.
         for row in &mut rows {
             row.annotations.insert("text".to_owned(), "x".repeat(200));
         }
@@ -289,7 +290,7 @@ async fn stop_writes_nothing_of_the_chunk() {
     }
 }
 
-/// A write that is undone in the end tells the same.
+/// A write that is rolled back at the end reports the same.
 #[tokio::test]
 async fn a_dry_run_tells_which_rows_are_refused() {
     for case in cases() {
@@ -302,7 +303,7 @@ async fn a_dry_run_tells_which_rows_are_refused() {
     }
 }
 
-/// Two rows that only one another are in the way: the first by key is written.
+/// Two rows that exclude each other: the first by key is written.
 #[tokio::test]
 async fn of_rows_that_exclude_each_other_one_is_written() {
     let fixture = Fixture::new().await;
@@ -324,7 +325,7 @@ async fn of_rows_that_exclude_each_other_one_is_written() {
     }
 }
 
-/// The search has an end. Where it comes to it, nothing of the chunk is written, whatever the policy is.
+/// The search is limited. At its limit nothing of the chunk is written, whatever the policy.
 #[tokio::test]
 async fn more_refused_rows_than_are_looked_for_end_the_stream() {
     let case = &cases()[0];
@@ -337,7 +338,7 @@ async fn more_refused_rows_than_are_looked_for_end_the_stream() {
     let (totals, end) = write(fixture.server.channel(), PRODUCTS, skipping(), &case.rows(3_000, &all)).await;
     assert_status(&end.unwrap_err(), Code::InvalidArgument, "ROW_REJECTED");
     assert_eq!(totals.committed_offset, 0);
-    // How many are found depends on the time that it takes.
+    // How many are found depends on the time it takes.
     assert!(totals.rejected >= 100, "{}", totals.rejected);
     assert_eq!(written(&fixture).await, 160);
 }
@@ -371,7 +372,7 @@ async fn chunks_that_share_a_commit_are_judged_one_by_one() {
     }
 }
 
-/// What is prepared or set outlives no transaction: a pooler carries the search as well.
+/// Nothing prepared or set outlives a transaction, so the search works through a pooler.
 #[tokio::test]
 async fn refused_rows_are_found_through_a_pooler() {
     let case = &cases()[0];
@@ -383,8 +384,8 @@ async fn refused_rows_are_found_through_a_pooler() {
     assert_eq!(written(&fixture).await, 98);
 }
 
-/// A key that another transaction creates at the same moment is no refusal, whatever the key's index is called: the
-/// row is updated then.
+/// A key that another transaction creates at the same moment is not a refusal, whatever the name of the key's index:
+/// the row is then updated.
 #[tokio::test]
 async fn a_key_that_is_created_meanwhile_is_found_also_while_refused_rows_are_looked_for() {
     let case = &cases()[0];
@@ -410,7 +411,7 @@ async fn a_key_that_is_created_meanwhile_is_found_also_while_refused_rows_are_lo
     }
 }
 
-/// Everything that the contract takes fits the indexes there are, though it can be neither compressed nor composed.
+/// All valid values fit into the existing indexes, even if they are incompressible and cannot be composed.
 #[tokio::test]
 async fn no_value_of_the_contract_is_too_large_for_an_index() {
     let fixture = Fixture::new().await;
@@ -434,10 +435,14 @@ async fn a_single_write_is_told_what_is_refused() {
         let mut client = fixture.server.client();
         let bad = |number| case.rows(number + 1, &[number]).pop();
         let create = CreateProductRequest { product: bad(5), ..CreateProductRequest::default() };
-        let update =
-            |number, allow_missing| UpdateProductRequest { product: bad(number), allow_missing, update_mask: None };
+        let update = |number, allow_missing| UpdateProductRequest {
+            product: bad(number),
+            allow_missing,
+            update_mask: None,
+            ..UpdateProductRequest::default()
+        };
         let mut refused = vec![client.create_product(create).await.unwrap_err()];
-        // An update leaves a name that is empty as it is.
+        // An update keeps a name that is empty.
         if case.name != "not null" {
             refused.push(client.update_product(update(1, false)).await.unwrap_err());
         }
@@ -481,7 +486,7 @@ async fn what_is_pointed_at_is_not_deleted() {
     fixture.server.client().delete_product(delete()).await.unwrap();
 }
 
-/// A chunk of a mode that writes no refused row is not searched; one that only updates is.
+/// A mode that does not write the refused rows needs no search; one that only updates does.
 #[tokio::test]
 async fn every_mode_finds_them() {
     let case = &cases()[0];

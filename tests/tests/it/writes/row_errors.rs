@@ -1,5 +1,5 @@
-//! Refused rows: STOP keeps everything of their chunk out and everything before it in, SKIP writes the others; whether a rule or the
-//! database refused them, and whether their chunk was committed alone or in company.
+//! Rejected rows: STOP writes nothing of their chunk and everything before it, SKIP writes the other rows. This applies
+//! to invalid rows and to rows refused by the database, and to chunks with and without a shared commit.
 
 use orrery_proto::catalog::v1::Product;
 use orrery_proto::r#type::v1::{ErrorReason, RowErrorCode, RowErrorPolicy, WriteMode, WriteStart};
@@ -8,7 +8,7 @@ use tonic::Code;
 use super::Fixture;
 use super::stream::{PRODUCTS, Totals, WriteStream, assert_status, named, product, products, violated, write};
 
-/// One way in which a row is refused, and what is said then.
+/// A reason why a row is rejected, and the expected error.
 struct Refusal {
     name: &'static str,
     mode: WriteMode,
@@ -147,8 +147,8 @@ async fn skip_writes_the_others_and_reports_each() {
     }
 }
 
-/// Many small chunks wait for one commit; one of them has a refused row. `held` is the first chunk's commit, which waits for
-/// a lock, so that the others come together.
+/// Many small chunks wait for one commit; one of them has a rejected row. `held` is the commit of the first chunk,
+/// which waits for a lock, so that the others are written together.
 #[tokio::test]
 async fn chunks_that_share_a_commit_are_judged_one_by_one() {
     let fixture = Fixture::new().await;
@@ -184,13 +184,13 @@ async fn chunks_that_share_a_commit_are_judged_one_by_one() {
     }
 }
 
-/// An etag and a mode may both refuse a row; it is one row all the same, and the first of many is the one that is named.
+/// An etag and a mode may both reject a row. It counts once, and the first of several rows is named.
 #[tokio::test]
 async fn a_row_is_refused_once_and_the_first_one_is_named() {
     let fixture = Fixture::new().await;
     let stored: Vec<Product> = (0..30).map(|number| product(&format!("{number:07}"), "before")).collect();
     write(fixture.server.channel(), PRODUCTS, WriteStart::default(), &stored).await.1.unwrap();
-    // Keys fall while offsets rise: the database judges rows in the order of their keys.
+    // Keys decrease while offsets increase: the database checks rows in key order.
     let mut rows: Vec<Product> = (0..30).rev().map(|number| product(&format!("{number:07}"), "again")).collect();
     for at in [20, 22, 24] {
         rows[at].etag = "stale".to_owned();
@@ -231,8 +231,9 @@ async fn of_many_refused_rows_all_are_counted_and_the_first_thousand_reported() 
     }
 }
 
-/// What is refused is remembered as well: the same rows may come again after a lost acknowledgement, their maps in whatever order.
-/// What one answer can report is no bound on what waits together: chunks share a commit only as far as one answer can report their errors.
+/// Rejections are remembered too: after a lost acknowledgement the same rows may be sent again, with their maps in any
+/// order.
+/// Chunks share a commit only as long as one response can report all their errors.
 #[tokio::test]
 async fn of_chunks_that_wait_together_every_refused_row_is_reported() {
     const CHUNKS: i64 = 4;
@@ -273,7 +274,7 @@ async fn a_chunk_with_refused_rows_may_come_again() {
         stream.send(0, &[product("0000000", "fine"), bad()]).await;
         assert_eq!(stream.acknowledged(2).await.unwrap().rows(), 0);
     }
-    // The row mended is another row: it was not written, and it is not said to be.
+    // The corrected row is another row: it was not written, and is not reported as written.
     let (stream, _) = WriteStream::resume(fixture.server.channel(), PRODUCTS, start).await.unwrap();
     stream.send(0, &[product("0000000", "fine"), product("0000001", "mended")]).await;
     let (_, status) = stream.ended().await;

@@ -1,4 +1,4 @@
-//! Who holds a named write: one stream at a time, with the same parameters each time.
+//! A named write belongs to one stream at a time, always with the same parameters.
 
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::{CreateProductRequest, Product};
@@ -25,8 +25,8 @@ async fn the_newest_stream_of_a_write_goes_on_and_the_other_is_told() {
     assert_eq!(fixture.count("catalog.product").await, 10);
 }
 
-/// Two writers begin at once, again and again, and send the same rows as fast as they can; whoever is told that another one
-/// took over gives up. One of them comes through, and every row is there once.
+/// Two writers start at once, repeatedly, and send the same rows as fast as they can; a writer stops when another one
+/// took over. One of them finishes, and each row is written once.
 #[tokio::test]
 async fn of_two_writers_at_once_exactly_one_comes_through() {
     const ROWS: i64 = 400;
@@ -59,7 +59,8 @@ async fn of_two_writers_at_once_exactly_one_comes_through() {
     }
 }
 
-/// A stream takes a write over while a commit of the stream before is under way: it waits for it, and goes on behind it.
+/// A stream takes a write over while a commit of the previous stream is running: it waits for the commit, and continues
+/// after it.
 #[tokio::test]
 async fn a_commit_under_way_counts_for_whoever_takes_over() {
     let fixture = Fixture::new().await;
@@ -68,7 +69,7 @@ async fn a_commit_under_way_counts_for_whoever_takes_over() {
     let (first, _) = WriteStream::resume(channel(), PRODUCTS, named("late")).await.unwrap();
     first.send(0, &products(0..5)).await;
     fixture.until_blocked().await;
-    // Nothing is stored of the write yet, so that there is nothing to wait for before there is something to write.
+    // Nothing is stored of the write yet, so there is nothing to wait for until something is written.
     let (mut second, offset) = WriteStream::resume(channel(), PRODUCTS, named("late")).await.unwrap();
     assert_eq!(offset, 0);
     second.send(0, &products(0..3)).await;
@@ -78,7 +79,7 @@ async fn a_commit_under_way_counts_for_whoever_takes_over() {
     assert_eq!(second.acknowledged(8).await.unwrap().counts(), [3, 0, 0, 0, 0]);
     drop(first);
 
-    // A write that is stored is waited for as it is taken over.
+    // For a stored write, the takeover waits.
     let held = fixture.hold("catalog.product").await;
     second.send(8, &products(8..10)).await;
     fixture.until_blocked().await;
@@ -91,7 +92,7 @@ async fn a_commit_under_way_counts_for_whoever_takes_over() {
     assert_eq!(third.acknowledged(11).await.unwrap().counts(), [1, 0, 0, 0, 0]);
 }
 
-/// What a caller costs who only begins writes is nothing that stays.
+/// Clients that only start writes leave nothing behind.
 #[tokio::test]
 async fn a_write_is_stored_with_its_first_commit() {
     let fixture = Fixture::new().await;
@@ -111,7 +112,7 @@ async fn a_write_is_stored_with_its_first_commit() {
     assert_eq!(fixture.count("catalog.write_session where write_id = 'begun7' and committed_offset = 5").await, 1);
 }
 
-/// Streams that all began before the first of them committed: the newest holds the write.
+/// Of streams that started before the first commit, the newest holds the write.
 #[tokio::test]
 async fn of_streams_that_began_a_new_write_the_newest_holds_it() {
     let fixture = Fixture::new().await;
@@ -127,7 +128,7 @@ async fn of_streams_that_began_a_new_write_the_newest_holds_it() {
     first.send(0, &products(0..5)).await;
     assert_status(&first.answer().await.unwrap_err(), Code::Aborted, "WRITE_SESSION_TAKEN_OVER");
 
-    // The third goes on behind what the second committed, however it cuts its chunks, and the second is told.
+    // The third continues after what the second committed, however it cuts its chunks, and the second gets an error.
     for (offset, rows) in [(0, 0..2), (2, 2..4), (4, 4..9), (9, 9..10)] {
         third.send(offset, &products(rows)).await;
     }
@@ -160,7 +161,7 @@ async fn of_streams_that_began_a_new_write_one_with_other_rows_or_parameters_is_
     assert_eq!(fixture.count("catalog.product").await, 6);
 }
 
-/// Creates clear the ledger too: a service may have no streams.
+/// Creates clean up the ledger too, because a service may have no streams.
 #[tokio::test]
 async fn what_is_forgotten_goes_where_there_are_creates_alone() {
     let fixture = Fixture::new().await;
@@ -172,7 +173,7 @@ async fn what_is_forgotten_goes_where_there_are_creates_alone() {
     for call in 0..100 {
         let product = Some(Product { uid: format!("prd_{call}"), ..Product::default() });
         let request_id = format!("create-{call}");
-        let request = CreateProductRequest { product, request_id };
+        let request = CreateProductRequest { product, request_id, ..CreateProductRequest::default() };
         client.create_product(request).await.unwrap();
     }
     let cleared = async {
@@ -209,7 +210,7 @@ async fn a_write_goes_on_with_the_parameters_that_it_was_begun_with() {
     }
     stream.send(1, &products(1..3)).await;
     stream.acknowledged(3).await.unwrap();
-    // The same in other words.
+    // The same parameters in another form.
     let same = WriteStart {
         mode: WriteMode::Upsert.into(),
         on_row_error: RowErrorPolicy::Stop.into(),
@@ -238,7 +239,7 @@ async fn one_write_id_on_two_resources_is_two_writes() {
     assert_eq!((fixture.count("catalog.product").await, fixture.count("catalog.product_metric").await), (6, 1));
 }
 
-/// Writes that nobody has touched for long are cleared away by those that come; the contract promises seven days.
+/// Writes that were not used for long are deleted by later ones; the contract promises seven days.
 #[tokio::test]
 async fn a_write_is_remembered_for_a_week_and_not_for_ever() {
     let fixture = Fixture::new().await;

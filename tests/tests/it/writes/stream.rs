@@ -1,4 +1,4 @@
-//! The caller's side of a chunked write for tests: message by message, so that a test decides what is sent when.
+//! The client of a chunked write for tests, message by message, so that a test decides what is sent when.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
-/// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any step of a test takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The two chunked writes of the catalog.
 pub(crate) const PRODUCTS: &str = "/orrery.catalog.v1.CatalogService/WriteProducts";
@@ -33,7 +33,7 @@ pub(crate) struct WriteStream {
     answers: Streaming<WriteResponse>,
 }
 
-/// What several acknowledgements say together.
+/// The sum of several acknowledgements.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
 pub(crate) struct Totals {
     pub(crate) committed_offset: i64,
@@ -42,8 +42,9 @@ pub(crate) struct Totals {
     pub(crate) unchanged: i64,
     pub(crate) rejected: i64,
     pub(crate) superseded: i64,
+    pub(crate) deleted: i64,
     pub(crate) errors: Vec<RowError>,
-    /// How many messages said it.
+    /// The number of messages.
     pub(crate) messages: usize,
 }
 
@@ -56,6 +57,7 @@ impl Totals {
         self.unchanged += answer.unchanged;
         self.rejected += answer.rejected;
         self.superseded += answer.superseded;
+        self.deleted += answer.deleted;
         self.errors.extend(answer.row_errors);
         self.messages += 1;
     }
@@ -65,9 +67,9 @@ impl Totals {
         [self.created, self.updated, self.unchanged, self.rejected, self.superseded]
     }
 
-    /// How many rows the counts are of.
+    /// The number of rows counted.
     pub(crate) fn rows(&self) -> i64 {
-        self.counts().iter().sum()
+        self.counts().iter().sum::<i64>() + self.deleted
     }
 }
 
@@ -77,7 +79,7 @@ impl WriteStream {
         Self::open_with(channel, method, Some(WritePayload::Start(start)), None).await
     }
 
-    /// Opens a write whose first message is anything, perhaps with a deadline.
+    /// Opens a write with any first message, and an optional deadline.
     pub(crate) async fn open_with(
         channel: Channel,
         method: &'static str,
@@ -99,7 +101,7 @@ impl WriteStream {
         Ok(Self { requests, answers })
     }
 
-    /// Opens a named write and takes the answer to its start: the offset to go on from.
+    /// Opens a named write and returns the offset at which to continue.
     pub(crate) async fn resume(
         channel: Channel,
         method: &'static str,
@@ -112,32 +114,32 @@ impl WriteStream {
         Ok((stream, answer.committed_offset))
     }
 
-    /// Sends a chunk. Waits while the server takes none; a stream that has ended takes everything and forgets it.
+    /// Sends a chunk. Waits while the server accepts none; after the end of the stream chunks are dropped.
     pub(crate) async fn send<M: Message>(&self, offset: i64, rows: &[M]) {
         self.send_bytes(offset, rows.iter().map(|row| row.encode_to_vec().into()).collect()).await;
     }
 
-    /// Sends a chunk of whatever bytes.
+    /// Sends a chunk of any bytes.
     pub(crate) async fn send_bytes(&self, offset: i64, rows: Vec<Bytes>) {
         self.send_message(Some(WritePayload::Chunk(WriteChunk { offset, rows }))).await;
     }
 
-    /// Sends anything.
+    /// Sends any message.
     pub(crate) async fn send_message(&self, message: Option<WritePayload>) {
         let _ = self.requests.send(WriteRequest { payload: message }).await;
     }
 
-    /// Sends a chunk if that is possible without waiting longer than this.
+    /// Sends a chunk if that is possible within this time.
     pub(crate) async fn try_send<M: Message>(&self, offset: i64, rows: &[M], patience: Duration) -> bool {
         tokio::time::timeout(patience, self.send(offset, rows)).await.is_ok()
     }
 
-    /// The next answer; `None` when the stream ended well.
+    /// The next response; `None` at the successful end.
     pub(crate) async fn answer(&mut self) -> Result<Option<WriteResponse>, Status> {
-        tokio::time::timeout(PATIENCE, self.answers.message()).await.expect("an answer comes in time")
+        tokio::time::timeout(TIMEOUT, self.answers.message()).await.expect("an answer comes in time")
     }
 
-    /// Takes answers until everything before `offset` is committed.
+    /// Reads responses until everything before `offset` is committed.
     pub(crate) async fn acknowledged(&mut self, offset: i64) -> Result<Totals, Status> {
         let mut totals = Totals::default();
         while totals.committed_offset < offset || totals.messages == 0 {
@@ -147,14 +149,14 @@ impl WriteStream {
         Ok(totals)
     }
 
-    /// Says that nothing more comes, and takes every answer that is left, and how the stream ended.
+    /// Ends the request, and returns all remaining responses and the final status.
     pub(crate) async fn finish(self) -> (Totals, Result<(), Status>) {
         let Self { requests, answers } = self;
         drop(requests);
         rest(answers).await
     }
 
-    /// Takes every answer and how the stream ended, without saying that nothing more comes.
+    /// Returns all responses and the final status, without ending the request.
     pub(crate) async fn ended(self) -> (Totals, Status) {
         let Self { requests, answers } = self;
         let (totals, end) = rest(answers).await;
@@ -162,7 +164,7 @@ impl WriteStream {
         (totals, end.expect_err("the stream ends with an error"))
     }
 
-    /// Both halves, for tests that send and take at once.
+    /// Both halves, for tests that send and receive concurrently.
     pub(crate) fn split(self) -> (mpsc::Sender<WriteRequest>, Streaming<WriteResponse>) {
         (self.requests, self.answers)
     }
@@ -171,7 +173,7 @@ impl WriteStream {
 async fn rest(mut answers: Streaming<WriteResponse>) -> (Totals, Result<(), Status>) {
     let mut totals = Totals::default();
     loop {
-        match tokio::time::timeout(PATIENCE, answers.message()).await.expect("an answer comes in time") {
+        match tokio::time::timeout(TIMEOUT, answers.message()).await.expect("an answer comes in time") {
             Ok(Some(answer)) => totals.add(answer),
             Ok(None) => return (totals, Ok(())),
             Err(status) => return (totals, Err(status)),
@@ -179,7 +181,7 @@ async fn rest(mut answers: Streaming<WriteResponse>) -> (Totals, Result<(), Stat
     }
 }
 
-/// Writes these rows in one chunk, one-shot, and returns what was answered.
+/// Writes these rows in one chunk without a write_id, and returns the response.
 pub(crate) async fn write<M: Message>(
     channel: Channel,
     method: &'static str,
@@ -191,18 +193,18 @@ pub(crate) async fn write<M: Message>(
     stream.finish().await
 }
 
-/// A connection of its own to a service.
+/// A new connection to a service.
 pub(crate) fn connect(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
-/// A chunk's message.
+/// The message of a chunk.
 pub(crate) fn chunk<M: Message>(offset: i64, rows: &[M]) -> WriteRequest {
     let rows = rows.iter().map(|row| row.encode_to_vec().into()).collect();
     WriteRequest { payload: Some(WritePayload::Chunk(WriteChunk { offset, rows })) }
 }
 
-/// A start that names its write.
+/// A start with a write_id.
 pub(crate) fn named(write_id: &str) -> WriteStart {
     WriteStart { write_id: write_id.to_owned(), ..WriteStart::default() }
 }
@@ -217,7 +219,7 @@ pub(crate) fn product(uid: &str, name: &str) -> Product {
     Product { uid: format!("prd_{uid}"), name: name.to_owned(), ..Product::default() }
 }
 
-/// Products `first..last`, each with a name of its own.
+/// Products `first..last`, each with a different name.
 pub(crate) fn products(numbers: std::ops::Range<i64>) -> Vec<Product> {
     numbers.map(|number| product(&format!("{number:07}"), &format!("Product {number}"))).collect()
 }
@@ -232,7 +234,7 @@ pub(crate) fn metric(product: &str, name: &str, value: &str) -> ProductMetric {
     }
 }
 
-/// Asserts a status's code and reason, and returns its metadata.
+/// Checks the code and reason of a status, and returns its metadata.
 #[track_caller]
 pub(crate) fn assert_status(status: &Status, code: Code, reason: &str) -> std::collections::HashMap<String, String> {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("{status:?} has no ErrorInfo"));
@@ -241,7 +243,7 @@ pub(crate) fn assert_status(status: &Status, code: Code, reason: &str) -> std::c
     info.metadata
 }
 
-/// The first field that a status's BadRequest names.
+/// The first field in a status's BadRequest.
 pub(crate) fn violated(status: &Status) -> String {
     status.get_details_bad_request().unwrap_or_else(|| panic!("{status:?} has no BadRequest")).field_violations[0]
         .field

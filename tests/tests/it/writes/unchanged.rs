@@ -1,4 +1,4 @@
-//! A row that equals what is stored is read and left alone: no new version, no new update_ts, no dead tuple.
+//! A row that equals the stored one is read and not written: no new version, no new update_ts, no dead tuple.
 
 use orrery_proto::catalog::v1::{Product, ProductMetric};
 use orrery_proto::r#type::v1::{Status as Phase, WriteStart};
@@ -9,7 +9,7 @@ use crate::harness::Role;
 use super::Fixture;
 use super::stream::{METRICS, PRODUCTS, mask, metric, product, write};
 
-/// Every map is built anew, so that its entries come in another order each time.
+/// Each map is built anew, so that its entries are in another order each time.
 fn rows() -> Vec<Product> {
     let map = |part: &str| (0..12).map(|at| (format!("{part}-{at}"), format!("value {at}"))).collect();
     let details = || prost_types::Struct {
@@ -39,7 +39,7 @@ async fn versions(fixture: &Fixture, table: &str) -> Vec<(String, String)> {
 #[tokio::test]
 async fn equal_rows_are_not_rewritten() {
     let fixture = Fixture::new().await;
-    // An analyze in between would add its own estimate to the count of dead tuples.
+    // An analyze in between would add its own estimate to the number of dead tuples.
     let mut operator = fixture.database.connect(Role::Operator).await;
     sqlx::raw_sql("alter table catalog.product set (autovacuum_enabled = false)").execute(&mut operator).await.unwrap();
     let channel = || fixture.server.channel();
@@ -63,7 +63,7 @@ async fn equal_rows_are_not_rewritten() {
     let after = (versions(&fixture, "catalog.product").await, versions(&fixture, "catalog.product_metric").await);
     assert_eq!(before, after, "update_ts and version of every row are as they were");
 
-    // Statistics come late; a change of one row tells that they have come.
+    // Statistics are delayed; a change of one row shows when they have arrived.
     let (totals, _) = write(channel(), PRODUCTS, WriteStart::default(), &[product("000", "Another")]).await;
     assert_eq!(totals.updated, 1);
     let statistics =
@@ -84,7 +84,7 @@ async fn what_is_finer_than_a_microsecond_is_cut_off_and_changes_nothing() {
     let fixture = Fixture::new().await;
     let channel = || fixture.server.channel();
     let at = |nanos| Some(prost_types::Timestamp { seconds: 1_000, nanos });
-    // The second write is finer than the first one, the third coarser.
+    // The second write is more precise than the first one, the third less.
     for (nanos, counts) in [(1_001, [1, 0, 0, 0, 0]), (1_999, [0, 0, 1, 0, 0]), (1_000, [0, 0, 1, 0, 0])] {
         let row = Product { create_ts: at(nanos), ..product("1", "The same") };
         let (totals, end) = write(channel(), PRODUCTS, WriteStart::default(), &[row]).await;
@@ -95,7 +95,7 @@ async fn what_is_finer_than_a_microsecond_is_cut_off_and_changes_nothing() {
         end.unwrap();
         assert_eq!(totals.counts(), counts, "{nanos}");
     }
-    // Both are of the same microsecond: neither is older, and the later write wins.
+    // Both are in the same microsecond: neither is older, and the later write is stored.
     let row = ProductMetric { as_of_ts: at(1_000), ..metric("1", "sales", "13") };
     let (totals, end) = write(channel(), METRICS, WriteStart::default(), &[row]).await;
     end.unwrap();

@@ -1,5 +1,5 @@
-//! Writers that go on whatever breaks, and what must be stored in the end: every acknowledged chunk once, every other whole or not
-//! at all.
+//! Writers that continue whatever fails, and the expected rows: each acknowledged chunk once, each other chunk
+//! completely or not at all.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ use tonic::transport::Channel;
 use super::stream::{ORDERS, PRODUCTS, WriteStream, connect, named, product};
 use crate::harness::{line, order};
 
-/// Rows that one writer sends, again and again the same keys, so that a chunk that is applied twice or late shows in the
-/// contents.
+/// The number of keys of a writer. They are repeated, so that a chunk that is applied twice or late is visible in the
+/// rows.
 const KEYS: i64 = 400;
 /// The variable that repeats a run.
 const SEED: &str = "ORRERY_TEST_SEED";
@@ -27,22 +27,22 @@ const SEED: &str = "ORRERY_TEST_SEED";
 /// What is written.
 pub(crate) struct Kind {
     method: &'static str,
-    /// The row of writer and offset: always the same. A key comes back after [`KEYS`] rows, with other content.
+    /// The row of a writer and offset: always the same. A key is repeated after [`KEYS`] rows, with other content.
     row: fn(usize, i64) -> Row,
-    /// Key and content of all that the writer $1 wrote.
+    /// Selects key and content of everything that the writer $1 wrote.
     stored: &'static str,
-    /// How far the write $1 is committed.
+    /// Selects the committed offset of the write $1.
     committed: &'static str,
 }
 
-/// A row, and what is to be found of it.
+/// A row, and its key and content.
 struct Row {
     uid: String,
     content: String,
     message: Bytes,
 }
 
-/// Products, each with a name that says at which offset it was written.
+/// Products whose names contain the offset at which they were written.
 pub(crate) const PRODUCT_KIND: &Kind = &Kind {
     method: PRODUCTS,
     row: |writer, offset| {
@@ -55,7 +55,7 @@ pub(crate) const PRODUCT_KIND: &Kind = &Kind {
     committed: "select committed_offset from catalog.write_session where write_id = $1",
 };
 
-/// Orders of one to three lines, in whose quantities the offset stands once more, as it does in their sum.
+/// Orders of one to three lines, whose quantities contain the offset again, and so does their total.
 pub(crate) const ORDER_KIND: &Kind = &Kind {
     method: ORDERS,
     row: |writer, offset| {
@@ -68,7 +68,8 @@ pub(crate) const ORDER_KIND: &Kind = &Kind {
         let content = format!("{offset}: {} = {}", lines.join(" + "), quantities.iter().sum::<i32>());
         Row { uid: order.uid.clone(), content, message: order.encode_to_vec().into() }
     },
-    stored: "select o.uid, o.customer_id || ': ' || coalesce(string_agg(l.quantity::text, ' + ' order by l.line_number), '') \
+    stored: "select o.uid, o.customer_id || ': ' || coalesce(string_agg(l.quantity::text, ' + ' order by \
+        l.line_number), '') \
                     || ' = ' || coalesce(max(s.quantity)::text, '') \
              from orders.order_header o left join orders.order_line_item l on l.order_uid = o.uid \
                   left join orders.order_summary s on s.order_uid = o.uid \
@@ -76,15 +77,15 @@ pub(crate) const ORDER_KIND: &Kind = &Kind {
     committed: "select committed_offset from orders.write_session where write_id = $1",
 };
 
-/// One writer's progress over all its streams.
+/// The progress of one writer over all its streams.
 pub(crate) struct Progress {
     kind: &'static Kind,
     writer: usize,
-    /// Every row before it was acknowledged.
+    /// All rows before it were acknowledged.
     pub(crate) acknowledged: i64,
-    /// Ends of the chunks that were sent and not acknowledged yet.
+    /// The ends of chunks that were sent and not acknowledged yet.
     sent: Vec<i64>,
-    /// How its streams broke.
+    /// How its streams ended.
     pub(crate) broken: Vec<Status>,
 }
 
@@ -98,7 +99,7 @@ impl Progress {
         format!("writer{}", self.writer)
     }
 
-    /// Writes until the stream breaks, or `enough` says so.
+    /// Writes until the stream breaks or `enough` is set.
     async fn write(&mut self, channel: Channel, random: &mut StdRng, enough: &AtomicBool) -> Result<(), Status> {
         let (mut stream, offset) = WriteStream::resume(channel, self.kind.method, named(&self.write_id())).await?;
         let known = offset == self.acknowledged || self.sent.contains(&offset);
@@ -107,7 +108,7 @@ impl Progress {
         self.sent.clear();
         let mut at = offset;
         while !enough.load(Ordering::Relaxed) {
-            // Up to three chunks are on their way.
+            // Up to three chunks are in flight.
             while self.sent.len() < 3 {
                 let end = at + random.random_range(1..300);
                 let rows = (at..end).map(|offset| (self.kind.row)(self.writer, offset).message).collect();
@@ -123,8 +124,8 @@ impl Progress {
         Ok(())
     }
 
-    /// Asserts that everything that was acknowledged is stored, once, and what was on its way by whole chunks. What still commits is
-    /// waited for by a new stream.
+    /// Checks that everything acknowledged is stored once, and what was in flight only by whole chunks. A new stream
+    /// waits for running commits.
     pub(crate) async fn assert_whole(&self, address: SocketAddr, connection: &mut PgConnection) {
         let resumed = WriteStream::resume(connect(address), self.kind.method, named(&self.write_id())).await;
         let (_, offset) = resumed.unwrap();
@@ -150,7 +151,8 @@ impl Progress {
     }
 }
 
-/// Writes, and writes on whenever the service is there again, until there is enough. A writer that is cut off for a minute fails.
+/// Writes, and resumes whenever the service is available again, until `enough` is set. Fails if the writer is cut off
+/// for a minute.
 pub(crate) async fn write_on(
     kind: &'static Kind,
     writer: usize,
@@ -175,7 +177,8 @@ pub(crate) async fn write_on(
     progress
 }
 
-/// The seed of a run with random events: that of the environment, or a new one. It is printed, so that a run can be repeated.
+/// The seed of a run with random events: from the environment, or a new one. It is printed, so that a run can be
+/// repeated.
 pub(crate) fn seed() -> u64 {
     let seed = match std::env::var(SEED) {
         Ok(given) => given.parse().unwrap(),

@@ -1,7 +1,8 @@
-//! Sockets of this process that somebody else owns.
+//! Finds sockets of this process that another library owns.
 //!
-//! A file that somebody else owns has no name but its number, which means another file as soon as the owner closes it. So it is sent
-//! through a pair of sockets first: the kernel makes what arrives a file of our own, whichever it is, and its peer tells.
+//! Such a socket is known only by its file descriptor number, which means another file as soon as the owner closes it.
+//! So the file is first sent through a pair of Unix sockets: the kernel gives us a descriptor of our own for it, and
+//! its peer address shows whether it is the right one.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -14,11 +15,11 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg,
 
 use super::Tuning;
 
-/// The files of this process, by number.
+/// The file descriptors of this process.
 const FILES: &str = "/proc/self/fd";
 
-/// Tunes every connection to that port at one of these addresses; at any, where there is none to these: a name that led there a
-/// moment ago may lead elsewhere now.
+/// Tunes every connection to this port at one of these addresses. If there is none, it tunes all connections to the
+/// port: the host name may have resolved to other addresses before.
 pub(super) fn tune(port: u16, addresses: &[IpAddr], tuning: Tuning) -> io::Result<()> {
     let mut connections = connections_to(port)?;
     if connections.iter().any(|(peer, _)| addresses.contains(peer)) {
@@ -44,11 +45,11 @@ fn connections_to(port: u16) -> io::Result<Vec<(IpAddr, OwnedFd)>> {
     for file in std::fs::read_dir(FILES)? {
         let name = file?.file_name();
         let Some(number) = name.to_str().and_then(|name| name.parse::<RawFd>().ok()) else { continue };
-        // A first look, so that few are sent.
+        // Check before sending, so that few are sent.
         if peer(number).is_none_or(|peer| peer.port() != port) {
             continue;
         }
-        let Some(socket) = own(&sender, &receiver, number)? else { continue };
+        let Some(socket) = duplicate(&sender, &receiver, number)? else { continue };
         if let Some(peer) = peer(socket.as_raw_fd()).filter(|peer| peer.port() == port) {
             connections.push((peer.ip().to_canonical(), socket));
         }
@@ -56,15 +57,15 @@ fn connections_to(port: u16) -> io::Result<Vec<(IpAddr, OwnedFd)>> {
     Ok(connections)
 }
 
-/// Whom the file with this number is connected to, if it is a TCP connection.
+/// The peer of this file descriptor, if it is a TCP connection.
 fn peer(number: RawFd) -> Option<SocketAddr> {
     let address = getpeername::<SockaddrStorage>(number).ok()?;
     let v4 = address.as_sockaddr_in().map(|&address| SocketAddr::V4(address.into()));
     v4.or_else(|| address.as_sockaddr_in6().map(|&address| SocketAddr::V6(address.into())))
 }
 
-/// Another number, of our own, for the file that has this one; `None` if there is none any more (unix(7), SCM_RIGHTS).
-fn own(sender: &UnixDatagram, receiver: &UnixDatagram, number: RawFd) -> io::Result<Option<OwnedFd>> {
+/// Duplicates a file descriptor; `None` if it is closed by now (unix(7), SCM_RIGHTS).
+fn duplicate(sender: &UnixDatagram, receiver: &UnixDatagram, number: RawFd) -> io::Result<Option<OwnedFd>> {
     let message = ControlMessage::ScmRights(&[number]);
     match sendmsg::<()>(sender.as_raw_fd(), &[IoSlice::new(&[0])], &[message], MsgFlags::empty(), None) {
         Ok(_) => {}
@@ -112,14 +113,14 @@ mod tests {
         let address = databases[0].local_addr().unwrap();
         let connections: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
         let other = TcpStream::connect(databases[1].local_addr().unwrap()).unwrap();
-        // Another machine with the same number for its port.
+        // Another machine with the same port number.
         let elsewhere = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), address.port())).unwrap();
         let elsewhere = TcpStream::connect(elsewhere.local_addr().unwrap()).unwrap();
         assert!(!connections.iter().any(is_tuned));
         Endpoint { host: "localhost".into(), port: address.port() }.tune(TUNING).await;
         assert!(connections.iter().all(is_tuned));
         assert!(!is_tuned(&other) && !is_tuned(&elsewhere));
-        // The name of the other machine leads nowhere.
+        // The name of the other machine does not resolve.
         Endpoint { host: "no-such-host.invalid".into(), port: address.port() }.tune(TUNING).await;
         assert!(is_tuned(&elsewhere) && !is_tuned(&other));
     }
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn a_number_that_means_nothing_is_passed_over() {
         let (sender, receiver) = UnixDatagram::pair().unwrap();
-        assert!(own(&sender, &receiver, RawFd::MAX).unwrap().is_none());
+        assert!(duplicate(&sender, &receiver, RawFd::MAX).unwrap().is_none());
         assert!(peer(RawFd::MAX).is_none() && peer(sender.as_raw_fd()).is_none());
     }
 
@@ -139,7 +140,7 @@ mod tests {
         let (mut accepted, _) = listener.accept().unwrap();
         assert_eq!(connections_to(port).unwrap().len(), 1);
         drop(connection);
-        // The end of the connection arrives: nobody holds it open.
+        // The connection ends: nobody holds it open.
         accepted.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         assert_eq!(io::Read::read(&mut accepted, &mut [0]).unwrap(), 0);
     }

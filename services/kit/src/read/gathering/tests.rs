@@ -8,16 +8,21 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::resource::select::Selection;
-use crate::resource::{Description, Field, Kind, Resource, TextRule};
+use crate::resource::{Description, Field, Resource, kind};
+
+static TEXT: kind::Text<kind::Free> = kind::text(100);
 
 static CHILD: LazyLock<Resource> = LazyLock::new(|| {
     static DESCRIPTION: Description =
         Description { key: &["owner", "name"], ..Description::new("test.Child", "test.child") };
-    let text = Kind::Text(TextRule::Free { max_bytes: 100, nullable: true });
-    let field = |name, number, key| Field { name, number, kind: text, key, computed: false };
+    let field = |name, number| {
+        let mut field = Field::new(name, number, &TEXT);
+        field.key = true;
+        field
+    };
     Resource {
         description: &DESCRIPTION,
-        fields: vec![field("owner", 1, true), field("name", 2, true)],
+        fields: vec![field("owner", 1), field("name", 2)],
         parts: Vec::new(),
         plural: "children",
         rules: crate::resource::rules::no_rules(),
@@ -26,14 +31,10 @@ static CHILD: LazyLock<Resource> = LazyLock::new(|| {
 
 static OWNER: LazyLock<Resource> = LazyLock::new(|| {
     static DESCRIPTION: Description = Description::new("test.Owner", "test.owner");
-    let kind = Kind::Text(TextRule::Free { max_bytes: 100, nullable: true });
-    Resource {
-        description: &DESCRIPTION,
-        fields: vec![Field { name: "uid", number: 1, kind, key: true, computed: false }],
-        parts: Vec::new(),
-        plural: "owners",
-        rules: crate::resource::rules::no_rules(),
-    }
+    let mut uid = Field::new("uid", 1, &TEXT);
+    uid.key = true;
+    let rules = crate::resource::rules::no_rules();
+    Resource { description: &DESCRIPTION, fields: vec![uid], parts: Vec::new(), plural: "owners", rules }
 });
 
 /// Sizes of an owner and of its children's names.
@@ -205,7 +206,7 @@ fn a_lone_owner_knows_where_its_last_row_stands() {
     for row in rows(&owners) {
         assert!(gathering.take(&row).unwrap().is_continue());
     }
-    assert_eq!(gathering.place(), [uid(0).into_bytes(), b"place".to_vec()]);
+    assert!(gathering.place().unwrap().values().eq([uid(0).as_bytes(), b"place"]));
     assert_eq!(gathering.seen(), 2);
 }
 

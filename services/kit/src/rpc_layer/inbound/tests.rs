@@ -9,7 +9,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use super::*;
-use crate::budget::Budget;
+use crate::budget::MemoryBudget;
 
 const TIME: Duration = Duration::from_millis(300);
 
@@ -26,7 +26,7 @@ fn body(pieces: UnboundedReceiver<Vec<u8>>) -> Body {
     Body::new(StreamBody::new(frames))
 }
 
-fn sender(share: &Share) -> (UnboundedSender<Vec<u8>>, InboundBody) {
+fn sender(share: &MemoryShare) -> (UnboundedSender<Vec<u8>>, InboundBody) {
     let (pieces, received) = unbounded_channel();
     let allowance = Allowance { share: share.clone(), most: 10_000, time: TIME };
     (pieces, InboundBody::new(body(received), allowance, 100))
@@ -46,22 +46,22 @@ async fn next(body: &mut InboundBody) -> Option<Result<usize, Status>> {
 
 #[tokio::test]
 async fn one_message_is_gathered_and_counted_until_it_is_worked_off() {
-    let budget = Budget::default();
-    let (pieces, body) = sender(&budget.share(usize::MAX));
+    let budget = MemoryBudget::default();
+    let (pieces, mut body) = sender(&budget.share(usize::MAX));
     assert_eq!(budget.used(), CALL_BYTES + 100);
     for piece in message(1_000).chunks(300) {
         pieces.send(piece.to_vec()).unwrap();
     }
     drop(pieces);
-    let (gathered, held) = body.gather().await.unwrap();
-    assert_eq!((&gathered[..], held.bytes()), (&message(1_000)[..], CALL_BYTES + 100 + 1_005));
-    drop(held);
+    let gathered = body.gather().await.unwrap();
+    assert_eq!((&gathered[..], body.held().bytes()), (&message(1_000)[..], CALL_BYTES + 100 + 1_005));
+    drop(body);
     assert_eq!(budget.used(), 0);
 }
 
 #[tokio::test]
 async fn what_is_not_one_message_is_refused() {
-    let share = Share::default();
+    let share = MemoryShare::default();
     let cases: [(&str, Vec<Vec<u8>>); 7] = [
         ("none", vec![]),
         ("empty frames", vec![vec![], vec![]]),
@@ -72,7 +72,7 @@ async fn what_is_not_one_message_is_refused() {
         ("too large, by its prefix", vec![message(10_001)[..5].to_vec()]),
     ];
     for (case, frames) in cases {
-        let (pieces, body) = sender(&share);
+        let (pieces, mut body) = sender(&share);
         for frame in frames {
             pieces.send(frame).unwrap();
         }
@@ -84,8 +84,8 @@ async fn what_is_not_one_message_is_refused() {
 #[tokio::test]
 async fn a_message_has_a_time_even_if_it_trickles() {
     for send_nothing in [true, false] {
-        let budget = Budget::default();
-        let (pieces, body) = sender(&budget.share(usize::MAX));
+        let budget = MemoryBudget::default();
+        let (pieces, mut body) = sender(&budget.share(usize::MAX));
         let trickle = tokio::spawn(async move {
             for byte in message(1_000) {
                 if !send_nothing {
@@ -108,7 +108,7 @@ async fn a_message_has_a_time_even_if_it_trickles() {
 
 #[tokio::test]
 async fn a_message_that_never_ends_its_call_is_late_as_well() {
-    let (pieces, body) = sender(&Share::default());
+    let (pieces, mut body) = sender(&MemoryShare::default());
     pieces.send(message(10)).unwrap();
     assert_eq!(body.gather().await.unwrap_err().code(), Code::DeadlineExceeded);
     drop(pieces);
@@ -116,7 +116,7 @@ async fn a_message_that_never_ends_its_call_is_late_as_well() {
 
 #[tokio::test]
 async fn between_the_messages_of_a_stream_there_is_no_time() {
-    let budget = Budget::default();
+    let budget = MemoryBudget::default();
     let (pieces, body) = sender(&budget.share(usize::MAX));
     let (mut body, _) = body.gated(Box::new(|| Ok(())));
     pieces.send(message(10)).unwrap();
@@ -133,7 +133,7 @@ async fn between_the_messages_of_a_stream_there_is_no_time() {
 
 #[tokio::test]
 async fn who_is_not_read_keeps_his_time() {
-    let (pieces, body) = sender(&Share::default());
+    let (pieces, body) = sender(&MemoryShare::default());
     let (mut body, pause) = body.gated(Box::new(|| Ok(())));
     pieces.send([message(10), message(10)[..7].to_vec()].concat()).unwrap();
     assert_eq!(next(&mut body).await.unwrap().unwrap(), 22);
@@ -158,7 +158,7 @@ async fn the_gate_opens_once_at_the_first_whole_message() {
             answer
         })
     };
-    let (pieces, body) = sender(&Share::default());
+    let (pieces, body) = sender(&MemoryShare::default());
     let (mut body, _) = body.gated(counting(Ok(())));
     pieces.send(message(10)[..14].to_vec()).unwrap();
     next(&mut body).await.unwrap().unwrap();
@@ -169,7 +169,7 @@ async fn the_gate_opens_once_at_the_first_whole_message() {
     next(&mut body).await.unwrap().unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 
-    let (pieces, body) = sender(&Share::default());
+    let (pieces, body) = sender(&MemoryShare::default());
     let (mut body, _) = body.gated(counting(Err(Status::resource_exhausted("no place"))));
     pieces.send(message(10)).unwrap();
     assert_eq!(next(&mut body).await.unwrap().unwrap_err().code(), Code::ResourceExhausted);
@@ -178,11 +178,11 @@ async fn the_gate_opens_once_at_the_first_whole_message() {
 
 #[tokio::test]
 async fn who_finds_no_room_waits_and_is_then_refused() {
-    let budget = Budget::default();
+    let budget = MemoryBudget::default();
     budget.set_bound(100_000);
     let share = budget.share(50_000);
     let full = share.hold(50_000);
-    let (pieces, body) = sender(&share);
+    let (pieces, mut body) = sender(&share);
     pieces.send(message(10)).unwrap();
     drop(pieces);
     let begun = Instant::now();
@@ -191,10 +191,10 @@ async fn who_finds_no_room_waits_and_is_then_refused() {
     assert!(status.get_details_retry_info().is_some() && begun.elapsed() >= ROOM_PATIENCE);
     assert_eq!(budget.refused(), 1);
     // Room that comes in time is enough.
-    let (pieces, body) = sender(&share);
+    let (pieces, mut body) = sender(&share);
     pieces.send(message(10)).unwrap();
     drop(pieces);
-    let gathering = tokio::spawn(body.gather());
+    let gathering = tokio::spawn(async move { body.gather().await });
     sleep(ROOM_LOOK * 2).await;
     drop(full);
     gathering.await.unwrap().unwrap();
@@ -202,13 +202,13 @@ async fn who_finds_no_room_waits_and_is_then_refused() {
 
 #[tokio::test]
 async fn while_memory_is_short_nobody_is_waited_for_long() {
-    let budget = Budget::default();
+    let budget = MemoryBudget::default();
     budget.set_bound(100_000);
     let share = budget.share(100_000);
     let _held = share.hold(60_000);
     let (pieces, received) = unbounded_channel();
     let allowance = Allowance { share, most: 10_000, time: Duration::from_secs(3_600) };
-    let body = InboundBody::new(body(received), allowance, 0);
+    let mut body = InboundBody::new(body(received), allowance, 0);
     let status = body.gather().await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(status.message().contains("within 2s"), "{status:?}");

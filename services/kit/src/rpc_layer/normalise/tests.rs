@@ -17,7 +17,7 @@ fn what_tonic_says_becomes_what_the_contract_promises() {
             Status::out_of_range(too_large),
             Code::InvalidArgument,
             "MESSAGE_MALFORMED",
-            "20000000 bytes; the largest that is taken has 16MiB",
+            "20000000 bytes; the limit is 16MiB",
         ),
         (Status::internal("Missing request message."), Code::InvalidArgument, "MESSAGE_MALFORMED", "no message"),
         (Status::internal("Unexpected EOF decoding stream."), Code::InvalidArgument, "MESSAGE_MALFORMED", "middle"),
@@ -84,7 +84,8 @@ proptest! {
     fn a_second_time_changes_nothing(code in 0i32..17, message in ".*") {
         let once = normalise(Status::new(Code::from_i32(code), message));
         let twice = normalise(once.clone());
-        prop_assert_eq!((twice.code(), twice.message(), twice.details()), (once.code(), once.message(), once.details()));
+        prop_assert_eq!((twice.code(), twice.message()), (once.code(), once.message()));
+        prop_assert_eq!(twice.details(), once.details());
     }
 
     /// As headers and as a value the same comes out, for any text.
@@ -96,6 +97,7 @@ proptest! {
         let said = normalise_headers(&mut headers, "").unwrap();
         let (read, normal) = (Status::from_header_map(&headers).unwrap(), normalise(status));
         prop_assert_eq!(said, normal.code());
-        prop_assert_eq!((read.code(), read.message(), read.details()), (normal.code(), normal.message(), normal.details()));
+        prop_assert_eq!((read.code(), read.message()), (normal.code(), normal.message()));
+        prop_assert_eq!(read.details(), normal.details());
     }
 }

@@ -55,21 +55,21 @@ fn options(port: u16) -> WriteOptions {
         reference_check: ReferenceCheck::Unspecified,
         update_mask: Vec::new(),
         validate_only: false,
-        patience: Duration::from_secs(20),
+        give_up_after: Duration::from_secs(20),
     }
 }
 
 /// What a write came to, and the lines of the rows that were refused.
-async fn written(options: &WriteOptions, rows: &[Bytes]) -> (Tally, Result<(), WriteFault>, Vec<u64>) {
+async fn written(options: &WriteOptions, rows: &[Bytes]) -> (WriteCounts, Result<(), WriteFault>, Vec<u64>) {
     let mut lines = Vec::new();
     let mut on_event = |event: Event<'_>| {
-        if let Event::Refused(line, _) = event {
+        if let Event::Rejected(line, _) = event {
             lines.push(line.unwrap());
         }
     };
-    let (tally, result) = write(options, chunks(rows), &mut on_event).await;
+    let (counts, result) = write(options, chunks(rows), &mut on_event).await;
     lines.sort_unstable();
-    (tally, result, lines)
+    (counts, result, lines)
 }
 
 fn bad_lines(count: u64) -> Vec<u64> {
@@ -80,10 +80,10 @@ fn bad_lines(count: u64) -> Vec<u64> {
 async fn every_row_is_written_once_and_refused_ones_are_told_by_line() {
     let (double, port) = Double::serve(Vec::new()).await;
     let rows = rows(200);
-    let (tally, result, lines) = written(&options(port), &rows).await;
+    let (counts, result, lines) = written(&options(port), &rows).await;
     result.unwrap();
     assert_eq!(double.state.lock().unwrap().rows, rows);
-    assert_eq!(tally, Tally { committed: 200, created: 180, rejected: 20, ..Tally::default() });
+    assert_eq!(counts, WriteCounts { committed: 200, created: 180, rejected: 20, ..WriteCounts::default() });
     assert_eq!(lines, bad_lines(200));
 }
 
@@ -99,13 +99,17 @@ async fn a_write_goes_on_wherever_its_connection_broke() {
         let rows = rows(200);
         let (double, port) = Double::serve(Vec::new()).await;
         let wire = breaking_wire(port, budgets.clone()).await;
-        let (tally, result, lines) = written(&options(wire), &rows).await;
+        let (counts, result, lines) = written(&options(wire), &rows).await;
         result.unwrap();
         assert_eq!(double.state.lock().unwrap().rows, rows, "{budgets:?}");
         assert!(double.state.lock().unwrap().streams > 1, "{budgets:?}: nothing broke");
-        assert_eq!((tally.committed, tally.created + tally.unspecified, tally.rejected), (200, 180, 20), "{budgets:?}");
+        assert_eq!(
+            (counts.committed, counts.created + counts.unspecified, counts.rejected),
+            (200, 180, 20),
+            "{budgets:?}"
+        );
         assert_eq!(lines, bad_lines(200), "{budgets:?}");
-        tally.unspecified
+        counts.unspecified
     });
     let lost: i64 = futures::future::join_all(runs).await.iter().sum();
     assert!(lost > 0, "no acknowledgement was ever lost, so that what follows one was not tested");
@@ -116,20 +120,20 @@ async fn a_write_that_another_run_began_is_compared_and_goes_on() {
     let rows = rows(50);
     // The other run's chunks ended elsewhere.
     let (double, port) = Double::serve(rows[..20].to_vec()).await;
-    let (tally, result, lines) = written(&options(port), &rows).await;
+    let (counts, result, lines) = written(&options(port), &rows).await;
     result.unwrap();
     assert_eq!(double.state.lock().unwrap().rows, rows);
     assert_eq!(double.state.lock().unwrap().compared, 20);
-    assert_eq!(tally, Tally { committed: 50, created: 27, rejected: 3, resumed: 20, ..Tally::default() });
+    assert_eq!(counts, WriteCounts { committed: 50, created: 27, rejected: 3, resumed: 20, ..WriteCounts::default() });
     assert_eq!(lines, [29, 39, 49]);
 
-    let (tally, result, _) = written(&options(port), &rows).await;
+    let (counts, result, _) = written(&options(port), &rows).await;
     result.unwrap();
-    assert_eq!(tally, Tally { committed: 50, resumed: 50, ..Tally::default() });
+    assert_eq!(counts, WriteCounts { committed: 50, resumed: 50, ..WriteCounts::default() });
     assert_eq!(double.state.lock().unwrap().compared, 70);
 
     let (_, result, _) = written(&options(port), &rows[..30]).await;
-    assert!(matches!(result, Err(WriteFault::Shorter { committed: 50, rows: 30 })), "{result:?}");
+    assert!(matches!(result, Err(WriteFault::FileTooShort { committed: 50, rows: 30 })), "{result:?}");
 }
 
 #[tokio::test]
@@ -137,16 +141,16 @@ async fn a_row_that_is_not_what_was_committed_ends_the_write() {
     let (double, port) = Double::serve(rows(50)).await;
     let mut other = rows(60);
     other[31] = Bytes::from_static(b"another");
-    let (tally, result, _) = written(&options(port), &other).await;
-    assert!(matches!(result, Err(WriteFault::Differs { offset: 31, line: Some(33) })), "{result:?}");
-    assert_eq!(tally, Tally { committed: 50, resumed: 50, ..Tally::default() });
+    let (counts, result, _) = written(&options(port), &other).await;
+    assert!(matches!(result, Err(WriteFault::RowDiffers { offset: 31, line: Some(33) })), "{result:?}");
+    assert_eq!(counts, WriteCounts { committed: 50, resumed: 50, ..WriteCounts::default() });
     assert_eq!(double.state.lock().unwrap().rows, rows(50), "nothing was written");
 
     // What the service remembers no more cannot be compared.
     double.state.lock().unwrap().forgotten = 32;
-    let (tally, result, _) = written(&options(port), &other).await;
+    let (counts, result, _) = written(&options(port), &other).await;
     result.unwrap();
-    assert_eq!((tally.committed, tally.created, tally.resumed), (60, 9, 50));
+    assert_eq!((counts.committed, counts.created, counts.resumed), (60, 9, 50));
 }
 
 /// Another process with the same file cuts its chunks elsewhere: what is in flight is cut where the write goes on.
@@ -155,11 +159,14 @@ async fn a_write_goes_on_within_a_chunk() {
     let (double, port) = Double::serve(Vec::new()).await;
     double.state.lock().unwrap().elsewhere = Some(2);
     let rows = rows(50);
-    let (tally, result, lines) = written(&options(port), &rows).await;
+    let (counts, result, lines) = written(&options(port), &rows).await;
     result.unwrap();
     let state = double.state.lock().unwrap();
     assert_eq!((&state.rows, state.compared), (&rows, 2));
-    assert_eq!(tally, Tally { committed: 50, created: 43, rejected: 5, unspecified: 2, ..Tally::default() });
+    assert_eq!(
+        counts,
+        WriteCounts { committed: 50, created: 43, rejected: 5, unspecified: 2, ..WriteCounts::default() }
+    );
     assert_eq!(lines, bad_lines(50));
 }
 
@@ -169,34 +176,34 @@ async fn a_comparison_goes_on_wherever_its_connection_broke() {
         let rows = rows(200);
         let (double, port) = Double::serve(rows[..151].to_vec()).await;
         let wire = breaking_wire(port, budgets.clone()).await;
-        let (tally, result, _) = written(&options(wire), &rows).await;
+        let (counts, result, _) = written(&options(wire), &rows).await;
         result.unwrap();
         let state = double.state.lock().unwrap();
         assert_eq!(state.rows, rows, "{budgets:?}");
         assert!(state.streams > 1, "{budgets:?}: nothing broke");
         assert!(state.compared >= 151, "{budgets:?}: only {} rows were compared", state.compared);
-        assert_eq!((tally.committed, tally.resumed, tally.rejected), (200, 151, 5), "{budgets:?}");
+        assert_eq!((counts.committed, counts.resumed, counts.rejected), (200, 151, 5), "{budgets:?}");
     });
     futures::future::join_all(runs).await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_mended_by_trying_again_ends_the_write() {
+async fn what_cannot_be_mended_by_on_retry_ends_the_write() {
     let (double, port) = Double::serve(Vec::new()).await;
     let details = ErrorDetails::with_error_info(reason_name(ErrorReason::WriteSessionTakenOver), "orrery", []);
     double.state.lock().unwrap().refusal = Some(Status::with_error_details(Code::Aborted, "taken over", details));
-    let (tally, result, _) = written(&options(port), &rows(50)).await;
+    let (counts, result, _) = written(&options(port), &rows(50)).await;
     let Err(WriteFault::Call(status)) = result else { panic!("{result:?}") };
     assert_eq!(describe(&status), "taken over (WRITE_SESSION_TAKEN_OVER)");
-    assert_eq!((tally, double.state.lock().unwrap().streams), (Tally::default(), 1));
+    assert_eq!((counts, double.state.lock().unwrap().streams), (WriteCounts::default(), 1));
 }
 
 #[tokio::test]
 async fn a_check_keeps_nothing() {
     let (double, port) = Double::serve(Vec::new()).await;
-    let (tally, result, lines) = written(&WriteOptions { validate_only: true, ..options(port) }, &rows(50)).await;
+    let (counts, result, lines) = written(&WriteOptions { validate_only: true, ..options(port) }, &rows(50)).await;
     result.unwrap();
-    assert_eq!(tally, Tally { committed: 50, created: 45, rejected: 5, ..Tally::default() });
+    assert_eq!(counts, WriteCounts { committed: 50, created: 45, rejected: 5, ..WriteCounts::default() });
     assert_eq!(lines, bad_lines(50));
     assert!(double.state.lock().unwrap().rows.is_empty());
 }
@@ -207,7 +214,7 @@ async fn a_service_that_is_not_there_is_given_up() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = socket.local_addr().unwrap().port();
-    let options = WriteOptions { patience: Duration::from_millis(300), ..options(port) };
+    let options = WriteOptions { give_up_after: Duration::from_millis(300), ..options(port) };
     let (_, result, _) = written(&options, &rows(5)).await;
     let Err(WriteFault::Call(status)) = result else { panic!("{result:?}") };
     assert!(
@@ -226,7 +233,7 @@ async fn a_read_goes_on_wherever_its_connection_broke() {
             address: format!("127.0.0.1:{wire}").parse().unwrap(),
             method: "/double/Read",
             request: PRODUCTS.stream_request().unwrap(),
-            patience: Duration::from_secs(20),
+            give_up_after: Duration::from_secs(20),
         };
         let mut pages = Pages::new(query, String::new());
         let (mut read, mut breaks) = (Vec::new(), 0);

@@ -36,7 +36,7 @@ fn cell() -> impl Strategy<Value = (String, bool)> {
 }
 
 /// Every record of a CSV text, character by character as RFC 4180 has it, and the line on which each begins; none if a
-/// quote is not closed or a cell goes on behind its closing quote.
+/// quote is not closed or a cell continues after its closing quote.
 fn model(text: &str, delimiter: char, quoting: bool) -> Option<Vec<(u64, Vec<String>)>> {
     let text: Vec<char> = text.chars().collect();
     let is = |at: usize, character: char| text.get(at) == Some(&character);
@@ -223,12 +223,12 @@ fn a_quote_that_is_not_closed_is_told_by_its_line() {
     for text in ["a,b\n1,\"x\n2,y\n", "a,b\n1,\"x\"\"\n", "a,b\n1,\"", "a,b\n1,\"x\r\n\"\"y\n"] {
         let error = split(text.as_bytes(), b',', true, 3, 2).unwrap_err();
         let expected =
-            "x.csv: the quote that opens on line 2 is never closed; if the file does not quote, say quoting =";
+            "x.csv: the quote opened on line 2 is never closed; if the file does not use quotes, set quoting =";
         assert!(error.starts_with(expected), "{text:?}: {error}");
     }
     // Where quotes open later than their record begins.
     let error = split(b"a,b\n\"1\n1\",\"x", b',', true, 3, 2).unwrap_err();
-    assert!(error.contains("opens on line 3"), "{error}");
+    assert!(error.contains("opened on line 3"), "{error}");
 }
 
 #[test]

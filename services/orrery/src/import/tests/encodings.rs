@@ -104,17 +104,19 @@ fn a_file_that_does_not_quote_is_read_as_it_stands() {
         assert_eq!(outcome.lines(), [(3, "Screen 27\n3\tScreen 27"), (5, ""), (6, "x")]);
         assert_eq!(outcome.refused.len(), 1);
         assert!(
-            outcome.refused[0].1.starts_with("name: goes on behind its closing quote; if the file does not quote, say")
+            outcome.refused[0]
+                .1
+                .starts_with("name: continues after its closing quote; if the file does not use quotes, set")
         );
         let [(line, text, value)] = &outcome.warnings[..] else { panic!("{:?}", outcome.warnings) };
         assert_eq!((*line, value.as_str()), (3, "to line 4"));
         assert!(
-            text.contains("lines that look like records; if the file does not quote, say quoting = \"none\""),
+            text.contains("lines that look like records; if the file does not use quotes, set quoting = \"none\""),
             "{text}"
         );
     }
     assert!(
-        fault("x.jsonl", "", &with_source("quoting = \"double\"")).contains("source.quoting has no use with JSONL")
+        fault("x.jsonl", "", &with_source("quoting = \"double\"")).contains("source.quoting is not allowed with JSONL")
     );
 }
 
@@ -137,7 +139,7 @@ fn a_first_line_says_what_separates_the_cells() {
     assert_eq!(read("x.csv", "sep=;,id,name\nx,1,one\n", PLAIN).lines(), [(2, "one")]);
     assert!(fault("x.csv", "sep=\"\nid,name\n", PLAIN).contains("has no column `name`"));
     assert!(fault("x.csv", "sep=\nid,name\n", PLAIN).contains("has no column `name`"));
-    assert_eq!(fault("x.csv", "sep=;\n", PLAIN), "x.csv is empty: a CSV file begins with a header");
+    assert_eq!(fault("x.csv", "sep=;\n", PLAIN), "x.csv is empty: a CSV file starts with a header");
 }
 
 #[test]
@@ -148,7 +150,7 @@ fn a_quoted_cell_that_took_records_in_is_told_of_a_refused_record_too() {
 
 #[test]
 fn a_header_of_too_many_columns_is_refused() {
-    assert_eq!(fault("x.csv", &",".repeat(100_000), PLAIN), "x.csv is empty: a CSV file begins with a header");
+    assert_eq!(fault("x.csv", &",".repeat(100_000), PLAIN), "x.csv is empty: a CSV file starts with a header");
     assert_eq!(fault("x.csv", &"x,".repeat(100_000), PLAIN), "x.csv has more than 100000 columns");
 }
 

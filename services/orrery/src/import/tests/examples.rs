@@ -65,10 +65,11 @@ fn a_shopify_export_gives_its_products() {
         [
             (
                 12,
-                "annotations.source/price: is no decimal such as 12.50 (other marks and signs are settings of `decimal`): \"twenty\""
+                "annotations.source/price: is not a decimal such as 12.50 (`decimal` has settings for other \
+                 notations): \"twenty\""
                     .to_owned()
             ),
-            (12, "uid: has no record that was not refused".to_owned()),
+            (12, "uid: all its records were refused".to_owned()),
         ]
     );
 
@@ -157,7 +158,7 @@ fn a_shopify_export_with_url_handles_gives_the_same_products() {
     assert_eq!(annotations(2)["source/published"], "false");
 
     assert_eq!((tags(5), annotations(5)["source/tags"].split(',').count()), (50, 250));
-    let expected = "200 left out of rows that went in: labels.tag/*: came after the first 50: line 9";
+    let expected = "200 left out of written rows: labels.tag/*: came after the first 50: line 9";
     assert_eq!(omissions.lines(), [expected]);
 }
 
@@ -263,8 +264,8 @@ fn a_shopify_export_gives_its_orders() {
     assert_eq!(
         outcome.refused,
         [
-            (11, "line_items.quantity: is no whole number of 32 bits: \"one\"".to_owned()),
-            (10, "uid: has a record that was refused: \"ord_1005\"".to_owned()),
+            (11, "line_items.quantity: is not a 32-bit integer: \"one\"".to_owned()),
+            (10, "uid: one of its records was refused: \"ord_1005\"".to_owned()),
         ]
     );
 
@@ -356,7 +357,8 @@ fn a_shopify_export_with_payment_ids_gives_its_orders() {
     let uids: Vec<&str> = outcome.rows.iter().map(|(_, order)| order.uid.as_str()).collect();
     assert!(uids[0].starts_with("ord_1004.") && uids[1].starts_with("ord_1004.") && uids[0] != uids[1], "{uids:?}");
     assert_eq!(&uids[2..], ["ord_1005", "ord_1006"]);
-    let refusal = "uid: two different keys of the file become one, which the first has: \"1005 and #1005 (line 5) would both be ord_1005\"";
+    let refusal = "uid: two different keys of the file become the same; the first one is used: \"1005 and #1005 (line \
+        5) would both become ord_1005\"";
     assert_eq!(outcome.refused, [(6, refusal.to_owned())]);
     assert_eq!(outcome.order("ord_1005").currency_code, "EUR", "nothing of the other one");
     let order = &outcome.rows[0].1;

@@ -33,8 +33,8 @@ fn a_byte_order_mark_and_gzip_change_nothing() {
 
 #[test]
 fn files_that_are_not_what_they_should_be_are_named() {
-    assert_eq!(fault("x.csv", "", PLAIN), "x.csv is empty: a CSV file begins with a header");
-    assert_eq!(fault("x.csv", "\n\n", PLAIN), "x.csv is empty: a CSV file begins with a header");
+    assert_eq!(fault("x.csv", "", PLAIN), "x.csv is empty: a CSV file starts with a header");
+    assert_eq!(fault("x.csv", "\n\n", PLAIN), "x.csv is empty: a CSV file starts with a header");
     assert_eq!(fault("x.csv", "id,title\n", PLAIN), "x.csv has no column `name`; its header has `id`, `title`");
     assert_eq!(fault("x.csv", "id,name,id\n", PLAIN), "x.csv has the column `id` twice");
     assert!(fault("x.xls", "", PLAIN).contains("--format csv"));
@@ -98,7 +98,7 @@ fn a_bad_record_costs_its_record() {
     assert_eq!(outcome.lines(), [(1, "one"), (7, "")]);
     let lines: Vec<(u64, &str)> =
         outcome.refused.iter().map(|(line, text)| (*line, text.split(": ").next().unwrap())).collect();
-    assert_eq!(lines, [(3, "is not UTF-8"), (4, "is no JSON"), (5, "is no JSON object"), (6, "name")]);
+    assert_eq!(lines, [(3, "is not UTF-8"), (4, "is not JSON"), (5, "is not a JSON object"), (6, "name")]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn tabs_and_other_delimiters_are_read() {
     let mapping = format!("[source]\nformat = \"csv\"\ndelimiter = \"|\"\n{PLAIN}");
     assert_eq!(read("x.txt", "id|name\n1|a,b;c\n", &mapping).lines(), expected);
     assert!(fault("x.csv", "", &mapping.replace('|', "é")).contains("source.delimiter"));
-    assert!(fault("x.csv", "", &mapping.replace("csv", "jsonl")).contains("no use with JSONL"));
+    assert!(fault("x.csv", "", &mapping.replace("csv", "jsonl")).contains("is not allowed with JSONL"));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn json_that_is_shaped_as_the_message_needs_no_mapping() {
     let product = outcome.product("prd_1");
     assert_eq!(product.create_ts.unwrap().seconds, 1_767_323_045);
     assert_eq!((product.update_ts, product.etag.as_str()), (None, ""), "output-only fields are passed over");
-    assert_eq!(outcome.refused, [(2, "uid: is empty".to_owned()), (3, "colour: is no field of Product".to_owned())]);
+    assert_eq!(outcome.refused, [(2, "uid: is empty".to_owned()), (3, "colour: is not a field of Product".to_owned())]);
 }
 
 fn csv_field(text: &str) -> String {
@@ -154,7 +154,8 @@ proptest! {
         grouped in any::<bool>(),
     ) {
         let mut mapping = String::from(
-            "[fields]\nuid = { column = \"id\", transforms = [\"trim\", \"slug\"], prefix = \"prd_\", same = \"all\" }\n\
+            "[fields]\nuid = { column = \"id\", transforms = [\"trim\", \"slug\"], prefix = \"prd_\", same = \"all\" \
+             }\n\
              name = { column = \"name\", transforms = [\"trim\"] }\n\
              \"labels.tag/*\" = { column = \"tags\", split = \",\", transforms = [\"slug\"] }\n",
         );

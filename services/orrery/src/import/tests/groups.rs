@@ -24,12 +24,12 @@ fn an_order_of_which_a_record_is_refused_is_refused() {
     assert_eq!(
         outcome.refused,
         [
-            (4, "line_items.quantity: is no whole number of 32 bits: \"three\"".to_owned()),
-            (6, "line_items.quantity: is no whole number of 32 bits: \"x\"".to_owned()),
+            (4, "line_items.quantity: is not a 32-bit integer: \"three\"".to_owned()),
+            (6, "line_items.quantity: is not a 32-bit integer: \"x\"".to_owned()),
             (8, "who: is not UTF-8: \"\u{fffd}\"".to_owned()),
-            (2, "uid: has a record that was refused: \"ord_1\"".to_owned()),
-            (6, "uid: has a record that was refused: \"ord_3\"".to_owned()),
-            (8, "uid: has a record that was refused: \"ord_4\"".to_owned()),
+            (2, "uid: one of its records was refused: \"ord_1\"".to_owned()),
+            (6, "uid: one of its records was refused: \"ord_3\"".to_owned()),
+            (8, "uid: one of its records was refused: \"ord_4\"".to_owned()),
         ]
     );
     assert_eq!(outcome.losses, [Record, Record, Record, RowOfRecords, RowOfRecords, RowOfRecords]);
@@ -74,13 +74,13 @@ fn strays() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("x.csv", b",,a,1,,\n".to_vec(), "uid: is empty"),
         ("x.csv", b",,a,x,,\n".to_vec(), "uid: is empty"),
         // The quote took a record in, or may have moved cells.
-        ("x.csv", b"1,,\"a,1,,\n1,,x\"y,2,,\n".to_vec(), "goes on behind its closing quote"),
-        ("x.csv", b"\"1\"2,,a,1,,\n".to_vec(), "order: goes on behind its closing quote"),
-        ("x.csv", b"1,,\"a\"b,1\n".to_vec(), "goes on behind its closing quote"),
-        ("x.jsonl", b"{\"order\":\"1\",\n".to_vec(), "is no JSON"),
-        ("x.jsonl", b"{\"order\":\"1\"}{}\n".to_vec(), "is no JSON"),
-        ("x.jsonl", b"[1]\n".to_vec(), "is no JSON object"),
-        ("x.jsonl", b"null\n".to_vec(), "is no JSON object"),
+        ("x.csv", b"1,,\"a,1,,\n1,,x\"y,2,,\n".to_vec(), "continues after its closing quote"),
+        ("x.csv", b"\"1\"2,,a,1,,\n".to_vec(), "order: continues after its closing quote"),
+        ("x.csv", b"1,,\"a\"b,1\n".to_vec(), "continues after its closing quote"),
+        ("x.jsonl", b"{\"order\":\"1\",\n".to_vec(), "is not JSON"),
+        ("x.jsonl", b"{\"order\":\"1\"}{}\n".to_vec(), "is not JSON"),
+        ("x.jsonl", b"[1]\n".to_vec(), "is not a JSON object"),
+        ("x.jsonl", b"null\n".to_vec(), "is not a JSON object"),
         ("x.jsonl", b"{\"sku\":\"a\"}\n".to_vec(), "uid: is empty"),
         ("x.jsonl", b"{\"order\":null,\"sku\":\"a\"}\n".to_vec(), "uid: is empty"),
         ("x.jsonl", b"{\"order\":[\"1\"],\"sku\":\"a\"}\n".to_vec(), "uid: is a list"),
@@ -122,7 +122,8 @@ fn a_record_that_may_be_of_any_order_costs_every_order() {
         assert_eq!((records.len(), rows.len()), (2, 3), "{context}: {:?}", outcome.refused);
         let first = records[0].0;
         let text = format!(
-            "uid: may have the record that was refused without saying which it is of: \"the record of line {first}\""
+            "uid: may contain a refused record that does not say which row it belongs to: \"the record of line \
+             {first}\""
         );
         assert!(outcome.refused[2..].iter().all(|(_, refusal)| *refusal == text), "{:?}", outcome.refused);
         let warnings: Vec<_> =
@@ -205,7 +206,7 @@ fn where_no_record_makes_a_part_a_refused_record_costs_itself() {
     let outcome = read_bytes("x.csv", bytes, &mapping).unwrap();
     assert_eq!(outcome.lines(), [(2, "one"), (3, "two")]);
     assert_eq!(outcome.refused_on(), [(3, Record), (4, Record), (7, Record), (8, Record), (7, RowOfRecords)]);
-    assert_eq!(outcome.refused[4].1, "uid: has no record that was not refused");
+    assert_eq!(outcome.refused[4].1, "uid: all its records were refused");
 }
 
 /// A file that cannot be read to its end gives no order that may go on behind.
@@ -224,7 +225,7 @@ fn a_file_that_breaks_off_gives_only_whole_orders() {
                 Err(error) => break error.to_string(),
             }
         };
-        assert!(error.contains("the quote that opens on line 4 is never closed"), "{error}");
+        assert!(error.contains("the quote opened on line 4 is never closed"), "{error}");
         assert_eq!(given, if mapping == MAPPING { vec![] } else { vec![2] });
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::resource::ORDERS;
 
-const BOTH: &str = "two different keys of the file become one, which the first has";
+const BOTH: &str = "two different keys of the file become the same; the first one is used";
 
 fn products(transforms: &str, settings: &str, grouped: bool) -> String {
     let group = if grouped { "[group]\nby = \"uid\"\n" } else { "" };
@@ -37,7 +37,7 @@ fn two_keys_that_become_one_are_refused_with_both_named() {
             let outcome = read("x.csv", &text, &mapping);
             let refusal = |line: u64| {
                 let (first, second) = (first.trim(), second.trim());
-                (line, format!("uid: {BOTH}: \"{second} and {first} (line 2) would both be {uid}\""))
+                (line, format!("uid: {BOTH}: \"{second} and {first} (line 2) would both become {uid}\""))
             };
             assert_eq!(outcome.refused, [refusal(3), refusal(5)], "{mapping}");
             let rows = if grouped { vec![(2, "one")] } else { vec![(2, "one"), (4, "one")] };
@@ -82,7 +82,7 @@ fn a_key_that_keeps_apart_refuses_nothing() {
 fn several_columns_may_hold_one_key_and_make_one_of_two() {
     let mapping = "[fields]\nuid = [{ column = \"id\", prefix = \"prd_a\" }, { column = \"name\", prefix = \"prd_\" }]";
     let outcome = read("x.csv", "id,name\n1,\n,a1\n2,\n,b\n", mapping);
-    assert_eq!(outcome.refused, [(3, format!("uid: {BOTH}: \"a1 and 1 (line 2) would both be prd_a1\""))]);
+    assert_eq!(outcome.refused, [(3, format!("uid: {BOTH}: \"a1 and 1 (line 2) would both become prd_a1\""))]);
     let outcome = read("x.csv", "id,name\n1,\n,1\n", &mapping.replace("prd_a", "prd_"));
     assert_eq!((outcome.rows.len(), outcome.refused.len()), (2, 0), "it is the same text");
 }
@@ -92,7 +92,7 @@ fn a_mapping_says_which_different_texts_are_one_key() {
     let text = "id,name\nAB-1,one\nab-1,two\nab 1,three\n";
     let letters = read("x.csv", text, &products("\"lower\", \"slug\"", ", same = \"letter-case\"", true));
     assert_eq!(letters.lines(), [(2, "one")]);
-    assert_eq!(letters.refused, [(4, format!("uid: {BOTH}: \"ab 1 and ab-1 (line 2) would both be prd_ab-1\""))]);
+    assert_eq!(letters.refused, [(4, format!("uid: {BOTH}: \"ab 1 and ab-1 (line 2) would both become prd_ab-1\""))]);
     let all = read("x.csv", text, &products("\"slug\"", ", same = \"all\"", true));
     assert_eq!((all.lines(), all.refused.len()), (vec![(2, "one")], 0));
 }
@@ -119,7 +119,7 @@ fn an_order_keeps_its_lines_when_another_one_wants_its_uid() {
     assert_eq!(outcome.uids(), [(2, "ord_a-"), (5, "ord_b")]);
     let lines: Vec<&str> = outcome.order("ord_a-").line_items.iter().map(|line| line.uid.as_str()).collect();
     assert_eq!(lines, ["oli_1", "oli_3"]);
-    assert_eq!(outcome.refused, [(3, format!("uid: {BOTH}: \"A- and A+ (line 2) would both be ord_a-\""))]);
+    assert_eq!(outcome.refused, [(3, format!("uid: {BOTH}: \"A- and A+ (line 2) would both become ord_a-\""))]);
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn lines_and_what_they_point_at_are_kept_apart_too() {
     assert_eq!(
         outcome.refused,
         [
-            (5, format!("line_items.uid: {BOTH}: \"A- and A+ (line 4) would both be oli_a-\"")),
-            (4, "uid: has a record that was refused: \"ord_3\"".to_owned()),
+            (5, format!("line_items.uid: {BOTH}: \"A- and A+ (line 4) would both become oli_a-\"")),
+            (4, "uid: one of its records was refused: \"ord_3\"".to_owned()),
         ],
         "an order that lacks a line is a wrong one"
     );
@@ -140,7 +140,7 @@ fn lines_and_what_they_point_at_are_kept_apart_too() {
     assert_eq!(outcome.uids(), [(2, "ord_1")]);
     assert_eq!(
         outcome.refused[0].1,
-        format!("line_items.product_uid: {BOTH}: \"A- and A+ (line 2) would both be prd_a-\"")
+        format!("line_items.product_uid: {BOTH}: \"A- and A+ (line 2) would both become prd_a-\"")
     );
 }
 
@@ -161,8 +161,8 @@ fn records_of_one_group_have_one_key() {
     assert_eq!(
         outcome.refused,
         [
-            (4, format!("uid: {BOTH}: \"prd_2 and prd_1 (line 2) would both be a\"")),
-            (5, format!("annotations.shelf: {BOTH}: \"A and a (line 2) would both be a\"")),
+            (4, format!("uid: {BOTH}: \"prd_2 and prd_1 (line 2) would both become a\"")),
+            (5, format!("annotations.shelf: {BOTH}: \"A and a (line 2) would both become a\"")),
         ]
     );
     // What groups are made by may be said to be the same too.
@@ -184,16 +184,16 @@ fn a_record_that_is_refused_takes_no_key() {
 #[test]
 fn a_key_that_could_be_none_is_refused_when_the_mapping_is_read() {
     for (rule, expected) in [
-        ("{ value = \"prd_1\" }", "fields.\"uid\": a constant would make one row of all records"),
+        ("{ value = \"prd_1\" }", "fields.\"uid\": a constant would merge all records into one row"),
         (
             "{ column = \"id\", transforms = [{ default = \"prd_1\" }] }",
-            "fields.\"uid\": `default` would make one row of all records without a key",
+            "fields.\"uid\": `default` would merge all records without a key into one row",
         ),
         (
             "{ column = \"id\", same = \"letters\" }",
             "fields.\"uid\": unknown name `letters`, expected `letter-case` or `all`",
         ),
-        ("{ column = \"id\", on = \"create\" }", "fields.\"uid\": `on` has no use with what names the row"),
+        ("{ column = \"id\", on = \"create\" }", "fields.\"uid\": `on` is not allowed for the key"),
     ] {
         let error = fault("x.csv", "id,name\n", &format!("[fields]\nuid = {rule}"));
         assert_eq!(
@@ -203,5 +203,5 @@ fn a_key_that_could_be_none_is_refused_when_the_mapping_is_read() {
         );
     }
     let error = fault("x.csv", "id,name\n", &format!("{PLAIN}\n\"labels.x\" = {{ column = \"id\", same = \"all\" }}"));
-    assert!(error.contains("`same` is for a uid, or what groups are made by, that is made of a column"), "{error}");
+    assert!(error.contains("`same` needs a uid, or the field of group.by, that is made from a column"), "{error}");
 }

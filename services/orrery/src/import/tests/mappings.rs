@@ -28,13 +28,13 @@ fn every_kind_of_field_is_reached() {
     assert_eq!(sorted(&product.annotations), [("at", "2011-06-01T07:26:00Z")].into());
     let bare = outcome.product("prd_2");
     assert!(bare.labels.is_empty() && bare.create_ts.is_none() && bare.annotations.is_empty());
-    assert_eq!(outcome.refused[0].1, "annotations.at: is no time of the format \"%d/%m/%Y %H:%M\": \"1st of June\"");
+    assert_eq!(outcome.refused[0].1, "annotations.at: is not a time of the format \"%d/%m/%Y %H:%M\": \"1st of June\"");
 }
 
 #[test]
 fn a_leap_second_is_refused_wherever_a_time_stands() {
     const LEAP_SECOND: &str =
-        "create_ts: is a leap second (its seconds are 60), which stored times do not have: \"2016-12-31T23:59:60Z\"";
+        "create_ts: is a leap second (60 seconds), which cannot be stored: \"2016-12-31T23:59:60Z\"";
     let json = "{\"uid\":\"prd_1\",\"create_ts\":\"2016-12-31T23:59:60Z\"}\n{\"uid\":\"prd_2\",\"create_ts\":\"2016-12-31T23:59:59.9Z\"}";
     let plain = read("x.jsonl", json, "");
     assert_eq!(plain.refused, [(1, LEAP_SECOND.to_owned())]);
@@ -122,7 +122,8 @@ fn a_wrong_mapping_is_told_its_file_the_setting_and_what_is_allowed() {
         ),
         (
             format!("[source]\nencoding = \"klingon\"\n{PLAIN}"),
-            "mapping.toml: source: unknown encoding `klingon`, expected a label of the WHATWG standard, as `utf-8`",
+            "mapping.toml: source: unknown encoding `klingon`, expected a label of the WHATWG standard, such as \
+             `utf-8`",
         ),
         (
             format!("[source]\nformat = \"xml\"\n{PLAIN}"),
@@ -130,7 +131,7 @@ fn a_wrong_mapping_is_told_its_file_the_setting_and_what_is_allowed() {
         ),
         (
             format!("[group]\nby = \"id\"\n{PLAIN}"),
-            "mapping.toml: group.by: \"id\" is no path of [fields] that has one value",
+            "mapping.toml: group.by: \"id\" is not a path of [fields] with a single value",
         ),
         (
             rule("{ colum = \"name\" }"),
@@ -144,7 +145,7 @@ fn a_wrong_mapping_is_told_its_file_the_setting_and_what_is_allowed() {
             rule(
                 "{ column = \"name\", transforms = [{ timestamp = { format = \"%Y\", zone = \"Europe/Atlantis\" } }] }",
             ),
-            "mapping.toml: fields.\"name\": zone \"Europe/Atlantis\" is no zone",
+            "mapping.toml: fields.\"name\": zone \"Europe/Atlantis\" is not a zone",
         ),
         (
             rule("{ column = \"name\", transforms = [{ timestamp = { format = \"%Y\", zome = \"UTC\" } }] }"),
@@ -158,47 +159,40 @@ fn a_wrong_mapping_is_told_its_file_the_setting_and_what_is_allowed() {
         (rule("{ column = \"name\", value = \"x\" }"), "mapping.toml: fields.\"name\": has both `column` and `value`"),
         (
             rule("{ value = \"x\", transforms = [\"trim\"] }"),
-            "mapping.toml: fields.\"name\": `transforms` has no use without `column`",
+            "mapping.toml: fields.\"name\": `transforms` needs `column`",
         ),
-        (
-            rule("{ value = \"x\", prefix = \"y\" }"),
-            "mapping.toml: fields.\"name\": `prefix` has no use without `column`",
-        ),
-        (
-            rule("{ value = \"x\", optional = true }"),
-            "mapping.toml: fields.\"name\": `optional` has no use without `column`",
-        ),
+        (rule("{ value = \"x\", prefix = \"y\" }"), "mapping.toml: fields.\"name\": `prefix` needs `column`"),
+        (rule("{ value = \"x\", optional = true }"), "mapping.toml: fields.\"name\": `optional` needs `column`"),
         (
             rule("{ column = \"name\", split = \",\" }"),
-            "mapping.toml: fields.\"name\": `split` is for a path that ends in `*`",
+            "mapping.toml: fields.\"name\": `split` needs a path that ends in `*`",
         ),
         (
             rule("{ column = \"name\", pick = \"first\" }"),
-            "mapping.toml: fields.\"name\": `pick` has no use without [group]",
+            "mapping.toml: fields.\"name\": `pick` is not allowed without [group]",
         ),
         (
             format!("[group]\nby = \"uid\"\n{}", rule("{ column = \"name\", pick = \"earliest\" }")),
-            "mapping.toml: fields.\"name\": `pick`: only times have an earliest and a latest",
+            "mapping.toml: fields.\"name\": `pick`: `earliest` and `latest` need a time",
         ),
         (
             fields("title = { column = \"name\" }"),
-            "mapping.toml: fields.\"title\": unknown field `title` of Product, expected one of `uid`, `name`, `status`, `labels`, ",
+            "mapping.toml: fields.\"title\": unknown field `title` of Product, expected one of `uid`, `name`, \
+             `status`, `labels`, ",
         ),
         (
             fields("status = { column = \"name\" }"),
-            "mapping.toml: fields.\"status\": `status` is made of several fields: name one of `status.phase`, `status.details`",
+            "mapping.toml: fields.\"status\": `status` is a message: use one of its fields `status.phase`, \
+             `status.details`",
         ),
         (
             fields("status.phase = { column = \"name\" }"),
             "mapping.toml: fields.\"status\": unknown setting `phase`, expected one of",
         ),
-        (
-            fields("labels = { column = \"name\" }"),
-            "mapping.toml: fields.\"labels\": `labels` is a map: name a key of it",
-        ),
+        (fields("labels = { column = \"name\" }"), "mapping.toml: fields.\"labels\": `labels` is a map: add a key"),
         (
             fields("\"labels.x\" = { column = \"name\", split = \",\" }"),
-            "mapping.toml: fields.\"labels.x\": `split` is for",
+            "mapping.toml: fields.\"labels.x\": `split` needs",
         ),
         (
             fields("\"labels.*\" = { value = \"x\" }"),
@@ -206,18 +200,18 @@ fn a_wrong_mapping_is_told_its_file_the_setting_and_what_is_allowed() {
         ),
         (
             fields("\"status.details\" = { value = \"x\" }"),
-            "mapping.toml: fields.\"status.details\": `details` holds keys",
+            "mapping.toml: fields.\"status.details\": `details` contains keys",
         ),
-        (fields("\"name.x\" = { value = \"x\" }"), "mapping.toml: fields.\"name.x\": `name` has no fields of its own"),
+        (fields("\"name.x\" = { value = \"x\" }"), "mapping.toml: fields.\"name.x\": `name` has no fields"),
         (
             fields("create_ts = { value = \"now\" }"),
-            "mapping.toml: fields.\"create_ts\": `value` \"now\" is no time as RFC 3339 writes it",
+            "mapping.toml: fields.\"create_ts\": `value` \"now\" is not a time in RFC 3339 format",
         ),
-        (fields("update_ts = { column = \"name\" }"), "mapping.toml: fields.\"update_ts\": is output only"),
-        (fields("etag = { column = \"name\" }"), "mapping.toml: fields.\"etag\": is output only"),
+        (fields("update_ts = { column = \"name\" }"), "mapping.toml: fields.\"update_ts\": is set by the service"),
+        (fields("etag = { column = \"name\" }"), "mapping.toml: fields.\"etag\": is set by the service"),
         (
             String::from("[fields]\nname = { column = \"name\" }"),
-            "mapping.toml: fields.uid is missing: every product needs one",
+            "mapping.toml: fields.uid is missing: each product needs it",
         ),
     ] {
         let error = fault("x.csv", "id,name\n", &mapping);

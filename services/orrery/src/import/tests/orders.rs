@@ -91,7 +91,8 @@ fn consecutive_records_make_the_same_orders_while_they_are_read() {
 fn records_that_should_be_consecutive_and_are_not_end_the_import() {
     let text = format!("{HEADER}1,ann,a,1,,\n2,,b,2,,\n1,,c,3,,\n");
     assert_eq!(read(&text, MAPPING).rows.len(), 2);
-    let expected = "line 4: the records of ord_1 do not stand together, and it was sent without this one; import the file again without `consecutive` in [group]";
+    let expected = "line 4: the records of ord_1 are not consecutive, and it was sent without this one; import the \
+        file again without `consecutive` in [group]";
     assert_eq!(fault_of(&ORDERS, "x.csv", &text, &consecutive()), expected);
     // A record that is refused is part of its order too.
     assert_eq!(fault_of(&ORDERS, "x.csv", &text.replace("c,3", "c,x"), &consecutive()), expected);
@@ -117,10 +118,11 @@ fn a_wrong_section_of_a_list_is_told() {
     for (mapping, expected) in [
         (
             with("[items]"),
-            "unknown section `items`, expected `source`, `group`, `fields` or a list of Order: `line_items`, `addresses`",
+            "unknown section `items`, expected `source`, `group`, `fields` or a list of Order: `line_items`, \
+             `addresses`",
         ),
         (with("[[summary]]"), "unknown section `summary`, expected `source`, "),
-        (with("[line_items]"), "line_items: a list has a section in double brackets: [[line_items]]"),
+        (with("[line_items]"), "line_items: a list needs double brackets: [[line_items]]"),
         (with("[[line_items]]"), "line_items.1: [line_items.fields] is missing"),
         (
             with("[[line_items]]\neach = \"order\""),
@@ -136,27 +138,24 @@ fn a_wrong_section_of_a_list_is_told() {
         ),
         (
             with("[[line_items]]\nfields.update_ts = { column = \"x\" }"),
-            "line_items.1.fields.\"update_ts\": is output only: the service sets it",
+            "line_items.1.fields.\"update_ts\": is set by the service (output only)",
         ),
         (
             with("\"summary.total\" = { column = \"x\" }"),
-            "fields.\"summary.total\": is output only: the service sets it",
+            "fields.\"summary.total\": is set by the service (output only)",
         ),
-        (with("revision = { column = \"x\" }"), "fields.\"revision\": is output only: the service sets it"),
+        (with("revision = { column = \"x\" }"), "fields.\"revision\": is set by the service (output only)"),
         (
             with("line_items = { column = \"x\" }"),
-            "fields.\"line_items\": `line_items` is a list of several fields: it has a section [[line_items]]",
+            "fields.\"line_items\": `line_items` is a list of messages: use a section [[line_items]]",
         ),
         (with("customer_id = []"), "fields.\"customer_id\": is empty"),
         (with("customer_id = [{ colum = \"x\" }]"), "fields.\"customer_id\": unknown setting `colum`, expected one of"),
         (
             MAPPING.replace("{ column = \"sku\" }", "{ column = \"sku\", pick = \"first\" }"),
-            "line_items.1.fields.\"sku\": `pick` has no use for an element that one record makes",
+            "line_items.1.fields.\"sku\": `pick` is not allowed for an element made of one record",
         ),
-        (
-            MAPPING.replace("lines = [", "\"lines.x\" = ["),
-            "addresses.1.fields.\"lines.x\": `lines` has no fields of its own",
-        ),
+        (MAPPING.replace("lines = [", "\"lines.x\" = ["), "addresses.1.fields.\"lines.x\": `lines` has no fields"),
     ] {
         let error = fault_of(&ORDERS, "x.csv", HEADER, &mapping);
         assert!(

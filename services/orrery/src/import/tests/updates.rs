@@ -65,31 +65,31 @@ fn settings_that_contradict_each_other_are_told() {
         ),
         (
             fields("name = [{ column = \"name\", on = \"create\" }, { column = \"id\" }]"),
-            "fields.\"name\": some of its rules have `on = \"create\"` and some have not",
+            "fields.\"name\": some of its rules have `on = \"create\"` and others do not",
         ),
         (
             fields("create_ts = { column = \"name\", on = \"create\" }"),
-            "fields.\"create_ts\": `on` has no use: no row that exists takes it anyway",
+            "fields.\"create_ts\": `on` is not needed: existing rows never take it",
         ),
         (
             fields(
                 "\"labels.tag/new\" = { column = \"name\", on = \"create\" }\n\"labels.tag/*\" = { column = \"tags\" }",
             ),
-            "fields.\"labels.tag/new\": has `on = \"create\"`, but \"labels.tag/*\" writes the same keys without",
+            "fields.\"labels.tag/new\": has `on = \"create\"`, but \"labels.tag/*\" writes the same keys without it",
         ),
         (
             fields("name = { column = \"name\", on = \"create\" }"),
-            "every field has `on = \"create\"`: nothing is left that a row which exists could take",
+            "every field has `on = \"create\"`: nothing is left to update in existing rows",
         ),
-        (fields(&many), "fields: names 257 paths besides the key; a write may name 256"),
+        (fields(&many), "fields: names 257 paths besides the key; a write can have 256"),
         (fields("name = { column = [] }"), "fields.\"name\": column: is neither a name nor a list of names"),
         (fields("name = { column = [\"a\", 1] }"), "fields.\"name\": column: "),
         (fields("name = { column = [\"a\", \"a\"] }"), "fields.\"name\": column: has a name twice"),
-        (fields("name = { column = \"a\", most = 3 }"), "fields.\"name\": `most` is for a path that ends in `*`"),
+        (fields("name = { column = \"a\", most = 3 }"), "fields.\"name\": `most` needs a path that ends in `*`"),
         (fields("\"labels.*\" = { column = \"a\", most = 0 }"), "fields.\"labels.*\": `most` is at least 1"),
         (
             fields("name = { column = \"a\", transforms = [{ map = { \"\" = \"x\" } }] }"),
-            "fields.\"name\": transforms: map: \"\" fits nothing",
+            "fields.\"name\": transforms: map: \"\" never matches",
         ),
         (
             fields("name = { column = \"a\", transforms = [{ replace = {} }] }"),
@@ -109,9 +109,10 @@ fn settings_that_contradict_each_other_are_told() {
         ),
         (
             fields(
-                "name = { column = \"a\", transforms = [{ timestamp = { format = \"%Y-%m-%d %I:%M\", zone = \"UTC\" } }] }",
+                "name = { column = \"a\", transforms = [{ timestamp = { format = \"%Y-%m-%d %I:%M\", zone = \"UTC\" } \
+                 }] }",
             ),
-            "fields.\"name\": format \"%Y-%m-%d %I:%M\" does not tell a whole date",
+            "fields.\"name\": format \"%Y-%m-%d %I:%M\" needs a whole date",
         ),
     ] {
         let error = format!("{:#}", open(&PRODUCTS, &mapping).map(|_| ()).unwrap_err());
@@ -129,10 +130,10 @@ fn settings_that_contradict_each_other_are_told() {
     let fault = |mapping: &str| format!("{:#}", open(&ORDERS, mapping).map(|_| ()).unwrap_err());
     assert_eq!(
         fault(&lists("")),
-        "mapping.toml: addresses: some of its sections have `on = \"create\"` and some have not"
+        "mapping.toml: addresses: some of its sections have `on = \"create\"` and others do not"
     );
     let inner = "[[line_items]]\n[line_items.fields]\nsku = { column = \"name\", on = \"create\" }";
-    assert!(fault(&fields(inner)).ends_with("`on` stands beside `each`: a list is written as a whole"));
+    assert!(fault(&fields(inner)).ends_with("`on` belongs beside `each`, because a list is written as a whole"));
 }
 
 #[test]
@@ -146,7 +147,8 @@ fn a_blank_part_is_no_label_and_a_blank_key_none() {
 
 #[test]
 fn a_column_may_have_several_names() {
-    let mapping = "[fields]\nuid = { column = [\"Handle\", \"URL handle\"] }\nname = { column = [\"a\", \"b\"], optional = true }";
+    let mapping = "[fields]\nuid = { column = [\"Handle\", \"URL handle\"] }\nname = { column = [\"a\", \"b\"], \
+        optional = true }";
     assert_eq!(read("x.csv", "Handle,a\n1,x\n", mapping).lines(), [(2, "x")]);
     assert_eq!(read("x.csv", "b,URL handle\nx,1\n", mapping).lines(), [(2, "x")]);
     assert_eq!(read("x.csv", "URL handle\n1\n", mapping).lines(), [(2, "")]);
@@ -175,8 +177,8 @@ fn keys_that_a_row_cannot_have_are_left_out_and_counted() {
     assert_eq!(
         omissions.lines(),
         [
-            "1 left out of rows that went in: labels.*: had the key of an earlier one: line 2",
-            "4 left out of rows that went in: labels.*: came after the first 2: line 3, line 4",
+            "1 left out of written rows: labels.*: have the key of an earlier value: line 2",
+            "4 left out of written rows: labels.*: came after the first 2: line 3, line 4",
         ]
     );
 }

@@ -1,23 +1,23 @@
-//! Many records, one row: the groups of a file, in the order in which they first appear, so that two readings of one
-//! file give the same rows in the same order.
+//! Groups of records that make one row. Groups are in the order of their first record, so that reading a file twice
+//! gives the same rows in the same order.
 
+mod consecutive;
 mod scattered;
 mod stored;
 #[cfg(test)]
 mod tests;
-mod together;
 
 use std::path::PathBuf;
 
+use self::consecutive::Consecutive;
 use self::scattered::Scattered;
-use self::together::Together;
 use super::Refusal;
 use super::plan::{Plan, Values};
 
-/// How much memory groups take whose records may stand anywhere, and where the rest of them goes.
+/// How much memory unordered groups may use, and where the rest is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupMemory {
-    /// Bytes, about.
+    /// Approximate number of bytes.
     pub(crate) bytes: usize,
     /// The folder of temporary files.
     pub(crate) folder: PathBuf,
@@ -32,29 +32,29 @@ impl Default for GroupMemory {
 /// The groups of a file.
 #[derive(Debug)]
 pub(crate) enum Groups {
-    /// The records of a group may stand anywhere.
+    /// The records of a group may be anywhere in the file.
     Scattered(Box<Scattered>),
-    /// They stand together.
-    Together(Box<Together>),
+    /// The records of a group are consecutive.
+    Consecutive(Box<Consecutive>),
 }
 
-/// A group.
+/// A group of records.
 #[derive(Debug)]
 pub(crate) struct Group {
     /// The line of its first record.
     pub(crate) line: u64,
-    /// What its records gave.
+    /// The result of its records.
     pub(crate) content: Content,
 }
 
-/// What the records of a group gave.
+/// The result of the records of a group.
 #[derive(Debug)]
 pub(crate) enum Content {
     /// A row.
     Row(Box<Values>),
-    /// No row, since it would lack one of them.
+    /// No row, because a record that it needs was refused.
     Refused(Refusal),
-    /// Nothing: all of them were refused.
+    /// Nothing: all records were refused.
     Nothing,
 }
 
@@ -62,35 +62,35 @@ impl Groups {
     /// No groups yet.
     pub(crate) fn new(plan: &Plan, memory: GroupMemory) -> Self {
         if plan.is_consecutive() {
-            Self::Together(Box::default())
+            Self::Consecutive(Box::default())
         } else {
             Self::Scattered(Box::new(Scattered::new(memory)))
         }
     }
 
-    /// Takes a record in; `line` is where it begins.
+    /// Adds a record, which begins on `line`.
     pub(crate) fn add(&mut self, plan: &Plan, line: u64, record: Values) -> anyhow::Result<()> {
         match self {
             Self::Scattered(groups) => groups.add(plan, line, record),
-            Self::Together(groups) => groups.add(plan, line, record),
+            Self::Consecutive(groups) => groups.add(plan, line, record),
         }
     }
 
-    /// A record of this group was refused. If the row would not be whole without it there is none.
+    /// A record of this group was refused. If the row needs every record, the group has no row.
     pub(crate) fn refuse(&mut self, plan: &Plan, line: u64, key: &str) -> anyhow::Result<()> {
         match self {
             Self::Scattered(groups) => groups.refuse(plan, line, key),
-            Self::Together(groups) => groups.refuse(plan, line, key),
+            Self::Consecutive(groups) => groups.refuse(plan, line, key),
         }
     }
 
-    /// A record was refused of which nobody knows the group, and a row would not be whole without it: there is none of
-    /// any group that it may be of. Says whether this is the first such record on whose account every group is refused.
+    /// A record was refused whose group is unknown, and rows need every record: all groups that it may belong to have
+    /// no row. Returns whether this is the first record for which all groups are refused.
     pub(crate) fn refuse_all(&mut self, plan: &Plan, line: u64) -> bool {
         match self {
             Self::Scattered(groups) => groups.refuse_all(line),
-            Self::Together(groups) => {
-                groups.refuse_beside(plan, line);
+            Self::Consecutive(groups) => {
+                groups.refuse_adjacent(plan, line);
                 false
             }
         }
@@ -100,37 +100,37 @@ impl Groups {
     pub(crate) fn end(&mut self, plan: &Plan) -> anyhow::Result<()> {
         match self {
             Self::Scattered(groups) => groups.end(plan),
-            Self::Together(groups) => {
+            Self::Consecutive(groups) => {
                 groups.end();
                 Ok(())
             }
         }
     }
 
-    /// The next group that is whole.
+    /// The next complete group.
     pub(crate) fn next_whole(&mut self, plan: &Plan) -> anyhow::Result<Option<Group>> {
         match self {
             Self::Scattered(groups) => groups.next_whole(plan),
-            Self::Together(groups) => Ok(groups.next_whole()),
+            Self::Consecutive(groups) => Ok(groups.next_whole()),
         }
     }
 
-    /// Whether the file has ended: what [`next_whole`](Self::next_whole) does not give does not come any more.
+    /// Whether the end of the file was reached, so that [`next_whole`](Self::next_whole) returns all remaining groups.
     pub(crate) fn have_ended(&self) -> bool {
         match self {
             Self::Scattered(groups) => groups.have_ended(),
-            Self::Together(groups) => groups.have_ended(),
+            Self::Consecutive(groups) => groups.have_ended(),
         }
     }
 }
 
-/// Why there is no row of a group of which a record was refused.
+/// The refusal of a group with a refused record.
 fn lacks(plan: &Plan, key: &str) -> Content {
-    Content::Refused(Refusal::new(plan.group_path(), "has a record that was refused", key))
+    Content::Refused(Refusal::new(plan.group_path(), "one of its records was refused", key))
 }
 
-/// Why there is no row of a group that may have the refused record of a line.
+/// The refusal of a group to which the refused record on `line` may belong.
 fn may_lack(plan: &Plan, line: u64) -> Content {
-    let problem = "may have the record that was refused without saying which it is of";
+    let problem = "may contain a refused record that does not say which row it belongs to";
     Content::Refused(Refusal::new(plan.group_path(), problem, &format!("the record of line {line}")))
 }

@@ -1,9 +1,8 @@
-//! Groups whose records may stand anywhere in a file: an external sort.
+//! Groups whose records may be anywhere in a file: an external sort.
 //!
-//! Memory holds what groups gave up to a bound. Then all of it is written to a temporary file, by key, and what comes
-//! later begins anew. At the end of the file these runs are merged, which brings the parts of each group together, in
-//! the order of the file; what that gives is sorted once more, by where groups began. A file whose groups fit takes
-//! neither way.
+//! Values are collected in memory up to a limit, then written to a temporary file, sorted by key, and the memory is
+//! emptied. At the end of the file these runs are merged, which joins the parts of each group in file order. The groups
+//! are then sorted by where they began. If all groups fit into memory, no file is written.
 
 use std::collections::HashMap;
 
@@ -16,20 +15,20 @@ use crate::mapping::runs::{Entry, Merged, Runs};
 #[derive(Debug)]
 pub(crate) struct Scattered {
     memory: GroupMemory,
-    /// What the groups gave since the last run, by key.
+    /// The values since the last run, by key.
     parts: HashMap<String, Part>,
-    /// How many bytes they take.
+    /// The size of these values in bytes.
     used: usize,
-    /// How many parts there were.
+    /// The number of parts so far.
     begun: u64,
-    /// The line of the first refused record of which nobody knows the group.
+    /// The line of the first refused record whose group is unknown.
     stray: Option<u64>,
-    /// Parts by key.
+    /// Runs of parts, sorted by key.
     runs: Runs,
     whole: Option<Whole>,
 }
 
-/// Groups of which all records came, by where they began.
+/// Complete groups, ordered by where they began.
 #[derive(Debug)]
 enum Whole {
     InMemory(std::vec::IntoIter<(String, Part)>),
@@ -44,7 +43,7 @@ impl Scattered {
 
     pub(super) fn add(&mut self, plan: &Plan, line: u64, record: Values) -> anyhow::Result<()> {
         let key = plan.group_key(&record);
-        // No row comes of them any more.
+        // These groups will have no row.
         let lost = self.stray.is_some();
         self.change(line, &key, |part| match &mut part.values {
             _ if lost || (part.refused && plan.needs_every_record()) => part.values = None,
@@ -102,7 +101,7 @@ impl Scattered {
         }))
     }
 
-    /// Changes what is known of a group, which may begin here.
+    /// Changes a group, which may begin here.
     fn change(&mut self, line: u64, key: &str, change: impl FnOnce(&mut Part)) -> anyhow::Result<()> {
         if let Some(part) = self.parts.get_mut(key) {
             let before = size(key, part);
@@ -118,7 +117,7 @@ impl Scattered {
         if self.used > self.memory.bytes { self.spill() } else { Ok(()) }
     }
 
-    /// Writes what memory holds to a run.
+    /// Writes the values in memory to a run.
     fn spill(&mut self) -> anyhow::Result<()> {
         let mut parts: Vec<(String, Part)> = std::mem::take(&mut self.parts).into_iter().collect();
         self.used = 0;
@@ -129,7 +128,7 @@ impl Scattered {
         }))
     }
 
-    /// Brings the parts of each group together, and the groups in the order in which they began.
+    /// Joins the parts of each group, and sorts the groups by where they began.
     fn merge(&mut self, plan: &Plan) -> anyhow::Result<Whole> {
         let mut by_beginning = Runs::new(&self.memory.folder);
         let mut groups: Vec<(String, Part)> = Vec::new();
@@ -171,7 +170,7 @@ impl Whole {
 }
 
 impl Part {
-    /// Takes in what later records of the same group gave.
+    /// Appends the values of later records of the same group.
     fn append(&mut self, plan: &Plan, later: Self) {
         self.refused |= later.refused;
         match (&mut self.values, later.values) {
@@ -191,8 +190,8 @@ fn spill_by_beginning(groups: &mut Vec<(String, Part)>, runs: &mut Runs) -> anyh
     }))
 }
 
-/// How much memory a part takes: its place in a table that may be half empty and is copied when it grows or is sorted,
-/// its key and what its records gave.
+/// The memory of a part: its entry in a table that may be half empty and is copied when it grows or is sorted, its key
+/// and its values.
 fn size(key: &str, part: &Part) -> usize {
     3 * size_of::<(String, Part)>() + key.len() + part.values.as_ref().map_or(0, |values| values.size())
 }

@@ -1,4 +1,4 @@
-//! What a group gave as bytes, for temporary files.
+//! The encoding of groups in temporary files.
 
 use anyhow::Context as _;
 use chrono::DateTime;
@@ -8,16 +8,16 @@ use crate::mapping::plan::Values;
 use crate::mapping::rule::Assigned;
 use crate::mapping::target::Scalar;
 
-/// What some records of a group gave.
+/// The values of some records of a group.
 #[derive(Debug)]
 pub(super) struct Part {
-    /// How many parts began before.
+    /// The number of parts that began before.
     pub(super) begun: u64,
     /// The line of the first record.
     pub(super) line: u64,
     /// Whether a record was refused.
     pub(super) refused: bool,
-    /// None if all were.
+    /// None if all records were refused.
     pub(super) values: Option<Box<Values>>,
 }
 
@@ -79,7 +79,7 @@ enum StoredKind {
     Instant(prost_types::Timestamp),
 }
 
-/// A part of the group of this key, as bytes.
+/// Encodes a part of the group with this key.
 pub(super) fn encode(key: &str, part: Part) -> Vec<u8> {
     let Part { begun, line, refused, values } = part;
     let values = values.map(|values| {
@@ -90,7 +90,7 @@ pub(super) fn encode(key: &str, part: Part) -> Vec<u8> {
     StoredPart { key: key.to_owned(), begun, line, refused, values }.encode_to_vec()
 }
 
-/// A part, and the key of its group.
+/// Decodes a part and the key of its group.
 pub(super) fn decode(bytes: &[u8]) -> anyhow::Result<(String, Part)> {
     let StoredPart { key, begun, line, refused, values } =
         StoredPart::decode(bytes).context("a temporary file has been changed")?;

@@ -1,4 +1,4 @@
-//! What temporary files hold.
+//! The encoding of groups in temporary files.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,13 +1,13 @@
-//! The rows of `COPY ... FROM STDIN`, counted as they are sent. The pieces that a client sends them in need not be rows.
+//! Counts the rows of `COPY ... FROM STDIN` while they are sent. A client's pieces need not end at rows.
 
-/// The signature, the flags and the length of the header's extension (manual, COPY, "Binary Format").
+/// The length of signature, flags and header extension (manual, COPY, "Binary Format").
 const HEADER: usize = 19;
-/// Where a row's column count would stand after the last row.
+/// The trailer, where the column count of another row would be.
 const END: [u8; 2] = [0xff, 0xff];
 
-/// A copy that goes to the server.
+/// A copy to the server.
 pub(super) enum CopyIn {
-    /// A line is a row; a line break within quotes counts too.
+    /// Each line is a row. Line breaks within quotes are counted as well.
     Text {
         rows: u64,
     },
@@ -15,7 +15,7 @@ pub(super) enum CopyIn {
 }
 
 impl CopyIn {
-    /// As the server's CopyInResponse says.
+    /// The format is in the server's CopyInResponse.
     pub(super) fn new(body: &[u8]) -> Self {
         match body.first() {
             Some(1) => Self::Binary(Tuples { rows: 0, next: Next::Header, skip: 0, part: Vec::with_capacity(HEADER) }),
@@ -23,7 +23,7 @@ impl CopyIn {
         }
     }
 
-    /// Takes what is sent and returns how many rows have begun so far.
+    /// Handles sent bytes and returns the number of rows started so far.
     pub(super) fn take(&mut self, bytes: &[u8]) -> u64 {
         match self {
             Self::Text { rows } => {
@@ -38,22 +38,22 @@ impl CopyIn {
     }
 }
 
-/// Where in the binary format a copy is.
+/// The position in the binary format.
 pub(super) struct Tuples {
     rows: u64,
     next: Next,
-    /// How many bytes of a value are to come.
+    /// The remaining bytes of a value.
     skip: usize,
-    /// The beginning of what is next.
+    /// The bytes of the next item so far.
     part: Vec<u8>,
 }
 
 #[derive(Clone, Copy)]
 enum Next {
     Header,
-    /// A row's column count.
+    /// The column count of a row.
     Row,
-    /// The length of a value, with as many more values after it in the row.
+    /// The length of a value, with the number of values after it in the row.
     Value(u16),
 }
 
@@ -103,19 +103,20 @@ impl Tuples {
     }
 }
 
-/// A copy that comes from the server, which sends a row in a message, the header of the binary format before the first (manual, 55.2.6).
+/// A copy from the server, which sends one row per message. In binary format the header comes before the first (manual,
+/// 55.2.6).
 pub(super) struct CopyOut {
     binary: bool,
     first: bool,
 }
 
 impl CopyOut {
-    /// As the server's CopyOutResponse says.
+    /// The format is in the server's CopyOutResponse.
     pub(super) fn new(body: &[u8]) -> Self {
         Self { binary: body.first() == Some(&1), first: true }
     }
 
-    /// Whether a message that begins like this is a row.
+    /// Whether a message with this beginning is a row.
     pub(super) fn is_row(&mut self, body: &[u8]) -> bool {
         if !self.binary {
             return true;

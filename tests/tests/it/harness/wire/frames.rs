@@ -1,27 +1,28 @@
-//! Where messages begin and end. After the startup every message, either way, is a tag, a length that counts itself, and a body.
+//! Message boundaries. After the startup, each message in both directions is a tag, a length that includes itself, and
+//! a body.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// A message that is larger is looked at and passed on in pieces.
+/// A larger message is inspected and forwarded in pieces.
 const BUFFER: usize = 64 * 1024;
 const HEADER: usize = 5;
 
-/// What is looked at before it is passed on.
+/// A piece to inspect before it is forwarded.
 pub(super) enum Piece<'b> {
-    /// A message. Of one larger than the buffer the body is only its beginning.
+    /// A message. If it is larger than the buffer, the body is only its beginning.
     Message { tag: u8, length: usize, body: &'b [u8] },
-    /// More of the body of a large message.
+    /// A further piece of a large message's body.
     More { tag: u8, bytes: &'b [u8] },
 }
 
-/// Bytes of one direction that were read and not passed on yet. What is passed on ends where a message ends, unless one is larger than
-/// the buffer: an error can be put between messages and nowhere else.
+/// Received bytes of one direction that were not forwarded yet. Forwarded bytes end at a message boundary, unless a
+/// message is larger than the buffer, because an error can only be inserted between messages.
 pub(super) struct Frames {
     buffer: Box<[u8]>,
     filled: usize,
-    /// Of a large message, whose beginning was passed on: its tag, and how much is to come.
+    /// The tag of a large message whose beginning was forwarded, and the number of bytes left.
     tag: u8,
     rest: usize,
 }
@@ -31,20 +32,20 @@ impl Frames {
         Self { buffer: vec![0; BUFFER].into(), filled: 0, tag: 0, rest: 0 }
     }
 
-    /// Whether what was passed on so far ends in the middle of a message.
+    /// Whether the forwarded bytes end within a message.
     pub(super) fn within_message(&self) -> bool {
         self.rest > 0
     }
 
-    /// Reads what is there; false at the end.
+    /// Reads available bytes; false at the end.
     pub(super) async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
         let read = from.read(&mut self.buffer[self.filled..]).await?;
         self.filled += read;
         Ok(read > 0)
     }
 
-    /// Shows what was read to `look` and says how much of it can be passed on: up to the first message that is not whole yet, or that
-    /// `look` refuses.
+    /// Passes received messages to `look` and returns how many bytes can be forwarded: up to the first message that is
+    /// incomplete, or that `look` rejects.
     pub(super) fn look<E>(&mut self, mut look: impl FnMut(Piece<'_>) -> Result<(), E>) -> (usize, Result<(), E>) {
         let mut at = self.rest.min(self.filled);
         if at > 0 {
@@ -59,7 +60,7 @@ impl Frames {
             let length = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(HEADER - 1);
             let start = at + HEADER;
             let available = (self.filled - start).min(length);
-            // A message larger than the buffer is looked at when the buffer is full of it.
+            // A message larger than the buffer is inspected when the buffer is full.
             if available < length && (at > 0 || self.filled < self.buffer.len()) {
                 break;
             }
@@ -73,17 +74,17 @@ impl Frames {
         (at, Ok(()))
     }
 
-    /// What was read first.
+    /// The first received bytes.
     pub(super) fn first(&self, bytes: usize) -> &[u8] {
         &self.buffer[..bytes]
     }
 
-    /// All that was read and not passed on.
+    /// All bytes that were not forwarded.
     pub(super) fn all(&self) -> &[u8] {
         &self.buffer[..self.filled]
     }
 
-    /// Forgets what was passed on.
+    /// Removes forwarded bytes.
     pub(super) fn passed_on(&mut self, bytes: usize) {
         self.buffer.copy_within(bytes..self.filled, 0);
         self.filled -= bytes;

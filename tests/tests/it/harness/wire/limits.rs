@@ -1,27 +1,27 @@
-//! What no statement may exceed, and what one looks like that did.
+//! The limits of statements, and violations of them.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What is still allowed.
+/// The limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WireLimits {
-    /// Rows of one result.
+    /// Rows of a result.
     pub(crate) query_rows: u64,
-    /// Rows that one statement writes.
+    /// Rows that a statement writes.
     pub(crate) statement_rows: u64,
-    /// Bytes of the rows of one result, as they are sent.
+    /// Bytes of a result's rows on the wire.
     pub(crate) result_bytes: u64,
-    /// Age of a transaction, from its first statement on.
+    /// The age of a transaction since its first statement.
     pub(crate) transaction: Duration,
-    /// Age of a statement outside a transaction.
+    /// The age of a statement outside of a transaction.
     pub(crate) statement: Duration,
-    /// Whether the connection is broken without a word, as some servers do.
+    /// Whether the connection is closed without an error message, as some servers do.
     pub(crate) silent: bool,
 }
 
 impl Default for WireLimits {
-    /// Those of a managed Postgres: the budgets that the services promise to keep unless told otherwise.
+    /// The limits of a managed Postgres, which services promise to respect by default.
     fn default() -> Self {
         Self {
             query_rows: 100_000,
@@ -34,23 +34,23 @@ impl Default for WireLimits {
     }
 }
 
-/// Which limit.
+/// The kind of limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     QueryRows,
     StatementRows,
-    /// Of a statement that would write rows, and nobody would learn how many.
-    UntoldRows,
+    /// The statement would write an unknown number of rows.
+    UnreportedRows,
     ResultBytes,
     TransactionAge,
     StatementAge,
 }
 
 impl Limit {
-    /// What the server says when it is passed (manual, appendix A): program_limit_exceeded, transaction_timeout, query_canceled.
+    /// The SQLSTATE for each limit (manual, appendix A): program_limit_exceeded, transaction_timeout, query_canceled.
     pub(super) const fn sqlstate(self) -> &'static str {
         match self {
-            Self::QueryRows | Self::StatementRows | Self::UntoldRows | Self::ResultBytes => "54000",
+            Self::QueryRows | Self::StatementRows | Self::UnreportedRows | Self::ResultBytes => "54000",
             Self::TransactionAge => "25P04",
             Self::StatementAge => "57014",
         }
@@ -60,7 +60,7 @@ impl Limit {
         match self {
             Self::QueryRows => "rows in a result",
             Self::StatementRows => "rows written by a statement",
-            Self::UntoldRows => "statement that does not tell how many rows it writes",
+            Self::UnreportedRows => "statement that does not tell how many rows it writes",
             Self::ResultBytes => "bytes in a result",
             Self::TransactionAge => "ms in a transaction",
             Self::StatementAge => "ms in a statement",
@@ -68,15 +68,15 @@ impl Limit {
     }
 }
 
-/// A limit that was passed.
+/// An exceeded limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
     pub(crate) limit: Limit,
-    /// What would still have been allowed: rows, bytes or milliseconds.
+    /// The limit in rows, bytes or milliseconds.
     pub(crate) allowed: u64,
-    /// What was seen when the connection was broken.
+    /// The value when the connection was closed.
     pub(crate) seen: u64,
-    /// The statement, or its beginning.
+    /// The beginning of the statement.
     pub(crate) statement: String,
 }
 

@@ -1,9 +1,9 @@
-//! What is read out of messages, and the errors that are made (manual, 55.7 and 55.8).
+//! Parses messages and creates error messages (manual, 55.7 and 55.8).
 
-/// The most of a statement's text that is kept, in bytes.
+/// The most bytes of a statement's text that are kept.
 const KEPT_TEXT: usize = 300;
 
-/// A string that ends with a zero byte, and what comes after it. One that was cut off is taken as far as it goes.
+/// A zero-terminated string and the bytes after it. A truncated string ends with the input.
 pub(super) fn string(body: &[u8]) -> (&[u8], &[u8]) {
     match body.iter().position(|&byte| byte == 0) {
         Some(end) => (&body[..end], &body[end + 1..]),
@@ -16,7 +16,7 @@ pub(super) fn text(statement: &[u8]) -> String {
     String::from_utf8_lossy(&statement[..statement.len().min(KEPT_TEXT)]).into_owned()
 }
 
-/// A completion tag: its command, and how many rows it tells of, if it does: `INSERT 0 5`, `UPDATE 5`, `BEGIN`.
+/// A completion tag: its command and its row count, if it has one, as in `INSERT 0 5`, `UPDATE 5`, `BEGIN`.
 pub(super) fn completion(body: &[u8]) -> (String, Option<u64>) {
     let tag = String::from_utf8_lossy(string(body).0).into_owned();
     let mut words = tag.split(' ');

@@ -1,17 +1,17 @@
-//! The wire of Postgres, watched: a [`Proxy`] between a service and its server counts what passes and breaks the connection, with an
-//! error, where a managed Postgres would. It shares no code with the services: what it proves, it proves from outside.
+//! Watches the Postgres protocol: a [`Proxy`] between a service and its server counts rows and bytes, and closes the
+//! connection with an error where a managed Postgres would. It shares no code with the services.
 //!
-//! - `frames`: where one message ends and the next begins, in both directions (manual, 55.7 "Message Formats").
-//! - `messages`: what is read out of messages, and the errors that are made.
-//! - `copy`: rows of `COPY ... FROM STDIN`, counted as they are sent.
+//! - `frames`: message boundaries in both directions (manual, 55.7 "Message Formats").
+//! - `messages`: parsing of messages, and error messages.
+//! - `copy`: counts rows of `COPY ... FROM STDIN`.
 //! - `within`: statements that write within others.
-//! - `session`: what one connection has done so far, held against the limits.
+//! - `session`: the state of a connection, compared with the limits.
 //! - `proxy`: sockets.
 //!
-//! What is counted, and what is not. The rows and bytes of a result are counted as they arrive, and those of a portal that is read in
-//! pieces are added up. The rows that a statement writes are those of its completion tag (`UPDATE 250`), and of a `COPY` those that were
-//! sent. What a data-modifying `WITH` writes stands in no tag: such a statement has to return the number, as a first column `written`, and
-//! is refused if it does not. What triggers and functions write is not seen; the schema has none.
+//! The rows and bytes of a result are counted as they arrive; those of a portal that is read in pieces are added up.
+//! The rows that a statement writes are taken from its completion tag (`UPDATE 250`), or counted for a `COPY`. A
+//! data-modifying `WITH` has no such tag: the statement must return the number as its first column, named `written`, or
+//! it is rejected. Writes of triggers and functions are not seen; the schema has none.
 
 mod copy;
 mod frames;

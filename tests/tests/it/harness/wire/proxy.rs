@@ -1,5 +1,5 @@
-//! The sockets: a listener on loopback, and for each connection one to the server. All proxies of the process run on a runtime of their own,
-//! so that none depends on the runtime of the test that started it, or on how busy that is.
+//! The sockets: a listener on loopback, and for each connection one to the server. All proxies of the process share a
+//! separate runtime, so that they do not depend on the runtime of a test.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,15 +21,16 @@ use super::session::Session;
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).thread_name("wire").enable_all().build().unwrap());
 
-/// Codes in place of a protocol version in the first message (manual, 55.7).
+/// Codes in place of the protocol version in the first message (manual, 55.7).
 const SSL_REQUEST: u32 = 80_877_103;
 const GSSENC_REQUEST: u32 = 80_877_104;
-/// A larger first message is none of Postgres's.
+/// A larger first message is not from Postgres.
 const LARGEST_STARTUP: usize = 10_000;
-/// How long a client whose connection is broken has to read why.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client can read the error before its connection is closed.
+const ERROR_GRACE: Duration = Duration::from_secs(1);
 
-/// A way to a server on which the limits hold. Dropping it closes the listener; sessions go on until one of their ends closes.
+/// A proxy to a server that enforces limits. Dropping it closes the listener; sessions continue until one end closes
+/// them.
 pub(crate) struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -37,7 +38,7 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
-    /// The server's port on 127.0.0.1. It changes when the server starts again and finds its port taken.
+    /// The server's port on 127.0.0.1. It changes if the server restarts and finds its port taken.
     server: Arc<AtomicU16>,
     limits: Mutex<WireLimits>,
     violations: Mutex<Vec<Violation>>,
@@ -56,7 +57,7 @@ impl From<Violation> for End {
 }
 
 impl From<io::Error> for End {
-    /// Whichever side failed, both are closed.
+    /// If one side fails, both are closed.
     fn from(_: io::Error) -> Self {
         Self::Closed
     }
@@ -73,22 +74,22 @@ impl Proxy {
         Self { port, shared, accepting }
     }
 
-    /// Where it listens on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// The limits of sessions that are opened now.
+    /// The limits for new sessions.
     pub(crate) fn limits(&self) -> WireLimits {
         *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the limits of sessions that are opened from now on.
+    /// Changes the limits for new sessions.
     pub(crate) fn set_limits(&self, limits: WireLimits) {
         *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    /// The limits that were passed since this was asked last.
+    /// Returns and clears the violations.
     pub(crate) fn take_violations(&self) -> Vec<Violation> {
         std::mem::take(&mut self.shared.violations.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -103,7 +104,7 @@ impl Drop for Proxy {
 async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
     let listener = TcpListener::from_std(listener).unwrap();
     loop {
-        // An error is that of one connection, or a lack of file descriptors that passes.
+        // The error is about one connection, or about a temporary lack of file descriptors.
         let Ok((client, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
@@ -117,7 +118,7 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     let Ok(Some(startup)) = startup(&mut client).await else { return };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, shared.server.load(Ordering::Relaxed)));
     let Ok(mut server) = TcpStream::connect(address).await else {
-        // To a client it is all the same: the server is not there yet, cannot_connect_now.
+        // Clients see this as a server that is starting: cannot_connect_now.
         let _ = client.write_all(&fatal("57P03", "there is no server behind the proxy")).await;
         return;
     };
@@ -143,17 +144,17 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
         let farewell = async {
             client_writer.write_all(&words).await?;
             client_writer.shutdown().await?;
-            // A socket that is closed with something unread takes back what was sent.
+            // Closing a socket with unread data would discard what was sent.
             let mut unread = [0; 4096];
             while client_reader.read(&mut unread).await? > 0 {}
             io::Result::Ok(())
         };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        let _ = tokio::time::timeout(ERROR_GRACE, farewell).await;
     }
 }
 
-/// The client's first message. Encryption is declined, as by a server that has none. A request to cancel comes alone and is
-/// passed on as it is; the connection's end is its answer.
+/// Reads the client's first message. Encryption is declined, as by a server without it. A cancel request is forwarded
+/// as it is; it has no response.
 async fn startup(client: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     loop {
         let length = client.read_u32().await?;
@@ -189,7 +190,7 @@ async fn pass_answers(
             let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
             frames.look(|piece| session.answered(&piece))
         };
-        // False for as long as it is not known how much of this the client has got.
+        // False while it is unknown how much of the message the client received.
         *whole = false;
         if let Err(error) = client.write_all(frames.first(bytes)).await {
             return error.into();
@@ -227,7 +228,7 @@ async fn pass_requests(
     }
 }
 
-/// Ends when what runs is too old, also when nothing moves.
+/// Ends when a transaction or statement is too old, even if nothing is sent.
 async fn watch(session: &Mutex<Session>) -> End {
     loop {
         let look = session.lock().unwrap_or_else(PoisonError::into_inner).age();

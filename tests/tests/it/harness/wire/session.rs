@@ -1,4 +1,4 @@
-//! What one connection has done so far, and how far that is from the limits.
+//! The state of one connection, compared with the limits.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,64 +9,65 @@ use super::copy::{CopyIn, CopyOut};
 use super::frames::Piece;
 use super::limits::{Limit, Violation, WireLimits};
 use super::messages::{completion, string, text};
-use super::within::{Within, first_number};
+use super::within::{NestedWrites, first_number};
 
-/// What the server has yet to answer.
+/// A request that the server has not answered yet.
 enum Request {
     /// One or several statements, answered with a ReadyForQuery at the end.
     Query(Statement),
-    /// A portal to be run, or to be run on.
+    /// The execution of a portal.
     Execute(Arc<Portal>),
     /// Answered with a ReadyForQuery.
     Sync,
 }
 
-/// The beginning of a statement's text, and what it says of itself.
+/// The beginning of a statement's text, and facts about it.
 #[derive(Clone, Default)]
 struct Statement {
     text: Arc<str>,
-    within: Within,
+    within: NestedWrites,
 }
 
 impl Statement {
-    /// A statement, unless it is one that would write rows of which nobody learns.
+    /// Parses a statement. Fails if it would write an unknown number of rows.
     fn of(sql: &[u8]) -> Result<Self, Violation> {
-        let statement = Self { text: text(sql).into(), within: Within::of(&String::from_utf8_lossy(sql)) };
+        let statement = Self { text: text(sql).into(), within: NestedWrites::of(&String::from_utf8_lossy(sql)) };
         match statement.within {
-            Within::Nothing | Within::Told => Ok(statement),
-            Within::Untold => {
+            NestedWrites::Nothing | NestedWrites::Reported => Ok(statement),
+            NestedWrites::Unreported => {
                 let statement = statement.text.to_string();
-                Err(Violation { limit: Limit::UntoldRows, allowed: 0, seen: 1, statement })
+                Err(Violation { limit: Limit::UnreportedRows, allowed: 0, seen: 1, statement })
             }
         }
     }
 }
 
-/// A statement with its parameters, and how much of its result was read.
+/// A statement with its parameters, and the counts of its result.
 struct Portal {
     statement: Statement,
     rows: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// A session, seen from the wire.
+/// A session as seen on the wire.
 pub(super) struct Session {
     limits: WireLimits,
     requests: VecDeque<Request>,
     statements: HashMap<Vec<u8>, Statement>,
     portals: HashMap<Vec<u8>, Arc<Portal>>,
-    /// What was sent last, for the text of a violation that comes when nothing is awaited.
+    /// The last statement sent, for a violation that occurs when no response is expected.
     last: Arc<str>,
-    /// Of the result that arrives.
+    /// Counts of the current result.
     rows: u64,
     bytes: u64,
     copy_in: Option<CopyIn>,
     copy_out: Option<CopyOut>,
-    /// When the transaction, or the statement outside one, began.
+    /// When the transaction, or the statement outside of one, began.
     since: Option<Instant>,
-    /// Whether the server said, when it was last ready, that a transaction is open.
+    /// Whether a transaction was open when the server was last ready.
     open: bool,
-    /// Whether one was opened since, or a statement of several has ended and the next one shares its transaction.
+    /// Whether a transaction was opened since, or one of several statements has ended and the next one shares its
+    /// transaction.
     opened: bool,
 }
 
@@ -88,7 +89,7 @@ impl Session {
         }
     }
 
-    /// Takes note of what the client sends.
+    /// Handles a message from the client.
     pub(super) fn asked(&mut self, piece: &Piece<'_>) -> Result<(), Violation> {
         let (tag, body) = match *piece {
             Piece::Message { tag, body, .. } | Piece::More { tag, bytes: body } => (tag, body),
@@ -101,18 +102,18 @@ impl Session {
             return Ok(());
         }
         match tag {
-            // Passwords, the ends of copies, and farewell begin no work.
+            // Passwords, the end of a copy and Terminate start no work.
             b'p' | b'c' | b'f' | b'X' => return Ok(()),
             b'Q' => {
                 let statement = Statement::of(string(body).0)?;
                 self.last = Arc::clone(&statement.text);
-                // The server may keep the answer to this for itself until it has more to say.
+                // The server may delay this response until it has more to send.
                 self.opened |= begins_transaction(&self.last);
                 self.requests.push_back(Request::Query(statement));
             }
             b'F' => self
                 .requests
-                .push_back(Request::Query(Statement { text: "a function call".into(), within: Within::Nothing })),
+                .push_back(Request::Query(Statement { text: "a function call".into(), within: NestedWrites::Nothing })),
             b'P' => {
                 let (name, rest) = string(body);
                 let statement = Statement::of(string(rest).0)?;
@@ -130,7 +131,7 @@ impl Session {
                     self.requests.push_back(Request::Execute(Arc::clone(portal)));
                 }
             }
-            // While a copy goes in the server answers none.
+            // During a copy the server does not respond.
             b'S' if self.copy_in.is_none() => self.requests.push_back(Request::Sync),
             b'C' => {
                 if let Some((&kind, name)) = body.split_first() {
@@ -144,7 +145,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes note of what the server sends.
+    /// Handles a message from the server.
     pub(super) fn answered(&mut self, piece: &Piece<'_>) -> Result<(), Violation> {
         let Piece::Message { tag, length, body } = *piece else { return Ok(()) };
         match tag {
@@ -167,7 +168,7 @@ impl Session {
                 self.end_statement();
             }
             b'I' => self.end_statement(),
-            // What was sent after it is passed over up to the next Sync.
+            // Requests after it are skipped up to the next Sync.
             b'E' => {
                 while let Some(Request::Execute(_)) = self.requests.front() {
                     self.end_statement();
@@ -187,23 +188,23 @@ impl Session {
         Ok(())
     }
 
-    /// Takes a statement's word for how many rows it wrote within itself.
+    /// Uses the number of rows that a statement reports for writes within it.
     fn check_written(&self, row: &[u8]) -> Result<(), Violation> {
         let (within, before) = match self.requests.front() {
             Some(Request::Query(statement)) => (statement.within, 0),
             Some(Request::Execute(portal)) => (portal.statement.within, portal.rows.load(Ordering::Relaxed)),
             Some(Request::Sync) | None => return Ok(()),
         };
-        if within != Within::Told || self.rows + before > 0 {
+        if within != NestedWrites::Reported || self.rows + before > 0 {
             return Ok(());
         }
         match first_number(row) {
             Some(written) => self.check(Limit::StatementRows, self.limits.statement_rows, written),
-            None => Err(self.violation(Limit::UntoldRows, 0, 1)),
+            None => Err(self.violation(Limit::UnreportedRows, 0, 1)),
         }
     }
 
-    /// A row of a result, or what only counts as bytes of it.
+    /// Counts a row of a result, or other bytes of it.
     fn row(&mut self, is_row: bool, length: usize) -> Result<(), Violation> {
         self.rows += u64::from(is_row);
         self.bytes += length as u64;
@@ -221,10 +222,10 @@ impl Session {
         let wrote = match command.as_str() {
             "INSERT" | "UPDATE" | "DELETE" | "MERGE" => true,
             "COPY" => self.copy_in.is_some(),
-            // `create table as` and `select into` say so too, and return nothing.
+            // `create table as` and `select into` have the same tag and return no rows.
             "SELECT" => self.rows == 0,
             "COMMIT" => {
-                // What comes next in the same message is another transaction.
+                // The next statement in the message is in a new transaction.
                 self.since = Some(Instant::now());
                 false
             }
@@ -238,7 +239,7 @@ impl Session {
         Ok(())
     }
 
-    /// The statement that was being answered has ended.
+    /// Ends the current statement.
     fn end_statement(&mut self) {
         (self.rows, self.bytes) = (0, 0);
         (self.copy_in, self.copy_out) = (None, None);
@@ -260,7 +261,7 @@ impl Session {
         Violation { limit, allowed, seen, statement: statement.to_string() }
     }
 
-    /// The limit of what runs, by its kind, and when it began.
+    /// The limit for what is running, its value, and the start.
     fn running(&self) -> Option<(Limit, Duration, Instant)> {
         let since = self.since?;
         Some(if self.open || self.opened {
@@ -270,7 +271,8 @@ impl Session {
         })
     }
 
-    /// What is too old now; else when to look again. What begins after a look is not too old before the next.
+    /// An error if what is running is too old, else when to check again. Something that starts after a check is not too
+    /// old before the next.
     pub(super) fn age(&self) -> Result<Instant, Violation> {
         let now = Instant::now();
         let shortest = self.limits.transaction.min(self.limits.statement);

@@ -1,20 +1,20 @@
-//! Rows that are written where no completion tag tells of them: in a `with`, or in the query of a `copy`. Whoever sends such a statement
-//! lets it return their number, or is refused.
+//! Rows written without a completion tag: in a `with`, or in the query of a `copy`. Such a statement must return their
+//! number, or is rejected.
 
-/// What becomes known of the rows that a statement writes within another one.
+/// What is known about rows that a statement writes within another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Within {
+pub(super) enum NestedWrites {
     /// There are none.
     #[default]
     Nothing,
-    /// The statement returns their number: its first column is named `written`.
-    Told,
-    /// Nobody learns how many they are.
-    Untold,
+    /// The statement returns their number in its first column, named `written`.
+    Reported,
+    /// Their number is unknown.
+    Unreported,
 }
 
-impl Within {
-    /// What a statement's text, or several in one message, says of itself.
+impl NestedWrites {
+    /// Inspects the text of one or several statements.
     pub(super) fn of(text: &str) -> Self {
         let (mut writes, mut told, mut several) = (false, false, false);
         let (mut depth, mut in_first_column) = (0_usize, false);
@@ -37,25 +37,25 @@ impl Within {
         told |= in_first_column && before == "as" && last == "written";
         match (writes, told && !several) {
             (false, _) => Self::Nothing,
-            (true, true) => Self::Told,
-            (true, false) => Self::Untold,
+            (true, true) => Self::Reported,
+            (true, false) => Self::Unreported,
         }
     }
 }
 
-/// The number in the first column of a row, as text or as a `bigint` in binary; `None` if there is none.
+/// The number in the first column of a row, as text or as a binary `bigint`; `None` if there is none.
 pub(super) fn first_number(row: &[u8]) -> Option<u64> {
     let (_, rest) = row.split_at_checked(2)?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let value = rest.get(..usize::try_from(i32::from_be_bytes(*length)).ok()?)?;
-    // A number of eight digits would be taken for a binary one, and is too much in any case.
+    // A text of eight digits would look like a binary number, and is too large anyway.
     match <[u8; 8]>::try_from(value) {
         Ok(binary) => u64::try_from(i64::from_be_bytes(binary)).ok(),
         Err(_) => std::str::from_utf8(value).ok()?.parse().ok(),
     }
 }
 
-/// Words in lower case and single other characters, without literals, quoted names and comments.
+/// Splits SQL into lower-case words and single characters, without literals, quoted names and comments.
 struct Tokens<'t>(&'t str);
 
 impl Iterator for Tokens<'_> {
@@ -93,7 +93,7 @@ impl<'t> Tokens<'t> {
         taken
     }
 
-    /// Passes what stands in quotes. Two of them in a row are two literals here, which is all the same.
+    /// Skips quoted text. Doubled quotes are treated as two literals, which has the same effect.
     fn pass_quoted(&mut self, quote: char, backslashes: bool) {
         let mut escaped = false;
         let end = self.0.char_indices().skip(1).find(|&(_, c)| {
@@ -112,7 +112,7 @@ fn a_statement_that_writes_within_another_one_is_recognised() {
         "WITH old AS (select 1), d AS MATERIALIZED ( DELETE from t returning 1) SELECT count(*) AS written FROM d",
         "with i as (insert into t values ('it''s') returning 1) select count(*) from i",
     ];
-    assert_eq!(told.map(Within::of), [Within::Told, Within::Told, Within::Untold]);
+    assert_eq!(told.map(NestedWrites::of), [NestedWrites::Reported, NestedWrites::Reported, NestedWrites::Unreported]);
     for untold in [
         "with d as (delete from t returning *) insert into u select * from d",
         "with d as (delete from t) select 1, 2 as written",
@@ -122,7 +122,7 @@ fn a_statement_that_writes_within_another_one_is_recognised() {
         "begin; with d as (delete from t returning 1) select count(*) as written from d",
         r"select e'\'' ; with d as (delete from t) select 1",
     ] {
-        assert_eq!(Within::of(untold), Within::Untold, "{untold}");
+        assert_eq!(NestedWrites::of(untold), NestedWrites::Unreported, "{untold}");
     }
     for nothing in [
         "with due as materialized (select a from t for update skip locked) update t set a = 2 from due returning a",
@@ -133,6 +133,6 @@ fn a_statement_that_writes_within_another_one_is_recognised() {
         "update t set a = (select 1)",
         "",
     ] {
-        assert_eq!(Within::of(nothing), Within::Nothing, "{nothing}");
+        assert_eq!(NestedWrites::of(nothing), NestedWrites::Nothing, "{nothing}");
     }
 }

@@ -1,4 +1,5 @@
-//! Requests that are no messages of their type: texts that are not UTF-8, messages and rows that are too large, none and too many.
+//! Invalid requests: texts that are not UTF-8, messages and rows that are too large, and missing or additional
+//! messages.
 
 use bytes::Bytes;
 use tonic::Code;
@@ -27,7 +28,7 @@ async fn every_text_that_is_not_utf_8_is_told_by_its_field() {
             method.name == "LookupOrders" && members.contains(&path)
         };
         for (path, _, message) in contract.texts(&method.input, NOT_UTF_8) {
-            // Of an order they are told by their place, below.
+            // Those of an order are reported with their index, see below.
             if path.starts_with("chunk.orders.") || path.starts_with("order.") {
                 continue;
             }
@@ -35,8 +36,8 @@ async fn every_text_that_is_not_utf_8_is_told_by_its_field() {
             let refused = refusal(&refused);
             assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "MESSAGE_MALFORMED"), "{path}");
             let [told] = &refused.fields[..] else { unreachable!("{path}: {refused:?}") };
-            // What a lookup is by is told by the name that all ways have together; the paths of a mask and the entries of a map are within
-            // the field.
+            // The fields of the oneof in a lookup are reported by the name of the oneof; the paths of a mask and the
+            // entries of a map by the field.
             let path = if is_member(&path) {
                 path.rsplit_once('.').map_or("criterion".to_owned(), |(_, rest)| format!("criterion.{rest}"))
             } else {
@@ -53,10 +54,11 @@ async fn every_text_that_is_not_utf_8_is_told_by_its_field() {
 async fn every_text_of_an_order_that_is_not_utf_8_is_told_by_its_place() {
     let fixture = Fixture::new().await;
     let good = [field(1, b"ord_a"), field(3, b"GBP")].concat();
-    // What is computed, whatever is said: it is not looked at.
+    // Computed fields are ignored whatever they contain.
     let passed_over = ["summary.subtotal", "summary.discount", "summary.tax", "summary.total"];
     for (path, place, message) in Contract::new().texts(".orrery.orders.v1.Order", NOT_UTF_8) {
-        // An address has a kind; behind the header of two bytes is what it holds beside. What is sent twice counts as sent last.
+        // An address has a kind; the bytes after its header of two bytes are its other content. A repeated field uses
+        // its last value.
         let message = if path.starts_with("addresses.") {
             field(13, &[&field(2, b"billing"), &message[2..]].concat())
         } else {
@@ -99,7 +101,7 @@ async fn a_message_over_the_limit_is_the_callers_mistake() {
 async fn an_order_and_each_part_of_it_have_a_size() {
     let fixture = Fixture::new().await;
     let good = [field(1, b"ord_a"), field(3, b"GBP")].concat();
-    // A field that the contract does not know is skipped, and counts.
+    // Unknown fields are skipped, and counted.
     let unknown = |bytes: usize| field(200, &vec![b'x'; bytes]);
     let parts: [(&[u8], i32, &str); 4] = [
         (b"", 0, ""),
@@ -111,7 +113,7 @@ async fn an_order_and_each_part_of_it_have_a_size() {
         let order = |bytes: usize| {
             let part = [named.to_vec(), unknown(bytes)].concat();
             let part = if number == 0 { part } else { field(number, &part) };
-            // Other lines, which are not counted to this one or to the order.
+            // Other lines do not count for this line or for the order.
             let lines = field(12, &unknown(1024 * 1024 - 100));
             [good.clone(), lines, part].concat()
         };

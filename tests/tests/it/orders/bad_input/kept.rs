@@ -1,13 +1,13 @@
-//! Orders that just keep every rule are stored and read back as they were sent.
+//! Valid orders at a limit are stored and read back as they were sent.
 
-use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, Summary, UpdateOrderRequest};
+use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, OrderView, Summary, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, Status};
 
 use super::{whole, with_address, with_line, with_shipping};
 use crate::harness::{status, values};
 use crate::orders::fixture::Fixture;
 
-/// Amounts at the edge, and what they read as.
+/// Amounts at a limit, and how they are read.
 const AMOUNTS: &[(&str, &str)] = &[
     ("", "0"),
     ("0", "0"),
@@ -22,36 +22,36 @@ const AMOUNTS: &[(&str, &str)] = &[
     ("-0.0001", "-0.0001"),
 ];
 
-/// Texts that mean something elsewhere.
+/// Texts with a meaning elsewhere.
 const ODD_TEXTS: &[&str] =
     &["\u{1}\u{7f}\u{feff}😀\u{202e}\r\n\t", "'; drop table orders.order_header; -- \\ \" $1", " "];
 
 /// An amount of a line.
 type Amount = fn(&mut LineItem) -> &mut String;
 
-/// Orders that just keep every rule, and what they read as.
+/// Valid orders at a limit, and how they are read.
 fn kept() -> Vec<(Order, Order)> {
     let mut same = Vec::new();
     let a = || whole("a");
-    same.extend(values::kept_uids("ord_").into_iter().map(|uid| Order { uid, ..a() }));
+    same.extend(values::valid_uids("ord_").into_iter().map(|uid| Order { uid, ..a() }));
     for currency_code in ["AAA", "ZZZ", "XXX"] {
         same.push(Order { currency_code: currency_code.to_owned(), ..a() });
     }
     for phase in ["draft", "confirmed", "provisioning", "fulfilled", "closed", "cancelled", "returned"] {
         same.push(Order { status: Some(status(phase)), ..a() });
     }
-    for kept in values::kept_statuses() {
+    for kept in values::valid_statuses() {
         same.push(Order { status: Some(Status { phase: "draft".to_owned(), ..kept.clone() }), ..a() });
         same.push(with_line(|line| line.status = Some(Status { phase: "active".to_owned(), ..kept })));
     }
-    for phase in values::kept_phases() {
+    for phase in values::valid_phases() {
         same.push(with_line(|line| line.status = Some(phase)));
     }
-    for labels in values::kept_labels() {
+    for labels in values::valid_labels() {
         same.push(Order { labels: labels.clone(), ..a() });
         same.push(with_line(|line| line.labels = labels));
     }
-    for annotations in values::kept_annotations() {
+    for annotations in values::valid_annotations() {
         same.push(Order { annotations: annotations.clone(), ..a() });
         same.push(with_line(|line| line.annotations = annotations));
     }
@@ -69,8 +69,8 @@ fn kept() -> Vec<(Order, Order)> {
         }
     }
     same.push(with_line(|line| line.name = "n".repeat(2_048)));
-    same.extend(values::kept_uids("oli_").into_iter().map(|uid| with_line(|line| line.uid = uid)));
-    same.extend(values::kept_uids("prd_").into_iter().map(|uid| with_line(|line| line.product_uid = uid)));
+    same.extend(values::valid_uids("oli_").into_iter().map(|uid| with_line(|line| line.uid = uid)));
+    same.extend(values::valid_uids("prd_").into_iter().map(|uid| with_line(|line| line.product_uid = uid)));
     for quantity in [0, i32::MAX, i32::MIN] {
         same.push(with_line(|line| line.quantity = quantity));
     }
@@ -99,7 +99,7 @@ fn kept() -> Vec<(Order, Order)> {
             let with = |amount: &str| {
                 with_line(|line| {
                     line.quantity = 1;
-                    // So that no sum grows beyond what can be kept.
+                    // So that no total exceeds the limit.
                     "0".clone_into(&mut line.unit_price);
                     amount.clone_into(field(line));
                 })
@@ -107,7 +107,7 @@ fn kept() -> Vec<(Order, Order)> {
             cases.push((single(with(sent)), single(with(read))));
         }
     }
-    // What belongs to the order may say so; what is computed may be said, and is passed over.
+    // The order's uid may be set in its children; computed fields may be set and are ignored.
     let mut named = a();
     named.line_items.iter_mut().for_each(|line| "ord_a".clone_into(&mut line.order_uid));
     named.addresses.iter_mut().for_each(|address| "ord_a".clone_into(&mut address.order_uid));
@@ -125,14 +125,14 @@ fn kept() -> Vec<(Order, Order)> {
     cases
 }
 
-/// An order of its last line alone.
+/// An order with only its last line.
 fn single(mut order: Order) -> Order {
     order.line_items.drain(..3);
     order.summary = None;
     order
 }
 
-/// An order as it was sent: without what the service adds, and what a sender may leave out written as it reads.
+/// An order as sent: without the fields that the service adds, and with defaults as they are read.
 fn as_sent(mut order: Order, read: bool) -> Order {
     order.revision = 0;
     order.update_ts = None;
@@ -171,25 +171,38 @@ fn as_sent(mut order: Order, read: bool) -> Order {
 async fn what_keeps_every_rule_is_stored_and_read_back() {
     let fixture = Fixture::new().await;
     for (sent, expected) in kept() {
-        fixture.run("delete from orders.order_header; delete from orders.order_line_item; delete from orders.order_address; delete from orders.order_summary").await;
+        fixture
+            .run(
+                "delete from orders.order_header; delete from orders.order_line_item; delete from \
+            orders.order_address; delete from orders.order_summary",
+            )
+            .await;
         fixture.write(std::slice::from_ref(&sent)).await.expect_counts([1, 0, 0, 0, 0]);
         let number = sent.uid.trim_start_matches("ord_");
         let read = fixture.get(number).await;
         assert_eq!(as_sent(read.clone(), true), as_sent(expected, true));
         fixture.assert_sums().await;
-        // Again, and sent back as it was read, it is the same.
+        // Written again, and as it was read, it is unchanged.
         fixture.write(std::slice::from_ref(&sent)).await.expect_counts([0, 0, 1, 0, 0]);
         fixture.write(std::slice::from_ref(&read)).await.expect_counts([0, 0, 1, 0, 0]);
-        // The single write takes it as well, and sees no difference.
+        // The single write accepts it as well, and finds no difference.
         let accept = ReferenceCheck::Accept.into();
-        let update =
-            UpdateOrderRequest { order: Some(sent.clone()), reference_check: accept, ..UpdateOrderRequest::default() };
+        let update = UpdateOrderRequest {
+            order: Some(sent.clone()),
+            reference_check: accept,
+            view: OrderView::Full.into(),
+            ..UpdateOrderRequest::default()
+        };
         assert_eq!(fixture.server.client().update_order(update).await.unwrap().into_inner(), read);
-        // And makes it what it was, if it may: a new order is a draft.
+        // And restores it if allowed: a new order is a draft.
         if sent.status.as_ref().is_none_or(|status| status.phase == "draft") {
             fixture.delete(number).await;
-            let create =
-                CreateOrderRequest { order: Some(sent), reference_check: accept, ..CreateOrderRequest::default() };
+            let create = CreateOrderRequest {
+                order: Some(sent),
+                reference_check: accept,
+                view: OrderView::Full.into(),
+                ..CreateOrderRequest::default()
+            };
             let created = fixture.server.client().create_order(create).await.unwrap().into_inner();
             assert_eq!(as_sent(created, false), as_sent(read, false));
         }
@@ -199,7 +212,7 @@ async fn what_keeps_every_rule_is_stored_and_read_back() {
 #[tokio::test]
 async fn times_are_kept_to_the_microsecond() {
     let fixture = Fixture::new().await;
-    for time in values::kept_times() {
+    for time in values::valid_times() {
         let mut sent = whole("a");
         sent.create_ts = Some(time);
         sent.provision_timer_ts = Some(time);

@@ -1,5 +1,5 @@
-//! Orders and requests that break a rule: INVALID_ARGUMENT with the path of the field, and nothing written. What just keeps every rule is
-//! taken. A list of the contract's fields tells whether one was left out.
+//! Invalid orders and requests: INVALID_ARGUMENT with the path of the field, and nothing is written. Valid values at a
+//! limit are accepted. The contract's list of fields shows whether the tests cover all of them.
 
 mod bytes;
 mod kept;
@@ -13,7 +13,7 @@ use orrery_proto::orders::v1::{Address, LineItem, Order, Summary};
 use super::fixture::bare;
 use crate::harness::{line, status};
 
-/// A draft with all that an order may have: four lines, two addresses, a price of shipment.
+/// A draft with all kinds of content: four lines, two addresses, a price of shipping.
 fn whole(number: &str) -> Order {
     let address = |kind: &str| Address {
         kind: kind.to_owned(),
@@ -31,26 +31,26 @@ fn whole(number: &str) -> Order {
     }
 }
 
-/// That order with its fourth line changed.
+/// That order with a changed fourth line.
 fn with_line(change: impl FnOnce(&mut LineItem)) -> Order {
     let mut order = whole("a");
     change(&mut order.line_items[3]);
     order
 }
 
-/// That order with its second address changed.
+/// That order with a changed second address.
 fn with_address(change: impl FnOnce(&mut Address)) -> Order {
     let mut order = whole("a");
     change(&mut order.addresses[1]);
     order
 }
 
-/// That order with another price of shipment.
+/// That order with another price of shipping.
 fn with_shipping(shipping: &str) -> Order {
     Order { summary: Some(Summary { shipping: shipping.to_owned(), ..Summary::default() }), ..whole("a") }
 }
 
-/// A path without places in lists and without keys of maps.
+/// A path without list indexes and map keys.
 fn field_of(path: &str) -> String {
     let mut out = String::new();
     let mut in_brackets = false;

@@ -1,4 +1,4 @@
-//! Every field of an order, its lines, its addresses and its summary breaks its rule.
+//! Invalid values in each field of an order, its lines, its addresses and its summary.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use crate::harness::{assert_invalid, refusal, status, values};
 use crate::orders::fixture::{Fixture, bare};
 use crate::writes::stream::{ORDERS, write};
 
-/// Fields whatever may stand in.
+/// Fields that accept anything.
 const WITHOUT_RULE: &[&str] = &[
-    // Any number there is.
+    // Any number.
     "line_items.quantity",
-    // Output only, and passed over.
+    // Output only, and ignored.
     "update_ts",
     "line_items.update_ts",
     "summary.line_count",
@@ -26,7 +26,7 @@ const WITHOUT_RULE: &[&str] = &[
     "summary.total",
 ];
 
-/// Texts that are no amount.
+/// Texts that are not amounts.
 const NO_AMOUNTS: &[&str] = &[
     "1000000000000000",
     "-1000000000000000.5",
@@ -61,7 +61,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|&text| text.to_owned()).collect()
 }
 
-/// Texts that a field of at most so many bytes refuses.
+/// Texts that are too long for a field of this many bytes.
 fn too_long(bytes: usize) -> Vec<String> {
     vec!["x".repeat(bytes + 1), "é".repeat(bytes / 2 + 1), "x".repeat(100_000), "a\0b".to_owned()]
 }
@@ -70,7 +70,7 @@ fn below(field: &str, key: Option<&str>) -> String {
     key.map_or(field.to_owned(), |key| format!("{field}.{key}"))
 }
 
-/// Orders that break one rule each, and the path that does.
+/// Orders with one invalid field each, and its path.
 fn broken() -> Vec<(Order, String)> {
     [headers(), lines(), line_items(), addresses(), summaries()].concat()
 }
@@ -78,7 +78,7 @@ fn broken() -> Vec<(Order, String)> {
 fn headers() -> Vec<(Order, String)> {
     let a = || whole("a");
     let mut cases: Vec<(Order, String)> = Vec::new();
-    cases.extend(values::broken_uids("ord_").into_iter().map(|uid| (Order { uid, ..a() }, "uid".to_owned())));
+    cases.extend(values::invalid_uids("ord_").into_iter().map(|uid| (Order { uid, ..a() }, "uid".to_owned())));
     for customer_id in too_long(256) {
         cases.push((Order { customer_id, ..a() }, "customer_id".to_owned()));
     }
@@ -92,16 +92,16 @@ fn headers() -> Vec<(Order, String)> {
     for phase in ["shipped", "Draft", "draft ", "DRAFT", "canceled"] {
         cases.push((Order { status: Some(status(phase)), ..a() }, "status.phase".to_owned()));
     }
-    for (status, field) in values::broken_statuses() {
+    for (status, field) in values::invalid_statuses() {
         cases.push((Order { status: Some(status), ..a() }, below("status", Some(field))));
     }
-    for (labels, key) in values::broken_labels() {
+    for (labels, key) in values::invalid_labels() {
         cases.push((Order { labels, ..a() }, below("labels", key)));
     }
-    for (annotations, key) in values::broken_annotations() {
+    for (annotations, key) in values::invalid_annotations() {
         cases.push((Order { annotations, ..a() }, below("annotations", key)));
     }
-    for time in values::broken_times() {
+    for time in values::invalid_times() {
         cases.push((Order { provision_timer_ts: Some(time), ..a() }, "provision_timer_ts".to_owned()));
         cases.push((Order { create_ts: Some(time), ..a() }, "create_ts".to_owned()));
     }
@@ -109,16 +109,16 @@ fn headers() -> Vec<(Order, String)> {
     cases
 }
 
-/// Lines that break a rule by themselves.
+/// Lines that are invalid by themselves.
 fn lines() -> Vec<(Order, String)> {
     type Set = fn(&mut LineItem, String);
     let amounts = texts(NO_AMOUNTS);
     let table: [(&str, Vec<String>, Set); 8] = [
-        ("order_uid", [texts(&["ord_b", "x", "\0", "ORD_a"]), values::broken_uids("ord_")].concat(), |line, text| {
+        ("order_uid", [texts(&["ord_b", "x", "\0", "ORD_a"]), values::invalid_uids("ord_")].concat(), |line, text| {
             line.order_uid = text;
         }),
-        ("uid", values::broken_uids("oli_"), |line, text| line.uid = text),
-        ("product_uid", values::broken_uids("prd_"), |line, text| line.product_uid = text),
+        ("uid", values::invalid_uids("oli_"), |line, text| line.uid = text),
+        ("product_uid", values::invalid_uids("prd_"), |line, text| line.product_uid = text),
         ("sku", too_long(256), |line, text| line.sku = text),
         ("name", too_long(2_048), |line, text| line.name = text),
         ("unit_price", amounts.clone(), |line, text| line.unit_price = text),
@@ -133,23 +133,23 @@ fn lines() -> Vec<(Order, String)> {
     for number in [-1, i32::MIN] {
         cases.push((with_line(|line| line.line_number = number), "line_items[3].line_number".to_owned()));
     }
-    for (status, field) in values::broken_statuses() {
+    for (status, field) in values::invalid_statuses() {
         let path = below("line_items[3].status", Some(field));
         cases.push((with_line(|line| line.status = Some(status)), path));
     }
-    for (labels, key) in values::broken_labels() {
+    for (labels, key) in values::invalid_labels() {
         cases.push((with_line(|line| line.labels = labels), below("line_items[3].labels", key)));
     }
-    for (annotations, key) in values::broken_annotations() {
+    for (annotations, key) in values::invalid_annotations() {
         cases.push((with_line(|line| line.annotations = annotations), below("line_items[3].annotations", key)));
     }
-    for time in values::broken_times() {
+    for time in values::invalid_times() {
         cases.push((with_line(|line| line.create_ts = Some(time)), "line_items[3].create_ts".to_owned()));
     }
     cases
 }
 
-/// Lines that cannot stand beside each other.
+/// Lines that contradict each other.
 fn line_items() -> Vec<(Order, String)> {
     let with = |change: fn(&mut Vec<LineItem>)| {
         let mut order = whole("a");
@@ -172,7 +172,7 @@ fn line_items() -> Vec<(Order, String)> {
             },
             "line_items[2].line_number",
         ),
-        // The largest number is taken, and three lines have none.
+        // The largest number is used, and three lines have none.
         case(|lines| lines[0].line_number = i32::MAX, "line_items"),
         case(|lines| lines.resize(100_001, LineItem::default()), "line_items"),
     ]
@@ -236,7 +236,7 @@ async fn what_breaks_a_rule_is_refused_by_its_path() {
             UpdateOrderRequest { order: Some(order.clone()), allow_missing: true, ..UpdateOrderRequest::default() };
         assert_invalid(client.update_order(update).await, "FIELD_INVALID", &field);
 
-        // In a chunk it costs the chunk, and its place is told.
+        // In a chunk it costs the chunk, and the error has the offset.
         let rows = [whole("before"), order, whole("behind")];
         let (totals, end) = write(fixture.server.channel(), ORDERS, WriteStart::default(), &rows).await;
         assert_invalid(end, "ROW_REJECTED", &format!("chunk.orders[1].{path}"));
@@ -257,10 +257,10 @@ async fn an_update_refuses_what_it_names_and_leaves_the_order() {
     for (order, path) in broken() {
         let top = path.split(['.', '[']).next().unwrap();
         let mask = match top {
-            // What names the order is always looked at, and so is what it must be like.
+            // The key and the preconditions are always checked.
             "uid" | "revision" | "etag" => "customer_id",
             "summary" => "summary.shipping",
-            // It is kept ever after, whatever is said.
+            // `create_ts` never changes.
             "create_ts" => continue,
             top => top,
         };
@@ -286,8 +286,8 @@ async fn rows_that_break_a_rule_are_skipped_and_the_others_written() {
     for (number, (order, path)) in broken.iter().enumerate() {
         let mut order = order.clone();
         if path != "uid" {
-            // Whether it is stored, with such lines, is found out when the chunk is written: of one uid the last row
-            // alone.
+            // Whether it is stored with such lines is known only when the chunk is written: of several rows with one
+            // uid the last is used.
             order.uid = format!("ord_a{number}");
             order
                 .line_items

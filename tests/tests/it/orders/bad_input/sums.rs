@@ -1,5 +1,5 @@
-//! Sums with more digits than can be kept: the order is refused, by the sum's path, also where the lines or the price of shipment are those
-//! that were stored before.
+//! Totals with too many digits: the order is refused with the path of the total, also if the lines or the price of
+//! shipping are stored ones.
 
 use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, Summary, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{RowErrorPolicy, WriteStart};
@@ -19,7 +19,7 @@ fn of(line_items: Vec<LineItem>) -> Order {
     Order { line_items, ..bare("a") }
 }
 
-/// Orders with a sum that is too large, and which.
+/// Orders with a total that is too large, and which one.
 fn too_large() -> Vec<(Order, &'static str)> {
     let discount = |discount: &str| LineItem { discount: discount.to_owned(), ..line("a", 0, "0") };
     let tax = |tax: &str| LineItem { tax: tax.to_owned(), ..line("a", 0, "0") };
@@ -48,7 +48,7 @@ async fn a_sum_that_cannot_be_kept_is_refused_by_its_path() {
         assert_invalid(end, "ROW_REJECTED", &format!("chunk.orders[1].summary.{sum}"));
     }
     assert_eq!(fixture.count("orders.order_header").await, 0);
-    // Large ones that even out are none.
+    // Large amounts that cancel out are valid.
     let even = shipped("-999999999999999.9999", of(vec![line("a", 1, MOST)]));
     fixture.write(&[even]).await;
     assert_eq!(fixture.get("a").await.summary.unwrap().total, "0.0000");
@@ -70,14 +70,14 @@ async fn a_sum_with_what_is_stored_is_refused_by_its_path_too() {
     assert_eq!((totals.errors[0].offset, totals.errors[0].field.as_str()), (1, "summary.total"));
     assert_eq!(fixture.versions().await, before, "nothing of the chunk was written");
 
-    // Where rows may be skipped it alone is.
+    // With SKIP only this row is rejected.
     let skip = WriteStart { on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
     let written = fixture.write_with(skip, &rows).await;
     written.expect_counts([2, 0, 0, 1, 0]);
     assert_eq!((written.totals.errors[0].offset, written.totals.errors[0].field.as_str()), (1, "summary.total"));
     assert_eq!(fixture.get("a").await.line_items, []);
 
-    // And the other way round: the lines are stored, and the shipment is too much.
+    // The other way round: the lines are stored, and the price of shipping is too large.
     fixture.write(&[Order { line_items: vec![line("a", 1, MOST)], ..bare("d") }]).await;
     let dear = shipped("0.0001", bare("d"));
     for update_mask in [None, Some(mask(&["summary.shipping"]))] {

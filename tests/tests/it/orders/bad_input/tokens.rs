@@ -1,4 +1,4 @@
-//! Tokens: one of another method, filter or installation is refused, and so is one that was altered.
+//! A token of another method, filter or installation is refused, and so is a changed one.
 
 use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::orders::v1::{
@@ -11,7 +11,7 @@ use super::whole;
 use crate::harness::assert_invalid;
 use crate::orders::fixture::Fixture;
 
-/// The methods that take tokens, and which field of theirs does.
+/// The methods with tokens, and the field of the token.
 const METHODS: [(&str, &str); 5] = [
     ("ListOrders", "page_token"),
     ("StreamOrders", "resume_token"),
@@ -20,7 +20,7 @@ const METHODS: [(&str, &str); 5] = [
     ("StreamProductSales", "resume_token"),
 ];
 
-/// Calls a method with a token and returns the first token that it answers with. `other`: with another filter.
+/// Calls a method with a token, and returns the first token of the response. `other`: with another filter.
 async fn token(fixture: &Fixture, method: &str, token: &str, other: bool) -> Result<String, Status> {
     let mut client = fixture.server.client();
     let (token, page_size) = (token.to_owned(), 1);

@@ -1,5 +1,5 @@
-//! Orders that other programs wrote, with whatever their tables can hold: readable everywhere, and what a write does not mean to change
-//! stays byte for byte.
+//! Orders written by other programs, with anything that their tables can hold: they can be read everywhere, and a write
+//! keeps everything that it does not mean to change, byte for byte.
 
 mod odd;
 mod random;
@@ -7,7 +7,7 @@ mod reading;
 pub(crate) mod uids;
 mod writing;
 
-use orrery_proto::orders::v1::{Order, UpdateOrderRequest};
+use orrery_proto::orders::v1::{Order, OrderView, UpdateOrderRequest};
 use sqlx::query;
 use tonic::Status;
 
@@ -15,7 +15,7 @@ use crate::foreign_rows::documents;
 use crate::orders::fixture::Fixture;
 use crate::writes::stream::mask;
 
-/// What an address's `lines` may hold although they are texts in the contract, and what they read as.
+/// Contents of an address's `lines` that are not lists of texts, and how they are read.
 const ADDRESS_LINES: &[(&str, &[&str])] = &[
     (r#"["1 Street", "Floor 2"]"#, &["1 Street", "Floor 2"]),
     ("[]", &[]),
@@ -30,18 +30,18 @@ const ADDRESS_LINES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// A status as an order may have it: the phases of products are none of theirs.
+/// A status for an order: phases of products are not valid.
 fn of_orders(status: &str) -> String {
     status.replace("\"active\"", "\"confirmed\"").replace("\"Sold out!\"", "\"closed\"")
 }
 
-/// Orders with every document of [`documents`] in the header and in two lines, with an address each; and their uids. Their phases are those
-/// of orders, or none.
+/// Orders with all [`documents`] in the header and in two lines, with an address each; and their uids. Their phases are
+/// valid or missing.
 async fn orders(fixture: &Fixture) -> Vec<String> {
     orders_of(fixture, &documents()).await
 }
 
-/// As [`orders`], of documents that can be sent back.
+/// As [`orders`], with documents that can be sent back.
 async fn sendable_orders(fixture: &Fixture) -> Vec<String> {
     let mut documents = documents();
     documents.retain(|(status, ..)| {
@@ -71,8 +71,10 @@ async fn orders_of(fixture: &Fixture, documents: &[(String, String, String)]) ->
             let (status, labels, annotations) = &documents[(number + line) % documents.len()];
             query(
                 "insert into orders.order_line_item \
-                   (order_uid, uid, line_number, sku, name, product_uid, quantity, unit_price, status, labels, annotations, update_ts) \
-                 values ($1, $2, $3, $4, '', $4, 2, 1.50, $5::text::jsonb, $6::text::jsonb, $7::text::jsonb, '2026-01-01 00:00:00+00')",
+                   (order_uid, uid, line_number, sku, name, product_uid, quantity, unit_price, status, labels, \
+                   annotations, update_ts) \
+                 values ($1, $2, $3, $4, '', $4, 2, 1.50, $5::text::jsonb, $6::text::jsonb, $7::text::jsonb, \
+                 '2026-01-01 00:00:00+00')",
             )
             .bind(&uid)
             .bind(format!("oli_{line}"))
@@ -102,12 +104,13 @@ async fn orders_of(fixture: &Fixture, documents: &[(String, String, String)]) ->
     uids
 }
 
-/// Everything that is stored, but for what says when and how often it changed.
+/// Everything that is stored, except times and numbers of changes.
 async fn stored(fixture: &Fixture) -> Vec<String> {
     let mut rows = Vec::new();
     for table in ["order_header", "order_line_item", "order_address"] {
         let select = format!(
-            "select coalesce(string_agg('{table} ' || (to_jsonb(t) - 'revision' - 'update_ts')::text, E'\\n' order by t::text), '') \
+            "select coalesce(string_agg('{table} ' || (to_jsonb(t) - 'revision' - 'update_ts')::text, E'\\n' order by \
+             t::text), '') \
              from orders.{table} t"
         );
         rows.extend(fixture.text(&select).await.lines().map(str::to_owned));
@@ -121,6 +124,7 @@ async fn update(fixture: &Fixture, order: Order, paths: &[&str]) -> Result<Order
         order: Some(order),
         update_mask,
         reference_check: orrery_proto::r#type::v1::ReferenceCheck::Accept.into(),
+        view: OrderView::Full.into(),
         ..UpdateOrderRequest::default()
     };
     fixture.server.client().update_order(request).await.map(tonic::Response::into_inner)

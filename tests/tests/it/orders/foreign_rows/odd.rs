@@ -1,4 +1,5 @@
-//! Orders with parts that no write could have made: what is theirs stays when the order is changed otherwise, and is in nobody's way.
+//! Orders with children that no write could have created: they stay when something else changes, and do not get in the
+//! way.
 
 use orrery_proto::orders::v1::{
     ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, Order, SetProvisionTimerRequest, Summary,
@@ -13,7 +14,7 @@ use crate::harness::{assert_invalid, line, timestamp};
 use crate::orders::fixture::{Fixture, bare};
 use crate::writes::stream::{assert_status, violated};
 
-/// The orders of [`STRANGE`] that have a uid of ours.
+/// The orders of [`STRANGE`] with a valid uid.
 const ORDERS: [&str; 7] = ["without_parts", "numbers", "lines", "addresses", "sums", "time1", "time2"];
 
 #[tokio::test]
@@ -31,14 +32,14 @@ async fn what_no_write_could_have_made_stays_when_something_else_changes() {
         let read = fixture.get(number).await;
         let mut changed = read.clone();
         changed.etag.clone_from(&read.etag);
-        // A revision below 1 cannot be said.
+        // A revision below 1 cannot be sent.
         changed.revision = read.revision.max(0);
         changed.labels.insert("season".to_owned(), "winter".to_owned());
         let written = update(&fixture, changed, &["labels.season"]).await.unwrap();
         assert_eq!(written.revision, read.revision + 1, "{number}");
         assert_eq!((&written.line_items, &written.addresses), (&read.line_items, &read.addresses));
         assert_eq!((&written.summary, &written.annotations), (&read.summary, &read.annotations));
-        // One row has changed, the header, in its labels.
+        // Only the labels in the header have changed.
         let after = stored(&fixture).await;
         let differing = before.iter().filter(|row| !after.contains(row)).count();
         assert_eq!((after.len(), differing), (before.len(), 1), "{number}");
@@ -89,7 +90,7 @@ async fn lines_that_no_write_could_have_made_can_be_replaced_and_deleted() {
         assert_eq!(written.summary.unwrap().total, "4.00");
         fixture.delete(number).await;
     }
-    // What belongs to nobody, and to what has no uid of ours, is still there.
+    // Children without an owner, and those of invalid uids, are still there.
     assert_eq!(fixture.count("orders.order_line_item").await, 2);
     assert_eq!(fixture.count("orders.order_summary").await, 1);
 }
@@ -97,7 +98,7 @@ async fn lines_that_no_write_could_have_made_can_be_replaced_and_deleted() {
 #[tokio::test]
 async fn what_belongs_to_nobody_is_in_no_new_orders_way_and_none_of_its() {
     let fixture = Fixture::new().await;
-    // As a program leaves it that deletes from the one table it knows.
+    // As a program leaves it that deletes only from one table.
     let mut whole = Order { line_items: vec![line("old", 1, "9"), line("older", 1, "9")], ..bare("1") };
     whole.line_items[0].uid = "oli_1".to_owned();
     whole.addresses = vec![orrery_proto::orders::v1::Address { kind: "billing".to_owned(), ..Default::default() }];
@@ -117,7 +118,7 @@ async fn what_belongs_to_nobody_is_in_no_new_orders_way_and_none_of_its() {
         assert_eq!(read.summary.unwrap().total, "3.00");
         fixture.delete("1").await;
     }
-    // Nor does an order without lines get those that lie about.
+    // An order without lines does not get existing ones either.
     fixture.write(std::slice::from_ref(&whole)).await;
     fixture.run("delete from orders.order_header").await;
     fixture.write(&[bare("1")]).await;
@@ -129,7 +130,8 @@ async fn what_belongs_to_nobody_is_in_no_new_orders_way_and_none_of_its() {
 async fn an_order_moves_and_keeps_what_is_in_its_status() {
     let fixture = Fixture::new().await;
     let kept = r#""f": 1.10, "big": 12345678901234567890, "nested": {"list": [1.10, null, {"a": []}]}, "note": "n""#;
-    // What other programs may keep where the history is, and how many entries there are after one more.
+    // Contents that other programs may have stored in place of the history, and the number of entries after another
+    // one.
     let histories = [
         ("", 1),
         (r#", "transitions": []"#, 1),
@@ -142,7 +144,8 @@ async fn an_order_moves_and_keeps_what_is_in_its_status() {
         fixture
             .run(&format!(
                 "insert into orders.order_header (uid, currency_code, status, labels, provision_timer_ts) \
-                 values ('ord_{number}', 'GBP', '{{\"phase\": \"draft\", {kept}{history}}}', '{{\"a\": [1.10]}}', '2026-01-01')"
+                 values ('ord_{number}', 'GBP', '{{\"phase\": \"draft\", {kept}{history}}}', '{{\"a\": [1.10]}}', \
+                 '2026-01-01')"
             ))
             .await;
         let uid = format!("ord_{number}");
@@ -155,8 +158,12 @@ async fn an_order_moves_and_keeps_what_is_in_its_status() {
         let rest = fixture.text(&select("status - 'phase' - 'transitions'")).await;
         assert_eq!(rest, fixture.text(&format!("select '{{{kept}}}'::jsonb")).await);
 
-        let request =
-            SetProvisionTimerRequest { uid: uid.clone(), provision_timer_ts: Some(timestamp(1)), revision: 2 };
+        let request = SetProvisionTimerRequest {
+            uid: uid.clone(),
+            provision_timer_ts: Some(timestamp(1)),
+            revision: 2,
+            ..SetProvisionTimerRequest::default()
+        };
         fixture.server.client().set_provision_timer(request).await.unwrap();
         assert_eq!(fixture.text(&select("labels")).await, r#"{"a": [1.10]}"#);
     }
@@ -164,13 +171,14 @@ async fn an_order_moves_and_keeps_what_is_in_its_status() {
     let claimed = fixture.server.client().claim_due_orders(ClaimDueOrdersRequest { lease, ..Default::default() }).await;
     assert_eq!(claimed.unwrap().into_inner().orders.len(), histories.len());
     let differing = format!(
-        "select count(*) from orders.order_header where (status - 'phase' - 'transitions')::text <> '{{{kept}}}'::jsonb::text \
+        "select count(*) from orders.order_header where (status - 'phase' - 'transitions')::text <> \
+         '{{{kept}}}'::jsonb::text \
             or labels::text <> '{{\"a\": [1.10]}}' or status ->> 'phase' <> 'provisioning'"
     );
     assert_eq!(fixture.text(&differing).await, "0");
 }
 
-/// Statuses of which no lifecycle knows the phase.
+/// Statuses without a valid phase.
 const PHASELESS: [&str; 14] = [
     "{}",
     "null",
@@ -188,7 +196,7 @@ const PHASELESS: [&str; 14] = [
     r#"[{"phase": "draft"}]"#,
 ];
 
-/// Puts an order of each, past the service.
+/// Inserts an order with each of them, without the service.
 async fn phaseless(fixture: &Fixture) {
     for (number, status) in PHASELESS.into_iter().enumerate() {
         fixture
@@ -215,6 +223,7 @@ async fn an_order_without_a_phase_of_ours_moves_to_any() {
                 to_phase: to_phase.to_owned(),
                 reason: "repair".to_owned(),
                 revision,
+                ..TransitionOrderRequest::default()
             };
             let unknown = fixture.server.client().transition_order(moving("shipped", 0)).await;
             assert_invalid(unknown, "FIELD_INVALID", "to_phase");
@@ -223,7 +232,7 @@ async fn an_order_without_a_phase_of_ours_moves_to_any() {
             let timed = ["draft", "confirmed", "provisioning"].contains(&to_phase);
             assert_eq!(moved.provision_timer_ts.is_some(), timed, "{number}");
             assert_eq!(fixture.text(&select(kept)).await, before, "{number}");
-            // From there on the lifecycle holds.
+            // From then on the lifecycle applies.
             let again = fixture.server.client().transition_order(moving(to_phase, 2)).await.unwrap_err();
             assert_status(&again, Code::FailedPrecondition, "PHASE_FORBIDS");
         }
@@ -237,7 +246,12 @@ async fn an_order_without_a_phase_of_ours_can_be_changed_and_is_handed_to_nobody
     let before = fixture.versions().await;
     for number in 0..PHASELESS.len() {
         let uid = format!("ord_{number}");
-        let request = SetProvisionTimerRequest { uid, provision_timer_ts: Some(timestamp(1)), revision: 0 };
+        let request = SetProvisionTimerRequest {
+            uid,
+            provision_timer_ts: Some(timestamp(1)),
+            revision: 0,
+            ..SetProvisionTimerRequest::default()
+        };
         let refused = fixture.server.client().set_provision_timer(request).await.unwrap_err();
         assert_status(&refused, Code::FailedPrecondition, "PHASE_FORBIDS");
     }
@@ -245,8 +259,8 @@ async fn an_order_without_a_phase_of_ours_can_be_changed_and_is_handed_to_nobody
     let claimed = fixture.server.client().claim_due_orders(ClaimDueOrdersRequest { lease, ..Default::default() }).await;
     assert_eq!(claimed.unwrap().into_inner().orders, []);
     assert_eq!(fixture.versions().await, before);
-    // Other fields change by a mask, whatever is sent along; the timer can be taken away, a write of history sets a
-    // phase, and the order can be deleted.
+    // A mask changes other fields, whatever else is sent; the timer can be cleared; an import of history can set a
+    // phase; and the order can be deleted.
     for number in 0..PHASELESS.len() {
         let mut read = fixture.get(&number.to_string()).await;
         read.customer_id = "c".to_owned();
@@ -263,7 +277,7 @@ async fn an_order_without_a_phase_of_ours_can_be_changed_and_is_handed_to_nobody
 }
 
 #[tokio::test]
-async fn a_revision_that_cannot_grow_any_more_begins_again() {
+async fn a_revision_that_cannot_grow_any_more_refuses_changes() {
     let fixture = Fixture::new().await;
     fixture
         .run(
@@ -277,6 +291,10 @@ async fn a_revision_that_cannot_grow_any_more_begins_again() {
         "FIELD_INVALID",
         "order.revision",
     );
-    let written = update(&fixture, named, &[]).await.unwrap();
-    assert_eq!((written.revision, written.customer_id.as_str()), (1, "c"));
+    let before = fixture.get("1").await;
+    let refused = update(&fixture, named, &[]).await.unwrap_err();
+    assert_eq!((refused.code(), violated(&refused).as_str()), (Code::InvalidArgument, "order"), "{refused:?}");
+    assert_eq!(fixture.get("1").await, before);
+    // What changes nothing is no change.
+    assert_eq!(update(&fixture, Order { customer_id: String::new(), ..bare("1") }, &[]).await.unwrap(), before);
 }

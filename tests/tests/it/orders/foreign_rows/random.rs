@@ -1,4 +1,4 @@
-//! Random JSON in headers and lines survives being read and written back.
+//! Random JSON in headers and lines is unchanged after it was read and written back.
 
 use orrery_proto::orders::v1::{ListOrdersRequest, OrderView};
 use orrery_proto::r#type::v1::WriteStart;
@@ -17,7 +17,7 @@ async fn any_json_survives_being_read_and_written_back() {
     let fixture = Fixture::new().await;
     let mut runner = TestRunner::default();
     let rows = ORDERS * (LINES + 1);
-    // The phase of an order has rules of its own.
+    // The phase of an order has its own rules.
     let statuses = random_objects(&mut runner, "[a-o ]{1,6}|[1-9]{17}", rows);
     let labels = random_objects(&mut runner, "[a-z]{1,6}", rows);
     let annotations = random_objects(&mut runner, "[a-z]{1,6}", rows);
@@ -25,11 +25,13 @@ async fn any_json_survives_being_read_and_written_back() {
         let (order, line) = (row / (LINES + 1), row % (LINES + 1));
         let insert = if line == 0 {
             "insert into orders.order_header (uid, currency_code, status, labels, annotations) \
-             values ('ord_' || $1, 'GBP', $3::text::jsonb || jsonb_build_object('phase', case $2 when 0 then 'draft' end), \
+             values ('ord_' || $1, 'GBP', $3::text::jsonb || jsonb_build_object('phase', case $2 when 0 then 'draft' \
+             end), \
                      $4::text::jsonb, $5::text::jsonb)"
         } else {
             "insert into orders.order_line_item (order_uid, uid, line_number, status, labels, annotations) \
-             values ('ord_' || $1, 'oli_' || $2, $2, $3::text::jsonb || '{\"phase\": \"active\"}', $4::text::jsonb, $5::text::jsonb)"
+             values ('ord_' || $1, 'oli_' || $2, $2, $3::text::jsonb || '{\"phase\": \"active\"}', $4::text::jsonb, \
+             $5::text::jsonb)"
         };
         query(insert)
             .bind(order as i64)
@@ -48,7 +50,7 @@ async fn any_json_survives_being_read_and_written_back() {
         order.etag.clear();
         order.revision = 0;
     }
-    // The sums are new.
+    // The totals are new.
     fixture.write(&orders).await.expect_counts([0, ORDERS as i64, 0, 0, 0]);
     assert_eq!(stored(&fixture).await, before);
     let versions = fixture.versions().await;

@@ -1,4 +1,4 @@
-//! Whatever is stored can be read: alone, in lists and in streams, and all of them say the same.
+//! Everything that is stored can be read: alone, in lists and in streams, with the same result.
 
 use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::orders::v1::{
@@ -11,7 +11,7 @@ use super::{ADDRESS_LINES, orders};
 use crate::foreign_rows::{NO_OBJECTS, ODD_KEYS};
 use crate::orders::fixture::Fixture;
 
-/// Rows of the strangest kinds, past the service.
+/// Unusual rows, inserted without the service.
 pub(super) const STRANGE: &str = "
 insert into orders.order_header (uid, currency_code) values
     ('', 'GBP'), ('another program''s uid', 'GBP'), ('ord_é', 'GBP'), ('prd_1', ''), ('ord_without_parts', ''),
@@ -34,7 +34,7 @@ insert into orders.order_summary (order_uid, line_count, quantity, subtotal, shi
     ('ord_sums', -1, 9223372036854775807, 'NaN', 'Infinity', 1e40), ('ord_of_nobody', 1, 1, 1, 0, 1);
 ";
 
-/// Orders with documents that are no objects, or have keys that no rule allows, in every place.
+/// Orders with documents that are not objects, or have invalid keys, in all places.
 pub(super) async fn odd_documents(fixture: &Fixture) {
     for (number, odd) in NO_OBJECTS.iter().chain(ODD_KEYS).enumerate() {
         let odd = odd.replace('\'', "''");
@@ -90,7 +90,7 @@ async fn whatever_is_stored_can_be_read() {
         assert_eq!(seen, count, "{order_by}");
     }
     for order in &full {
-        // By uid only what has one of ours; lists and streams are there for the others.
+        // Only rows with a valid uid can be read by uid; lists and streams return all.
         if order.uid.starts_with("ord_") && order.uid.is_ascii() {
             assert_eq!(fixture.get(order.uid.trim_start_matches("ord_")).await, *order);
             let batch = BatchGetOrdersRequest { uids: vec![order.uid.clone()], ..BatchGetOrdersRequest::default() };
@@ -102,7 +102,7 @@ async fn whatever_is_stored_can_be_read() {
         }
     }
 
-    // The lines by themselves are those of the orders, and those of no order.
+    // The stream of lines returns the lines of all orders, and those without an order.
     let lines = client.stream_line_items(StreamLineItemsRequest { page_size: 2, ..Default::default() }).await;
     let lines: Vec<LineItem> =
         lines.unwrap().into_inner().map(|page| page.unwrap().line_items).collect::<Vec<_>>().await.concat();
@@ -162,7 +162,8 @@ async fn address_lines_read_as_texts() {
         fixture
             .run(&format!(
                 "insert into orders.order_header (uid, currency_code) values ('ord_{number}', 'GBP'); \
-                 insert into orders.order_address (order_uid, kind, lines) values ('ord_{number}', 'billing', '{lines}')"
+                 insert into orders.order_address (order_uid, kind, lines) values ('ord_{number}', 'billing', \
+                 '{lines}')"
             ))
             .await;
         let read = fixture.get(&number.to_string()).await;

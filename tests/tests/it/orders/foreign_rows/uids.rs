@@ -1,5 +1,5 @@
-//! Orders and lines under keys that no rule of the contract allows, as other programs make them: they are read,
-//! changed, moved and deleted as any others. New ones are not made.
+//! Orders and lines with keys outside of the contract's grammar, from other programs: they can be read, changed, moved
+//! and deleted like others. New ones cannot be created.
 
 use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::orders::v1::{
@@ -17,10 +17,10 @@ use crate::harness::{assert_invalid, line, timestamp};
 use crate::orders::fixture::{Fixture, bare};
 use crate::writes::stream::{ORDERS, mask, write};
 
-/// Keys of other programs, in the order of their bytes.
+/// Keys of other programs, in byte order.
 pub(crate) fn foreign_keys() -> Vec<String> {
     let mut random = rand::rng();
-    // An index holds a long text if it can be compressed, and some 2,700 bytes of one that cannot.
+    // An index can hold a long text that is compressible, or about 2,700 bytes of one that is not.
     let incompressible: String = (0..2_000).map(|_| char::from(random.random_range(b'!'..b'~'))).collect();
     let mut keys: Vec<String> = [
         "1",
@@ -55,7 +55,7 @@ pub(crate) fn foreign_keys() -> Vec<String> {
     keys
 }
 
-/// An order of each key with two lines of which one has that key too, and an address.
+/// For each key an order with two lines, one of which has that key too, and an address.
 async fn foreign(fixture: &Fixture) -> Vec<String> {
     let keys = foreign_keys();
     for key in &keys {
@@ -68,7 +68,7 @@ async fn foreign(fixture: &Fixture) -> Vec<String> {
         ] {
             query(insert).bind(key).execute(&fixture.pool).await.unwrap();
         }
-        // Two long texts that cannot be compressed do not fit one row of an index.
+        // Two long incompressible texts do not fit into one index row.
         let uid = if key.len() == 2_000 && !key.starts_with("xx") { "theirs" } else { key };
         query(
             "insert into orders.order_line_item (order_uid, uid, line_number, sku, quantity, unit_price) \
@@ -92,8 +92,7 @@ async fn get(fixture: &Fixture, uid: &str) -> Order {
     fixture.server.client().get_order(request).await.unwrap().into_inner()
 }
 
-/// Orders with their lines are read along a key's way alone, in company, in lists and in streams that go on from each
-/// token.
+/// Orders with their lines are read alone, in batches, in lists, and in streams that are resumed at each token.
 #[tokio::test]
 async fn orders_of_any_key_are_read_in_every_way() {
     let fixture = Fixture::new().await;
@@ -141,7 +140,7 @@ async fn orders_of_any_key_are_read_in_every_way() {
             assert_eq!(seen, keys, "{order_by}");
         }
     }
-    // Every stream breaks after its first order.
+    // Each stream breaks after its first order.
     let mut request = StreamOrdersRequest { page_size: 1, ..StreamOrdersRequest::default() };
     let mut seen: Vec<String> = Vec::new();
     loop {
@@ -168,8 +167,8 @@ async fn orders_of_any_key_are_read_in_every_way() {
 async fn orders_of_any_key_are_found_by_its_beginning() {
     let fixture = Fixture::new().await;
     let keys = foreign(&fixture).await;
-    // What all uids that are made here begin with is no beginning of one, and white space is what a pasted text may end
-    // with.
+    // The common prefix of all uids is not accepted as a beginning, and white space at the end is allowed for pasted
+    // texts.
     let specific = |key: &&String| key.len() <= 1_024 && !"ord_".starts_with(key.as_str()) && !key.trim().is_empty();
     for key in keys.iter().filter(specific) {
         for criterion in [Criterion::UidPrefix(key.clone()), Criterion::Text(key.clone())] {
@@ -187,7 +186,7 @@ async fn orders_of_any_key_are_changed_moved_claimed_and_deleted() {
     let keys = foreign(&fixture).await;
     let mut client = fixture.server.client();
     for (number, key) in keys.iter().enumerate() {
-        // Headers, by both writes and in both modes; the lines stay.
+        // Headers, with both writes and in both modes; the lines stay.
         let named = |customer: &str| Order { uid: key.clone(), customer_id: customer.to_owned(), ..Order::default() };
         assert_eq!(update(&fixture, named("one"), &[]).await.unwrap().customer_id, "one");
         let request = UpdateOrderRequest {
@@ -202,7 +201,7 @@ async fn orders_of_any_key_are_changed_moved_claimed_and_deleted() {
             let order = Order { currency_code: "GBP".to_owned(), ..named(customer) };
             fixture.write_with(start, &[order]).await.expect_counts([0, 1, 0, 0, 0]);
         }
-        // Lines under their keys, which stay, beside a new one.
+        // Lines with their keys stay beside a new one.
         let mut read = get(&fixture, key).await;
         assert_eq!((read.customer_id.as_str(), read.line_items.len()), ("four", 2));
         let theirs = read.line_items[0].uid.clone();
@@ -212,7 +211,7 @@ async fn orders_of_any_key_are_changed_moved_claimed_and_deleted() {
         assert_eq!((written.line_items.len(), written.line_items[0].quantity), (3, 7), "{key:?}");
         assert_eq!(written.line_items[0].uid, theirs);
         assert_eq!(written.summary.unwrap().total, "13.50");
-        // A line under a key of that kind that is not there is none.
+        // A line with such a key that does not exist is not created.
         let mut unknown = read.clone();
         unknown.line_items.push(LineItem { uid: "not there".to_owned(), ..line("x", 1, "1") });
         unknown.etag.clear();
@@ -225,7 +224,12 @@ async fn orders_of_any_key_are_changed_moved_claimed_and_deleted() {
         written.expect_counts([1, 0, 0, 1, 0]);
         assert_eq!(written.totals.errors[0].field, "line_items[3].uid");
 
-        let timer = SetProvisionTimerRequest { uid: key.clone(), provision_timer_ts: Some(timestamp(1)), revision: 0 };
+        let timer = SetProvisionTimerRequest {
+            uid: key.clone(),
+            provision_timer_ts: Some(timestamp(1)),
+            revision: 0,
+            ..SetProvisionTimerRequest::default()
+        };
         client.set_provision_timer(timer).await.unwrap();
     }
     fixture.run("delete from orders.order_header where uid like 'ord_beside%'").await;

@@ -1,4 +1,4 @@
-//! What is written back as it was read changes nothing, and what changes one thing leaves the others.
+//! Writing back what was read changes nothing, and changing one field keeps the others.
 
 use orrery_proto::orders::v1::Order;
 use orrery_proto::r#type::v1::{Status, WriteStart};
@@ -13,7 +13,7 @@ async fn read_all(fixture: &Fixture, uids: &[String]) -> Vec<Order> {
     let mut all = Vec::new();
     for uid in uids {
         let mut order = fixture.get(uid.trim_start_matches("ord_")).await;
-        // What was read may be sent back later, when it has changed otherwise.
+        // What was read may be sent back after the order has changed otherwise.
         order.etag.clear();
         order.revision = 0;
         all.push(order);
@@ -25,7 +25,7 @@ async fn read_all(fixture: &Fixture, uids: &[String]) -> Vec<Order> {
 async fn what_is_written_back_as_it_was_read_changes_nothing() {
     let fixture = Fixture::new().await;
     let uids = sendable_orders(&fixture).await;
-    // Without sums: other programs write none. The first write that touches lines adds them, and is a change.
+    // Without totals, because other programs do not write them. The first write of lines adds them, which is a change.
     let sums = read_all(&fixture, &uids).await;
     assert!(sums.iter().all(|order| order.summary.is_none()));
     let before = stored(&fixture).await;
@@ -35,7 +35,7 @@ async fn what_is_written_back_as_it_was_read_changes_nothing() {
 
     let versions = fixture.versions().await;
     let read = read_all(&fixture, &uids).await;
-    // A status without a phase gets the default one when it, or the line that it belongs to, is replaced as a whole.
+    // A status without a phase gets the default phase when it, or its line, is replaced as a whole.
     let has_phase = |status: &Option<Status>| status.as_ref().is_some_and(|status| !status.phase.is_empty());
     let (whole, part): (Vec<Order>, Vec<Order>) =
         read.into_iter().partition(|order| order.line_items.iter().all(|line| has_phase(&line.status)));
@@ -91,11 +91,12 @@ async fn one_key_is_written_and_everything_else_stays_byte_for_byte() {
     for (path, column, key) in parts {
         for bulk in [false, true] {
             let word = format!("new {bulk}");
-            // As the contract says that a write does it: in the object, or in a new one where there is none.
+            // As the contract describes it: in the object, or in a new one if there is none.
             fixture
                 .run(&format!(
                     "create table expected as select * from orders.order_header; \
-                     update expected set {column} = case jsonb_typeof({column}) when 'object' then {column} else '{{}}' end \
+                     update expected set {column} = case jsonb_typeof({column}) when 'object' then {column} else \
+                     '{{}}' end \
                        || jsonb_build_object('{key}', '{word}'::text); \
                      create table lines as select * from orders.order_line_item; \
                      create table addresses as select * from orders.order_address"
@@ -115,11 +116,13 @@ async fn one_key_is_written_and_everything_else_stays_byte_for_byte() {
             let differing = "select count(*) from orders.order_header t join expected e using (uid) \
                              where t.status::text <> e.status::text or t.labels::text <> e.labels::text \
                                 or t.annotations::text <> e.annotations::text or t.revision <> e.revision + 1 \
-                                or (to_jsonb(t) - 'revision' - 'update_ts') <> (to_jsonb(e) - 'revision' - 'update_ts')";
+                                or (to_jsonb(t) - 'revision' - 'update_ts') <> (to_jsonb(e) - 'revision' - \
+                                'update_ts')";
             assert_eq!(fixture.text(differing).await, "0", "{path} {bulk}");
             for (table, before) in [("order_line_item", "lines"), ("order_address", "addresses")] {
                 let differing = format!(
-                    "select count(*) from (select t::text from orders.{table} t except all select b::text from {before} b) as d"
+                    "select count(*) from (select t::text from orders.{table} t except all select b::text from \
+                     {before} b) as d"
                 );
                 assert_eq!(fixture.text(&differing).await, "0", "{path} {bulk} {table}");
             }

@@ -11,7 +11,7 @@ use prost::Message as _;
 use prost_types::{Duration, FieldMask};
 
 use super::super::whole;
-use super::{Cases, broken_masks};
+use super::{Cases, invalid_masks};
 use crate::harness::values;
 use crate::orders::fixture::bare;
 use crate::writes::stream::mask;
@@ -50,6 +50,19 @@ pub(super) fn single_writes(cases: &mut Cases) {
         "order.revision",
         &CreateOrderRequest { order: Some(set), ..CreateOrderRequest::default() },
     );
+    for view in [3, -1] {
+        let create = CreateOrderRequest { order: order(), view, ..CreateOrderRequest::default() };
+        cases.add("CreateOrder", "view", &create);
+        let update = UpdateOrderRequest { order: Some(bare("a")), view, ..UpdateOrderRequest::default() };
+        cases.add("UpdateOrder", "view", &update);
+    }
+    for read_mask in invalid_masks().into_iter().map(Some) {
+        let create =
+            CreateOrderRequest { order: order(), read_mask: read_mask.clone(), ..CreateOrderRequest::default() };
+        cases.add("CreateOrder", "read_mask", &create);
+        let update = UpdateOrderRequest { order: Some(bare("a")), read_mask, ..UpdateOrderRequest::default() };
+        cases.add("UpdateOrder", "read_mask", &update);
+    }
     cases.add("UpdateOrder", "order", &UpdateOrderRequest::default());
     let unnamed = Order { uid: String::new(), ..bare("a") };
     cases.add(
@@ -63,7 +76,7 @@ pub(super) fn single_writes(cases: &mut Cases) {
         let update = UpdateOrderRequest { order: Some(bare("a")), reference_check, ..UpdateOrderRequest::default() };
         cases.add("UpdateOrder", "reference_check", &update);
     }
-    for update_mask in broken_masks().into_iter().chain(forbidden_masks()).map(Some) {
+    for update_mask in invalid_masks().into_iter().chain(forbidden_masks()).map(Some) {
         for allow_missing in [false, true] {
             let update_mask = update_mask.clone();
             let update = UpdateOrderRequest {
@@ -95,7 +108,7 @@ pub(super) fn chunked_writes(cases: &mut Cases) {
     for write_id in ["with space", "a\0", "é", "line\n", &"x".repeat(129)] {
         starts.push(("start.write_id", WriteStart { write_id: write_id.to_owned(), ..none() }));
     }
-    for update_mask in broken_masks().into_iter().chain(forbidden_masks()).map(Some) {
+    for update_mask in invalid_masks().into_iter().chain(forbidden_masks()).map(Some) {
         starts.push(("start.update_mask", WriteStart { update_mask, ..none() }));
     }
     for (field, start) in starts {
@@ -136,8 +149,13 @@ pub(super) fn lifecycle(cases: &mut Cases) {
         let timer = SetProvisionTimerRequest { uid: uid(), revision, ..SetProvisionTimerRequest::default() };
         cases.add("SetProvisionTimer", "revision", &timer);
     }
-    for time in values::broken_times() {
-        let timer = SetProvisionTimerRequest { uid: uid(), provision_timer_ts: Some(time), revision: 0 };
+    for time in values::invalid_times() {
+        let timer = SetProvisionTimerRequest {
+            uid: uid(),
+            provision_timer_ts: Some(time),
+            revision: 0,
+            ..SetProvisionTimerRequest::default()
+        };
         cases.add("SetProvisionTimer", "provision_timer_ts", &timer);
     }
     let claim = || ClaimDueOrdersRequest {
@@ -168,10 +186,24 @@ pub(super) fn lifecycle(cases: &mut Cases) {
             &ClaimDueOrdersRequest { lease: Some(Duration { seconds, nanos }), ..claim() },
         );
     }
+    let timer = || SetProvisionTimerRequest { uid: uid(), ..SetProvisionTimerRequest::default() };
+    for request_id in ["with space", "a\0", "é", "line\n", &"x".repeat(129)].map(str::to_owned) {
+        let id = || request_id.clone();
+        cases.add("TransitionOrder", "request_id", &TransitionOrderRequest { request_id: id(), ..transition() });
+        cases.add("SetProvisionTimer", "request_id", &SetProvisionTimerRequest { request_id: id(), ..timer() });
+        cases.add("ClaimDueOrders", "request_id", &ClaimDueOrdersRequest { request_id: id(), ..claim() });
+    }
+    for read_mask in invalid_masks().into_iter().map(Some) {
+        let mask = || read_mask.clone();
+        cases.add("TransitionOrder", "read_mask", &TransitionOrderRequest { read_mask: mask(), ..transition() });
+        cases.add("SetProvisionTimer", "read_mask", &SetProvisionTimerRequest { read_mask: mask(), ..timer() });
+    }
     for view in [3, -1] {
+        cases.add("TransitionOrder", "view", &TransitionOrderRequest { view, ..transition() });
+        cases.add("SetProvisionTimer", "view", &SetProvisionTimerRequest { view, ..timer() });
         cases.add("ClaimDueOrders", "view", &ClaimDueOrdersRequest { view, ..claim() });
     }
-    for read_mask in broken_masks().into_iter().map(Some) {
+    for read_mask in invalid_masks().into_iter().map(Some) {
         cases.add("ClaimDueOrders", "read_mask", &ClaimDueOrdersRequest { read_mask, ..claim() });
     }
 }

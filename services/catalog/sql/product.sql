@@ -1,0 +1,244 @@
+-- The statements of orrery.catalog.v1.Product, as they run. Written by
+--   ORRERY_WRITE_SQL=1 cargo test --locked --workspace --test it -- statements
+
+-- read one row
+select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
+  from catalog.product as t
+ where t.uid = $1;
+
+-- find the keys that are stored
+select t.uid
+  from catalog.product as t
+ where t.uid = any ($1);
+
+-- find the rows that are stored
+with found as (
+    select i.ordinal
+      from unnest($1::text[]) with ordinality as i (uid, ordinal)
+      join catalog.product as t on t.uid = i.uid
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+
+-- lock and read one row
+select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
+  from catalog.product as t
+ where t.uid = $1
+   for update;
+
+-- lock and read rows
+select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
+  from catalog.product as t
+ where t.uid = any ($1)
+ order by t.uid
+   for update;
+
+-- create one row with its children
+with created as (
+    insert into catalog.product as t (uid, name, status, labels, annotations, create_ts)
+    select i.uid, i.name, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) as i (uid, name, status, labels, annotations, create_ts)
+    returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
+)
+select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
+  from (select) as one
+  left join created on true;
+
+-- create many rows
+copy catalog.product (uid, name, status, labels, annotations, create_ts) from stdin (format binary);
+
+-- create rows
+insert into catalog.product (uid, name, status, labels, annotations, create_ts) select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) as i (uid, name, status, labels, annotations, create_ts);
+
+-- update the rows that differ
+with stored as materialized (
+    select i.*, (coalesce(i.name, t.name) is distinct from t.name
+        or (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) is distinct from t.status
+        or (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations) as differing
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) with ordinality as i (uid, name, status, labels, annotations, create_ts, ordinal)
+      join catalog.product as t on t.uid = i.uid
+), updated as (
+    update catalog.product as t
+       set name =
+               coalesce(i.name, t.name),
+           status =
+               (case when i.status is null or i.status = t.status then t.status
+                     when i.status - 'phase' = '{}'
+                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                     else (case when t.status -> 'phase' is null then '{}'
+                                else jsonb_build_object('phase', t.status -> 'phase') end)
+                       || (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.status -> n.key = n.value then t.status -> n.key
+                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                    else n.value end), '{}')
+                             from jsonb_each(i.status) as n) end),
+           labels =
+               (case when i.labels is null or i.labels = t.labels then t.labels
+                     else (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                    else n.value end), '{}')
+                             from jsonb_each(i.labels) as n) end),
+           annotations =
+               (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                     else (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                    else n.value end), '{}')
+                             from jsonb_each(i.annotations) as n) end),
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid
+       and (coalesce(i.name, t.name) is distinct from t.name
+        or (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) is distinct from t.status
+        or (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
+-- update the rows that differ, with a mask of every field
+with stored as materialized (
+    select i.*, (coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
+        or (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
+                 else '{"phase": "active"}'::jsonb
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) is distinct from t.status
+        or (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations) as differing
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) with ordinality as i (uid, name, status, labels, annotations, create_ts, ordinal)
+      join catalog.product as t on t.uid = i.uid
+), updated as (
+    update catalog.product as t
+       set name =
+               coalesce(i.name, case t.name when '' then '' end),
+           status =
+               (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
+                     else '{"phase": "active"}'::jsonb
+                       || (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.status -> n.key = n.value then t.status -> n.key
+                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                    else n.value end), '{}')
+                             from jsonb_each(i.status) as n) end),
+           labels =
+               (case when i.labels = t.labels then t.labels
+                     else (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                    else n.value end), '{}')
+                             from jsonb_each(i.labels) as n) end),
+           annotations =
+               (case when i.annotations = t.annotations then t.annotations
+                     else (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                    else n.value end), '{}')
+                             from jsonb_each(i.annotations) as n) end),
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid
+       and (coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
+        or (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
+                 else '{"phase": "active"}'::jsonb
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) is distinct from t.status
+        or (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
+-- delete rows
+delete from catalog.product as t
+ using unnest($1::text[]) with ordinality as i (uid, ordinal)
+ where t.uid = i.uid;
+
+-- delete rows: ProductMetric of them, first page
+select t.product_uid, t.name
+  from catalog.product_metric as t
+ where t.product_uid = any ($1)
+ order by t.product_uid, t.name
+ limit $2;
+
+-- delete rows: ProductMetric of them, next page
+select t.product_uid, t.name
+  from catalog.product_metric as t
+ where t.product_uid = any ($1)
+   and (t.product_uid, t.name) > ($2, $3)
+ order by t.product_uid, t.name
+ limit $4;
+
+-- delete rows: ProductMetric of them
+delete from catalog.product_metric as t
+ using unnest($1::text[], $2::text[]) with ordinality as i (product_uid, name, ordinal)
+ where t.product_uid = i.product_uid and t.name = i.name;

@@ -1,0 +1,56 @@
+//! Rows of another table, as a field of their owner's message: it has no column. How they are written is in
+//! [`part`](crate::resource::part).
+
+use prost_types::field_descriptor_proto::Type;
+
+use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, WireForm, put_nothing};
+use crate::db::array::ElementType;
+use crate::error::Violation;
+use crate::resource::slot::Slot;
+
+/// At most one row.
+pub(in crate::resource) static ONE_CHILD: Children = Children { many: false };
+/// Any number of rows.
+pub(in crate::resource) static MANY_CHILDREN: Children = Children { many: true };
+
+/// Rows of another table.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::resource) struct Children {
+    many: bool,
+}
+
+impl ColumnKind for Children {
+    fn fits(&self, field: &ContractField<'_>) -> bool {
+        field.field.r#type() == Type::Message && field.is_list() == self.many
+    }
+
+    fn wire_form(&self) -> WireForm {
+        if self.many { WireForm::List } else { WireForm::Message }
+    }
+
+    fn column(&self) -> Option<Column> {
+        None
+    }
+
+    fn role(&self) -> Role {
+        Role::Children
+    }
+
+    fn element_type(&self) -> ElementType {
+        ElementType::Text
+    }
+
+    /// They are put by their own resource.
+    fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn output(&self) -> PutField {
+        put_nothing
+    }
+
+    /// They have no column to assign.
+    fn assign(&self, _name: &str, _change: Change<'_>) -> Assignment {
+        Assignment { value: String::new(), differs: "false".to_owned() }
+    }
+}

@@ -1,0 +1,23 @@
+//! Codes of capital letters in a `text` column: of a currency, of a country.
+
+use super::text::{Empty, Text, TextFormat};
+
+/// A code of so many of A-Z, which is required unless it is [optional](Text::optional).
+pub const fn code(letters: usize) -> Text<Code> {
+    Text { format: Code { letters }, empty: Empty::Refused }
+}
+
+/// The format of codes.
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    letters: usize,
+}
+
+impl TextFormat for Code {
+    fn check(&self, text: &str) -> Result<(), String> {
+        if text.len() == self.letters && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Ok(());
+        }
+        Err(format!("must be {} letters A-Z", self.letters))
+    }
+}

@@ -1,0 +1,166 @@
+//! Exact decimals: `numeric` in the database, a text in the contract. They travel as text, with the digits that were
+//! sent.
+
+use bytes::BufMut as _;
+use prost_types::field_descriptor_proto::Type;
+
+use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, put_text, text_of};
+use crate::db::array::ElementType;
+use crate::decimal::Decimal;
+use crate::error::Violation;
+use crate::resource::slot::Slot;
+use crate::resource::tuple::{NULL, end_value, put_prefixed};
+
+/// A decimal of at most so many digits before and after the point. It is required unless it is said what an empty one
+/// is.
+pub const fn decimal(integer_digits: usize, fraction_digits: usize) -> Decimals {
+    Decimals { integer_digits, fraction_digits, empty: Empty::Refused, computed: false }
+}
+
+/// A column of exact decimals.
+#[derive(Clone, Copy, Debug)]
+pub struct Decimals {
+    integer_digits: usize,
+    fraction_digits: usize,
+    empty: Empty,
+    computed: bool,
+}
+
+/// What an empty decimal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Empty {
+    /// Refused.
+    Refused,
+    /// Zero.
+    Zero,
+    /// What is stored; zero on a new row.
+    Kept,
+    /// Null.
+    Null,
+}
+
+impl Decimals {
+    /// The same, where an empty one is zero.
+    #[must_use]
+    pub const fn or_zero(self) -> Self {
+        Self { empty: Empty::Zero, ..self }
+    }
+
+    /// The same, where an empty one leaves what is stored as it is, and is zero on a new row.
+    #[must_use]
+    pub const fn or_kept(self) -> Self {
+        Self { empty: Empty::Kept, ..self }
+    }
+
+    /// The same, where an empty one is null.
+    #[must_use]
+    pub const fn optional(self) -> Self {
+        Self { empty: Empty::Null, ..self }
+    }
+
+    /// The same, computed by the service.
+    #[must_use]
+    pub const fn computed(self) -> Self {
+        Self { empty: Empty::Kept, computed: true, ..self }
+    }
+}
+
+impl ColumnKind for Decimals {
+    fn fits(&self, field: &ContractField<'_>) -> bool {
+        field.is(Type::String)
+    }
+
+    fn column(&self) -> Option<Column> {
+        let digits = (!self.computed).then_some((self.integer_digits, self.fraction_digits));
+        Some(Column { sql_type: "numeric", nullable: self.empty == Empty::Null, digits })
+    }
+
+    fn is_computed(&self) -> bool {
+        self.computed
+    }
+
+    fn element_type(&self) -> ElementType {
+        ElementType::Text
+    }
+
+    fn stored_type(&self) -> ElementType {
+        ElementType::Numeric
+    }
+
+    fn put(&self, name: &str, slot: &Slot<'_>, reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+        let mut text = text_of(slot, name)?;
+        if text.is_empty() {
+            match self.empty {
+                Empty::Refused => return Err(Violation::new(name, "is required")),
+                Empty::Zero if !reading.unset_is_null => text = "0",
+                Empty::Zero | Empty::Kept | Empty::Null => {
+                    tuple.put_i32(NULL);
+                    return Ok(());
+                }
+            }
+        }
+        Decimal::check(text, self.integer_digits, self.fraction_digits)
+            .map_err(|error| Violation::new(name, error.to_string()))?;
+        put_prefixed(tuple, Decimal::canonical(text).as_bytes());
+        Ok(())
+    }
+
+    fn put_new(&self, value: Option<&[u8]>, _now: i64, row: &mut Vec<u8>) {
+        if value.is_none() && self.empty == Empty::Null {
+            row.put_i32(NULL);
+            return;
+        }
+        let text = std::str::from_utf8(value.unwrap_or(b"0")).unwrap_or_default();
+        let at = row.len();
+        row.put_i32(0);
+        Decimal::put_numeric(text, row);
+        end_value(row, at);
+    }
+
+    fn put_selected(&self, value: Option<&[u8]>, _now: i64, tuple: &mut Vec<u8>) {
+        match value {
+            None if self.empty == Empty::Null => tuple.put_i32(NULL),
+            value => put_prefixed(tuple, value.unwrap_or(b"0")),
+        }
+    }
+
+    fn select(&self, column: &str) -> String {
+        format!("{column}::text")
+    }
+
+    fn output(&self) -> PutField {
+        put_text
+    }
+
+    /// The digits count, not the number: 1.50 is not 1.5.
+    fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
+        match change {
+            Change::IfSet => assign_if_set(name),
+            _ if self.empty == Empty::Null => Assignment {
+                value: format!("i.{name}::numeric"),
+                differs: format!("i.{name} is distinct from t.{name}::text"),
+            },
+            _ if self.empty == Empty::Zero => Assignment {
+                value: format!("coalesce(i.{name}, '0')::numeric"),
+                differs: format!("coalesce(i.{name}, '0') is distinct from t.{name}::text"),
+            },
+            _ => assign_if_set(name),
+        }
+    }
+
+    fn literal(&self, value: &[u8]) -> Option<String> {
+        Decimal::read_numeric(value).map(|text| format!("'{text}'::numeric"))
+    }
+
+    fn is_orderable(&self) -> bool {
+        true
+    }
+}
+
+/// The number that was sent; the stored one where none was.
+fn assign_if_set(name: &str) -> Assignment {
+    Assignment {
+        value: format!("coalesce(i.{name}::numeric, t.{name})"),
+        differs: format!("i.{name} is not null and i.{name} is distinct from t.{name}::text"),
+    }
+}

@@ -1,0 +1,49 @@
+//! Etags: a hash of the stored row, without a column.
+
+use prost_types::field_descriptor_proto::Type;
+
+use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, put_nothing};
+use crate::db::array::ElementType;
+use crate::error::Violation;
+use crate::resource::slot::Slot;
+
+/// A hash of the stored row. A row that is sent with another one than the stored row's is refused.
+pub const fn etag() -> Etag {
+    Etag
+}
+
+/// A hash of the stored row.
+#[derive(Clone, Copy, Debug)]
+pub struct Etag;
+
+impl ColumnKind for Etag {
+    fn fits(&self, field: &ContractField<'_>) -> bool {
+        field.is(Type::String)
+    }
+
+    fn column(&self) -> Option<Column> {
+        None
+    }
+
+    fn role(&self) -> Role {
+        Role::Etag
+    }
+
+    fn element_type(&self) -> ElementType {
+        ElementType::Text
+    }
+
+    /// It is no part of an input tuple: it is a precondition.
+    fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn output(&self) -> PutField {
+        put_nothing
+    }
+
+    /// It has no column to assign.
+    fn assign(&self, _name: &str, _change: Change<'_>) -> Assignment {
+        Assignment { value: String::new(), differs: "false".to_owned() }
+    }
+}

@@ -1,0 +1,24 @@
+//! Hashes in a `text` column: a fixed number of hexadecimal digits.
+
+use super::text::{Empty, Text, TextFormat};
+
+/// A hash of so many hexadecimal digits in lower case (64 for SHA-256), which is required unless it is
+/// [optional](Text::optional).
+pub const fn hash(digits: usize) -> Text<Hash> {
+    Text { format: Hash { digits }, empty: Empty::Refused }
+}
+
+/// The format of hashes.
+#[derive(Clone, Copy, Debug)]
+pub struct Hash {
+    digits: usize,
+}
+
+impl TextFormat for Hash {
+    fn check(&self, text: &str) -> Result<(), String> {
+        if text.len() == self.digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(());
+        }
+        Err(format!("must be {} of 0-9 and a-f", self.digits))
+    }
+}

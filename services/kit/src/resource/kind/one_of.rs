@@ -1,0 +1,24 @@
+//! One of a few texts in a `text` column, which is a text in the contract too. Of an enum:
+//! [`enumeration`](super::enumeration).
+
+use super::text::{Empty, Text, TextFormat};
+
+/// One of these texts, which is required unless it is [optional](Text::optional).
+pub const fn one_of(texts: &'static [&'static str]) -> Text<OneOf> {
+    Text { format: OneOf { texts }, empty: Empty::Refused }
+}
+
+/// The format of a text that is one of a few.
+#[derive(Clone, Copy, Debug)]
+pub struct OneOf {
+    texts: &'static [&'static str],
+}
+
+impl TextFormat for OneOf {
+    fn check(&self, text: &str) -> Result<(), String> {
+        if self.texts.contains(&text) {
+            return Ok(());
+        }
+        Err(format!("must be one of {}", self.texts.join(", ")))
+    }
+}

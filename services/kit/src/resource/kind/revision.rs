@@ -1,0 +1,61 @@
+//! Revisions: how often a row was changed, in an `integer` column.
+
+use prost_types::field_descriptor_proto::Type;
+
+use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, WireForm, put_integer};
+use crate::db::array::ElementType;
+use crate::error::Violation;
+use crate::resource::slot::Slot;
+
+/// How often the row was changed: 1 on a new one. A row that is sent with another one than the stored row's is refused.
+pub const fn revision() -> Revision {
+    Revision
+}
+
+/// A revision column.
+#[derive(Clone, Copy, Debug)]
+pub struct Revision;
+
+impl ColumnKind for Revision {
+    fn fits(&self, field: &ContractField<'_>) -> bool {
+        field.is(Type::Int32)
+    }
+
+    fn wire_form(&self) -> WireForm {
+        WireForm::Varint
+    }
+
+    fn column(&self) -> Option<Column> {
+        Some(Column::new("integer", false))
+    }
+
+    fn role(&self) -> Role {
+        Role::Revision
+    }
+
+    fn element_type(&self) -> ElementType {
+        ElementType::Integer
+    }
+
+    /// It is no part of an input tuple: it is a precondition.
+    fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn output(&self) -> PutField {
+        put_integer
+    }
+
+    /// What every change of a row assigns. Behind the largest number there is none: the server refuses the change.
+    fn assign(&self, name: &str, _change: Change<'_>) -> Assignment {
+        Assignment { value: format!("t.{name} + 1"), differs: "true".to_owned() }
+    }
+
+    fn literal(&self, value: &[u8]) -> Option<String> {
+        Some(i32::from_be_bytes(value.try_into().ok()?).to_string())
+    }
+
+    fn is_orderable(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,138 @@
+//! `timestamptz`.
+
+use bytes::BufMut as _;
+
+use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Target, WireForm};
+use crate::db::array::ElementType;
+use crate::error::Violation;
+use crate::resource::slot::Slot;
+use crate::resource::tuple::{NULL, put_prefixed};
+use crate::resource::wire::{Malformed, Reader, Value, put_header, put_number, varint_length};
+use crate::timestamp as time;
+
+/// A timestamp that the caller sets and clears.
+pub const fn timestamp() -> Timestamp {
+    Timestamp { role: Role::Stored }
+}
+
+/// A timestamp that is now where a new row leaves it unset, and kept ever after.
+pub const fn created_at() -> Timestamp {
+    Timestamp { role: Role::Created }
+}
+
+/// A timestamp that the store sets whenever the row changes.
+pub const fn updated_at() -> Timestamp {
+    Timestamp { role: Role::Updated }
+}
+
+/// A timestamp that is now where it is unset.
+pub const fn measured_at() -> Timestamp {
+    Timestamp { role: Role::Measured }
+}
+
+/// A timestamp column.
+#[derive(Clone, Copy, Debug)]
+pub struct Timestamp {
+    role: Role,
+}
+
+impl Timestamp {
+    fn is_free(&self) -> bool {
+        self.role == Role::Stored
+    }
+}
+
+impl ColumnKind for Timestamp {
+    fn fits(&self, field: &ContractField<'_>) -> bool {
+        field.is_message(".google.protobuf.Timestamp")
+    }
+
+    fn wire_form(&self) -> WireForm {
+        WireForm::Message
+    }
+
+    fn column(&self) -> Option<Column> {
+        Some(Column::new("timestamp with time zone", self.is_free()))
+    }
+
+    fn role(&self) -> Role {
+        self.role
+    }
+
+    fn element_type(&self) -> ElementType {
+        ElementType::Timestamp
+    }
+
+    fn put(&self, name: &str, slot: &Slot<'_>, _reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
+        let refuse = |why: &str| Violation::new(name, why);
+        let malformed = |Malformed| refuse("is no google.protobuf.Timestamp");
+        let bytes = match slot {
+            Slot::Bytes(bytes) => bytes,
+            Slot::Unset => {
+                tuple.put_i32(NULL);
+                return Ok(());
+            }
+            Slot::Number(_) | Slot::Entries(_) => return Err(malformed(Malformed)),
+        };
+        let (mut seconds, mut nanos) = (0, 0);
+        let mut reader = Reader::new(bytes);
+        while let Some(field) = reader.next().map_err(malformed)? {
+            match field {
+                (1, Value::Varint(value)) => seconds = value.cast_signed(),
+                (2, Value::Varint(value)) => nanos = (value as u32).cast_signed(),
+                _ => {}
+            }
+        }
+        let microseconds = time::to_postgres(seconds, nanos).map_err(refuse)?;
+        put_prefixed(tuple, &microseconds.to_be_bytes());
+        Ok(())
+    }
+
+    fn put_new(&self, value: Option<&[u8]>, now: i64, row: &mut Vec<u8>) {
+        match value {
+            Some(value) => put_prefixed(row, value),
+            None if self.is_free() => row.put_i32(NULL),
+            None => put_prefixed(row, &now.to_be_bytes()),
+        }
+    }
+
+    fn output(&self) -> PutField {
+        put_timestamp
+    }
+
+    fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
+        match change {
+            // A time that is unset becomes now, and is no change by itself.
+            _ if !self.is_free() => Assignment {
+                value: format!("coalesce(i.{name}, now())"),
+                differs: format!("i.{name} is not null and i.{name} is distinct from t.{name}"),
+            },
+            Change::IfSet => Assignment::if_set(name),
+            _ => Assignment::new(name, format!("i.{name}")),
+        }
+    }
+
+    fn literal(&self, value: &[u8]) -> Option<String> {
+        Some(time::to_sql_literal(i64::from_be_bytes(value.try_into().ok()?)))
+    }
+
+    fn is_orderable(&self) -> bool {
+        true
+    }
+}
+
+fn put_timestamp(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+    let Ok(bytes) = value.try_into() else { return };
+    let (seconds, nanos) = time::from_postgres(i64::from_be_bytes(bytes));
+    let seconds = seconds as u64;
+    let nanos = u64::from(nanos.unsigned_abs());
+    let length = (if seconds == 0 { 0 } else { 1 + varint_length(seconds) })
+        + (if nanos == 0 { 0 } else { 1 + varint_length(nanos) });
+    put_header(out, target.number, length);
+    if seconds != 0 {
+        put_number(out, 1, seconds);
+    }
+    if nanos != 0 {
+        put_number(out, 2, nanos);
+    }
+}

@@ -1,0 +1,31 @@
+//! Uids in a `text` column: the row's own, or that of something else.
+
+use super::text::{Empty, Text, TextFormat};
+use crate::uid::UidKind;
+
+/// The row's own uid: checked, and made where a create leaves it empty.
+pub const fn uid(kind: UidKind) -> Text<Uid> {
+    Text { format: Uid { kind, own: true }, empty: Empty::Refused }
+}
+
+/// The uid of something else, which is required unless it is [optional](Text::optional).
+pub const fn uid_of(kind: UidKind) -> Text<Uid> {
+    Text { format: Uid { kind, own: false }, empty: Empty::Refused }
+}
+
+/// The format of uids.
+#[derive(Clone, Copy, Debug)]
+pub struct Uid {
+    kind: UidKind,
+    own: bool,
+}
+
+impl TextFormat for Uid {
+    fn check(&self, text: &str) -> Result<(), String> {
+        self.kind.check(text)
+    }
+
+    fn own_uid(&self) -> Option<UidKind> {
+        self.own.then_some(self.kind)
+    }
+}

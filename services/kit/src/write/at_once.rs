@@ -1,0 +1,163 @@
+//! The create of one row with its children in one statement: what takes a statement for each table otherwise, and a look
+//! for what is there before each. It creates nothing where children are stored under the row's key although the row is
+//! not: the caller then goes the long way.
+
+use std::sync::Arc;
+
+use sqlx::Row as _;
+
+use super::rows::{ARRAY_ROWS, INSERT_BYTES, lists};
+use super::statement::NOW;
+use crate::db::array::{ArrayParameter, ElementType};
+use crate::db::{Statement, Transaction};
+use crate::error::Error;
+use crate::read::point::put_column;
+use crate::resource::batch::Entry;
+use crate::resource::row::rows;
+use crate::resource::rules::prefix;
+use crate::resource::select::Selection;
+use crate::resource::tuple::Columns;
+use crate::resource::{Field, Resource};
+
+/// In place of the present time, which is known only in the database: infinity, which no caller can send.
+const LATER: i64 = i64::MAX;
+
+/// The statement that creates one row of a resource with its children.
+#[derive(Debug)]
+pub(super) struct CreateOne {
+    resource: &'static Resource,
+    sql: Arc<str>,
+    selection: Selection,
+}
+
+/// A row that was created.
+pub(super) struct Created {
+    /// All its stored columns, as a tuple.
+    pub(super) stored: Vec<u8>,
+    /// The time that the database gave it, in microseconds since 2000-01-01 UTC.
+    pub(super) now: i64,
+}
+
+impl CreateOne {
+    pub(super) fn new(resource: &'static Resource) -> Self {
+        let selection = Selection::whole(resource);
+        Self { resource, sql: sql(resource, &selection).into(), selection }
+    }
+
+    /// The statement, for people who read it.
+    pub(super) fn sql(&self) -> Arc<str> {
+        Arc::clone(&self.sql)
+    }
+
+    /// Creates the row; `None` if children are in the way, or if it is too large for one statement.
+    ///
+    /// # Errors
+    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction is of no use;
+    /// what the database says.
+    pub(super) async fn run(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &Entry<'_>,
+    ) -> Result<Option<Created>, Error> {
+        if entry.bytes() > INSERT_BYTES {
+            return Ok(None);
+        }
+        let mut arrays = arrays_of(self.resource);
+        put_row(self.resource, entry.tuple(), &mut arrays);
+        let mut statement = Statement::new(Arc::clone(&self.sql), 1);
+        for array in arrays {
+            statement = statement.bind(array)?;
+        }
+        for (nth, part) in self.resource.parts.iter().enumerate() {
+            let key = prefix(entry.tuple(), part.owner_columns);
+            let mut arrays = arrays_of(part.resource);
+            let mut tuple = Vec::new();
+            for child in rows(entry.children(self.resource, nth).unwrap_or_default()) {
+                tuple.clear();
+                tuple.extend_from_slice(key);
+                tuple.extend_from_slice(child.tuple());
+                put_row(part.resource, &tuple, &mut arrays);
+                statement.rows += 1;
+            }
+            for array in arrays {
+                statement = statement.bind(array)?;
+            }
+        }
+        if statement.rows > ARRAY_ROWS {
+            return Ok(None);
+        }
+        let rows = transaction.write(statement).await?;
+        let row = rows.first().ok_or_else(|| Error::internal("a create returned nothing"))?;
+        let mut stored = Vec::with_capacity(512);
+        for column in 0..self.selection.columns {
+            put_column(row, 2 + column, &mut stored)?;
+        }
+        if Columns::new(&stored).next().flatten().is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Created { stored, now: row.try_get(1)? }))
+    }
+}
+
+fn arrays_of(resource: &Resource) -> Vec<ArrayParameter> {
+    resource.inputs().map(|field| ArrayParameter::with_capacity(field.stored_type(), 64)).collect()
+}
+
+fn put_row(resource: &Resource, tuple: &[u8], arrays: &mut [ArrayParameter]) {
+    let mut row = Vec::with_capacity(tuple.len() + 64);
+    resource.put_new_row(tuple, LATER, &mut row);
+    ArrayParameter::push_columns(arrays, row.get(size_of::<i16>()..).unwrap_or_default());
+}
+
+/// A column of a new row, from what was bound.
+fn value(field: &Field) -> String {
+    let name = field.name;
+    if field.is_time() {
+        format!("case i.{name} when 'infinity' then now() else i.{name} end")
+    } else {
+        format!("i.{name}")
+    }
+}
+
+fn sql(resource: &Resource, selection: &Selection) -> String {
+    let mut first = 1;
+    let mut insert = |resource: &Resource| {
+        let columns: Vec<(&str, ElementType)> =
+            resource.inputs().map(|field| (field.name, field.stored_type())).collect();
+        let (arrays, names) = lists(&columns, first);
+        first += columns.len();
+        let values = resource.inputs().map(value).collect::<Vec<_>>().join(", ");
+        format!(
+            "insert into {} as t ({names})\n    select {values}\n      from unnest({arrays}) as i ({names})",
+            resource.description.table
+        )
+    };
+    let mut created = insert(resource);
+    // A left join, and not a subquery: a distributed database plans it too.
+    for (nth, part) in resource.parts.iter().enumerate() {
+        let keys = part.resource.description.key.iter().zip(resource.description.key);
+        let same: Vec<String> = keys.map(|(column, key)| format!("c{nth}.{column} = i.{key}")).collect();
+        created +=
+            &format!("\n      left join {} as c{nth} on {}", part.resource.description.table, same.join(" and "));
+    }
+    for (nth, part) in resource.parts.iter().enumerate() {
+        let word = if nth == 0 { "where" } else { "  and" };
+        created += &format!("\n     {word} c{nth}.{} is null", part.resource.description.key[0]);
+    }
+    let mut statement = format!("with created as (\n    {created}\n    returning {}\n)", selection.sql);
+    for part in &resource.parts {
+        statement += &format!(
+            ", {} as (\n    {}\n     where exists (select from created)\n    returning 1\n)",
+            part.name,
+            insert(part.resource)
+        );
+    }
+    let counts: Vec<String> = std::iter::once("created")
+        .chain(resource.parts.iter().map(|part| part.name))
+        .map(|name| format!("(select count(*) from {name})"))
+        .collect();
+    format!(
+        "{statement}\nselect {} as written, {NOW}, created.*\n  from (select) as one\n  left join created on true",
+        counts.join(" + ")
+    )
+}

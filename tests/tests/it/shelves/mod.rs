@@ -1,0 +1,21 @@
+//! A resource of the tests' own, as a slice would have it: a key of three columns of two types, children, a dependent
+//! resource, unique values, references and rules. It shows that kit needs no word of a slice, and what kit promises
+//! beyond the resources that there are.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise, and not every test uses everything"
+)]
+
+pub(crate) mod contract;
+mod descriptions;
+mod fixture;
+mod rules;
+mod rules_at_work;
+mod service;
+mod tables;
+mod unique;
+
+pub(crate) use fixture::{SHELVES, STOCKTAKES, Shelves, boxed, shelf, shelf_key, told};
