@@ -7,6 +7,12 @@
 const MAX_PREFIX_BYTES: usize = 253;
 const MAX_NAME_BYTES: usize = 63;
 
+/// The most bytes of a key.
+pub(crate) const MAX_KEY_BYTES: usize = MAX_PREFIX_BYTES + 1 + MAX_NAME_BYTES;
+/// Keys as a regular expression, without the length of the prefix.
+pub(crate) const KEY_PATTERN: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?\
+    [A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+
 /// Checks that `key` is a label or annotation key. The error says what is wrong.
 pub fn check_key(key: &str) -> Result<(), &'static str> {
     let name = match key.split_once('/') {

@@ -10,9 +10,9 @@
 use std::time::SystemTime;
 
 /// 0001-01-01T00:00:00Z, in seconds since 1970.
-const FIRST_SECOND: i64 = -62_135_596_800;
+pub(crate) const FIRST_SECOND: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z, in seconds since 1970.
-const LAST_SECOND: i64 = 253_402_300_799;
+pub(crate) const LAST_SECOND: i64 = 253_402_300_799;
 /// 2000-01-01T00:00:00Z, in seconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800;
 /// 4714-11-24 BC, the first day of Postgres's calendar, in microseconds since 2000.

@@ -40,6 +40,12 @@ impl UidKind {
         uid
     }
 
+    /// New uids of this kind as a regular expression, which is not anchored.
+    #[must_use]
+    pub fn pattern(self) -> String {
+        format!("{}[A-Za-z0-9_.-]{{1,{MAX_SUFFIX_BYTES}}}", self.prefix)
+    }
+
     /// Checks that `uid` is of this kind: the prefix, then 1 to 124 of `A-Z`, `a-z`, `0-9`, `-`, `_` and `.`. The error
     /// says what is wrong.
     pub fn check(self, uid: &str) -> Result<(), String> {

@@ -34,9 +34,9 @@ def make_line(mark: str, number: int, place: int):
 
 def make_addresses(number: int) -> list:
     """No address, one or both."""
-    billing = order.Address(kind="billing", name="Zoë", lines=["1 Planet Row", f"Floor {number}"], country_code="GB")
+    billing = order.Address(kind=order.ADDRESS_KIND_BILLING, name="Zoë", lines=["1 Planet Row", f"Floor {number}"], country_code="GB")
     shipping = order.Address(
-        kind="shipping", company="Orrery\tLtd", city="Leeds", region="Yorkshire", postal_code="LS1 1AA", phone="+44", email="z@example.com"
+        kind=order.ADDRESS_KIND_SHIPPING, company="Orrery\tLtd", city="Leeds", region="Yorkshire", postal_code="LS1 1AA", phone="+44", email="z@example.com"
     )
     return [billing, shipping][: number % 3]
 

@@ -9,8 +9,8 @@ from refusal import refused
 
 SERVICE = "orrery.orders.v1.OrdersService"
 ADDRESSES = [
-    {"kind": "billing", "name": "Zoë Brass", "lines": ["1 Planet Row", "Floor 3"], "city": "Leeds", "country_code": "GB"},
-    {"kind": "shipping", "company": "Orrery Ltd", "postal_code": "LS1 1AA", "email": "zoe@example.com"},
+    {"kind": "ADDRESS_KIND_BILLING", "name": "Zoë Brass", "lines": ["1 Planet Row", "Floor 3"], "city": "Leeds", "country_code": "GB"},
+    {"kind": "ADDRESS_KIND_SHIPPING", "company": "Orrery Ltd", "postal_code": "LS1 1AA", "email": "zoe@example.com"},
 ]
 
 

@@ -41,9 +41,10 @@ def move(stub, uid: str, to_phase: str, **fields):
         ({"line_items": [order.LineItem(discount="1234567890123456")]}, "order.line_items[0].discount"),
         ({"line_items": [order.LineItem(tax="NaN")]}, "order.line_items[0].tax"),
         ({"line_items": [order.LineItem(labels={"-bad-": "x"})]}, "order.line_items[0].labels"),
-        ({"addresses": [order.Address(kind="holiday")]}, "order.addresses[0].kind"),
-        ({"addresses": [order.Address(kind="billing", country_code="gb")]}, "order.addresses[0].country_code"),
-        ({"addresses": [order.Address(kind="billing", lines=["x"] * 9)]}, "order.addresses[0].lines"),
+        ({"addresses": [order.Address(kind=99)]}, "order.addresses[0].kind"),
+        ({"addresses": [order.Address(city="Leeds")]}, "order.addresses[0].kind"),
+        ({"addresses": [order.Address(kind=order.ADDRESS_KIND_BILLING, country_code="gb")]}, "order.addresses[0].country_code"),
+        ({"addresses": [order.Address(kind=order.ADDRESS_KIND_BILLING, lines=["x"] * 9)]}, "order.addresses[0].lines"),
         ({"summary": order.Summary(shipping="12,50")}, "order.summary.shipping"),
     ],
 )

@@ -80,7 +80,7 @@ impl Collector for ConnectionMetrics {
         exposition.gauge("orrery_connections_max", "The bound on them.", |metric| {
             metric.encode_gauge(&self.0.bound.load(Ordering::Relaxed))
         })?;
-        let help = "Connections that were closed at once because there were as many as may be.";
+        let help = "Connections that were closed at once because the bound was reached.";
         exposition.counter("orrery_connections_refused", help, |metric| {
             count(metric, self.0.refused.load(Ordering::Relaxed))
         })?;

@@ -2,8 +2,9 @@
 
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
+use super::constraints::Constraints;
 use super::description::Description;
-use super::kind::{ColumnKind, ContractField, MANY_CHILDREN, ONE_CHILD, Role, WireForm};
+use super::kind::{ColumnKind, ContractField, MANY_CHILDREN, ONE_CHILD, Role, Stated, WireForm, check_limits};
 use super::tuple::put_prefixed;
 use crate::db::array::ElementType;
 use crate::uid::UidKind;
@@ -38,18 +39,21 @@ impl Field {
         Self { part: Some(part), ..Self::new(name, number, kind) }
     }
 
-    /// Joins a field of the contract with its kind.
+    /// Joins a field of the contract, and the rules that the contract states of it, with its kind.
     pub(super) fn compile(
         description: &'static Description,
         contract: &FileDescriptorSet,
         message: &DescriptorProto,
         field: &FieldDescriptorProto,
+        rules: &Constraints,
     ) -> Result<Self, String> {
         let kind = description.fields.iter().find(|(name, _)| *name == field.name()).map(|(_, kind)| *kind);
         let kind = kind.ok_or_else(|| format!("field {} has no kind", field.name()))?;
         if !kind.fits(&ContractField { field, message, contract }) {
             return Err(format!("the kind of field {} does not fit its type: {kind:?}", field.name()));
         }
+        let stated = Stated { rules, key: description.key.contains(&field.name()) };
+        check_limits(kind, stated).map_err(|why| format!("field {}: {why}", field.name()))?;
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
         // Resources are made once per process and live as long as it.
         Ok(Self::new(String::leak(field.name().to_owned()), number, kind))

@@ -43,11 +43,14 @@ use std::sync::LazyLock;
 
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost::Message as _;
+use prost_reflect::DescriptorPool;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
+use self::constraints::Constraints;
 pub use self::description::{Description, Reference, Target, Unique};
 pub use self::field::Field;
 pub use self::kind::MAX_PHASE_BYTES;
+use self::kind::{Stated, check_limits};
 pub use self::ordering::{DeclaredOrder, SortColumn};
 use self::part::Part;
 use self::rules::Rules;
@@ -89,15 +92,22 @@ impl Resource {
         described.sort_by_key(|field| field.number());
         let mut fields = Vec::with_capacity(described.len());
         let mut parts = Vec::new();
+        let contract = DescriptorPool::decode(description.descriptors).map_err(|error| error.to_string())?;
+        let annotated = contract.get_message_by_name(description.message).ok_or("no such message")?;
         for field in described {
+            let rules = annotated.get_field_by_name(field.name()).ok_or("no such field")?;
+            let rules = Constraints::of(&rules)?;
             if let Some(part) = description.parts.iter().find(|part| part.field == field.name()) {
                 let part = Part::compile(description, part, field)?;
-                fields.push(Field::of_part(part.name, part.number, parts.len(), part.single));
+                let field = Field::of_part(part.name, part.number, parts.len(), part.single);
+                check_limits(field.kind, Stated { rules: &rules, key: false })
+                    .map_err(|why| format!("field {}: {why}", field.name))?;
+                fields.push(field);
                 parts.push(part);
             } else if let Some(part) = parts.last() {
                 return Err(format!("field {} comes after the part {}", field.name(), part.name));
             } else {
-                fields.push(Field::compile(description, &descriptors, &message, field)?);
+                fields.push(Field::compile(description, &descriptors, &message, field, &rules)?);
             }
         }
         if parts.len() != description.parts.len() {

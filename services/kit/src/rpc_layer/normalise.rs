@@ -106,7 +106,7 @@ pub(super) fn normalise_headers(headers: &mut HeaderMap, path: &str) -> Option<C
 
 /// The status of a call with a message that is, or would be, larger than `most` bytes.
 pub(super) fn oversized(most: usize) -> Status {
-    let message = format!("the message is larger than the limit, {}", ByteSize(most));
+    let message = format!("the message is larger than {}, the limit", ByteSize(most));
     with_reason(Code::InvalidArgument, ErrorReason::MessageMalformed, message)
 }
 

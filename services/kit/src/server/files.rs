@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(within(1 << 20, 112, Some(50_000), 3).unwrap(), 50_000);
         assert_eq!(within(usize::MAX, 112, None, 1).unwrap(), ENOUGH_CONNECTIONS);
         let refused = within(120, 112, None, 1).unwrap_err().to_string();
-        assert!(refused.contains("120 files") && refused.contains("it needs 128"), "{refused}");
+        assert!(refused.contains("120 files") && refused.contains("at least 128"), "{refused}");
         within(300, 112, None, 3).unwrap_err();
     }
 }

@@ -13,7 +13,7 @@ static DESCRIPTION: Description = Description {
     key: &["order_uid", "kind"],
     fields: &[
         ("order_uid", &kind::uid_of(ORDER_UID)),
-        ("kind", &kind::one_of(&["billing", "shipping"])),
+        ("kind", &kind::enumeration(&[(1, "billing"), (2, "shipping")])),
         ("name", &kind::text(512)),
         ("company", &kind::text(512)),
         ("lines", &kind::text_list(8, 512)),

@@ -76,7 +76,8 @@
 //! out. A key that is named exactly takes precedence over the same key of a path that ends in `*`.
 //!
 //! Empty text leaves a field unset. Other text is parsed by the field's type: RFC 3339 for a time, digits for a number,
-//! `true` or `false`, the name of an enum value.
+//! `true` or `false`, the name of an enum value in any letter case, with or without the beginning that all names of the
+//! enum share (`ADDRESS_KIND_BILLING` or `billing`).
 //!
 //! # Keys
 //!

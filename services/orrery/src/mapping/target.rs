@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, Timelike as _, Utc};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{
+    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
+};
 
 use super::Problem;
 use super::timestamp::LEAP_SECOND;
@@ -218,10 +220,7 @@ pub(crate) fn read_scalar(kind: &Kind, text: &str) -> Result<Scalar, Problem> {
             _ => return Err("is not a number".into()),
         },
         Kind::Bool => Scalar::Boolean(text.parse().map_err(|_| "is neither `true` nor `false`")?),
-        Kind::Enum(values) => match values.get_value_by_name(text) {
-            Some(value) => Scalar::Enumerator(value.number()),
-            None => return Err(format!("is not a value of {}", values.name()).into()),
-        },
+        Kind::Enum(values) => Scalar::Enumerator(read_enum(values, text)?),
         Kind::Message(message) if message.full_name() == TIMESTAMP => {
             let time = DateTime::parse_from_rfc3339(text).map_err(|_| "is not a time in RFC 3339 format")?;
             // This is how the library represents the second after 23:59:59.
@@ -233,6 +232,25 @@ pub(crate) fn read_scalar(kind: &Kind, text: &str) -> Result<Scalar, Problem> {
         // Only text is left: paths lead to the fields of messages, and the contract has no bytes.
         _ => Scalar::Text(text.to_owned()),
     })
+}
+
+/// The number of an enum's value, from its name (`ADDRESS_KIND_BILLING`) or what is left of that without the beginning
+/// that all names of the enum share (`billing`), in any letter case.
+fn read_enum(values: &EnumDescriptor, text: &str) -> Result<i32, Problem> {
+    let unset = values.get_value(0);
+    let shared = unset.as_ref().and_then(|value| value.name().strip_suffix("UNSPECIFIED")).unwrap_or_default();
+    let short = |name: &str| name.strip_prefix(shared).unwrap_or(name).to_owned();
+    let mut known = Vec::new();
+    for value in values.values() {
+        let name = value.name();
+        if name.eq_ignore_ascii_case(text) || short(name).eq_ignore_ascii_case(text) {
+            return Ok(value.number());
+        }
+        if value.number() != 0 {
+            known.push(short(name).to_ascii_lowercase());
+        }
+    }
+    Err(format!("is not a value of {}: {}", values.name(), known.join(", ")).into())
 }
 
 /// Converts a scalar of [`read_scalar`] for this kind to a value of the descriptor library.

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 
-import { OrderSchema } from "../generated/orrery/orders/v1/order_pb.js";
+import { AddressKind, OrderSchema } from "../generated/orrery/orders/v1/order_pb.js";
 import { OrderView, StreamOrdersResponseSchema } from "../generated/orrery/orders/v1/orders_service_pb.js";
 import { ErrorReason } from "../generated/orrery/type/v1/error_reason_pb.js";
 import { ReferenceCheck, RowErrorPolicy } from "../generated/orrery/type/v1/write_pb.js";
@@ -60,8 +60,8 @@ function makeOrders(mark, count = COUNT) {
       createTs: timestampFromMs(1_600_000_000_000 + number),
       lineItems: lines.map(({ line }) => line),
       addresses: [
-        { kind: "billing", name: "Zoë", lines: ["1 Planet Row", `Floor ${number}`], countryCode: "GB" },
-        { kind: "shipping", company: "Orrery\tLtd", city: "Leeds", region: "Yorkshire", postalCode: "LS1 1AA", email: "z@example.com" },
+        { kind: AddressKind.BILLING, name: "Zoë", lines: ["1 Planet Row", `Floor ${number}`], countryCode: "GB" },
+        { kind: AddressKind.SHIPPING, company: "Orrery\tLtd", city: "Leeds", region: "Yorkshire", postalCode: "LS1 1AA", email: "z@example.com" },
       ].slice(0, number % 3),
       summary: {
         lineCount: lines.length,
@@ -131,7 +131,7 @@ test("an order is created, read back whole, moved and handed out", async () => {
         { productUid: `prd_${mark}`, quantity: 3, unitPrice: "0.001" },
         { name: "Adjustment", quantity: 1, unitPrice: "-1.20", tax: "0.5" },
       ],
-      addresses: [{ kind: "shipping", lines: ["1 Planet Row"], countryCode: "GB" }],
+      addresses: [{ kind: AddressKind.SHIPPING, lines: ["1 Planet Row"], countryCode: "GB" }],
     },
     requestId: mark,
     view: OrderView.FULL,

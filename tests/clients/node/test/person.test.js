@@ -125,7 +125,7 @@ test("an order is written, moved, found and sold", async () => {
     currency_code: "GBP",
     customer_id: mark,
     line_items: [{ product_uid: `prd_${mark}`, sku: "85123A", quantity: 3, unit_price: "2.55" }],
-    addresses: [{ kind: "shipping", lines: ["1 Planet Row"], country_code: "GB" }],
+    addresses: [{ kind: "ADDRESS_KIND_SHIPPING", lines: ["1 Planet Row"], country_code: "GB" }],
     summary: { shipping: "0.350" },
   };
   const written = await orders.call("WriteOrders", { start: { write_id: mark } }, { chunk: { orders: [order] } });

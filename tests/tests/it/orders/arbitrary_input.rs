@@ -23,7 +23,6 @@ const VOCABULARY: Vocabulary = Vocabulary {
         ("LineItem", "uid") => &["", "oli_1", "oli_2", "oli_3", "oli_4"],
         // Within an order it is left out.
         ("LineItem" | "Address" | "Summary", "order_uid") => &[],
-        ("Address", "kind") => &["billing", "shipping"],
         ("Order", "uid") => &["", "ord_0000001", "ord_0000002", "ord_new"],
         (_, "uid" | "uids" | "order_uid" | "order_uids") => ORDERS,
         (_, "product_uid" | "product_uids") => &["prd_0000001", "prd_0000002"],

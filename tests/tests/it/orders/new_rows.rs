@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use orrery_proto::orders::v1::{Address, LineItem, Order, Summary};
+use orrery_proto::orders::v1::{Address, AddressKind, LineItem, Order, Summary};
 use prost_types::Timestamp;
 
 use super::fixture::{Fixture, bare};
@@ -54,8 +54,12 @@ async fn few_and_many_are_stored_alike() {
             line("C", -3, "10000"),
         ],
         addresses: vec![
-            Address { kind: "billing".to_owned(), lines: vec!["1, \"Street\"".to_owned()], ..Address::default() },
-            Address { kind: "shipping".to_owned(), ..Address::default() },
+            Address {
+                kind: AddressKind::Billing.into(),
+                lines: vec!["1, \"Street\"".to_owned()],
+                ..Address::default()
+            },
+            Address { kind: AddressKind::Shipping.into(), ..Address::default() },
         ],
         summary: Some(Summary { shipping: "4.90".to_owned(), ..Summary::default() }),
         ..bare("1")

@@ -1,8 +1,8 @@
 //! Valid orders that the database refuses, because somebody added a constraint to one of the tables of an order.
 
 use orrery_proto::orders::v1::{
-    Address, ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, Order, SetProvisionTimerRequest,
-    TransitionOrderRequest, UpdateOrderRequest,
+    Address, AddressKind, ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, Order,
+    SetProvisionTimerRequest, TransitionOrderRequest, UpdateOrderRequest,
 };
 use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowErrorPolicy, WriteStart};
 use tonic::Code;
@@ -12,7 +12,7 @@ use crate::orders::fixture::{Fixture, bare};
 use crate::writes::stream::{ORDERS, assert_status, violated, write};
 
 fn good(number: usize) -> Order {
-    let address = Address { kind: "billing".to_owned(), city: format!("City {number}"), ..Address::default() };
+    let address = Address { kind: AddressKind::Billing.into(), city: format!("City {number}"), ..Address::default() };
     Order {
         customer_id: format!("c{number}"),
         line_items: vec![line(&format!("s{number}"), 1, "1.50"), line("any", 2, "1")],

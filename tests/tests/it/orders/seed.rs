@@ -1,6 +1,6 @@
 //! Orders written without the service, and the expected responses.
 
-use orrery_proto::orders::v1::Order;
+use orrery_proto::orders::v1::{Address, AddressKind, Order};
 use sqlx::PgConnection;
 
 use crate::harness::{order_uid, run};
@@ -87,16 +87,16 @@ pub(super) fn assert_summary(order: &Order, lines: usize) {
 /// Checks the addresses of an order of [`seed`].
 #[track_caller]
 pub(super) fn assert_addresses(order: &Order, number: usize) {
-    let kinds: Vec<&str> = order.addresses.iter().map(|address| address.kind.as_str()).collect();
-    let expected: &[&str] = match (number % 2, number % 3) {
-        (0, 0) => &["billing", "shipping"],
-        (0, _) => &["billing"],
-        (_, 0) => &["shipping"],
+    let kinds: Vec<AddressKind> = order.addresses.iter().map(Address::kind).collect();
+    let expected: &[AddressKind] = match (number % 2, number % 3) {
+        (0, 0) => &[AddressKind::Billing, AddressKind::Shipping],
+        (0, _) => &[AddressKind::Billing],
+        (_, 0) => &[AddressKind::Shipping],
         _ => &[],
     };
     assert_eq!(kinds, expected, "addresses of {}", order.uid);
     for address in &order.addresses {
         assert_eq!((address.order_uid.as_str(), &address.city), ("", &format!("City {number}")));
-        assert_eq!(address.lines.len(), if address.kind == "shipping" { 2 } else { 0 });
+        assert_eq!(address.lines.len(), if address.kind() == AddressKind::Shipping { 2 } else { 0 });
     }
 }

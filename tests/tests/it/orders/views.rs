@@ -2,7 +2,8 @@
 //! summary, so that the change of an order with many lines is told to a client with the usual limit.
 
 use orrery_proto::orders::v1::{
-    Address, CreateOrderRequest, Order, OrderView, SetProvisionTimerRequest, TransitionOrderRequest, UpdateOrderRequest,
+    Address, AddressKind, CreateOrderRequest, Order, OrderView, SetProvisionTimerRequest, TransitionOrderRequest,
+    UpdateOrderRequest,
 };
 use tonic::{Response, Status};
 
@@ -13,7 +14,7 @@ use crate::writes::stream::{mask, violated};
 type View<'a> = (i32, Option<&'a [&'a str]>);
 
 fn order() -> Order {
-    let addresses = vec![Address { kind: "billing".to_owned(), name: "Ada".to_owned(), ..Address::default() }];
+    let addresses = vec![Address { kind: AddressKind::Billing.into(), name: "Ada".to_owned(), ..Address::default() }];
     Order { line_items: vec![line("a", 1, "1")], addresses, ..bare("1") }
 }
 

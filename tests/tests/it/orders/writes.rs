@@ -1,6 +1,6 @@
 //! Writes of orders: header, lines, addresses and summary are written as a whole or not at all.
 
-use orrery_proto::orders::v1::{Address, LineItem, Order, Summary};
+use orrery_proto::orders::v1::{Address, AddressKind, LineItem, Order, Summary};
 use orrery_proto::r#type::v1::{ReferenceCheck, Status as Phase, WriteMode, WriteStart};
 use tonic::Code;
 
@@ -14,8 +14,8 @@ const LINES: &str = "select string_agg(concat_ws(' ', line_number, sku, quantity
 
 /// An order with all fields, and three lines.
 fn whole() -> Order {
-    let address = |kind: &str| Address {
-        kind: kind.to_owned(),
+    let address = |kind: AddressKind| Address {
+        kind: kind.into(),
         name: "Ada".to_owned(),
         lines: vec!["1 Street".to_owned(), "Floor \"2\"".to_owned()],
         country_code: "GB".to_owned(),
@@ -24,7 +24,7 @@ fn whole() -> Order {
     Order {
         customer_id: "c-1".to_owned(),
         line_items: vec![line("A", 2, "1.50"), line("B", -1, "0.001"), line("C", 3, "-2.5000")],
-        addresses: vec![address("shipping"), address("billing")],
+        addresses: vec![address(AddressKind::Shipping), address(AddressKind::Billing)],
         summary: Some(Summary { shipping: "4.99".to_owned(), ..Summary::default() }),
         ..bare("1")
     }
@@ -47,7 +47,7 @@ async fn an_order_is_rows_of_four_tables() {
     let read = fixture.get("1").await;
     assert_eq!(read.line_items.iter().map(|line| line.sku.as_str()).collect::<Vec<_>>(), ["A", "B", "C"]);
     assert_eq!(read.line_items[1].unit_price, "0.001");
-    assert_eq!(read.addresses[0].kind, "billing");
+    assert_eq!(read.addresses[0].kind(), AddressKind::Billing);
     assert_eq!(read.summary.unwrap().total, "0.4890");
 }
 
@@ -111,7 +111,7 @@ async fn every_change_of_a_part_is_one_of_the_order() {
         |order| drop(order.line_items.remove(1)),
         |order| order.addresses[0].city = "London".to_owned(),
         |order| drop(order.addresses.pop()),
-        |order| order.addresses.push(Address { kind: "billing".to_owned(), ..Address::default() }),
+        |order| order.addresses.push(Address { kind: AddressKind::Billing.into(), ..Address::default() }),
         |order| order.summary = Some(Summary { shipping: "0".to_owned(), ..Summary::default() }),
     ];
     for change in changes {

@@ -3,9 +3,13 @@
 use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, WireForm, bits_of, put_integer};
+use super::{
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, WireForm, bits_of, limits,
+    put_integer,
+};
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 
@@ -25,6 +29,10 @@ impl ColumnKind for Boolean {
 
     fn wire_form(&self) -> WireForm {
         WireForm::Varint
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        limits::none()
     }
 
     fn column(&self) -> Option<Column> {

@@ -3,9 +3,14 @@
 
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, WireForm, put_nothing};
+use super::{
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, limits,
+    put_nothing,
+};
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
+use crate::resource::part::MAX_CHILDREN;
 use crate::resource::slot::Slot;
 
 /// At most one row.
@@ -26,6 +31,12 @@ impl ColumnKind for Children {
 
     fn wire_form(&self) -> WireForm {
         if self.many { WireForm::List } else { WireForm::Message }
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        let most = Constraints { max_items: Some(MAX_CHILDREN), ..Constraints::default() };
+        // Unless it is stated, something else leaves room for fewer: so many kinds, or only one child.
+        if self.many { vec![most, Constraints::default()] } else { limits::none() }
     }
 
     fn column(&self) -> Option<Column> {

@@ -1,6 +1,8 @@
 //! Codes of capital letters in a `text` column: of a currency, of a country.
 
+use super::limits;
 use super::text::{Empty, Text, TextFormat};
+use crate::resource::constraints::Constraints;
 
 /// A code of so many of A-Z, which is required unless it is [optional](Text::optional).
 pub const fn code(letters: usize) -> Text<Code> {
@@ -19,5 +21,9 @@ impl TextFormat for Code {
             return Ok(());
         }
         Err(format!("must be {} letters A-Z", self.letters))
+    }
+
+    fn limits(&self, _: &Constraints, may_be_empty: bool) -> Vec<Constraints> {
+        limits::pattern(&format!("[A-Z]{{{}}}", self.letters), may_be_empty)
     }
 }

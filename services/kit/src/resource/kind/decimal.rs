@@ -4,10 +4,13 @@
 use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, put_text, text_of};
+use super::{
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, limits, put_text, text_of,
+};
 use crate::db::array::ElementType;
 use crate::decimal::Decimal;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, end_value, put_prefixed};
 
@@ -68,6 +71,20 @@ impl Decimals {
 impl ColumnKind for Decimals {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is(Type::String)
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        if self.computed {
+            // What is sent is ignored.
+            return limits::none();
+        }
+        let fraction = match self.fraction_digits {
+            0 => String::new(),
+            digits => format!("([.][0-9]{{1,{digits}}})?"),
+        };
+        let expression = format!("-?[0-9]{{1,{}}}{fraction}", self.integer_digits);
+        let limits = limits::pattern(&expression, self.empty != Empty::Refused);
+        if self.empty == Empty::Refused { limits::or_required(limits) } else { limits }
     }
 
     fn column(&self) -> Option<Column> {

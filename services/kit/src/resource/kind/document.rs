@@ -5,10 +5,12 @@ use bytes::BufMut as _;
 use super::object::{key_reach, refused, struct_entries};
 use super::sql::{EMPTY_OBJECT, Entries, keys_replaced, replaced, selected_keys};
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Target, WireForm, json_of, put_jsonb,
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, json_of,
+    limits, put_jsonb,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::document::entries;
 use crate::resource::json::JsonText;
 use crate::resource::mask::Reach;
@@ -35,6 +37,10 @@ impl ColumnKind for Document {
 
     fn wire_form(&self) -> WireForm {
         WireForm::Message
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        limits::none()
     }
 
     fn column(&self) -> Option<Column> {

@@ -3,9 +3,12 @@
 use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Target, WireForm, bits_of};
+use super::{
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, bits_of, limits,
+};
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 use crate::resource::wire::put_fixed64;
@@ -26,6 +29,10 @@ impl ColumnKind for Double {
 
     fn wire_form(&self) -> WireForm {
         WireForm::Fixed64
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        limits::none()
     }
 
     fn column(&self) -> Option<Column> {

@@ -3,11 +3,13 @@
 use bytes::BufMut as _;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Target, WireForm, int32_of, storable_text,
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, int32_of,
+    limits, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::{literal, literal_array};
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 use crate::resource::wire::put_number;
@@ -58,6 +60,11 @@ impl ColumnKind for Enumeration {
 
     fn wire_form(&self) -> WireForm {
         WireForm::Varint
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        let limits = vec![Constraints { defined_only: true, ..Constraints::default() }];
+        if self.optional { limits } else { limits::or_required(limits) }
     }
 
     fn column(&self) -> Option<Column> {

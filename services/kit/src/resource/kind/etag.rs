@@ -2,9 +2,10 @@
 
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, put_nothing};
+use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, put_nothing};
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 
 /// A hash of the stored row. A row that is sent with another one than the stored row's is refused.
@@ -19,6 +20,11 @@ pub struct Etag;
 impl ColumnKind for Etag {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is(Type::String)
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        let limits = Constraints { not_contains: Some("\0".to_owned()), ..Constraints::default() };
+        vec![limits]
     }
 
     fn column(&self) -> Option<Column> {

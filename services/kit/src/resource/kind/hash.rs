@@ -1,6 +1,8 @@
 //! Hashes in a `text` column: a fixed number of hexadecimal digits.
 
+use super::limits;
 use super::text::{Empty, Text, TextFormat};
+use crate::resource::constraints::Constraints;
 
 /// A hash of so many hexadecimal digits in lower case (64 for SHA-256), which is required unless it is
 /// [optional](Text::optional).
@@ -20,5 +22,9 @@ impl TextFormat for Hash {
             return Ok(());
         }
         Err(format!("must be {} of 0-9 and a-f", self.digits))
+    }
+
+    fn limits(&self, _: &Constraints, may_be_empty: bool) -> Vec<Constraints> {
+        limits::pattern(&format!("[0-9a-f]{{{}}}", self.digits), may_be_empty)
     }
 }

@@ -4,11 +4,12 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, WireForm, bits_of, int32_of,
-    put_integer,
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, bits_of,
+    int32_of, limits, put_integer,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 
@@ -74,6 +75,28 @@ impl ColumnKind for Integer {
 
     fn wire_form(&self) -> WireForm {
         WireForm::Varint
+    }
+
+    fn limits(&self, stated: Stated<'_>) -> Vec<Constraints> {
+        if self.computed {
+            // What is sent is ignored.
+            return limits::none();
+        }
+        let (least, greatest) = if self.big { (i64::MIN, i64::MAX) } else { (i32::MIN.into(), i32::MAX.into()) };
+        // 0 is also what is unset.
+        let zero = (self.zero != Zero::Stored).then_some(0);
+        let min = zero.map_or(self.min, |zero| self.min.min(zero));
+        let max = zero.map_or(self.max, |zero| self.max.max(zero));
+        let mut limits = vec![Constraints {
+            min: (min != least).then_some(min),
+            max: (max != greatest).then_some(max),
+            ..Constraints::default()
+        }];
+        if stated.key {
+            // The number of a stored row may be any.
+            limits.push(Constraints::default());
+        }
+        if self.zero == Zero::Stored && !self.can_be_zero() { limits::or_required(limits) } else { limits }
     }
 
     fn column(&self) -> Option<Column> {

@@ -15,6 +15,7 @@ mod enumeration;
 mod etag;
 mod hash;
 mod integer;
+mod limits;
 mod name;
 mod object;
 mod one_of;
@@ -46,6 +47,8 @@ pub use self::enumeration::{EnumNames, Enumeration, enumeration};
 pub use self::etag::{Etag, etag};
 pub use self::hash::{Hash, hash};
 pub use self::integer::{Integer, big_integer, integer};
+pub use self::limits::Stated;
+pub(super) use self::limits::check as check_limits;
 pub use self::name::{Name, name};
 pub use self::one_of::{OneOf, one_of};
 pub use self::revision::{Revision, revision};
@@ -55,6 +58,7 @@ pub use self::text_list::{TextList, text_list};
 pub use self::text_map::{TextMap, annotations, labels};
 pub use self::timestamp::{Timestamp, created_at, measured_at, timestamp, updated_at};
 pub use self::uid::{Uid, uid, uid_of};
+use super::constraints::Constraints;
 use super::mask::{Keys, Reach};
 use super::slot::{Portion, Slot};
 use super::tuple::{NULL, put_prefixed};
@@ -69,6 +73,9 @@ const JSONB_VERSION: u8 = 1;
 pub trait ColumnKind: Debug + Send + Sync {
     /// Whether it fits a field of the contract.
     fn fits(&self, field: &ContractField<'_>) -> bool;
+
+    /// The rules any of which the contract must state of its field, because they are what [`ColumnKind::put`] checks.
+    fn limits(&self, stated: Stated<'_>) -> Vec<Constraints>;
 
     /// How the field's value comes on the wire.
     fn wire_form(&self) -> WireForm {

@@ -1,6 +1,8 @@
 //! Names in a `text` column.
 
+use super::limits;
 use super::text::{Empty, Text, TextFormat};
+use crate::resource::constraints::Constraints;
 
 /// A required name: 1 to `max_bytes` of a-z, 0-9, `_`, `-` and `.`, beginning with a letter.
 pub const fn name(max_bytes: usize) -> Text<Name> {
@@ -23,5 +25,10 @@ impl TextFormat for Name {
         }
         let max_bytes = self.max_bytes;
         Err(format!("must be 1 to {max_bytes} of a-z, 0-9, \"_\", \"-\" and \".\", beginning with a letter"))
+    }
+
+    fn limits(&self, _: &Constraints, may_be_empty: bool) -> Vec<Constraints> {
+        let more = self.max_bytes.saturating_sub(1);
+        limits::pattern(&format!("[a-z][a-z0-9_.-]{{0,{more}}}"), may_be_empty)
     }
 }

@@ -2,6 +2,7 @@
 //! [`enumeration`](super::enumeration).
 
 use super::text::{Empty, Text, TextFormat};
+use crate::resource::constraints::Constraints;
 
 /// One of these texts, which is required unless it is [optional](Text::optional).
 pub const fn one_of(texts: &'static [&'static str]) -> Text<OneOf> {
@@ -20,5 +21,11 @@ impl TextFormat for OneOf {
             return Ok(());
         }
         Err(format!("must be one of {}", self.texts.join(", ")))
+    }
+
+    fn limits(&self, _: &Constraints, may_be_empty: bool) -> Vec<Constraints> {
+        let empty = may_be_empty.then_some("");
+        let allowed = self.texts.iter().copied().chain(empty).map(str::to_owned).collect();
+        vec![Constraints { allowed, ..Constraints::default() }]
     }
 }

@@ -2,9 +2,12 @@
 
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, WireForm, put_integer};
+use super::{
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, put_integer,
+};
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 
 /// How often the row was changed: 1 on a new one. A row that is sent with another one than the stored row's is refused.
@@ -23,6 +26,10 @@ impl ColumnKind for Revision {
 
     fn wire_form(&self) -> WireForm {
         WireForm::Varint
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        vec![Constraints { min: Some(0), ..Constraints::default() }]
     }
 
     fn column(&self) -> Option<Column> {

@@ -8,12 +8,13 @@ use bytes::BufMut as _;
 use super::object::{path_key, refused, struct_entries};
 use super::sql::{Entries, as_stored, selected_keys, stored_object, without};
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, JSONB_VERSION, PutField, Reading, Role, Target, UnsetPhase,
-    WireForm, json_of, put_jsonb, storable_text,
+    Assignment, Change, Column, ColumnKind, ContractField, JSONB_VERSION, PutField, Reading, Role, Stated, Target,
+    UnsetPhase, WireForm, json_of, limits, put_jsonb, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::{indented, literal};
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::document::{JsonValue, entries, put_string};
 use crate::resource::is_status_field;
 use crate::resource::json::JsonText;
@@ -63,6 +64,11 @@ impl ColumnKind for Status {
 
     fn wire_form(&self) -> WireForm {
         WireForm::Message
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        // Those of its fields stand in Status.
+        limits::none()
     }
 
     fn column(&self) -> Option<Column> {

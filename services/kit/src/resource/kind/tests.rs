@@ -16,6 +16,7 @@ use crate::resource::wire::{put_bytes, put_fixed64, put_number};
 use crate::resource::{Description, Field, Resource};
 
 mod assignments;
+mod limits;
 
 /// What is put for a value, without its length; `None` for null.
 fn put(kind: &dyn ColumnKind, slot: &Slot<'_>, reading: Reading<'_>) -> Result<Option<Vec<u8>>, String> {

@@ -6,11 +6,13 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, put_text, storable_text, text_of,
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, limits, put_text,
+    storable_text, text_of,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::literal;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 use crate::uid::{UidKind, check_key};
@@ -37,6 +39,9 @@ pub trait TextFormat: Debug + Send + Sync {
     /// # Errors
     /// What is wrong with it.
     fn check(&self, text: &str) -> Result<(), String>;
+
+    /// What the contract may state of a field in this format, for which it states `rules`.
+    fn limits(&self, rules: &Constraints, may_be_empty: bool) -> Vec<Constraints>;
 
     /// Its kind, if it is the row's own uid.
     fn own_uid(&self) -> Option<UidKind> {
@@ -94,6 +99,10 @@ impl TextFormat for Free {
     fn check(&self, text: &str) -> Result<(), String> {
         check_length(text, self.max_bytes)
     }
+
+    fn limits(&self, _: &Constraints, _: bool) -> Vec<Constraints> {
+        vec![limits::text(self.max_bytes)]
+    }
 }
 
 impl TextFormat for Checked {
@@ -101,11 +110,25 @@ impl TextFormat for Checked {
         check_length(text, self.max_bytes)?;
         (self.check)(text)
     }
+
+    /// What the function checks is the slice's to compare.
+    fn limits(&self, rules: &Constraints, _: bool) -> Vec<Constraints> {
+        vec![Constraints { max_bytes: Some(self.max_bytes), required: false, ..rules.clone() }]
+    }
 }
 
 impl<F: TextFormat> ColumnKind for Text<F> {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is(Type::String)
+    }
+
+    fn limits(&self, stated: Stated<'_>) -> Vec<Constraints> {
+        let may_be_empty = self.empty != Empty::Refused;
+        let mut limits = self.format.limits(stated.rules, may_be_empty);
+        if stated.key {
+            limits.push(limits::stored_key());
+        }
+        if may_be_empty { limits } else { limits::or_required(limits) }
     }
 
     fn column(&self) -> Option<Column> {

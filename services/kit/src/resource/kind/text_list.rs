@@ -5,12 +5,13 @@ use prost_types::field_descriptor_proto::Type;
 
 use super::sql::EMPTY_ARRAY;
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Target, WireForm, json_of, put_jsonb,
-    storable_text,
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, json_of,
+    limits, put_jsonb, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::indented;
 use crate::error::Violation;
+use crate::resource::constraints::Constraints;
 use crate::resource::document::{JsonValue, elements};
 use crate::resource::json::JsonText;
 use crate::resource::slot::Slot;
@@ -36,6 +37,11 @@ impl ColumnKind for TextList {
 
     fn wire_form(&self) -> WireForm {
         WireForm::List
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        let items = Some(Box::new(limits::text(self.max_bytes)));
+        vec![Constraints { max_items: Some(self.max_items), items, ..Constraints::default() }]
     }
 
     fn column(&self) -> Option<Column> {

@@ -5,12 +5,13 @@ use bytes::BufMut as _;
 use super::object::key_reach;
 use super::sql::{EMPTY_OBJECT, Entries, keys_replaced, replaced, selected_keys};
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Target, WireForm, json_of, put_jsonb,
-    storable_text,
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, json_of,
+    limits, put_jsonb, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
 use crate::label;
+use crate::resource::constraints::Constraints;
 use crate::resource::document::{JsonValue, entries};
 use crate::resource::json::JsonText;
 use crate::resource::mask::Reach;
@@ -99,6 +100,20 @@ impl ColumnKind for TextMap {
 
     fn wire_form(&self) -> WireForm {
         WireForm::List
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        let keys = Constraints {
+            max_bytes: Some(label::MAX_KEY_BYTES),
+            pattern: Some(label::KEY_PATTERN.to_owned()),
+            ..Constraints::default()
+        };
+        vec![Constraints {
+            max_pairs: Some(self.entries),
+            keys: Some(Box::new(keys)),
+            values: Some(Box::new(limits::text(self.value_bytes))),
+            ..Constraints::default()
+        }]
     }
 
     fn column(&self) -> Option<Column> {

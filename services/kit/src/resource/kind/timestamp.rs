@@ -2,9 +2,12 @@
 
 use bytes::BufMut as _;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Target, WireForm};
+use super::{
+    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, Target, WireForm, limits,
+};
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::constraints::{Constraints, Time};
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 use crate::resource::wire::{Malformed, Reader, Value, put_header, put_number, varint_length};
@@ -49,6 +52,16 @@ impl ColumnKind for Timestamp {
 
     fn wire_form(&self) -> WireForm {
         WireForm::Message
+    }
+
+    fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
+        if self.role == Role::Updated {
+            // What is sent is ignored.
+            return limits::none();
+        }
+        let earliest = Time { seconds: time::FIRST_SECOND, nanos: 0 };
+        let latest = Time { seconds: time::LAST_SECOND, nanos: 999_999_999 };
+        vec![Constraints { earliest: Some(earliest), latest: Some(latest), ..Constraints::default() }]
     }
 
     fn column(&self) -> Option<Column> {

@@ -1,6 +1,8 @@
 //! Uids in a `text` column: the row's own, or that of something else.
 
+use super::limits;
 use super::text::{Empty, Text, TextFormat};
+use crate::resource::constraints::Constraints;
 use crate::uid::UidKind;
 
 /// The row's own uid: checked, and made where a create leaves it empty.
@@ -23,6 +25,10 @@ pub struct Uid {
 impl TextFormat for Uid {
     fn check(&self, text: &str) -> Result<(), String> {
         self.kind.check(text)
+    }
+
+    fn limits(&self, _: &Constraints, may_be_empty: bool) -> Vec<Constraints> {
+        limits::pattern(&self.kind.pattern(), may_be_empty)
     }
 
     fn own_uid(&self) -> Option<UidKind> {

@@ -1,7 +1,7 @@
 //! The mappings of `deploy/examples` on the files that they are for.
 
 use orrery_kit::decimal::Decimal;
-use orrery_proto::orders::v1::{Address, LineItem};
+use orrery_proto::orders::v1::{Address, AddressKind, LineItem};
 
 use super::*;
 use crate::resource::ORDERS;
@@ -289,7 +289,7 @@ fn a_shopify_export_gives_its_orders() {
         ]
     );
     let billing = Address {
-        kind: "billing".into(),
+        kind: AddressKind::Billing.into(),
         name: "Ada Lovelace".into(),
         company: "Analytical Engines, Ltd".into(),
         lines: vec!["12 St James's Square".into(), "Flat \"B\", 2nd floor".into()],
@@ -300,7 +300,7 @@ fn a_shopify_export_gives_its_orders() {
         ..Address::default()
     };
     let shipping = Address {
-        kind: "shipping".into(),
+        kind: AddressKind::Shipping.into(),
         name: "Charles Babbage".into(),
         lines: vec!["12 St James's Square".into()],
         ..billing.clone()
@@ -338,8 +338,8 @@ fn a_shopify_export_gives_its_orders() {
     let unshipped = &outcome.order("ord_1002").addresses;
     assert_eq!(unshipped.len(), 1);
     assert_eq!(
-        (unshipped[0].kind.as_str(), unshipped[0].postal_code.as_str(), unshipped[0].phone.as_str()),
-        ("billing", "02139", "+16175550100")
+        (unshipped[0].kind(), unshipped[0].postal_code.as_str(), unshipped[0].phone.as_str()),
+        (AddressKind::Billing, "02139", "+16175550100")
     );
     assert_eq!(outcome.order("ord_1002").line_items[0].unit_price, "0.001");
     assert_eq!(outcome.order("ord_1003-b").addresses[1].country_code, "DE");

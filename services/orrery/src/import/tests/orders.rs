@@ -1,6 +1,6 @@
 //! Rows with parts: which records an order takes its lines and addresses from.
 
-use orrery_proto::orders::v1::Address;
+use orrery_proto::orders::v1::{Address, AddressKind};
 
 use super::super::rows::Row;
 use super::*;
@@ -35,7 +35,7 @@ pub(super) fn skus(order: &Order) -> Vec<(&str, i32)> {
     order.line_items.iter().map(|line| (line.sku.as_str(), line.quantity)).collect()
 }
 
-fn address(kind: &str, city: &str, lines: &[&str]) -> Address {
+fn address(kind: AddressKind, city: &str, lines: &[&str]) -> Address {
     Address {
         kind: kind.into(),
         city: city.into(),
@@ -54,7 +54,7 @@ fn each_record_makes_a_line_and_all_of_them_an_address() {
     let order = outcome.order("ord_1");
     assert_eq!(skus(order), [("a", 1), ("c", 3), ("c", 3)], "in the order of the file, equal ones too");
     assert_eq!(order.customer_id, "ann");
-    assert_eq!(order.addresses, [address("billing", "Leeds", &["High St", "c/o", "ann"])]);
+    assert_eq!(order.addresses, [address(AddressKind::Billing, "Leeds", &["High St", "c/o", "ann"])]);
     let bare = outcome.order("ord_2");
     assert_eq!(skus(bare), [("b", 2)], "a record without an item makes no line");
     assert!(bare.addresses.is_empty(), "constants alone make no address");
@@ -177,18 +177,43 @@ fn an_order_of_many_lines_is_a_row_as_long_as_a_message_carries_it() {
 
 /// What an export writes is taken back, without what a writer must not set.
 #[test]
+fn a_kind_of_address_is_named_in_full_or_in_short_in_any_letter_case() {
+    let mapping = |kind: &str| MAPPING.replace("kind = { value = \"billing\" }", &format!("kind = {kind}"));
+    let rows = format!("{HEADER}1,ann,a,1,Leeds,High St\n");
+    for (kind, expected) in [
+        ("billing", AddressKind::Billing),
+        ("Shipping", AddressKind::Shipping),
+        ("ADDRESS_KIND_BILLING", AddressKind::Billing),
+        ("address_kind_shipping", AddressKind::Shipping),
+    ] {
+        let constant = read(&rows, &mapping(&format!("{{ value = \"{kind}\" }}")));
+        assert_eq!(constant.order("ord_1").addresses[0].kind(), expected, "{kind}");
+        let column = read(&rows.replace("ann", kind), &mapping("{ column = \"who\" }"));
+        assert_eq!(column.order("ord_1").addresses[0].kind(), expected, "{kind}");
+        let json = format!(r#"{{"uid":"ord_1","currency_code":"GBP","addresses":[{{"kind":"{kind}"}}]}}"#);
+        let exported: Outcome<Order> = read_as(&ORDERS, "x.jsonl", json.into_bytes(), "").unwrap();
+        assert_eq!(exported.order("ord_1").addresses[0].kind(), expected, "{kind}");
+    }
+    for kind in ["home", "ADDRESS_KIND_", "KIND_BILLING", "billing ", "1"] {
+        let json = format!(r#"{{"uid":"ord_1","currency_code":"GBP","addresses":[{{"kind":"{kind}"}}]}}"#);
+        let refused: Outcome<Order> = read_as(&ORDERS, "x.jsonl", json.into_bytes(), "").unwrap();
+        assert!(refused.uids().is_empty(), "{kind}");
+    }
+}
+
+#[test]
 fn an_exported_order_is_taken_back() {
     let json = concat!(
         r#"{"uid":"ord_1","customer_id":"7","currency_code":"GBP","revision":3,"status":{"phase":"fulfilled"},"#,
         r#""update_ts":"2026-01-02T03:04:05Z","etag":"x","#,
         r#""line_items":[{"uid":"oli_1","line_number":1,"quantity":2,"unit_price":"0.001","discount":"0","tax":"0","#,
-        r#""update_ts":"2026-01-02T03:04:05Z"}],"addresses":[{"kind":"shipping","lines":["a","b"]}],"#,
+        r#""update_ts":"2026-01-02T03:04:05Z"}],"addresses":[{"kind":"ADDRESS_KIND_SHIPPING","lines":["a","b"]}],"#,
         r#""summary":{"line_count":1,"quantity":"2","subtotal":"0.002","discount":"0","tax":"0","shipping":"4.95","total":"4.952"}}"#,
     );
     let outcome: Outcome<Order> = read_as(&ORDERS, "x.jsonl", json.as_bytes().to_vec(), "").unwrap();
     let order = outcome.order("ord_1");
     assert_eq!((order.revision, order.update_ts, order.etag.as_str()), (0, None, ""));
-    assert_eq!(order.addresses, [address("shipping", "", &["a", "b"])]);
+    assert_eq!(order.addresses, [address(AddressKind::Shipping, "", &["a", "b"])]);
     let line = &order.line_items[0];
     assert_eq!(
         (line.uid.as_str(), line.line_number, line.unit_price.as_str(), line.update_ts),

@@ -9,6 +9,9 @@ use crate::harness::raw::{call, methods};
 use crate::harness::{assert_invalid, refusal};
 use crate::orders::fixture::Fixture;
 
+/// An address's kind, field 2: billing.
+const BILLING: [u8; 2] = [2 << 3, 1];
+
 const NOT_UTF_8: &[u8] = b"a\xff";
 const WRITE: &str = "/orrery.orders.v1.OrdersService/WriteOrders";
 const CREATE: &str = "/orrery.orders.v1.OrdersService/CreateOrder";
@@ -59,11 +62,8 @@ async fn every_text_of_an_order_that_is_not_utf_8_is_told_by_its_place() {
     for (path, place, message) in Contract::new().texts(".orrery.orders.v1.Order", NOT_UTF_8) {
         // An address has a kind; the bytes after its header of two bytes are its other content. A repeated field uses
         // its last value.
-        let message = if path.starts_with("addresses.") {
-            field(13, &[&field(2, b"billing"), &message[2..]].concat())
-        } else {
-            message
-        };
+        let message =
+            if path.starts_with("addresses.") { field(13, &[&BILLING, &message[2..]].concat()) } else { message };
         let order = [good.clone(), message].concat();
         for (method, messages, reason, within) in [
             (WRITE, write(&order), "ROW_REJECTED", "chunk.orders[0]"),
@@ -103,12 +103,8 @@ async fn an_order_and_each_part_of_it_have_a_size() {
     let good = [field(1, b"ord_a"), field(3, b"GBP")].concat();
     // Unknown fields are skipped, and counted.
     let unknown = |bytes: usize| field(200, &vec![b'x'; bytes]);
-    let parts: [(&[u8], i32, &str); 4] = [
-        (b"", 0, ""),
-        (b"", 12, ".line_items[1]"),
-        (&field(2, b"billing"), 13, ".addresses[0]"),
-        (b"", 14, ".summary"),
-    ];
+    let parts: [(&[u8], i32, &str); 4] =
+        [(b"", 0, ""), (b"", 12, ".line_items[1]"), (&BILLING, 13, ".addresses[0]"), (b"", 14, ".summary")];
     for (named, number, path) in parts {
         let order = |bytes: usize| {
             let part = [named.to_vec(), unknown(bytes)].concat();

@@ -8,15 +8,15 @@ mod requests;
 mod sums;
 mod tokens;
 
-use orrery_proto::orders::v1::{Address, LineItem, Order, Summary};
+use orrery_proto::orders::v1::{Address, AddressKind, LineItem, Order, Summary};
 
 use super::fixture::bare;
 use crate::harness::{line, status};
 
 /// A draft with all kinds of content: four lines, two addresses, a price of shipping.
 fn whole(number: &str) -> Order {
-    let address = |kind: &str| Address {
-        kind: kind.to_owned(),
+    let address = |kind: AddressKind| Address {
+        kind: kind.into(),
         lines: ["House 1", "Street 2", "Floor 3"].map(str::to_owned).into(),
         country_code: "GB".to_owned(),
         ..Address::default()
@@ -25,7 +25,7 @@ fn whole(number: &str) -> Order {
         customer_id: "17850".to_owned(),
         status: Some(status("draft")),
         line_items: vec![line("a", 1, "1.50"), line("b", 2, "0.001"), line("c", -3, "-2.50"), line("d", 4, "10")],
-        addresses: vec![address("billing"), address("shipping")],
+        addresses: vec![address(AddressKind::Billing), address(AddressKind::Shipping)],
         summary: Some(Summary { shipping: "4.99".to_owned(), ..Summary::default() }),
         ..bare(number)
     }

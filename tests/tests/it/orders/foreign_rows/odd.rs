@@ -2,8 +2,8 @@
 //! way.
 
 use orrery_proto::orders::v1::{
-    ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, Order, SetProvisionTimerRequest, Summary,
-    TransitionOrderRequest,
+    Address, AddressKind, ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, Order,
+    SetProvisionTimerRequest, Summary, TransitionOrderRequest,
 };
 use prost_types::Duration;
 use tonic::Code;
@@ -74,6 +74,26 @@ async fn what_no_write_could_have_made_cannot_be_sent() {
     }
 }
 
+/// A kind that the contract does not know stays stored as it is, whatever is written but the addresses.
+#[tokio::test]
+async fn an_address_of_an_unknown_kind_survives_until_the_addresses_are_written() {
+    let fixture = Fixture::new().await;
+    fixture.run(STRANGE).await;
+    let kinds =
+        "select string_agg(kind, ',' order by kind) from orders.order_address where order_uid = 'ord_addresses'";
+    let before = fixture.text(kinds).await;
+    assert_eq!(before, ",Shipping,billing,invoice");
+    let new = Order { customer_id: "c-1".to_owned(), line_items: vec![line("a", 2, "1.50")], ..bare("addresses") };
+    let written = update(&fixture, new.clone(), &["customer_id", "line_items"]).await.unwrap();
+    assert_eq!(written.addresses.len(), 4);
+    fixture.write(&[Order { customer_id: "c-2".to_owned(), ..new.clone() }]).await.expect_counts([0, 1, 0, 0, 0]);
+    assert_eq!(fixture.text(kinds).await, before);
+    // Written as a whole: what the list does not hold goes, and what was stored as "Shipping" is no shipping address.
+    let shipping = Address { kind: AddressKind::Shipping.into(), ..Address::default() };
+    fixture.write(&[Order { addresses: vec![shipping], ..new }]).await.expect_counts([0, 1, 0, 0, 0]);
+    assert_eq!(fixture.text(kinds).await, "shipping");
+}
+
 #[tokio::test]
 async fn lines_that_no_write_could_have_made_can_be_replaced_and_deleted() {
     let fixture = Fixture::new().await;
@@ -101,7 +121,7 @@ async fn what_belongs_to_nobody_is_in_no_new_orders_way_and_none_of_its() {
     // As a program leaves it that deletes only from one table.
     let mut whole = Order { line_items: vec![line("old", 1, "9"), line("older", 1, "9")], ..bare("1") };
     whole.line_items[0].uid = "oli_1".to_owned();
-    whole.addresses = vec![orrery_proto::orders::v1::Address { kind: "billing".to_owned(), ..Default::default() }];
+    whole.addresses = vec![Address { kind: AddressKind::Billing.into(), ..Address::default() }];
     for bulk in [false, true] {
         fixture.write(std::slice::from_ref(&whole)).await;
         fixture.run("delete from orders.order_header").await;
