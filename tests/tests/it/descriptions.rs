@@ -129,12 +129,13 @@ async fn mismatches(connection: &mut PgConnection, resource: &Resource) -> Vec<S
         let rest = description.key.iter().filter(is_new).map(|key| SortColumn::plain(key));
         let columns: Vec<SortColumn> = order.columns.iter().copied().chain(rest).collect();
         // Postgres writes expressions in its own way; that they are the same is seen where the index is used.
-        let serves = |index: &&Index| {
+        let serves = |index: &Index| {
             let mut pairs = columns.iter().zip(&index.columns);
-            columns.len() == index.columns.len()
+            index.name == order.index
+                && columns.len() == index.columns.len()
                 && pairs.all(|(column, indexed)| column.expression.is_some() || column.name == indexed)
         };
-        if indexes.iter().find(|index| index.name == order.index).filter(serves).is_none() {
+        if !indexes.iter().any(serves) {
             let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
             found.push(format!("{} is no index of the columns {names:?}", order.index));
         }

@@ -60,10 +60,10 @@ impl Order {
                 names.len() <= columns.len() && names.iter().zip(&columns).all(|(name, column)| *name == column.name)
             })
             .ok_or_else(|| refuse("names no order of this resource"))?;
-        match descending && directions.contains(&false) {
-            true => Err(refuse("has two directions; \"asc\" is meant where none is named")),
-            false => Ok(order),
+        if descending && directions.contains(&false) {
+            return Err(refuse("has two directions; \"asc\" is meant where none is named"));
         }
+        Ok(order)
     }
 
     /// The order as a text that is the same for the same order; tokens are bound to it.

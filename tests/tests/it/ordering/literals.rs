@@ -11,11 +11,11 @@ use crate::harness::{Role, TestDatabase};
 async fn assert_exact(connection: &mut PgConnection, kind: &dyn ColumnKind, send: &str, values: &[String]) {
     for value in values {
         let select = format!("select {send}({value})");
-        let sent: Vec<u8> = query_scalar(AssertSqlSafe(select)).fetch_one(&mut *connection).await.unwrap();
-        let literal = kind.literal(&sent).unwrap();
+        let bytes: Vec<u8> = query_scalar(AssertSqlSafe(select)).fetch_one(&mut *connection).await.unwrap();
+        let literal = kind.literal(&bytes).unwrap();
         let select = format!("select {send}({literal})");
         let back: Vec<u8> = query_scalar(AssertSqlSafe(select)).fetch_one(&mut *connection).await.unwrap();
-        assert_eq!(back, sent, "{value} as {literal}");
+        assert_eq!(back, bytes, "{value} as {literal}");
     }
 }
 

@@ -65,7 +65,7 @@ fn another_order_ends_in_what_it_has_not_of_the_key() {
         ("owner desc, number desc", "t.owner desc, t.number desc, t.uid desc"),
         (" ", "t.owner, t.number, t.uid"),
     ] {
-        let order = Order::parse(&resource, text).unwrap_or_else(|violation| panic!("{text}: {violation:?}"));
+        let order = Order::parse(&resource, text).expect(text);
         assert_eq!(order.order_by(&resource), order_by, "{text}");
     }
 }

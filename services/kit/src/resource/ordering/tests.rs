@@ -42,14 +42,14 @@ fn an_order_that_would_lose_rows_does_not_compile() {
         (&[CREATED, UPDATED], "update_ts may be null: an order by it needs an expression that is not"),
         (&[CREATED, CREATED], "an order has create_ts twice"),
     ];
-    for (columns, why) in CASES {
-        assert_eq!(compiled(columns).map(drop), Err((*why).to_owned()), "{columns:?}");
-    }
     const FITTING: &[&[SortColumn]] = &[
         &[CREATED, SortColumn::plain("uid")],
         &[SortColumn::indexed_as("name", "coalesce(name, '')"), CREATED],
         &[SortColumn::indexed_as("update_ts", "coalesce(update_ts, 'infinity')")],
     ];
+    for (columns, why) in CASES {
+        assert_eq!(compiled(columns).map(drop), Err((*why).to_owned()), "{columns:?}");
+    }
     for columns in FITTING {
         assert_eq!(compiled(columns).map(drop), Ok(()), "{columns:?}");
     }
