@@ -10,7 +10,7 @@ const UPDATED: SortColumn = SortColumn::plain("update_ts");
 
 const FIELDS: &[(&str, &dyn ColumnKind)] = &[
     ("uid", &kind::uid(UID)),
-    ("name", &kind::text(100)),
+    ("name", &kind::text(2_048)),
     ("status", &kind::status("active")),
     ("labels", &kind::labels()),
     ("annotations", &kind::annotations()),
