@@ -138,7 +138,8 @@ impl RowStatements {
     ) -> Result<usize, Error> {
         let Some(update) = &self.update else { return Ok(0) };
         let mut total = 0;
-        for (start, batch) in (0..).step_by(ARRAY_ROWS).zip(tuples.chunks(ARRAY_ROWS)) {
+        let most = ARRAY_ROWS.min(transaction.max_statement_rows());
+        for (start, batch) in (0..).step_by(most).zip(tuples.chunks(most)) {
             let mut statement = Statement::new(Arc::clone(update), batch.len());
             statement.keep_prepared = self.keep_prepared;
             for array in arrays(self.resource.inputs(), batch) {

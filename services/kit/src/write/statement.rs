@@ -388,9 +388,10 @@ fn pieces_of(sizes: Vec<usize>) -> impl Iterator<Item = Range<usize>> {
 /// The statement that finds out which of some keys are stored, and locks their rows if `lock`.
 fn look(resource: &Resource, lock: bool) -> String {
     let keys: Vec<_> = resource.key_fields().collect();
-    let lock = match lock {
-        true => format!("\n     order by {}\n       for update of t", resource.key_columns("t")),
-        false => String::new(),
+    let lock = if lock {
+        format!("\n     order by {}\n       for update of t", resource.key_columns("t"))
+    } else {
+        String::new()
     };
     format!(
         "with found as (\n    select i.ordinal\n      from {}\n      join {} as t on {}{lock}\n)\n\

@@ -33,6 +33,9 @@ enum NewValue {
 /// A row's values as they are compared, and the key of the stored row that has them.
 type Found = (Vec<String>, Option<Vec<u8>>);
 
+/// A unique key, what was found of the rows by their places, and the rows of the batch that have taken values.
+type Looked = (&'static Unique, HashMap<usize, Found>, HashMap<Vec<String>, Key>);
+
 /// Refuses rows of a batch whose unique columns another row has, stored or earlier in the batch. `order` tells which of
 /// two rows of the batch was sent earlier. A value that a row of the batch gives up is free after the batch, not within
 /// it.
@@ -45,7 +48,7 @@ pub(super) async fn refuse_taken(
     order: impl Fn(usize) -> i64,
 ) -> Result<(), Error> {
     let resource = batch.resource;
-    let mut found: Vec<(&'static Unique, HashMap<usize, Found>, HashMap<Vec<String>, Key>)> = Vec::new();
+    let mut found: Vec<Looked> = Vec::new();
     for unique in resource.description.unique {
         found.push((unique, look(transaction, batch, unique).await?, HashMap::new()));
     }

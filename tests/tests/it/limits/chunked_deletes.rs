@@ -1,5 +1,6 @@
 //! Chunked deletes of rows to which more belongs than one statement may touch.
 
+use orrery_kit::config::ServiceConfig;
 use orrery_proto::orders::v1::Order;
 use orrery_proto::r#type::v1::{WriteMode, WriteStart};
 use sqlx::PgConnection;
@@ -11,11 +12,16 @@ use crate::harness::{
 use crate::writes::Fixture;
 use crate::writes::stream::{ORDERS, PRODUCTS, Totals, WriteStream, write};
 
-/// Most rows of one statement, and of one chunk.
-const MOST: usize = 500;
+/// Most rows of one statement, and of one chunk: the fewest that a service takes.
+const MOST: usize = 1_000;
 
 async fn count(connection: &mut PgConnection, select: &'static str) -> i64 {
     sqlx::query_scalar(select).fetch_one(connection).await.unwrap()
+}
+
+fn bound(config: &mut ServiceConfig) {
+    config.limits.max_statement_rows = MOST;
+    config.stream.write_batch_rows = MOST;
 }
 
 fn deleting() -> WriteStart {
@@ -36,7 +42,7 @@ async fn products_go_with_their_metrics_in_bounded_statements() {
          select 'prd_0000007', 'day-' || n, n from generate_series(1, 3000) n",
     )
     .await;
-    let server = CatalogServer::start_with(&database, |config| config.limits.max_statement_rows = MOST).await;
+    let server = CatalogServer::start_with(&database, bound).await;
     let mut stream = WriteStream::open(server.channel(), PRODUCTS, deleting()).await.unwrap();
     let mut totals = Totals::default();
     for first in [1, MOST + 1] {
@@ -54,7 +60,7 @@ async fn products_go_with_their_metrics_in_bounded_statements() {
 async fn orders_go_with_their_lines_in_bounded_statements() {
     let database = TestDatabase::limited(managed()).await;
     let mut operator = database.connect(Role::Operator).await;
-    let orders: Vec<Order> = (1..=100)
+    let orders: Vec<Order> = (1..=300)
         .map(|number| Order {
             line_items: (0..10).map(|at| line(&format!("sku-{at}"), 1, "2.50")).collect(),
             ..order(&order_uid(number))
@@ -63,11 +69,11 @@ async fn orders_go_with_their_lines_in_bounded_statements() {
     let loading = OrdersServer::start(&database).await;
     write(loading.channel(), ORDERS, WriteStart::default(), &orders).await.1.unwrap();
     drop(loading);
-    let server = OrdersServer::start_with(&database, |config| config.service.limits.max_statement_rows = MOST).await;
-    let rows: Vec<Order> = (1..100).map(|number| Order { uid: order_uid(number), ..Order::default() }).collect();
+    let server = OrdersServer::start_with(&database, |config| bound(&mut config.service)).await;
+    let rows: Vec<Order> = (1..300).map(|number| Order { uid: order_uid(number), ..Order::default() }).collect();
     let (totals, end) = write(server.channel(), ORDERS, deleting(), &rows).await;
     end.unwrap();
-    assert_eq!(totals.deleted, 99);
+    assert_eq!(totals.deleted, 299);
     assert_eq!(count(&mut operator, "select count(*) from orders.order_header").await, 1);
     assert_eq!(count(&mut operator, "select count(*) from orders.order_line_item").await, 10);
     assert_eq!(count(&mut operator, "select count(*) from orders.order_summary").await, 1);

@@ -7,9 +7,9 @@ use orrery_proto::orders::v1::{
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::subject::{Complete, Subject, mask, pages};
+use super::subject::{Complete, Subject, pages};
 use crate::harness::{OrdersServer, Role, TestDatabase, order, order_uid};
-use crate::writes::stream::ORDERS;
+use crate::writes::stream::{ORDERS, mask};
 
 pub(crate) struct Orders {
     server: OrdersServer,
@@ -103,13 +103,23 @@ impl Complete for Orders {
     }
 
     async fn create(&self, row: Order, request_id: &str) -> Result<Order, Status> {
-        let request = CreateOrderRequest { order: Some(row), request_id: request_id.to_owned(), ..Default::default() };
+        let request = CreateOrderRequest {
+            order: Some(row),
+            request_id: request_id.to_owned(),
+            view: orrery_proto::orders::v1::OrderView::Full.into(),
+            ..Default::default()
+        };
         Ok(self.server.client().create_order(request).await?.into_inner())
     }
 
     async fn update(&self, row: Order, paths: &[&str], allow_missing: bool) -> Result<Order, Status> {
-        let request =
-            UpdateOrderRequest { order: Some(row), update_mask: mask(paths), allow_missing, ..Default::default() };
+        let request = UpdateOrderRequest {
+            order: Some(row),
+            update_mask: Some(mask(paths)),
+            allow_missing,
+            view: orrery_proto::orders::v1::OrderView::Full.into(),
+            ..Default::default()
+        };
         Ok(self.server.client().update_order(request).await?.into_inner())
     }
 

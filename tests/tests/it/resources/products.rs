@@ -4,13 +4,14 @@ use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CreateProductRequest, DeleteProductRequest, GetProductRequest,
     ListProductsRequest, Product, ProductMetric, StreamProductsRequest, UpdateProductRequest,
 };
+use orrery_proto::r#type::v1::WriteStart;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::subject::{Complete, Subject, mask, pages};
+use super::subject::{Complete, Subject, pages};
 use crate::harness::{product, uid};
 use crate::writes::Fixture;
-use crate::writes::stream::{METRICS, PRODUCTS, write};
+use crate::writes::stream::{METRICS, PRODUCTS, mask, write};
 
 pub(crate) struct Products(Fixture);
 
@@ -65,7 +66,7 @@ impl Subject for Products {
             value: "7".to_owned(),
             ..ProductMetric::default()
         };
-        write(self.channel(), METRICS, Default::default(), &[metric]).await.1.unwrap();
+        write(self.channel(), METRICS, WriteStart::default(), &[metric]).await.1.unwrap();
     }
 
     async fn belonging(&self) -> i64 {
@@ -117,7 +118,7 @@ impl Complete for Products {
     async fn update(&self, row: Product, paths: &[&str], allow_missing: bool) -> Result<Product, Status> {
         let request = UpdateProductRequest {
             product: Some(row),
-            update_mask: mask(paths),
+            update_mask: Some(mask(paths)),
             allow_missing,
             ..UpdateProductRequest::default()
         };

@@ -1,15 +1,16 @@
 //! Shelves, for the common tests: a key of three columns. Numbers below zero are slots below zero.
 
+use orrery_proto::r#type::v1::WriteStart;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::subject::{Complete, Subject, mask, pages};
+use super::subject::{Complete, Subject, pages};
 use crate::shelves::contract::{
     BatchGetShelvesRequest, CheckShelvesRequest, CreateShelfRequest, DeleteShelfRequest, GetShelfRequest, Inspection,
     ListShelvesRequest, Shelf, ShelfKey, Stocktake, StreamShelvesRequest, UpdateShelfRequest,
 };
 use crate::shelves::{SHELVES, STOCKTAKES, Shelves, boxed, shelf};
-use crate::writes::stream::write;
+use crate::writes::stream::{mask, write};
 
 pub(crate) struct ShelfSubject(Shelves);
 
@@ -63,7 +64,7 @@ impl Subject for ShelfSubject {
     async fn add_dependent(&self, number: i32) {
         let ShelfKey { warehouse, aisle, slot } = key(number);
         let stocktake = Stocktake { warehouse, aisle, slot, day: "monday".to_owned(), quantity: 7 };
-        write(self.channel(), STOCKTAKES, Default::default(), &[stocktake]).await.1.unwrap();
+        write(self.channel(), STOCKTAKES, WriteStart::default(), &[stocktake]).await.1.unwrap();
     }
 
     async fn belonging(&self) -> i64 {
@@ -108,13 +109,23 @@ impl Complete for ShelfSubject {
     }
 
     async fn create(&self, row: Shelf, request_id: &str) -> Result<Shelf, Status> {
-        let request = CreateShelfRequest { shelf: Some(row), request_id: request_id.to_owned(), ..Default::default() };
+        let request = CreateShelfRequest {
+            shelf: Some(row),
+            request_id: request_id.to_owned(),
+            view: crate::shelves::contract::ShelfView::Full.into(),
+            ..Default::default()
+        };
         Ok(self.0.client().create_shelf(request).await?.into_inner())
     }
 
     async fn update(&self, row: Shelf, paths: &[&str], allow_missing: bool) -> Result<Shelf, Status> {
-        let request =
-            UpdateShelfRequest { shelf: Some(row), update_mask: mask(paths), allow_missing, ..Default::default() };
+        let request = UpdateShelfRequest {
+            shelf: Some(row),
+            update_mask: Some(mask(paths)),
+            allow_missing,
+            view: crate::shelves::contract::ShelfView::Full.into(),
+            ..Default::default()
+        };
         Ok(self.0.client().update_shelf(request).await?.into_inner())
     }
 

@@ -98,11 +98,6 @@ pub(crate) fn rows<S: Subject>(numbers: impl IntoIterator<Item = i32>) -> Vec<S:
     numbers.into_iter().map(S::row).collect()
 }
 
-/// A mask.
-pub(crate) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
-    Some(crate::writes::stream::mask(paths))
-}
-
 /// Reads a stream to its end.
 pub(crate) async fn pages<P, R>(
     mut stream: tonic::Streaming<P>,

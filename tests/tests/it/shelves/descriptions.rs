@@ -69,11 +69,11 @@ pub(crate) static SHELF_DESCRIPTION: Description = Description {
         Unique { index: "shelf_content_hash_idx", columns: &["content_hash"], expressions: &["content_hash"] },
     ],
     references: TO_KEEPERS,
-    orders: &[DeclaredOrder { index: "shelf_create_ts_idx", columns: &[SortColumn::plain("create_ts")] }],
     parts: &[
         PartDescription { field: "boxes", resource: &BOX, replaced: false },
         PartDescription { field: "inspection", resource: &INSPECTION, replaced: true },
     ],
+    orders: &[DeclaredOrder { index: "shelf_create_ts_idx", columns: &[SortColumn::plain("create_ts")] }],
     dependents: &[&STOCKTAKE],
     rules: ShelfRules::of,
     ..Description::new("orrery.test.v1.Shelf", "warehouse.shelf")
@@ -124,6 +124,7 @@ pub(crate) fn filter(filter: Option<&ShelfFilter>) -> Result<Filter, Error> {
 }
 
 /// Stocktakes have no filter.
+#[expect(clippy::unnecessary_wraps, reason = "a filter can be refused as a rule")]
 pub(crate) fn all(_: Option<&StreamStocktakesRequest>) -> Result<Filter, Error> {
     Ok(Filter::default())
 }

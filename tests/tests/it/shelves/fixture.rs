@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 
 use super::contract::server::ShelvesServiceServer;
 use super::contract::shelves_service_client::ShelvesServiceClient;
-use super::contract::{Box as ShelfBox, Shelf, ShelfKey};
+use super::contract::{Box as ShelfBox, Shelf};
 use super::service::Service;
 use super::tables::{self, SCHEMA};
 use crate::harness::{Role, TestDatabase, until_healthy};
@@ -111,11 +111,6 @@ pub(crate) fn shelf(slot: i32) -> Shelf {
         weight: "1.500".to_owned(),
         ..Shelf::default()
     }
-}
-
-/// The key of a shelf.
-pub(crate) fn shelf_key(shelf: &Shelf) -> ShelfKey {
-    ShelfKey { warehouse: shelf.warehouse.clone(), aisle: shelf.aisle.clone(), slot: shelf.slot }
 }
 
 /// A box that names its position and content alone.

@@ -12,10 +12,11 @@
 pub(crate) mod contract;
 mod descriptions;
 mod fixture;
+mod keys;
 mod rules;
 mod rules_at_work;
 mod service;
 mod tables;
 mod unique;
 
-pub(crate) use fixture::{SHELVES, STOCKTAKES, Shelves, boxed, shelf, shelf_key, told};
+pub(crate) use fixture::{SHELVES, STOCKTAKES, Shelves, boxed, shelf};

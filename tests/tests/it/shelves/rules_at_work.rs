@@ -82,7 +82,7 @@ async fn a_rule_of_a_row_holds_for_every_write() {
     create(&slice, shelf(-1), "").await.unwrap();
     assert_invalid(update(&slice, bad.clone(), &["kind", "boxes"]).await, "FIELD_INVALID", "shelf.boxes");
     for mode in [WriteMode::Upsert, WriteMode::Update, WriteMode::Create] {
-        let (totals, end) = write(slice.channel(), SHELVES, skipping(mode), &[bad.clone()]).await;
+        let (totals, end) = write(slice.channel(), SHELVES, skipping(mode), std::slice::from_ref(&bad)).await;
         end.unwrap();
         assert_eq!(told(&totals.errors), [(0, "ERROR_REASON_FIELD_INVALID", "boxes")]);
     }

@@ -192,7 +192,7 @@ async fn every_unique_key_has_its_index_and_every_key_is_the_tables() {
         unique_keys += description.unique.len();
         let indexes: Vec<(String, bool, Vec<String>)> = sqlx::query_as(
             "select indexrelid::regclass::text, indisprimary, \
-                    array(select pg_get_indexdef(indexrelid, n, true) from generate_series(1, indnkeyatts) n) \
+                    array(select replace(pg_get_indexdef(indexrelid, n, true), '\"', '') from generate_series(1, indnkeyatts) n) \
                from pg_index \
               where indrelid = $1::regclass and indisunique and indisvalid and indimmediate and indpred is null",
         )
