@@ -167,7 +167,6 @@ pub(crate) fn apply(table: &mut Table, parameters: Parameters, offset: i64, rows
         }
     }
     if !stop || answer.errors.is_empty() {
-        let mut wrong_mode = Vec::new();
         for (at, row) in rows.iter().enumerate().filter(|(_, row)| valid(row)) {
             let place = offset + at as i64;
             if rows[at + 1..].iter().any(|later| valid(later) && later.key == row.key) {
@@ -179,8 +178,8 @@ pub(crate) fn apply(table: &mut Table, parameters: Parameters, offset: i64, rows
                 continue;
             }
             match (next.get(&row.key), parameters.mode) {
-                (Some(_), WriteMode::Create) => wrong_mode.push((place, ErrorReason::ResourceExists)),
-                (None, WriteMode::Update) => wrong_mode.push((place, ErrorReason::ResourceNotFound)),
+                (Some(_), WriteMode::Create) => answer.errors.push((place, ErrorReason::ResourceExists)),
+                (None, WriteMode::Update) => answer.errors.push((place, ErrorReason::ResourceNotFound)),
                 (None, _) => {
                     answer.counts[0] += 1;
                     next.insert(row.key, row.created());
@@ -191,10 +190,6 @@ pub(crate) fn apply(table: &mut Table, parameters: Parameters, offset: i64, rows
                     next.insert(row.key, new);
                 }
             }
-        }
-        // With STOP, etags are checked first, and modes only if no etag rejected a row.
-        if !stop || answer.errors.is_empty() {
-            answer.errors.extend(wrong_mode);
         }
     }
     answer.errors.sort_by_key(|(place, _)| *place);
