@@ -218,6 +218,16 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
+-- find the rows that are stored
+with found as (
+    select i.ordinal
+      from unnest($1::text[]) with ordinality as i (uid, ordinal)
+      join catalog.product as t on t.uid = i.uid
+     order by t.uid
+       for update of t
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+
 -- delete rows
 delete from catalog.product as t
  using unnest($1::text[]) with ordinality as i (uid, ordinal)

@@ -104,6 +104,16 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
+-- find the rows that are stored
+with found as (
+    select i.ordinal
+      from unnest($1::text[], $2::text[]) with ordinality as i (product_uid, name, ordinal)
+      join catalog.product_metric as t on t.product_uid = i.product_uid and t.name = i.name
+     order by t.product_uid, t.name
+       for update of t
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+
 -- delete rows
 delete from catalog.product_metric as t
  using unnest($1::text[], $2::text[]) with ordinality as i (product_uid, name, ordinal)

@@ -169,6 +169,16 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
+-- find the rows that are stored
+with found as (
+    select i.ordinal
+      from unnest($1::text[], $2::text[]) with ordinality as i (order_uid, kind, ordinal)
+      join orders.order_address as t on t.order_uid = i.order_uid and t.kind = i.kind
+     order by t.order_uid, t.kind
+       for update of t
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+
 -- delete rows
 delete from orders.order_address as t
  using unnest($1::text[], $2::text[]) with ordinality as i (order_uid, kind, ordinal)

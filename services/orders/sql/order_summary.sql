@@ -65,6 +65,16 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
+-- find the rows that are stored
+with found as (
+    select i.ordinal
+      from unnest($1::text[]) with ordinality as i (order_uid, ordinal)
+      join orders.order_summary as t on t.order_uid = i.order_uid
+     order by t.order_uid
+       for update of t
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+
 -- delete rows
 delete from orders.order_summary as t
  using unnest($1::text[]) with ordinality as i (order_uid, ordinal)
