@@ -8,19 +8,17 @@ mod linger;
 mod memory;
 #[cfg(test)]
 pub(crate) mod odd_service;
+mod reflection;
 mod services;
 #[cfg(test)]
 mod tests;
 mod watched;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
 use orrery_proto::FILE_DESCRIPTOR_SET;
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -235,29 +233,14 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
 
 /// Adds both versions of reflection. They list the services of this process and describe the whole contract.
 fn with_reflection(routes: Routes, service_names: &[&str]) -> anyhow::Result<Routes> {
-    let contract = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET)?;
-    let described: BTreeSet<String> = (contract.file.iter())
-        .flat_map(|file| file.service.iter().map(|service| format!("{}.{}", file.package(), service.name())))
-        .collect();
-    let builder = || {
-        let sets = [
-            FILE_DESCRIPTOR_SET,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-            // The details of errors, so that a command-line client can print them.
-            tonic_types::pb::FILE_DESCRIPTOR_SET,
-        ];
-        let mut builder = tonic_reflection::server::Builder::configure().include_reflection_service(false);
-        for set in sets {
-            builder = builder.register_encoded_file_descriptor_set(set);
-        }
-        // Clients list services and then describe them: a name without a description would break them.
-        let own = service_names.iter().copied().filter(|name| described.contains(*name));
-        for name in own.chain([HEALTH]).chain(REFLECTION) {
-            builder = builder.with_service_name(name);
-        }
-        builder
-    };
-    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+    let sets = [
+        FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        // The details of errors, so that a command-line client can print them.
+        tonic_types::pb::FILE_DESCRIPTOR_SET,
+    ];
+    let names = service_names.iter().copied().chain([HEALTH]).chain(REFLECTION).map(str::to_owned);
+    reflection::with_reflection(routes, &sets, names)
 }
