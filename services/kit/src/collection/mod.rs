@@ -45,7 +45,7 @@ pub struct Collection {
 impl Collection {
     /// The rows of `resource`. Made once, when the service starts.
     pub fn new(context: &Context, resource: &'static Resource) -> Self {
-        let mut resources = resource.parts.iter().map(|part| part.resource).chain([resource]);
+        let mut resources = resource.child_tables.iter().map(|table| table.resource).chain([resource]);
         Self {
             context: context.clone(),
             resource,

@@ -99,7 +99,7 @@ impl Collection {
     /// How much of a row the answer to a change holds. The requests of a resource of which there are no views have no
     /// `view`, and that field's number says nothing here.
     fn returned(&self, read_mask: Option<&FieldMask>, view: i32) -> Result<Vec<MaskPath>, Error> {
-        let has_views = self.resource.parts.iter().any(|part| !part.single);
+        let has_views = self.resource.child_tables.iter().any(|child_table| !child_table.single);
         asked_for(self.resource, read_mask, if has_views { view } else { 0 }, View::Basic)
     }
 }

@@ -10,8 +10,8 @@ use crate::resource::mask::{MaskPath, Reach};
 pub enum Extent {
     /// All of it.
     Whole,
-    /// All but the parts of which there are many. The essential fields are there, whether they were asked for or not.
-    WithoutParts,
+    /// All but lists of children. The essential fields are included even if they were not asked for.
+    WithoutChildLists,
     /// The essential fields alone: the key, the revision and the times.
     Essential,
 }
@@ -21,8 +21,8 @@ impl Extent {
     #[must_use]
     pub fn less(self) -> Option<Self> {
         match self {
-            Self::Whole => Some(Self::WithoutParts),
-            Self::WithoutParts => Some(Self::Essential),
+            Self::Whole => Some(Self::WithoutChildLists),
+            Self::WithoutChildLists => Some(Self::Essential),
             Self::Essential => None,
         }
     }
@@ -32,17 +32,17 @@ impl Extent {
     pub fn of(self, resource: &Resource, mask: &[MaskPath]) -> Vec<MaskPath> {
         let mut left = match self {
             Self::Whole => return mask.to_vec(),
-            Self::WithoutParts => mask.to_vec(),
+            Self::WithoutChildLists => mask.to_vec(),
             Self::Essential => Vec::new(),
         };
-        left.retain(|reached| in_view(resource, reached.field, View::Basic));
+        left.retain(|path| in_view(resource, path.field, View::Basic));
         for (field, described) in resource.fields.iter().enumerate() {
             let essential = described.key || described.is_revision() || described.is_time();
-            if essential && left.iter().all(|reached| reached.field != field) {
+            if essential && left.iter().all(|path| path.field != field) {
                 left.push(MaskPath { field, reach: Reach::Whole });
             }
         }
-        left.sort_by_key(|reached| reached.field);
+        left.sort_by_key(|path| path.field);
         left
     }
 
@@ -50,7 +50,7 @@ impl Extent {
     #[must_use]
     pub fn omits(self, resource: &Resource, mask: &[MaskPath]) -> Vec<&'static str> {
         let left = self.of(resource, mask);
-        let omitted = mask.iter().filter(|asked| left.iter().all(|reached| reached.field != asked.field));
+        let omitted = mask.iter().filter(|asked| left.iter().all(|path| path.field != asked.field));
         omitted.map(|asked| resource.fields[asked.field].name).collect()
     }
 }

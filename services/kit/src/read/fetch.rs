@@ -1,11 +1,11 @@
-//! One query of a scan, or one per part where rows have parts: rows on their way into a page.
+//! One query of a scan, and one for each child table: rows on their way into a page.
 
 use std::iter::once;
 use std::ops::ControlFlow;
 
-use super::gathering::Room;
+use super::children::{MAX_ROWS, Owners, ReadChildren, read};
+use super::collector::ReadBudget;
 use super::order::Position;
-use super::parts::{MAX_ROWS, Outcome, Owners, read};
 use super::query::{Page, Query};
 use crate::db::{CopyEnd, CopySource as _};
 use crate::deadline::Deadline;
@@ -77,10 +77,10 @@ impl Query {
             self.order.order_by(self.resource),
             asked
         );
-        let mut fetched = if self.selection.parts.is_empty() {
+        let mut fetched = if self.selection.children.is_empty() {
             self.fetch_rows(&select, limit, page, deadline).await?
         } else {
-            self.fetch_rows_with_parts(&select, limit, page, deadline).await?
+            self.fetch_rows_with_children(&select, limit, page, deadline).await?
         };
         fetched.more |= lone && fetched.last.is_some();
         Ok(fetched)
@@ -128,7 +128,7 @@ impl Query {
     }
 
     /// Rows and what belongs to them, as they stood at one moment: all of it or nothing.
-    async fn fetch_rows_with_parts(
+    async fn fetch_rows_with_children(
         &self,
         select: &str,
         limit: usize,
@@ -166,7 +166,7 @@ impl Query {
             Ok(end) => return Ok(Fetched { more: seen > 0, full, ..Fetched::nothing(end) }),
             Err(error) => return Ok(Fetched::broken(error)),
         }
-        let room = Room {
+        let budget = ReadBudget {
             bytes: self.page_bytes.saturating_sub(page.body.len()),
             first_anyway: page.rows == 0,
             surplus: surplus_bytes,
@@ -174,17 +174,18 @@ impl Query {
             rows: MAX_ROWS,
         };
         let adjacent = self.filter.is_empty() && self.order.is_by_key(self.resource);
-        let parts = match read(&mut snapshot, self.resource, &self.selection.parts, &owners, adjacent, room).await {
-            Ok(Outcome::Read(parts)) => parts,
-            Ok(Outcome::Fewer(rows)) => return Ok(Fetched::fewer(rows)),
-            Ok(Outcome::SmallerPages(_)) => return Ok(Fetched::fewer(1)),
-            Err(error) => return Ok(Fetched::broken(error)),
-        };
+        let children =
+            match read(&mut snapshot, self.resource, &self.selection.children, &owners, adjacent, budget).await {
+                Ok(ReadChildren::Read(children)) => children,
+                Ok(ReadChildren::Fewer(rows)) => return Ok(Fetched::fewer(rows)),
+                Ok(ReadChildren::SmallerPages(_)) => return Ok(Fetched::fewer(1)),
+                Err(error) => return Ok(Fetched::broken(error)),
+            };
         snapshot.release().await;
         let mut kept = 0;
-        for owner in 0..parts.taken() {
+        for owner in 0..children.taken() {
             let before = page.body.len();
-            put_row_of(once(owners.message(owner)).chain(parts.of(owner)), &mut page.body);
+            put_row_of(once(owners.message(owner)).chain(children.of(owner)), &mut page.body);
             if page.rows > 0 && page.body.len() > self.page_bytes {
                 page.body.truncate(before);
                 break;

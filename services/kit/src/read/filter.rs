@@ -152,16 +152,16 @@ impl Filter {
         self.when(format!("t.{column} = {}", literal(code)))
     }
 
-    /// Rows to which at least one row of a part belongs whose column holds this uid. Empty: no condition.
+    /// Rows with at least one child whose column holds this uid. An empty uid is no condition.
     #[must_use]
-    pub fn uid_in_part(self, field: &str, part: &Resource, column: &str, uid: &str) -> Self {
+    pub fn uid_in_child(self, field: &str, child: &Resource, column: &str, uid: &str) -> Self {
         if uid.is_empty() {
             return self;
         }
         if let Err(why) = check_key(uid) {
             return self.refuse(field, why);
         }
-        let (table, owner) = (part.description.table, part.description.key[0]);
+        let (table, owner) = (child.description.table, child.description.key[0]);
         self.when(format!(
             "exists (select from {table} as p where p.{owner} = t.uid and p.{column} = {})",
             literal(uid)

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use orrery_proto::wire::Encoded;
 use tokio::sync::oneshot;
 
-use super::point::{get_by, put_tuple, with_parts};
+use super::point::{get_by, put_tuple, with_children};
 use crate::context::{Context, Reads};
 use crate::db::{Database, Statement};
 use crate::deadline::Deadline;
@@ -203,8 +203,9 @@ impl Lane {
     /// The rows of some keys as messages; `None` for a row that did not fit beside the others.
     async fn query(&self, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
         let deadline = Deadline::after(MAX_TIME);
-        if !self.selection.parts.is_empty() {
-            return with_parts(self.database.route(), self.resource, &self.selection, keys, MAX_TIME, deadline).await;
+        if !self.selection.children.is_empty() {
+            return with_children(self.database.route(), self.resource, &self.selection, keys, MAX_TIME, deadline)
+                .await;
         }
         let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH);
         let statement = self.resource.bind_keys(statement, keys.iter().copied())?;

@@ -9,8 +9,8 @@ use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 use sqlx::postgres::PgRow;
 
-use super::gathering::Room;
-use super::parts::{self, Outcome, Owners, Parts};
+use super::children::{self, ChildrenByOwner, Owners, ReadChildren};
+use super::collector::ReadBudget;
 use super::point::{again, put_tuple};
 use crate::db::Transaction;
 use crate::error::Error;
@@ -33,7 +33,7 @@ pub enum Fit {
 pub struct Measured {
     resource: &'static Resource,
     keys: Vec<Key>,
-    parts: Parts,
+    children: ChildrenByOwner,
 }
 
 /// Measures rows that `selection` brought, in the order in which they are wanted, and reads what belongs to them. Each
@@ -60,21 +60,22 @@ pub async fn measure(
     }
     // Twice as much is read as fits: which are the first is known when all is there. Nothing is cut off: a connection
     // that is closed keeps its locks for a moment.
-    let room = Room { bytes: max_bytes, first_anyway: false, surplus: max_bytes, cut_off: false, rows: usize::MAX };
-    let parts = match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
-        Outcome::Read(parts) if parts.taken() == owners.len() => parts,
-        Outcome::Read(parts) => return Ok(Fit::Fewer(parts.taken())),
-        Outcome::Fewer(rows) => return Ok(Fit::Fewer(rows)),
-        Outcome::SmallerPages(error) => return Err(again(error)),
+    let budget =
+        ReadBudget { bytes: max_bytes, first_anyway: false, surplus: max_bytes, cut_off: false, rows: usize::MAX };
+    let children = match children::read(transaction, resource, &selection.children, &owners, false, budget).await? {
+        ReadChildren::Read(children) if children.taken() == owners.len() => children,
+        ReadChildren::Read(children) => return Ok(Fit::Fewer(children.taken())),
+        ReadChildren::Fewer(rows) => return Ok(Fit::Fewer(rows)),
+        ReadChildren::SmallerPages(error) => return Err(again(error)),
     };
     let mut bytes = 0;
     let fits = |owner: &usize| {
-        let pieces = parts.of(*owner).map(<[u8]>::len).sum::<usize>();
+        let pieces = children.of(*owner).map(<[u8]>::len).sum::<usize>();
         bytes += row_length(owners.message(*owner).len() + growth + pieces);
         bytes <= max_bytes
     };
     let keys: Vec<Key> = (0..owners.len()).take_while(fits).map(|owner| Key::of(resource, owners.key(owner))).collect();
-    Ok(if keys.is_empty() { Fit::Fewer(0) } else { Fit::Some(Measured { resource, keys, parts }) })
+    Ok(if keys.is_empty() { Fit::Fewer(0) } else { Fit::Some(Measured { resource, keys, children }) })
 }
 
 impl Measured {
@@ -111,7 +112,7 @@ impl Measured {
         for at in by_key {
             let place = places.get(owners.key(at));
             let place = *place.ok_or_else(|| Error::internal("a row was changed that had not been measured"))?;
-            put_row_of(once(owners.message(at)).chain(self.parts.of(place)), &mut body);
+            put_row_of(once(owners.message(at)).chain(self.children.of(place)), &mut body);
         }
         Ok(Encoded { rows: owners.len() as u64, body: body.into(), tail: Bytes::new() })
     }

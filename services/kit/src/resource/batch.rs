@@ -204,7 +204,7 @@ impl<'b> Batch<'b> {
 
     /// Which stored children the write replaces.
     pub fn replacing(&self, children: Children) -> Replacing {
-        let field = self.resource.fields.iter().position(|field| field.part() == Some(children.nth));
+        let field = self.resource.fields.iter().position(|field| field.child_table() == Some(children.nth));
         field.map_or(Replacing::Nothing, |field| Replacing::of(self.mask, field))
     }
 
@@ -286,7 +286,7 @@ impl Entry<'_> {
 
     /// The value of the field that holds the children of one kind.
     pub(crate) fn children(&self, resource: &Resource, nth: usize) -> Option<&[u8]> {
-        self.set_children(nth).or_else(|| super::part::said(resource, nth, &self.tuple))
+        self.set_children(nth).or_else(|| super::child_table::provided(resource, nth, &self.tuple))
     }
 
     /// The same, if rules set it.

@@ -7,19 +7,20 @@ use std::borrow::Cow;
 
 use bytes::BufMut as _;
 
+use super::child_table::MAX_CHILDREN;
 use super::key::number;
 use super::kind::{Reading, WireForm, int32_of, int64_of, text_of};
 use super::mask::{Reach, UpdateMask};
-use super::part::MAX_CHILDREN;
 use super::rules::{CheckedRow, prefix};
 use super::slot::{Portion, Slot};
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
 use super::wire::{Malformed, Reader, Value};
-use super::{Field, Resource, part};
+use super::{Field, Resource, child_table};
 use crate::db::array::ElementType;
 use crate::error::Violation;
 
-/// Most bytes of one encoded row, without its parts, and of each child: one that was written can always be read within the limits.
+/// Most bytes of one encoded row without its children, and of each child. It is so low that every row that was written
+/// can be read within the limits.
 pub const MAX_ROW_BYTES: usize = 1024 * 1024;
 /// After how many broken rules a row's other ones are not looked for.
 pub(super) const MAX_VIOLATIONS: usize = 32;
@@ -99,9 +100,9 @@ impl Resource {
                 put_prefixed(tuple, kind.new_uid().as_bytes());
                 decoded.made_uid = true;
                 Ok(())
-            } else if let Some(nth) = field.part() {
+            } else if let Some(nth) = field.child_table() {
                 let owner = prefix(&tuple[start..], self.key_length()).to_vec();
-                self.put_part(nth, &owner, slot, keys, tuple, &mut violations);
+                self.put_children(nth, &owner, slot, keys, tuple, &mut violations);
                 Ok(())
             } else if field.key && keys == Keys::Any {
                 field.kind.put_stored_key(field.name, slot, tuple)
@@ -129,9 +130,9 @@ impl Resource {
         let mut violations = Vec::new();
         self.rules.check(&mut CheckedRow::new(tuples, start, update, &mut violations));
         if violations.is_empty() {
-            for (nth, part) in self.parts.iter().enumerate() {
-                if let Some(children) = part::said(self, nth, &tuples[start..]) {
-                    part.check_children(children, &mut violations);
+            for (nth, child_table) in self.child_tables.iter().enumerate() {
+                if let Some(children) = child_table::provided(self, nth, &tuples[start..]) {
+                    child_table.check_children(children, &mut violations);
                 }
             }
         }
@@ -155,17 +156,17 @@ impl Resource {
             };
             field.kind.check_new_key(&key).map_err(|why| Violation::new(field.name, why))?;
         }
-        for (nth, part) in self.parts.iter().enumerate() {
-            let Some(said) = part::said(self, nth, tuple) else { continue };
-            if let Some((place, _, why)) = part.foreign_children(said).next() {
-                return Err(part.foreign_child(place, why));
+        for (nth, child_table) in self.child_tables.iter().enumerate() {
+            let Some(provided) = child_table::provided(self, nth, tuple) else { continue };
+            if let Some((place, _, why)) = child_table.foreign_children(provided).next() {
+                return Err(child_table.foreign_child(place, why));
             }
         }
         Ok(())
     }
 
-    /// Appends what a message says of a part.
-    fn put_part(
+    /// Appends the children in one field of a message.
+    fn put_children(
         &self,
         nth: usize,
         owner: &[u8],
@@ -174,7 +175,7 @@ impl Resource {
         tuple: &mut Vec<u8>,
         violations: &mut Vec<Violation>,
     ) {
-        let part = &self.parts[nth];
+        let child_table = &self.child_tables[nth];
         let alone;
         let messages: &[&[u8]] = match slot {
             Slot::Unset | Slot::Number(_) => {
@@ -187,7 +188,7 @@ impl Resource {
             }
             Slot::Entries(messages) if messages.len() > MAX_CHILDREN => {
                 let why = format!("has {} entries; at most {MAX_CHILDREN} are allowed", messages.len());
-                violations.push(Violation::new(part.name, why));
+                violations.push(Violation::new(child_table.name, why));
                 return;
             }
             Slot::Entries(messages) => messages,
@@ -198,9 +199,10 @@ impl Resource {
             let child_at = tuple.len();
             tuple.put_i32(0);
             let before = violations.len();
-            part.resource.put_child(message, owner, keys, tuple, violations);
+            child_table.resource.put_child(message, owner, keys, tuple, violations);
             end_value(tuple, child_at);
-            let path = if part.single { part.name.to_owned() } else { format!("{}[{place}]", part.name) };
+            let path =
+                if child_table.single { child_table.name.to_owned() } else { format!("{}[{place}]", child_table.name) };
             for violation in &mut violations[before..] {
                 *violation = std::mem::replace(violation, Violation::new("", "")).within(&path);
             }
@@ -249,7 +251,7 @@ impl Resource {
         if field.key || self.description.newest_by == Some(field.name) {
             return Portion::All;
         }
-        match paths.iter().find(|reached| reached.field == at).map(|reached| &reached.reach) {
+        match paths.iter().find(|path| path.field == at).map(|path| &path.reach) {
             None => Portion::Nothing,
             Some(Reach::Keys(keys)) => Portion::Keys(keys),
             Some(Reach::Details { phase: false }) => Portion::Details,
@@ -268,7 +270,7 @@ impl Resource {
             let taken = left - reader.left();
             left = reader.left();
             own_bytes += match value {
-                Value::Bytes(bytes) if self.is_part(number) => taken - bytes.len(),
+                Value::Bytes(bytes) if self.holds_children(number) => taken - bytes.len(),
                 _ => taken,
             };
             // Seen at once: what is collected of a row takes many times what an empty entry takes of its message.
@@ -294,9 +296,9 @@ impl Resource {
         Ok(slots)
     }
 
-    /// Whether a field of the message holds what belongs to a row.
-    fn is_part(&self, number: u32) -> bool {
-        self.parts.iter().any(|part| part.number == number)
+    /// Whether the field with this number holds children.
+    fn holds_children(&self, number: u32) -> bool {
+        self.child_tables.iter().any(|table| table.number == number)
     }
 }
 

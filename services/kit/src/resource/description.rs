@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use super::Resource;
+use super::child_table::ChildDescription;
 use super::kind::ColumnKind;
 use super::ordering::DeclaredOrder;
-use super::part::PartDescription;
 use super::rules::{RulesOf, no_rules};
 
 /// What names cannot say about a resource.
@@ -32,7 +32,7 @@ pub struct Description {
     /// The other orders that a list or stream can be asked for.
     pub orders: &'static [DeclaredOrder],
     /// Rows of other tables that belong to a row of this one. Their fields are the message's last.
-    pub parts: &'static [PartDescription],
+    pub children: &'static [ChildDescription],
     /// Resources of the slice whose keys begin with the key of this one: their rows are deleted with the row of this one.
     pub dependents: &'static [&'static LazyLock<Resource>],
     /// Makes its own rules, beyond those of its columns.
@@ -53,7 +53,7 @@ impl Description {
             newest_by: None,
             natural_order: &[],
             orders: &[],
-            parts: &[],
+            children: &[],
             dependents: &[],
             rules: |_| Ok(no_rules()),
         }

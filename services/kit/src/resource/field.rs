@@ -23,20 +23,20 @@ pub struct Field {
     /// How its value comes on the wire.
     pub(super) wire_form: WireForm,
     role: Role,
-    /// If it holds rows of another table, their place in [`Resource::parts`](super::Resource::parts).
-    part: Option<usize>,
+    /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
+    child_table: Option<usize>,
 }
 
 impl Field {
     /// A field of a kind.
     pub(crate) fn new(name: &'static str, number: u32, kind: &'static dyn ColumnKind) -> Self {
-        Self { name, number, kind, key: false, wire_form: kind.wire_form(), role: kind.role(), part: None }
+        Self { name, number, kind, key: false, wire_form: kind.wire_form(), role: kind.role(), child_table: None }
     }
 
-    /// A field that holds rows of another table.
-    pub(super) fn of_part(name: &'static str, number: u32, part: usize, single: bool) -> Self {
+    /// A field that holds children.
+    pub(super) fn of_children(name: &'static str, number: u32, child_table: usize, single: bool) -> Self {
         let kind = if single { &ONE_CHILD } else { &MANY_CHILDREN };
-        Self { part: Some(part), ..Self::new(name, number, kind) }
+        Self { child_table: Some(child_table), ..Self::new(name, number, kind) }
     }
 
     /// Joins a field of the contract, and the rules that the contract states of it, with its kind.
@@ -123,9 +123,9 @@ impl Field {
         self.role == Role::CompletedInteger
     }
 
-    /// If it holds rows of another table, their place in [`Resource::parts`](super::Resource::parts).
-    pub fn part(&self) -> Option<usize> {
-        self.part
+    /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
+    pub fn child_table(&self) -> Option<usize> {
+        self.child_table
     }
 
     /// Whether rows can be ordered by it: null is in no order.

@@ -17,7 +17,7 @@ const MAX_PATHS: usize = 256;
 pub enum Reach {
     /// All of it.
     Whole,
-    /// These keys of a jsonb object, or columns of a part that is there once. Of a status, `phase` is one key and every detail is
+    /// These keys of a jsonb object, or columns of an only child. Of a status, `phase` is one key and every detail is
     /// another.
     Keys(Keys),
     /// Every key of a status but its phase, and the phase too if `phase` is set.
@@ -91,7 +91,7 @@ pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) 
     match mask {
         None => Ok(MaskPath::all(resource)),
         Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(MaskPath::all(resource)),
-        Some(mask) => reached(resource, &mask.paths, argument, |_| Ok(())),
+        Some(mask) => mask_paths(resource, &mask.paths, argument, |_| Ok(())),
     }
 }
 
@@ -143,7 +143,7 @@ pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str
             let mutable = (0..resource.fields.len()).filter(|&field| resource.fields[field].is_mutable());
             Ok(UpdateMask::Paths(mutable.map(|field| MaskPath { field, reach: Reach::Whole }).collect()))
         }
-        Some(mask) => reached(resource, &mask.paths, argument, |field| {
+        Some(mask) => mask_paths(resource, &mask.paths, argument, |field| {
             if field.is_mutable() {
                 Ok(())
             } else if field.key {
@@ -156,7 +156,7 @@ pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str
     }
 }
 
-fn reached(
+fn mask_paths(
     resource: &Resource,
     paths: &[String],
     argument: &str,
@@ -174,11 +174,11 @@ fn reached(
             return Err(refuse(&format!("names no field; there are {}", known.join(", "))));
         };
         permitted(&resource.fields[field]).map_err(refuse)?;
-        let reach = match (inner, resource.fields[field].part()) {
+        let reach = match (inner, resource.fields[field].child_table()) {
             (None, _) => Reach::Whole,
             (Some(inner), None) => resource.fields[field].kind.reach(inner).map_err(refuse)?,
-            (Some(column), Some(nth)) if resource.parts[nth].single => {
-                let child = resource.parts[nth].resource;
+            (Some(column), Some(nth)) if resource.child_tables[nth].single => {
+                let child = resource.child_tables[nth].resource;
                 let Some(field) = child.fields.iter().skip(1).find(|field| field.name == column) else {
                     let known: Vec<&str> = child.fields.iter().skip(1).map(|field| field.name).collect();
                     return Err(refuse(&format!("names no field of {name}; there are {}", known.join(", "))));
@@ -188,12 +188,12 @@ fn reached(
             }
             (Some(_), Some(_)) => return Err(refuse(&format!("goes into {name}, which is reached as a whole"))),
         };
-        match found.iter_mut().find(|reached| reached.field == field) {
+        match found.iter_mut().find(|path| path.field == field) {
             Some(earlier) => earlier.reach = union(std::mem::replace(&mut earlier.reach, Reach::Whole), reach),
             None => found.push(MaskPath { field, reach }),
         }
     }
-    found.sort_by_key(|reached| reached.field);
+    found.sort_by_key(|path| path.field);
     Ok(found)
 }
 

@@ -221,10 +221,10 @@ impl Resource {
     /// # Errors
     /// There is no such field.
     pub fn children(&self, field: &str) -> Result<Children, String> {
-        let nth = self.parts.iter().position(|part| part.name == field);
+        let nth = self.child_tables.iter().position(|table| table.name == field);
         let nth = nth.ok_or_else(|| format!("{} has no children {field}", self.description.message))?;
-        let part = &self.parts[nth];
-        let (resource, owner_columns) = (part.resource, part.owner_columns);
+        let child_table = &self.child_tables[nth];
+        let (resource, owner_columns) = (child_table.resource, child_table.owner_columns);
         Ok(Children { resource, owner_columns, nth, place: self.inputs().count() + nth })
     }
 }

@@ -28,22 +28,22 @@ pub struct Selection {
     /// How many columns the key has, which come first.
     keys: usize,
     whole: bool,
-    /// The numbers of the fields of the columns, in order; none if a part of a field is selected.
+    /// The numbers of the fields of the columns, in order; empty if only a part of some field is selected.
     fields: Vec<u32>,
-    /// The parts that are asked for, in the order of their fields.
-    pub parts: Vec<SelectedPart>,
+    /// The children that are asked for, in the order of their fields.
+    pub children: Vec<SelectedChildren>,
 }
 
-/// A part of a resource that is asked for: rows of another table.
+/// Children that are asked for: those in one field.
 #[derive(Clone, Debug)]
-pub struct SelectedPart {
+pub struct SelectedChildren {
     /// The field of the owner's message that holds them.
     pub number: u32,
     /// What they are.
     pub resource: &'static Resource,
-    /// How many columns of their key name their owner.
+    /// How many columns of their key are the owner's key.
     pub owner_columns: usize,
-    /// What is wanted of each. Their owner's key is always selected, first, and never put into their message.
+    /// What is selected of each. The owner's key always comes first, and is not written into their messages.
     pub selection: Selection,
 }
 
@@ -69,24 +69,24 @@ impl Output {
 impl Selection {
     /// What a mask asks for. The key's columns are always selected, first.
     pub fn new(resource: &Resource, mask: &[MaskPath]) -> Self {
-        let asked = mask.iter().map(|reached| &resource.fields[reached.field]);
+        let asked = mask.iter().map(|path| &resource.fields[path.field]);
         let etag = asked.filter(|field| field.is_etag()).map(|field| field.number).next();
         let mut columns = Vec::new();
         let mut outputs = Vec::new();
         let mut parts_of_columns = Vec::new();
         let (mut fields, mut partly) = (Vec::new(), false);
         for (at, field) in resource.fields.iter().enumerate().filter(|(_, field)| field.is_stored()) {
-            let reached = mask.iter().find(|reached| reached.field == at);
-            if reached.is_none() && !field.key && etag.is_none() {
+            let path = mask.iter().find(|path| path.field == at);
+            if path.is_none() && !field.key && etag.is_none() {
                 continue;
             }
             fields.push(field.number);
-            let Some(reached) = reached else {
+            let Some(path) = path else {
                 columns.push(column(field));
                 outputs.push(Output::nothing(field));
                 continue;
             };
-            match field.kind.select_part(&format!("t.{}", field.name), &reached.reach) {
+            match field.kind.select_part(&format!("t.{}", field.name), &path.reach) {
                 Some(part) if etag.is_some() => {
                     partly = true;
                     columns.push(column(field));
@@ -117,8 +117,8 @@ impl Selection {
             stored,
             keys: resource.key_length(),
             fields: if partly { Vec::new() } else { fields },
-            whole: mask.len() == resource.fields.len() && mask.iter().all(|reached| reached.reach == Reach::Whole),
-            parts: mask.iter().filter_map(|reached| SelectedPart::new(resource, reached)).collect(),
+            whole: mask.len() == resource.fields.len() && mask.iter().all(|path| path.reach == Reach::Whole),
+            children: mask.iter().filter_map(|path| SelectedChildren::new(resource, path)).collect(),
         }
     }
 
@@ -203,23 +203,28 @@ impl Selection {
     }
 }
 
-impl SelectedPart {
-    fn new(owner: &Resource, reached: &MaskPath) -> Option<Self> {
-        let part = &owner.parts[owner.fields[reached.field].part()?];
-        let wanted = |name: &str| match &reached.reach {
+impl SelectedChildren {
+    fn new(owner: &Resource, path: &MaskPath) -> Option<Self> {
+        let child_table = &owner.child_tables[owner.fields[path.field].child_table()?];
+        let wanted = |name: &str| match &path.reach {
             Reach::Keys(columns) => columns.contain(name),
             Reach::Whole | Reach::Details { .. } => true,
         };
         // The first fields name the owner.
-        let fields =
-            part.resource.fields.iter().enumerate().skip(part.owner_columns).filter(|(_, field)| wanted(field.name));
+        let fields = child_table
+            .resource
+            .fields
+            .iter()
+            .enumerate()
+            .skip(child_table.owner_columns)
+            .filter(|(_, field)| wanted(field.name));
         let mask: Vec<MaskPath> = fields.map(|(field, _)| MaskPath { field, reach: Reach::Whole }).collect();
-        let owner_columns = part.owner_columns;
+        let owner_columns = child_table.owner_columns;
         Some(Self {
-            number: part.number,
-            resource: part.resource,
+            number: child_table.number,
+            resource: child_table.resource,
             owner_columns,
-            selection: Selection::new(part.resource, &mask),
+            selection: Selection::new(child_table.resource, &mask),
         })
     }
 }

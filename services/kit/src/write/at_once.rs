@@ -68,15 +68,15 @@ impl CreateOne {
         for array in arrays {
             statement = statement.bind(array)?;
         }
-        for (nth, part) in self.resource.parts.iter().enumerate() {
-            let key = prefix(entry.tuple(), part.owner_columns);
-            let mut arrays = arrays_of(part.resource);
+        for (nth, child_table) in self.resource.child_tables.iter().enumerate() {
+            let key = prefix(entry.tuple(), child_table.owner_columns);
+            let mut arrays = arrays_of(child_table.resource);
             let mut tuple = Vec::new();
             for child in rows(entry.children(self.resource, nth).unwrap_or_default()) {
                 tuple.clear();
                 tuple.extend_from_slice(key);
                 tuple.extend_from_slice(child.tuple());
-                put_row(part.resource, &tuple, &mut arrays);
+                put_row(child_table.resource, &tuple, &mut arrays);
                 statement.rows += 1;
             }
             for array in arrays {
@@ -135,8 +135,8 @@ fn sql(resource: &Resource, selection: &Selection) -> String {
     let inserted = insert(resource);
     // A left join, and not a subquery: a distributed database plans it too.
     let (mut joins, mut none_left) = (Vec::new(), Vec::new());
-    for (nth, part) in resource.parts.iter().enumerate() {
-        let Description { table, key, .. } = part.resource.description;
+    for (nth, child_table) in resource.child_tables.iter().enumerate() {
+        let Description { table, key, .. } = child_table.resource.description;
         let same: Vec<String> = key
             .iter()
             .zip(resource.description.key)
@@ -150,17 +150,17 @@ fn sql(resource: &Resource, selection: &Selection) -> String {
     }
     let created = std::iter::once(inserted).chain(joins).collect::<Vec<_>>().join("\n");
     let children: String = resource
-        .parts
+        .child_tables
         .iter()
-        .map(|part| {
-            let inserted = insert(part.resource);
-            let name = part.name;
+        .map(|child_table| {
+            let inserted = insert(child_table.resource);
+            let name = child_table.name;
             [", ", name, " as (\n    ", &inserted, "\n     where exists (select from created)\n    returning 1\n)"]
                 .concat()
         })
         .collect();
     let counts: Vec<String> = std::iter::once("created")
-        .chain(resource.parts.iter().map(|part| part.name))
+        .chain(resource.child_tables.iter().map(|table| table.name))
         .map(|name| format!("(select count(*) from {name})"))
         .collect();
     format!(

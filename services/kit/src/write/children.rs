@@ -12,8 +12,8 @@ use crate::error::{Error, Violation};
 use crate::read::point::put_tuple;
 use crate::resource::Resource;
 use crate::resource::batch::{Entry, Replacing};
+use crate::resource::child_table::ChildTable;
 use crate::resource::mask::{MaskPath, Reach, UpdateMask};
-use crate::resource::part::Part;
 use crate::resource::rules::prefix;
 use crate::resource::select::column;
 use crate::resource::tuple::put_prefixed;
@@ -42,8 +42,8 @@ struct Rows {
 
 impl Rows {
     /// Adds an owner's children.
-    fn extend(&mut self, part: &Part, owner: usize, key: &[u8], children: &[u8]) {
-        part.rows(key, children, &mut self.bytes, &mut self.ends);
+    fn extend(&mut self, child_table: &ChildTable, owner: usize, key: &[u8], children: &[u8]) {
+        child_table.rows(key, children, &mut self.bytes, &mut self.ends);
         self.owners.resize(self.ends.len(), owner);
     }
 
@@ -60,19 +60,25 @@ impl Rows {
 impl ChildStatements {
     /// The statements for one kind of children and a mask of their owners.
     pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
-        let part = &owner.parts[nth];
-        let field = owner.fields.iter().position(|field| field.part() == Some(nth));
+        let child_table = &owner.child_tables[nth];
+        let field = owner.fields.iter().position(|field| field.child_table() == Some(nth));
         let replacing = field.map_or(Replacing::Nothing, |field| Replacing::of(mask, field));
-        let whole = part.replaced || replacing == Replacing::Named;
-        let child_mask = if whole { UpdateMask::Paths(own_columns(part.resource)) } else { UpdateMask::Populated };
-        let mut rows = RowStatements::new(part.resource, Some(&child_mask), Returning::Places);
+        let whole = child_table.replaced || replacing == Replacing::Named;
+        let child_mask =
+            if whole { UpdateMask::Paths(own_columns(child_table.resource)) } else { UpdateMask::Populated };
+        let mut rows = RowStatements::new(child_table.resource, Some(&child_mask), Returning::Places);
         rows.keep_prepared();
-        let keys = Pages::new(owner, part.resource, &part.resource.key_columns("t"), part.resource.key_length());
-        Self { owner, nth, replacing, rows, keys, delete: delete_many(part.resource).into() }
+        let keys = Pages::new(
+            owner,
+            child_table.resource,
+            &child_table.resource.key_columns("t"),
+            child_table.resource.key_length(),
+        );
+        Self { owner, nth, replacing, rows, keys, delete: delete_many(child_table.resource).into() }
     }
 
-    fn part(&self) -> &'static Part {
-        &self.owner.parts[self.nth]
+    fn child_table(&self) -> &'static ChildTable {
+        &self.owner.child_tables[self.nth]
     }
 
     /// How existing owners' children are treated.
@@ -82,7 +88,7 @@ impl ChildStatements {
 
     /// The statements, each with a name, for people who read them.
     pub(super) fn sql(&self) -> Vec<(String, Arc<str>)> {
-        let name = self.part().name;
+        let name = self.child_table().name;
         let keys = self.keys.sql().map(|(page, sql)| (format!("{name}: keys of some owners' children, {page}"), sql));
         let mut all: Vec<_> = keys.collect();
         all.push((format!("{name}: delete"), Arc::clone(&self.delete)));
@@ -101,7 +107,7 @@ impl ChildStatements {
         owners: &[&Entry<'_>],
         now: i64,
     ) -> Result<(), Error> {
-        let part = self.part();
+        let child_table = self.child_table();
         let keys: Vec<&[u8]> = owners.iter().map(|owner| self.owner_key(owner)).collect();
         let mut left = Vec::new();
         self.keys.read(transaction, &keys, |key| left.push(key.to_vec())).await?;
@@ -110,7 +116,7 @@ impl ChildStatements {
         let children = || {
             for (place, owner) in owners.iter().enumerate() {
                 let children = owner.children(self.owner, self.nth).unwrap_or_default();
-                rows.extend(part, place, self.owner_key(owner), children);
+                rows.extend(child_table, place, self.owner_key(owner), children);
             }
         };
         work::run_in_place(bytes_of(owners), children).await;
@@ -130,7 +136,7 @@ impl ChildStatements {
         touched: &mut [bool],
     ) -> Result<(), Error> {
         let (rows, mut stored) = self.replacements(transaction, owners).await?;
-        let key_length = self.part().resource.key_length();
+        let key_length = self.child_table().resource.key_length();
         let (mut new, mut existing) = (Vec::new(), Vec::new());
         for (owner, tuple) in rows.iter() {
             if stored.remove(prefix(tuple, key_length)) {
@@ -146,7 +152,7 @@ impl ChildStatements {
                 owners.iter().enumerate().map(|(place, owner)| (self.owner_key(owner), place)).collect();
             let absent: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
             for key in &absent {
-                if let Some(&owner) = places.get(prefix(key, self.part().owner_columns)) {
+                if let Some(&owner) = places.get(prefix(key, self.child_table().owner_columns)) {
                     touched[owner] = true;
                 }
             }
@@ -171,7 +177,7 @@ impl ChildStatements {
         entries: &[Entry<'_>],
         places: &[usize],
     ) -> Result<Vec<(usize, Violation)>, Error> {
-        let part = self.part();
+        let child_table = self.child_table();
         let mut found = Vec::new();
         for &at in places {
             let owner = &entries[at];
@@ -179,7 +185,7 @@ impl ChildStatements {
             if !self.replacing.applies(true) {
                 continue;
             }
-            for (place, uid, why) in part.foreign_children(children) {
+            for (place, uid, why) in child_table.foreign_children(children) {
                 let mut key = self.owner_key(owner).to_vec();
                 put_prefixed(&mut key, uid);
                 found.push((at, key, place, why));
@@ -198,7 +204,7 @@ impl ChildStatements {
             .await?;
         found.retain(|(_, key, ..)| !stored.contains(key));
         found.dedup_by_key(|(at, ..)| *at);
-        Ok(found.into_iter().map(|(at, _, place, why)| (at, part.foreign_child(place, why))).collect())
+        Ok(found.into_iter().map(|(at, _, place, why)| (at, child_table.foreign_child(place, why))).collect())
     }
 
     /// The children that owners are to have, and the keys of those that are stored, of the owners whose children are
@@ -214,7 +220,7 @@ impl ChildStatements {
             for (place, owner) in owners.iter().enumerate() {
                 let children = owner.children(self.owner, self.nth);
                 if owner.set_children(self.nth).is_some() || self.replacing.applies(children.is_some()) {
-                    rows.extend(self.part(), place, self.owner_key(owner), children.unwrap_or_default());
+                    rows.extend(self.child_table(), place, self.owner_key(owner), children.unwrap_or_default());
                     replaced.push(self.owner_key(owner));
                 }
             }
@@ -232,14 +238,14 @@ impl ChildStatements {
     async fn delete(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
         for batch in keys.chunks(ARRAY_ROWS.min(transaction.max_statement_rows())) {
             let delete = Statement::new(Arc::clone(&self.delete), batch.len());
-            let delete = self.part().resource.bind_keys(delete, batch.iter().copied())?;
+            let delete = self.child_table().resource.bind_keys(delete, batch.iter().copied())?;
             transaction.write(delete).await?;
         }
         Ok(())
     }
 
     fn owner_key<'e>(&self, owner: &'e Entry<'_>) -> &'e [u8] {
-        prefix(owner.tuple(), self.part().owner_columns)
+        prefix(owner.tuple(), self.child_table().owner_columns)
     }
 }
 
@@ -279,7 +285,7 @@ impl Pages {
 
     /// Pages of whole input tuples.
     pub(super) fn of_rows(owner: &'static Resource, nth: usize) -> Self {
-        let children = owner.parts[nth].resource;
+        let children = owner.child_tables[nth].resource;
         let inputs: Vec<String> = children.inputs().map(column).collect();
         Self::new(owner, children, &inputs.join(", "), inputs.len())
     }

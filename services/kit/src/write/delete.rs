@@ -119,7 +119,7 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
 
 /// Lets the resource's own rules refuse the delete of one row, as they may within a chunked write.
 async fn ask_rules(transaction: &mut Transaction<'_>, resource: &'static Resource, key: &Key) -> Result<(), Error> {
-    let unset = resource.inputs().count() - resource.key_length() + resource.parts.len();
+    let unset = resource.inputs().count() - resource.key_length() + resource.child_tables.len();
     let tuple = [key.tuple(), &NULL.to_be_bytes().repeat(unset)].concat();
     let mask = UpdateMask::Paths(Vec::new());
     let mut batch = Batch::new(resource, Origin::Single, &mask, std::iter::once(tuple.as_slice()));
@@ -133,7 +133,7 @@ async fn ask_rules(transaction: &mut Transaction<'_>, resource: &'static Resourc
 
 /// What goes when a row of a resource goes: its children, and the resources that its description names.
 fn dependents(resource: &'static Resource) -> impl Iterator<Item = &'static Resource> {
-    let children = resource.parts.iter().map(|part| part.resource);
+    let children = resource.child_tables.iter().map(|table| table.resource);
     let others = resource.description.dependents.iter().map(|dependent| -> &'static Resource { dependent });
     children.chain(others)
 }

@@ -15,8 +15,8 @@ use super::refusal::{MAX_ROW_ERRORS, Refusals};
 use crate::budget::MemoryShare;
 use crate::context::Writes;
 use crate::error::{Error, Violation};
+use crate::resource::child_table::{MAX_CHILDREN, count as count_children};
 use crate::resource::key::compare;
-use crate::resource::part::{MAX_CHILDREN, count as count_children};
 use crate::resource::{BadChunk, ChunkReader, Resource};
 use crate::work;
 
@@ -298,10 +298,13 @@ impl Arrival {
         }
         let rows = chunk.rows();
         let (repeated, new) = rows.split_at(known);
-        let children =
-            if resource.parts.is_empty() { 0 } else { new.iter().map(|row| count_children(resource, row)).sum() };
+        let children = if resource.child_tables.is_empty() {
+            0
+        } else {
+            new.iter().map(|row| count_children(resource, row)).sum()
+        };
         if children > MAX_CHILDREN {
-            let why = format!("hold {children} rows of parts together; a chunk may hold at most {MAX_CHILDREN}");
+            let why = format!("hold {children} children together; a chunk may hold at most {MAX_CHILDREN}");
             return Err(Error::invalid(plural, why));
         }
         if offset > self.received || (offset < self.received && !self.resumable) {

@@ -11,7 +11,7 @@ use crate::db::array::ArrayParameter;
 use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
-use crate::resource::part::said;
+use crate::resource::child_table::provided;
 use crate::resource::row::{Row, rows};
 use crate::resource::rules::Refusal;
 use crate::resource::tuple::Columns;
@@ -44,7 +44,7 @@ impl DanglingReference {
 /// A column that refers to something, of the row itself or of its children.
 struct ReferenceColumn {
     /// The kind of children; none for the row itself.
-    part: Option<usize>,
+    child_table: Option<usize>,
     column: &'static str,
     /// The column's place in the tuple of the row or child.
     position: usize,
@@ -53,16 +53,18 @@ struct ReferenceColumn {
 
 impl ReferenceColumn {
     fn all(resource: &'static Resource) -> Vec<Self> {
-        let of = |of: &'static Resource, part: Option<usize>| {
-            let owner_columns = part.map_or(0, |nth| resource.parts[nth].owner_columns);
+        let of = |of: &'static Resource, child_table: Option<usize>| {
+            let owner_columns = child_table.map_or(0, |nth| resource.child_tables[nth].owner_columns);
             of.description.references.iter().filter_map(move |reference| {
                 // A child's tuple stands without its owner's columns.
                 let position = of.input_position(reference.column)?.checked_sub(owner_columns)?;
-                Some(Self { part, column: reference.column, position, target: reference.target })
+                Some(Self { child_table, column: reference.column, position, target: reference.target })
             })
         };
-        let parts = resource.parts.iter().enumerate();
-        of(resource, None).chain(parts.flat_map(|(nth, part)| of(part.resource, Some(nth)))).collect()
+        let child_tables = resource.child_tables.iter().enumerate();
+        of(resource, None)
+            .chain(child_tables.flat_map(|(nth, child_table)| of(child_table.resource, Some(nth))))
+            .collect()
     }
 
     /// The targets that a row's tuple names, each with its place among the children.
@@ -71,20 +73,20 @@ impl ReferenceColumn {
             let value = Columns::new(row.tuple()).nth(self.position).flatten()?;
             std::str::from_utf8(value).ok()
         };
-        match self.part {
+        match self.child_table {
             None => target(Row::new(tuple)).map(|target| (0, target)).into_iter().collect(),
             Some(nth) => {
-                let children = said(resource, nth, tuple).unwrap_or_default();
+                let children = provided(resource, nth, tuple).unwrap_or_default();
                 rows(children).enumerate().filter_map(|(place, child)| Some((place, target(child)?))).collect()
             }
         }
     }
 
     fn path(&self, resource: &Resource, place: usize) -> String {
-        match self.part.and_then(|nth| resource.parts.get(nth)) {
+        match self.child_table.and_then(|nth| resource.child_tables.get(nth)) {
             None => self.column.to_owned(),
-            Some(part) if part.single => format!("{}.{}", part.name, self.column),
-            Some(part) => format!("{}[{place}].{}", part.name, self.column),
+            Some(child_table) if child_table.single => format!("{}.{}", child_table.name, self.column),
+            Some(child_table) => format!("{}[{place}].{}", child_table.name, self.column),
         }
     }
 

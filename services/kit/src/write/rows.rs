@@ -123,9 +123,9 @@ impl RowStatements {
         transaction.insert(insert).await
     }
 
-    /// Updates those of the rows of these input tuples that differ, or whose parts were touched: `touched` has an entry for each tuple if the
-    /// resource has parts, and is empty else. `changed` is told the places of those that were changed, if they are returned at all. The
-    /// result is how many they are.
+    /// Updates the rows of these input tuples that differ from what is stored, or whose children changed: `touched` has an
+    /// entry for each tuple if the resource has child tables, and is empty otherwise. Calls `changed` with the place of
+    /// each updated row, if the statement returns places. Returns the number of updated rows.
     ///
     /// # Errors
     /// [`Error::TransactionConflict`] if one of them does not exist any more, or another transaction changed it meanwhile.
@@ -145,7 +145,7 @@ impl RowStatements {
             for array in arrays(self.resource.inputs(), batch) {
                 statement = statement.bind(array)?;
             }
-            if !self.resource.parts.is_empty() {
+            if !self.resource.child_tables.is_empty() {
                 let mut array = ArrayParameter::with_capacity(ElementType::Integer, batch.len() * 8);
                 for place in start..start + batch.len() {
                     array.push(&i32::from(touched.get(place) == Some(&true)).to_be_bytes());
@@ -225,8 +225,8 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
             }
         }
     }
-    let has_parts = !resource.parts.is_empty();
-    if has_parts {
+    let has_children = !resource.child_tables.is_empty();
+    if has_children {
         differences.push("i.touched <> 0".to_owned());
     }
     if differences.is_empty() {
@@ -259,7 +259,7 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
                 and ({differs})\n    \
              returning i.ordinal\n\
          )\nselect (select count(*) from updated) as written, count(*), count(*) filter (where differing){places} from stored",
-        unnested(resource.inputs(), has_parts),
+        unnested(resource.inputs(), has_children),
         assignments.join(",\n           "),
     ))
 }

@@ -60,14 +60,14 @@ impl Search {
             return writer.run(transaction, rows, dangling).await.map(Ok);
         }
         self.pieces += 1;
-        let part = transaction.set_savepoint().await?;
+        let savepoint = transaction.set_savepoint().await?;
         let written = match writer.run(transaction, rows, dangling).await {
-            Ok(written) => transaction.release(&part).await.map(|()| written),
+            Ok(written) => transaction.release(&savepoint).await.map(|()| written),
             Err(error) => Err(error),
         };
         match written {
             Err(Error::RowRefused(refusal)) => {
-                transaction.roll_back_to(part).await?;
+                transaction.roll_back_to(savepoint).await?;
                 Ok(Err(refusal))
             }
             written => written.map(Ok),

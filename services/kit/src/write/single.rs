@@ -227,7 +227,7 @@ impl Write {
         let Some((batch, created)) = created else { return Ok(None) };
         let selection = Selection::new(self.resource, &self.returned);
         let of_inputs = selection.has_all_columns(self.resource)
-            && selection.parts.iter().all(|part| part.selection.is_of_inputs())
+            && selection.children.iter().all(|children| children.selection.is_of_inputs())
             && extent == Extent::Whole;
         let Some(entry) = batch.entries().first().filter(|entry| of_inputs && self.surely_fits(entry)) else {
             let read = read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent);
@@ -235,16 +235,18 @@ impl Write {
         };
         let (mut body, mut scratch) = (Vec::with_capacity(2 * entry.bytes() + 256), Vec::new());
         selection.put_message(&created.stored, &mut body);
-        for part in &selection.parts {
-            let Some(nth) = self.resource.parts.iter().position(|other| other.number == part.number) else { continue };
+        for children in &selection.children {
+            let Some(nth) = self.resource.child_tables.iter().position(|table| table.number == children.number) else {
+                continue;
+            };
             let (mut tuple, mut message) = (Vec::new(), Vec::new());
             for child in rows(entry.children(self.resource, nth).unwrap_or_default()) {
                 tuple.clear();
-                tuple.extend_from_slice(prefix(entry.tuple(), part.owner_columns));
+                tuple.extend_from_slice(prefix(entry.tuple(), children.owner_columns));
                 tuple.extend_from_slice(child.tuple());
                 message.clear();
-                part.selection.put_created(part.resource, &tuple, created.now, &mut scratch, &mut message);
-                put_child(part.number, &message, &mut body);
+                children.selection.put_created(children.resource, &tuple, created.now, &mut scratch, &mut message);
+                put_child(children.number, &message, &mut body);
             }
         }
         let message = Encoded { body: body.into(), tail: Bytes::new(), rows: 1 };

@@ -111,14 +111,14 @@ impl BatchWriter {
         mask: UpdateMask,
         references: ReferenceCheck,
     ) -> Self {
-        let children = (0..resource.parts.len()).map(|nth| ChildStatements::new(resource, nth, &mask)).collect();
+        let children = (0..resource.child_tables.len()).map(|nth| ChildStatements::new(resource, nth, &mask)).collect();
         let delete = (mode == WriteMode::Delete).then(|| DeleteStatements::new(resource));
         let is_single = origin == Origin::Single && mode == WriteMode::Create;
         let create_one = is_single.then(|| CreateOne::new(resource));
         let row_mask = matches!(mode, WriteMode::Update | WriteMode::Upsert).then_some(&mask);
         let rows = RowStatements::new(resource, row_mask, Returning::Count);
         let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
-        let look = look(resource, !resource.parts.is_empty() || mode == WriteMode::Delete).into();
+        let look = look(resource, !resource.child_tables.is_empty() || mode == WriteMode::Delete).into();
         Self { resource, origin, mode, mask, references, look, rows, children, delete, create_one, locked_at_once }
     }
 

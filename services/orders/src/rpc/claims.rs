@@ -65,7 +65,7 @@ impl Default for Sizes {
 
 impl Sizes {
     fn of(&self, selection: &Selection) -> &AtomicUsize {
-        let lines = selection.parts.iter().any(|part| std::ptr::eq(part.resource, &raw const *LINE_ITEM));
+        let lines = selection.children.iter().any(|children| std::ptr::eq(children.resource, &raw const *LINE_ITEM));
         &self.0[usize::from(lines)]
     }
 

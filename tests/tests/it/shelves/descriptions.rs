@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
+use orrery_kit::resource::child_table::ChildDescription;
 use orrery_kit::resource::kind::{self, Integer, Name, Text};
-use orrery_kit::resource::part::PartDescription;
 use orrery_kit::resource::{DeclaredOrder, Description, Reference, Resource, SortColumn, Target, Unique};
 use orrery_kit::uid::UidKind;
 
@@ -69,9 +69,9 @@ pub(crate) static SHELF_DESCRIPTION: Description = Description {
         Unique { index: "shelf_content_hash_idx", columns: &["content_hash"], expressions: &["content_hash"] },
     ],
     references: TO_KEEPERS,
-    parts: &[
-        PartDescription { field: "boxes", resource: &BOX, replaced: false },
-        PartDescription { field: "inspection", resource: &INSPECTION, replaced: true },
+    children: &[
+        ChildDescription { field: "boxes", resource: &BOX, replaced: false },
+        ChildDescription { field: "inspection", resource: &INSPECTION, replaced: true },
     ],
     orders: &[DeclaredOrder { index: "shelf_create_ts_idx", columns: &[SortColumn::plain("create_ts")] }],
     dependents: &[&STOCKTAKE],

@@ -65,7 +65,7 @@ fn a_wrong_name_or_type_in_rules_is_found_when_the_service_starts() {
             descriptors: SHELF_DESCRIPTION.descriptors,
             key: SHELF_DESCRIPTION.key,
             fields: SHELF_DESCRIPTION.fields,
-            parts: SHELF_DESCRIPTION.parts,
+            children: SHELF_DESCRIPTION.children,
             ..Description::new(SHELF_DESCRIPTION.message, SHELF_DESCRIPTION.table)
         }));
         let panic = catch_unwind(AssertUnwindSafe(|| drop(Resource::compile(description, "shelves")))).unwrap_err();

@@ -171,7 +171,7 @@ async fn of_32_streams_with_one_name_each_loses_a_row_at_most() {
 fn family(resource: &'static Resource, found: &mut Vec<&'static Resource>) {
     found.push(resource);
     let dependents = resource.description.dependents.iter().map(|dependent| -> &'static Resource { dependent });
-    resource.parts.iter().map(|part| part.resource).chain(dependents).for_each(|other| family(other, found));
+    resource.child_tables.iter().map(|table| table.resource).chain(dependents).for_each(|other| family(other, found));
 }
 
 #[tokio::test]

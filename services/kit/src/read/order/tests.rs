@@ -34,7 +34,7 @@ fn resource() -> Resource {
             field("sum", 4, &DECIMAL),
             field("create_ts", 5, &CREATED),
         ],
-        parts: Vec::new(),
+        child_tables: Vec::new(),
         plural: "lines",
         rules: crate::resource::rules::no_rules(),
     }

@@ -1,5 +1,5 @@
 //! Rows of another table, as a field of their owner's message: it has no column. How they are written is in
-//! [`part`](crate::resource::part).
+//! [`child_table`](crate::resource::child_table).
 
 use prost_types::field_descriptor_proto::Type;
 
@@ -9,22 +9,22 @@ use super::{
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::child_table::MAX_CHILDREN;
 use crate::resource::constraints::Constraints;
-use crate::resource::part::MAX_CHILDREN;
 use crate::resource::slot::Slot;
 
 /// At most one row.
-pub(in crate::resource) static ONE_CHILD: Children = Children { many: false };
+pub(in crate::resource) static ONE_CHILD: ChildrenField = ChildrenField { many: false };
 /// Any number of rows.
-pub(in crate::resource) static MANY_CHILDREN: Children = Children { many: true };
+pub(in crate::resource) static MANY_CHILDREN: ChildrenField = ChildrenField { many: true };
 
 /// Rows of another table.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::resource) struct Children {
+pub(in crate::resource) struct ChildrenField {
     many: bool,
 }
 
-impl ColumnKind for Children {
+impl ColumnKind for ChildrenField {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.field.r#type() == Type::Message && field.is_list() == self.many
     }

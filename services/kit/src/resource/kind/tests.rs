@@ -313,7 +313,7 @@ fn resource() -> Resource {
     let mut fields: Vec<Field> =
         (1..).zip(KINDS).map(|(number, (name, kind))| Field::new(name, number, *kind)).collect();
     fields[0].key = true;
-    Resource { description: &DESCRIPTION, fields, parts: Vec::new(), plural: "things", rules: no_rules() }
+    Resource { description: &DESCRIPTION, fields, child_tables: Vec::new(), plural: "things", rules: no_rules() }
 }
 
 fn message() -> Vec<u8> {
@@ -336,7 +336,7 @@ fn decode(message: &[u8], update: Option<&UpdateMask>) -> Result<Vec<u8>, Vec<Vi
 fn a_message_of_every_new_kind_comes_back() {
     let resource = resource();
     let tuple = decode(&message(), None).expect("a thing");
-    let everything = MaskPath::all(&resource).into_iter().filter(|reached| reached.field < 6).collect::<Vec<_>>();
+    let everything = MaskPath::all(&resource).into_iter().filter(|path| path.field < 6).collect::<Vec<_>>();
     let mut out = Vec::new();
     Selection::new(&resource, &everything).put_message(&tuple, &mut out);
     assert_eq!(out, message());
