@@ -39,7 +39,7 @@ fn everything(resource: &Resource) -> UpdateMask {
 fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     let before = b"what was there".to_vec();
     let mut tuple = before.clone();
-    let mut said = String::new();
+    let mut summary = String::new();
     match resource.decode(bytes, Keys::New, None, &mut tuple) {
         Ok(decoded) => {
             // A field with another wire type than the contract's is an unknown field for most parsers; prost refuses
@@ -51,13 +51,13 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
                 assert_eq!(again, tuple, "another encoding of the same message is another row");
             }
             for (field, column) in resource.inputs().zip(Columns::new(&tuple[before.len()..])) {
-                said.push(if column.is_some() { 'x' } else { '-' });
+                summary.push(if column.is_some() { 'x' } else { '-' });
                 can_be_stored(field.element_type(), column.unwrap_or_default());
             }
         }
         Err(violations) => {
             assert_eq!(tuple, before, "a refused message leaves something behind");
-            said.push_str(&told(violations));
+            summary.push_str(&told(violations));
         }
     }
     // The fields of an update are decoded as well.
@@ -65,7 +65,7 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     let mut updated = Vec::new();
     let outcome = resource.decode(bytes, Keys::New, Some(&update), &mut updated);
     assert!(outcome.is_ok() || updated.is_empty());
-    said
+    summary
 }
 
 /// Whether Postgres accepts the value of a column: text, or a version and JSON, without zero characters.
@@ -99,12 +99,12 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
     let Some(WritePayload::Chunk(WriteChunk { offset, rows })) = request.payload else { return "start".to_owned() };
     let offset = offset.clamp(0, i64::MAX / 2);
     let encoded: Vec<&[u8]> = rows.iter().map(AsRef::as_ref).collect();
-    let mut said = String::new();
+    let mut summary = String::new();
     for resource in [&*PRODUCT, &*PRODUCT_METRIC, &*ORDER] {
         let mut chunk = Chunk::decode(resource, Keys::Any, None, offset, &encoded);
         holds_together(&chunk, &rows, offset);
         let counts = [chunk.rows.len(), chunk.refusals.count(), chunk.superseded].map(|count| count.min(9));
-        said.extend(counts.map(|count| count.to_string()));
+        summary.extend(counts.map(|count| count.to_string()));
         // Rows that another stream committed are removed.
         let half = rows.len() / 2;
         let (end, hashes) = (chunk.end_offset(), chunk.hashes.clone());
@@ -113,7 +113,7 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
         assert_eq!(chunk.end_offset(), end);
         holds_together(&chunk, &rows[half..], offset + half as i64);
     }
-    said
+    summary
 }
 
 /// Each row of a chunk is counted once, in key order.

@@ -15,8 +15,8 @@ impl Error {
         tracing::warn!(resource, name, cause, "the database refuses to change a row; it is passed over");
     }
 
-    /// The same, if it is a row that the database refused, said of the row of this name. `field` is what holds the row
-    /// in the request.
+    /// The same error; if the database refused a row, with the name of that row. `field` is the field of the request that
+    /// holds the row.
     #[must_use]
     pub fn of_refused_row(self, resource: &'static Resource, name: &str, field: &str) -> Self {
         match self {
@@ -27,7 +27,7 @@ impl Error {
 }
 
 impl RowRefusal {
-    /// The same, said of the row of this name. `field` is what holds the row; empty where nothing does.
+    /// The same refusal with the name of its row. `field` is the field of the request that holds the row; empty if none does.
     #[must_use]
     pub fn of(mut self, resource: &'static Resource, name: &str, field: &str) -> Self {
         self.row = Some((resource.description.message, name.to_owned()));

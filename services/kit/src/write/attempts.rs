@@ -12,7 +12,7 @@ const OUTDATED: u32 = 1_000;
 /// Runs `work` again as long as it meets connections whose plans are outdated.
 ///
 /// # Errors
-/// What `work` said last.
+/// What `work` returned last.
 pub async fn on_present_plans<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -29,7 +29,7 @@ where
 /// Runs `work` again when it gave way to another transaction.
 ///
 /// # Errors
-/// What `work` said last.
+/// What `work` returned last.
 pub async fn retried<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

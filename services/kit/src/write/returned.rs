@@ -21,7 +21,7 @@ use crate::resource::select::Selection;
 /// does not give out all of the resource.
 ///
 /// # Errors
-/// What `work` said last.
+/// What `work` returned last.
 pub async fn returning<F>(deadline: Deadline, mut work: impl FnMut(Extent) -> F) -> Result<Written, Error>
 where
     F: Future<Output = Result<Written, Error>>,

@@ -74,8 +74,8 @@ impl JsonLines {
                 return Ok(Some((self.line, Err(BadLine { refusal, legible }))));
             };
             let value = serde_json::from_str(text).map_err(|error| {
-                let said = error.to_string().replace(" at line 1 column ", ", column ");
-                refused(Refusal::new("", "is not JSON", &said))
+                let message = error.to_string().replace(" at line 1 column ", ", column ");
+                refused(Refusal::new("", "is not JSON", &message))
             });
             return Ok(Some((self.line, value)));
         }

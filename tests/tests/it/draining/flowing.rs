@@ -143,8 +143,9 @@ async fn health(channel: Channel, service: &str) -> Streaming<HealthCheckRespons
 
 /// Waits until a service says that it takes no new calls.
 async fn until_draining(mut health: Streaming<HealthCheckResponse>) {
-    let said = async { while health.message().await.unwrap().unwrap().status() != ServingStatus::NotServing {} };
-    tokio::time::timeout(DRAIN, said).await.expect("it drains");
+    let health_change =
+        async { while health.message().await.unwrap().unwrap().status() != ServingStatus::NotServing {} };
+    tokio::time::timeout(DRAIN, health_change).await.expect("it drains");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,7 +72,7 @@ async fn of_two_columns_one_alone_may_change_and_meet_what_is_stored_in_the_othe
         create(&slice, coded(slot, zone, code)).await.unwrap();
     }
     assert_taken(create(&slice, coded(9, "b", "1")).await, "code", 3);
-    // The zone stays as it is stored, whether the mask leaves it out or nothing is said of it.
+    // The zone stays as it is stored, whether the mask leaves it out or it is not sent.
     assert_taken(update(&slice, coded(2, "b", "1"), &["code"]).await, "code", -1);
     assert_taken(update(&slice, coded(2, "", "1"), &[]).await, "code", -1);
     assert_taken(update(&slice, coded(3, "a", ""), &["zone"]).await, "code", -1);

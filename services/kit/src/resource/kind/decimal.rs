@@ -14,8 +14,8 @@ use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, end_value, put_prefixed};
 
-/// A decimal of at most so many digits before and after the point. It is required unless it is said what an empty one
-/// is.
+/// A decimal of at most so many digits before and after the point. It is required, unless another meaning of an empty one is
+/// declared.
 pub const fn decimal(integer_digits: usize, fraction_digits: usize) -> Decimals {
     Decimals { integer_digits, fraction_digits, empty: Empty::Refused, computed: false }
 }

@@ -217,7 +217,7 @@ impl ServerStreamingService<PageRequest> for ReadHandler {
     }
 }
 
-/// A wire to a port. Its connections break one after the other, each after so many bytes of what the service said;
+/// A wire to a port. Its connections break one after the other, each after so many bytes of what the service sends;
 /// those after the last one hold.
 pub(super) async fn breaking_wire(to: u16, budgets: Vec<usize>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -233,18 +233,18 @@ pub(super) async fn breaking_wire(to: u16, budgets: Vec<usize>) -> u16 {
 }
 
 async fn carry(mut near: TcpStream, mut far: TcpStream, mut budget: usize) {
-    let (mut asked, mut said) = (vec![0; 4096], vec![0; 4096]);
+    let (mut asked, mut answered) = (vec![0; 4096], vec![0; 4096]);
     loop {
         tokio::select! {
             read = near.read(&mut asked) => match read {
                 Ok(read) if read > 0 && far.write_all(&asked[..read]).await.is_ok() => {}
                 _ => return,
             },
-            read = far.read(&mut said) => match read {
+            read = far.read(&mut answered) => match read {
                 Ok(read) if read > 0 => {
                     let passed = read.min(budget);
                     budget -= passed;
-                    if near.write_all(&said[..passed]).await.is_err() || budget == 0 {
+                    if near.write_all(&answered[..passed]).await.is_err() || budget == 0 {
                         return;
                     }
                 }

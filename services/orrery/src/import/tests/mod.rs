@@ -125,15 +125,15 @@ fn fault_of(resource: &Resource, name: &str, text: &str, mapping: &str) -> Strin
     format!("{:#}", read_as::<Order>(resource, name, text.as_bytes().to_vec(), mapping).unwrap_err())
 }
 
-/// A file that is not in the repository. Where it is missing that is said aloud, and there is none.
+/// A file that is not in the repository. If it is missing, a notice is printed and the result is `None`.
 fn shared_file(name: &str) -> Option<PathBuf> {
     let path = repository("../shared/data").join(name);
     if path.exists() {
         return Some(path);
     }
     // Past the capture of the test's output, so that it is seen.
-    let said = format!("NOT TESTED: {} is missing, so its numbers were not checked\n", path.display());
-    std::io::stderr().write_all(said.as_bytes()).unwrap();
+    let notice = format!("NOT TESTED: {} is missing, so its numbers were not checked\n", path.display());
+    std::io::stderr().write_all(notice.as_bytes()).unwrap();
     None
 }
 
