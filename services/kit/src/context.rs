@@ -22,11 +22,11 @@ use crate::deadline::Deadline;
 use crate::drain::Draining;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::read::tokens::TokenKeys;
 use crate::references::ForeignReferences;
 use crate::resource::Resource;
 use crate::rpc_layer::connection::Connection;
 use crate::rpc_layer::{Pause, RpcRows, normalise};
+use crate::token_keys::TokenKeys;
 use crate::write::writers::Writers;
 
 /// What a slice's calls share: its database, token keys, stream settings and metrics. Cheap to clone.

@@ -6,8 +6,8 @@ use super::order::{Order, Position};
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::key::compare;
-use crate::resource::rules::prefix;
 use crate::resource::select::SelectedChildren;
+use crate::resource::tuple::prefix;
 
 /// How much may be read of owners and their children.
 #[derive(Clone, Copy, Debug)]

@@ -24,5 +24,4 @@ pub mod point;
 mod query;
 pub mod scan;
 pub mod stream;
-pub mod tokens;
 pub mod view;

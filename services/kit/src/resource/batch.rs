@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use super::key::Key;
 use super::mask::{Keys, Reach, UpdateMask};
+use super::refusal::Refusal;
 use super::row::{Changes, ChildRows, Children, Column, Phase, Row, rows};
-use super::rules::{Refusal, prefix};
 use super::select::etag;
 use super::tuple::Columns;
+use super::tuple::prefix;
 use super::{Field, Resource};
 use crate::db::Transaction;
 

@@ -10,18 +10,13 @@ use std::sync::LazyLock;
 use prost_types::FieldDescriptorProto;
 use prost_types::field_descriptor_proto::{Label, Type};
 
-use super::decode::MAX_VIOLATIONS;
+use super::bounds::{MAX_CHILDREN, MAX_VIOLATIONS};
 use super::row::rows;
 use super::tuple::Columns;
 use super::wire::Reader;
 use super::{Description, Field, Resource};
 use crate::error::Violation;
 use crate::uid::UidKind;
-
-/// Most children in one field of an owner, and most children of all owners of a chunk together: as many as one statement
-/// may touch. The size of a message is not enough of a limit: an empty child takes two bytes there and thirty times as
-/// many in memory.
-pub const MAX_CHILDREN: usize = 100_000;
 
 /// A child table, as a resource's description states it.
 #[derive(Debug)]

@@ -7,23 +7,18 @@ use std::borrow::Cow;
 
 use bytes::BufMut as _;
 
-use super::child_table::MAX_CHILDREN;
+use super::bounds::{MAX_CHILDREN, MAX_ROW_BYTES, MAX_VIOLATIONS};
 use super::key::number;
 use super::kind::{Reading, WireForm, int32_of, int64_of, text_of};
 use super::mask::{Reach, UpdateMask};
-use super::rules::{CheckedRow, prefix};
+use super::rules::CheckedRow;
 use super::slot::{Portion, Slot};
+use super::tuple::prefix;
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
 use super::wire::{Malformed, Reader, Value};
 use super::{Field, Resource, child_table};
 use crate::db::array::ElementType;
 use crate::error::Violation;
-
-/// Most bytes of one encoded row without its children, and of each child. It is so low that every row that was written
-/// can be read within the limits.
-pub const MAX_ROW_BYTES: usize = 1024 * 1024;
-/// After how many broken rules a row's other ones are not looked for.
-pub(super) const MAX_VIOLATIONS: usize = 32;
 
 /// Which keys a row may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use orrery_proto::requests::KeyValue;
 
 use super::row::{BigInteger, ColumnType as _, Integer};
-use super::rules::prefix;
+use super::tuple::prefix;
 use super::tuple::{Columns, put_prefixed};
 use super::{Field, Resource};
 use crate::db::Statement;

@@ -10,6 +10,7 @@
 //! - [`select`]: read_mask to select list, tuple to message bytes
 //! - [`decode`]: message bytes to tuple, with every rule of every field
 //! - [`mask`]: paths of field masks
+//! - [`bounds`]: the limits of every row
 //! - `new_row`: tuple to a row of `COPY`
 //! - `ordering`: the orders in which rows can be read
 //!
@@ -18,6 +19,7 @@
 //! message, single or repeated.
 
 pub mod batch;
+pub mod bounds;
 pub mod child_table;
 pub mod constraints;
 pub mod decode;
@@ -31,6 +33,7 @@ pub mod mask;
 mod new_row;
 mod numeral;
 mod ordering;
+pub mod refusal;
 mod refused;
 pub mod row;
 pub mod rules;

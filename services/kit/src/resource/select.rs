@@ -5,8 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::kind::{PutField, Target};
 use super::mask::{MaskPath, Reach};
-use super::rules::prefix;
 use super::tuple::Columns;
+use super::tuple::prefix;
 use super::wire::{put_bytes, put_header, varint_length};
 use super::{Field, Resource};
 

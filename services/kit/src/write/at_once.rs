@@ -7,16 +7,16 @@ use std::sync::Arc;
 use sqlx::Row as _;
 
 use super::rows::{ARRAY_ROWS, INSERT_BYTES, lists};
-use super::statement::NOW;
 use crate::db::array::{ArrayParameter, ElementType};
+use crate::db::sql::TRANSACTION_TIME;
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
 use crate::read::point::put_column;
 use crate::resource::batch::Entry;
 use crate::resource::row::rows;
-use crate::resource::rules::prefix;
 use crate::resource::select::Selection;
 use crate::resource::tuple::Columns;
+use crate::resource::tuple::prefix;
 use crate::resource::{Description, Field, Resource};
 
 /// In place of the present time, which is known only in the database: infinity, which no caller can send.
@@ -164,7 +164,7 @@ fn sql(resource: &Resource, selection: &Selection) -> String {
         .map(|name| format!("(select count(*) from {name})"))
         .collect();
     format!(
-        "with created as (\n    {created}\n    returning {}\n){children}\nselect {} as written, {NOW}, created.*\n  from (select) as one\n  left join created on true",
+        "with created as (\n    {created}\n    returning {}\n){children}\nselect {} as written, {TRANSACTION_TIME}, created.*\n  from (select) as one\n  left join created on true",
         selection.sql,
         counts.join(" + ")
     )

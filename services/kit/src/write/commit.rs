@@ -7,7 +7,6 @@ use std::time::Duration;
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode};
 use orrery_proto::wire::WriteResponse;
 
-use super::attempts::on_present_plans;
 use super::chunk::{Chunk, Row};
 use super::references::{DanglingReference, missing_elsewhere};
 use super::refusal::{Refusals, row_error};
@@ -16,6 +15,7 @@ use super::session::{Advance, Session};
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
 use crate::context::Writes;
+use crate::db::retry::on_present_plans;
 use crate::db::{CopySource as _, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -23,7 +23,7 @@ use crate::resource::Resource;
 use crate::resource::decode::Keys;
 use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
-use crate::resource::rules::Refusal;
+use crate::resource::refusal::Refusal;
 
 /// How often a commit that gave way to another transaction is tried.
 const ATTEMPTS: u32 = 6;

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 
-use super::attempts::retried;
-use super::children::Pages;
+use super::child_pages::ChildPages;
 use super::rows::{ARRAY_ROWS, unnested};
 use super::stored;
 use crate::context::Writes;
+use crate::db::retry::retried;
 use crate::db::{CopySource as _, Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
@@ -24,8 +24,8 @@ use crate::resource::batch::{Batch, Fate, Origin, Store};
 use crate::resource::decode::Precondition;
 use crate::resource::key::Key;
 use crate::resource::mask::UpdateMask;
-use crate::resource::rules::prefix;
 use crate::resource::tuple::NULL;
+use crate::resource::tuple::prefix;
 
 /// Most rows that one statement deletes.
 const MAX_BATCH: usize = 5_000;
@@ -214,13 +214,13 @@ pub(super) struct DeleteStatements {
     resource: &'static Resource,
     rows: Arc<str>,
     /// Each dependent, the keys of some owners' rows, and their delete.
-    dependents: Vec<(&'static Resource, Pages, Arc<str>)>,
+    dependents: Vec<(&'static Resource, ChildPages, Arc<str>)>,
 }
 
 impl DeleteStatements {
     pub(super) fn new(resource: &'static Resource) -> Self {
         let pages = |dependent: &'static Resource| {
-            let pages = Pages::new(resource, dependent, &dependent.key_columns("t"), dependent.key_length());
+            let pages = ChildPages::new(resource, dependent, &dependent.key_columns("t"), dependent.key_length());
             (dependent, pages, delete_many(dependent).into())
         };
         Self { resource, rows: delete_many(resource).into(), dependents: dependents(resource).map(pages).collect() }

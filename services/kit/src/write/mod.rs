@@ -2,6 +2,7 @@
 //!
 //! - [`statement`]: the write of a batch: the one way into the database
 //! - `rows`, `children`, `assignment`: its SQL: rows of one table, rows that belong to others, one column
+//! - `child_pages`: stored children, page by page
 //! - [`chunk`]: a chunk's rows, decoded, checked and hashed
 //! - [`session`]: the ledger of named writes: how far they have come, and what was committed where
 //! - `references`: whether what rows refer to exists
@@ -20,12 +21,11 @@
 //! - `sql`: the statements, for people who read them
 //! - `writers`: what writes single rows, kept for the next call
 //! - [`returned`]: one row that was written, as the answer
-//! - [`attempts`]: tries of a transaction that may have to give way
 
 mod assignment;
 mod at_once;
-pub mod attempts;
 pub mod change;
+mod child_pages;
 mod children;
 pub mod chunk;
 pub mod commit;

@@ -12,8 +12,8 @@ use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::resource::child_table::provided;
+use crate::resource::refusal::Refusal;
 use crate::resource::row::{Row, rows};
-use crate::resource::rules::Refusal;
 use crate::resource::tuple::Columns;
 use crate::resource::{Resource, Target};
 

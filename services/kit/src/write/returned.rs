@@ -5,9 +5,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 
-use super::attempts::retried;
 use crate::answer::{AnswerLimit, Written};
 use crate::db::Transaction;
+use crate::db::retry::retried;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::read::extent::Extent;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 use sqlx::Row as _;
 
-use super::attempts::retried;
 use crate::context::Writes;
+use crate::db::retry::retried;
 use crate::db::{Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;

@@ -29,9 +29,9 @@ use crate::resource::decode::{Decoded, Keys, Precondition};
 use crate::resource::key::Key;
 use crate::resource::mask::{MaskPath, UpdateMask, update_mask};
 use crate::resource::row::rows;
-use crate::resource::rules::prefix;
 use crate::resource::select::{Selection, put_child};
 use crate::resource::tuple::Columns;
+use crate::resource::tuple::prefix;
 use crate::work;
 
 /// A create.

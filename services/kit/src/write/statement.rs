@@ -23,20 +23,20 @@ use super::references::{self, DanglingReference, missing_in_slice};
 use super::rows::{Returning, RowStatements, unnested};
 use super::stored::{self, LOCKED_AT_ONCE, lock_rows};
 use super::unique::{holders, refuse_taken};
+use crate::db::sql::TRANSACTION_TIME;
 use crate::db::{PageRows, Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::batch::{Batch, Entry, Fate, Origin, Replacing, Store};
 use crate::resource::decode::Precondition;
 use crate::resource::mask::UpdateMask;
-use crate::resource::rules::{Refusal, prefix};
+use crate::resource::refusal::Refusal;
 use crate::resource::select::Selection;
+use crate::resource::tuple::prefix;
 
 /// Most bytes of rows whose children are written at once: while they are, memory holds them, and the keys of those that
 /// are stored, a second time. One larger row stands alone.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// The transaction's time in microseconds since 2000-01-01 UTC, as Postgres stores timestamps.
-pub(super) const NOW: &str = "(extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint";
 
 /// How batches of one resource are written, with their children.
 #[derive(Debug)]
@@ -396,7 +396,7 @@ fn look(resource: &Resource, lock: bool) -> String {
     };
     format!(
         "with found as (\n    select i.ordinal\n      from {}\n      join {} as t on {}{lock}\n)\n\
-         select {NOW}, array_agg(ordinal) from found",
+         select {TRANSACTION_TIME}, array_agg(ordinal) from found",
         unnested(keys.into_iter(), false),
         resource.description.table,
         resource.same_key("t", "i")

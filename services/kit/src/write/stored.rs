@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::children::Pages;
+use super::child_pages::ChildPages;
 use crate::db::{PageRows, Statement, Transaction};
 use crate::error::Error;
 use crate::read::point::put_tuple;
@@ -11,8 +11,8 @@ use crate::resource::batch::StoredRow;
 use crate::resource::decode::Precondition;
 use crate::resource::key::Key;
 use crate::resource::row::{Children, Row};
-use crate::resource::rules::prefix;
 use crate::resource::select::Selection;
+use crate::resource::tuple::prefix;
 
 /// How many whole rows are read at once: 32 of the largest that can be written stay within a result's limit. Other
 /// programs write larger ones: after a result that was too large, fewer are read.
@@ -132,7 +132,7 @@ pub async fn read_children(
     mut on_row: impl FnMut(&[u8], Row<'_>) + Send,
 ) -> Result<(), Error> {
     let keys: Vec<&[u8]> = owners.iter().map(Key::tuple).collect();
-    let pages = Pages::of_rows(owner, children.nth);
+    let pages = ChildPages::of_rows(owner, children.nth);
     let columns = owner.key_length();
     pages.read(transaction, &keys, |tuple| on_row(prefix(tuple, columns), children.row(tuple))).await
 }

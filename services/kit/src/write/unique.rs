@@ -17,7 +17,7 @@ use crate::error::refused::{RefusalKind, database_error};
 use crate::read::point::put_column;
 use crate::resource::batch::{Batch, Overwriting};
 use crate::resource::key::Key;
-use crate::resource::rules::Refusal;
+use crate::resource::refusal::Refusal;
 use crate::resource::tuple::Columns;
 use crate::resource::{Field, Resource, Unique};
 

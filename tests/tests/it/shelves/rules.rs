@@ -10,8 +10,9 @@ use orrery_kit::error::{Error, Violation};
 use orrery_kit::resource::Resource;
 use orrery_kit::resource::batch::{Batch, Store};
 use orrery_kit::resource::key::{Key, KeyPart};
+use orrery_kit::resource::refusal::Refusal;
 use orrery_kit::resource::row::{BigInteger, Changes, Children, Column, Integer, Text};
-use orrery_kit::resource::rules::{CheckedRow, Refusal, Rules};
+use orrery_kit::resource::rules::{CheckedRow, Rules};
 use sqlx::Row as _;
 
 #[derive(Debug)]

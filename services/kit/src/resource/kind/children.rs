@@ -9,7 +9,7 @@ use super::{
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
-use crate::resource::child_table::MAX_CHILDREN;
+use crate::resource::bounds::MAX_CHILDREN;
 use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use sqlx::Row as _;
 use tokio::sync::OnceCell;
 
+use crate::db::retry::retried;
 use crate::db::{Database, Statement, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::page_token::{Scope, TokenError, TokenKey, open, seal};
-use crate::write::attempts::retried;
 
 /// The field of a page message that holds its token.
 const TOKEN_FIELD: u8 = 2;
