@@ -23,7 +23,7 @@ const TOKEN_RESERVE: usize = 8 * 1024;
 
 /// A written resource, as the answer to its write.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub struct WrittenResource {
     /// The resource, as far as it fits.
     pub message: Encoded,
     /// The fields that were left out because they do not fit.

@@ -5,7 +5,7 @@ use orrery_catalog::store::product::PRODUCT;
 use orrery_catalog::store::product_metric::PRODUCT_METRIC;
 use orrery_kit::db::array::ElementType;
 use orrery_kit::resource::Resource;
-use orrery_kit::resource::decode::Keys;
+use orrery_kit::resource::decode::KeyPolicy;
 use orrery_kit::resource::mask::{UpdateMask, update_mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::resource::tuple::Columns;
@@ -40,13 +40,13 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     let before = b"what was there".to_vec();
     let mut tuple = before.clone();
     let mut summary = String::new();
-    match resource.decode(bytes, Keys::New, None, &mut tuple) {
+    match resource.decode(bytes, KeyPolicy::New, None, &mut tuple) {
         Ok(decoded) => {
             // A field with another wire type than the contract's is an unknown field for most parsers; prost refuses
             // it.
             if let Ok(message) = M::decode(bytes) {
                 let mut again = before.clone();
-                let same = resource.decode(&message.encode_to_vec(), Keys::New, None, &mut again);
+                let same = resource.decode(&message.encode_to_vec(), KeyPolicy::New, None, &mut again);
                 assert_eq!(same, Ok(decoded));
                 assert_eq!(again, tuple, "another encoding of the same message is another row");
             }
@@ -63,7 +63,7 @@ fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     // The fields of an update are decoded as well.
     let update = everything(resource);
     let mut updated = Vec::new();
-    let outcome = resource.decode(bytes, Keys::New, Some(&update), &mut updated);
+    let outcome = resource.decode(bytes, KeyPolicy::New, Some(&update), &mut updated);
     assert!(outcome.is_ok() || updated.is_empty());
     summary
 }
@@ -101,7 +101,7 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
     let encoded: Vec<&[u8]> = rows.iter().map(AsRef::as_ref).collect();
     let mut summary = String::new();
     for resource in [&*PRODUCT, &*PRODUCT_METRIC, &*ORDER] {
-        let mut chunk = Chunk::decode(resource, Keys::Any, None, offset, &encoded);
+        let mut chunk = Chunk::decode(resource, KeyPolicy::Any, None, offset, &encoded);
         holds_together(&chunk, &rows, offset);
         let counts = [chunk.rows.len(), chunk.refusals.count(), chunk.superseded].map(|count| count.min(9));
         summary.extend(counts.map(|count| count.to_string()));
@@ -151,10 +151,10 @@ pub(super) fn jsonb(bytes: &[u8]) -> String {
     }
     // Data that was written back as read is the same the next time.
     let mut first = Vec::new();
-    match PRODUCT.decode(&message, Keys::New, None, &mut first) {
+    match PRODUCT.decode(&message, KeyPolicy::New, None, &mut first) {
         Ok(_) => {
             let mut second = Vec::new();
-            PRODUCT.decode(&product.encode_to_vec(), Keys::New, None, &mut second).unwrap();
+            PRODUCT.decode(&product.encode_to_vec(), KeyPolicy::New, None, &mut second).unwrap();
             assert_eq!(first, second);
             "written back".to_owned()
         }

@@ -351,8 +351,8 @@ async fn answers_stay_within_the_bound() {
 
 #[test]
 fn an_answer_that_was_fetched_earlier_does_not_replace_a_later_one() {
-    let store = Store::new(1 << 20, CacheMetrics::default()).unwrap();
-    let key: store::Key = key_of(GET, &HeaderMap::new(), b"a").into();
+    let store = AnswerStore::new(1 << 20, CacheMetrics::default()).unwrap();
+    let key: store::RequestKey = key_of(GET, &HeaderMap::new(), b"a").into();
     let now = std::time::Instant::now();
     let older = Arc::new(CachedAnswer::failed(Status::ok("older"), now));
     let later = Arc::new(CachedAnswer::failed(Status::ok("later"), now + Duration::from_secs(1)));

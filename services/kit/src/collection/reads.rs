@@ -19,7 +19,7 @@ use crate::resource::Resource;
 use crate::resource::select::Selection;
 
 /// What a request for pages asks for, whichever page it is.
-struct Rows {
+struct PagesRequest {
     method: &'static str,
     filter: Result<Filter, Error>,
     encoded_filter: Vec<u8>,
@@ -95,10 +95,13 @@ impl Collection {
         let request: List<F> = request.into_inner().into();
         let (filter, encoded_filter) = conditions(request.filter, meaning);
         let List { method, read_mask, view, page_size, page_token: token, order_by, .. } = request;
-        self.list_rows(call, Rows { method, filter, encoded_filter, order_by, read_mask, view, page_size, token })
+        self.list_rows(
+            call,
+            PagesRequest { method, filter, encoded_filter, order_by, read_mask, view, page_size, token },
+        )
     }
 
-    fn list_rows(&self, call: Result<Call, Error>, rows: Rows) -> Unary<'_, Encoded> {
+    fn list_rows(&self, call: Result<Call, Error>, rows: PagesRequest) -> Unary<'_, Encoded> {
         Box::pin(async move {
             let call = call?;
             let reads = self.context.reads(&call);
@@ -128,10 +131,13 @@ impl Collection {
         let request: Stream<F> = request.into_inner().into();
         let (filter, encoded_filter) = conditions(request.filter, meaning);
         let Stream { method, read_mask, view, page_size, resume_token: token, order_by, .. } = request;
-        self.stream_rows(call, Rows { method, filter, encoded_filter, order_by, read_mask, view, page_size, token })
+        self.stream_rows(
+            call,
+            PagesRequest { method, filter, encoded_filter, order_by, read_mask, view, page_size, token },
+        )
     }
 
-    fn stream_rows(&self, call: Result<Call, Error>, rows: Rows) -> Unary<'_, Messages<Encoded>> {
+    fn stream_rows(&self, call: Result<Call, Error>, rows: PagesRequest) -> Unary<'_, Messages<Encoded>> {
         Box::pin(async move {
             let call = call?;
             let reads = self.context.reads(&call);

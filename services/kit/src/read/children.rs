@@ -152,9 +152,9 @@ pub(super) async fn read(
         }
         let is_last = nth + 1 == selected.len();
         match pending.read_table(source, table, adjacent, is_last).await {
-            Ok(ChildrenRead::All(children)) => read.push(children),
-            Ok(ChildrenRead::TooMuch(fewer)) => return Ok(ReadChildren::Fewer(fewer)),
-            Ok(ChildrenRead::Refused(error)) => return Ok(ReadChildren::SmallerPages(error)),
+            Ok(TableRead::All(children)) => read.push(children),
+            Ok(TableRead::TooMuch(fewer)) => return Ok(ReadChildren::Fewer(fewer)),
+            Ok(TableRead::Refused(error)) => return Ok(ReadChildren::SmallerPages(error)),
             // The server took too long, so fewer owners are tried. If the caller's own deadline passed, the next query fails.
             Err(Error::DeadlineExceeded) if taken > 1 => return Ok(ReadChildren::Fewer(taken / 2)),
             Err(Error::ResultTooLarge(_) | Error::ResultRefused(_)) if taken == 1 => {
@@ -166,7 +166,7 @@ pub(super) async fn read(
     Ok(ReadChildren::Read(ChildrenByOwner { read, ranks, taken: pending.keys.len() }))
 }
 
-enum ChildrenRead {
+enum TableRead {
     All(EncodedChildren),
     /// Try again with this number of owners.
     TooMuch(usize),
@@ -182,7 +182,7 @@ impl PendingOwners {
         table: &SelectedChildren,
         adjacent: bool,
         is_last: bool,
-    ) -> Result<ChildrenRead, Error> {
+    ) -> Result<TableRead, Error> {
         let limit = self.budget.rows.min(source.limits().max_query_rows);
         let mut collector = ChildCollector::new(self, table, source.limits().max_result_bytes);
         let mut position: Option<Position> = None;
@@ -201,7 +201,7 @@ impl PendingOwners {
                         && !matches!(error, Error::ResultTooLarge(_))
                         && source.page_rows().refused(asked, seen) =>
                 {
-                    return Ok(ChildrenRead::Refused(error));
+                    return Ok(TableRead::Refused(error));
                 }
                 Err(error) | Ok(CopyEnd::Broken(error)) => return Err(error),
                 Ok(end) => end,
@@ -227,19 +227,19 @@ impl PendingOwners {
                 self.first_bytes = first_bytes;
                 children
             }
-            Err(fewer) => return Ok(ChildrenRead::TooMuch(fewer)),
+            Err(fewer) => return Ok(TableRead::TooMuch(fewer)),
         };
         let taken = children.owners();
         if matches!(end, CopyEnd::Stopped) && !is_last && taken > 0 {
             // The query was cut off, so the other tables cannot be read from this source.
-            return Ok(ChildrenRead::TooMuch(taken));
+            return Ok(TableRead::TooMuch(taken));
         }
         self.keys.truncate(taken);
         self.sizes.truncate(taken);
         for (rank, size) in self.sizes.iter_mut().enumerate() {
             *size += children.of(rank).len();
         }
-        Ok(ChildrenRead::All(children))
+        Ok(TableRead::All(children))
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::children::{MAX_ROWS, Owners, ReadChildren, read};
 use super::collector::ReadBudget;
 use super::order::Position;
-use super::query::{Page, Query};
+use super::query::{Page, ScanQuery};
 use crate::db::{CopyEnd, CopySource as _};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -51,7 +51,7 @@ impl Fetched {
     }
 }
 
-impl Query {
+impl ScanQuery {
     /// Adds at most `limit` rows to the page. A `lone` row is read without another one, and so without knowing whether there is more.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::resource::select::Selection;
 
 /// What all queries of a scan have in common.
 #[derive(Debug)]
-pub(super) struct Query {
+pub(super) struct ScanQuery {
     /// What reads the rows.
     pub(super) reads: Reads,
     /// What they are.
@@ -47,7 +47,7 @@ pub struct Page {
     pub keys: Vec<(Vec<u8>, usize)>,
 }
 
-impl Query {
+impl ScanQuery {
     /// The conditions for rows after a place, and up to another one.
     pub(super) fn conditions(&self, after: Option<&Position>, up_to: Option<&Position>) -> String {
         let mut conditions = vec![self.filter.sql()];

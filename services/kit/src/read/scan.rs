@@ -14,7 +14,7 @@ use super::fetch::Fetched;
 use super::filter::Filter;
 use super::order::{Order, Position};
 pub use super::query::Page;
-use super::query::Query;
+use super::query::ScanQuery;
 use crate::answer::AnswerLimit;
 use crate::context::Reads;
 use crate::db::CopyEnd;
@@ -39,7 +39,7 @@ const BROKEN_ATTEMPTS: u32 = 3;
 #[derive(Debug)]
 pub struct Scan {
     /// What its queries ask for.
-    pub(super) query: Query,
+    pub(super) query: ScanQuery,
 }
 
 /// Where a scan is.
@@ -89,7 +89,7 @@ impl Scan {
         let progress_interval = reads.stream.progress_interval;
         let reads = reads.clone();
         let keep_keys = false;
-        let query = Query { reads, resource, selection, filter, order, page_bytes, progress_interval, keep_keys };
+        let query = ScanQuery { reads, resource, selection, filter, order, page_bytes, progress_interval, keep_keys };
         Self { query }
     }
 

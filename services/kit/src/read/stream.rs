@@ -54,7 +54,7 @@ pub struct StreamRequest {
 }
 
 /// Messages of pages.
-pub type Pages = BoxStream<'static, Result<Encoded, Status>>;
+pub type PageStream = BoxStream<'static, Result<Encoded, Status>>;
 
 /// Starts a stream. A wrong argument is an error at once; later ones end the stream.
 ///
@@ -64,9 +64,9 @@ pub fn stream<'a>(
     reads: &'a Reads,
     resource: &'static Resource,
     request: StreamRequest,
-) -> BoxFuture<'a, Result<Pages, Error>> {
+) -> BoxFuture<'a, Result<PageStream, Error>> {
     Box::pin(async move {
-        let pages: Pages = Box::pin(open(reads, resource, request).await?);
+        let pages: PageStream = Box::pin(open(reads, resource, request).await?);
         Ok(pages)
     })
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::key::Key;
-use super::mask::{Keys, Reach, UpdateMask};
+use super::mask::{KeySet, Reach, UpdateMask};
 use super::refusal::Refusal;
 use super::row::{Changes, ChildRows, Children, Column, Phase, Row, rows};
 use super::select::etag;
@@ -219,7 +219,7 @@ impl<'b> Batch<'b> {
                     None => return NewPhase::Kept,
                     Some(Reach::Whole) => true,
                     Some(Reach::Details { phase }) => *phase,
-                    Some(Reach::Keys(keys)) => Keys::contain(keys, "phase"),
+                    Some(Reach::Keys(keys)) => KeySet::contain(keys, "phase"),
                 }
             }
         };

@@ -13,7 +13,7 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use super::bounds::{MAX_CHILDREN, MAX_VIOLATIONS};
 use super::row::rows;
 use super::tuple::Columns;
-use super::wire::Reader;
+use super::wire::FieldReader;
 use super::{Description, Field, Resource};
 use crate::error::Violation;
 use crate::uid::UidKind;
@@ -129,7 +129,7 @@ impl ChildTable {
 /// The number of children in an encoded owner, up to the first malformed field. 0 if there are more than one owner may
 /// have: decoding refuses such an owner before its children take memory.
 pub(crate) fn count(owner: &Resource, message: &[u8]) -> usize {
-    let mut reader = Reader::new(message);
+    let mut reader = FieldReader::new(message);
     let mut count = 0;
     while let Ok(Some((number, _))) = reader.next() {
         count += usize::from(owner.child_tables.iter().any(|table| table.number == number));

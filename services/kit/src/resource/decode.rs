@@ -15,14 +15,14 @@ use super::rules::CheckedRow;
 use super::slot::{Portion, Slot};
 use super::tuple::prefix;
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
-use super::wire::{Malformed, Reader, Value};
+use super::wire::{FieldReader, Malformed, Value};
 use super::{Field, Resource, child_table};
 use crate::db::array::ElementType;
 use crate::error::Violation;
 
 /// Which keys a row may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
+pub enum KeyPolicy {
     /// Those of a new row: by the contract's grammar. A uid that is left empty is made.
     NewOrMade,
     /// Those of a new row.
@@ -34,7 +34,7 @@ pub enum Keys {
 
 /// What a row says besides its columns.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Decoded {
+pub struct RowExtras {
     /// What the stored row must be like.
     pub precondition: Precondition,
     /// Whether the uid was made here.
@@ -66,14 +66,14 @@ impl Resource {
     pub fn decode(
         &self,
         message: &[u8],
-        keys: Keys,
+        keys: KeyPolicy,
         update: Option<&UpdateMask>,
         tuple: &mut Vec<u8>,
-    ) -> Result<Decoded, Vec<Violation>> {
+    ) -> Result<RowExtras, Vec<Violation>> {
         let start = tuple.len();
         let slots = self.slots(message)?;
         let mut violations = Vec::new();
-        let mut decoded = Decoded::default();
+        let mut decoded = RowExtras::default();
         let keeps_unset = update.is_some_and(UpdateMask::keeps_unset);
         for (at, (field, slot)) in self.fields.iter().zip(&slots).enumerate() {
             let portion = self.portion(at, update);
@@ -91,7 +91,7 @@ impl Resource {
             } else if portion == Portion::Nothing {
                 tuple.put_i32(NULL);
                 Ok(())
-            } else if let Some(kind) = field.own_uid().filter(|_| keys == Keys::NewOrMade && slot.is_empty()) {
+            } else if let Some(kind) = field.own_uid().filter(|_| keys == KeyPolicy::NewOrMade && slot.is_empty()) {
                 put_prefixed(tuple, kind.new_uid().as_bytes());
                 decoded.made_uid = true;
                 Ok(())
@@ -99,7 +99,7 @@ impl Resource {
                 let owner = prefix(&tuple[start..], self.key_length()).to_vec();
                 self.put_children(nth, &owner, slot, keys, tuple, &mut violations);
                 Ok(())
-            } else if field.key && keys == Keys::Any {
+            } else if field.key && keys == KeyPolicy::Any {
                 field.kind.put_stored_key(field.name, slot, tuple)
             } else {
                 let reading = Reading { portion, keeps_unset: keeps_unset && !field.key, unset_is_null: !field.key };
@@ -138,7 +138,7 @@ impl Resource {
         Err(violations)
     }
 
-    /// Checks that a row which was decoded with [`Keys::Any`] may be created: that its key, and those of what belongs
+    /// Checks that a row which was decoded with [`KeyPolicy::Any`] may be created: that its key, and those of what belongs
     /// to it, are by the contract's grammar.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Resource {
         nth: usize,
         owner: &[u8],
         slot: &Slot<'_>,
-        keys: Keys,
+        keys: KeyPolicy,
         tuple: &mut Vec<u8>,
         violations: &mut Vec<Violation>,
     ) {
@@ -213,7 +213,7 @@ impl Resource {
         &self,
         message: &[u8],
         owner: &[u8],
-        keys: Keys,
+        keys: KeyPolicy,
         tuple: &mut Vec<u8>,
         violations: &mut Vec<Violation>,
     ) {
@@ -230,7 +230,7 @@ impl Resource {
             } else if field.own_uid().is_some() && slot.is_empty() {
                 tuple.put_i32(NULL);
                 Ok(())
-            } else if field.own_uid().is_some() && keys == Keys::Any {
+            } else if field.own_uid().is_some() && keys == KeyPolicy::Any {
                 field.kind.put_stored_key(field.name, slot, tuple)
             } else {
                 put_value(field, slot, Reading::ALL, tuple)
@@ -260,7 +260,7 @@ impl Resource {
         let mut slots = Vec::with_capacity(self.fields.len());
         slots.resize_with(self.fields.len(), || Slot::Unset);
         let (mut own_bytes, mut left) = (0, message.len());
-        let mut reader = Reader::new(message);
+        let mut reader = FieldReader::new(message);
         while let Some((number, value)) = reader.next().map_err(malformed)? {
             let taken = left - reader.left();
             left = reader.left();

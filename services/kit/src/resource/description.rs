@@ -77,12 +77,12 @@ pub struct Reference {
     /// The column.
     pub column: &'static str,
     /// What it points at.
-    pub target: Target,
+    pub target: ReferenceTarget,
 }
 
 /// What a reference points at.
 #[derive(Clone, Copy, Debug)]
-pub enum Target {
+pub enum ReferenceTarget {
     /// A table of the slice.
     Table {
         /// The table.

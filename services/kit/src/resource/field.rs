@@ -4,7 +4,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use super::constraints::Constraints;
 use super::description::Description;
-use super::kind::{ColumnKind, ContractField, MANY_CHILDREN, ONE_CHILD, Role, Stated, WireForm, check_limits};
+use super::kind::{ColumnKind, ContractField, FieldRole, MANY_CHILDREN, ONE_CHILD, Stated, WireForm, check_limits};
 use super::tuple::put_prefixed;
 use crate::db::array::ElementType;
 use crate::uid::UidKind;
@@ -22,7 +22,7 @@ pub struct Field {
     pub key: bool,
     /// How its value comes on the wire.
     pub(super) wire_form: WireForm,
-    role: Role,
+    role: FieldRole,
     /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
     child_table: Option<usize>,
 }
@@ -61,12 +61,12 @@ impl Field {
 
     /// Whether it has a column.
     pub fn is_stored(&self) -> bool {
-        !matches!(self.role, Role::Etag | Role::Children)
+        !matches!(self.role, FieldRole::Etag | FieldRole::Children)
     }
 
     /// Whether a caller can send a value for its column.
     pub fn is_input(&self) -> bool {
-        self.is_stored() && !matches!(self.role, Role::Revision | Role::Updated)
+        self.is_stored() && !matches!(self.role, FieldRole::Revision | FieldRole::Updated)
     }
 
     /// Whether an update may change it.
@@ -76,23 +76,24 @@ impl Field {
 
     /// Whether an update may change it, or the service when it computes it.
     pub fn is_changeable(&self) -> bool {
-        let fixed = matches!(self.role, Role::Etag | Role::Revision | Role::Created | Role::Updated);
+        let fixed =
+            matches!(self.role, FieldRole::Etag | FieldRole::Revision | FieldRole::Created | FieldRole::Updated);
         !self.key && !fixed
     }
 
     /// Whether it is a hash of the stored row.
     pub fn is_etag(&self) -> bool {
-        self.role == Role::Etag
+        self.role == FieldRole::Etag
     }
 
     /// Whether it counts the changes of the row.
     pub fn is_revision(&self) -> bool {
-        self.role == Role::Revision
+        self.role == FieldRole::Revision
     }
 
     /// Whether it is when the row was last changed.
     pub fn is_update_time(&self) -> bool {
-        self.role == Role::Updated
+        self.role == FieldRole::Updated
     }
 
     /// Whether it is an integer.
@@ -107,20 +108,20 @@ impl Field {
 
     /// Whether it is the row's status.
     pub fn is_status(&self) -> bool {
-        self.role == Role::Status
+        self.role == FieldRole::Status
     }
 
     /// The kind of the row's own uid, if it is that.
     pub fn own_uid(&self) -> Option<UidKind> {
         match self.role {
-            Role::OwnUid(kind) => Some(kind),
+            FieldRole::OwnUid(kind) => Some(kind),
             _ => None,
         }
     }
 
     /// Whether it is an integer that the store completes where it is 0.
     pub fn is_completed_integer(&self) -> bool {
-        self.role == Role::CompletedInteger
+        self.role == FieldRole::CompletedInteger
     }
 
     /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
@@ -141,8 +142,8 @@ impl Field {
     /// Appends the value of a row that was created at the time `now`, as it is selected.
     pub(crate) fn put_created(&self, value: Option<&[u8]>, now: i64, tuple: &mut Vec<u8>) {
         match self.role {
-            Role::Updated => put_prefixed(tuple, &now.to_be_bytes()),
-            Role::Revision => put_prefixed(tuple, &1_i32.to_be_bytes()),
+            FieldRole::Updated => put_prefixed(tuple, &now.to_be_bytes()),
+            FieldRole::Revision => put_prefixed(tuple, &1_i32.to_be_bytes()),
             _ => self.kind.put_selected(value, now, tuple),
         }
     }

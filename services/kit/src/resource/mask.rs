@@ -19,7 +19,7 @@ pub enum Reach {
     Whole,
     /// These keys of a jsonb object, or columns of an only child. Of a status, `phase` is one key and every detail is
     /// another.
-    Keys(Keys),
+    Keys(KeySet),
     /// Every key of a status but its phase, and the phase too if `phase` is set.
     Details {
         /// Whether the phase is reached as well.
@@ -27,16 +27,16 @@ pub enum Reach {
     },
 }
 
-/// Keys of an object.
+/// A set of keys of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Keys {
+pub struct KeySet {
     /// These.
     pub names: Vec<String>,
     /// And all that begin with one of these.
     pub beginnings: Vec<String>,
 }
 
-impl Keys {
+impl KeySet {
     /// One.
     pub fn one(name: impl Into<String>) -> Self {
         Self { names: vec![name.into()], beginnings: Vec::new() }
@@ -184,7 +184,7 @@ fn mask_paths(
                     return Err(refuse(&format!("names no field of {name}; there are {}", known.join(", "))));
                 };
                 permitted(field).map_err(refuse)?;
-                Reach::Keys(Keys::one(field.name))
+                Reach::Keys(KeySet::one(field.name))
             }
             (Some(_), Some(_)) => return Err(refuse(&format!("goes into {name}, which is reached as a whole"))),
         };

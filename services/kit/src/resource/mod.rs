@@ -52,7 +52,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use self::child_table::ChildTable;
 use self::constraints::Constraints;
-pub use self::description::{Description, Reference, Target, Unique};
+pub use self::description::{Description, Reference, ReferenceTarget, Unique};
 pub use self::field::Field;
 pub use self::kind::MAX_PHASE_BYTES;
 use self::kind::{Stated, check_limits};

@@ -3,7 +3,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::kind::{PutField, Target};
+use super::kind::{OutputField, PutField};
 use super::mask::{MaskPath, Reach};
 use super::tuple::Columns;
 use super::tuple::prefix;
@@ -52,12 +52,12 @@ pub struct SelectedChildren {
 struct Output {
     /// How its value is written; `None` if it was not asked for, but selected because the key is needed, or for the etag.
     put: Option<PutField>,
-    target: Target,
+    target: OutputField,
 }
 
 impl Output {
     fn of(field: &Field) -> Self {
-        let target = Target { number: field.number, names: field.kind.enum_names() };
+        let target = OutputField { number: field.number, names: field.kind.enum_names() };
         Self { put: Some(field.kind.output()), target }
     }
 

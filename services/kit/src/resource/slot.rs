@@ -10,7 +10,7 @@ pub enum Portion<'a> {
     /// All of it.
     All,
     /// These keys of a jsonb object.
-    Keys(&'a mask::Keys),
+    Keys(&'a mask::KeySet),
     /// All of a status but its phase.
     Details,
     /// Nothing of it.

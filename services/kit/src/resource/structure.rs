@@ -8,7 +8,7 @@ use orrery_proto::nesting::MAX_STRUCT_LEVELS;
 use super::document::{JsonValue, digits, elements, entries};
 use super::json::JsonText;
 use super::numeral::exact_double;
-use super::wire::{Malformed, Reader, Value, put_bytes, put_nested, put_number, put_varint};
+use super::wire::{FieldReader, Malformed, Value, put_bytes, put_nested, put_number, put_varint};
 
 /// How deep values nest in what is given out: every level of JSON takes three of protobuf, whose parsers stop at 100.
 const MAX_DEPTH_OUT: usize = 28;
@@ -127,7 +127,7 @@ impl StructError {
 
 /// What an entry of an object holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Item<'a> {
+pub(super) enum ObjectValue<'a> {
     /// A `google.protobuf.Value`, encoded.
     Value(&'a [u8]),
     /// A text.
@@ -136,13 +136,13 @@ pub(super) enum Item<'a> {
 
 /// A Struct's entries, sorted by key; of a repeated key the last one counts. Their values are as they came: what is
 /// wanted of them is read when it is written, so that nothing stands in between.
-pub(super) fn read_entries(bytes: &[u8]) -> Result<Vec<(&str, Item<'_>)>, StructError> {
+pub(super) fn read_entries(bytes: &[u8]) -> Result<Vec<(&str, ObjectValue<'_>)>, StructError> {
     let mut found = Vec::new();
-    let mut reader = Reader::new(bytes);
+    let mut reader = FieldReader::new(bytes);
     while let Some((number, value)) = reader.next()? {
         let (STRUCT_FIELDS, Value::Bytes(entry)) = (number, value) else { continue };
         let (mut key, mut item) = ("", &b""[..]);
-        let mut fields = Reader::new(entry);
+        let mut fields = FieldReader::new(entry);
         while let Some(field) = fields.next()? {
             match field {
                 (ENTRY_KEY, Value::Bytes(bytes)) => key = text(bytes)?,
@@ -150,7 +150,7 @@ pub(super) fn read_entries(bytes: &[u8]) -> Result<Vec<(&str, Item<'_>)>, Struct
                 _ => {}
             }
         }
-        found.push((key, Item::Value(item)));
+        found.push((key, ObjectValue::Value(item)));
     }
     sort_and_keep_last(&mut found);
     Ok(found)
@@ -168,19 +168,19 @@ pub(super) fn sort_and_keep_last<K: Ord, V>(entries: &mut Vec<(K, V)>) {
 }
 
 /// Puts an object of these entries.
-pub(super) fn put_object(json: &mut JsonText<'_>, entries: &[(&str, Item<'_>)]) -> Result<(), StructError> {
+pub(super) fn put_object(json: &mut JsonText<'_>, entries: &[(&str, ObjectValue<'_>)]) -> Result<(), StructError> {
     put_entries(json, entries, 0)
 }
 
-fn put_entries(json: &mut JsonText<'_>, entries: &[(&str, Item<'_>)], depth: usize) -> Result<(), StructError> {
+fn put_entries(json: &mut JsonText<'_>, entries: &[(&str, ObjectValue<'_>)], depth: usize) -> Result<(), StructError> {
     json.put(b"{");
     for (nth, (key, item)) in entries.iter().enumerate() {
         json.separate(nth);
         json.put_string(key);
         json.put(b": ");
         match *item {
-            Item::Value(bytes) => read_value(bytes, depth, json)?,
-            Item::Text(text) => json.put_string(text),
+            ObjectValue::Value(bytes) => read_value(bytes, depth, json)?,
+            ObjectValue::Text(text) => json.put_string(text),
         }
     }
     json.put(b"}");
@@ -188,7 +188,7 @@ fn put_entries(json: &mut JsonText<'_>, entries: &[(&str, Item<'_>)], depth: usi
 }
 
 fn read_value(bytes: &[u8], depth: usize, json: &mut JsonText<'_>) -> Result<(), StructError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = FieldReader::new(bytes);
     let start = json.mark();
     let mut is_set = false;
     while let Some(field) = reader.next()? {
@@ -214,7 +214,7 @@ fn read_value(bytes: &[u8], depth: usize, json: &mut JsonText<'_>) -> Result<(),
             }
             (VALUE_STRUCT, Value::Bytes(bytes)) => put_entries(json, &read_entries(bytes)?, depth + 1)?,
             (VALUE_LIST, Value::Bytes(bytes)) => {
-                let mut values = Reader::new(bytes);
+                let mut values = FieldReader::new(bytes);
                 json.put(b"[");
                 let mut count = 0;
                 while let Some((number, value)) = values.next()? {

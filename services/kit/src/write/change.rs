@@ -7,10 +7,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::assignment::next_revision;
-use super::request_id::Entry;
+use super::request_id::LedgerEntry;
 use super::returned::{read_masked, returning};
 use super::stored;
-use crate::answer::{AnswerLimit, Written};
+use crate::answer::{AnswerLimit, WrittenResource};
 use crate::context::Writes;
 use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
@@ -23,7 +23,7 @@ use crate::resource::mask::MaskPath;
 
 /// What a step does with the locked row. It may be called several times: after a conflict the transaction is tried
 /// again.
-pub type Step =
+pub type ChangeStep =
     Arc<dyn for<'t> Fn(&'t mut Transaction<'_>, StoredRow) -> BoxFuture<'t, Result<(), Error>> + Send + Sync>;
 
 /// A step that is asked for.
@@ -40,7 +40,7 @@ pub struct ChangeRequest {
     /// How large the answer may be.
     pub answers: AnswerLimit,
     /// How a retry is recognised, if the call names itself.
-    pub entry: Option<Entry>,
+    pub entry: Option<LedgerEntry>,
 }
 
 /// Takes a step, and returns the resource as far as it fits. A call that repeats an earlier one, by its entry, takes no
@@ -54,8 +54,8 @@ pub fn change<'a>(
     context: &'a Writes,
     resource: &'static Resource,
     request: ChangeRequest,
-    step: Step,
-) -> BoxFuture<'a, Result<Written, Error>> {
+    step: ChangeStep,
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(change_row(context, resource, request, step))
 }
 
@@ -63,8 +63,8 @@ async fn change_row(
     context: &Writes,
     resource: &'static Resource,
     request: ChangeRequest,
-    step: Step,
-) -> Result<Written, Error> {
+    step: ChangeStep,
+) -> Result<WrittenResource, Error> {
     if request.precondition.revision < 0 {
         return Err(Error::invalid("revision", "must not be negative"));
     }

@@ -32,14 +32,14 @@ pub(super) struct ChildStatements {
 
 /// Children as whole input tuples, one after the other.
 #[derive(Default)]
-struct Rows {
+struct ChildTuples {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     /// Each one's owner, by its place.
     owners: Vec<usize>,
 }
 
-impl Rows {
+impl ChildTuples {
     /// Adds an owner's children.
     fn extend(&mut self, child_table: &ChildTable, owner: usize, key: &[u8], children: &[u8]) {
         child_table.rows(key, children, &mut self.bytes, &mut self.ends);
@@ -111,7 +111,7 @@ impl ChildStatements {
         let mut left = Vec::new();
         self.keys.read(transaction, &keys, |key| left.push(key.to_vec())).await?;
         self.delete(transaction, &left.iter().map(Vec::as_slice).collect::<Vec<_>>()).await?;
-        let mut rows = Rows::default();
+        let mut rows = ChildTuples::default();
         let children = || {
             for (place, owner) in owners.iter().enumerate() {
                 let children = owner.children(self.owner, self.nth).unwrap_or_default();
@@ -212,8 +212,8 @@ impl ChildStatements {
         &self,
         transaction: &mut Transaction<'_>,
         owners: &[&Entry<'_>],
-    ) -> Result<(Rows, HashSet<Vec<u8>>), Error> {
-        let mut rows = Rows::default();
+    ) -> Result<(ChildTuples, HashSet<Vec<u8>>), Error> {
+        let mut rows = ChildTuples::default();
         let mut replaced = Vec::new();
         let children = || {
             for (place, owner) in owners.iter().enumerate() {

@@ -9,7 +9,7 @@ use super::refusal::{Refusals, row_error};
 use crate::budget::{HeldMemory, MemoryShare};
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::decode::{Keys, Precondition};
+use crate::resource::decode::{KeyPolicy, Precondition};
 use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
 use crate::resource::tuple::Columns;
@@ -21,7 +21,7 @@ const REFUSED: u64 = 0;
 
 /// One row of a chunk that is ready to be written.
 #[derive(Debug)]
-pub struct Row {
+pub struct ChunkRow {
     /// Its offset in the write.
     pub offset: i64,
     /// What the stored row must be like.
@@ -39,7 +39,7 @@ pub struct Chunk {
     /// The offset of the message that it came in, which places in it count from.
     pub message_offset: i64,
     /// The rows that passed every check, each key once, in the order of their keys.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ChunkRow>,
     /// A hash of each row's content, whatever became of it.
     pub hashes: Vec<u64>,
     /// Why the others did not pass.
@@ -55,13 +55,13 @@ impl Chunk {
     /// Decodes and checks the rows of a chunk; with an `update` as far as it reaches.
     pub fn decode(
         resource: &Resource,
-        keys: Keys,
+        keys: KeyPolicy,
         update: Option<&UpdateMask>,
         first_offset: i64,
         messages: &[&[u8]],
     ) -> Self {
         let mut tuples = Vec::with_capacity(messages.iter().map(|message| message.len()).sum::<usize>() * 5 / 4);
-        let mut rows: Vec<Row> = Vec::with_capacity(messages.len());
+        let mut rows: Vec<ChunkRow> = Vec::with_capacity(messages.len());
         let mut hashes = Vec::with_capacity(messages.len());
         let mut refusals = Refusals::default();
         for (offset, message) in (first_offset..).zip(messages) {
@@ -76,7 +76,13 @@ impl Chunk {
                     let tuple = &tuples[start..];
                     hashes.push(hash);
                     let key_end = start + key_length(resource, tuple);
-                    rows.push(Row { offset, precondition: decoded.precondition, start, end: tuples.len(), key_end });
+                    rows.push(ChunkRow {
+                        offset,
+                        precondition: decoded.precondition,
+                        start,
+                        end: tuples.len(),
+                        key_end,
+                    });
                 }
                 Err(violations) => {
                     hashes.push(REFUSED);
@@ -130,7 +136,7 @@ impl Chunk {
             self.superseded = before - self.rows.len();
         }
         let tuples = &self.tuples;
-        let key = |row: &Row| &tuples[row.start..row.key_end];
+        let key = |row: &ChunkRow| &tuples[row.start..row.key_end];
         self.rows.sort_by(|a, b| compare(resource, key(a), key(b)));
     }
 
@@ -158,7 +164,7 @@ impl Chunk {
     /// How much memory it takes, decoded, in bytes: what counts as waiting, and not what it took on the wire.
     pub fn decoded_bytes(&self) -> usize {
         self.tuples.capacity()
-            + self.rows.capacity() * size_of::<Row>()
+            + self.rows.capacity() * size_of::<ChunkRow>()
             + self.rows.iter().map(|row| row.precondition.etag.len()).sum::<usize>()
             + self.hashes.len() * size_of::<u64>()
             + self.refusals.bytes()
@@ -170,12 +176,12 @@ impl Chunk {
     }
 
     /// A row's input tuple.
-    pub fn tuple(&self, row: &Row) -> &[u8] {
+    pub fn tuple(&self, row: &ChunkRow) -> &[u8] {
         &self.tuples[row.start..row.end]
     }
 
     /// A row's key, as a prefix of its tuple.
-    pub fn key(&self, row: &Row) -> &[u8] {
+    pub fn key(&self, row: &ChunkRow) -> &[u8] {
         &self.tuples[row.start..row.key_end]
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode};
 use orrery_proto::wire::WriteResponse;
 
-use super::chunk::{Chunk, Row};
+use super::chunk::{Chunk, ChunkRow};
 use super::references::{DanglingReference, missing_elsewhere};
 use super::refusal::{Refusals, row_error};
 use super::search::{By, Search};
@@ -20,7 +20,7 @@ use crate::db::{CopySource as _, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::decode::Keys;
+use crate::resource::decode::KeyPolicy;
 use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
 use crate::resource::refusal::Refusal;
@@ -34,7 +34,7 @@ const BREACHES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(20);
 /// How the rows of a write are written.
 #[derive(Debug)]
-pub struct Writer {
+pub struct ChunkWriter {
     /// What they are.
     pub resource: &'static Resource,
     /// Never `UNSPECIFIED`.
@@ -66,10 +66,10 @@ pub enum Outcome {
     Begun,
 }
 
-impl Writer {
+impl ChunkWriter {
     /// Which keys rows may have as long as it is not known whether they are new.
-    pub fn keys(&self) -> Keys {
-        if self.mode == WriteMode::Create { Keys::New } else { Keys::Any }
+    pub fn keys(&self) -> KeyPolicy {
+        if self.mode == WriteMode::Create { KeyPolicy::New } else { KeyPolicy::Any }
     }
 
     /// Writes chunks, whose keys must all differ, and moves the write on. Rows that did not pass the decoding must have been
@@ -150,7 +150,7 @@ impl Writer {
         by: By,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
-        let mut rows: Vec<(&Chunk, &Row)> = rows_of(chunks).collect();
+        let mut rows: Vec<(&Chunk, &ChunkRow)> = rows_of(chunks).collect();
         // All writers lock rows in the same order. Each chunk is sorted already.
         if chunks.len() > 1 {
             rows.sort_by(|a, b| compare(self.resource, a.0.key(a.1), b.0.key(b.1)));
@@ -158,7 +158,7 @@ impl Writer {
         let mut ack = WriteResponse::default();
         let mut refused: Vec<(i64, Refusal)> = Vec::new();
         let mut search = Search::new(by, deadline.bound(transaction.limits().transaction_timeout));
-        let mut pieces: Vec<&[(&Chunk, &Row)]> = self.cut(&rows).collect();
+        let mut pieces: Vec<&[(&Chunk, &ChunkRow)]> = self.cut(&rows).collect();
         pieces.reverse();
         while let Some(piece) = pieces.pop() {
             let incoming: Vec<Incoming<'_>> = piece
@@ -169,7 +169,8 @@ impl Writer {
                     offset: row.offset,
                 })
                 .collect();
-            let of_piece = |(place, (_, row)): (usize, &(&Chunk, &Row))| Some(dangling.get(&row.offset)?.of_row(place));
+            let of_piece =
+                |(place, (_, row)): (usize, &(&Chunk, &ChunkRow))| Some(dangling.get(&row.offset)?.of_row(place));
             let dangling: Vec<DanglingReference> = piece.iter().enumerate().filter_map(of_piece).collect();
             match (search.write(&self.batches, transaction, &incoming, &dangling).await?, piece) {
                 (Ok(written), _) => {
@@ -210,10 +211,13 @@ impl Writer {
     }
 
     /// Cuts rows into what one statement takes.
-    fn cut<'a, 'r>(&'a self, mut rows: &'a [(&'r Chunk, &'r Row)]) -> impl Iterator<Item = &'a [(&'r Chunk, &'r Row)]> {
+    fn cut<'a, 'r>(
+        &'a self,
+        mut rows: &'a [(&'r Chunk, &'r ChunkRow)],
+    ) -> impl Iterator<Item = &'a [(&'r Chunk, &'r ChunkRow)]> {
         std::iter::from_fn(move || {
             let mut bytes = 0;
-            let fits = |(chunk, row): &&(&Chunk, &Row)| {
+            let fits = |(chunk, row): &&(&Chunk, &ChunkRow)| {
                 bytes += chunk.tuple(row).len();
                 bytes <= self.statement_bytes
             };
@@ -235,6 +239,6 @@ fn refusals(mut refused: Vec<(i64, Refusal)>) -> Refusals {
     refusals
 }
 
-fn rows_of(chunks: &[Chunk]) -> impl Iterator<Item = (&Chunk, &Row)> {
+fn rows_of(chunks: &[Chunk]) -> impl Iterator<Item = (&Chunk, &ChunkRow)> {
     chunks.iter().flat_map(|chunk| chunk.rows.iter().map(move |row| (chunk, row)))
 }

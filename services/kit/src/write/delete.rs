@@ -47,7 +47,7 @@ pub struct DeleteRequest {
 }
 
 /// How far a transaction came.
-enum Progress {
+enum DeleteProgress {
     /// To the end.
     Done,
     /// Something that belongs to the resource is left.
@@ -90,7 +90,11 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
                     let Some(row) = stored::lock(transaction, resource, &request.key).await? else {
                         let missing = Error::NotFound { resource: resource.description.message, name };
                         let accepted = request.allow_missing || begun;
-                        return if accepted { Ok(TransactionEnd::RollBack(Progress::Done)) } else { Err(missing) };
+                        return if accepted {
+                            Ok(TransactionEnd::RollBack(DeleteProgress::Done))
+                        } else {
+                            Err(missing)
+                        };
                     };
                     if !begun {
                         stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
@@ -98,21 +102,21 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
                     }
                     for dependent in dependents(resource) {
                         let progress = delete_dependents(transaction, resource, dependent, &request.key, until);
-                        if matches!(progress.await?, Progress::Partly) {
-                            return Ok(TransactionEnd::Commit(Progress::Partly));
+                        if matches!(progress.await?, DeleteProgress::Partly) {
+                            return Ok(TransactionEnd::Commit(DeleteProgress::Partly));
                         }
                     }
                     let delete = Statement::new(delete_one(resource), 1);
                     transaction.write(resource.bind_key(delete, request.key.tuple())?).await?;
-                    Ok(TransactionEnd::Commit(Progress::Done))
+                    Ok(TransactionEnd::Commit(DeleteProgress::Done))
                 })
             })
         })
         .await
         .map_err(|error| error.of_refused_row(resource, &name, ""))?;
         match ended {
-            Progress::Done => return Ok(()),
-            Progress::Partly => begun = true,
+            DeleteProgress::Done => return Ok(()),
+            DeleteProgress::Partly => begun = true,
         }
     }
 }
@@ -181,12 +185,12 @@ async fn delete_dependents(
     dependent: &'static Resource,
     key: &Key,
     until: Instant,
-) -> Result<Progress, Error> {
+) -> Result<DeleteProgress, Error> {
     let batch = MAX_BATCH.min(transaction.limits().max_statement_rows);
     if dependent.key_length() == owner.key_length() {
         let delete = Statement::new(delete_up_to(owner, dependent, false), 1);
         transaction.write(owner.bind_key(delete, key.tuple())?).await?;
-        return Ok(Progress::Done);
+        return Ok(DeleteProgress::Done);
     }
     loop {
         // Where the statement stops is looked up first: then it needs no limit.
@@ -195,7 +199,7 @@ async fn delete_dependents(
         let Some(last) = last.first() else {
             let delete = Statement::new(delete_up_to(owner, dependent, false), batch);
             transaction.write(owner.bind_key(delete, key.tuple())?).await?;
-            return Ok(Progress::Done);
+            return Ok(DeleteProgress::Done);
         };
         let mut up_to = Vec::new();
         put_tuple(last, dependent.key_length(), &mut up_to)?;
@@ -203,7 +207,7 @@ async fn delete_dependents(
         let delete = dependent.bind_key(owner.bind_key(delete, key.tuple())?, &up_to)?;
         transaction.write(delete).await?;
         if Instant::now() >= until {
-            return Ok(Progress::Partly);
+            return Ok(DeleteProgress::Partly);
         }
     }
 }

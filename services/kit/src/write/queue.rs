@@ -10,7 +10,7 @@ use orrery_proto::r#type::v1::RowErrorPolicy;
 use orrery_proto::wire::ReceivedWrite;
 
 use super::chunk::Chunk;
-use super::commit::Writer;
+use super::commit::ChunkWriter;
 use super::refusal::{MAX_ROW_ERRORS, Refusals};
 use crate::budget::MemoryShare;
 use crate::context::Writes;
@@ -41,27 +41,27 @@ pub(super) struct Repeated {
 }
 
 /// A chunk that ends the stream: the policy is STOP and rows of it were refused.
-pub(super) struct Refused {
+pub(super) struct RefusedChunk {
     /// Which, and why.
     pub(super) refusals: Refusals,
     message_offset: i64,
 }
 
 /// What is to be done next.
-pub(super) enum Next {
+pub(super) enum NextWork {
     /// These chunks are to be committed together.
     Commit(Vec<Chunk>),
     /// These rows are to be compared.
     Compare(Repeated),
     /// The stream ends with refused rows.
-    Refuse(Refused),
+    Refuse(RefusedChunk),
     /// The stream ends with an error.
     End(Error),
 }
 
 /// The queue of one stream.
 pub(super) struct Queue {
-    writer: Arc<Writer>,
+    writer: Arc<ChunkWriter>,
     /// What the chunks count against, decoded, until they are committed.
     share: MemoryShare,
     /// Whether rows that came before may come again.
@@ -88,7 +88,7 @@ impl Queue {
     /// An empty queue of a stream that goes on from `received`.
     pub(super) fn new(
         context: &Writes,
-        writer: Arc<Writer>,
+        writer: Arc<ChunkWriter>,
         share: MemoryShare,
         resumable: bool,
         received: i64,
@@ -171,24 +171,27 @@ impl Queue {
 
     /// Takes out what is to be done next. Chunks that wait share a commit: as many as fit a statement and have no key
     /// in common, so that each is counted as if it had come alone.
-    pub(super) fn next(&mut self) -> Option<Next> {
+    pub(super) fn next(&mut self) -> Option<NextWork> {
         self.under_way = 0;
         let chunk = match self.waiting.pop_front()? {
-            Waiting::End(error) => return Some(Next::End(error)),
+            Waiting::End(error) => return Some(NextWork::End(error)),
             Waiting::Repeated(repeated) => {
                 self.rows -= repeated.hashes.len();
                 self.bytes -= repeated.hashes.len() * size_of::<u64>();
-                return Some(Next::Compare(repeated));
+                return Some(NextWork::Compare(repeated));
             }
             Waiting::Chunk(chunk) => self.taken(chunk),
         };
         if self.refuses(&chunk) {
-            return Some(Next::Refuse(Refused { refusals: chunk.refusals, message_offset: chunk.message_offset }));
+            return Some(NextWork::Refuse(RefusedChunk {
+                refusals: chunk.refusals,
+                message_offset: chunk.message_offset,
+            }));
         }
         let mut rows = chunk.sent_rows();
         // Together they fit one answer.
         let mut refused = chunk.refusals.count();
-        let mut keys = Keys::of(&chunk);
+        let mut keys = QueuedKeys::of(&chunk);
         let mut chunks = vec![chunk];
         while !self.alone
             && let Some(Waiting::Chunk(next)) = self.waiting.front()
@@ -203,7 +206,7 @@ impl Queue {
                 chunks.push(self.taken(next));
             }
         }
-        Some(Next::Commit(chunks))
+        Some(NextWork::Commit(chunks))
     }
 
     fn taken(&mut self, chunk: Chunk) -> Chunk {
@@ -242,10 +245,10 @@ impl Queue {
 
     /// What becomes of chunks of which the database refused a row: alone, the chunk ends the stream; in company, each
     /// is tried by itself.
-    pub(super) fn put_back(&mut self, mut chunks: Vec<Chunk>, refusals: Refusals) -> Option<Refused> {
+    pub(super) fn put_back(&mut self, mut chunks: Vec<Chunk>, refusals: Refusals) -> Option<RefusedChunk> {
         if chunks.len() <= 1 {
             let message_offset = chunks.pop().map_or(0, |chunk| chunk.message_offset);
-            return Some(Refused { refusals, message_offset });
+            return Some(RefusedChunk { refusals, message_offset });
         }
         self.alone = true;
         for chunk in chunks.into_iter().rev() {
@@ -261,7 +264,7 @@ impl Queue {
 struct Arrival {
     /// Encoded.
     message: Bytes,
-    writer: Arc<Writer>,
+    writer: Arc<ChunkWriter>,
     resumable: bool,
     /// Every row before it was received.
     received: i64,
@@ -324,12 +327,12 @@ impl Arrival {
 
 /// The keys of the chunks that are to share a commit: as long as each chunk's keys lie beyond those before, which is
 /// how most come, only the last one, else all of them.
-enum Keys {
+enum QueuedKeys {
     Ascending(Option<Vec<u8>>),
     All(HashSet<Vec<u8>>),
 }
 
-impl Keys {
+impl QueuedKeys {
     fn of(chunk: &Chunk) -> Self {
         Self::Ascending(chunk.rows.last().map(|row| chunk.key(row).to_vec()))
     }
@@ -361,9 +364,9 @@ impl Keys {
     }
 }
 
-impl Refused {
+impl RefusedChunk {
     /// The error of the stream that ends here.
-    pub(super) fn error(&self, writer: &Writer) -> Error {
+    pub(super) fn error(&self, writer: &ChunkWriter) -> Error {
         let first = self.refusals.first().cloned().unwrap_or_default();
         let place = first.offset - self.message_offset;
         let violation =

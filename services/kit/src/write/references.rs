@@ -15,7 +15,7 @@ use crate::resource::child_table::provided;
 use crate::resource::refusal::Refusal;
 use crate::resource::row::{Row, rows};
 use crate::resource::tuple::Columns;
-use crate::resource::{Resource, Target};
+use crate::resource::{ReferenceTarget, Resource};
 
 /// A reference to something that does not exist.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ struct ReferenceColumn {
     column: &'static str,
     /// The column's place in the tuple of the row or child.
     position: usize,
-    target: Target,
+    target: ReferenceTarget,
 }
 
 impl ReferenceColumn {
@@ -121,7 +121,7 @@ impl ReferenceColumn {
 /// Whether a row refers to anything in another slice.
 pub(super) fn refers_elsewhere(resource: &'static Resource, tuple: &[u8]) -> bool {
     let columns = ReferenceColumn::all(resource);
-    let mut elsewhere = columns.iter().filter(|column| matches!(column.target, Target::Elsewhere));
+    let mut elsewhere = columns.iter().filter(|column| matches!(column.target, ReferenceTarget::Elsewhere));
     elsewhere.any(|column| !column.targets(resource, tuple).is_empty())
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn missing_elsewhere(
 ) -> Result<Vec<DanglingReference>, Error> {
     let columns = ReferenceColumn::all(resource);
     let columns: Vec<&ReferenceColumn> =
-        columns.iter().filter(|column| matches!(column.target, Target::Elsewhere)).collect();
+        columns.iter().filter(|column| matches!(column.target, ReferenceTarget::Elsewhere)).collect();
     let targets = ReferenceColumn::all_targets(&columns, resource, tuples);
     if targets.is_empty() {
         return Ok(Vec::new());
@@ -163,7 +163,7 @@ pub(super) async fn missing_in_slice(
     let columns = ReferenceColumn::all(resource);
     let mut tables: Vec<(&str, &str)> = Vec::new();
     for column in &columns {
-        if let Target::Table { table, column } = column.target
+        if let ReferenceTarget::Table { table, column } = column.target
             && !tables.contains(&(table, column))
         {
             tables.push((table, column));
@@ -171,7 +171,7 @@ pub(super) async fn missing_in_slice(
     }
     let mut dangling: Vec<DanglingReference> = Vec::new();
     for (table, key) in tables {
-        let points_there = |column: &&ReferenceColumn| matches!(column.target, Target::Table { table: other, column: other_key } if (other, other_key) == (table, key));
+        let points_there = |column: &&ReferenceColumn| matches!(column.target, ReferenceTarget::Table { table: other, column: other_key } if (other, other_key) == (table, key));
         let columns: Vec<&ReferenceColumn> = columns.iter().filter(points_there).collect();
         let targets = ReferenceColumn::all_targets(&columns, resource, tuples);
         let mut found = HashSet::new();
@@ -196,10 +196,10 @@ fn lock_targets(table: &str, key: &str) -> String {
 pub(super) fn sql(resource: &'static Resource) -> Vec<(String, String)> {
     let columns = ReferenceColumn::all(resource).into_iter();
     let statements = columns.filter_map(|ReferenceColumn { column, target, .. }| match target {
-        Target::Table { table, column: key } => {
+        ReferenceTarget::Table { table, column: key } => {
             Some((format!("lock what {column} refers to"), lock_targets(table, key)))
         }
-        Target::Elsewhere => None,
+        ReferenceTarget::Elsewhere => None,
     });
     statements.collect()
 }

@@ -15,7 +15,7 @@ use crate::resource::key::Key;
 
 /// A call that names itself.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct LedgerEntry {
     schema: &'static str,
     resource: &'static Resource,
     name: String,
@@ -29,7 +29,7 @@ pub fn digest(request: &[u8]) -> String {
     format!("{:016x}", xxh3_64(request))
 }
 
-impl Entry {
+impl LedgerEntry {
     /// The entry of a call; `None` if it does not name itself. The request ids of different verbs are kept apart. Now
     /// and then this clears the ledger, beside the call.
     pub fn of(

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 
-use crate::answer::{AnswerLimit, Written};
+use crate::answer::{AnswerLimit, WrittenResource};
 use crate::db::Transaction;
 use crate::db::retry::retried;
 use crate::deadline::Deadline;
@@ -22,9 +22,9 @@ use crate::resource::select::Selection;
 ///
 /// # Errors
 /// What `work` returned last.
-pub async fn returning<F>(deadline: Deadline, mut work: impl FnMut(Extent) -> F) -> Result<Written, Error>
+pub async fn returning<F>(deadline: Deadline, mut work: impl FnMut(Extent) -> F) -> Result<WrittenResource, Error>
 where
-    F: Future<Output = Result<Written, Error>>,
+    F: Future<Output = Result<WrittenResource, Error>>,
 {
     let mut extent = Extent::Whole;
     loop {
@@ -47,7 +47,7 @@ pub fn read_masked<'a>(
     key: &'a Key,
     answers: AnswerLimit,
     extent: Extent,
-) -> BoxFuture<'a, Result<Written, Error>> {
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(read_as_masked(transaction, resource, mask, key, answers, extent))
 }
 
@@ -58,13 +58,13 @@ async fn read_as_masked(
     key: &Key,
     answers: AnswerLimit,
     mut extent: Extent,
-) -> Result<Written, Error> {
+) -> Result<WrittenResource, Error> {
     loop {
         let selection = Selection::new(resource, &extent.of(resource, mask));
         match (stored(transaction, resource, &selection, key, answers.bytes()).await?, extent.less()) {
             (Stored::Row(body), _) => {
                 let message = Encoded { body, tail: Bytes::new(), rows: 1 };
-                return Ok(Written { message, omitted: extent.omits(resource, mask), existing: false });
+                return Ok(WrittenResource { message, omitted: extent.omits(resource, mask), existing: false });
             }
             (Stored::Larger(_), Some(less)) => extent = less,
             (Stored::Larger(bytes), None) => {

@@ -12,20 +12,20 @@ use prost_types::FieldMask;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::references::{DanglingReference, missing_elsewhere, refers_elsewhere};
-use super::request_id::Entry;
+use super::request_id::LedgerEntry;
 use super::returned::{read_masked, returning};
 use super::start::check_id;
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
-use crate::answer::{AnswerLimit, Written};
+use crate::answer::{AnswerLimit, WrittenResource};
 use crate::context::Writes;
 use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
 use crate::resource::Resource;
-use crate::resource::batch::Entry as BatchEntry;
-use crate::resource::decode::{Decoded, Keys, Precondition};
+use crate::resource::batch::Entry;
+use crate::resource::decode::{KeyPolicy, Precondition, RowExtras};
 use crate::resource::key::Key;
 use crate::resource::mask::{MaskPath, UpdateMask, update_mask};
 use crate::resource::row::rows;
@@ -78,7 +78,7 @@ pub struct UpdateRequest<'a> {
 struct DecodedRow {
     tuple: Vec<u8>,
     key: Key,
-    decoded: Decoded,
+    decoded: RowExtras,
     /// A hash of what the caller sent, however it was encoded and without a uid that was made for it.
     digest: String,
 }
@@ -87,7 +87,7 @@ async fn decode(
     resource: &'static Resource,
     message: Option<Bytes>,
     field: &'static str,
-    keys: Keys,
+    keys: KeyPolicy,
     update: Option<&UpdateMask>,
 ) -> Result<DecodedRow, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
@@ -121,7 +121,7 @@ pub fn create<'a>(
     context: &'a Writes,
     resource: &'static Resource,
     request: CreateRequest<'a>,
-) -> BoxFuture<'a, Result<Written, Error>> {
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(create_row(context, resource, request))
 }
 
@@ -129,21 +129,21 @@ async fn create_row(
     context: &Writes,
     resource: &'static Resource,
     request: CreateRequest<'_>,
-) -> Result<Written, Error> {
+) -> Result<WrittenResource, Error> {
     let CreateRequest { message, field, request_id, references, deadline, answers, returned } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let references = reference_check(references)?;
-    let row = decode(resource, message, field, Keys::NewOrMade, None).await?;
+    let row = decode(resource, message, field, KeyPolicy::NewOrMade, None).await?;
     if !row.decoded.precondition.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
     if row.decoded.precondition.revision != 0 {
         return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
     }
-    let entry = Entry::of(context, "create", resource, request_id, row.digest);
+    let entry = LedgerEntry::of(context, "create", resource, request_id, row.digest);
     let name = resource.name_of(row.key.tuple());
     let writer = context.writers.of(resource, WriteMode::Create, UpdateMask::Populated, references);
-    let write = Arc::new(Write {
+    let write = Arc::new(RowWrite {
         resource,
         field,
         writer,
@@ -166,7 +166,7 @@ async fn create_row(
 }
 
 /// One row that is well-formed, and how it is written.
-struct Write {
+struct RowWrite {
     resource: &'static Resource,
     /// The message's field in the request.
     field: &'static str,
@@ -182,9 +182,13 @@ struct Write {
     at_once: AtomicBool,
 }
 
-impl Write {
+impl RowWrite {
     /// Writes the row and reads it back. The key is that of an existing row, if a rule put one in its place.
-    async fn run(&self, transaction: &mut Transaction<'_>, extent: Extent) -> Result<(Written, Option<Key>), Error> {
+    async fn run(
+        &self,
+        transaction: &mut Transaction<'_>,
+        extent: Extent,
+    ) -> Result<(WrittenResource, Option<Key>), Error> {
         let incoming = Incoming { tuple: &self.tuple, precondition: &self.precondition, offset: 0 };
         if self.at_once.load(Ordering::Relaxed)
             && let Some(written) = self.create_at_once(transaction, &incoming, extent).await?
@@ -207,14 +211,14 @@ impl Write {
     }
 }
 
-impl Write {
+impl RowWrite {
     /// Creates the row in one statement, and makes the answer from what was sent and what the database made of it.
     async fn create_at_once(
         &self,
         transaction: &mut Transaction<'_>,
         incoming: &Incoming<'_>,
         extent: Extent,
-    ) -> Result<Option<Written>, Error> {
+    ) -> Result<Option<WrittenResource>, Error> {
         let created = match self.writer.create_at_once(transaction, incoming).await {
             Ok(created) => created,
             Err(Error::RowRefused(refusal)) => {
@@ -250,11 +254,11 @@ impl Write {
             }
         }
         let message = Encoded { body: body.into(), tail: Bytes::new(), rows: 1 };
-        Ok(Some(Written { message, omitted: Vec::new(), existing: false }))
+        Ok(Some(WrittenResource { message, omitted: Vec::new(), existing: false }))
     }
 
     /// Whether the answer fits, whatever the database adds. No answer has less room than 64 KiB.
-    fn surely_fits(&self, entry: &BatchEntry<'_>) -> bool {
+    fn surely_fits(&self, entry: &Entry<'_>) -> bool {
         2 * entry.bytes() + 4096 <= self.answers.bytes()
     }
 }
@@ -270,15 +274,15 @@ fn conflict(error: Error) -> Error {
 /// A create that is well-formed.
 struct Creation<'a> {
     context: &'a Writes,
-    entry: Option<Entry>,
-    write: Arc<Write>,
+    entry: Option<LedgerEntry>,
+    write: Arc<RowWrite>,
     deadline: Deadline,
 }
 
 impl Creation<'_> {
     /// What an earlier call of the same request_id made, if that call has ended and this one asks another slice before
     /// its transaction: in the transaction the ledger is looked at anyway.
-    async fn made_before(&self) -> Result<Option<Written>, Error> {
+    async fn made_before(&self) -> Result<Option<WrittenResource>, Error> {
         match &self.entry {
             Some(entry)
                 if refers_elsewhere(self.write.resource, &self.write.tuple)
@@ -291,7 +295,7 @@ impl Creation<'_> {
     }
 
     /// What an earlier call of the same request_id has made while this one was being refused; else the refusal.
-    async fn made_meanwhile(&self, refused: Error) -> Result<Written, Error> {
+    async fn made_meanwhile(&self, refused: Error) -> Result<WrittenResource, Error> {
         if self.entry.is_none() {
             return Err(refused);
         }
@@ -303,7 +307,7 @@ impl Creation<'_> {
     }
 
     /// What an earlier call of the same request_id made. Waits for one that is at it.
-    async fn made(&self) -> Result<Option<Written>, Error> {
+    async fn made(&self) -> Result<Option<WrittenResource>, Error> {
         let made = returning(self.deadline, |extent| {
             let (entry, write) = (self.entry.clone(), Arc::clone(&self.write));
             self.context.transaction(self.deadline, move |transaction| {
@@ -326,7 +330,7 @@ impl Creation<'_> {
         }
     }
 
-    async fn run(mut self, references: ReferenceCheck) -> Result<Written, Error> {
+    async fn run(mut self, references: ReferenceCheck) -> Result<WrittenResource, Error> {
         if references == ReferenceCheck::Reject {
             let write = &self.write;
             let tuples = [write.tuple.as_slice()];
@@ -364,10 +368,10 @@ impl Creation<'_> {
 /// What an earlier call made, as it stands now.
 async fn read_made(
     transaction: &mut Transaction<'_>,
-    write: &Write,
+    write: &RowWrite,
     key: &Key,
     extent: Extent,
-) -> Result<Written, Error> {
+) -> Result<WrittenResource, Error> {
     read_masked(transaction, write.resource, &write.returned, key, write.answers, extent).await.map_err(|error| {
         match error {
             Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
@@ -394,7 +398,7 @@ pub fn update<'a>(
     context: &'a Writes,
     resource: &'static Resource,
     request: UpdateRequest<'a>,
-) -> BoxFuture<'a, Result<Written, Error>> {
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(update_row(context, resource, request))
 }
 
@@ -402,10 +406,10 @@ async fn update_row(
     context: &Writes,
     resource: &'static Resource,
     request: UpdateRequest<'_>,
-) -> Result<Written, Error> {
+) -> Result<WrittenResource, Error> {
     let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers, returned } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
-    let row = decode(resource, message, field, Keys::Any, (!allow_missing).then_some(&mask)).await?;
+    let row = decode(resource, message, field, KeyPolicy::Any, (!allow_missing).then_some(&mask)).await?;
     let references = reference_check(references)?;
     let mut dangling = Vec::new();
     if references == ReferenceCheck::Reject {
@@ -416,7 +420,7 @@ async fn update_row(
     let name = resource.name_of(row.key.tuple());
     let precondition = row.decoded.precondition;
     let (tuple, key) = (row.tuple, row.key);
-    let write = Arc::new(Write {
+    let write = Arc::new(RowWrite {
         resource,
         field,
         writer,

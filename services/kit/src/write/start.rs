@@ -2,7 +2,7 @@
 
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 
-use super::commit::Writer;
+use super::commit::ChunkWriter;
 use super::statement::BatchWriter;
 use crate::context::Writes;
 use crate::error::{Error, Violation};
@@ -17,7 +17,7 @@ pub const MAX_ID_BYTES: usize = 128;
 ///
 /// # Errors
 /// [`Error::Invalid`] with every field that breaks a rule, below `start`.
-pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &WriteStart) -> Result<Writer, Error> {
+pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &WriteStart) -> Result<ChunkWriter, Error> {
     let mut violations = Vec::new();
     let mode = WriteMode::try_from(start.mode).unwrap_or_else(|_| {
         violations.push(Violation::new("start.mode", "is no WriteMode"));
@@ -50,7 +50,7 @@ pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &Writ
             let mode = if mode == WriteMode::Unspecified { WriteMode::Upsert } else { mode };
             let references =
                 if references == ReferenceCheck::Unspecified { ReferenceCheck::Accept } else { references };
-            Ok(Writer {
+            Ok(ChunkWriter {
                 resource,
                 mode,
                 update: (mode == WriteMode::Update || deletes).then(|| mask.clone()),

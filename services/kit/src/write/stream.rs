@@ -16,8 +16,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
 
 use super::chunk::Chunk;
-use super::commit::{Outcome, Writer};
-use super::queue::{Next, Queue, Refused, Repeated};
+use super::commit::{ChunkWriter, Outcome};
+use super::queue::{NextWork, Queue, RefusedChunk, Repeated};
 use super::session::Session;
 use super::start::writer;
 use crate::answer::AnswerLimit;
@@ -30,9 +30,9 @@ use crate::resource::Resource;
 use crate::rpc_layer::normalise;
 
 /// One stream of chunks.
-struct Write {
+struct WriteStream {
     context: Writes,
-    writer: Arc<Writer>,
+    writer: Arc<ChunkWriter>,
     session: Option<Session>,
     deadline: Deadline,
     /// Every row before it is committed.
@@ -74,7 +74,7 @@ fn answers(
             Err(Error::invalid("start", "must be the first message"))?;
             return;
         };
-        let mut write = Write::begin(context, resource, &start, deadline).await?;
+        let mut write = WriteStream::begin(context, resource, &start, deadline).await?;
         if !start.write_id.is_empty() {
             yield write.acknowledgement();
         }
@@ -84,14 +84,14 @@ fn answers(
         loop {
             if work.is_none() {
                 match queue.next() {
-                    Some(Next::Commit(chunks)) => work = Some(write.commit(chunks)),
-                    Some(Next::Compare(repeated)) => work = Some(write.compare(repeated)),
-                    Some(Next::Refuse(refused)) => {
+                    Some(NextWork::Commit(chunks)) => work = Some(write.commit(chunks)),
+                    Some(NextWork::Compare(repeated)) => work = Some(write.compare(repeated)),
+                    Some(NextWork::Refuse(refused)) => {
                         let error = refused.error(&write.writer);
                         yield fitting(write.refused(refused), answers);
                         Err(error)?;
                     }
-                    Some(Next::End(error)) => Err(error)?,
+                    Some(NextWork::End(error)) => Err(error)?,
                     None if !open => return,
                     None if draining.has_begun() => Err(Error::Draining)?,
                     None => {}
@@ -105,13 +105,13 @@ fn answers(
             }
             let event = tokio::select! {
                 biased;
-                done = finished(&mut work) => Event::Done(done),
-                message = inbound.message(), if receiving => Event::Message(message),
-                () = draining.begun(), if !draining.has_begun() => Event::Drain,
-                () = deadline.passed() => Event::Late,
+                done = finished(&mut work) => StreamEvent::Done(done),
+                message = inbound.message(), if receiving => StreamEvent::Message(message),
+                () = draining.begun(), if !draining.has_begun() => StreamEvent::Drain,
+                () = deadline.passed() => StreamEvent::Late,
             };
             match event {
-                Event::Done(done) => {
+                StreamEvent::Done(done) => {
                     work = None;
                     match done.map_err(Error::internal)?? {
                         Done::Same => yield write.acknowledgement(),
@@ -141,7 +141,7 @@ fn answers(
                         }
                     }
                 }
-                Event::Message(Ok(Some(message))) => {
+                StreamEvent::Message(Ok(Some(message))) => {
                     let in_time = tokio::select! {
                         () = queue.receive(message) => true,
                         () = deadline.passed() => false,
@@ -150,8 +150,8 @@ fn answers(
                         Err(Error::DeadlineExceeded)?;
                     }
                 }
-                Event::Message(Ok(None)) => open = false,
-                Event::Message(Err(status)) => {
+                StreamEvent::Message(Ok(None)) => open = false,
+                StreamEvent::Message(Err(status)) => {
                     let status = normalise(status);
                     if status.details().is_empty() {
                         // The caller broke off: what was not committed is not wanted.
@@ -161,8 +161,8 @@ fn answers(
                         queue.end(Error::Transport(status));
                     }
                 }
-                Event::Drain => {}
-                Event::Late => Err(Error::DeadlineExceeded)?,
+                StreamEvent::Drain => {}
+                StreamEvent::Late => Err(Error::DeadlineExceeded)?,
             }
         }
     }
@@ -183,7 +183,7 @@ fn fitting(mut answer: WriteResponse, answers: AnswerLimit) -> WriteResponse {
 }
 
 /// What a stream waits for.
-enum Event {
+enum StreamEvent {
     /// The task under way has ended.
     Done(Result<Result<Done, Error>, JoinError>),
     /// The caller sent something, ended well, or broke off.
@@ -201,7 +201,7 @@ async fn finished(work: &mut Option<Work>) -> Result<Result<Done, Error>, JoinEr
     }
 }
 
-impl Write {
+impl WriteStream {
     async fn begin(
         context: Writes,
         resource: &'static Resource,
@@ -257,7 +257,7 @@ impl Write {
     }
 
     /// The last message of a stream that a refused row ends.
-    fn refused(&self, refused: Refused) -> WriteResponse {
+    fn refused(&self, refused: RefusedChunk) -> WriteResponse {
         WriteResponse {
             rejected: refused.refusals.count() as i64,
             row_errors: refused.refusals.into_errors(),

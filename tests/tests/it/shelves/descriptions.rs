@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::child_table::ChildDescription;
-use orrery_kit::resource::kind::{self, Integer, Name, Text};
-use orrery_kit::resource::{DeclaredOrder, Description, Reference, Resource, SortColumn, Target, Unique};
+use orrery_kit::resource::kind::{self, IntegerKind, Name, TextKind};
+use orrery_kit::resource::{DeclaredOrder, Description, Reference, ReferenceTarget, Resource, SortColumn, Unique};
 use orrery_kit::uid::UidKind;
 
 use super::contract::{FILE_DESCRIPTOR_SET, ShelfFilter, StreamStocktakesRequest};
@@ -15,9 +15,9 @@ use super::rules::ShelfRules;
 /// Uids of keepers.
 const KEEPER_UID: UidKind = UidKind { prefix: "kpr_" };
 /// The slots of an aisle; those below zero are in the cellar.
-const SLOT: Integer = kind::integer(-1_000, 1_000_000);
+const SLOT: IntegerKind = kind::integer(-1_000, 1_000_000);
 /// A part of a place.
-const PLACE: Text<Name> = kind::name(63);
+const PLACE: TextKind<Name> = kind::name(63);
 
 /// `orrery.test.v1.Shelf` in `warehouse.shelf` and the tables of its children.
 pub(crate) static SHELF: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&SHELF_DESCRIPTION, "shelves"));
@@ -30,7 +30,7 @@ pub(crate) static STOCKTAKE: LazyLock<Resource> =
     LazyLock::new(|| Resource::compile(&STOCKTAKE_DESCRIPTION, "stocktakes"));
 
 const TO_KEEPERS: &[Reference] =
-    &[Reference { column: "keeper_uid", target: Target::Table { table: "warehouse.keeper", column: "uid" } }];
+    &[Reference { column: "keeper_uid", target: ReferenceTarget::Table { table: "warehouse.keeper", column: "uid" } }];
 
 pub(crate) static SHELF_DESCRIPTION: Description = Description {
     descriptors: FILE_DESCRIPTOR_SET,

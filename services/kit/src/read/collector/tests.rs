@@ -10,7 +10,7 @@ use super::*;
 use crate::resource::select::Selection;
 use crate::resource::{Description, Field, Resource, kind};
 
-static TEXT: kind::Text<kind::Free> = kind::text(100);
+static TEXT: kind::TextKind<kind::Free> = kind::text(100);
 
 static CHILD: LazyLock<Resource> = LazyLock::new(|| {
     static DESCRIPTION: Description =

@@ -4,8 +4,8 @@
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, limits,
-    put_nothing,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, WireForm,
+    limits, put_nothing,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
@@ -39,12 +39,12 @@ impl ColumnKind for ChildrenField {
         if self.many { vec![most, Constraints::default()] } else { limits::none() }
     }
 
-    fn column(&self) -> Option<Column> {
+    fn column(&self) -> Option<StoredColumn> {
         None
     }
 
-    fn role(&self) -> Role {
-        Role::Children
+    fn role(&self) -> FieldRole {
+        FieldRole::Children
     }
 
     fn element_type(&self) -> ElementType {

@@ -4,7 +4,8 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, bits_of, limits,
+    Assignment, Change, ColumnKind, ContractField, OutputField, PutField, Reading, Stated, StoredColumn, WireForm,
+    bits_of, limits,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
@@ -14,15 +15,15 @@ use crate::resource::tuple::{NULL, put_prefixed};
 use crate::resource::wire::put_fixed64;
 
 /// A finite double; unset is 0. What other programs store, NaN and infinities too, is read as it is.
-pub const fn double() -> Double {
-    Double
+pub const fn double() -> DoubleKind {
+    DoubleKind
 }
 
 /// A double column.
 #[derive(Clone, Copy, Debug)]
-pub struct Double;
+pub struct DoubleKind;
 
-impl ColumnKind for Double {
+impl ColumnKind for DoubleKind {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is(Type::Double)
     }
@@ -35,8 +36,8 @@ impl ColumnKind for Double {
         limits::none()
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("double precision", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("double precision", false))
     }
 
     fn element_type(&self) -> ElementType {
@@ -91,7 +92,7 @@ impl ColumnKind for Double {
     }
 }
 
-fn put_double(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_double(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     let Ok(bytes) = value.try_into() else { return };
     let number = f64::from_be_bytes(bytes);
     if number.to_bits() != 0 {

@@ -3,8 +3,8 @@
 use bytes::BufMut as _;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, int32_of,
-    limits, storable_text,
+    Assignment, Change, ColumnKind, ContractField, OutputField, PutField, Reading, Stated, StoredColumn, WireForm,
+    int32_of, limits, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::{literal, literal_array};
@@ -67,8 +67,8 @@ impl ColumnKind for Enumeration {
         if self.optional { limits } else { limits::or_required(limits) }
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("text", self.optional))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("text", self.optional))
     }
 
     fn element_type(&self) -> ElementType {
@@ -121,7 +121,7 @@ impl ColumnKind for Enumeration {
     }
 }
 
-fn put_number_of_name(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_number_of_name(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     if let Some((number, _)) = target.names.iter().find(|(_, text)| text.as_bytes() == value) {
         // An enum's value is sign-extended to 64 bits, as an int32 is.
         put_number(out, target.number, i64::from(*number).cast_unsigned());

@@ -2,7 +2,9 @@
 
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, put_nothing};
+use super::{
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, put_nothing,
+};
 use crate::db::array::ElementType;
 use crate::error::Violation;
 use crate::resource::constraints::Constraints;
@@ -27,12 +29,12 @@ impl ColumnKind for Etag {
         vec![limits]
     }
 
-    fn column(&self) -> Option<Column> {
+    fn column(&self) -> Option<StoredColumn> {
         None
     }
 
-    fn role(&self) -> Role {
-        Role::Etag
+    fn role(&self) -> FieldRole {
+        FieldRole::Etag
     }
 
     fn element_type(&self) -> ElementType {

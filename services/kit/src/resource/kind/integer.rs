@@ -4,8 +4,8 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, bits_of,
-    int32_of, limits, put_integer,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, WireForm,
+    bits_of, int32_of, limits, put_integer,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
@@ -14,18 +14,18 @@ use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 
 /// An `integer` within these bounds; unset is 0.
-pub const fn integer(min: i32, max: i32) -> Integer {
-    Integer { min: min as i64, max: max as i64, big: false, zero: Zero::Stored, computed: false }
+pub const fn integer(min: i32, max: i32) -> IntegerKind {
+    IntegerKind { min: min as i64, max: max as i64, big: false, zero: Zero::Stored, computed: false }
 }
 
 /// A `bigint` within these bounds; unset is 0.
-pub const fn big_integer(min: i64, max: i64) -> Integer {
-    Integer { min, max, big: true, zero: Zero::Stored, computed: false }
+pub const fn big_integer(min: i64, max: i64) -> IntegerKind {
+    IntegerKind { min, max, big: true, zero: Zero::Stored, computed: false }
 }
 
 /// An integer column.
 #[derive(Clone, Copy, Debug)]
-pub struct Integer {
+pub struct IntegerKind {
     min: i64,
     max: i64,
     big: bool,
@@ -44,7 +44,7 @@ enum Zero {
     Completed,
 }
 
-impl Integer {
+impl IntegerKind {
     /// The same, where 0 is null.
     #[must_use]
     pub const fn optional(self) -> Self {
@@ -68,7 +68,7 @@ impl Integer {
     }
 }
 
-impl ColumnKind for Integer {
+impl ColumnKind for IntegerKind {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is(if self.big { Type::Int64 } else { Type::Int32 })
     }
@@ -99,12 +99,12 @@ impl ColumnKind for Integer {
         if self.zero == Zero::Stored && !self.can_be_zero() { limits::or_required(limits) } else { limits }
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new(if self.big { "bigint" } else { "integer" }, self.zero == Zero::Null))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new(if self.big { "bigint" } else { "integer" }, self.zero == Zero::Null))
     }
 
-    fn role(&self) -> Role {
-        if self.zero == Zero::Completed { Role::CompletedInteger } else { Role::Stored }
+    fn role(&self) -> FieldRole {
+        if self.zero == Zero::Completed { FieldRole::CompletedInteger } else { FieldRole::Stored }
     }
 
     fn is_computed(&self) -> bool {

@@ -42,24 +42,24 @@ pub(super) use self::children::{MANY_CHILDREN, ONE_CHILD};
 pub use self::code::{Code, code};
 pub use self::decimal::{Decimals, decimal};
 pub use self::document::{Document, document};
-pub use self::double::{Double, double};
+pub use self::double::{DoubleKind, double};
 pub use self::enumeration::{EnumNames, Enumeration, enumeration};
 pub use self::etag::{Etag, etag};
 pub use self::hash::{Hash, hash};
-pub use self::integer::{Integer, big_integer, integer};
+pub use self::integer::{IntegerKind, big_integer, integer};
 pub use self::limits::Stated;
 pub(super) use self::limits::check as check_limits;
 pub use self::name::{Name, name};
 pub use self::one_of::{OneOf, one_of};
 pub use self::revision::{Revision, revision};
 pub use self::status::{MAX_PHASE_BYTES, Status, status};
-pub use self::text::{Checked, Free, Text, TextFormat, text, text_checked, text_not_null};
+pub use self::text::{Checked, Free, TextFormat, TextKind, text, text_checked, text_not_null};
 pub use self::text_list::{TextList, text_list};
 pub use self::text_map::{TextMap, annotations, labels};
-pub use self::timestamp::{Timestamp, created_at, measured_at, timestamp, updated_at};
+pub use self::timestamp::{TimestampKind, created_at, measured_at, timestamp, updated_at};
 pub use self::uid::{Uid, uid, uid_of};
 use super::constraints::Constraints;
-use super::mask::{Keys, Reach};
+use super::mask::{KeySet, Reach};
 use super::slot::{Portion, Slot};
 use super::tuple::{NULL, put_prefixed};
 use crate::db::array::ElementType;
@@ -83,11 +83,11 @@ pub trait ColumnKind: Debug + Send + Sync {
     }
 
     /// Its column; `None` if it has none.
-    fn column(&self) -> Option<Column>;
+    fn column(&self) -> Option<StoredColumn>;
 
     /// What the store does with it besides storing it.
-    fn role(&self) -> Role {
-        Role::Stored
+    fn role(&self) -> FieldRole {
+        FieldRole::Stored
     }
 
     /// Whether the service computes it, whatever the caller sends.
@@ -186,11 +186,11 @@ pub trait ColumnKind: Debug + Send + Sync {
 
 /// Appends a field of a message from a selected value that is not null. A plain function, so that the loop over columns
 /// stays tight.
-pub type PutField = fn(out: &mut Vec<u8>, target: Target, value: &[u8]);
+pub type PutField = fn(out: &mut Vec<u8>, target: OutputField, value: &[u8]);
 
 /// The field that a value is written to.
 #[derive(Clone, Copy, Debug)]
-pub struct Target {
+pub struct OutputField {
     /// Its number.
     pub number: u32,
     /// The names of its values, if it is an enum.
@@ -214,7 +214,7 @@ pub enum WireForm {
 
 /// The column of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub struct StoredColumn {
     /// Its type, as Postgres's `format_type` prints it.
     pub sql_type: &'static str,
     /// Whether it may be null.
@@ -223,7 +223,7 @@ pub struct Column {
     pub digits: Option<(usize, usize)>,
 }
 
-impl Column {
+impl StoredColumn {
     const fn new(sql_type: &'static str, nullable: bool) -> Self {
         Self { sql_type, nullable, digits: None }
     }
@@ -231,7 +231,7 @@ impl Column {
 
 /// What the store does with a field besides storing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum FieldRole {
     /// Nothing.
     Stored,
     /// The row's own uid, which is made where a create leaves it empty.
@@ -278,7 +278,7 @@ pub enum Change<'a> {
     /// The column is overwritten; where the row has no value it is cleared.
     Whole,
     /// These keys of an object are overwritten.
-    Keys(&'a Keys, UnsetPhase),
+    Keys(&'a KeySet, UnsetPhase),
     /// All of a status but its phase is overwritten. `if_set`: only where the row has details.
     Details {
         /// Whether details that the row leaves out stay.
@@ -434,17 +434,17 @@ pub(super) fn int32_of(slot: &Slot<'_>) -> i32 {
     (bits_of(slot) as u32).cast_signed()
 }
 
-fn put_nothing(_out: &mut Vec<u8>, _target: Target, _value: &[u8]) {}
+fn put_nothing(_out: &mut Vec<u8>, _target: OutputField, _value: &[u8]) {}
 
 /// A text as a field; an empty one is unset.
-fn put_text(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_text(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     if !value.is_empty() {
         super::wire::put_bytes(out, target.number, value);
     }
 }
 
 /// An integer, bigint or boolean as a varint: sign-extended to 64 bits (protobuf.dev, "Encoding").
-fn put_integer(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_integer(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     let value = match *value {
         [a, b, c, d] => i64::from(i32::from_be_bytes([a, b, c, d])),
         [truth] => i64::from(truth),

@@ -3,7 +3,8 @@
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, put_integer,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, WireForm,
+    put_integer,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
@@ -32,12 +33,12 @@ impl ColumnKind for Revision {
         vec![Constraints { min: Some(0), ..Constraints::default() }]
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("integer", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("integer", false))
     }
 
-    fn role(&self) -> Role {
-        Role::Revision
+    fn role(&self) -> FieldRole {
+        FieldRole::Revision
     }
 
     fn element_type(&self) -> ElementType {

@@ -4,7 +4,7 @@
 
 use super::{Assignment, JSONB_VERSION};
 use crate::db::sql::{indented, literal_array};
-use crate::resource::mask::{Keys, Reach};
+use crate::resource::mask::{KeySet, Reach};
 
 /// How the entries of an object are read.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub(super) fn as_stored(name: &str, entries: Entries, condition: Option<&str>) -
 }
 
 /// The stored object without these keys.
-pub(super) fn without(name: &str, keys: &Keys) -> String {
+pub(super) fn without(name: &str, keys: &KeySet) -> String {
     let object = stored_object(name);
     if keys.beginnings.is_empty() {
         return format!("({object} - {})", literal_array(&keys.names));
@@ -68,7 +68,7 @@ pub(super) fn replaced(name: &str, if_set: bool, entries: Entries) -> Assignment
 }
 
 /// An object of which these keys are replaced.
-pub(super) fn keys_replaced(name: &str, keys: &Keys, entries: Entries) -> Assignment {
+pub(super) fn keys_replaced(name: &str, keys: &KeySet, entries: Entries) -> Assignment {
     let new = indented(&as_stored(name, entries, Some(&keys.condition("n.key"))), 4);
     Assignment::new(name, format!("({}\n || {new})", indented(&without(name, keys), 1)))
 }

@@ -22,7 +22,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::client::wire::Page;
+use crate::client::wire::ReceivedPage;
 
 /// A row that the double refuses.
 pub(super) const BAD: &[u8] = b"bad";
@@ -192,20 +192,20 @@ struct PageRequest {
 struct ReadHandler(Double);
 
 impl ServerStreamingService<PageRequest> for ReadHandler {
-    type Response = Page;
-    type ResponseStream = Answers<Page>;
-    type Future = Handled<Page>;
+    type Response = ReceivedPage;
+    type ResponseStream = Answers<ReceivedPage>;
+    type Future = Handled<ReceivedPage>;
 
     fn call(&mut self, request: Request<PageRequest>) -> Self::Future {
         const PAGE: usize = 3;
         let begin: usize = request.into_inner().resume_token.parse().unwrap_or(0);
         let rows = self.0.state.lock().unwrap().rows[begin..].to_vec();
         let mut end = begin;
-        let pages: Vec<Result<Page, Status>> = rows
+        let pages: Vec<Result<ReceivedPage, Status>> = rows
             .chunks(PAGE)
             .map(|rows| {
                 end += rows.len();
-                Ok(Page { rows: rows.to_vec(), resume_token: end.to_string() })
+                Ok(ReceivedPage { rows: rows.to_vec(), resume_token: end.to_string() })
             })
             .collect();
         // One at a time, so that some have arrived when the wire breaks.
