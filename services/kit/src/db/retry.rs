@@ -6,8 +6,8 @@ use crate::error::Error;
 /// Most runs of a write that gives way to other transactions.
 const ATTEMPTS: u32 = 4;
 
-/// Most runs of work that meets connections with outdated plans. Each such connection is closed, so this is the number of
-/// connections that a pool may have.
+/// Most runs of work that meets connections with outdated plans. Each such connection is closed, so this is the number
+/// of connections that a pool may have.
 const OUTDATED: u32 = 1_000;
 
 /// Runs `work` until it meets no connection whose plans are outdated.

@@ -1,5 +1,5 @@
-//! Literals and expressions in SQL text. `copy (select ...) to stdout` takes no bind parameters, so its text contains values from
-//! outside. This is the only place that writes them.
+//! Literals and expressions in SQL text. `copy (select ...) to stdout` takes no bind parameters, so its text contains
+//! values from outside. This is the only place that writes them.
 
 /// The transaction's time in microseconds since 2000-01-01 UTC, as Postgres stores timestamps.
 pub(crate) const TRANSACTION_TIME: &str =

@@ -1,10 +1,10 @@
-//! The children of rows that were read: one query for each child table, from the same source. They are appended to their
-//! owners' messages.
+//! The children of rows that were read: one query for each child table, from the same source. They are appended to
+//! their owners' messages.
 //!
-//! The size of an owner's children is known only when they arrive. Owners are therefore taken in the order of their keys,
-//! in which the children arrive too, until the budget is used up. The other owners are dropped, and rows that still
-//! arrive for them are skipped. If the first owner is taken however large its children are, they may use up the whole
-//! budget.
+//! The size of an owner's children is known only when they arrive. Owners are therefore taken in the order of their
+//! keys, in which the children arrive too, until the budget is used up. The other owners are dropped, and rows that
+//! still arrive for them are skipped. If the first owner is taken however large its children are, they may use up the
+//! whole budget.
 
 use super::collector::{ChildCollector, EncodedChildren, PendingOwners, ReadBudget};
 use super::order::{Order, Position};
@@ -89,8 +89,8 @@ pub(super) enum ReadChildren {
     Read(ChildrenByOwner),
     /// The children were too large together. Try again with this number of owners. The source cannot be used any more.
     Fewer(usize),
-    /// The server refused a page of a single owner's children with this error. Later pages are smaller. The source cannot
-    /// be used any more.
+    /// The server refused a page of a single owner's children with this error. Later pages are smaller. The source
+    /// cannot be used any more.
     SmallerPages(Error),
 }
 
@@ -116,8 +116,8 @@ impl ChildrenByOwner {
     }
 }
 
-/// Reads the children of `owners`, rows of `resource`. `adjacent` says that the owners are all rows from the first key to
-/// the last; then their children can be read as a range.
+/// Reads the children of `owners`, rows of `resource`. `adjacent` says that the owners are all rows from the first key
+/// to the last; then their children can be read as a range.
 ///
 /// # Errors
 /// [`Error::RowTooLarge`] if the first owner's children exceed the limit of a result; the errors of the database. The
@@ -155,7 +155,8 @@ pub(super) async fn read(
             Ok(TableRead::All(children)) => read.push(children),
             Ok(TableRead::TooMuch(fewer)) => return Ok(ReadChildren::Fewer(fewer)),
             Ok(TableRead::Refused(error)) => return Ok(ReadChildren::SmallerPages(error)),
-            // The server took too long, so fewer owners are tried. If the caller's own deadline passed, the next query fails.
+            // The server took too long, so fewer owners are tried. If the caller's own deadline passed, the next query
+            // fails.
             Err(Error::DeadlineExceeded) if taken > 1 => return Ok(ReadChildren::Fewer(taken / 2)),
             Err(Error::ResultTooLarge(_) | Error::ResultRefused(_)) if taken == 1 => {
                 return Err(pending.too_large());

@@ -16,8 +16,8 @@ pub(super) struct ReadBudget {
     pub(super) bytes: usize,
     /// Whether the first owner is taken however large it is.
     pub(super) first_anyway: bool,
-    /// Bytes that are skipped before a result is cut off. If owners are not in key order, this many bytes are read beyond
-    /// the budget.
+    /// Bytes that are skipped before a result is cut off. If owners are not in key order, this many bytes are read
+    /// beyond the budget.
     pub(super) surplus: usize,
     /// Whether a result may be cut off. That closes the connection.
     pub(super) cut_off: bool,

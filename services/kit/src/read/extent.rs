@@ -1,18 +1,18 @@
-//! How much of a row an answer holds where all that was asked for is too large: less and less, until it fits. For
-//! answers that have to arrive, because what they tell of has happened.
+//! Answers that are too large: the fields are reduced step by step until the answer fits. Used for answers that must
+//! arrive, because they report something that has happened.
 
 use super::view::{View, in_view};
 use crate::resource::Resource;
 use crate::resource::mask::{MaskPath, Reach};
 
-/// How much of what was asked for.
+/// The fields of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All of it.
+    /// All requested fields.
     Whole,
     /// All but lists of children. The essential fields are included even if they were not asked for.
     WithoutChildLists,
-    /// The essential fields alone: the key, the revision and the times.
+    /// Only the essential fields: the key, the revision and the times.
     Essential,
 }
 
@@ -27,7 +27,7 @@ impl Extent {
         }
     }
 
-    /// What is left of a mask.
+    /// The paths of a mask that are kept.
     #[must_use]
     pub fn of(self, resource: &Resource, mask: &[MaskPath]) -> Vec<MaskPath> {
         let mut left = match self {

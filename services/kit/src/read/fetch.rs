@@ -12,22 +12,22 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::select::put_row_of;
 
-/// How many page sizes of surplus are read and let go before the result is cut off, which costs the connection.
+/// Surplus rows are skipped up to this many page sizes. Then the result is cut off, which closes the connection.
 const SURPLUS_PAGES: usize = 4;
 
-/// What a query brought.
+/// The result of a query.
 pub(super) struct Fetched {
-    /// How it ended; whole if nothing was left out.
+    /// How it ended; [`CopyEnd::Whole`] if nothing was left out.
     pub(super) end: CopyEnd,
-    /// Whether it began at all: there was a connection for it.
+    /// Whether the query was sent: there was a connection for it.
     pub(super) began: bool,
-    /// Whether rows came that are not in the page.
+    /// Whether there were more rows than are in the page.
     pub(super) more: bool,
-    /// Whether that was because they are too large for it.
+    /// Whether that is because they do not fit into the page.
     pub(super) full: bool,
-    /// The place of the last row that was kept.
+    /// The position of the last row in the page.
     pub(super) last: Option<Position>,
-    /// Of how many rows it may be had, if it was too much and nothing was kept for that.
+    /// If the page was too large and nothing was kept: the number of rows to ask for next.
     pub(super) fewer: Option<usize>,
 }
 
@@ -36,12 +36,12 @@ impl Fetched {
         Self { end, began: true, more: false, full: false, last: None, fewer: None }
     }
 
-    /// Nothing but an error of the query.
+    /// The result of a query that failed.
     fn broken(error: Error) -> Self {
         Self::nothing(CopyEnd::Broken(error))
     }
 
-    /// Nothing but the error that kept the query from being asked.
+    /// The result of a query that could not be sent.
     pub(super) fn not_begun(error: Error) -> Self {
         Self { began: false, ..Self::broken(error) }
     }
@@ -52,11 +52,11 @@ impl Fetched {
 }
 
 impl ScanQuery {
-    /// Adds at most `limit` rows to the page. A `lone` row is read without another one, and so without knowing whether there is more.
+    /// Adds at most `limit` rows to the page. A `lone` row is read alone, so it is not known whether there are more.
     ///
     /// # Errors
-    /// As [`Order::position_of`](super::order::Order::position_of). Errors of the database are in what is returned: rows may have come
-    /// before them.
+    /// As [`Order::position_of`](super::order::Order::position_of). Errors of the database are in the result, because
+    /// rows may have arrived before them.
     pub(super) async fn fetch(
         &self,
         after: Option<&Position>,
@@ -127,7 +127,7 @@ impl ScanQuery {
         })
     }
 
-    /// Rows and what belongs to them, as they stood at one moment: all of it or nothing.
+    /// Rows with their children, as of one snapshot: either all of a row or nothing.
     async fn fetch_rows_with_children(
         &self,
         select: &str,
@@ -155,7 +155,7 @@ impl ScanQuery {
                     owners.pop();
                 }
                 surplus += tuple.len();
-                // Nothing comes after the row beyond the limit.
+                // The row beyond the limit is the last one.
                 let enough = surplus > surplus_bytes && seen <= limit;
                 Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })
@@ -198,7 +198,7 @@ impl ScanQuery {
         Ok(Fetched { more: seen > kept, full, last, ..Fetched::nothing(CopyEnd::Whole) })
     }
 
-    /// Counts the row that was just put into a page.
+    /// Counts the row that was just added to a page.
     fn count(&self, page: &mut Page, key: &[u8]) {
         if self.keep_keys {
             page.keys.push((key.to_vec(), page.body.len()));

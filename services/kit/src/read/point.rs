@@ -81,7 +81,7 @@ pub(super) async fn get_by(
         return Ok(Encoded { body, tail: Bytes::new(), rows: 1 });
     }
     let mut statement = resource.bind_key(Statement::new(select_one(resource, selection), 1), key.tuple())?;
-    // Masks come from callers: only the text that selects everything is sure to come again.
+    // Only the statement for the whole row is kept prepared: masks come from callers and vary.
     statement.keep_prepared = selection.is_whole();
     let rows = route.fetch(&statement, deadline).await.map_err(|error| match error {
         Error::ResultTooLarge(_) | Error::ResultRefused(_) => {
@@ -119,7 +119,7 @@ pub(super) async fn with_children(
 ) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
     loop {
         let read = route.read(|| read_with_children(route, resource, selection, keys, timeout, deadline)).await?;
-        // Else smaller pages are asked for.
+        // Otherwise the next try asks for smaller pages.
         if let Some(found) = read {
             return Ok(found);
         }
@@ -177,7 +177,7 @@ async fn read_with_children(
     Ok(Some(found))
 }
 
-/// A row's message with what belongs to it.
+/// A row's message with its children.
 fn joined(owners: &Owners, children: &ChildrenByOwner, owner: usize) -> Vec<u8> {
     let pieces = children.of(owner);
     let length = owners.message(owner).len() + pieces.clone().map(<[u8]>::len).sum::<usize>();
@@ -190,19 +190,19 @@ fn joined(owners: &Owners, children: &ChildrenByOwner, owner: usize) -> Vec<u8> 
 /// A row as a transaction sees it.
 #[derive(Clone, Debug)]
 pub enum Stored {
-    /// There is none.
+    /// There is no such row.
     Nothing,
-    /// Its message would have more bytes than it may have: at least so many.
+    /// Its message would exceed the limit: it has at least this many bytes.
     Larger(usize),
     /// Its message.
     Row(Bytes),
 }
 
-/// What a selection asks for of a row, with what belongs to it, as a transaction sees it, in at most `max_bytes`.
+/// The selected fields of a row with its children, as a transaction sees them, in at most `max_bytes`.
 ///
 /// # Errors
 /// [`Error::RowTooLarge`] beyond the limit of a result; [`Error::TransactionConflict`] if the server refused a page for
-/// its size, and a smaller one is asked for the next time; what the database says.
+/// its size: the next try asks for smaller ones; the errors of the database.
 pub fn stored<'a>(
     transaction: &'a mut Transaction<'_>,
     resource: &'static Resource,
@@ -242,7 +242,7 @@ async fn read_stored(
     Ok(if message.len() > max_bytes { Stored::Larger(message.len()) } else { Stored::Row(message.into()) })
 }
 
-/// What a transaction ends with that would not be refused if it were run again.
+/// The error that ends a transaction which may succeed if it runs again.
 pub(super) fn again(refused: Error) -> Error {
     match refused {
         Error::ResultRefused(cause) | Error::DatabaseUnavailable(cause) => Error::TransactionConflict(cause),
@@ -250,8 +250,8 @@ pub(super) fn again(refused: Error) -> Error {
     }
 }
 
-/// The rows of some keys, in their order, as field 1 of the answer, and the keys without a row as field 2: texts, or
-/// messages of their columns, as in the request.
+/// The rows of some keys, in the order of the keys, as field 1 of the answer; the keys without a row as field 2: texts,
+/// or messages of their columns, as in the request.
 ///
 /// # Errors
 /// [`Error::Invalid`] for the keys; [`Error::AnswerTooLarge`].
@@ -288,7 +288,7 @@ async fn read_batch(
         found.insert(key, rows.slice(start..end));
         start = end;
     }
-    // A row that is named often is there as often.
+    // A key that is given twice returns its row twice.
     let bytes = keys.iter().filter_map(|key| found.get(key.tuple())).map(Bytes::len).sum();
     answers.check(bytes)?;
     let mut body = Vec::with_capacity(bytes);
@@ -309,10 +309,10 @@ async fn read_batch(
     Ok(Encoded { body: body.into(), tail: tail.into(), rows })
 }
 
-/// Which of these keys have no row: their places, in order.
+/// The places of the keys without a row, in order.
 ///
 /// # Errors
-/// What the database says.
+/// The errors of the database.
 pub fn missing<'a>(
     reads: &'a Reads,
     resource: &'static Resource,
@@ -349,8 +349,8 @@ pub(crate) fn select_keys(resource: &Resource) -> String {
 /// The keys that a request names.
 ///
 /// # Errors
-/// [`Error::Invalid`] for the field that holds them; [`Error::Internal`] if they are of other columns than the
-/// resource's: a mistake in the contract.
+/// [`Error::Invalid`] for the field that holds them; [`Error::Internal`] if their columns are not those of the
+/// resource's key: a mistake in the contract.
 pub fn check_keys(resource: &Resource, wanted: &Keys, most: usize) -> Result<Vec<Key>, Error> {
     let Keys { field, columns, rows } = wanted;
     if *columns != resource.description.key {
@@ -364,7 +364,7 @@ pub fn check_keys(resource: &Resource, wanted: &Keys, most: usize) -> Result<Vec
         let path = format!("{field}[{at}]");
         match resource.key(row) {
             Ok(key) => keys.push(key),
-            // A text is the entry itself, and no field of it.
+            // A text has no fields: the entry itself is invalid.
             Err(Error::Invalid(broken)) if wanted.are_uids() => {
                 violations
                     .extend(broken.into_iter().map(|Violation { description, .. }| Violation::new(&path, description)));

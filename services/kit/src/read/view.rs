@@ -1,4 +1,4 @@
-//! How much of a resource is returned: what a mask says, or, where there is none, a view.
+//! The fields of a resource that are returned: those of a mask or, without a mask, of a view.
 
 use prost_types::FieldMask;
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::mask::{MaskPath, read_mask};
 
-/// How much of a resource is returned where no mask says it.
+/// The fields that are returned if there is no mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     /// Every field but lists of children.
@@ -21,7 +21,7 @@ pub(super) fn in_view(resource: &Resource, field: usize, view: View) -> bool {
     view == View::Full || child_table.is_none_or(|table| table.single)
 }
 
-/// What a `read_mask` asks for; a view's fields if it is unset or empty.
+/// The fields of a `read_mask`; those of a view if it is unset or empty.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `read_mask`: a path that names no field.

@@ -1,8 +1,8 @@
-//! Child tables: their rows belong to one row of the owner's table, as lines belong to an order. Children are a resource
-//! of their own, whose key begins with the owner's key. They are read and written only with their owner.
+//! Child tables: their rows belong to one row of the owner's table, as lines belong to an order. Children are a
+//! resource of their own, whose key begins with the owner's key. They are read and written only with their owner.
 //!
-//! In the owner's input tuple the children of one table are one value after the columns: null if the caller did not send
-//! the field, else for every child a 4-byte length and the child's input tuple without the owner's columns.
+//! In the owner's input tuple the children of one table are one value after the columns: null if the caller did not
+//! send the field, else for every child a 4-byte length and the child's input tuple without the owner's columns.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -25,7 +25,8 @@ pub struct ChildDescription {
     pub field: &'static str,
     /// What the children are. The first column of their key is the owner's uid.
     pub resource: &'static LazyLock<Resource>,
-    /// Whether an update replaces a stored child as a whole. Otherwise its columns that were not sent keep their values.
+    /// Whether an update replaces a stored child as a whole. Otherwise its columns that were not sent keep their
+    /// values.
     pub replaced: bool,
 }
 

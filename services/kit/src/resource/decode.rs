@@ -1,7 +1,7 @@
-//! The way in: a message's bytes become an input tuple, and every rule of every field is checked on the way.
+//! Decoding: the bytes of a message become an input tuple. Every rule of every field is checked.
 //!
-//! A tuple is canonical: map keys are sorted and unset fields are null, so that two encodings of the same message
-//! give the same bytes, which are what the write ledger hashes. A field that is set to its zero value is unset (proto3).
+//! A tuple is canonical: map keys are sorted and unset fields are null. Two encodings of the same message give the same
+//! tuple, and the write ledger stores its hash. A field with its zero value counts as unset (proto3).
 
 use std::borrow::Cow;
 
@@ -23,19 +23,19 @@ use crate::error::Violation;
 /// Which keys a row may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyPolicy {
-    /// Those of a new row: by the contract's grammar. A uid that is left empty is made.
+    /// Keys of new rows: they follow the grammar of the contract. An empty uid is replaced by a new one.
     NewOrMade,
-    /// Those of a new row.
+    /// Keys of new rows. An empty uid is refused.
     New,
-    /// Whatever another program may have stored. Whether a row is new, and its key one of a new row, is found out
-    /// later: see [`Resource::check_new_keys`].
+    /// Any key that another program may have stored. Whether a new row has a valid key is checked later, by
+    /// [`Resource::check_new_keys`].
     Any,
 }
 
-/// What a row says besides its columns.
+/// The content of a row that is not in its columns.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct RowExtras {
-    /// What the stored row must be like.
+    /// The etag and revision that the stored row must have.
     pub precondition: Precondition,
     /// Whether the uid was made here.
     pub made_uid: bool,
@@ -44,22 +44,23 @@ pub struct RowExtras {
 /// What the stored row must be like for a write to happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Precondition {
-    /// The etag that it must have; empty if any will do.
+    /// The etag that it must have; empty for any.
     pub etag: String,
-    /// The revision that it must have; 0 if any will do.
+    /// The revision that it must have; 0 for any.
     pub revision: i32,
 }
 
 impl Precondition {
-    /// Whether anything will do.
+    /// Whether any stored row is accepted.
     pub fn is_none(&self) -> bool {
         self.etag.is_empty() && self.revision == 0
     }
 }
 
 impl Resource {
-    /// Appends the input tuple of an encoded message to `tuple`. With an `update` only what it reaches is looked at: what else the
-    /// message holds may have been read from rows that other programs wrote, and is null.
+    /// Appends the input tuple of an encoded message to `tuple`. If there is an `update`, only the fields that it names
+    /// are decoded; the others are null. A caller may have read them from rows that other programs wrote, so they need
+    /// not follow the rules.
     ///
     /// # Errors
     /// Every broken rule; `tuple` is then as it was.
@@ -117,7 +118,7 @@ impl Resource {
         Err(violations)
     }
 
-    /// Checks the decoded row that follows `start` by the resource's own rules, which may complete it.
+    /// Checks the decoded row that begins at `start` by the resource's own rules. They may complete it.
     ///
     /// # Errors
     /// Every broken rule; `tuples` is then as it was before the row.
@@ -138,8 +139,8 @@ impl Resource {
         Err(violations)
     }
 
-    /// Checks that a row which was decoded with [`KeyPolicy::Any`] may be created: that its key, and those of what belongs
-    /// to it, are by the contract's grammar.
+    /// Checks that a row decoded with [`KeyPolicy::Any`] may be created: its key and the keys of its children must
+    /// follow the grammar of the contract.
     ///
     /// # Errors
     /// The first broken rule.
@@ -208,7 +209,7 @@ impl Resource {
         end_value(tuple, at);
     }
 
-    /// Appends a child's tuple without its first columns, which name the owner.
+    /// Appends the tuple of a child without the columns of its owner's key.
     fn put_child(
         &self,
         message: &[u8],
@@ -239,7 +240,7 @@ impl Resource {
         }
     }
 
-    /// Which portion of a field is looked at.
+    /// The portion of a field that is decoded.
     fn portion<'a>(&self, at: usize, update: Option<&'a UpdateMask>) -> Portion<'a> {
         let Some(paths) = update.and_then(UpdateMask::paths) else { return Portion::All };
         let field = &self.fields[at];
@@ -254,7 +255,8 @@ impl Resource {
         }
     }
 
-    /// The fields of a message, by their place. Its size is checked, and each child's.
+    /// The values of a message's fields, in the order of the resource's fields. Checks the size of the message and of
+    /// each child.
     fn slots<'a>(&self, message: &'a [u8]) -> Result<Vec<Slot<'a>>, Vec<Violation>> {
         let malformed = |Malformed| vec![Violation::new("", format!("the bytes are no {}", self.description.message))];
         let mut slots = Vec::with_capacity(self.fields.len());
@@ -268,11 +270,11 @@ impl Resource {
                 Value::Bytes(bytes) if self.holds_children(number) => taken - bytes.len(),
                 _ => taken,
             };
-            // Seen at once: what is collected of a row takes many times what an empty entry takes of its message.
+            // Checked during the loop, because an entry takes much more memory here than in the message.
             if own_bytes > MAX_ROW_BYTES {
                 return Err(vec![Violation::new("", format!("is larger than {MAX_ROW_BYTES} bytes"))]);
             }
-            // A field that this contract does not know is skipped, as protobuf says.
+            // Unknown fields are skipped, as protobuf prescribes.
             let Some(at) = self.fields.iter().position(|field| field.number == number) else { continue };
             let slot = &mut slots[at];
             match (self.fields[at].wire_form, value, slot) {
@@ -280,7 +282,7 @@ impl Resource {
                 (WireForm::Fixed64, Value::Fixed64(bits), slot) => *slot = Slot::Number(bits),
                 (WireForm::List, Value::Bytes(bytes), Slot::Entries(entries)) => entries.push(bytes),
                 (WireForm::List, Value::Bytes(bytes), slot) => *slot = Slot::Entries(vec![bytes]),
-                // A message that comes in pieces is the pieces joined.
+                // A message field that appears several times is merged, as protobuf prescribes.
                 (WireForm::Message, Value::Bytes(bytes), Slot::Bytes(before)) => before.to_mut().extend(bytes),
                 (WireForm::Message | WireForm::Bytes, Value::Bytes(bytes), slot) => {
                     *slot = Slot::Bytes(Cow::Borrowed(bytes));
@@ -297,7 +299,7 @@ impl Resource {
     }
 }
 
-/// Checks what a child says of a column of its owner's key: nothing, or what that is.
+/// Checks a child's value for a column of its owner's key: unset, or the owner's value.
 fn check_owner_column(field: &Field, slot: &Slot<'_>, column: Option<&[u8]>) -> Result<(), Violation> {
     let fits = match field.element_type() {
         _ if slot.is_empty() => true,
@@ -308,7 +310,7 @@ fn check_owner_column(field: &Field, slot: &Slot<'_>, column: Option<&[u8]>) -> 
     if fits { Ok(()) } else { Err(Violation::new(field.name, "is not that of the row that it belongs to")) }
 }
 
-/// Appends a field's value; nothing of one that the service computes.
+/// Appends a field's value; null for a field that the service computes.
 fn put_value(field: &Field, slot: &Slot<'_>, reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
     if field.kind.is_computed() {
         tuple.put_i32(NULL);

@@ -12,15 +12,15 @@ use crate::uid::UidKind;
 /// One field of a compiled resource.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Its name, which is its column's.
+    /// Its name, which is also the name of its column.
     pub name: &'static str,
     /// Its number in the message.
     pub number: u32,
-    /// What it holds and which rules it follows.
+    /// Its kind: its type and its rules.
     pub kind: &'static dyn ColumnKind,
     /// Whether it belongs to the key.
     pub key: bool,
-    /// How its value comes on the wire.
+    /// The wire form of its value.
     pub(super) wire_form: WireForm,
     role: FieldRole,
     /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
@@ -39,7 +39,7 @@ impl Field {
         Self { child_table: Some(child_table), ..Self::new(name, number, kind) }
     }
 
-    /// Joins a field of the contract, and the rules that the contract states of it, with its kind.
+    /// Joins a field of the contract, and the contract's rules for it, with its kind.
     pub(super) fn compile(
         description: &'static Description,
         contract: &FileDescriptorSet,
@@ -55,7 +55,7 @@ impl Field {
         let stated = Stated { rules, key: description.key.contains(&field.name()) };
         check_limits(kind, stated).map_err(|why| format!("field {}: {why}", field.name()))?;
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
-        // Resources are made once per process and live as long as it.
+        // Leaked on purpose: resources are created once per process and live as long as it.
         Ok(Self::new(String::leak(field.name().to_owned()), number, kind))
     }
 
@@ -74,7 +74,7 @@ impl Field {
         !self.kind.is_computed() && self.is_changeable()
     }
 
-    /// Whether an update may change it, or the service when it computes it.
+    /// Whether an update may change it, by the caller's value or by a computed one.
     pub fn is_changeable(&self) -> bool {
         let fixed =
             matches!(self.role, FieldRole::Etag | FieldRole::Revision | FieldRole::Created | FieldRole::Updated);
@@ -91,7 +91,7 @@ impl Field {
         self.role == FieldRole::Revision
     }
 
-    /// Whether it is when the row was last changed.
+    /// Whether it is the time of the row's last change.
     pub fn is_update_time(&self) -> bool {
         self.role == FieldRole::Updated
     }
@@ -111,7 +111,7 @@ impl Field {
         self.role == FieldRole::Status
     }
 
-    /// The kind of the row's own uid, if it is that.
+    /// The kind of uid, if it is the row's own uid.
     pub fn own_uid(&self) -> Option<UidKind> {
         match self.role {
             FieldRole::OwnUid(kind) => Some(kind),
@@ -119,7 +119,7 @@ impl Field {
         }
     }
 
-    /// Whether it is an integer that the store completes where it is 0.
+    /// Whether it is an integer that the service sets if the caller sends 0.
     pub fn is_completed_integer(&self) -> bool {
         self.role == FieldRole::CompletedInteger
     }
@@ -129,7 +129,7 @@ impl Field {
         self.child_table
     }
 
-    /// Whether rows can be ordered by it: null is in no order.
+    /// Whether rows can be ordered by it. Nullable columns cannot be used: null has no place in an order.
     pub fn is_orderable(&self) -> bool {
         self.kind.is_orderable() && self.kind.column().is_some_and(|column| !column.nullable)
     }
@@ -139,7 +139,7 @@ impl Field {
         self.kind.element_type()
     }
 
-    /// Appends the value of a row that was created at the time `now`, as it is selected.
+    /// Appends the value of a new row as a select returns it. `now` is the time of creation.
     pub(crate) fn put_created(&self, value: Option<&[u8]>, now: i64, tuple: &mut Vec<u8>) {
         match self.role {
             FieldRole::Updated => put_prefixed(tuple, &now.to_be_bytes()),

@@ -1,7 +1,7 @@
-//! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`: all that
-//! follows the first point is the key, which may hold points and slashes, or stands in backticks), or a part of a
-//! status (`status.phase`, `status.details`, `status.details.note`). `labels.tag/*` names every key of a map that
-//! begins with `tag/`. A path that names nothing is refused, never ignored.
+//! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`), or a part of
+//! a status (`status.phase`, `status.details`, `status.details.note`). Everything after the first dot is the key: it
+//! may contain dots and slashes, or be enclosed in backticks. `labels.tag/*` names every key that begins with `tag/`. A
+//! path that names nothing is refused, never ignored.
 
 use prost_types::FieldMask;
 
@@ -17,12 +17,12 @@ const MAX_PATHS: usize = 256;
 pub enum Reach {
     /// All of it.
     Whole,
-    /// These keys of a jsonb object, or columns of an only child. Of a status, `phase` is one key and every detail is
-    /// another.
+    /// These keys of a jsonb object, or these columns of an only child. Of a status, `phase` is one key and every
+    /// detail is another.
     Keys(KeySet),
     /// Every key of a status but its phase, and the phase too if `phase` is set.
     Details {
-        /// Whether the phase is reached as well.
+        /// Whether the phase is included.
         phase: bool,
     },
 }
@@ -30,24 +30,24 @@ pub enum Reach {
 /// A set of keys of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KeySet {
-    /// These.
+    /// Exact keys.
     pub names: Vec<String>,
-    /// And all that begin with one of these.
+    /// Prefixes: all keys that begin with one of them.
     pub beginnings: Vec<String>,
 }
 
 impl KeySet {
-    /// One.
+    /// The set of a single key.
     pub fn one(name: impl Into<String>) -> Self {
         Self { names: vec![name.into()], beginnings: Vec::new() }
     }
 
-    /// Whether a key is one of them.
+    /// Whether the set contains a key.
     pub fn contain(&self, key: &str) -> bool {
         self.names.iter().any(|name| name == key) || self.beginnings.iter().any(|beginning| key.starts_with(beginning))
     }
 
-    /// The condition that a column of an SQL statement is one of them.
+    /// The SQL condition that a column's value is in the set.
     pub fn condition(&self, column: &str) -> String {
         let names = self.names.iter().map(|key| literal(key)).collect::<Vec<_>>().join(", ");
         let names = (!names.is_empty()).then(|| format!("{column} in ({names})"));
@@ -72,7 +72,7 @@ impl KeySet {
 pub struct MaskPath {
     /// The field's place in [`Resource::fields`].
     pub field: usize,
-    /// How much of it.
+    /// The part of the field.
     pub reach: Reach,
 }
 
@@ -98,12 +98,12 @@ pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) 
 /// Which fields of existing rows a write overwrites.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UpdateMask {
-    /// Those that are set in the row.
+    /// The fields that are set in the row.
     Populated,
-    /// These. What is unset in the row is cleared.
+    /// These paths. A field that is unset in the row is cleared.
     Paths(Vec<MaskPath>),
-    /// Those of these that are set in the row. A key that is reached and unset in the row is cleared all the same:
-    /// which keys an object has is what it says.
+    /// These paths, if they are set in the row. A key of an object that a path names and the row leaves out is still
+    /// removed, since the row states which keys the object has.
     Within(Vec<MaskPath>),
 }
 
@@ -113,7 +113,7 @@ impl UpdateMask {
         !matches!(self, Self::Paths(_))
     }
 
-    /// What it names; none if it is what is set.
+    /// The paths; `None` if the mask is the fields that are set.
     pub fn paths(&self) -> Option<&[MaskPath]> {
         match self {
             Self::Populated => None,
@@ -121,7 +121,7 @@ impl UpdateMask {
         }
     }
 
-    /// The same mask, with what is unset left as it is.
+    /// The same mask, but fields that are unset in a row keep their stored values.
     #[must_use]
     pub fn keeping_unset(self) -> Self {
         match self {
@@ -131,7 +131,7 @@ impl UpdateMask {
     }
 }
 
-/// Reads an update_mask. `None` and an empty mask mean what is set; `*` means everything.
+/// Reads an update_mask. `None` and an empty mask mean the fields that are set; `*` means every field.
 ///
 /// # Errors
 /// A path that names no field or one that cannot be written; its violation is for `argument`.

@@ -1,9 +1,10 @@
-//! What a resource is: a message, a table, and how one becomes the other.
+//! Resources: a message, a table, and the conversion between them.
 //!
-//! Contract and table meet by name: a column is the proto field of the same name. A [`Description`] says only what names cannot
-//! (table, key, defaults, what is computed); [`Resource::compile`] joins it with the descriptors and finds every mismatch when the
-//! service starts. From then on rows travel as *tuples*: for every stored field, in field order, a 4-byte length (-1 for
-//! null) and the value in Postgres's binary format. That is what the database sends, what it takes, and what is hashed.
+//! A column has the name of its proto field. A [`Description`] states only what does not follow from the names (table,
+//! key, defaults, computed fields). [`Resource::compile`] joins it with the descriptors and finds every mismatch when
+//! the service starts. After that, rows are processed as *tuples*: for every stored field, in field order, a 4-byte
+//! length (-1 for null) and the value in Postgres's binary format. The database sends and takes this form, and hashes
+//! are computed over it.
 //!
 //! - `description`, `field`, [`child_table`]: what is described, and what it is compiled to
 //! - [`kind`]: all about each kind of column
@@ -64,13 +65,13 @@ use crate::db::array::ElementType;
 /// A description joined with the descriptors.
 #[derive(Debug)]
 pub struct Resource {
-    /// What it was made from.
+    /// The description that it was compiled from.
     pub description: &'static Description,
-    /// The fields in the order of their numbers; the key's come first.
+    /// The fields in the order of their numbers. The key comes first.
     pub fields: Vec<Field>,
     /// The tables of its rows' children, in the order of the fields' numbers.
     pub child_tables: Vec<ChildTable>,
-    /// The name of the rows' field in messages that hold several: the resource's plural.
+    /// The name of the field that holds rows in messages with several of them: the resource's plural.
     pub plural: &'static str,
     /// Its own rules.
     pub rules: Box<dyn Rules>,
@@ -80,7 +81,7 @@ impl Resource {
     /// Joins a description with the contract's descriptors.
     ///
     /// # Panics
-    /// When they do not fit: a mistake in the program, found when the service starts and by a test.
+    /// If they do not match. That is a mistake in the program; it is found by a test, and when the service starts.
     #[expect(clippy::panic, reason = "a description that does not fit the contract is a mistake in the program")]
     pub fn compile(description: &'static Description, plural: &'static str) -> Self {
         match Self::try_compile(description, plural) {
@@ -145,7 +146,8 @@ impl Resource {
         self.fields.iter().filter(|field| field.is_stored())
     }
 
-    /// The columns of an input tuple, in order: every stored field but those that only the store sets. The parts come after them.
+    /// The columns of an input tuple, in order: every stored field except those that only the service sets. The
+    /// children come after them.
     pub fn inputs(&self) -> impl Iterator<Item = &Field> {
         self.fields.iter().filter(|field| field.is_input())
     }
@@ -160,7 +162,7 @@ impl Resource {
         self.stored().filter(|field| field.is_mutable())
     }
 
-    /// The columns by which rows are read unless another order is asked for.
+    /// The columns of the default order.
     pub fn natural_order(&self) -> &'static [&'static str] {
         match self.description.natural_order {
             [] => self.description.key,
@@ -168,7 +170,7 @@ impl Resource {
         }
     }
 
-    /// The column that counts its changes, if it has one.
+    /// The revision column, if it has one.
     pub fn revision(&self) -> Option<&Field> {
         self.fields.iter().find(|field| field.is_revision())
     }
@@ -189,8 +191,7 @@ impl Resource {
     }
 }
 
-/// The names of the fields of `orrery.type.v1.Status`. In the database each is a key of the same object as the details
-/// are.
+/// The names of the fields of `orrery.type.v1.Status`. In the database they are keys of the same object as the details.
 static STATUS_FIELDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
     let status = find_message(&descriptors, "orrery.type.v1.Status").unwrap_or_default();

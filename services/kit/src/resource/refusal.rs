@@ -5,7 +5,7 @@ use crate::error::{Error, Violation};
 /// Why a row is refused.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The error of the call, if the row was all that the call wrote.
+    /// The error of the call, if it wrote only this row.
     pub error: Error,
     /// The field of the row, and what is wrong with it.
     pub violation: Violation,

@@ -1,5 +1,4 @@
-//! A row that the database refused, with_constraint as what it is: by its resource and key, and by the field where that can be
-//! told.
+//! Errors for rows that the database refused: they name the resource, the key, and the field if it is known.
 
 use sqlx::postgres::PgDatabaseError;
 
@@ -8,15 +7,15 @@ use crate::error::refused::{RefusalKind, RowRefusal, database_error, with_constr
 use crate::error::{Error, shortened};
 
 impl Error {
-    /// Notes in the log that the row of this name is passed over because of it: nobody else is told.
+    /// Logs that the row of this name is skipped. No caller is told.
     pub fn warn_of_passed_over(&self, resource: &'static Resource, name: &str) {
         let cause = std::error::Error::source(self).map(ToString::to_string);
         let (resource, name) = (resource.description.message, shortened(name));
         tracing::warn!(resource, name, cause, "the database refuses to change a row; it is passed over");
     }
 
-    /// The same error; if the database refused a row, with the name of that row. `field` is the field of the request that
-    /// holds the row.
+    /// The same error; if the database refused a row, with the name of that row. `field` is the field of the request
+    /// that holds the row.
     #[must_use]
     pub fn of_refused_row(self, resource: &'static Resource, name: &str, field: &str) -> Self {
         match self {
@@ -27,7 +26,8 @@ impl Error {
 }
 
 impl RowRefusal {
-    /// The same refusal with the name of its row. `field` is the field of the request that holds the row; empty if none does.
+    /// The same refusal with the name of its row. `field` is the field of the request that holds the row; empty if none
+    /// does.
     #[must_use]
     pub fn of(mut self, resource: &'static Resource, name: &str, field: &str) -> Self {
         self.row = Some((resource.description.message, name.to_owned()));
@@ -62,8 +62,8 @@ fn tables(
     std::iter::once((bare(resource), resource, None)).chain(child_tables)
 }
 
-/// The field that a refusal is about: the column, or what the constraint is named after, as Postgres names them:
-/// `product_name_check`.
+/// The field that a refusal is about: the column, or the field in the name of the constraint, as Postgres names
+/// constraints: `product_name_check`.
 fn field_of(resource: &'static Resource, error: &PgDatabaseError) -> Option<String> {
     let table = error.table()?;
     let (_, resource, child_table) = tables(resource).find(|(bare, ..)| *bare == table)?;

@@ -1,5 +1,5 @@
-//! The way out: a read_mask becomes a select list, and each tuple that it brings becomes a message's bytes, in one pass and
-//! without anything in between.
+//! Encoding: a read_mask becomes a select list, and each selected tuple becomes the bytes of a message, in one pass
+//! without intermediate values.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,16 +16,16 @@ const ROWS_FIELD: u32 = 1;
 /// What to select and how to write it as a message.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// The select list, to be followed by columns of the reader's own.
+    /// The select list. The reader may append columns of its own.
     pub sql: String,
-    /// How many columns that is.
+    /// The number of its columns.
     pub columns: usize,
     outputs: Vec<Output>,
-    /// The number of the etag's field, if it is asked for; then every column is selected as it stands, before others.
+    /// The number of the etag's field, if it is requested. Then every column is selected whole, before partial ones.
     etag: Option<u32>,
-    /// How many columns make the etag.
+    /// The number of columns that the etag is computed from.
     stored: usize,
-    /// How many columns the key has, which come first.
+    /// The number of columns of the key. They come first.
     keys: usize,
     whole: bool,
     /// The numbers of the fields of the columns, in order; empty if only a part of some field is selected.
@@ -39,7 +39,7 @@ pub struct Selection {
 pub struct SelectedChildren {
     /// The field of the owner's message that holds them.
     pub number: u32,
-    /// What they are.
+    /// The resource of the rows.
     pub resource: &'static Resource,
     /// How many columns of their key are the owner's key.
     pub owner_columns: usize,
@@ -47,10 +47,10 @@ pub struct SelectedChildren {
     pub selection: Selection,
 }
 
-/// What becomes of one column.
+/// How one column is written.
 #[derive(Clone, Copy, Debug)]
 struct Output {
-    /// How its value is written; `None` if it was not asked for, but selected because the key is needed, or for the etag.
+    /// The function that writes its value; `None` if it was selected only for the key or the etag.
     put: Option<PutField>,
     target: OutputField,
 }
@@ -67,7 +67,7 @@ impl Output {
 }
 
 impl Selection {
-    /// What a mask asks for. The key's columns are always selected, first.
+    /// The selection of a mask. The columns of the key are always selected, first.
     pub fn new(resource: &Resource, mask: &[MaskPath]) -> Self {
         let asked = mask.iter().map(|path| &resource.fields[path.field]);
         let etag = asked.filter(|field| field.is_etag()).map(|field| field.number).next();
@@ -132,7 +132,7 @@ impl Selection {
         prefix(tuple, self.keys)
     }
 
-    /// Whether it selects all columns as they stand, as the selection of everything does.
+    /// Whether it selects all columns whole.
     pub(crate) fn has_all_columns(&self, resource: &Resource) -> bool {
         self.fields.len() == resource.stored().count()
     }
@@ -229,7 +229,7 @@ impl SelectedChildren {
     }
 }
 
-/// Appends a message that stands in pieces as one row of a page message.
+/// Appends a message, given in pieces, as one row of a page message.
 pub fn put_row_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
     put_header(out, ROWS_FIELD, pieces.clone().map(<[u8]>::len).sum());
     pieces.for_each(|piece| out.extend_from_slice(piece));
@@ -240,12 +240,12 @@ pub(crate) fn put_child(number: u32, message: &[u8], out: &mut Vec<u8>) {
     put_bytes(out, number, message);
 }
 
-/// How many bytes a message of so many takes as a row of a page message.
+/// The bytes that a message of this size takes as a row of a page message.
 pub fn row_length(message: usize) -> usize {
     1 + varint_length(message as u64) + message
 }
 
-/// A stored field as it stands in a tuple. The table's alias is `t`.
+/// The SQL of a stored field as it is selected into a tuple. The table's alias is `t`.
 pub(crate) fn column(field: &Field) -> String {
     field.kind.select(&format!("t.{}", field.name))
 }

@@ -37,8 +37,8 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends a length-delimited field whose bytes `put` appends. What they are moved by when their length takes more than
-/// a byte costs less than a vector of their own.
+/// Appends a length-delimited field whose bytes `put` appends. They are moved if their length takes more than one byte,
+/// which costs less than a separate vector.
 #[inline]
 pub(super) fn put_nested(out: &mut Vec<u8>, number: u32, put: impl FnOnce(&mut Vec<u8>)) {
     put_varint(out, u64::from(number << 3 | LENGTH_DELIMITED));
@@ -162,7 +162,7 @@ impl<'a> FieldReader<'a> {
     }
 }
 
-/// Why a chunk cannot be taken apart.
+/// Why a chunk cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BadChunk {
     /// Its bytes are no chunk.
@@ -173,7 +173,7 @@ pub(crate) enum BadChunk {
     Rows,
 }
 
-/// An encoded [`WriteChunk`](orrery_proto::wire::WriteChunk), taken apart only as far as it is asked for.
+/// An encoded [`WriteChunk`](orrery_proto::wire::WriteChunk). Only the requested fields are decoded.
 pub(crate) struct ChunkReader<'a> {
     message: &'a [u8],
     /// The offset of its first row.

@@ -1,6 +1,6 @@
-//! The create of one row with its children in one statement: what takes a statement for each table otherwise, and a look
-//! for what is there before each. It creates nothing where children are stored under the row's key although the row is
-//! not: the caller then goes the long way.
+//! Creates one row with its children in one statement. Otherwise it takes a statement for each table, each after a look
+//! for existing rows. It creates nothing if children without an owner are stored under the row's key: then the caller
+//! uses separate statements.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::resource::tuple::Columns;
 use crate::resource::tuple::prefix;
 use crate::resource::{Description, Field, Resource};
 
-/// In place of the present time, which is known only in the database: infinity, which no caller can send.
+/// Stands for the current time, which only the database knows: infinity, which no caller can send.
 const LATER: i64 = i64::MAX;
 
 /// The statement that creates one row of a resource with its children.
@@ -49,10 +49,10 @@ impl CreateOne {
         Arc::clone(&self.sql)
     }
 
-    /// Creates the row; `None` if children are in the way, or if it is too large for one statement.
+    /// Creates the row; `None` if such children are stored, or if the row is too large for one statement.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction is of no use;
+    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction cannot be used;
     /// what the database says.
     pub(super) async fn run(
         &self,

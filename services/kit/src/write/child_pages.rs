@@ -54,7 +54,7 @@ impl ChildPages {
     /// Reads the children of some owners, by their keys.
     ///
     /// # Errors
-    /// What the database says.
+    /// The errors of the database.
     pub(super) async fn read(
         &self,
         transaction: &mut Transaction<'_>,

@@ -1,6 +1,6 @@
-//! The write of children, under the lock of their owners. Children of new rows are created. Of existing rows the stored
-//! children's keys are read first: then it is known which of those sent are new, which may differ, and which are stored
-//! and were not sent.
+//! Writes children while their owners are locked. The children of new rows are created. For existing rows the keys of
+//! the stored children are read first. Then it is known which of the children that were sent are new, which may differ,
+//! and which stored ones were not sent.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::resource::tuple::prefix;
 use crate::resource::tuple::put_prefixed;
 use crate::work;
 
-/// The statements for one kind of children of a resource.
+/// The statements for one child table of a resource.
 #[derive(Clone, Debug)]
 pub(super) struct ChildStatements {
     owner: &'static Resource,
@@ -35,7 +35,7 @@ pub(super) struct ChildStatements {
 struct ChildTuples {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Each one's owner, by its place.
+    /// The place of each child's owner.
     owners: Vec<usize>,
 }
 
@@ -57,7 +57,7 @@ impl ChildTuples {
 }
 
 impl ChildStatements {
-    /// The statements for one kind of children and a mask of their owners.
+    /// The statements for one child table and a mask of the owners.
     pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
         let child_table = &owner.child_tables[nth];
         let field = owner.fields.iter().position(|field| field.child_table() == Some(nth));
@@ -95,8 +95,7 @@ impl ChildStatements {
         all
     }
 
-    /// Creates the children of new rows. Children that are stored under their keys go first: another program deleted
-    /// their owner and left them.
+    /// Creates the children of new rows. Before that, deletes children whose owner another program deleted.
     ///
     /// # Errors
     /// As [`RowStatements::create`].
@@ -123,7 +122,8 @@ impl ChildStatements {
         if tuples.is_empty() { Ok(()) } else { self.rows.create(transaction, &tuples, now).await }
     }
 
-    /// Makes the children of existing rows what was sent, or what rules set, and notes the owners of those that changed.
+    /// Replaces the children of existing rows by those that were sent or set by rules. Marks the owners whose children
+    /// changed in `touched`.
     ///
     /// # Errors
     /// As [`RowStatements::update`].
@@ -145,7 +145,7 @@ impl ChildStatements {
                 new.push(tuple);
             }
         }
-        // What is left was not sent.
+        // The remaining stored children were not sent.
         if !stored.is_empty() {
             let places: HashMap<&[u8], usize> =
                 owners.iter().enumerate().map(|(place, owner)| (self.owner_key(owner), place)).collect();
@@ -165,11 +165,11 @@ impl ChildStatements {
         Ok(())
     }
 
-    /// Those of the owners at `places` that were sent with a child whose uid breaks the grammar of new uids, and that
-    /// have no such child stored.
+    /// The owners at `places` that have a new child whose uid breaks the grammar of new uids. A child that is stored
+    /// already is accepted.
     ///
     /// # Errors
-    /// What the database says.
+    /// The errors of the database.
     pub(super) async fn foreign(
         &self,
         transaction: &mut Transaction<'_>,
@@ -206,8 +206,7 @@ impl ChildStatements {
         Ok(found.into_iter().map(|(at, _, place, why)| (at, child_table.foreign_child(place, why))).collect())
     }
 
-    /// The children that owners are to have, and the keys of those that are stored, of the owners whose children are
-    /// replaced.
+    /// The provided children and the keys of the stored children, for the owners whose children are replaced.
     async fn replacements(
         &self,
         transaction: &mut Transaction<'_>,

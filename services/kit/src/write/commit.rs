@@ -25,55 +25,55 @@ use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
 use crate::resource::refusal::Refusal;
 
-/// How often a commit that gave way to another transaction is tried.
+/// How often a commit is tried again after a conflict with another transaction.
 const ATTEMPTS: u32 = 6;
-/// How often a commit is tried again because of a unique value, before the rows are looked for one by one that the
-/// index refuses.
+/// How often a commit is tried again because of a unique value, before each refused row is searched for.
 const BREACHES: u32 = 3;
-/// How long the first pause between tries is; each further one is twice as long.
+/// The length of the first pause between tries; each later one is twice as long.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How the rows of a write are written.
+/// The settings of a chunked write.
 #[derive(Debug)]
 pub struct ChunkWriter {
-    /// What they are.
+    /// The resource of the rows.
     pub resource: &'static Resource,
     /// Never `UNSPECIFIED`.
     pub mode: WriteMode,
-    /// What is overwritten, if rows are only updated: a row that is created takes all its fields.
+    /// The fields that are overwritten, if rows are only updated. A created row takes all its fields.
     pub update: Option<UpdateMask>,
-    /// Writes batches of them.
+    /// Writes batches of rows.
     pub batches: BatchWriter,
-    /// What a refused row does to its chunk.
+    /// How a refused row affects its chunk.
     pub policy: RowErrorPolicy,
-    /// Whether what rows point at must exist.
+    /// Whether the targets of the rows' references must exist.
     pub references: ReferenceCheck,
-    /// Whether everything is undone in the end.
+    /// Whether everything is rolled back in the end.
     pub validate_only: bool,
     /// Most rows in a statement.
     pub statement_rows: usize,
-    /// Most bytes of rows in a statement; one larger row stands alone.
+    /// Most bytes of rows in a statement; a larger row is written alone.
     pub statement_bytes: usize,
 }
 
-/// What became of a commit.
+/// The result of a commit.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is committed; this is the acknowledgement.
+    /// It is committed. This is the acknowledgement.
     Committed(WriteResponse),
     /// Rows were refused, the policy is STOP, and nothing was written.
     Refused(Refusals),
-    /// An older stream of the same write committed first, and nothing was written: this stream is to take the write over.
+    /// An older stream of the same write committed first, and nothing was written. This stream must take the write
+    /// over.
     Begun,
 }
 
 impl ChunkWriter {
-    /// Which keys rows may have as long as it is not known whether they are new.
+    /// The keys that rows may have while it is not known whether they are new.
     pub fn keys(&self) -> KeyPolicy {
         if self.mode == WriteMode::Create { KeyPolicy::New } else { KeyPolicy::Any }
     }
 
-    /// Writes chunks, whose keys must all differ, and moves the write on. Rows that did not pass the decoding must have been
-    /// refused before if the policy is STOP.
+    /// Writes chunks, whose keys must all differ, and moves the write's offset. With the policy STOP, rows that failed
+    /// the decoding must have been refused before.
     ///
     /// # Errors
     /// What the database says; [`Error::WriteTakenOver`].
@@ -111,7 +111,7 @@ impl ChunkWriter {
             })
             .await;
             match outcome {
-                // Another transaction took a unique value a moment ago: the next try finds who, and refuses the row.
+                // Another transaction just took a unique value: the next try finds its row and refuses this one.
                 Err(error) if by == By::Batches && breaches < BREACHES && is_breach(&error, self.resource) => {
                     breaches += 1;
                 }
@@ -210,7 +210,7 @@ impl ChunkWriter {
         Ok(Outcome::Committed(ack))
     }
 
-    /// Cuts rows into what one statement takes.
+    /// Splits rows into groups for one statement each.
     fn cut<'a, 'r>(
         &'a self,
         mut rows: &'a [(&'r Chunk, &'r ChunkRow)],

@@ -1,6 +1,6 @@
-//! Whether what rows and their children point at exists. Another slice's service is asked before the transaction
-//! begins, once for all rows: a transaction must not wait for another service. Targets in the own slice are looked for,
-//! and locked, in the transaction.
+//! Checks that the targets of references exist, for rows and their children. The service of another slice is asked
+//! before the transaction begins, once for all rows: a transaction must not wait for another service. Targets in the
+//! same slice are looked up and locked in the transaction.
 
 use std::collections::HashSet;
 
@@ -20,16 +20,16 @@ use crate::resource::{ReferenceTarget, Resource};
 /// A reference to something that does not exist.
 #[derive(Clone, Debug)]
 pub(super) struct DanglingReference {
-    /// The row's place among those looked at.
+    /// The place of the row among those checked.
     pub(super) row: usize,
     /// The path of the column within the row.
     path: String,
-    /// What it names.
+    /// The key that it names.
     target: String,
 }
 
 impl DanglingReference {
-    /// The same, of a row at another place.
+    /// The same, for a row at another place.
     pub(super) fn of_row(&self, row: usize) -> Self {
         Self { row, ..self.clone() }
     }
@@ -41,9 +41,9 @@ impl DanglingReference {
     }
 }
 
-/// A column that refers to something, of the row itself or of its children.
+/// A reference column of the row itself or of its children.
 struct ReferenceColumn {
-    /// The kind of children; none for the row itself.
+    /// The child table; `None` for the row itself.
     child_table: Option<usize>,
     column: &'static str,
     /// The column's place in the tuple of the row or child.
@@ -56,7 +56,7 @@ impl ReferenceColumn {
         let of = |of: &'static Resource, child_table: Option<usize>| {
             let owner_columns = child_table.map_or(0, |nth| resource.child_tables[nth].owner_columns);
             of.description.references.iter().filter_map(move |reference| {
-                // A child's tuple stands without its owner's columns.
+                // A child's tuple does not contain the columns of its owner's key.
                 let position = of.input_position(reference.column)?.checked_sub(owner_columns)?;
                 Some(Self { child_table, column: reference.column, position, target: reference.target })
             })
@@ -118,17 +118,17 @@ impl ReferenceColumn {
     }
 }
 
-/// Whether a row refers to anything in another slice.
+/// Whether a row refers to rows of another slice.
 pub(super) fn refers_elsewhere(resource: &'static Resource, tuple: &[u8]) -> bool {
     let columns = ReferenceColumn::all(resource);
     let mut elsewhere = columns.iter().filter(|column| matches!(column.target, ReferenceTarget::Elsewhere));
     elsewhere.any(|column| !column.targets(resource, tuple).is_empty())
 }
 
-/// The rows that refer to something in another slice that does not exist, each with the first such column.
+/// The rows with a reference to a missing row of another slice, each with its first such column.
 ///
 /// # Errors
-/// What [`ForeignReferences::missing`](crate::references::ForeignReferences::missing) says.
+/// The errors of [`ForeignReferences::missing`](crate::references::ForeignReferences::missing).
 pub(super) async fn missing_elsewhere(
     context: &Writes,
     resource: &'static Resource,
@@ -150,11 +150,11 @@ pub(super) async fn missing_elsewhere(
     Ok(ReferenceColumn::dangling(&columns, resource, tuples, |target| missing.contains(target)))
 }
 
-/// The rows that refer to something in the own slice that does not exist, each with the first such column. The targets
-/// that exist are locked, so that they stay until the commit.
+/// The rows with a reference to a missing row of the same slice, each with its first such column. Existing targets are
+/// locked, so that they remain until the commit.
 ///
 /// # Errors
-/// What the database says.
+/// The errors of the database.
 pub(super) async fn missing_in_slice(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,

@@ -1,5 +1,5 @@
-//! What a write returns: the resource as it stands after it, or as much of it as its caller takes. A write is not
-//! refused because what is stored is large, and what it returns is known to fit before it is committed.
+//! The answer of a write: the row after the write, with as many fields as the caller accepts. A write is not refused
+//! because its stored row is large, and it is known before the commit that the answer fits.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -17,8 +17,8 @@ use crate::resource::key::Key;
 use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
 
-/// Runs a write that ends with [`read_masked`], by [`retried`]; again, and so that it returns less, where the database
-/// does not give out all of the resource.
+/// Runs a write that ends with [`read_masked`], by [`retried`]. If the database does not return the whole row, runs it
+/// again and returns fewer fields.
 ///
 /// # Errors
 /// What `work` returned last.
@@ -35,11 +35,11 @@ where
     }
 }
 
-/// What a mask asks for of a row that was just written: no more of it than `extent` says, and than fits.
+/// The fields of a mask of a row that was just written: at most those of `extent`, and as many as fit.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::AnswerTooLarge`] if not even the least of it fits; [`Error::RowTooLarge`] where the
-/// database does not give out so much of it; what the database says.
+/// [`Error::NotFound`]; [`Error::AnswerTooLarge`] if not even the essential fields fit; [`Error::RowTooLarge`] if the
+/// database does not return so much of the row; the errors of the database.
 pub fn read_masked<'a>(
     transaction: &'a mut Transaction<'_>,
     resource: &'static Resource,

@@ -1,5 +1,5 @@
-//! Rows of one table: new ones go in by `COPY`, which is the fastest way for many, and by `insert`, which is for few; existing ones are
-//! updated where they differ.
+//! Rows of one table: new ones go in by `COPY`, which is the fastest way for many, and by `insert`, which is for few;
+//! existing ones are updated where they differ.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ pub(super) const ARRAY_ROWS: usize = 8_192;
 
 /// Most bytes of new rows that go in by `insert`.
 ///
-/// A `COPY` ends with a small packet, sent behind another one. Until that is acknowledged the system holds it back (Nagle's algorithm, which
-/// the driver leaves on), and the server's system, as there is nothing to answer yet, may wait 40 ms before it acknowledges. That is a
-/// standstill unless the server still works on the rows, as it does on more than these. An `insert` is sent as a whole, and takes one
-/// round trip instead of two.
+/// A `COPY` ends with a small packet, sent behind another one. Until that is acknowledged the system holds it back
+/// (Nagle's algorithm, which the driver leaves on), and the server's system, as there is nothing to answer yet, may
+/// wait 40 ms before it acknowledges. That is a standstill unless the server still works on the rows, as it does on
+/// more than these. An `insert` is sent as a whole, and takes one round trip instead of two.
 pub(super) const INSERT_BYTES: usize = 512 * 1024;
 
 /// What an update tells of the rows that it changed.
@@ -123,12 +123,12 @@ impl RowStatements {
         transaction.insert(insert).await
     }
 
-    /// Updates the rows of these input tuples that differ from what is stored, or whose children changed: `touched` has an
-    /// entry for each tuple if the resource has child tables, and is empty otherwise. Calls `changed` with the place of
-    /// each updated row, if the statement returns places. Returns the number of updated rows.
+    /// Updates the rows of these input tuples that differ from what is stored, or whose children changed: `touched` has
+    /// an entry for each tuple if the resource has child tables, and is empty otherwise. Calls `changed` with the place
+    /// of each updated row, if the statement returns places. Returns the number of updated rows.
     ///
-    /// # Errors
-    /// [`Error::TransactionConflict`] if one of them does not exist any more, or another transaction changed it meanwhile.
+    /// # Errors [`Error::TransactionConflict`] if one of them does not exist any more, or another transaction changed
+    /// it meanwhile.
     pub(super) async fn update(
         &self,
         transaction: &mut Transaction<'_>,
@@ -181,7 +181,8 @@ pub(super) fn arrays<'a>(fields: impl Iterator<Item = &'a Field>, tuples: &[&[u8
     arrays
 }
 
-/// `unnest($1::text[], ...) with ordinality as i (uid, ..., ordinal)`; with an integer column `touched` before the last if `touched`.
+/// `unnest($1::text[], ...) with ordinality as i (uid, ..., ordinal)`; with an integer column `touched` before the last
+/// if `touched`.
 pub(super) fn unnested<'a>(fields: impl Iterator<Item = &'a Field>, touched: bool) -> String {
     let mut columns: Vec<(&str, ElementType)> = fields.map(|field| (field.name, field.element_type())).collect();
     if touched {
@@ -205,8 +206,8 @@ pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, S
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }
 
-/// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it began: a row that
-/// another transaction holds is looked at once more when that one has ended, and may be gone then.
+/// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it
+/// began: a row that another transaction holds is looked at once more when that one has ended, and may be gone then.
 fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
     let mut assignments = Vec::new();
     let mut differences = Vec::new();

@@ -1,5 +1,5 @@
-//! Create and update of one resource: a batch of one row, which passes the same door as those of chunked writes. What is
-//! returned is read back within the transaction.
+//! Create and update of one resource: a batch of one row, which passes the same door as those of chunked writes. What
+//! is returned is read back within the transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,13 +43,13 @@ pub struct CreateRequest<'a> {
     pub field: &'static str,
     /// Makes a retry safe; may be empty.
     pub request_id: &'a str,
-    /// Whether what it points at must exist; by default it must.
+    /// Whether the targets of its references must exist. By default they must.
     pub references: i32,
-    /// Until when.
+    /// The deadline.
     pub deadline: Deadline,
-    /// How large the answer may be.
+    /// The size limit of the answer.
     pub answers: AnswerLimit,
-    /// How much of it is returned.
+    /// The fields of the resource that are returned.
     pub returned: Vec<MaskPath>,
 }
 
@@ -62,15 +62,15 @@ pub struct UpdateRequest<'a> {
     pub field: &'static str,
     /// Which fields to change.
     pub mask: Option<&'a FieldMask>,
-    /// Whether a missing one is created.
+    /// Whether a missing resource is created.
     pub allow_missing: bool,
-    /// Whether what it points at must exist; by default it must.
+    /// Whether the targets of its references must exist. By default they must.
     pub references: i32,
-    /// Until when.
+    /// The deadline.
     pub deadline: Deadline,
-    /// How large the answer may be.
+    /// The size limit of the answer.
     pub answers: AnswerLimit,
-    /// How much of it is returned.
+    /// The fields of the resource that are returned.
     pub returned: Vec<MaskPath>,
 }
 
@@ -113,10 +113,9 @@ async fn decode(
 /// Creates one resource and returns it, as far as it fits. What an earlier call of the same request_id created is
 /// returned instead, whatever became of what it refers to.
 ///
-/// # Errors
-/// [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ValueTaken`], [`Error::ReferenceMissing`];
-/// [`Error::WriteMismatch`] for a request_id that was used with other content, [`Error::CreatedAndDeleted`] for one whose
-/// resource is gone; what the resource's rules say.
+/// # Errors [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ValueTaken`], [`Error::ReferenceMissing`];
+/// [`Error::WriteMismatch`] for a request_id that was used with other content, [`Error::CreatedAndDeleted`] for one
+/// whose resource is gone; what the resource's rules say.
 pub fn create<'a>(
     context: &'a Writes,
     resource: &'static Resource,

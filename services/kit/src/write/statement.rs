@@ -1,4 +1,4 @@
-//! The write of a batch: the one way into the database, for single and chunked writes alike.
+//! Writes a batch. Single and chunked writes both write to the database only through this module.
 //!
 //! 1. Look which rows are stored. Rows with children are locked, and so their children: whoever changes a child holds
 //!    its owner. Rows that are to be deleted are locked too, so that nothing that refers to them is added meanwhile.
@@ -7,7 +7,7 @@
 //! 4. Refuse rows whose unique columns are taken.
 //! 5. Create the rows that are not stored; update those that are and that differ.
 //!
-//! Two transactions that create the same row at once are told apart by the key's index: the second one is undone and
+//! If two transactions create the same row at once, the index of the key refuses the second one. It is rolled back and
 //! tried again.
 
 use std::ops::Range;
@@ -63,13 +63,13 @@ pub struct BatchWriter {
 pub struct Incoming<'r> {
     /// The input tuple, which has passed [`Resource::check`].
     pub tuple: &'r [u8],
-    /// What the stored row must be like.
+    /// The etag and revision that the stored row must have.
     pub precondition: &'r Precondition,
     /// Where it was sent: of two rows that want the same unique value, the one sent earlier gets it.
     pub offset: i64,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Default)]
 pub struct Written {
     /// Rows that did not exist.
@@ -125,9 +125,8 @@ impl BatchWriter {
     /// Writes rows, whose keys must differ and be in order. `dangling` are those of their references into other slices
     /// that have no target.
     ///
-    /// # Errors
-    /// [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile, deleted one, or made one
-    /// what it was to become; what the database says.
+    /// # Errors [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile, deleted one,
+    /// or made one what it was to become; the errors of the database.
     pub(super) async fn run(
         &self,
         transaction: &mut Transaction<'_>,
@@ -160,7 +159,7 @@ impl BatchWriter {
     /// that is not possible, or if something speaks against the row: then the long way says what.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction is of no use;
+    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction cannot be used;
     /// what the database says.
     pub(super) async fn create_at_once<'r>(
         &'r self,

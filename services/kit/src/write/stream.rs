@@ -1,8 +1,8 @@
 //! The protocol of `WriteX`.
 //!
-//! While one commit is under way the next chunks are received, decoded and checked; those that are waiting when it is
-//! done share the next one. A commit runs in a task that the call does not own: a caller who goes away loses the acknowledgement,
-//! never half a chunk.
+//! While a commit runs, the next chunks are received, decoded and checked. Those that are waiting at its end share the
+//! next commit. A commit runs in a task that does not end with the call: a caller who disconnects may miss the
+//! acknowledgement, but a chunk is never half written.
 
 use std::sync::Arc;
 
@@ -35,20 +35,20 @@ struct WriteStream {
     writer: Arc<ChunkWriter>,
     session: Option<Session>,
     deadline: Deadline,
-    /// Every row before it is committed.
+    /// The offset up to which all rows are committed.
     committed: i64,
     acknowledged: Arc<WriteCounters>,
 }
 
-/// What a task beside the stream has done.
+/// The result of a task beside the stream.
 enum Done {
-    /// These chunks were to be committed.
+    /// The commit of these chunks.
     Commit(Arc<Vec<Chunk>>, Outcome),
-    /// Rows that came before are what they were.
+    /// The repeated rows equal the committed ones.
     Same,
 }
 
-/// Ends with the stream, but for a commit that has begun.
+/// The current task. It is cancelled with the stream, unless it commits.
 type Work = AbortOnDropHandle<Result<Done, Error>>;
 
 /// Runs a chunked write.
@@ -97,7 +97,7 @@ fn answers(
                     None => {}
                 }
             }
-            // Where memory is short, what this stream holds already is committed first.
+            // If memory is short, the chunks of this stream are committed first.
             let may_hold = (work.is_none() && queue.is_empty()) || !share.is_scarce();
             let receiving = open && may_hold && queue.has_room() && !draining.has_begun();
             if !receiving {
@@ -154,10 +154,10 @@ fn answers(
                 StreamEvent::Message(Err(status)) => {
                     let status = normalise(status);
                     if status.details().is_empty() {
-                        // The caller broke off: what was not committed is not wanted.
+                        // The caller cancelled: chunks that are not committed are dropped.
                         Err(status)?;
                     } else {
-                        // What came was no message; what came before it was.
+                        // The last message was invalid; the messages before it were valid.
                         queue.end(Error::Transport(status));
                     }
                 }
@@ -168,7 +168,7 @@ fn answers(
     }
 }
 
-/// An answer with as many of its row errors as its caller takes. All are counted.
+/// An answer with as many row errors as the caller accepts. All are counted.
 fn fitting(mut answer: WriteResponse, answers: AnswerLimit) -> WriteResponse {
     if !answer.row_errors.is_empty() {
         let errors = std::mem::take(&mut answer.row_errors);
@@ -182,13 +182,13 @@ fn fitting(mut answer: WriteResponse, answers: AnswerLimit) -> WriteResponse {
     answer
 }
 
-/// What a stream waits for.
+/// An event of a stream.
 enum StreamEvent {
-    /// The task under way has ended.
+    /// The current task has ended.
     Done(Result<Result<Done, Error>, JoinError>),
-    /// The caller sent something, ended well, or broke off.
+    /// The caller sent a message, ended the stream, or cancelled.
     Message(Result<Option<ReceivedWrite>, Status>),
-    /// The process is to end.
+    /// The process drains.
     Drain,
     /// The deadline passed.
     Late,
@@ -219,7 +219,7 @@ impl WriteStream {
         Ok(Self { context, writer, session, deadline, committed, acknowledged })
     }
 
-    /// Goes on behind what an older stream of the same write has committed since this one began.
+    /// Continues after the rows that an older stream of the same write has committed since this one began.
     async fn take_over(&mut self) -> Result<(), Error> {
         if let Some(session) = &self.session {
             self.committed = session.take_over(&self.context, self.deadline).await?;
@@ -251,7 +251,7 @@ impl WriteStream {
         }))
     }
 
-    /// An acknowledgement of what had been committed before.
+    /// An acknowledgement of rows that were committed before.
     fn acknowledgement(&self) -> WriteResponse {
         WriteResponse { committed_offset: self.committed, ..WriteResponse::default() }
     }

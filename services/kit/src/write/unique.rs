@@ -1,8 +1,8 @@
 //! Columns that are unique beside the key: rows that would take what another row has are refused before they are
 //! written, so that each costs itself and not its chunk, and the error names the holder.
 //!
-//! The index stays the judge: of two transactions that take the same value at once, the second one fails on it, is tried
-//! again, and then finds the holder here.
+//! The index stays the judge: of two transactions that take the same value at once, the second one fails on it, is
+//! tried again, and then finds the holder here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ type Looked = (&'static Unique, HashMap<usize, Found>, HashMap<Vec<String>, Key>
 /// it.
 ///
 /// # Errors
-/// What the database says.
+/// The errors of the database.
 pub(super) async fn refuse_taken(
     transaction: &mut Transaction<'_>,
     batch: &mut Batch<'_>,
@@ -80,8 +80,8 @@ pub(super) async fn refuse_taken(
     Ok(())
 }
 
-/// Looks who has the values that the rows of a batch are to have. Rows that have none, or keep those that they have, are
-/// not looked for.
+/// Looks who has the values that the rows of a batch are to have. Rows that have none, or keep those that they have,
+/// are not looked for.
 async fn look(
     transaction: &mut Transaction<'_>,
     batch: &Batch<'_>,
@@ -158,7 +158,8 @@ fn refusal(resource: &'static Resource, unique: &'static Unique, holder: &[u8]) 
     )
 }
 
-/// Whether an error says that the index of a declared unique key refused a row. Tried again, the write finds the holder.
+/// Whether an error says that the index of a declared unique key refused a row. Tried again, the write finds the
+/// holder.
 pub(super) fn is_breach(error: &Error, resource: &Resource) -> bool {
     let Error::RowRefused(refusal) = error else { return false };
     let index = database_error(&refusal.cause).and_then(|error| error.constraint());
@@ -176,8 +177,8 @@ fn parameters(resource: &'static Resource, unique: &Unique) -> Vec<(String, Elem
     key.chain(fields(resource, unique).iter().map(|field| (field.name.to_owned(), field.element_type()))).collect()
 }
 
-/// The statement that finds the holders of unique values, with each value as it is compared. A column that is null among
-/// the parameters is taken from the stored row.
+/// The statement that finds the holders of unique values, with each value as it is compared. A column that is null
+/// among the parameters is taken from the stored row.
 pub(super) fn holders(resource: &'static Resource, unique: &'static Unique) -> Arc<str> {
     let parameters = parameters(resource, unique);
     let columns: Vec<(&str, ElementType)> =

@@ -1,5 +1,5 @@
-//! Writers that are kept: what a writer needs beside the rows follows from the resource, the mode and the mask, and most
-//! calls have the same.
+//! Writers that are kept: what a writer needs beside the rows follows from the resource, the mode and the mask, and
+//! most calls have the same.
 
 use std::fmt;
 use std::sync::Arc;

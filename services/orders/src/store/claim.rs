@@ -60,8 +60,8 @@ pub fn due(
     if passed_over.is_empty() { Ok(due) } else { due.bind(ArrayParameter::texts(passed_over)) }
 }
 
-/// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards, and behind
-/// that their uid and their revision. Whoever comes later sees their new timer.
+/// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards, and
+/// behind that their uid and their revision. Whoever comes later sees their new timer.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
@@ -80,9 +80,9 @@ returning {}, t.uid, t.revision",
     Statement::new(sql, uids.len()).bind(ArrayParameter::texts(uids))?.bind(lease_micros as f64)
 }
 
-/// Those of some orders that are still held by the claim which gave them these revisions, by uid: what `selection` says of
-/// them, and behind that their uid. An order whose lease has passed is not held any more, although nobody may have claimed
-/// it since.
+/// Those of some orders that are still held by the claim which gave them these revisions, by uid: what `selection` says
+/// of them, and behind that their uid. An order whose lease has passed is not held any more, although nobody may have
+/// claimed it since.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.

@@ -52,7 +52,8 @@ fn any<'v>(random: &mut StdRng, values: &[&'v str]) -> &'v str {
     values[random.random_range(0..values.len())]
 }
 
-/// Writes row `number` of a method's resource, with what belongs to it, past the service: with values that many others have.
+/// Writes row `number` of a method's resource, with what belongs to it, past the service: with values that many others
+/// have.
 async fn insert(connection: &mut PgConnection, random: &mut StdRng, method: Method, number: usize) {
     let statement = match method {
         Method::ListProducts | Method::StreamProducts => format!(
@@ -185,7 +186,8 @@ async fn a_row_that_stays_comes_once_while_others_come_and_go() {
             let (keys, token) = method.page(&mut services, &order_by, 5, token).await.unwrap();
             seen.extend(keys);
             next = token;
-            // Others go, also the one that the token stands on, and others come, before and behind it; but not for ever.
+            // Others go, also the one that the token stands on, and others come, before and behind it; but not for
+            // ever.
             run(&mut operator, &format!("delete from {table} where not {stays}")).await;
             if number < STAYING * 4 {
                 for _ in 0..CHANGES {

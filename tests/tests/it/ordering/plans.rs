@@ -9,7 +9,8 @@ use crate::harness::{CatalogServer, Role, TestDatabase, run, seed};
 
 const ROWS: usize = 40_000;
 
-/// A server that logs every statement, with tables as they are right after they were loaded: neither vacuumed nor analyzed.
+/// A server that logs every statement, with tables as they are right after they were loaded: neither vacuumed nor
+/// analyzed.
 async fn loaded() -> (TestDatabase, PgConnection) {
     let database = Log::server().await.create_database().await;
     let mut operator = database.connect(Role::Operator).await;
@@ -66,7 +67,8 @@ async fn every_declared_order_is_read_from_its_index_at_any_depth() {
                     let rows = plan["Actual Rows"].as_f64().unwrap();
                     costs.push(pages(&plan) as f64 / rows);
                 }
-                // The row's own page, and a share of the index: what comes before the page in the order is not looked at.
+                // The row's own page, and a share of the index: what comes before the page in the order is not looked
+                // at.
                 assert!(costs.iter().all(|cost| *cost < 1.2), "{method:?} by {order_by}: {costs:?} pages for a row");
             }
         }

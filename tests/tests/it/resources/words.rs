@@ -39,7 +39,8 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of a file: without its comments, and without its tests, which take the contract that there is for an example.
+/// The code of a file: without its comments, and without its tests, which take the contract that there is for an
+/// example.
 fn code(path: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(path).unwrap();
     let lines = text.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");

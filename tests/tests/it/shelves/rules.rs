@@ -1,5 +1,5 @@
-//! The rules of shelves: one of a row alone, one that looks into the database, one that puts an existing row in the place
-//! of a new one, one that numbers, and one of deletes.
+//! The rules of shelves: one of a row alone, one that looks into the database, one that puts an existing row in the
+//! place of a new one, one that numbers, and one of deletes.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,5 +1,5 @@
-//! Rows of another table, as a field of their owner's message: it has no column. How they are written is in
-//! [`child_table`](crate::resource::child_table).
+//! Children: a field of their owner's message, without a column. [`child_table`](crate::resource::child_table)
+//! describes how they are written.
 
 use prost_types::field_descriptor_proto::Type;
 
@@ -35,7 +35,7 @@ impl ColumnKind for ChildrenField {
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
         let most = Constraints { max_items: Some(MAX_CHILDREN), ..Constraints::default() };
-        // Unless it is stated, something else leaves room for fewer: so many kinds, or only one child.
+        // The contract need not state the limit if something else allows fewer children.
         if self.many { vec![most, Constraints::default()] } else { limits::none() }
     }
 
@@ -51,7 +51,7 @@ impl ColumnKind for ChildrenField {
         ElementType::Text
     }
 
-    /// They are put by their own resource.
+    /// Their own resource decodes them.
     fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
         Ok(())
     }

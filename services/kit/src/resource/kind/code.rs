@@ -4,7 +4,7 @@ use super::limits;
 use super::text::{EmptyText, TextFormat, TextKind};
 use crate::resource::constraints::Constraints;
 
-/// A code of so many of A-Z, which is required unless it is [optional](TextKind::optional).
+/// A code with a fixed number of letters A-Z. It is required unless it is [optional](TextKind::optional).
 pub const fn code(letters: usize) -> TextKind<Code> {
     TextKind { format: Code { letters }, empty: EmptyText::Refused }
 }

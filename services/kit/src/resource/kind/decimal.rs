@@ -14,8 +14,8 @@ use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, end_value, put_prefixed};
 
-/// A decimal of at most so many digits before and after the point. It is required, unless another meaning of an empty one is
-/// declared.
+/// A decimal with at most these many digits before and after the point. It is required, unless another meaning of an
+/// empty one is declared.
 pub const fn decimal(integer_digits: usize, fraction_digits: usize) -> Decimals {
     Decimals { integer_digits, fraction_digits, empty: EmptyDecimal::Refused, computed: false }
 }
@@ -29,33 +29,33 @@ pub struct Decimals {
     computed: bool,
 }
 
-/// What an empty decimal is.
+/// The meaning of an empty decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EmptyDecimal {
     /// Refused.
     Refused,
     /// Zero.
     Zero,
-    /// What is stored; zero on a new row.
+    /// The stored value; zero on a new row.
     Kept,
     /// Null.
     Null,
 }
 
 impl Decimals {
-    /// The same, where an empty one is zero.
+    /// The same, but an empty one is zero.
     #[must_use]
     pub const fn or_zero(self) -> Self {
         Self { empty: EmptyDecimal::Zero, ..self }
     }
 
-    /// The same, where an empty one leaves what is stored as it is, and is zero on a new row.
+    /// The same, but an empty one keeps the stored value, and is zero on a new row.
     #[must_use]
     pub const fn or_kept(self) -> Self {
         Self { empty: EmptyDecimal::Kept, ..self }
     }
 
-    /// The same, where an empty one is null.
+    /// The same, but an empty one is null.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { empty: EmptyDecimal::Null, ..self }
@@ -75,7 +75,7 @@ impl ColumnKind for Decimals {
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
         if self.computed {
-            // What is sent is ignored.
+            // The value that was sent is ignored.
             return limits::none();
         }
         let fraction = match self.fraction_digits {

@@ -19,7 +19,7 @@ use crate::resource::structure::{put_entry, put_object};
 use crate::resource::tuple::NULL;
 use crate::resource::wire::put_nested;
 
-/// Any JSON object, of at most `max_bytes` bytes as it is encoded. Masks reach its keys, as they reach those of a map.
+/// Any JSON object of at most `max_bytes` encoded bytes. Masks can name its keys, like those of a map.
 pub const fn document(max_bytes: usize) -> Document {
     Document { max_bytes }
 }

@@ -14,7 +14,8 @@ use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 use crate::resource::wire::put_fixed64;
 
-/// A finite double; unset is 0. What other programs store, NaN and infinities too, is read as it is.
+/// A finite double; unset is 0. Values of other programs, including NaN and infinities, are returned as they are
+/// stored.
 pub const fn double() -> DoubleKind {
     DoubleKind
 }
@@ -81,7 +82,7 @@ impl ColumnKind for DoubleKind {
             _ if number.is_nan() => "NaN".to_owned(),
             f64::INFINITY => "Infinity".to_owned(),
             f64::NEG_INFINITY => "-Infinity".to_owned(),
-            // The shortest digits that read as this double.
+            // The fewest digits that give the same double.
             _ => format!("{number:e}"),
         };
         Some(format!("'{text}'::double precision"))

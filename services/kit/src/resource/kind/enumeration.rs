@@ -14,7 +14,7 @@ use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 use crate::resource::wire::put_number;
 
-/// The texts that stand for the values of an enum, each with the value's number. 0 has none: it is unset.
+/// The stored text of each value of an enum, with the value's number. 0 has no text: it is unset.
 pub type EnumNames = &'static [(i32, &'static str)];
 
 /// An enum whose values are stored as these texts, for example `&[(1, "billing"), (2, "shipping")]`. It is required
@@ -31,7 +31,7 @@ pub struct Enumeration {
 }
 
 impl Enumeration {
-    /// The same, where 0 is null.
+    /// The same, but 0 is null.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { optional: true, ..self }
@@ -104,7 +104,7 @@ impl ColumnKind for Enumeration {
         match change {
             Change::IfSet => Assignment::if_set(name),
             _ if !self.optional => Assignment::new(name, format!("i.{name}")),
-            // A text that no value has stays where 0 is sent: it reads as 0.
+            // A stored text without a value stays if 0 is sent: it reads as 0.
             _ => {
                 let known = literal_array(&self.texts());
                 Assignment::or(name, &format!("case when t.{name} <> all ({known}) then t.{name} end"))

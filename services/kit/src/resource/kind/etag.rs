@@ -10,7 +10,7 @@ use crate::error::Violation;
 use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 
-/// A hash of the stored row. A row that is sent with another one than the stored row's is refused.
+/// A hash of the stored row. A row that is sent with another etag than the stored row's is refused.
 pub const fn etag() -> Etag {
     Etag
 }
@@ -41,7 +41,7 @@ impl ColumnKind for Etag {
         ElementType::Text
     }
 
-    /// It is no part of an input tuple: it is a precondition.
+    /// It is not in the input tuple: it is a precondition.
     fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::limits;
 use super::text::{EmptyText, TextFormat, TextKind};
 use crate::resource::constraints::Constraints;
 
-/// A hash of so many hexadecimal digits in lower case (64 for SHA-256), which is required unless it is
+/// A hash with a fixed number of hexadecimal digits in lower case (64 for SHA-256). It is required unless it is
 /// [optional](TextKind::optional).
 pub const fn hash(digits: usize) -> TextKind<Hash> {
     TextKind { format: Hash { digits }, empty: EmptyText::Refused }

@@ -33,25 +33,25 @@ pub struct IntegerKind {
     computed: bool,
 }
 
-/// What 0, which is also what is unset, stands for.
+/// The meaning of 0, which is also the unset value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Zero {
     /// The number.
     Stored,
     /// Null.
     Null,
-    /// A number that the store finds.
+    /// A number that the service sets.
     Completed,
 }
 
 impl IntegerKind {
-    /// The same, where 0 is null.
+    /// The same, but 0 is null.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { zero: Zero::Null, ..self }
     }
 
-    /// The same, where the store puts a number in place of 0 before it writes the row.
+    /// The same, but the service replaces 0 before it writes the row.
     #[must_use]
     pub const fn completed(self) -> Self {
         Self { zero: Zero::Completed, ..self }
@@ -79,11 +79,11 @@ impl ColumnKind for IntegerKind {
 
     fn limits(&self, stated: Stated<'_>) -> Vec<Constraints> {
         if self.computed {
-            // What is sent is ignored.
+            // The value that was sent is ignored.
             return limits::none();
         }
         let (least, greatest) = if self.big { (i64::MIN, i64::MAX) } else { (i32::MIN.into(), i32::MAX.into()) };
-        // 0 is also what is unset.
+        // 0 is also the unset value.
         let zero = (self.zero != Zero::Stored).then_some(0);
         let min = zero.map_or(self.min, |zero| self.min.min(zero));
         let max = zero.map_or(self.max, |zero| self.max.max(zero));
@@ -93,7 +93,7 @@ impl ColumnKind for IntegerKind {
             ..Constraints::default()
         }];
         if stated.key {
-            // The number of a stored row may be any.
+            // A stored row may have any number.
             limits.push(Constraints::default());
         }
         if self.zero == Zero::Stored && !self.can_be_zero() { limits::or_required(limits) } else { limits }
@@ -151,7 +151,7 @@ impl ColumnKind for IntegerKind {
 
     fn default_value(&self) -> Option<&'static [u8]> {
         let zero: &[u8] = if self.big { &[0; 8] } else { &[0; 4] };
-        // Of a number that cannot be 0 an unset one is missing: the column refuses null.
+        // If 0 is not allowed, an unset number is missing: the column refuses null.
         (self.zero == Zero::Stored && self.can_be_zero()).then_some(zero)
     }
 

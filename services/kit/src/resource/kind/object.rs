@@ -1,5 +1,5 @@
-//! What kinds with a `google.protobuf.Struct` in a `jsonb` column share: how one is checked, and how masks reach into
-//! it.
+//! Shared by kinds with a `google.protobuf.Struct` in a `jsonb` column: how a value is checked, and how masks name its
+//! keys.
 
 use orrery_proto::nesting::path_below;
 
@@ -25,7 +25,7 @@ pub(super) fn refused(path: &str, bytes: &[u8], error: &StructError) -> Violatio
     Violation::new(path, error.description())
 }
 
-/// A key of a map or document as it stands in a path, or, with `*` at the end, every key that begins so.
+/// A key of a map or document in a path, or, with `*` at its end, every key with that prefix.
 pub(super) fn key_reach(text: &str) -> Result<Reach, &'static str> {
     const NO_KEY: &str = "names no key";
     let Some(beginning) = text.strip_suffix('*') else {
@@ -37,7 +37,7 @@ pub(super) fn key_reach(text: &str) -> Result<Reach, &'static str> {
     Ok(Reach::Keys(KeySet { names: Vec::new(), beginnings: vec![beginning.to_owned()] }))
 }
 
-/// A key as it stands in a path: bare, or in backticks (AIP-161).
+/// A key in a path: as it is, or in backticks (AIP-161).
 pub(super) fn path_key(text: &str) -> Option<String> {
     let key = text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')).unwrap_or(text);
     let storable = !key.is_empty() && !key.contains('\0') && key.len() <= MAX_KEY_BYTES;

@@ -1,5 +1,4 @@
-//! One of a few texts in a `text` column, which is a text in the contract too. Of an enum:
-//! [`enumeration`](super::enumeration).
+//! One of a few texts in a `text` column, for a text field. For an enum: [`enumeration`](super::enumeration).
 
 use super::text::{EmptyText, TextFormat, TextKind};
 use crate::resource::constraints::Constraints;

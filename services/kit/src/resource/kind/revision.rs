@@ -1,4 +1,4 @@
-//! Revisions: how often a row was changed, in an `integer` column.
+//! Revisions: the number of changes of a row, in an `integer` column.
 
 use prost_types::field_descriptor_proto::Type;
 
@@ -11,7 +11,7 @@ use crate::error::Violation;
 use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 
-/// How often the row was changed: 1 on a new one. A row that is sent with another one than the stored row's is refused.
+/// The number of changes: 1 on a new row. A row that is sent with another revision than the stored one is refused.
 pub const fn revision() -> Revision {
     Revision
 }
@@ -45,7 +45,7 @@ impl ColumnKind for Revision {
         ElementType::Integer
     }
 
-    /// It is no part of an input tuple: it is a precondition.
+    /// It is not in the input tuple: it is a precondition.
     fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
         Ok(())
     }
@@ -54,7 +54,7 @@ impl ColumnKind for Revision {
         put_integer
     }
 
-    /// What every change of a row assigns. Behind the largest number there is none: the server refuses the change.
+    /// The assignment of every change. After the largest number the server refuses the change.
     fn assign(&self, name: &str, _change: Change<'_>) -> Assignment {
         Assignment { value: format!("t.{name} + 1"), differs: "true".to_owned() }
     }

@@ -67,7 +67,7 @@ impl ColumnKind for Status {
     }
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
-        // Those of its fields stand in Status.
+        // The details hold no keys with the names of the status's fields.
         limits::none()
     }
 
@@ -130,8 +130,7 @@ impl ColumnKind for Status {
         })
     }
 
-    /// A status with the default phase where it names none. Postgres sorts the keys and keeps the last of two that are
-    /// equal.
+    /// A status with the default phase if it names none. Postgres sorts the keys and keeps the last of two equal ones.
     fn put_new(&self, value: Option<&[u8]>, _now: i64, row: &mut Vec<u8>) {
         let at = row.len();
         row.put_i32(0);

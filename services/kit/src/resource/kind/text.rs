@@ -32,7 +32,7 @@ pub const fn text_checked(max_bytes: usize, check: fn(&str) -> Result<(), String
     TextKind { format: Checked { max_bytes, check }, empty: EmptyText::Refused }
 }
 
-/// What a text must look like.
+/// The format of a text.
 pub trait TextFormat: Debug + Send + Sync {
     /// Whether a text that is not empty is in the format.
     ///
@@ -40,7 +40,7 @@ pub trait TextFormat: Debug + Send + Sync {
     /// What is wrong with it.
     fn check(&self, text: &str) -> Result<(), String>;
 
-    /// What the contract may state of a field in this format, for which it states `rules`.
+    /// The rules that the contract may state for a field in this format.
     fn limits(&self, rules: &Constraints, may_be_empty: bool) -> Vec<Constraints>;
 
     /// Its kind, if it is the row's own uid.
@@ -56,14 +56,14 @@ pub struct TextKind<F> {
     pub(super) empty: EmptyText,
 }
 
-/// What an empty text is.
+/// The meaning of an empty text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EmptyText {
-    /// Refused, unless the row is stored already and keeps what is left out.
+    /// Refused, unless the row exists and keeps unset fields.
     Refused,
     /// Null.
     Null,
-    /// A text like others.
+    /// An empty text.
     Stored,
 }
 
@@ -81,7 +81,7 @@ pub struct Checked {
 }
 
 impl<F: Copy> TextKind<F> {
-    /// The same, where an empty text is null.
+    /// The same, but an empty text is null.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { format: self.format, empty: EmptyText::Null }
@@ -111,7 +111,7 @@ impl TextFormat for Checked {
         (self.check)(text)
     }
 
-    /// What the function checks is the slice's to compare.
+    /// The slice compares its function with the contract.
     fn limits(&self, rules: &Constraints, _: bool) -> Vec<Constraints> {
         vec![Constraints { max_bytes: Some(self.max_bytes), required: false, ..rules.clone() }]
     }
@@ -181,7 +181,7 @@ impl<F: TextFormat> ColumnKind for TextKind<F> {
             (Change::IfSet, _) => Assignment::if_set(name),
             (_, EmptyText::Refused) => Assignment::new(name, format!("i.{name}")),
             (_, EmptyText::Stored) => Assignment::or(name, "''"),
-            // An empty text that another program stored stays where null is sent: it reads the same.
+            // A stored empty text stays if null is sent: both read the same.
             (_, EmptyText::Null) => Assignment::or(name, &format!("case t.{name} when '' then '' end")),
         }
     }

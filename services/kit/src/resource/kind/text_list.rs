@@ -18,7 +18,7 @@ use crate::resource::slot::Slot;
 use crate::resource::tuple::NULL;
 use crate::resource::wire::put_bytes;
 
-/// At most so many texts, each of at most so many bytes.
+/// A list of texts, with these limits on its length and on each text.
 pub const fn text_list(max_items: usize, max_bytes: usize) -> TextList {
     TextList { max_items, max_bytes }
 }
@@ -91,7 +91,7 @@ impl ColumnKind for TextList {
         put_texts
     }
 
-    /// The new list; the stored value where it reads as that list.
+    /// The new list, or the stored value if it reads as that list.
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         let reads_as = format!(
             "(select coalesce(jsonb_agg(coalesce(e.value #>> '{{}}', 'null') order by e.place), '[]')\n   \

@@ -73,7 +73,7 @@ impl TextMap {
     }
 }
 
-/// The key and value of an entry, unless it is not looked at.
+/// The key and value of an entry; `None` if it is not decoded.
 fn map_entry<'a>(name: &str, entry: &'a [u8], portion: Portion<'_>) -> Result<Option<(&'a str, &'a str)>, Violation> {
     let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");
     let mut reader = FieldReader::new(entry);

@@ -19,17 +19,17 @@ pub const fn timestamp() -> TimestampKind {
     TimestampKind { role: FieldRole::Stored }
 }
 
-/// A timestamp that is now where a new row leaves it unset, and kept ever after.
+/// A timestamp that is now on a new row without one, and never changes.
 pub const fn created_at() -> TimestampKind {
     TimestampKind { role: FieldRole::Created }
 }
 
-/// A timestamp that the store sets whenever the row changes.
+/// A timestamp that the service sets whenever the row changes.
 pub const fn updated_at() -> TimestampKind {
     TimestampKind { role: FieldRole::Updated }
 }
 
-/// A timestamp that is now where it is unset.
+/// A timestamp that is now if it is unset.
 pub const fn measured_at() -> TimestampKind {
     TimestampKind { role: FieldRole::Measured }
 }
@@ -57,7 +57,7 @@ impl ColumnKind for TimestampKind {
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
         if self.role == FieldRole::Updated {
-            // What is sent is ignored.
+            // The value that was sent is ignored.
             return limits::none();
         }
         let earliest = Time { seconds: time::FIRST_SECOND, nanos: 0 };
@@ -116,7 +116,7 @@ impl ColumnKind for TimestampKind {
 
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         match change {
-            // A time that is unset becomes now, and is no change by itself.
+            // An unset time becomes now. That alone is no change.
             _ if !self.is_free() => Assignment {
                 value: format!("coalesce(i.{name}, now())"),
                 differs: format!("i.{name} is not null and i.{name} is distinct from t.{name}"),

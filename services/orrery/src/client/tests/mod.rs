@@ -87,8 +87,8 @@ async fn every_row_is_written_once_and_refused_ones_are_told_by_line() {
     assert_eq!(lines, bad_lines(200));
 }
 
-/// Budgets of bytes after which a test's connections break, one set for each run. Between them they break connections within the
-/// handshake, within the first answer, within and between later ones.
+/// Budgets of bytes after which a test's connections break, one set for each run. Between them they break connections
+/// within the handshake, within the first answer, within and between later ones.
 fn budgets() -> impl Iterator<Item = Vec<usize>> {
     (40..700).step_by(13).map(|first| vec![first, first / 2 + 150, first + 60, 700])
 }
