@@ -1,4 +1,4 @@
-//! Tests that did not run: recorded by the test processes of one cargo run, and listed at its end.
+//! Tests that did not run: recorded by the test processes of one run of cargo, and listed at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -13,7 +13,7 @@ pub(crate) fn target_folder() -> Result<PathBuf, String> {
     target.ok_or_else(|| format!("{} is in no target folder", executable.display()))
 }
 
-/// The file in which the test processes of this cargo run record tests that did not run.
+/// The file in which the test processes of this run of cargo record tests that did not run.
 fn notes() -> Result<PathBuf, String> {
     Ok(target_folder()?.join("tests-not-run").join(parent_id().to_string()))
 }

@@ -18,6 +18,7 @@
 //! - [`stored`]: stored rows and their preconditions
 //! - `unique`: columns that are unique besides the key
 //! - `at_once`: creates one row in one statement
+//! - `update_one`: updates one row in one statement
 //! - `sql`: the statements, for people who read them
 //! - `writers`: the writers of single rows, kept for the next call
 //! - [`returned`]: a written row as the answer
@@ -45,6 +46,7 @@ pub mod statement;
 pub mod stored;
 pub mod stream;
 mod unique;
+mod update_one;
 pub(crate) mod writers;
 
 pub use start::check_id;

@@ -206,42 +206,65 @@ pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, S
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }
 
+/// What an update of existing rows does, as SQL over `i`, what was sent, and `t`, what is stored.
+pub(super) struct Overwrite {
+    /// The assignments, one for each column.
+    assignments: Vec<String>,
+    /// The condition that the row is to be changed.
+    pub(super) differs: String,
+}
+
+impl Overwrite {
+    /// What a mask overwrites; `None` if nothing of an existing row may be changed. Rows with `touched` children are
+    /// changed in any case.
+    pub(super) fn new(resource: &Resource, mask: &UpdateMask, touched: bool) -> Option<Self> {
+        let mut assignments = Vec::new();
+        let mut differences = Vec::new();
+        let mut reach = |field: &Field, reach: Option<&Reach>| {
+            if field.is_stored() {
+                let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
+                assignments.push(format!("{} =\n               {}", field.name, indented(&value, 15)));
+                differences.push(indented(&differs, 11));
+            }
+        };
+        match mask.paths() {
+            None => resource.mutable().for_each(|field| reach(field, None)),
+            Some(paths) => {
+                for path in paths {
+                    reach(&resource.fields[path.field], Some(&path.reach));
+                }
+            }
+        }
+        if touched {
+            differences.push("i.touched <> 0".to_owned());
+        }
+        if differences.is_empty() {
+            return None;
+        }
+        assignments.extend(resource.stored().filter_map(|field| match field {
+            field if field.is_update_time() => Some(format!("{} = now()", field.name)),
+            field if field.is_revision() => Some(next_revision(field)),
+            _ => None,
+        }));
+        let mut differs = differences.join("\n        or ");
+        if let Some(newest) = resource.description.newest_by {
+            differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
+        }
+        Some(Self { assignments, differs })
+    }
+
+    /// The assignments of `set`.
+    pub(super) fn set(&self) -> String {
+        self.assignments.join(",\n           ")
+    }
+}
+
 /// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it
 /// began: a row that another transaction holds is looked at once more when that one has ended, and may be gone then.
 fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
-    let mut assignments = Vec::new();
-    let mut differences = Vec::new();
-    let mut reach = |field: &Field, reach: Option<&Reach>| {
-        if field.is_stored() {
-            let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
-            assignments.push(format!("{} =\n               {}", field.name, indented(&value, 15)));
-            differences.push(indented(&differs, 11));
-        }
-    };
-    match mask.paths() {
-        None => resource.mutable().for_each(|field| reach(field, None)),
-        Some(paths) => {
-            for path in paths {
-                reach(&resource.fields[path.field], Some(&path.reach));
-            }
-        }
-    }
-    let has_children = !resource.child_tables.is_empty();
-    if has_children {
-        differences.push("i.touched <> 0".to_owned());
-    }
-    if differences.is_empty() {
-        return None;
-    }
-    assignments.extend(resource.stored().filter_map(|field| match field {
-        field if field.is_update_time() => Some(format!("{} = now()", field.name)),
-        field if field.is_revision() => Some(next_revision(field)),
-        _ => None,
-    }));
-    let mut differs = differences.join("\n        or ");
-    if let Some(newest) = resource.description.newest_by {
-        differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
-    }
+    let touched = !resource.child_tables.is_empty();
+    let overwrite = Overwrite::new(resource, mask, touched)?;
+    let (set, differs) = (overwrite.set(), &overwrite.differs);
     let (table, same_key) = (resource.description.table, resource.same_key("t", "i"));
     let places = match returning {
         Returning::Count => "",
@@ -260,7 +283,7 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
                 and ({differs})\n    \
              returning i.ordinal\n\
          )\nselect (select count(*) from updated) as written, count(*), count(*) filter (where differing){places} from stored",
-        unnested(resource.inputs(), has_children),
-        assignments.join(",\n           "),
+        unnested(resource.inputs(), touched),
+        set,
     ))
 }
