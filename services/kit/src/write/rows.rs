@@ -1,5 +1,5 @@
-//! Rows of one table: new ones go in by `COPY`, which is the fastest way for many, and by `insert`, which is for few;
-//! existing ones are updated where they differ.
+//! Writes the rows of one table. New rows are written by `COPY`, which is fastest for many rows, or by `insert` for
+//! few. Existing rows are updated if they differ.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use crate::resource::kind::Assignment;
 use crate::resource::mask::{Reach, UpdateMask};
 use crate::resource::{Field, Resource};
 
-/// Most rows whose columns travel as array parameters of one statement.
+/// Most rows whose columns are array parameters of one statement.
 pub(super) const ARRAY_ROWS: usize = 8_192;
 
-/// Most bytes of new rows that go in by `insert`.
+/// Most bytes of new rows that are written by `insert`.
 ///
-/// A `COPY` ends with a small packet, sent behind another one. Until that is acknowledged the system holds it back
-/// (Nagle's algorithm, which the driver leaves on), and the server's system, as there is nothing to answer yet, may
-/// wait 40 ms before it acknowledges. That is a standstill unless the server still works on the rows, as it does on
-/// more than these. An `insert` is sent as a whole, and takes one round trip instead of two.
+/// A `COPY` ends with a small packet after another one. The client's system holds it back until the previous packet is
+/// acknowledged (Nagle's algorithm, which the driver does not turn off), and the server's system may delay that
+/// acknowledgement by 40 ms. The server waits during this time, unless it still works on the rows, as it does on more
+/// than this. An `insert` is sent as a whole, and takes one round trip instead of two.
 pub(super) const INSERT_BYTES: usize = 512 * 1024;
 
-/// What an update tells of the rows that it changed.
+/// The rows that an update reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Returning {
-    /// How many they were.
+    /// The number of updated rows.
     Count,
-    /// Which they were.
+    /// The places of the updated rows.
     Places,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct RowStatements {
     /// `None` if nothing of an existing row may be changed.
     update: Option<Arc<str>>,
     returning: Returning,
-    /// Whether the text is sure to come again. Masks come from callers.
+    /// Whether the statement is kept prepared. Statements for masks of callers are not, because these vary.
     keep_prepared: bool,
 }
 
@@ -72,7 +72,7 @@ impl RowStatements {
         all
     }
 
-    /// Says that the text is sure to come again.
+    /// Keeps the statement prepared.
     pub(super) fn keep_prepared(&mut self) {
         self.keep_prepared = true;
     }
@@ -157,7 +157,7 @@ impl RowStatements {
             let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
             let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);
             if stored != batch.len() || updated != differing {
-                // A row that had been found is gone, or is no longer what the update saw when it began.
+                // A row is gone, or was changed after the update began.
                 return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
             }
             if self.returning == Returning::Places {
@@ -206,17 +206,16 @@ pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, S
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }
 
-/// What an update of existing rows does, as SQL over `i`, what was sent, and `t`, what is stored.
+/// The assignments of an update, as SQL over `i`, the values that were sent, and `t`, the stored row.
 pub(super) struct Overwrite {
     /// The assignments, one for each column.
     assignments: Vec<String>,
-    /// The condition that the row is to be changed.
+    /// The condition under which a row is changed.
     pub(super) differs: String,
 }
 
 impl Overwrite {
-    /// What a mask overwrites; `None` if nothing of an existing row may be changed. Rows with `touched` children are
-    /// changed in any case.
+    /// The assignments of a mask; `None` if no field may be changed. Rows with `touched` children are always changed.
     pub(super) fn new(resource: &Resource, mask: &UpdateMask, touched: bool) -> Option<Self> {
         let mut assignments = Vec::new();
         let mut differences = Vec::new();
@@ -259,8 +258,8 @@ impl Overwrite {
     }
 }
 
-/// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it
-/// began: a row that another transaction holds is looked at once more when that one has ended, and may be gone then.
+/// Updates the rows that differ. Counts the updated rows, the stored ones, and those that differed when the statement
+/// began. A row that another transaction holds is checked again when that one has ended, and may be gone then.
 fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
     let touched = !resource.child_tables.is_empty();
     let overwrite = Overwrite::new(resource, mask, touched)?;

@@ -1,5 +1,5 @@
-//! Create and update of one resource: a batch of one row, which passes the same door as those of chunked writes. What
-//! is returned is read back within the transaction.
+//! Creates and updates one row: a batch of one row, with the same checks as a chunked write. The answer is read within
+//! the transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +34,7 @@ use crate::resource::tuple::Columns;
 use crate::resource::tuple::prefix;
 use crate::work;
 
-/// A create.
+/// A request to create a row.
 #[derive(Debug)]
 pub struct CreateRequest<'a> {
     /// The encoded message; `None` if the caller sent none.
@@ -53,7 +53,7 @@ pub struct CreateRequest<'a> {
     pub returned: Vec<MaskPath>,
 }
 
-/// An update.
+/// A request to update a row.
 #[derive(Debug)]
 pub struct UpdateRequest<'a> {
     /// The encoded message; `None` if the caller sent none.
@@ -79,7 +79,8 @@ struct DecodedRow {
     tuple: Vec<u8>,
     key: Key,
     decoded: RowExtras,
-    /// A hash of what the caller sent, however it was encoded and without a uid that was made for it.
+    /// A hash of the row that the caller sent. It does not depend on the encoding, nor on a uid that was made for the
+    /// row.
     digest: String,
 }
 
@@ -110,8 +111,8 @@ async fn decode(
     .await?
 }
 
-/// Creates one resource and returns it, as far as it fits. What an earlier call of the same request_id created is
-/// returned instead, whatever became of what it refers to.
+/// Creates one row and returns it, with as many fields as fit. If an earlier call had the same request_id, returns the
+/// row that it created, even if the targets of its references are gone now.
 ///
 /// # Errors [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ValueTaken`], [`Error::ReferenceMissing`];
 /// [`Error::WriteMismatch`] for a request_id that was used with other content, [`Error::CreatedAndDeleted`] for one
@@ -155,7 +156,7 @@ async fn create_row(
         at_once: AtomicBool::new(true),
     });
     let creation = Creation { context, entry, write, deadline };
-    // A retry is recognised before it is judged by what others may have changed meanwhile.
+    // A retry is recognised before the row is checked, because others may have changed data in the meantime.
     if references == ReferenceCheck::Reject
         && let Some(made) = creation.made_before().await?
     {
@@ -164,7 +165,7 @@ async fn create_row(
     creation.run(references).await.map_err(|error| error.of_refused_row(resource, &name, field))
 }
 
-/// One row that is well-formed, and how it is written.
+/// A valid row, and how it is written.
 struct RowWrite {
     resource: &'static Resource,
     /// The message's field in the request.
@@ -173,11 +174,11 @@ struct RowWrite {
     tuple: Vec<u8>,
     key: Key,
     precondition: Precondition,
-    /// What it refers to in another slice and is not there.
+    /// Its references to missing rows of another slice.
     dangling: Vec<DanglingReference>,
     answers: AnswerLimit,
     returned: Vec<MaskPath>,
-    /// Whether one statement may do it: not tried yet, or nothing speaks against it.
+    /// Whether a single statement is tried: it was not tried yet, or did not fail.
     at_once: AtomicBool,
 }
 
@@ -194,7 +195,7 @@ impl RowWrite {
                 Ok(Some(written)) => return Ok((written, None)),
                 Ok(None) => {}
                 Err(error) => {
-                    // The next try goes the long way, which says what is wrong.
+                    // The next try uses separate statements, which return the precise error.
                     self.at_once.store(false, Ordering::Relaxed);
                     return Err(conflict(error));
                 }
@@ -202,7 +203,7 @@ impl RowWrite {
         }
         let outcome = self.writer.run(transaction, &[incoming], &self.dangling).await;
         let written = outcome.map_err(|error| {
-            // Another transaction took the value a moment ago: the next try finds who.
+            // Another transaction just took the value: the next try finds its row.
             if is_breach(&error, self.resource) { conflict(error) } else { error }
         })?;
         if let Some((_, refusal)) = written.refused.into_iter().next() {
@@ -217,7 +218,7 @@ impl RowWrite {
 }
 
 impl RowWrite {
-    /// Writes the row in one statement, and makes the answer from what that returns.
+    /// Writes the row in one statement, and makes the answer from its result.
     async fn write_at_once(
         &self,
         transaction: &mut Transaction<'_>,
@@ -230,7 +231,7 @@ impl RowWrite {
         self.create_at_once(transaction, incoming, extent).await
     }
 
-    /// The answer from all stored columns of the updated row, if that is what the answer consists of and if it fits.
+    /// The answer from the stored columns of the updated row, if they are all that it needs and if it fits.
     async fn answer_updated(
         &self,
         transaction: &mut Transaction<'_>,
@@ -249,7 +250,7 @@ impl RowWrite {
         read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent).await
     }
 
-    /// Creates the row in one statement, and makes the answer from what was sent and what the database made of it.
+    /// Creates the row in one statement, and makes the answer from the values that were sent and the result.
     async fn create_at_once(
         &self,
         transaction: &mut Transaction<'_>,
@@ -286,17 +287,17 @@ impl RowWrite {
         Ok(Some(WrittenResource { message, omitted: Vec::new(), existing: false }))
     }
 
-    /// Whether the answer fits, whatever the database adds. No answer has less room than 64 KiB.
+    /// Whether the answer fits in any case. The limit of an answer is at least 64 KiB.
     fn surely_fits(&self, entry: &Entry<'_>) -> bool {
         2 * entry.bytes() + 4096 <= self.answers.bytes()
     }
 }
 
-/// An error as one after which the transaction is tried again, if another way may succeed.
+/// Turns an error into one after which the transaction is tried again, if another way may succeed.
 fn conflict(error: Error) -> Error {
     match error {
         Error::RowRefused(refusal) => Error::TransactionConflict(refusal.cause),
-        // A statement that also returns the row needs more room than one that does not.
+        // A statement that also returns the row may exceed a limit that another one does not.
         Error::ResultTooLarge(_) | Error::ResultRefused(_) => {
             Error::TransactionConflict(sqlx::Error::Protocol(error.to_string()))
         }
@@ -304,7 +305,7 @@ fn conflict(error: Error) -> Error {
     }
 }
 
-/// A create that is well-formed.
+/// A valid create.
 struct Creation<'a> {
     context: &'a Writes,
     entry: Option<LedgerEntry>,
@@ -313,8 +314,8 @@ struct Creation<'a> {
 }
 
 impl Creation<'_> {
-    /// What an earlier call of the same request_id made, if that call has ended and this one asks another slice before
-    /// its transaction: in the transaction the ledger is looked at anyway.
+    /// The row that an earlier call with the same request_id made. Only looked up if this call asks another slice
+    /// before its transaction; otherwise the transaction looks it up. Does not wait for a call that still runs.
     async fn made_before(&self) -> Result<Option<WrittenResource>, Error> {
         match &self.entry {
             Some(entry)
@@ -327,7 +328,8 @@ impl Creation<'_> {
         }
     }
 
-    /// What an earlier call of the same request_id has made while this one was being refused; else the refusal.
+    /// The row that an earlier call with the same request_id has made while this one was being refused; otherwise the
+    /// refusal.
     async fn made_meanwhile(&self, refused: Error) -> Result<WrittenResource, Error> {
         if self.entry.is_none() {
             return Err(refused);
@@ -339,7 +341,7 @@ impl Creation<'_> {
         }
     }
 
-    /// What an earlier call of the same request_id made. Waits for one that is at it.
+    /// The row that an earlier call with the same request_id made. Waits for a call that still runs.
     async fn made(&self) -> Result<Option<WrittenResource>, Error> {
         let made = returning(self.deadline, |extent| {
             let (entry, write) = (self.entry.clone(), Arc::clone(&self.write));
@@ -398,7 +400,7 @@ impl Creation<'_> {
     }
 }
 
-/// What an earlier call made, as it stands now.
+/// The row that an earlier call made, as it is now.
 async fn read_made(
     transaction: &mut Transaction<'_>,
     write: &RowWrite,
@@ -413,7 +415,7 @@ async fn read_made(
     })
 }
 
-/// What a single write does about references without a target: by default it is refused.
+/// The `reference_check` of a single write: by default rows with missing targets are refused.
 fn reference_check(check: i32) -> Result<ReferenceCheck, Error> {
     match ReferenceCheck::try_from(check) {
         Err(_) => Err(Error::invalid("reference_check", "is no ReferenceCheck")),
@@ -422,7 +424,7 @@ fn reference_check(check: i32) -> Result<ReferenceCheck, Error> {
     }
 }
 
-/// Changes one resource and returns it, as far as it fits.
+/// Updates one row and returns it, with as many fields as fit.
 ///
 /// # Errors
 /// [`Error::Invalid`], [`Error::NotFound`], [`Error::EtagMismatch`], [`Error::RevisionMismatch`],

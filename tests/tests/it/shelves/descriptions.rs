@@ -1,4 +1,4 @@
-//! What the slice's resources are.
+//! The descriptions of the slice's resources.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ use super::rules::ShelfRules;
 const KEEPER_UID: UidKind = UidKind { prefix: "kpr_" };
 /// The slots of an aisle; those below zero are in the cellar.
 const SLOT: IntegerKind = kind::integer(-1_000, 1_000_000);
-/// A part of a place.
+/// A name that is part of a shelf's address.
 const PLACE: TextKind<Name> = kind::name(63);
 
 /// `orrery.test.v1.Shelf` in `warehouse.shelf` and the tables of its children.
@@ -114,7 +114,7 @@ static STOCKTAKE_DESCRIPTION: Description = Description {
     ..Description::new("orrery.test.v1.Stocktake", "warehouse.stocktake")
 };
 
-/// What a filter of shelves means.
+/// Translates a filter of shelves.
 pub(crate) fn filter(filter: Option<&ShelfFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()
