@@ -111,7 +111,7 @@ fn drain<M: Message + Default>(mut rows: FileRows) -> anyhow::Result<Outcome<M>>
                 outcome.losses.push(loss);
             }
             FileItem::Warning(warning) => {
-                outcome.warnings.push((warning.line, warning.text.into_owned(), warning.value))
+                outcome.warnings.push((warning.line, warning.text.into_owned(), warning.value));
             }
         }
     }
