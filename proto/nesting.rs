@@ -5,7 +5,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 /// How deep the values of a Struct may nest. Each level of JSON takes three of protobuf, whose parsers stop at 100.
 pub const MAX_STRUCT_LEVELS: usize = 28;
-/// What is said of one that nests deeper.
+/// The error for a message that nests deeper.
 pub const TOO_DEEP: &str = "must not nest deeper than 28 levels";
 
 /// How many keys of a path are told.

@@ -10,7 +10,7 @@ use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run, Services};
+use orrery_kit::server::{self, RunningService, Services};
 use orrery_proto::catalog::v1::server::CatalogServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ const SCHEMA: &str = "catalog";
 /// # Errors
 ///
 /// An invalid configuration, or a failed transport.
-pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
+pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> RunningService {
     Box::pin(run_until_drained(config, listener, shutdown))
 }
 

@@ -6,18 +6,16 @@ use orrery_proto::wire::Encoded;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
-use crate::config::ByteSize;
+use crate::config::MIN_ANSWER_BYTES;
 use crate::consistency::single_value;
 use crate::error::Error;
+use crate::error::too_large::AnswerTooLarge;
+pub use crate::error::too_large::MAX_ANSWER_BYTES;
 
-/// Request metadata: the largest message, in bytes, that the caller accepts.
-pub const MAX_ANSWER_BYTES: &str = "x-max-answer-bytes";
 /// Response metadata of a write: the fields that were left out of the answer because it would have been too large.
 pub const OMITTED_FIELDS: &str = "x-omitted-fields";
 /// The default limit of grpc-go, grpc-java, grpc-js, tonic and everything on gRPC's C core (Python, Ruby, PHP).
 pub const DEFAULT_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// The smallest limit that a caller or a service may set: every answer that cannot be made smaller fits.
-pub const MIN_ANSWER_BYTES: usize = 64 * 1024;
 /// The header of a message: the compressed flag and the length. Clients do not count it; it is counted here to be safe.
 const FRAME_HEADER: usize = 5;
 /// Space in a page that is reserved for its token.
@@ -25,7 +23,7 @@ const TOKEN_RESERVE: usize = 8 * 1024;
 
 /// A written resource, as the answer to its write.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub struct WrittenResource {
     /// The resource, as far as it fits.
     pub message: Encoded,
     /// The fields that were left out because they do not fit.
@@ -94,25 +92,6 @@ impl AnswerLimit {
     pub fn exceeded(self, bytes: usize) -> Error {
         Error::AnswerTooLarge(AnswerTooLarge { bytes, accepted: self.accepted, bound: self.bound, row: None })
     }
-}
-
-/// An answer that is too large for its caller.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the answer has at least {bytes} bytes, but the caller accepts {}: \
-     ask for less, or set the metadata {MAX_ANSWER_BYTES} (this service allows up to {})",
-    ByteSize(*accepted),
-    ByteSize(*bound)
-)]
-pub struct AnswerTooLarge {
-    /// Its size in bytes, as far as it was read.
-    pub bytes: usize,
-    /// How many bytes the caller accepts.
-    pub accepted: usize,
-    /// How many bytes the service sends at most, to callers that accept them.
-    pub bound: usize,
-    /// The row that is too large by itself, if it is one row: its message type and key.
-    pub row: Option<(&'static str, String)>,
 }
 
 /// The limit in the metadata of a request.

@@ -33,7 +33,7 @@ pub use self::overload::OverloadConfig;
 pub use self::replica::ReplicaConfig;
 pub use self::server::ServerConfig;
 pub use self::service_address::ServiceAddress;
-pub use self::stream::StreamConfig;
+pub use self::stream::{MIN_ANSWER_BYTES, StreamConfig};
 pub use self::telemetry::{LogFormat, TelemetryConfig};
 pub use self::units::{ByteSize, HumanDuration, parse_bytes, parse_duration};
 use crate::build_info;

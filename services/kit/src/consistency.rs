@@ -168,19 +168,19 @@ mod tests {
     #[test]
     fn an_answer_says_the_last_commit_and_the_primary_if_it_had_a_part() {
         let provenance = Provenance::default();
-        let said = || {
+        let metadata_sent = || {
             let mut headers = HeaderMap::new();
             provenance.add_to(&mut headers);
             let text = |key: &str| headers.get(key).map(|value| value.to_str().unwrap().to_owned());
             (text(MIN_LSN), text(SERVED_BY))
         };
-        assert_eq!(said(), (None, None));
+        assert_eq!(metadata_sent(), (None, None));
         provenance.committed(Lsn::new(0x20));
         provenance.committed(Lsn::new(0x10));
         provenance.served_by(ServedBy::Replica);
-        assert_eq!(said(), (Some("0/20".to_owned()), Some("replica".to_owned())));
+        assert_eq!(metadata_sent(), (Some("0/20".to_owned()), Some("replica".to_owned())));
         provenance.served_by(ServedBy::Primary);
         provenance.served_by(ServedBy::Replica);
-        assert_eq!(said().1, Some("primary".to_owned()));
+        assert_eq!(metadata_sent().1, Some("primary".to_owned()));
     }
 }

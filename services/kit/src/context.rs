@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub use self::reads::Reads;
 pub use self::writes::Writes;
-use crate::answer::{AnswerLimit, OMITTED_FIELDS, Written};
+use crate::answer::{AnswerLimit, OMITTED_FIELDS, WrittenResource};
 use crate::budget::MemoryShare;
 use crate::config::StreamConfig;
 use crate::consistency::{Consistency, Provenance};
@@ -22,11 +22,11 @@ use crate::deadline::Deadline;
 use crate::drain::Draining;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::read::tokens::TokenKeys;
 use crate::references::ForeignReferences;
 use crate::resource::Resource;
 use crate::rpc_layer::connection::Connection;
 use crate::rpc_layer::{Pause, RpcRows, normalise};
+use crate::token_keys::TokenKeys;
 use crate::write::writers::Writers;
 
 /// What a slice's calls share: its database, token keys, stream settings and metrics. Cheap to clone.
@@ -34,11 +34,11 @@ use crate::write::writers::Writers;
 /// A call uses the database by what it is given for its kind: [`Reads`] by [`Context::reads`], [`Writes`] by
 /// [`Context::writes`]. What reads takes the one and what writes takes the other, so that they cannot be mixed up.
 #[derive(Clone, Debug)]
-pub struct Context(Arc<Shared>);
+pub struct Context(Arc<SharedContext>);
 
 /// What all calls of a slice share.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub struct SharedContext {
     /// The slice's database. Calls reach it by [`Reads`] and [`Writes`] alone.
     database: Database,
     /// A replica of it, for reads that need not be the freshest.
@@ -60,9 +60,9 @@ pub struct Shared {
 }
 
 impl Deref for Context {
-    type Target = Shared;
+    type Target = SharedContext;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &SharedContext {
         &self.0
     }
 }
@@ -73,7 +73,7 @@ impl Context {
         let tokens = TokenKeys::new(database.clone(), schema);
         let named_calls = Arc::default();
         let writers = Writers::default();
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedContext {
             tokens,
             database,
             replica: None,
@@ -191,8 +191,8 @@ impl Call {
     ///
     /// # Errors
     /// As [`answer`](Self::answer).
-    pub fn answer_written(&self, written: Written) -> Result<Response<Encoded>, Error> {
-        let Written { message, omitted, .. } = written;
+    pub fn answer_written(&self, written: WrittenResource) -> Result<Response<Encoded>, Error> {
+        let WrittenResource { message, omitted, .. } = written;
         let mut response = self.answer(message)?;
         if !omitted.is_empty() {
             let fields = omitted.join(",").parse().map_err(Error::internal)?;

@@ -5,6 +5,7 @@
 
 pub(crate) mod refused;
 mod status;
+pub mod too_large;
 
 use orrery_proto::r#type::v1::ErrorReason;
 use sqlx::error::DatabaseError;
@@ -15,7 +16,7 @@ use self::refused::RowRefusal;
 pub use self::status::RETRY_DELAY;
 use self::status::named;
 pub(crate) use self::status::{beginning, shortened};
-use crate::answer::AnswerTooLarge;
+use self::too_large::AnswerTooLarge;
 
 /// A field of a request, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

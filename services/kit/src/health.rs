@@ -176,7 +176,7 @@ mod tests {
         let service = HealthService::from_health_reporter(health.reporter.clone());
         let request = Request::new(HealthCheckRequest { service: "a.B".to_owned() });
         let watch = service.watch(request).await.unwrap().into_inner();
-        let watcher = tokio::spawn(watch.map(|said| said.unwrap().status).collect::<Vec<_>>());
+        let watcher = tokio::spawn(watch.map(|reported| reported.unwrap().status).collect::<Vec<_>>());
         // The watch ends when the last sender is dropped.
         drop(service);
         while asked.load(Ordering::SeqCst) < 8 {
@@ -188,13 +188,13 @@ mod tests {
 
     #[tokio::test]
     async fn changes_are_told_once_each() {
-        let said = told(|n| std::future::ready([false, true, true, false, true][n.min(4)])).await;
-        assert_eq!(said, [NotServing, Serving, NotServing, Serving, NotServing].map(i32::from));
+        let reported = told(|n| std::future::ready([false, true, true, false, true][n.min(4)])).await;
+        assert_eq!(reported, [NotServing, Serving, NotServing, Serving, NotServing].map(i32::from));
     }
 
     #[tokio::test]
     async fn a_probe_that_hangs_or_panics_has_failed() {
-        let said = told(|n| async move {
+        let reported = told(|n| async move {
             match n {
                 2 => std::future::pending().await,
                 4 => panic!("the probe panics"),
@@ -203,6 +203,6 @@ mod tests {
         })
         .await;
         let changes = [NotServing, Serving, NotServing, Serving, NotServing, Serving, NotServing];
-        assert_eq!(said, changes.map(i32::from));
+        assert_eq!(reported, changes.map(i32::from));
     }
 }

@@ -33,6 +33,7 @@ pub mod server;
 pub mod statements;
 pub mod telemetry;
 pub mod timestamp;
+pub mod token_keys;
 pub mod uid;
 pub mod work;
 pub mod write;

@@ -45,7 +45,7 @@ use crate::rpc_layer::admission::Admission;
 use crate::telemetry;
 
 /// A running service. Boxed, so that each slice is compiled once, in its own crate.
-pub type Run = BoxFuture<'static, anyhow::Result<()>>;
+pub type RunningService = BoxFuture<'static, anyhow::Result<()>>;
 /// Asks whether the service can work.
 pub type Probe = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
@@ -192,7 +192,7 @@ fn watched(
 /// When the address cannot be listened on, `run` fails, or a second signal came.
 pub async fn run_until_signal<C: Configuration>(
     config: C,
-    run: fn(C, TcpListener, CancellationToken) -> Run,
+    run: fn(C, TcpListener, CancellationToken) -> RunningService,
 ) -> anyhow::Result<()> {
     telemetry::init(&config.service().telemetry)?;
     config.validate()?;

@@ -93,9 +93,9 @@ mod tests {
             (defaults.address.to_string().as_str(), defaults.timeout),
             ("127.0.0.1:50051", Duration::from_secs(5))
         );
-        let said = parse(&["--catalog", "catalog.internal:7", "--catalog-timeout", "250ms"]).unwrap().catalog;
+        let catalog = parse(&["--catalog", "catalog.internal:7", "--catalog-timeout", "250ms"]).unwrap().catalog;
         assert_eq!(
-            (said.address.to_string().as_str(), said.timeout),
+            (catalog.address.to_string().as_str(), catalog.timeout),
             ("catalog.internal:7", Duration::from_millis(250))
         );
     }

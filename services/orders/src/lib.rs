@@ -19,7 +19,7 @@ use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run, Services};
+use orrery_kit::server::{self, RunningService, Services};
 use orrery_proto::orders::v1::server::OrdersServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ const SCHEMA: &str = "orders";
 /// # Errors
 ///
 /// An invalid configuration, or a failed transport.
-pub fn run(config: config::OrdersConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
+pub fn run(config: config::OrdersConfig, listener: TcpListener, shutdown: CancellationToken) -> RunningService {
     Box::pin(run_until_drained(config, listener, shutdown))
 }
 

@@ -22,7 +22,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs all three services in one process. Finds or creates a Postgres database and migrates it first.
-    Up(Box<up::Options>),
+    Up(Box<up::UpOptions>),
     /// Runs one service on an existing database, as in production.
     #[command(subcommand)]
     Serve(serve::Service),
@@ -31,11 +31,11 @@ pub enum Command {
     Link(serve::LinkOptions),
     /// Migrates a database. Files and the table of applied migrations are in dbmate's format, so dbmate can be used as
     /// well.
-    Migrate(migrate::Options),
+    Migrate(migrate::MigrateOptions),
     /// Imports the rows of a file through a service: CSV with a mapping, or JSONL.
-    Import(Box<import::Options>),
+    Import(Box<import::ImportCommand>),
     /// Exports the rows of a service as JSONL. `orrery import` can read the result.
-    Export(Box<export::Options>),
+    Export(Box<export::ExportCommand>),
 }
 
 /// Runs a command and returns the exit code of the process. An error is one line for the user.

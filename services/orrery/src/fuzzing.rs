@@ -6,11 +6,11 @@ use std::path::Path;
 
 use prost_reflect::DynamicMessage;
 
-use crate::import::{Input, Item, Rows};
+use crate::import::{FileItem, FileRows, Input};
 use crate::mapping::{GroupMemory, Mapping, Plan};
 use crate::message::write_json;
 use crate::migrate::Migration;
-use crate::resource::{ORDERS, PRODUCTS, Resource};
+use crate::resource::{ORDERS, PRODUCTS, TransferResource};
 use crate::terminal::one_line;
 
 /// The result of an import: rows as JSON, refusals and warnings, one line each, and the error if the file could not be
@@ -52,7 +52,7 @@ pub fn import(
 }
 
 fn read(
-    resource: &Resource,
+    resource: &TransferResource,
     name: &str,
     mapping: Option<&str>,
     file: &[u8],
@@ -60,21 +60,21 @@ fn read(
 ) -> anyhow::Result<Imported> {
     let mapping = mapping.map(|text| Mapping::parse(Path::new("mapping.toml"), text)).transpose()?;
     let input = Input::new(name.to_owned(), Box::new(Cursor::new(file.to_vec())), None)?;
-    let mut rows = Rows::open(resource, Path::new(name), input, None, mapping.as_ref())?;
+    let mut rows = FileRows::open(resource, Path::new(name), input, None, mapping.as_ref())?;
     rows.set_group_memory(GroupMemory { bytes: memory, ..GroupMemory::default() });
     let message = resource.descriptor()?;
     let mut imported = Imported::default();
     loop {
         let mut line = String::new();
         match rows.next() {
-            Ok(Some(Item::Row(row))) => {
+            Ok(Some(FileItem::Row(row))) => {
                 let mut json = Vec::new();
                 write_json(&DynamicMessage::decode(message.clone(), row.bytes)?, &mut json);
                 write!(line, "{}: {}", row.line, String::from_utf8(json)?)?;
                 imported.rows += 1;
             }
-            Ok(Some(Item::Refused(at, refusal, loss))) => write!(line, "{at}: {loss:?}: {refusal}")?,
-            Ok(Some(Item::Warning(warning))) => write!(line, "{warning}")?,
+            Ok(Some(FileItem::Refused(at, refusal, loss))) => write!(line, "{at}: {loss:?}: {refusal}")?,
+            Ok(Some(FileItem::Warning(warning))) => write!(line, "{warning}")?,
             Ok(None) => return Ok(imported),
             Err(error) => {
                 imported.fault = Some(one_line(&error));

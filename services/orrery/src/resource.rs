@@ -10,7 +10,7 @@ use prost_reflect::{
 
 /// A resource that can be imported and exported.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resource {
+pub(crate) struct TransferResource {
     /// The plural noun, as in `orrery import products`.
     pub(crate) plural: &'static str,
     /// The singular noun.
@@ -31,7 +31,7 @@ pub(crate) struct Resource {
 }
 
 /// `orrery.catalog.v1.Product`.
-pub(crate) static PRODUCTS: Resource = Resource {
+pub(crate) static PRODUCTS: TransferResource = TransferResource {
     plural: "products",
     singular: "product",
     message: "orrery.catalog.v1.Product",
@@ -43,7 +43,7 @@ pub(crate) static PRODUCTS: Resource = Resource {
 };
 
 /// `orrery.orders.v1.Order`.
-pub(crate) static ORDERS: Resource = Resource {
+pub(crate) static ORDERS: TransferResource = TransferResource {
     plural: "orders",
     singular: "order",
     message: "orrery.orders.v1.Order",
@@ -65,7 +65,7 @@ pub(crate) static ORDERS: Resource = Resource {
     fixed: &["create_ts"],
 };
 
-impl Resource {
+impl TransferResource {
     /// The descriptor of the message.
     pub(crate) fn descriptor(&self) -> anyhow::Result<MessageDescriptor> {
         contract()?

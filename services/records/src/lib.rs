@@ -3,7 +3,7 @@
 use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::db::Database;
 use orrery_kit::metrics::Metrics;
-use orrery_kit::server::{self, Run, Services};
+use orrery_kit::server::{self, RunningService, Services};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ pub const SERVICE_NAMES: [&str; 2] = ["orrery.records.v1.RecordsService", "orrer
 /// # Errors
 ///
 /// An invalid configuration, or a failed transport.
-pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> Run {
+pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> RunningService {
     Box::pin(run_until_drained(config, listener, shutdown))
 }
 

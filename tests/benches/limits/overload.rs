@@ -27,7 +27,7 @@ const MANNERS: [(Option<Duration>, &str); 3] = [
 
 /// The result of a load.
 #[derive(Clone, Copy)]
-struct Reached {
+struct Rates {
     /// Successful calls per second.
     served: f64,
     /// Rejected calls per second.
@@ -79,13 +79,13 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
     postgres.execute("truncate catalog.product").await
 }
 
-fn median(all: &[Reached]) -> Reached {
-    let of = |value: fn(&Reached) -> f64| {
+fn median(all: &[Rates]) -> Rates {
+    let of = |value: fn(&Rates) -> f64| {
         let mut values: Vec<f64> = all.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or_default()
     };
-    Reached { served: of(|one| one.served), refused: of(|one| one.refused), p99: of(|one| one.p99) }
+    Rates { served: of(|one| one.served), refused: of(|one| one.refused), p99: of(|one| one.p99) }
 }
 
 async fn load(
@@ -94,9 +94,9 @@ async fn load(
     callers: usize,
     pause: Option<Duration>,
     time: Duration,
-) -> anyhow::Result<Reached> {
+) -> anyhow::Result<Rates> {
     let callers = Callers { connections: CONNECTIONS, time, pause, ..products::getters(rows, callers) };
     let seen = callers.call(address).await?;
     let served = crate::per_second(seen.took.len(), time);
-    Ok(Reached { served, refused: crate::per_second(seen.refused, time), p99: seen.percentile(0.99) })
+    Ok(Rates { served, refused: crate::per_second(seen.refused, time), p99: seen.percentile(0.99) })
 }

@@ -95,8 +95,8 @@ impl Postgres {
         let output = pgbench(&path, clients).args(end).arg(self.url(Role::Operator)).output();
         let text = String::from_utf8_lossy(&output.context("pgbench is not installed")?.stdout).into_owned();
         let number = |line: &str, word: usize| -> anyhow::Result<f64> {
-            let line = text.lines().find(|found| found.starts_with(line)).context("pgbench said nothing")?;
-            let word = line.split_whitespace().nth(word).context("pgbench said something else")?;
+            let line = text.lines().find(|found| found.starts_with(line)).context("pgbench printed nothing")?;
+            let word = line.split_whitespace().nth(word).context("pgbench printed something else")?;
             Ok(word.split('/').next().unwrap_or_default().parse()?)
         };
         Ok(Pgbench { rate: number("tps", 2)?, transactions: number("number of transactions actually processed", 5)? })

@@ -42,11 +42,11 @@ pub fn run(name: &str, bytes: &[u8]) {
 /// Violations as a client sees them: in a status whose details all clients accept.
 fn told(violations: Vec<Violation>) -> String {
     assert!(!violations.is_empty() && violations.len() <= 64, "{} violations", violations.len());
-    let said = violations.iter().map(|violation| own_words(&violation.description)).collect();
+    let summary = violations.iter().map(|violation| own_words(&violation.description)).collect();
     let status = Status::from(Error::Invalid(violations));
     assert!(status.details().len() <= 4_096, "{} bytes of details", status.details().len());
     error_text(status.message());
-    said
+    summary
 }
 
 /// The text of an error, which must be short and one line. Returns the part that does not depend on the input.

@@ -5,7 +5,7 @@ use orrery_catalog::store::product::PRODUCT;
 use orrery_catalog::store::product_metric::PRODUCT_METRIC;
 use orrery_kit::db::array::ElementType;
 use orrery_kit::resource::Resource;
-use orrery_kit::resource::decode::Keys;
+use orrery_kit::resource::decode::KeyPolicy;
 use orrery_kit::resource::mask::{UpdateMask, update_mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::resource::tuple::Columns;
@@ -39,33 +39,33 @@ fn everything(resource: &Resource) -> UpdateMask {
 fn decoded<M: Message + Default>(resource: &Resource, bytes: &[u8]) -> String {
     let before = b"what was there".to_vec();
     let mut tuple = before.clone();
-    let mut said = String::new();
-    match resource.decode(bytes, Keys::New, None, &mut tuple) {
+    let mut summary = String::new();
+    match resource.decode(bytes, KeyPolicy::New, None, &mut tuple) {
         Ok(decoded) => {
             // A field with another wire type than the contract's is an unknown field for most parsers; prost refuses
             // it.
             if let Ok(message) = M::decode(bytes) {
                 let mut again = before.clone();
-                let same = resource.decode(&message.encode_to_vec(), Keys::New, None, &mut again);
+                let same = resource.decode(&message.encode_to_vec(), KeyPolicy::New, None, &mut again);
                 assert_eq!(same, Ok(decoded));
                 assert_eq!(again, tuple, "another encoding of the same message is another row");
             }
             for (field, column) in resource.inputs().zip(Columns::new(&tuple[before.len()..])) {
-                said.push(if column.is_some() { 'x' } else { '-' });
+                summary.push(if column.is_some() { 'x' } else { '-' });
                 can_be_stored(field.element_type(), column.unwrap_or_default());
             }
         }
         Err(violations) => {
             assert_eq!(tuple, before, "a refused message leaves something behind");
-            said.push_str(&told(violations));
+            summary.push_str(&told(violations));
         }
     }
     // The fields of an update are decoded as well.
     let update = everything(resource);
     let mut updated = Vec::new();
-    let outcome = resource.decode(bytes, Keys::New, Some(&update), &mut updated);
+    let outcome = resource.decode(bytes, KeyPolicy::New, Some(&update), &mut updated);
     assert!(outcome.is_ok() || updated.is_empty());
-    said
+    summary
 }
 
 /// Whether Postgres accepts the value of a column: text, or a version and JSON, without zero characters.
@@ -99,12 +99,12 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
     let Some(WritePayload::Chunk(WriteChunk { offset, rows })) = request.payload else { return "start".to_owned() };
     let offset = offset.clamp(0, i64::MAX / 2);
     let encoded: Vec<&[u8]> = rows.iter().map(AsRef::as_ref).collect();
-    let mut said = String::new();
+    let mut summary = String::new();
     for resource in [&*PRODUCT, &*PRODUCT_METRIC, &*ORDER] {
-        let mut chunk = Chunk::decode(resource, Keys::Any, None, offset, &encoded);
+        let mut chunk = Chunk::decode(resource, KeyPolicy::Any, None, offset, &encoded);
         holds_together(&chunk, &rows, offset);
         let counts = [chunk.rows.len(), chunk.refusals.count(), chunk.superseded].map(|count| count.min(9));
-        said.extend(counts.map(|count| count.to_string()));
+        summary.extend(counts.map(|count| count.to_string()));
         // Rows that another stream committed are removed.
         let half = rows.len() / 2;
         let (end, hashes) = (chunk.end_offset(), chunk.hashes.clone());
@@ -113,7 +113,7 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
         assert_eq!(chunk.end_offset(), end);
         holds_together(&chunk, &rows[half..], offset + half as i64);
     }
-    said
+    summary
 }
 
 /// Each row of a chunk is counted once, in key order.
@@ -151,10 +151,10 @@ pub(super) fn jsonb(bytes: &[u8]) -> String {
     }
     // Data that was written back as read is the same the next time.
     let mut first = Vec::new();
-    match PRODUCT.decode(&message, Keys::New, None, &mut first) {
+    match PRODUCT.decode(&message, KeyPolicy::New, None, &mut first) {
         Ok(_) => {
             let mut second = Vec::new();
-            PRODUCT.decode(&product.encode_to_vec(), Keys::New, None, &mut second).unwrap();
+            PRODUCT.decode(&product.encode_to_vec(), KeyPolicy::New, None, &mut second).unwrap();
             assert_eq!(first, second);
             "written back".to_owned()
         }

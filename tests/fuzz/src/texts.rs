@@ -73,26 +73,26 @@ pub(super) fn label_selector(bytes: &[u8]) -> String {
 pub(super) fn field_mask(bytes: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(bytes) else { return String::new() };
     let mask = FieldMask { paths: text.split('\n').map(str::to_owned).collect() };
-    let mut said = String::new();
+    let mut summary = String::new();
     for resource in [&*PRODUCT, &*PRODUCT_METRIC, &*ORDER] {
         match read_mask(resource, Some(&mask), "read_mask") {
             Ok(reached) => {
                 let selection = Selection::new(resource, &reached);
                 assert!(selection.columns > 0 && !selection.sql.is_empty());
                 assert_eq!(selection.sql.matches('\'').count() % 2, 0, "{}", selection.sql);
-                said.push('r');
+                summary.push('r');
             }
-            Err(violation) => said.push_str(&told(vec![violation])),
+            Err(violation) => summary.push_str(&told(vec![violation])),
         }
         match update_mask(resource, Some(&mask), "update_mask") {
             Ok(mask) => {
                 let _ = mask.keeping_unset();
-                said.push('u');
+                summary.push('u');
             }
-            Err(violation) => said.push_str(&told(vec![violation])),
+            Err(violation) => summary.push_str(&told(vec![violation])),
         }
     }
-    said
+    summary
 }
 
 /// A decimal and its canonical form are the same number.
@@ -126,7 +126,7 @@ pub(super) fn decimal(bytes: &[u8]) -> String {
 
 /// Instants go into the database and come back to the microsecond; texts of any format are read or refused.
 pub(super) fn timestamp(bytes: &[u8]) -> String {
-    let mut said = String::new();
+    let mut summary = String::new();
     if let Some((number, rest)) = bytes.split_first_chunk::<12>() {
         let (seconds, nanos) = number.split_at(8);
         let seconds = i64::from_le_bytes(seconds.try_into().unwrap());
@@ -136,12 +136,12 @@ pub(super) fn timestamp(bytes: &[u8]) -> String {
             if let Ok(micros) = timestamp::to_postgres(seconds, nanos) {
                 assert_eq!(timestamp::from_postgres(micros), (seconds, nanos / 1_000 * 1_000));
                 assert!(timestamp::bound_to_postgres(seconds, nanos).is_ok_and(|bound| bound >= micros));
-                said.push('i');
+                summary.push('i');
             }
         }
         let _ = rest;
     }
-    let Ok(text) = std::str::from_utf8(bytes) else { return said };
+    let Ok(text) = std::str::from_utf8(bytes) else { return summary };
     let (format, text) = text.split_once('\n').unwrap_or(("rfc3339", text));
     for zone in ["Europe/London", "America/New_York"] {
         let mapping = format!(
@@ -152,10 +152,10 @@ pub(super) fn timestamp(bytes: &[u8]) -> String {
         match orrery::fuzzing::import(false, "x.jsonl", Some(&mapping), record.as_bytes(), usize::MAX) {
             Ok(imported) => {
                 assert_eq!((imported.items.len(), &imported.fault), (1, &None));
-                said.push_str(&error_text(&imported.items[0]));
+                summary.push_str(&error_text(&imported.items[0]));
             }
-            Err(error) => said.push_str(&error_text(&error)),
+            Err(error) => summary.push_str(&error_text(&error)),
         }
     }
-    said
+    summary
 }

@@ -65,11 +65,11 @@ fn apt(lists: &Path, cache: &Path, arguments: &[&str]) -> Result<(), String> {
 
 fn run(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().display().to_string();
-    let said = command.stdin(Stdio::null()).output().map_err(|error| format!("{program} cannot be run: {error}"))?;
-    if said.status.success() {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program} cannot be run: {error}"))?;
+    if output.status.success() {
         return Ok(());
     }
-    let complaint = String::from_utf8_lossy(&said.stderr).trim().replace('\n', "; ");
+    let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
     Err(format!("{program} failed: {complaint}"))
 }
 

@@ -29,10 +29,10 @@ async fn start() -> (TestDatabase, CatalogServer, Admin) {
 
 /// Reads until the server closes the connection, and returns what was read.
 async fn until_closed(mut connection: TcpStream) -> String {
-    let mut said = Vec::new();
+    let mut answered = Vec::new();
     // If the connection is closed in the middle of a request, it may be reset.
-    let _end = tokio::time::timeout(TIMEOUT, connection.read_to_end(&mut said)).await.expect("it is closed");
-    String::from_utf8(said).unwrap()
+    let _end = tokio::time::timeout(TIMEOUT, connection.read_to_end(&mut answered)).await.expect("it is closed");
+    String::from_utf8(answered).unwrap()
 }
 
 /// Whether the server has closed the connection.
@@ -72,8 +72,8 @@ async fn a_connection_that_says_nothing_is_closed() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
-    let (said, (), ()) = tokio::join!(until_closed(silent), slow, asking);
-    assert_eq!(said, "");
+    let (answered, (), ()) = tokio::join!(until_closed(silent), slow, asking);
+    assert_eq!(answered, "");
 }
 
 #[tokio::test]

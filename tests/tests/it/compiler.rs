@@ -35,9 +35,9 @@ fn compile_and_run(mut command: Command) -> Output {
 
 /// The minor version of the compiler: 95 for 1.95.0.
 fn minor() -> u32 {
-    let said = Command::new("rustc").arg("--version").output().unwrap();
-    let said = String::from_utf8(said.stdout).unwrap();
-    said.split('.').nth(1).unwrap().parse().unwrap()
+    let output = Command::new("rustc").arg("--version").output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    output.split('.').nth(1).unwrap().parse().unwrap()
 }
 
 #[test]

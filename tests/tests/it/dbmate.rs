@@ -28,15 +28,15 @@ async fn dbmate() -> Option<&'static Path> {
         if program.exists() {
             return Ok(program);
         }
-        let said = needs::program(Need::Npm)
+        let output = needs::program(Need::Npm)
             .command()
             .args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"])
             .arg(&folder)
             .arg(format!("dbmate@{VERSION}"))
             .output()
             .unwrap();
-        let complaint = || format!("npm could not install it: {}", String::from_utf8_lossy(&said.stderr));
-        said.status.success().then_some(program).ok_or_else(complaint)
+        let complaint = || format!("npm could not install it: {}", String::from_utf8_lossy(&output.stderr));
+        output.status.success().then_some(program).ok_or_else(complaint)
     };
     match DBMATE.get_or_init(install).await {
         Ok(program) => Some(program),
@@ -53,7 +53,7 @@ fn migrations() -> PathBuf {
 
 /// Runs dbmate as the role in `url`, and returns its output or its error.
 fn run_dbmate(program: &Path, url: &str, arguments: &[&str]) -> Result<String, String> {
-    let said = Command::new(program)
+    let output = Command::new(program)
         .arg("--url")
         .arg(format!("{url}?sslmode=disable"))
         .arg("--migrations-dir")
@@ -64,8 +64,8 @@ fn run_dbmate(program: &Path, url: &str, arguments: &[&str]) -> Result<String, S
         .env_remove("DATABASE_URL")
         .output()
         .unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    if said.status.success() { Ok(text) } else { Err(text) }
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(text) } else { Err(text) }
 }
 
 fn orrery(database: &TestDatabase) -> Migrator {
@@ -86,8 +86,8 @@ async fn dbmate_goes_on_where_orrery_stopped() {
     let (url, orrery) = (database.url(Role::Operator), orrery(&database));
     let count = orrery.up(|_| ()).await.unwrap();
 
-    let said = run_dbmate(program, &url, &["status"]).unwrap();
-    assert!(said.contains(&format!("Applied: {count}\nPending: 0")), "{said}");
+    let output = run_dbmate(program, &url, &["status"]).unwrap();
+    assert!(output.contains(&format!("Applied: {count}\nPending: 0")), "{output}");
     for undone in 1..=count {
         run_dbmate(program, &url, &["rollback"]).unwrap();
         assert_eq!(status(&orrery).await.iter().filter(|applied| !**applied).count(), undone);
@@ -109,8 +109,8 @@ async fn orrery_goes_on_where_dbmate_stopped() {
     assert_eq!(orrery.up(|_| ()).await.unwrap(), 0);
     run_dbmate(program, &url, &["rollback"]).unwrap();
     orrery.down(|_| ()).await.unwrap();
-    let said = run_dbmate(program, &url, &["status"]).unwrap();
-    assert!(said.contains("Pending: 2"), "{said}");
+    let output = run_dbmate(program, &url, &["status"]).unwrap();
+    assert!(output.contains("Pending: 2"), "{output}");
     assert_eq!(orrery.up(|_| ()).await.unwrap(), 2);
     assert!(run_dbmate(program, &url, &["status", "--exit-code"]).is_ok());
 
@@ -136,13 +136,13 @@ async fn another_role_s_dbmate_needs_to_be_told_where_the_ledger_is() {
     orrery.up(|_| ()).await.unwrap();
 
     let table = ["--migrations-table", "public.schema_migrations"];
-    let said = run_dbmate(program, &other, &[&table[..], &["status"]].concat()).unwrap();
-    assert!(said.contains("Pending: 0"), "{said}");
+    let output = run_dbmate(program, &other, &[&table[..], &["status"]].concat()).unwrap();
+    assert!(output.contains("Pending: 0"), "{output}");
 
     // By default it creates a second table in the first schema of the search path, fails at the first file and changes
     // nothing else.
-    let said = run_dbmate(program, &other, &["up"]).unwrap_err();
-    assert!(said.contains("schema \"catalog\" already exists"), "{said}");
+    let output = run_dbmate(program, &other, &["up"]).unwrap_err();
+    assert!(output.contains("schema \"catalog\" already exists"), "{output}");
     assert!(status(&orrery).await.iter().all(|applied| *applied));
     assert_eq!(orrery.up(|_| ()).await.unwrap(), 0);
 }

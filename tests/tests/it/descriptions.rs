@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use orrery_catalog::store::{product, product_metric};
-use orrery_kit::resource::{Resource, SortColumn, Target};
+use orrery_kit::resource::{ReferenceTarget, Resource, SortColumn};
 use orrery_orders::store::{address, line_item, order, summary};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, query, query_as, query_scalar, raw_sql};
@@ -108,8 +108,10 @@ async fn mismatches(connection: &mut PgConnection, resource: &Resource) -> Vec<S
         let comment = column.comment.as_deref().unwrap_or_default();
         let documented = match reference.map(|reference| reference.target) {
             None => true,
-            Some(Target::Elsewhere) => comment.starts_with("references "),
-            Some(Target::Table { table, column }) => comment.starts_with(&format!("references {table}.{column} ")),
+            Some(ReferenceTarget::Elsewhere) => comment.starts_with("references "),
+            Some(ReferenceTarget::Table { table, column }) => {
+                comment.starts_with(&format!("references {table}.{column} "))
+            }
         };
         if !documented {
             found.push(format!("{}: the comment {comment:?} does not name what it references", field.name));

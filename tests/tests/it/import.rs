@@ -360,7 +360,7 @@ async fn a_write_id_goes_on_with_its_own_file_only() {
 #[tokio::test]
 async fn a_write_id_is_checked_by_the_rule_of_the_service_before_anything_is_read() {
     let long = "x".repeat(129);
-    for (id, said) in [
+    for (id, message) in [
         ("nightly run", "must be 1 to 128 ASCII characters from \"!\" to \"~\", without spaces"),
         ("n\u{e4}chtlich", "must be 1 to 128 ASCII characters from \"!\" to \"~\", without spaces"),
         (&long, "must be 1 to 128 ASCII characters from \"!\" to \"~\", without spaces"),
@@ -368,7 +368,7 @@ async fn a_write_id_is_checked_by_the_rule_of_the_service_before_anything_is_rea
     ] {
         let ended = run(&["import", "products", "/nowhere/x.csv", &format!("--write-id={id}")]).await;
         assert_eq!(ended.code, Some(2), "{ended:?}");
-        assert!(ended.stderr.contains(said), "{ended:?}");
+        assert!(ended.stderr.contains(message), "{ended:?}");
     }
 }
 
@@ -446,9 +446,9 @@ async fn an_export_outlives_the_service() {
     let text =
         tokio::task::spawn_blocking(move || stdout.read_to_string(&mut text).map(|_| text)).await.unwrap().unwrap();
     assert_eq!(export.wait().unwrap().code(), Some(0));
-    let mut said = String::new();
-    stderr.read_to_string(&mut said).unwrap();
-    assert!(said.contains("trying again"), "the service was not missed: {said}");
+    let mut message = String::new();
+    stderr.read_to_string(&mut message).unwrap();
+    assert!(message.contains("trying again"), "the service was not missed: {message}");
     let uids: Vec<&str> = text.lines().map(|line| &line[8..18]).collect();
     let expected: Vec<String> = (1..=ROWS).map(|row| format!("prd_{row:06}")).collect();
     assert!(uids == expected, "{} rows came, the first {:?}", uids.len(), &uids[..2]);

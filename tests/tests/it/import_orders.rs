@@ -376,8 +376,8 @@ async fn an_order_that_may_lack_a_line_is_not_written() {
     assert_eq!((scattered.code, scattered.counts()), (Some(3), [0, 0, 0, 3]), "{scattered:?}");
     assert!(scattered.stdout.contains("5 records read, 3 orders in them"), "{scattered:?}");
     assert!(scattered.stdout.contains("1 record refused, 3 orders rejected because of them"), "{scattered:?}");
-    let said = "warning: line 4: a record was refused, and it does not say which order it belongs to";
-    assert!(scattered.stderr.contains(said) && scattered.stderr.contains("consecutive = true"), "{scattered:?}");
+    let message = "warning: line 4: a record was refused, and it does not say which order it belongs to";
+    assert!(scattered.stderr.contains(message) && scattered.stderr.contains("consecutive = true"), "{scattered:?}");
     assert_eq!(lines(&pool).await, stored);
 
     let consecutive = LINES.replace("[group]", "[group]\nconsecutive = true");

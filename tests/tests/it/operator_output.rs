@@ -119,8 +119,8 @@ async fn an_export_that_cannot_be_written_fails_and_says_where_to_go_on() {
     for output in ["--output=-", "--output=/dev/full"] {
         let lost = run_to(full(), &[&export[..], &[output]].concat()).await;
         assert_eq!(lost.code, Some(1), "{lost:?}");
-        let said = "orrery: the export ended early, after 0 products: ";
-        assert!(lost.stderr.starts_with(said) && lost.stderr.contains("No space left on device"), "{lost:?}");
+        let message = "orrery: the export ended early, after 0 products: ";
+        assert!(lost.stderr.starts_with(message) && lost.stderr.contains("No space left on device"), "{lost:?}");
     }
 
     let folder = tempfile::tempdir().unwrap();
@@ -132,8 +132,8 @@ async fn an_export_that_cannot_be_written_fails_and_says_where_to_go_on() {
     assert_eq!((lost.code, file.exists()), (Some(1), false), "{lost:?}");
     let rows = std::fs::read_to_string(&partial).unwrap();
     assert!(rows.ends_with('\n') && !rows.is_empty(), "{} bytes", rows.len());
-    let said = format!("after {} products, in {}: ", rows.lines().count(), partial.display());
-    assert!(lost.stderr.contains(&said), "{said}: {lost:?}");
+    let message = format!("after {} products, in {}: ", rows.lines().count(), partial.display());
+    assert!(lost.stderr.contains(&message), "{message}: {lost:?}");
     let token = lost.stderr.trim().rsplit_once("; to continue, add --resume-token ").unwrap().1;
     let rest = run(&[&export[..], &["--resume-token", token]].concat()).await;
     assert_eq!((rest.code, partial.exists()), (Some(0), false), "{rest:?}");
@@ -193,7 +193,7 @@ async fn what_has_no_end_is_not_read_to_it() {
     std::os::unix::fs::symlink("/dev/zero", zero).unwrap();
     let migrations = format!("--migrations={}", folder.path().display());
     let url = "--database-url=postgres://nobody@127.0.0.1:1/x";
-    for (arguments, said) in [
+    for (arguments, message) in [
         (
             &["import", "products", "x.csv", "--mapping=/dev/zero"][..],
             "/dev/zero cannot be read: it has more than 1 MiB",
@@ -207,7 +207,7 @@ async fn what_has_no_end_is_not_read_to_it() {
     ] {
         let refused = run_in_shell("ulimit -v 4000000;", arguments, "").await;
         assert_eq!(refused.code, Some(1), "{arguments:?}: {refused:?}");
-        assert!(refused.stderr.contains(said), "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains(message), "{arguments:?}: {refused:?}");
     }
 }
 

@@ -99,8 +99,8 @@ async fn lock(connection: &mut PgConnection) {
 /// The time after which to retry.
 #[track_caller]
 fn assert_overloaded(status: &Status) -> Duration {
-    let said = refusal(status);
-    assert_eq!((said.code, said.reason.as_str()), (Code::ResourceExhausted, "OVERLOADED"), "{status:?}");
+    let refused = refusal(status);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "OVERLOADED"), "{status:?}");
     let delay = status.get_details_retry_info().unwrap().retry_delay.unwrap();
     assert!((Duration::from_millis(100)..Duration::from_secs(5)).contains(&delay), "{delay:?}");
     delay

@@ -77,9 +77,9 @@ fn its_threads_share_arenas() {
 fn it_refuses_to_be_reached_by_other_machines_and_says_why() {
     let output =
         Command::new(program(BINARY)).args(["--listen", "0.0.0.0:0"]).env("DATABASE_URL", URL).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
-    assert!(said.contains("--insecure") && !said.contains("hunter2"), "{said}");
+    assert!(text.contains("--insecure") && !text.contains("hunter2"), "{text}");
 }
 
 #[test]
@@ -120,15 +120,15 @@ fn the_version_names_the_compiler() {
     let rustc = String::from_utf8(rustc.stdout).unwrap();
     for name in ["orrery", "orrery-catalog"] {
         let output = Command::new(program(name)).arg("--version").output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(said.contains(&format!("compiler: {}", rustc.trim())), "{said}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("compiler: {}", rustc.trim())), "{text}");
     }
 }
 
 #[test]
 fn its_help_says_where_it_listens() {
     let output = Command::new(program(BINARY)).arg("--help").env("DATABASE_URL", URL).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert!(said.contains("127.0.0.1:50052") && said.contains("DATABASE_URL") && !said.contains("hunter2"), "{said}");
+    assert!(text.contains("127.0.0.1:50052") && text.contains("DATABASE_URL") && !text.contains("hunter2"), "{text}");
 }

@@ -62,7 +62,7 @@ fn open_folder() -> TempDir {
 struct Up {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    said: Vec<String>,
+    printed: Vec<String>,
 }
 
 impl Up {
@@ -71,7 +71,7 @@ impl Up {
         let mut command = tokio::process::Command::from(std::mem::replace(command, Command::new("true")));
         let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut up = Self { child, lines, said: Vec::new() };
+        let mut up = Self { child, lines, printed: Vec::new() };
         up.hear("Ctrl-C stops everything").await;
         up
     }
@@ -80,22 +80,22 @@ impl Up {
     async fn hear(&mut self, words: &str) -> String {
         let heard = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
-                self.said.push(line.clone());
+                self.printed.push(line.clone());
                 if line.contains(words) {
                     return line;
                 }
             }
-            panic!("`{words}` was not said, but {:#?}", self.said);
+            panic!("`{words}` was not printed, but {:#?}", self.printed);
         };
-        tokio::time::timeout(TIMEOUT, heard).await.unwrap_or_else(|_| panic!("`{words}` was not said in time"))
+        tokio::time::timeout(TIMEOUT, heard).await.unwrap_or_else(|_| panic!("`{words}` was not printed in time"))
     }
 
-    fn said(&self, words: &str) -> bool {
-        self.said.iter().any(|line| line.contains(words))
+    fn has_printed(&self, words: &str) -> bool {
+        self.printed.iter().any(|line| line.contains(words))
     }
 
     fn address(&self, slice: &str) -> SocketAddr {
-        let line = self.said.iter().find(|line| line.starts_with(slice) && line.contains("is healthy on")).unwrap();
+        let line = self.printed.iter().find(|line| line.starts_with(slice) && line.contains("is healthy on")).unwrap();
         line.rsplit_once(' ').unwrap().1.parse().unwrap()
     }
 
@@ -136,8 +136,8 @@ fn servers(data_dir: &Path) -> Vec<Pid> {
 
 /// The children of `parent` whose command line contains `words`.
 fn children(parent: Pid, words: &str) -> Vec<Pid> {
-    let said = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().unwrap();
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines = text.lines().map(str::trim).filter(|line| line.contains(words));
     let numbers = lines.map(|line| {
         let mut numbers = line.split_whitespace().map(|word| word.parse::<i32>().unwrap_or(-1));
@@ -172,13 +172,13 @@ async fn it_serves_from_nothing_and_again_from_what_it_left() {
     let folder = open_folder();
     let data_dir = folder.path().join("state");
     let mut up = Up::healthy(&mut command(&data_dir)).await;
-    assert!(up.said("Creating a Postgres"), "{:#?}", up.said);
+    assert!(up.has_printed("Creating a Postgres"), "{:#?}", up.printed);
     for slice in ["catalog", "orders", "records"] {
         assert_eq!(check_health(&up, slice).await, 1);
     }
     let port = up.address("catalog").port();
-    assert!(up.said(&format!("grpcurl -plaintext localhost:{port} list")));
-    assert_eq!(up.said.iter().filter(|line| line.contains("grpcurl -plaintext")).count(), 3);
+    assert!(up.has_printed(&format!("grpcurl -plaintext localhost:{port} list")));
+    assert_eq!(up.printed.iter().filter(|line| line.contains("grpcurl -plaintext")).count(), 3);
     assert_eq!(fs::metadata(data_dir.join("cluster.json")).unwrap().permissions().mode() & 0o777, 0o600);
 
     // Each service works as the role of its slice.
@@ -205,7 +205,7 @@ async fn it_serves_from_nothing_and_again_from_what_it_left() {
     assert!(servers(&data_dir).is_empty() && !pid_file(&data_dir).exists());
 
     let mut up = Up::healthy(&mut command(&data_dir)).await;
-    assert!(!up.said("Creating a Postgres") && up.said("is up to date"), "{:#?}", up.said);
+    assert!(!up.has_printed("Creating a Postgres") && up.has_printed("is up to date"), "{:#?}", up.printed);
     assert_eq!(products(&data_dir).await, ["prd_kept"]);
     assert_eq!(fs::read(data_dir.join("cluster.json")).unwrap(), secrets);
     assert_eq!(up.end(Signal::SIGINT).await.code(), Some(0));
@@ -288,14 +288,14 @@ async fn what_is_in_the_way_is_said_in_one_line() {
         (vec!["--migrations=/nowhere".into()], "cannot read the folder /nowhere".into()),
     ];
     for (arguments, expected) in cases {
-        let (code, said) = refusal(&mut command_with(&data_dir, &arguments));
-        assert_eq!(code, Some(1), "{arguments:?} said {said}");
-        assert!(said.starts_with(&format!("orrery: {expected}")), "{arguments:?} said {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(!said.contains("secret"), "{said}");
+        let (code, stderr) = refusal(&mut command_with(&data_dir, &arguments));
+        assert_eq!(code, Some(1), "{arguments:?} printed {stderr}");
+        assert!(stderr.starts_with(&format!("orrery: {expected}")), "{arguments:?} printed {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(!stderr.contains("secret"), "{stderr}");
     }
-    let (code, said) = refusal(command(Path::new("/dev/null/state")).arg("--log=warn"));
-    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    let (code, stderr) = refusal(command(Path::new("/dev/null/state")).arg("--log=warn"));
+    assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
 }
 
 #[tokio::test]
@@ -303,9 +303,9 @@ async fn two_on_one_data_directory_are_one_too_many() {
     let folder = open_folder();
     let data_dir = folder.path().join("state");
     let mut up = Up::healthy(&mut command(&data_dir)).await;
-    let (code, said) = refusal(&mut command(&data_dir));
+    let (code, stderr) = refusal(&mut command(&data_dir));
     assert_eq!(code, Some(1));
-    assert!(said.contains(&format!("another process (pid {}) is using", up.pid())), "{said}");
+    assert!(stderr.contains(&format!("another process (pid {}) is using", up.pid())), "{stderr}");
     assert_eq!(check_health(&up, "catalog").await, 1);
 
     // `orrery migrate` finds the same database by itself.
@@ -317,9 +317,9 @@ async fn two_on_one_data_directory_are_one_too_many() {
             .output()
             .unwrap()
     };
-    let said = status("--exit-code");
-    assert_eq!(said.status.code(), Some(0));
-    assert!(String::from_utf8(said.stdout).unwrap().ends_with("Pending: 0\n"));
+    let output = status("--exit-code");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with("Pending: 0\n"));
     assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
     assert_eq!(status("--exit-code").status.code(), Some(1), "the server is down");
 }
@@ -335,7 +335,7 @@ async fn a_server_that_exists_is_used_and_its_database_made() {
         let folder = open_folder();
         let data_dir = folder.path().join("state");
         let mut up = Up::healthy(command(&data_dir).arg(format!("--database-url={url}"))).await;
-        assert!(!up.said("cannot be used"), "{:#?}", up.said);
+        assert!(!up.has_printed("cannot be used"), "{:#?}", up.printed);
         assert_eq!(check_health(&up, "orders").await, 1);
         assert!(!data_dir.exists());
         // The service has the rights of its slice's role, not those of the URL's.
@@ -354,7 +354,11 @@ async fn a_server_that_exists_is_used_and_its_database_made() {
     let tenant = format!("postgres://tenant:only-for-this-test@127.0.0.1:{}/as_tenant", postgres.port());
     let folder = open_folder();
     let mut up = Up::healthy(command(folder.path()).arg(format!("--database-url={tenant}"))).await;
-    assert!(up.said("The role catalog_service cannot be used (permission denied to set role"), "{:#?}", up.said);
+    assert!(
+        up.has_printed("The role catalog_service cannot be used (permission denied to set role"),
+        "{:#?}",
+        up.printed
+    );
     assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
 }
 
@@ -381,7 +385,7 @@ async fn an_ordinary_user_can_run_it() {
     assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
     // Root can then use it as the owner of the files.
     let mut up = Up::healthy(&mut self::command(&place.join(".orrery"))).await;
-    assert!(!up.said("Creating a Postgres"));
+    assert!(!up.has_printed("Creating a Postgres"));
     assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
 }
 
@@ -395,8 +399,8 @@ async fn root_s_closed_folders_are_left_closed() {
     let data_dir = folder.path().join("state");
     for time in 1..=2 {
         let mut up = Up::healthy(&mut command(&data_dir)).await;
-        assert!(up.said("its files are in /var/lib/orrery/"), "{:#?}", up.said);
-        assert_eq!(up.said("Creating a Postgres"), time == 1);
+        assert!(up.has_printed("its files are in /var/lib/orrery/"), "{:#?}", up.printed);
+        assert_eq!(up.has_printed("Creating a Postgres"), time == 1);
         assert_eq!(up.end(Signal::SIGTERM).await.code(), Some(0));
     }
     assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{DeclaredOrder, Description, Reference, Resource, SortColumn, Target, kind};
+use orrery_kit::resource::{DeclaredOrder, Description, Reference, ReferenceTarget, Resource, SortColumn, kind};
 use orrery_proto::catalog::v1::ProductMetricFilter;
 
 use super::product::PRODUCT_UID;
@@ -23,7 +23,7 @@ static DESCRIPTION: Description = Description {
     ],
     references: &[Reference {
         column: "product_uid",
-        target: Target::Table { table: "catalog.product", column: "uid" },
+        target: ReferenceTarget::Table { table: "catalog.product", column: "uid" },
     }],
     newest_by: Some("as_of_ts"),
     orders: &[DeclaredOrder {

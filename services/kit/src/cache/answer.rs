@@ -181,8 +181,8 @@ mod tests {
             let given = answer.response(How::Hit);
             assert_eq!((&given.headers()[CONTENT_TYPE], &given.headers()[X_CACHE]), (&GRPC, &How::Hit.value()));
             let given = given.into_body().collect().await.unwrap();
-            let said = Status::from_header_map(given.trailers().unwrap()).unwrap();
-            assert_eq!((said.code(), said.message()), (status.code(), status.message()));
+            let status_sent = Status::from_header_map(given.trailers().unwrap()).unwrap();
+            assert_eq!((status_sent.code(), status_sent.message()), (status.code(), status.message()));
             assert_eq!(given.to_bytes(), "message");
         }
     }

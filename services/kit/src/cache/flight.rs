@@ -20,7 +20,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::answer::CachedAnswer;
-use super::store::{Key, Store};
+use super::store::{AnswerStore, RequestKey};
 use crate::deadline::Deadline;
 use crate::rpc_layer::{RpcRows, deadline_passed, panicked};
 
@@ -29,7 +29,7 @@ pub(super) type Flight = Shared<BoxFuture<'static, Arc<CachedAnswer>>>;
 
 /// The running queries.
 #[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<Key, Listed>>);
+pub(super) struct Flights(Mutex<HashMap<RequestKey, Listed>>);
 
 struct Listed {
     began: Instant,
@@ -38,7 +38,12 @@ struct Listed {
 
 impl Flights {
     /// The running query for `key`, if it began less than `oldest` ago; else the one that `ask` makes.
-    pub(super) fn join<F>(self: &Arc<Self>, key: Key, oldest: Duration, ask: impl FnOnce(Key) -> F) -> Flight
+    pub(super) fn join<F>(
+        self: &Arc<Self>,
+        key: RequestKey,
+        oldest: Duration,
+        ask: impl FnOnce(RequestKey) -> F,
+    ) -> Flight
     where
         F: Future<Output = Arc<CachedAnswer>> + Send + 'static,
     {
@@ -48,7 +53,7 @@ impl Flights {
             return flight;
         }
         let began = Instant::now();
-        let entry = Entry { flights: Arc::clone(self), key: Arc::clone(&key), began };
+        let entry = OpenFlight { flights: Arc::clone(self), key: Arc::clone(&key), began };
         let work = ask(Arc::clone(&key));
         let flight = async move {
             // Removed from the list when the answer is there, or when nobody waits for it.
@@ -74,19 +79,19 @@ impl Flights {
         self.listed().len()
     }
 
-    fn listed(&self) -> MutexGuard<'_, HashMap<Key, Listed>> {
+    fn listed(&self) -> MutexGuard<'_, HashMap<RequestKey, Listed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A query's place on the list.
-struct Entry {
+struct OpenFlight {
     flights: Arc<Flights>,
-    key: Key,
+    key: RequestKey,
     began: Instant,
 }
 
-impl Drop for Entry {
+impl Drop for OpenFlight {
     fn drop(&mut self) {
         let mut listed = self.flights.listed();
         // A later query for the same key may have replaced it.
@@ -98,8 +103,8 @@ impl Drop for Entry {
 
 /// Calls the handler, and caches the answer if it is OK. If the handler panics, all callers get INTERNAL.
 pub(super) async fn fetch<S>(
-    store: Arc<Store>,
-    key: Key,
+    store: Arc<AnswerStore>,
+    key: RequestKey,
     mut inner: S,
     mut parts: Parts,
     message: Bytes,

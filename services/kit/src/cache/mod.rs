@@ -36,7 +36,7 @@ use tower::{Layer, Service};
 use self::answer::{CachedAnswer, How};
 use self::control::Freshness;
 use self::flight::{Flights, fetch};
-use self::store::Store;
+use self::store::AnswerStore;
 use crate::answer::MAX_ANSWER_BYTES;
 use crate::config::CacheConfig;
 use crate::deadline::Deadline;
@@ -81,7 +81,7 @@ impl<S> Layer<S> for CacheLayer {
 struct Cache {
     defaults: CacheConfig,
     methods: FxHashSet<String>,
-    store: Arc<Store>,
+    store: Arc<AnswerStore>,
     flights: Arc<Flights>,
     metrics: CacheMetrics,
     admission: Admission,
@@ -96,7 +96,7 @@ impl Cache {
             admission,
             defaults: *config,
             methods: methods::cacheable()?,
-            store: Arc::new(Store::new(config.cache_bytes, metrics.clone())?),
+            store: Arc::new(AnswerStore::new(config.cache_bytes, metrics.clone())?),
             flights: Arc::default(),
             metrics,
         })
@@ -123,7 +123,7 @@ pub(crate) struct CachedService<S> {
     cache: Option<Arc<Cache>>,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type AnswerFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl<S> Service<Request<Body>> for CachedService<S>
 where
@@ -132,7 +132,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<S::Future, Answering>;
+    type Future = Either<S::Future, AnswerFuture>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)

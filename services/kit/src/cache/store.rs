@@ -11,7 +11,7 @@ use super::answer::CachedAnswer;
 use crate::metrics::CacheMetrics;
 
 /// The key of a request.
-pub(super) type Key = Arc<[u8]>;
+pub(super) type RequestKey = Arc<[u8]>;
 
 /// The largest age of an answer, whatever callers allow.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -27,8 +27,8 @@ const USUAL: usize = 1024;
 
 /// Answers by their requests, within a bound of bytes. The answers that are used least often and least recently are
 /// evicted first.
-pub(super) struct Store {
-    answers: Cache<Key, Arc<CachedAnswer>, Weight, RandomState>,
+pub(super) struct AnswerStore {
+    answers: Cache<RequestKey, Arc<CachedAnswer>, Weight, RandomState>,
     /// Held while an answer is stored: of two answers, the younger one stays.
     keeping: Mutex<()>,
     largest: usize,
@@ -39,13 +39,13 @@ pub(super) struct Store {
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Key, Arc<CachedAnswer>> for Weight {
-    fn weight(&self, key: &Key, answer: &Arc<CachedAnswer>) -> u64 {
+impl Weighter<RequestKey, Arc<CachedAnswer>> for Weight {
+    fn weight(&self, key: &RequestKey, answer: &Arc<CachedAnswer>) -> u64 {
         (key.len() + answer.size() + OVERHEAD) as u64
     }
 }
 
-impl Store {
+impl AnswerStore {
     /// # Errors
     /// If the table for a cache of this size cannot be made.
     pub(super) fn new(bytes: usize, metrics: CacheMetrics) -> anyhow::Result<Self> {
@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// Stores an answer, unless it is too large or a younger one is there.
-    pub(super) fn keep(&self, key: Key, answer: &Arc<CachedAnswer>) {
+    pub(super) fn keep(&self, key: RequestKey, answer: &Arc<CachedAnswer>) {
         if Weight.weight(&key, answer) > self.largest as u64 {
             return;
         }

@@ -115,7 +115,7 @@ fn request(path: &str, message: &'static str, metadata: &[(&'static str, &'stati
 }
 
 /// How a request was answered (empty if nothing says so), and the number of the handler's call.
-async fn said(service: &CachedService<Handlers>, request: Request<Body>) -> (String, String) {
+async fn served(service: &CachedService<Handlers>, request: Request<Body>) -> (String, String) {
     let response = service.clone().oneshot(request).await.unwrap();
     let how = response.headers().get("x-cache").map_or(String::new(), |how| how.to_str().unwrap().to_owned());
     assert_eq!(response.headers().contains_key("age"), !how.is_empty());
@@ -125,13 +125,13 @@ async fn said(service: &CachedService<Handlers>, request: Request<Body>) -> (Str
     (how, text.split(':').next().unwrap().to_owned())
 }
 
-/// Asks for `a` in a task that returns the same as [`said`].
+/// Asks for `a` in a task that returns the same as [`served`].
 fn asking(
     service: &CachedService<Handlers>,
     metadata: &'static [(&'static str, &'static str)],
 ) -> tokio::task::JoinHandle<(String, String)> {
     let service = service.clone();
-    tokio::spawn(async move { said(&service, request(GET, "a", metadata)).await })
+    tokio::spawn(async move { served(&service, request(GET, "a", metadata)).await })
 }
 
 fn seen(how: &str, number: usize) -> (String, String) {
@@ -144,12 +144,12 @@ const CACHE: (&str, &str) = ("cache-control", "max-age=60");
 async fn the_same_question_is_asked_once() {
     let handlers = Handlers::new();
     let service = cached(&handlers, 1 << 20);
-    assert_eq!(said(&service, request(GET, "a", &[CACHE])).await, seen("miss", 1));
+    assert_eq!(served(&service, request(GET, "a", &[CACHE])).await, seen("miss", 1));
     let again = request(GET, "a", &[CACHE]);
     let rows = again.extensions().get::<RpcRows>().unwrap().clone();
-    assert_eq!(said(&service, again).await, seen("hit", 1));
+    assert_eq!(served(&service, again).await, seen("hit", 1));
     assert_eq!(rows.count(), 3, "rows of a kept answer count as those of a new one");
-    assert_eq!(said(&service, request(GET, "b", &[CACHE])).await, seen("miss", 2));
+    assert_eq!(served(&service, request(GET, "b", &[CACHE])).await, seen("miss", 2));
 }
 
 #[tokio::test]
@@ -165,10 +165,10 @@ async fn nobody_gets_what_he_did_not_ask_for() {
         vec![CACHE, ("x-consistency", "eventual")],
     ];
     for (at, metadata) in numbers.iter().enumerate() {
-        assert_eq!(said(&service, request(GET, "a", metadata)).await, seen("miss", at + 1), "{metadata:?}");
+        assert_eq!(served(&service, request(GET, "a", metadata)).await, seen("miss", at + 1), "{metadata:?}");
     }
     for (at, metadata) in numbers.iter().enumerate() {
-        assert_eq!(said(&service, request(GET, "a", metadata)).await, seen("hit", at + 1), "{metadata:?}");
+        assert_eq!(served(&service, request(GET, "a", metadata)).await, seen("hit", at + 1), "{metadata:?}");
     }
 }
 
@@ -176,16 +176,16 @@ async fn nobody_gets_what_he_did_not_ask_for() {
 async fn what_does_not_ask_for_the_cache_passes_it() {
     let handlers = Handlers::new();
     let service = cached(&handlers, 1 << 20);
-    said(&service, request(GET, "a", &[CACHE])).await;
-    assert_eq!(said(&service, request(GET, "a", &[])).await, seen("", 2));
-    assert_eq!(said(&service, request(GET, "a", &[("cache-control", "no-store")])).await, seen("", 3));
-    assert_eq!(said(&service, request(GET, "a", &[CACHE, ("x-min-lsn", "0/1")])).await, seen("", 4));
+    served(&service, request(GET, "a", &[CACHE])).await;
+    assert_eq!(served(&service, request(GET, "a", &[])).await, seen("", 2));
+    assert_eq!(served(&service, request(GET, "a", &[("cache-control", "no-store")])).await, seen("", 3));
+    assert_eq!(served(&service, request(GET, "a", &[CACHE, ("x-min-lsn", "0/1")])).await, seen("", 4));
     for number in 5..7 {
-        assert_eq!(said(&service, request(STREAM, "a", &[CACHE])).await, seen("", number));
+        assert_eq!(served(&service, request(STREAM, "a", &[CACHE])).await, seen("", number));
     }
     let off = cached(&handlers, 0);
     for number in 7..9 {
-        assert_eq!(said(&off, request(GET, "a", &[CACHE])).await, seen("", number));
+        assert_eq!(served(&off, request(GET, "a", &[CACHE])).await, seen("", number));
     }
 }
 
@@ -205,15 +205,15 @@ async fn a_wrong_directive_is_refused_by_name() {
 async fn an_old_answer_is_given_while_a_new_one_is_fetched() {
     let handlers = Handlers::new();
     let service = cached(&handlers, 1 << 20);
-    said(&service, request(GET, "a", &[CACHE])).await;
+    served(&service, request(GET, "a", &[CACHE])).await;
     let stale = ("cache-control", "max-age=0, stale-while-revalidate=60");
     // The handler does not answer, and the caller does not wait. A second caller begins no second query.
     handlers.gate.forget_permits(Semaphore::MAX_PERMITS);
-    assert_eq!(said(&service, request(GET, "a", &[stale])).await, seen("stale", 1));
+    assert_eq!(served(&service, request(GET, "a", &[stale])).await, seen("stale", 1));
     handlers.until_asked(2).await;
-    assert_eq!(said(&service, request(GET, "a", &[stale])).await, seen("stale", 1));
+    assert_eq!(served(&service, request(GET, "a", &[stale])).await, seen("stale", 1));
     handlers.gate.add_permits(10);
-    soon(async || said(&service, request(GET, "a", &[CACHE])).await == seen("hit", 2)).await;
+    soon(async || served(&service, request(GET, "a", &[CACHE])).await == seen("hit", 2)).await;
     assert_eq!(handlers.asked(), 2);
     assert_eq!(handlers.bounded.load(Ordering::SeqCst), 1, "only a query that nobody waits for has its own deadline");
 }
@@ -229,12 +229,12 @@ async fn old_answers_age_on_where_there_is_no_place_to_fetch_new_ones() {
     let messages: Vec<&'static str> =
         (0..KEYS).map(|number| &*Box::leak(format!("message {number}").into_boxed_str())).collect();
     for message in &messages {
-        said(&service, request(GET, message, &[CACHE])).await;
+        served(&service, request(GET, message, &[CACHE])).await;
     }
     handlers.gate.forget_permits(Semaphore::MAX_PERMITS);
     let stale = ("cache-control", "max-age=0, stale-while-revalidate=60");
     for message in &messages {
-        assert_eq!(said(&service, request(GET, message, &[stale])).await.0, "stale");
+        assert_eq!(served(&service, request(GET, message, &[stale])).await.0, "stale");
     }
     handlers.until_asked(KEYS + PLACES).await;
     assert_eq!(service.cache.as_ref().unwrap().flights.count(), PLACES);
@@ -242,7 +242,7 @@ async fn old_answers_age_on_where_there_is_no_place_to_fetch_new_ones() {
     soon(async || service.cache.as_ref().unwrap().flights.count() == 0).await;
     assert_eq!(handlers.asked(), KEYS + PLACES);
     // The places are free again.
-    said(&service, request(GET, messages[KEYS - 1], &[stale])).await;
+    served(&service, request(GET, messages[KEYS - 1], &[stale])).await;
     handlers.until_asked(KEYS + PLACES + 1).await;
 }
 
@@ -252,10 +252,10 @@ async fn what_is_too_old_is_fetched() {
     let service = cached(&handlers, 1 << 20);
     for number in 1..3 {
         let new = request(GET, "a", &[("cache-control", "max-age=0, stale-while-revalidate=0")]);
-        assert_eq!(said(&service, new).await, seen("miss", number));
+        assert_eq!(served(&service, new).await, seen("miss", number));
     }
-    assert_eq!(said(&service, request(GET, "a", &[("cache-control", "no-cache")])).await, seen("miss", 3));
-    assert_eq!(said(&service, request(GET, "a", &[CACHE])).await, seen("hit", 3));
+    assert_eq!(served(&service, request(GET, "a", &[("cache-control", "no-cache")])).await, seen("miss", 3));
+    assert_eq!(served(&service, request(GET, "a", &[CACHE])).await, seen("hit", 3));
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn who_wants_it_new_does_not_join_a_query_that_began_before() {
     assert_eq!(first.await.unwrap(), seen("miss", 1));
     assert_eq!(second.await.unwrap(), seen("miss", 2));
     // Whichever query ended last, the answer of the one that began last is cached.
-    assert_eq!(said(&service, request(GET, "a", &[CACHE])).await, seen("hit", 2));
+    assert_eq!(served(&service, request(GET, "a", &[CACHE])).await, seen("hit", 2));
 }
 
 #[tokio::test]
@@ -311,7 +311,7 @@ async fn a_query_that_nobody_waits_for_ends() {
     assert_eq!(handlers.left.load(Ordering::SeqCst), 1, "the handler was left");
     assert_eq!(service.cache.as_ref().unwrap().flights.count(), 0);
     handlers.gate.add_permits(10);
-    assert_eq!(said(&service, request(GET, "a", &[CACHE])).await, seen("miss", 2));
+    assert_eq!(served(&service, request(GET, "a", &[CACHE])).await, seen("miss", 2));
 }
 
 #[tokio::test]
@@ -337,7 +337,7 @@ async fn answers_stay_within_the_bound() {
     let service = cached(&handlers, 1 << 20);
     for number in 0..50 {
         let message = Box::leak(format!("message {number}").into_boxed_str());
-        said(&service, request(GET, message, &[CACHE])).await;
+        served(&service, request(GET, message, &[CACHE])).await;
         let bytes = service.cache.as_ref().unwrap().store.bytes();
         assert!((100 * 1024..=1 << 20).contains(&bytes), "{bytes} after {number}");
     }
@@ -345,14 +345,14 @@ async fn answers_stay_within_the_bound() {
     handlers.size = 200 * 1024;
     let service = cached(&handlers, 1 << 20);
     for number in 51..53 {
-        assert_eq!(said(&service, request(GET, "large", &[CACHE])).await, seen("miss", number));
+        assert_eq!(served(&service, request(GET, "large", &[CACHE])).await, seen("miss", number));
     }
 }
 
 #[test]
 fn an_answer_that_was_fetched_earlier_does_not_replace_a_later_one() {
-    let store = Store::new(1 << 20, CacheMetrics::default()).unwrap();
-    let key: store::Key = key_of(GET, &HeaderMap::new(), b"a").into();
+    let store = AnswerStore::new(1 << 20, CacheMetrics::default()).unwrap();
+    let key: store::RequestKey = key_of(GET, &HeaderMap::new(), b"a").into();
     let now = std::time::Instant::now();
     let older = Arc::new(CachedAnswer::failed(Status::ok("older"), now));
     let later = Arc::new(CachedAnswer::failed(Status::ok("later"), now + Duration::from_secs(1)));
@@ -397,9 +397,9 @@ async fn a_request_in_pieces_is_the_same_as_in_one_and_a_huge_one_passes_whole()
         *request.body_mut() = Body::new(Pieces { left, size, wait: false });
         request
     };
-    assert_eq!(said(&service, of(100, 100)).await, seen("miss", 1));
-    assert_eq!(said(&service, of(100, 7)).await, seen("hit", 1));
-    assert_eq!(said(&service, of(101, 7)).await, seen("miss", 2));
+    assert_eq!(served(&service, of(100, 100)).await, seen("miss", 1));
+    assert_eq!(served(&service, of(100, 7)).await, seen("hit", 1));
+    assert_eq!(served(&service, of(101, 7)).await, seen("miss", 2));
     let huge = service.clone().oneshot(of(MAX_REQUEST + 1000, 999)).await.unwrap();
     assert!(!huge.headers().contains_key("x-cache"));
     let body = huge.into_body().collect().await.unwrap().to_bytes();

@@ -1,12 +1,11 @@
-//! The methods that every resource has, over its rows: get, batch get, list, stream, check, create, update, delete and
-//! chunked write. A slice makes one [`Collection`] for each resource when its service starts, and its handlers hand
-//! their requests on to it, with what is particular: the meaning of a filter. Each method goes in the same order:
-//! validate, work, answer.
+//! The methods that every resource has: get, batch get, list, stream, check, create, update, delete and chunked write.
+//! A slice makes one [`Collection`] for each resource when its service starts. Its handlers pass their requests on to
+//! it, with the meaning of the resource's filter. Each method works in the same order: validate, work, answer.
 //!
 //! - `reads`, `writes`: the methods
 //! - [`view`]: how much of a row is asked for
 //!
-//! Methods that no other resource has stand in the slice. They take the same [`Reads`](crate::context::Reads) and
+//! Methods that only one resource has are in the slice. They use the same [`Reads`](crate::context::Reads) and
 //! [`Writes`](crate::context::Writes).
 
 mod reads;
@@ -24,7 +23,7 @@ use crate::read::loader::Loader;
 use crate::resource::Resource;
 use crate::resource::key::Key;
 
-/// The answer of a method, on its way.
+/// The future answer of a unary method.
 pub type Unary<'a, T> = BoxFuture<'a, Result<Response<T>, Status>>;
 /// The messages of a streaming method's answer.
 pub type Messages<T> = BoxStream<'static, Result<T, Status>>;
@@ -36,7 +35,7 @@ pub struct Collection {
     resource: &'static Resource,
     /// The name of the row's field in requests that write one.
     singular: &'static str,
-    /// Whether rows, or their children, point at anything: only then requests say what a missing target does.
+    /// Whether rows or their children have references. Only then do requests have a `reference_check`.
     points_at_others: bool,
     /// Reads whole rows.
     loader: Loader,
@@ -45,7 +44,7 @@ pub struct Collection {
 impl Collection {
     /// The rows of `resource`. Made once, when the service starts.
     pub fn new(context: &Context, resource: &'static Resource) -> Self {
-        let mut resources = resource.parts.iter().map(|part| part.resource).chain([resource]);
+        let mut resources = resource.child_tables.iter().map(|table| table.resource).chain([resource]);
         Self {
             context: context.clone(),
             resource,

@@ -18,8 +18,8 @@ use crate::read::{check, point};
 use crate::resource::Resource;
 use crate::resource::select::Selection;
 
-/// What a request for pages asks for, whichever page it is.
-struct Rows {
+/// The rows that a request for pages asks for, independent of the page.
+struct PagesRequest {
     method: &'static str,
     filter: Result<Filter, Error>,
     encoded_filter: Vec<u8>,
@@ -30,21 +30,21 @@ struct Rows {
     token: String,
 }
 
-/// Translates a filter's message into conditions; a slice has one for each resource.
+/// Translates a filter message into conditions. A slice has such a function for each resource.
 type Meaning<F> = fn(Option<&F>) -> Result<Filter, Error>;
 
-/// What rows a filter asks for, and its bytes.
+/// The conditions of a filter, and its encoded message.
 fn conditions<F>(filter: requests::Filter<F>, meaning: Meaning<F>) -> (Result<Filter, Error>, Vec<u8>) {
     (meaning(filter.message.as_ref()), filter.encoded)
 }
 
-/// What a request's `order_by` means.
+/// The order that a request's `order_by` names.
 fn order(resource: &Resource, order_by: &str) -> Result<Order, Error> {
     Order::parse(resource, order_by).map_err(|violation| Error::Invalid(vec![violation]))
 }
 
 impl Collection {
-    /// `GetX`: one row by its key; all of it unless the request says otherwise.
+    /// `GetX`: one row by its key; the whole row unless the request says otherwise.
     pub fn get(&self, request: Request<impl Into<Get>>) -> Unary<'_, Encoded> {
         let call = Call::of(&request);
         self.get_row(call, request.into_inner().into())
@@ -69,8 +69,8 @@ impl Collection {
         })
     }
 
-    /// `BatchGetX`: rows by their keys, in that order, and the keys that have none; all of each row unless the request
-    /// says otherwise.
+    /// `BatchGetX`: rows by their keys, in the order of the keys, and the keys without a row. Whole rows unless the
+    /// request says otherwise.
     pub fn batch_get(&self, request: Request<impl Into<BatchGet>>) -> Unary<'_, Encoded> {
         let call = Call::of(&request);
         self.get_rows(call, request.into_inner().into())
@@ -88,17 +88,20 @@ impl Collection {
         })
     }
 
-    /// `ListX`: a page of the rows that pass a filter, by `meaning` what the filter's message means; without repeated
-    /// children unless the request asks for them.
+    /// `ListX`: a page of the rows that pass a filter; `meaning` translates the filter. Lists of children are left out
+    /// unless the request asks for them.
     pub fn list<F>(&self, request: Request<impl Into<List<F>>>, meaning: Meaning<F>) -> Unary<'_, Encoded> {
         let call = Call::of(&request);
         let request: List<F> = request.into_inner().into();
         let (filter, encoded_filter) = conditions(request.filter, meaning);
         let List { method, read_mask, view, page_size, page_token: token, order_by, .. } = request;
-        self.list_rows(call, Rows { method, filter, encoded_filter, order_by, read_mask, view, page_size, token })
+        self.list_rows(
+            call,
+            PagesRequest { method, filter, encoded_filter, order_by, read_mask, view, page_size, token },
+        )
     }
 
-    fn list_rows(&self, call: Result<Call, Error>, rows: Rows) -> Unary<'_, Encoded> {
+    fn list_rows(&self, call: Result<Call, Error>, rows: PagesRequest) -> Unary<'_, Encoded> {
         Box::pin(async move {
             let call = call?;
             let reads = self.context.reads(&call);
@@ -117,8 +120,8 @@ impl Collection {
         })
     }
 
-    /// `StreamX`: every row that passes a filter, by `meaning` what the filter's message means; without
-    /// repeated children unless the request asks for them.
+    /// `StreamX`: all rows that pass a filter; `meaning` translates the filter. Lists of children are left out unless
+    /// the request asks for them.
     pub fn stream<F>(
         &self,
         request: Request<impl Into<Stream<F>>>,
@@ -128,10 +131,13 @@ impl Collection {
         let request: Stream<F> = request.into_inner().into();
         let (filter, encoded_filter) = conditions(request.filter, meaning);
         let Stream { method, read_mask, view, page_size, resume_token: token, order_by, .. } = request;
-        self.stream_rows(call, Rows { method, filter, encoded_filter, order_by, read_mask, view, page_size, token })
+        self.stream_rows(
+            call,
+            PagesRequest { method, filter, encoded_filter, order_by, read_mask, view, page_size, token },
+        )
     }
 
-    fn stream_rows(&self, call: Result<Call, Error>, rows: Rows) -> Unary<'_, Messages<Encoded>> {
+    fn stream_rows(&self, call: Result<Call, Error>, rows: PagesRequest) -> Unary<'_, Messages<Encoded>> {
         Box::pin(async move {
             let call = call?;
             let reads = self.context.reads(&call);
@@ -149,7 +155,7 @@ impl Collection {
         })
     }
 
-    /// `CheckX`: which of the keys of each request no row has.
+    /// `CheckX`: for each request, the keys that have no row.
     ///
     /// # Errors
     /// For metadata that breaks a rule. What comes later ends the stream.

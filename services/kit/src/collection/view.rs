@@ -8,7 +8,8 @@ use crate::read::view::{View, mask};
 use crate::resource::Resource;
 use crate::resource::mask::MaskPath;
 
-/// What of a row is asked for: what the mask says; without one what the view says, and `default` where that is 0.
+/// The fields that are asked for: those of the mask. Without a mask, those of the view, or of `default` if the view is
+/// 0.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `view`, if it is a number that the contract does not know, or for `read_mask`.

@@ -56,7 +56,7 @@ impl Collection {
         })
     }
 
-    /// `DeleteX`: deletes one row with what belongs to it.
+    /// `DeleteX`: deletes one row with its children and dependents.
     pub fn delete(&self, request: Request<impl Into<Delete>>) -> Unary<'_, ()> {
         let call = Call::of(&request);
         self.delete_row(call, request.into_inner().into())
@@ -90,16 +90,16 @@ impl Collection {
         Ok(Response::new(stream::write(writes, self.resource, request.into_inner(), call)))
     }
 
-    /// What a request says of missing targets. In the requests of a resource that points at nothing that field's
-    /// number may mean something else one day, so it says nothing here.
+    /// How a request treats missing targets. Requests of a resource without references have no such field; its number
+    /// may mean something else one day, so it is ignored here.
     fn reference_check(&self, sent: i32) -> i32 {
         if self.points_at_others { sent } else { 0 }
     }
 
-    /// How much of a row the answer to a change holds. The requests of a resource of which there are no views have no
-    /// `view`, and that field's number says nothing here.
+    /// The fields of a row in the answer to a change. Requests of a resource without views have no `view`; the number
+    /// of that field is ignored.
     fn returned(&self, read_mask: Option<&FieldMask>, view: i32) -> Result<Vec<MaskPath>, Error> {
-        let has_views = self.resource.parts.iter().any(|part| !part.single);
+        let has_views = self.resource.child_tables.iter().any(|child_table| !child_table.single);
         asked_for(self.resource, read_mask, if has_views { view } else { 0 }, View::Basic)
     }
 }

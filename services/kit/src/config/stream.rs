@@ -7,7 +7,9 @@ use clap::Args;
 use super::checks::{at_least, at_most, not_zero};
 use super::units::{ByteSize, parse_bytes, parse_duration};
 use super::{ConfigError, Limits};
-use crate::answer::MIN_ANSWER_BYTES;
+
+/// The smallest limit that a caller or a service may set: every answer that cannot be made smaller fits.
+pub const MIN_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The sizes of pages, statements and messages.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]

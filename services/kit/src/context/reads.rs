@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
-use super::{Call, Context, Shared};
+use super::{Call, Context, SharedContext};
 use crate::config::Limits;
 use crate::consistency::{Consistency, ServedBy};
 use crate::db::{CopyEnd, CopyRequest, ReplicaRoute, Route, Snapshot, Statement};
@@ -18,7 +18,7 @@ use crate::error::Error;
 /// clone; clones belong to the same call.
 #[derive(Clone, Debug)]
 pub struct Reads {
-    shared: Arc<Shared>,
+    shared: Arc<SharedContext>,
     /// What a replica may serve; nothing if `None`.
     replica: Option<Arc<ReplicaRoute>>,
 }
@@ -43,9 +43,9 @@ impl Context {
 
 /// Settings and token keys, which all calls share.
 impl Deref for Reads {
-    type Target = Shared;
+    type Target = SharedContext;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &SharedContext {
         &self.shared
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
 
-use super::{Call, Context, Shared};
+use super::{Call, Context, SharedContext};
 use crate::config::Limits;
 use crate::consistency::Provenance;
 use crate::db::{Statement, Transaction, TransactionEnd};
@@ -18,7 +18,7 @@ use crate::error::Error;
 /// to the same call.
 #[derive(Clone, Debug)]
 pub struct Writes {
-    shared: Arc<Shared>,
+    shared: Arc<SharedContext>,
     provenance: Provenance,
 }
 
@@ -32,9 +32,9 @@ impl Context {
 
 /// Settings and metrics, which all calls share.
 impl Deref for Writes {
-    type Target = Shared;
+    type Target = SharedContext;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &SharedContext {
         &self.shared
     }
 }

@@ -10,6 +10,7 @@ mod attempts;
 mod copy;
 mod page_rows;
 mod replica;
+pub mod retry;
 mod route;
 mod session;
 mod socket;

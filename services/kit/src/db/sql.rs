@@ -1,5 +1,9 @@
-//! Literals in SQL text. `copy (select ...) to stdout` takes no bind parameters, so its text contains values from
-//! outside. This is the only place that writes them.
+//! Literals and expressions in SQL text. `copy (select ...) to stdout` takes no bind parameters, so its text contains
+//! values from outside. This is the only place that writes them.
+
+/// The transaction's time in microseconds since 2000-01-01 UTC, as Postgres stores timestamps.
+pub(crate) const TRANSACTION_TIME: &str =
+    "(extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint";
 
 /// Quotes a text as an SQL string literal. It is safe for every value of `standard_conforming_strings`: a text with a
 /// backslash becomes an escape string, where a backslash always means the same. NUL, which Postgres cannot store, is

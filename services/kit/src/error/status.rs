@@ -8,8 +8,8 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::refused::{RefusalKind, RowRefusal};
+use super::too_large::AnswerTooLarge;
 use super::{Error, Violation};
-use crate::answer::AnswerTooLarge;
 
 /// How long a caller is asked to wait before it retries, where nothing better is known.
 pub const RETRY_DELAY: Duration = Duration::from_millis(500);

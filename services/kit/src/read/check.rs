@@ -1,4 +1,4 @@
-//! `CheckX`: which of some rows do not exist. Other services ask it before they point at rows of this one.
+//! `CheckX`: which of some rows do not exist. Other services ask before they refer to rows of this one.
 
 use std::collections::HashSet;
 
@@ -15,8 +15,8 @@ use crate::resource::Resource;
 /// Most keys of one request.
 const MAX_CHECKED: usize = 10_000;
 
-/// Answers each request with what `answer` makes of how many different keys were looked for and of those that do not exist, without repeats,
-/// in the order of the request.
+/// Answers each request. `answer` makes the message from the number of different keys and the keys without a row, each
+/// once and in the order of the request.
 pub fn check<Q, A>(
     reads: &Reads,
     resource: &'static Resource,

@@ -1,18 +1,18 @@
-//! How much of a row an answer holds where all that was asked for is too large: less and less, until it fits. For
-//! answers that have to arrive, because what they tell of has happened.
+//! Answers that are too large: the fields are reduced step by step until the answer fits. Used for answers that must
+//! arrive, because they report something that has happened.
 
 use super::view::{View, in_view};
 use crate::resource::Resource;
 use crate::resource::mask::{MaskPath, Reach};
 
-/// How much of what was asked for.
+/// The fields of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All of it.
+    /// All requested fields.
     Whole,
-    /// All but the parts of which there are many. The essential fields are there, whether they were asked for or not.
-    WithoutParts,
-    /// The essential fields alone: the key, the revision and the times.
+    /// All but lists of children. The essential fields are included even if they were not asked for.
+    WithoutChildLists,
+    /// Only the essential fields: the key, the revision and the times.
     Essential,
 }
 
@@ -21,28 +21,28 @@ impl Extent {
     #[must_use]
     pub fn less(self) -> Option<Self> {
         match self {
-            Self::Whole => Some(Self::WithoutParts),
-            Self::WithoutParts => Some(Self::Essential),
+            Self::Whole => Some(Self::WithoutChildLists),
+            Self::WithoutChildLists => Some(Self::Essential),
             Self::Essential => None,
         }
     }
 
-    /// What is left of a mask.
+    /// The paths of a mask that are kept.
     #[must_use]
     pub fn of(self, resource: &Resource, mask: &[MaskPath]) -> Vec<MaskPath> {
         let mut left = match self {
             Self::Whole => return mask.to_vec(),
-            Self::WithoutParts => mask.to_vec(),
+            Self::WithoutChildLists => mask.to_vec(),
             Self::Essential => Vec::new(),
         };
-        left.retain(|reached| in_view(resource, reached.field, View::Basic));
+        left.retain(|path| in_view(resource, path.field, View::Basic));
         for (field, described) in resource.fields.iter().enumerate() {
             let essential = described.key || described.is_revision() || described.is_time();
-            if essential && left.iter().all(|reached| reached.field != field) {
+            if essential && left.iter().all(|path| path.field != field) {
                 left.push(MaskPath { field, reach: Reach::Whole });
             }
         }
-        left.sort_by_key(|reached| reached.field);
+        left.sort_by_key(|path| path.field);
         left
     }
 
@@ -50,7 +50,7 @@ impl Extent {
     #[must_use]
     pub fn omits(self, resource: &Resource, mask: &[MaskPath]) -> Vec<&'static str> {
         let left = self.of(resource, mask);
-        let omitted = mask.iter().filter(|asked| left.iter().all(|reached| reached.field != asked.field));
+        let omitted = mask.iter().filter(|asked| left.iter().all(|path| path.field != asked.field));
         omitted.map(|asked| resource.fields[asked.field].name).collect()
     }
 }

@@ -1,33 +1,33 @@
-//! One query of a scan, or one per part where rows have parts: rows on their way into a page.
+//! One query of a scan, and one for each child table: rows on their way into a page.
 
 use std::iter::once;
 use std::ops::ControlFlow;
 
-use super::gathering::Room;
+use super::children::{MAX_ROWS, Owners, ReadChildren, read};
+use super::collector::ReadBudget;
 use super::order::Position;
-use super::parts::{MAX_ROWS, Outcome, Owners, read};
-use super::query::{Page, Query};
+use super::query::{Page, ScanQuery};
 use crate::db::{CopyEnd, CopySource as _};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::select::put_row_of;
 
-/// How many page sizes of surplus are read and let go before the result is cut off, which costs the connection.
+/// Surplus rows are skipped up to this many page sizes. Then the result is cut off, which closes the connection.
 const SURPLUS_PAGES: usize = 4;
 
-/// What a query brought.
+/// The result of a query.
 pub(super) struct Fetched {
-    /// How it ended; whole if nothing was left out.
+    /// How it ended; [`CopyEnd::Whole`] if nothing was left out.
     pub(super) end: CopyEnd,
-    /// Whether it began at all: there was a connection for it.
+    /// Whether the query was sent: there was a connection for it.
     pub(super) began: bool,
-    /// Whether rows came that are not in the page.
+    /// Whether there were more rows than are in the page.
     pub(super) more: bool,
-    /// Whether that was because they are too large for it.
+    /// Whether that is because they do not fit into the page.
     pub(super) full: bool,
-    /// The place of the last row that was kept.
+    /// The position of the last row in the page.
     pub(super) last: Option<Position>,
-    /// Of how many rows it may be had, if it was too much and nothing was kept for that.
+    /// If the page was too large and nothing was kept: the number of rows to ask for next.
     pub(super) fewer: Option<usize>,
 }
 
@@ -36,12 +36,12 @@ impl Fetched {
         Self { end, began: true, more: false, full: false, last: None, fewer: None }
     }
 
-    /// Nothing but an error of the query.
+    /// The result of a query that failed.
     fn broken(error: Error) -> Self {
         Self::nothing(CopyEnd::Broken(error))
     }
 
-    /// Nothing but the error that kept the query from being asked.
+    /// The result of a query that could not be sent.
     pub(super) fn not_begun(error: Error) -> Self {
         Self { began: false, ..Self::broken(error) }
     }
@@ -51,12 +51,12 @@ impl Fetched {
     }
 }
 
-impl Query {
-    /// Adds at most `limit` rows to the page. A `lone` row is read without another one, and so without knowing whether there is more.
+impl ScanQuery {
+    /// Adds at most `limit` rows to the page. A `lone` row is read alone, so it is not known whether there are more.
     ///
     /// # Errors
-    /// As [`Order::position_of`](super::order::Order::position_of). Errors of the database are in what is returned: rows may have come
-    /// before them.
+    /// As [`Order::position_of`](super::order::Order::position_of). Errors of the database are in the result, because
+    /// rows may have arrived before them.
     pub(super) async fn fetch(
         &self,
         after: Option<&Position>,
@@ -77,10 +77,10 @@ impl Query {
             self.order.order_by(self.resource),
             asked
         );
-        let mut fetched = if self.selection.parts.is_empty() {
+        let mut fetched = if self.selection.children.is_empty() {
             self.fetch_rows(&select, limit, page, deadline).await?
         } else {
-            self.fetch_rows_with_parts(&select, limit, page, deadline).await?
+            self.fetch_rows_with_children(&select, limit, page, deadline).await?
         };
         fetched.more |= lone && fetched.last.is_some();
         Ok(fetched)
@@ -127,8 +127,8 @@ impl Query {
         })
     }
 
-    /// Rows and what belongs to them, as they stood at one moment: all of it or nothing.
-    async fn fetch_rows_with_parts(
+    /// Rows with their children, as of one snapshot: either all of a row or nothing.
+    async fn fetch_rows_with_children(
         &self,
         select: &str,
         limit: usize,
@@ -155,7 +155,7 @@ impl Query {
                     owners.pop();
                 }
                 surplus += tuple.len();
-                // Nothing comes after the row beyond the limit.
+                // The row beyond the limit is the last one.
                 let enough = surplus > surplus_bytes && seen <= limit;
                 Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })
@@ -166,7 +166,7 @@ impl Query {
             Ok(end) => return Ok(Fetched { more: seen > 0, full, ..Fetched::nothing(end) }),
             Err(error) => return Ok(Fetched::broken(error)),
         }
-        let room = Room {
+        let budget = ReadBudget {
             bytes: self.page_bytes.saturating_sub(page.body.len()),
             first_anyway: page.rows == 0,
             surplus: surplus_bytes,
@@ -174,17 +174,18 @@ impl Query {
             rows: MAX_ROWS,
         };
         let adjacent = self.filter.is_empty() && self.order.is_by_key(self.resource);
-        let parts = match read(&mut snapshot, self.resource, &self.selection.parts, &owners, adjacent, room).await {
-            Ok(Outcome::Read(parts)) => parts,
-            Ok(Outcome::Fewer(rows)) => return Ok(Fetched::fewer(rows)),
-            Ok(Outcome::SmallerPages(_)) => return Ok(Fetched::fewer(1)),
-            Err(error) => return Ok(Fetched::broken(error)),
-        };
+        let children =
+            match read(&mut snapshot, self.resource, &self.selection.children, &owners, adjacent, budget).await {
+                Ok(ReadChildren::Read(children)) => children,
+                Ok(ReadChildren::Fewer(rows)) => return Ok(Fetched::fewer(rows)),
+                Ok(ReadChildren::SmallerPages(_)) => return Ok(Fetched::fewer(1)),
+                Err(error) => return Ok(Fetched::broken(error)),
+            };
         snapshot.release().await;
         let mut kept = 0;
-        for owner in 0..parts.taken() {
+        for owner in 0..children.taken() {
             let before = page.body.len();
-            put_row_of(once(owners.message(owner)).chain(parts.of(owner)), &mut page.body);
+            put_row_of(once(owners.message(owner)).chain(children.of(owner)), &mut page.body);
             if page.rows > 0 && page.body.len() > self.page_bytes {
                 page.body.truncate(before);
                 break;
@@ -197,7 +198,7 @@ impl Query {
         Ok(Fetched { more: seen > kept, full, last, ..Fetched::nothing(CopyEnd::Whole) })
     }
 
-    /// Counts the row that was just put into a page.
+    /// Counts the row that was just added to a page.
     fn count(&self, page: &mut Page, key: &[u8]) {
         if self.keep_keys {
             page.keys.push((key.to_vec(), page.body.len()));

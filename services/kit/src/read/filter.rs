@@ -1,5 +1,5 @@
-//! Conditions of a paged read, as SQL over the alias `t`. Each condition names the request's field that it came from, for the
-//! violation if its value breaks a rule; the rules are the same for every resource.
+//! Conditions of a paged read, as SQL over the alias `t`. Each condition knows the request field that it came from, for
+//! the violation if its value is invalid. The rules are the same for every resource.
 
 use orrery_proto::r#type::v1::TimeRange;
 
@@ -39,12 +39,12 @@ impl Filter {
         self.conditions.is_empty()
     }
 
-    /// Whether there is a condition and no index serves any.
+    /// Whether there are conditions and no index serves any of them.
     pub fn is_unindexed(&self) -> bool {
         self.unindexed && self.conditions.len() == 1
     }
 
-    /// The filter, unless a value broke a rule.
+    /// The filter, if all values are valid.
     ///
     /// # Errors
     /// [`Error::Invalid`] with every broken rule.
@@ -140,7 +140,7 @@ impl Filter {
         self.when(format!("t.{column} = {}", literal(text)))
     }
 
-    /// A code of so many of A-Z that a column equals. Empty: no condition.
+    /// A code of this many letters A-Z that a column equals. Empty: no condition.
     #[must_use]
     pub fn code(self, field: &str, column: &str, letters: usize, code: &str) -> Self {
         if code.is_empty() {
@@ -152,31 +152,32 @@ impl Filter {
         self.when(format!("t.{column} = {}", literal(code)))
     }
 
-    /// Rows to which at least one row of a part belongs whose column holds this uid. Empty: no condition.
+    /// Rows with at least one child whose column holds this uid. An empty uid is no condition.
     #[must_use]
-    pub fn uid_in_part(self, field: &str, part: &Resource, column: &str, uid: &str) -> Self {
+    pub fn uid_in_child(self, field: &str, child: &Resource, column: &str, uid: &str) -> Self {
         if uid.is_empty() {
             return self;
         }
         if let Err(why) = check_key(uid) {
             return self.refuse(field, why);
         }
-        let (table, owner) = (part.description.table, part.description.key[0]);
+        let (table, owner) = (child.description.table, child.description.key[0]);
         self.when(format!(
             "exists (select from {table} as p where p.{owner} = t.uid and p.{column} = {})",
             literal(uid)
         ))
     }
 
-    /// Rows whose column holds what one of these selects brings. Each may be served by an index of its own, as conditions joined by `or`
-    /// seldom are. Texts from outside stand in them as [literals](crate::db::sql::literal).
+    /// Rows whose column holds a value that one of these selects returns. Each select may use an index of its own,
+    /// which conditions joined by `or` rarely do. Texts from outside must be [literals](crate::db::sql::literal) in
+    /// them.
     #[must_use]
     pub fn among(self, column: &str, selects: &[String]) -> Self {
         self.when(format!("t.{column} in ({})", selects.join(" union ")))
     }
 
-    /// A range of time in a column: what has no time is in no range, not in one without bounds either. Bounds finer
-    /// than a microsecond hold exactly. Unset: no condition.
+    /// A range of time in a column. Rows without a time are in no range, even in one without bounds. Bounds finer than
+    /// a microsecond are exact. Unset: no condition.
     #[must_use]
     pub fn time_range(mut self, field: &str, column: &str, range: Option<&TimeRange>) -> Self {
         let Some(range) = range else { return self };

@@ -1,4 +1,4 @@
-//! `ListX`: one page, and the tokens by which pages are continued.
+//! `ListX`: one page, and the tokens that continue it.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -15,13 +15,13 @@ use crate::page_token::Scope;
 use crate::resource::Resource;
 use crate::resource::mask::MaskPath;
 
-/// Rows of a page whose size the caller leaves to the service.
+/// Rows of a page if the caller does not set a size.
 const DEFAULT_PAGE_SIZE: usize = 50;
 /// Most rows of a page.
 const MAX_PAGE_SIZE: usize = 1_000;
-/// Marks, at the head of a sealed position, a scan that goes by windows.
+/// The first part of a sealed position: the scan goes by windows.
 const WINDOWED: &[u8] = b"w";
-/// Marks any other scan.
+/// The first part of a sealed position: the scan does not go by windows.
 const PLAIN: &[u8] = b"p";
 
 /// Seals and opens the tokens of one request: they are bound to its method, filter and order.
@@ -36,10 +36,10 @@ impl PageToken {
         Self { scope: Scope::new(method, filter, &scan.query.order.canonical()) }
     }
 
-    /// The cursor that a token stands for; an empty token stands for the beginning.
+    /// The cursor of a token; an empty token means the beginning.
     ///
-    /// # Errors
-    /// [`Error::TokenInvalid`] or [`Error::TokenMismatch`] for `field`; what the database says when the key is read.
+    /// # Errors [`Error::TokenInvalid`] or [`Error::TokenMismatch`] for `field`; the errors of the database when the
+    /// key is read.
     pub async fn open(
         &self,
         reads: &Reads,
@@ -66,7 +66,7 @@ impl PageToken {
     /// The token's field of a page message.
     ///
     /// # Errors
-    /// What the database says when the key is read.
+    /// The errors of the database when the key is read.
     pub async fn seal(&self, reads: &Reads, cursor: &Cursor, deadline: Deadline) -> Result<Bytes, Error> {
         let mut parts = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }];
         parts.extend(cursor.position.iter().flat_map(Position::values));
@@ -79,29 +79,29 @@ impl PageToken {
 pub struct ListRequest {
     /// The method's name, for its tokens.
     pub method: &'static str,
-    /// What is wanted of each row.
+    /// The fields that are returned of each row.
     pub mask: Vec<MaskPath>,
-    /// Which rows are wanted.
+    /// The filter that rows must pass.
     pub filter: Filter,
     /// The filter's message, encoded; tokens are bound to it.
     pub encoded_filter: Vec<u8>,
-    /// In which order.
+    /// The order of the rows.
     pub order: Order,
-    /// The token to go on from; empty for the beginning.
+    /// The token to continue from; empty for the beginning.
     pub page_token: String,
     /// Most rows; 0 for the default.
     pub page_size: i32,
-    /// Until when.
+    /// The deadline.
     pub deadline: Deadline,
-    /// How large the answer may be.
+    /// The size limit of the answer.
     pub answers: AnswerLimit,
 }
 
 /// Reads one page.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a negative page size; what [`PageToken::open`] and [`Scan::page`] say;
-/// [`Error::AnswerTooLarge`] for a row that is too large by itself.
+/// [`Error::Invalid`] for a negative page size; the errors of [`PageToken::open`] and [`Scan::page`];
+/// [`Error::AnswerTooLarge`] for a single row that is too large.
 pub fn list<'a>(
     reads: &'a Reads,
     resource: &'static Resource,

@@ -1,5 +1,5 @@
-//! Point reads that share queries. The uids that callers ask for while a query is under way are collected, and the next
-//! query reads them together. Under load one round trip serves many callers, and a lone caller waits for nobody.
+//! Point reads that share queries. Keys that callers ask for while a query runs are collected, and the next query reads
+//! them together. Under load one round trip serves many callers; a single caller does not wait for others.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use orrery_proto::wire::Encoded;
 use tokio::sync::oneshot;
 
-use super::point::{get_by, put_tuple, with_parts};
+use super::point::{get_by, put_tuple, with_children};
 use crate::context::{Context, Reads};
 use crate::db::{Database, Statement};
 use crate::deadline::Deadline;
@@ -20,17 +20,15 @@ use crate::resource::key::Key;
 use crate::resource::select::Selection;
 use crate::work::{self, Yielder};
 
-/// Most queries under way at once. There is a second one only where a whole batch waits or the first one is slow: two
-/// small queries cost twice as much as one that reads the rows of both.
+/// Most queries that run at once. A second one runs only if a whole batch waits or the first one is slow: two small
+/// queries cost twice as much as one that reads the same rows.
 const MAX_RUNNING: usize = 2;
-/// A query that takes longer is slow: callers do not wait for its end.
+/// A query that takes longer is slow: other callers do not wait for its end.
 const SLOW: Duration = Duration::from_millis(2);
-/// How long a query may take. One whose connection has died holds up the callers who wait for it; after this time they
-/// read on their own.
+/// The time limit of a query. If its connection has died, the callers wait this long, and then read on their own.
 const MAX_TIME: Duration = Duration::from_secs(3);
-/// Most uids of one query: this many of the largest rows that can be written stay within a result's limit. Other
-/// programs write larger rows. Where a result is too large, its callers read alone, and the next queries read fewer
-/// rows.
+/// Most keys of one query: that many of the largest rows that can be written fit into a result. Other programs may
+/// write larger rows. If a result is too large, its callers read alone, and the next queries read fewer rows.
 const MAX_BATCH: usize = 32;
 
 /// The result of a query for one uid.
@@ -50,14 +48,14 @@ enum LoadedRow {
 #[derive(Debug)]
 struct State {
     running: usize,
-    /// How many of those are slow.
+    /// The number of slow ones among them.
     slow: usize,
     /// Most uids of the next query.
     most: usize,
     waiting: Vec<(Key, oneshot::Sender<LoadedRow>)>,
 }
 
-/// Reads whole resources of one kind by uid: those of a replica apart from those of the primary. Cheap to clone.
+/// Reads whole rows of a resource by key. Reads of a replica and of the primary are kept apart. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Loader {
     primary: Lane,
@@ -72,14 +70,14 @@ impl Loader {
         Self { primary: lane(context.database()), replica }
     }
 
-    /// One resource, from where `reads` come from.
+    /// One row, from the database that `reads` uses.
     ///
     /// # Errors
     /// As [`get`](super::point::get).
     pub(crate) async fn get(&self, reads: &Reads, key: &Key, deadline: Deadline) -> Result<Encoded, Error> {
         if let Some(lane) = &self.replica
             && reads.route().replica(deadline).await.is_some()
-            // Boxed: rare, and as large as all the rest.
+            // Boxed: rarely needed, and as large as everything else.
             && let Some(outcome) = reads.attempt_read(Box::pin(lane.get(key, deadline))).await
         {
             return outcome;
@@ -154,7 +152,7 @@ impl Lane {
         tokio::spawn(async move { lane.run().await });
     }
 
-    /// Marks a query as slow once it is, and starts another one for the callers who wait.
+    /// Marks a query as slow after a while, and starts another one for the callers who wait.
     async fn watch(&self, running: &AtomicBool) {
         tokio::time::sleep(SLOW).await;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +163,7 @@ impl Lane {
         }
     }
 
-    /// Queries until nobody waits.
+    /// Runs queries until no caller waits.
     async fn run(&self) {
         let mut running = Running { state: &self.state, is_slow: AtomicBool::new(false), ended: false };
         while let Some(batch) = running.next_batch() {
@@ -203,8 +201,9 @@ impl Lane {
     /// The rows of some keys as messages; `None` for a row that did not fit beside the others.
     async fn query(&self, keys: &[&[u8]]) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
         let deadline = Deadline::after(MAX_TIME);
-        if !self.selection.parts.is_empty() {
-            return with_parts(self.database.route(), self.resource, &self.selection, keys, MAX_TIME, deadline).await;
+        if !self.selection.children.is_empty() {
+            return with_children(self.database.route(), self.resource, &self.selection, keys, MAX_TIME, deadline)
+                .await;
         }
         let statement = Statement::new(Arc::clone(&self.sql), MAX_BATCH);
         let statement = self.resource.bind_keys(statement, keys.iter().copied())?;
@@ -224,18 +223,18 @@ impl Lane {
 }
 
 impl State {
-    /// Whether those who wait need another query than those under way.
+    /// Whether the waiting callers need another query besides those that run.
     fn needs_another(&self) -> bool {
         let (running, waiting) = (self.running, self.waiting.len());
         running == 0 || (running < MAX_RUNNING && (running == self.slow || waiting >= self.most))
     }
 }
 
-/// A task's place among those that run. It ends under the same lock under which nobody is found waiting, so that the
-/// next caller starts another task; and it ends when the task panics.
+/// A running task. It ends under the same lock under which it sees that no caller waits, so that the next caller starts
+/// another task. It also ends if the task panics.
 struct Running<'a> {
     state: &'a Mutex<State>,
-    /// Whether the present query is slow, and counted as such.
+    /// Whether the current query is slow, and counted as such.
     is_slow: AtomicBool,
     ended: bool,
 }
@@ -244,7 +243,7 @@ impl Running<'_> {
     fn next_batch(&mut self) -> Option<Vec<(Key, oneshot::Sender<LoadedRow>)>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.slow -= usize::from(self.is_slow.swap(false, Ordering::Relaxed));
-        // Callers that have gone need no answer.
+        // Callers that are gone need no answer.
         state.waiting.retain(|(_, sender)| !sender.is_closed());
         let count = state.waiting.len().min(state.most);
         if count == 0 {
@@ -275,7 +274,7 @@ impl Drop for Running<'_> {
         state.running -= 1;
         state.slow -= usize::from(self.is_slow.swap(false, Ordering::Relaxed));
         if state.running == 0 {
-            // No task is left to answer them: they read on their own.
+            // No task is left that would answer them, so they read on their own.
             state.waiting.clear();
         }
     }

@@ -1,5 +1,5 @@
-//! Rows that are about to be changed and returned, with what belongs to them: how many of the first fit an answer. They
-//! are measured before they are changed, so that nothing is changed that cannot be told.
+//! How many of the first rows fit into an answer, of rows that are about to be changed and returned with their
+//! children. They are measured before the change, so that no row is changed that cannot be returned.
 
 use std::collections::HashMap;
 use std::iter::once;
@@ -9,8 +9,8 @@ use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 use sqlx::postgres::PgRow;
 
-use super::gathering::Room;
-use super::parts::{self, Outcome, Owners, Parts};
+use super::children::{self, ChildrenByOwner, Owners, ReadChildren};
+use super::collector::ReadBudget;
 use super::point::{again, put_tuple};
 use crate::db::Transaction;
 use crate::error::Error;
@@ -19,29 +19,29 @@ use crate::resource::key::{Key, compare};
 use crate::resource::select::{Selection, put_row_of, row_length};
 use crate::work::{self, Yielder};
 
-/// What came of measuring.
+/// The result of measuring.
 #[derive(Debug)]
 pub enum Fit {
     /// Some of the rows fit.
     Some(Measured),
-    /// Of so many of them it may be tried again; of none: the first one alone is too large.
+    /// Try again with this number of rows. 0: the first row alone is too large.
     Fewer(usize),
 }
 
-/// The rows that fit: the first of those that were measured.
+/// The rows that fit: the first ones of those measured.
 #[derive(Debug)]
 pub struct Measured {
     resource: &'static Resource,
     keys: Vec<Key>,
-    parts: Parts,
+    children: ChildrenByOwner,
 }
 
-/// Measures rows that `selection` brought, in the order in which they are wanted, and reads what belongs to them. Each
-/// may grow by `growth` bytes when it is changed, and what belongs to it stays as it is: the caller holds locks on the
-/// rows.
+/// Measures rows that were selected by `selection`, in the order in which the caller wants them, and reads their
+/// children. Each row may grow by `growth` bytes when it is changed. Their children do not change: the caller holds
+/// locks on the rows.
 ///
 /// # Errors
-/// [`Error::RowTooLarge`] where the database does not give out what belongs to a lone row; what the database says.
+/// [`Error::RowTooLarge`] if the database does not return the children of a single row; the errors of the database.
 pub async fn measure(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
@@ -58,35 +58,36 @@ pub async fn measure(
         work::run_in_place(tuple.len(), || owners.push(selection, &tuple)).await;
         yielder.after(tuple.len()).await;
     }
-    // Twice as much is read as fits: which are the first is known when all is there. Nothing is cut off: a connection
-    // that is closed keeps its locks for a moment.
-    let room = Room { bytes: max_bytes, first_anyway: false, surplus: max_bytes, cut_off: false, rows: usize::MAX };
-    let parts = match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
-        Outcome::Read(parts) if parts.taken() == owners.len() => parts,
-        Outcome::Read(parts) => return Ok(Fit::Fewer(parts.taken())),
-        Outcome::Fewer(rows) => return Ok(Fit::Fewer(rows)),
-        Outcome::SmallerPages(error) => return Err(again(error)),
+    // Twice as much is read as fits, because only at the end is it known which rows come first. The result is not cut
+    // off: a closed connection keeps its locks for a moment.
+    let budget =
+        ReadBudget { bytes: max_bytes, first_anyway: false, surplus: max_bytes, cut_off: false, rows: usize::MAX };
+    let children = match children::read(transaction, resource, &selection.children, &owners, false, budget).await? {
+        ReadChildren::Read(children) if children.taken() == owners.len() => children,
+        ReadChildren::Read(children) => return Ok(Fit::Fewer(children.taken())),
+        ReadChildren::Fewer(rows) => return Ok(Fit::Fewer(rows)),
+        ReadChildren::SmallerPages(error) => return Err(again(error)),
     };
     let mut bytes = 0;
     let fits = |owner: &usize| {
-        let pieces = parts.of(*owner).map(<[u8]>::len).sum::<usize>();
+        let pieces = children.of(*owner).map(<[u8]>::len).sum::<usize>();
         bytes += row_length(owners.message(*owner).len() + growth + pieces);
         bytes <= max_bytes
     };
     let keys: Vec<Key> = (0..owners.len()).take_while(fits).map(|owner| Key::of(resource, owners.key(owner))).collect();
-    Ok(if keys.is_empty() { Fit::Fewer(0) } else { Fit::Some(Measured { resource, keys, parts }) })
+    Ok(if keys.is_empty() { Fit::Fewer(0) } else { Fit::Some(Measured { resource, keys, children }) })
 }
 
 impl Measured {
-    /// Which they are, in the order in which they were measured; at least one.
+    /// The keys of the rows, in the order in which they were measured; at least one.
     pub fn keys(&self) -> &[Key] {
         &self.keys
     }
 
-    /// The rows as they are now, with what belongs to them, by uid: field 1 of an answer.
+    /// The rows as they are now, with their children, by key: field 1 of an answer.
     ///
     /// # Errors
-    /// [`Error::Internal`] if a row is none of those that were measured.
+    /// [`Error::Internal`] if a row was not measured.
     pub fn answer<'a>(
         &'a self,
         selection: &'a Selection,
@@ -111,7 +112,7 @@ impl Measured {
         for at in by_key {
             let place = places.get(owners.key(at));
             let place = *place.ok_or_else(|| Error::internal("a row was changed that had not been measured"))?;
-            put_row_of(once(owners.message(at)).chain(self.parts.of(place)), &mut body);
+            put_row_of(once(owners.message(at)).chain(self.children.of(place)), &mut body);
         }
         Ok(Encoded { rows: owners.len() as u64, body: body.into(), tail: Bytes::new() })
     }

@@ -1,18 +1,18 @@
-//! The order of a paged read, and a place in it. Every order ends in columns that are unique together, so that it is total and a
-//! place is one row's.
+//! The order of a paged read, and positions in it. Every order ends with columns that are unique together, so a
+//! position belongs to one row.
 
 use crate::error::{Error, Violation};
 use crate::resource::tuple::Columns;
 use crate::resource::{DeclaredOrder, Resource, SortColumn};
 
-/// An order: the resource's natural one or one that its description declares, ascending or descending.
+/// An order: the default order of the resource or a declared one, ascending or descending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     declared: Option<&'static DeclaredOrder>,
     descending: bool,
 }
 
-/// A row's place in an order. There is none that a query could not go on from.
+/// The position of a row in an order. A query can continue from every position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     values: Vec<Vec<u8>>,
@@ -28,11 +28,11 @@ impl Position {
 }
 
 impl Order {
-    /// The resource's natural order, ascending: by the key where its description names no other.
+    /// The default order of the resource, ascending: by the key unless the description names another one.
     pub const NATURAL: Self = Self { declared: None, descending: false };
 
-    /// Reads `order_by`: columns, separated by commas, each optionally followed by `asc` or `desc`. They are all columns
-    /// of an order of the resource, or its first ones, and go in one direction. Empty means the natural order.
+    /// Reads `order_by`: columns, separated by commas, each optionally followed by `asc` or `desc`. They must be the
+    /// columns of an order of the resource, or its first ones, and have one direction. Empty means the default order.
     ///
     /// # Errors
     /// Anything else; the violation is for `order_by`.
@@ -87,7 +87,7 @@ impl Order {
         declared.columns.iter().copied().chain(plain(resource.description.key).filter(is_new)).collect()
     }
 
-    /// Whether it is the key's.
+    /// Whether it is the order of the key.
     pub fn is_by_key(self, resource: &Resource) -> bool {
         self.declared.is_none() && resource.natural_order() == resource.description.key
     }
@@ -116,7 +116,7 @@ impl Order {
         format!("({}) {sign} ({})", self.column_list(resource), position.literals)
     }
 
-    /// The place that such values stand for, one for each column; `None` if they are none.
+    /// The position for these values, one for each column; `None` if they are invalid.
     pub fn position(self, resource: &Resource, values: Vec<Vec<u8>>) -> Option<Position> {
         let columns = self.columns(resource);
         if columns.len() != values.len() {
@@ -128,10 +128,11 @@ impl Order {
         Some(Position { values, literals })
     }
 
-    /// The place of a row that the database sent, from a tuple that begins with the order's columns.
+    /// The position of a selected row, from a tuple that begins with the order's columns.
     ///
     /// # Errors
-    /// [`Error::Internal`] if there is none, for example because a column is null: going on without a place would send rows twice.
+    /// [`Error::Internal`] if there is none, for example because a column is null. Continuing without a position would
+    /// return rows twice.
     pub fn position_of(self, resource: &Resource, tuple: &[u8]) -> Result<Position, Error> {
         let count = self.columns(resource).len();
         let values: Option<Vec<_>> = Columns::new(tuple).take(count).map(|value| Some(value?.to_vec())).collect();
@@ -142,12 +143,12 @@ impl Order {
     }
 }
 
-/// All orders of a resource; the natural one is `None`.
+/// All orders of a resource; the default one is `None`.
 fn orders(resource: &Resource) -> impl Iterator<Item = Option<&'static DeclaredOrder>> {
     std::iter::once(None).chain(resource.description.orders.iter().map(Some))
 }
 
-/// What `order_by` may be.
+/// The values that `order_by` may have.
 fn possible(resource: &Resource) -> String {
     let orders: Vec<String> = orders(resource)
         .map(|declared| {

@@ -11,10 +11,10 @@ use orrery_proto::wire::Encoded;
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, ValueRef as _};
 
+use super::children::{self, ChildrenByOwner, Owners, ReadChildren};
+use super::collector::ReadBudget;
 use super::filter::Filter;
-use super::gathering::Room;
 use super::order::Order;
-use super::parts::{self, Outcome, Owners, Parts};
 use super::scan::Scan;
 use crate::answer::AnswerLimit;
 use crate::context::Reads;
@@ -29,8 +29,8 @@ use crate::work;
 
 /// Most keys of one batch.
 const MAX_BATCH: usize = 1_000;
-/// How many bytes rows may have together with what belongs to them, beyond the first one.
-const ROOM: usize = 4 * 1024 * 1024;
+/// Most bytes of rows with their children in one read by key. The first row may be larger.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Appends a row as a tuple; its first `columns` columns.
 pub(crate) fn put_tuple(row: &PgRow, columns: usize, tuple: &mut Vec<u8>) -> Result<(), Error> {
@@ -74,14 +74,14 @@ pub(super) async fn get_by(
 ) -> Result<Encoded, Error> {
     let name = || resource.name_of(key.tuple());
     let missing = || Error::NotFound { resource: resource.description.message, name: name() };
-    if !selection.parts.is_empty() {
+    if !selection.children.is_empty() {
         let timeout = route.limits().statement_timeout;
-        let mut found = with_parts(route, resource, selection, &[key.tuple()], timeout, deadline).await?;
+        let mut found = with_children(route, resource, selection, &[key.tuple()], timeout, deadline).await?;
         let body = found.remove(key.tuple()).flatten().ok_or_else(missing)?;
         return Ok(Encoded { body, tail: Bytes::new(), rows: 1 });
     }
     let mut statement = resource.bind_key(Statement::new(select_one(resource, selection), 1), key.tuple())?;
-    // Masks come from callers: only the text that selects everything is sure to come again.
+    // Only the statement for the whole row is kept prepared: masks come from callers and vary.
     statement.keep_prepared = selection.is_whole();
     let rows = route.fetch(&statement, deadline).await.map_err(|error| match error {
         Error::ResultTooLarge(_) | Error::ResultRefused(_) => {
@@ -107,9 +107,9 @@ pub(crate) async fn message(row: &PgRow, selection: &Selection) -> Result<Bytes,
     Ok(body.into())
 }
 
-/// The rows of some uids as messages, with what belongs to them, as they stood at one moment. Those for which there was no room beside
-/// others are there without a message; there is room for a lone one.
-pub(super) async fn with_parts(
+/// The rows of some keys as messages with their children, all as of one snapshot. Rows that do not fit into the budget
+/// beside others are `None`; a row that is read alone always fits.
+pub(super) async fn with_children(
     route: Route<'_>,
     resource: &'static Resource,
     selection: &Selection,
@@ -118,16 +118,16 @@ pub(super) async fn with_parts(
     deadline: Deadline,
 ) -> Result<HashMap<Vec<u8>, Option<Bytes>>, Error> {
     loop {
-        let read = route.read(|| read_with_parts(route, resource, selection, keys, timeout, deadline)).await?;
-        // Else smaller pages are asked for.
+        let read = route.read(|| read_with_children(route, resource, selection, keys, timeout, deadline)).await?;
+        // Otherwise the next try asks for smaller pages.
         if let Some(found) = read {
             return Ok(found);
         }
     }
 }
 
-/// Nothing if the server refused a page for its size.
-async fn read_with_parts(
+/// `None` if the server refused a page for its size.
+async fn read_with_children(
     route: Route<'_>,
     resource: &'static Resource,
     selection: &Selection,
@@ -136,9 +136,9 @@ async fn read_with_parts(
     deadline: Deadline,
 ) -> Result<Option<HashMap<Vec<u8>, Option<Bytes>>>, Error> {
     let table = resource.description.table;
-    let whose = resource.key_in_literals(resource.description.key, keys.iter().copied());
+    let condition = resource.key_in_literals(resource.description.key, keys.iter().copied());
     let order = resource.key_columns("t");
-    let select = format!("select {} from {table} as t where {whose} order by {order}", selection.sql);
+    let select = format!("select {} from {table} as t where {condition} order by {order}", selection.sql);
     let mut snapshot = route.snapshot(timeout, deadline).await?;
     let mut owners = Owners::default();
     let end = snapshot.copy_out(&select, |tuple| {
@@ -152,27 +152,34 @@ async fn read_with_parts(
         (CopyEnd::Broken(error), _) => return Err(error),
         (CopyEnd::Whole | CopyEnd::Stopped, _) => {}
     }
-    let room = Room { bytes: ROOM, first_anyway: true, surplus: ROOM, cut_off: true, rows: parts::MAX_ROWS };
-    let mut found = HashMap::with_capacity(owners.len());
-    let (read, taken) = match parts::read(&mut snapshot, resource, &selection.parts, &owners, false, room).await? {
-        Outcome::Read(parts) => {
-            snapshot.release().await;
-            let taken = parts.taken();
-            (Some(parts), taken)
-        }
-        Outcome::Fewer(_) => (None, 0),
-        Outcome::SmallerPages(_) => return Ok(None),
+    let budget = ReadBudget {
+        bytes: BATCH_BYTES,
+        first_anyway: true,
+        surplus: BATCH_BYTES,
+        cut_off: true,
+        rows: children::MAX_ROWS,
     };
+    let mut found = HashMap::with_capacity(owners.len());
+    let (read, taken) =
+        match children::read(&mut snapshot, resource, &selection.children, &owners, false, budget).await? {
+            ReadChildren::Read(children) => {
+                snapshot.release().await;
+                let taken = children.taken();
+                (Some(children), taken)
+            }
+            ReadChildren::Fewer(_) => (None, 0),
+            ReadChildren::SmallerPages(_) => return Ok(None),
+        };
     for owner in 0..owners.len() {
-        let message = read.as_ref().filter(|_| owner < taken).map(|parts| joined(&owners, parts, owner).into());
+        let message = read.as_ref().filter(|_| owner < taken).map(|children| joined(&owners, children, owner).into());
         found.insert(owners.key(owner).to_vec(), message);
     }
     Ok(Some(found))
 }
 
-/// A row's message with what belongs to it.
-fn joined(owners: &Owners, parts: &Parts, owner: usize) -> Vec<u8> {
-    let pieces = parts.of(owner);
+/// A row's message with its children.
+fn joined(owners: &Owners, children: &ChildrenByOwner, owner: usize) -> Vec<u8> {
+    let pieces = children.of(owner);
     let length = owners.message(owner).len() + pieces.clone().map(<[u8]>::len).sum::<usize>();
     let mut message = Vec::with_capacity(length);
     message.extend_from_slice(owners.message(owner));
@@ -183,19 +190,19 @@ fn joined(owners: &Owners, parts: &Parts, owner: usize) -> Vec<u8> {
 /// A row as a transaction sees it.
 #[derive(Clone, Debug)]
 pub enum Stored {
-    /// There is none.
+    /// There is no such row.
     Nothing,
-    /// Its message would have more bytes than it may have: at least so many.
+    /// Its message would exceed the limit: it has at least this many bytes.
     Larger(usize),
     /// Its message.
     Row(Bytes),
 }
 
-/// What a selection asks for of a row, with what belongs to it, as a transaction sees it, in at most `max_bytes`.
+/// The selected fields of a row with its children, as a transaction sees them, in at most `max_bytes`.
 ///
 /// # Errors
 /// [`Error::RowTooLarge`] beyond the limit of a result; [`Error::TransactionConflict`] if the server refused a page for
-/// its size, and a smaller one is asked for the next time; what the database says.
+/// its size: the next try asks for smaller ones; the errors of the database.
 pub fn stored<'a>(
     transaction: &'a mut Transaction<'_>,
     resource: &'static Resource,
@@ -225,17 +232,17 @@ async fn read_stored(
     }
     // Nothing is cut off: the transaction goes on.
     let bytes = row_length(max_bytes);
-    let room = Room { bytes, first_anyway: false, surplus: 0, cut_off: false, rows: parts::MAX_ROWS };
-    let parts = match parts::read(transaction, resource, &selection.parts, &owners, false, room).await? {
-        Outcome::Read(parts) if parts.taken() > 0 => parts,
-        Outcome::Read(_) | Outcome::Fewer(_) => return Ok(Stored::Larger(max_bytes + 1)),
-        Outcome::SmallerPages(error) => return Err(again(error)),
+    let budget = ReadBudget { bytes, first_anyway: false, surplus: 0, cut_off: false, rows: children::MAX_ROWS };
+    let children = match children::read(transaction, resource, &selection.children, &owners, false, budget).await? {
+        ReadChildren::Read(children) if children.taken() > 0 => children,
+        ReadChildren::Read(_) | ReadChildren::Fewer(_) => return Ok(Stored::Larger(max_bytes + 1)),
+        ReadChildren::SmallerPages(error) => return Err(again(error)),
     };
-    let message = joined(&owners, &parts, 0);
+    let message = joined(&owners, &children, 0);
     Ok(if message.len() > max_bytes { Stored::Larger(message.len()) } else { Stored::Row(message.into()) })
 }
 
-/// What a transaction ends with that would not be refused if it were run again.
+/// The error that ends a transaction which may succeed if it runs again.
 pub(super) fn again(refused: Error) -> Error {
     match refused {
         Error::ResultRefused(cause) | Error::DatabaseUnavailable(cause) => Error::TransactionConflict(cause),
@@ -243,8 +250,8 @@ pub(super) fn again(refused: Error) -> Error {
     }
 }
 
-/// The rows of some keys, in their order, as field 1 of the answer, and the keys without a row as field 2: texts, or
-/// messages of their columns, as in the request.
+/// The rows of some keys, in the order of the keys, as field 1 of the answer; the keys without a row as field 2: texts,
+/// or messages of their columns, as in the request.
 ///
 /// # Errors
 /// [`Error::Invalid`] for the keys; [`Error::AnswerTooLarge`].
@@ -281,7 +288,7 @@ async fn read_batch(
         found.insert(key, rows.slice(start..end));
         start = end;
     }
-    // A row that is named often is there as often.
+    // A key that is given twice returns its row twice.
     let bytes = keys.iter().filter_map(|key| found.get(key.tuple())).map(Bytes::len).sum();
     answers.check(bytes)?;
     let mut body = Vec::with_capacity(bytes);
@@ -302,10 +309,10 @@ async fn read_batch(
     Ok(Encoded { body: body.into(), tail: tail.into(), rows })
 }
 
-/// Which of these keys have no row: their places, in order.
+/// The places of the keys without a row, in order.
 ///
 /// # Errors
-/// What the database says.
+/// The errors of the database.
 pub fn missing<'a>(
     reads: &'a Reads,
     resource: &'static Resource,
@@ -342,8 +349,8 @@ pub(crate) fn select_keys(resource: &Resource) -> String {
 /// The keys that a request names.
 ///
 /// # Errors
-/// [`Error::Invalid`] for the field that holds them; [`Error::Internal`] if they are of other columns than the
-/// resource's: a mistake in the contract.
+/// [`Error::Invalid`] for the field that holds them; [`Error::Internal`] if their columns are not those of the
+/// resource's key: a mistake in the contract.
 pub fn check_keys(resource: &Resource, wanted: &Keys, most: usize) -> Result<Vec<Key>, Error> {
     let Keys { field, columns, rows } = wanted;
     if *columns != resource.description.key {
@@ -357,7 +364,7 @@ pub fn check_keys(resource: &Resource, wanted: &Keys, most: usize) -> Result<Vec
         let path = format!("{field}[{at}]");
         match resource.key(row) {
             Ok(key) => keys.push(key),
-            // A text is the entry itself, and no field of it.
+            // A text has no fields: the entry itself is invalid.
             Err(Error::Invalid(broken)) if wanted.are_uids() => {
                 violations
                     .extend(broken.into_iter().map(|Violation { description, .. }| Violation::new(&path, description)));

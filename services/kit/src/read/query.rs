@@ -1,4 +1,4 @@
-//! The queries of a scan: what they ask for, whichever page it is.
+//! The common part of a scan's queries, independent of the page.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -12,43 +12,42 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::select::Selection;
 
-/// What all queries of a scan have in common.
+/// The common part of a scan's queries.
 #[derive(Debug)]
-pub(super) struct Query {
-    /// What reads the rows.
+pub(super) struct ScanQuery {
+    /// The database to read from.
     pub(super) reads: Reads,
-    /// What they are.
+    /// The resource of the rows.
     pub(super) resource: &'static Resource,
-    /// What is wanted of each.
+    /// The fields that are selected of each.
     pub(super) selection: Selection,
-    /// Which are wanted.
+    /// The filter that rows must pass.
     pub(super) filter: Filter,
-    /// In which order.
+    /// The order of the rows.
     pub(super) order: Order,
-    /// A page is closed before the row that would take it beyond this many bytes; only a row that is larger by itself
-    /// makes a larger page, alone.
+    /// A page ends before the row that would exceed this many bytes. A single row that is larger is a page of its own.
     pub(super) page_bytes: usize,
-    /// A page is closed after this time, even empty.
+    /// A page ends after this time, even if it is empty.
     pub(super) progress_interval: Duration,
-    /// Whether [`Page::keys`] is wanted.
+    /// Whether [`Page::keys`] is filled.
     pub(super) keep_keys: bool,
 }
 
-/// Rows as they stand in a page message.
+/// Encoded rows of a page message.
 #[derive(Debug, Default)]
 pub struct Page {
     /// Each row as field 1.
     pub body: Vec<u8>,
-    /// How many.
+    /// The number of rows.
     pub rows: usize,
-    /// Whether there is nothing after them.
+    /// Whether no rows follow.
     pub end: bool,
-    /// Each row's key, as a tuple, and where it ends in `body`; kept if the scan wants them.
+    /// Each row's key as a tuple, and the end of the row in `body`; empty unless the scan asks for it.
     pub keys: Vec<(Vec<u8>, usize)>,
 }
 
-impl Query {
-    /// The conditions for rows after a place, and up to another one.
+impl ScanQuery {
+    /// The conditions for rows after a position and up to another one.
     pub(super) fn conditions(&self, after: Option<&Position>, up_to: Option<&Position>) -> String {
         let mut conditions = vec![self.filter.sql()];
         conditions.extend(after.map(|position| self.order.after(self.resource, position)));
@@ -56,12 +55,13 @@ impl Query {
         conditions.join(" and ")
     }
 
-    /// A select, with the time that it may take.
+    /// A select with its time limit.
     pub(super) fn request<'a>(&self, select: &'a str, deadline: Deadline) -> CopyRequest<'a> {
         CopyRequest { select, timeout: self.progress_interval, deadline }
     }
 
-    /// The place `rows` rows of the order after `position`, whether they pass the filter or not; `None` if there are fewer.
+    /// The position `rows` rows after `position`, whether or not the rows pass the filter; `None` if there are fewer
+    /// rows.
     pub(super) async fn window_end(
         &self,
         position: Option<&Position>,
@@ -81,7 +81,7 @@ impl Query {
         found.map(|tuple| self.order.position_of(self.resource, &tuple)).transpose()
     }
 
-    /// The key of the first row after a place, for people.
+    /// The key of the first row after a position, for error messages.
     pub(super) async fn next_key(&self, after: Option<&Position>, deadline: Deadline) -> Option<String> {
         let select = format!(
             "select {} from {} as t where {} order by {} limit 1",
@@ -97,7 +97,7 @@ impl Query {
     /// Runs a select of one row at most, and returns it as a tuple.
     ///
     /// # Errors
-    /// What the database says.
+    /// The errors of the database.
     async fn only_row(&self, select: &str, deadline: Deadline) -> Result<Option<Vec<u8>>, Error> {
         let mut found = None;
         let end = self

@@ -1,9 +1,10 @@
-//! Pages in order, each a query of its own that holds a connection only while its rows arrive.
+//! Reads pages in order. Each page is a query of its own and holds a connection only while its rows arrive.
 //!
-//! A page is bounded by bytes, measured as they come: the number of rows to ask for follows from the size of those before, what comes
-//! beyond the bound is let go by, and a result that is far too large is cut off. A filter that few rows pass is first left to the
-//! planner, which may have an index for it; when that takes longer than the progress interval, the scan goes on in
-//! windows of so many rows of the key, and can report where it is after each.
+//! The size of a page is limited in bytes, measured while the rows arrive. The number of rows to ask for follows from
+//! the size of earlier rows. Surplus rows are skipped, and a result that is far too large is cut off. A filter that few
+//! rows pass is first left to the planner, which may have an index for it. If that takes longer than the progress
+//! interval, the scan continues in windows of a fixed number of rows of the key, and can report its position after each
+//! window.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::fetch::Fetched;
 use super::filter::Filter;
 use super::order::{Order, Position};
 pub use super::query::Page;
-use super::query::Query;
+use super::query::ScanQuery;
 use crate::answer::AnswerLimit;
 use crate::context::Reads;
 use crate::db::CopyEnd;
@@ -24,36 +25,36 @@ use crate::resource::Resource;
 use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
 
-/// How many rows the first page asks for, when nothing is known of their size.
+/// Rows of the first page, when their size is not known yet.
 const FIRST_LIMIT: usize = 500;
-/// How much faster than before a page may grow.
+/// The maximum growth from one page to the next.
 const GROWTH: usize = 4;
 /// Rows of the first window.
 const FIRST_WINDOW: usize = 20_000;
 /// Windows grow while they take less than this, and shrink above four times of it.
 const WINDOW_TIME: Duration = Duration::from_millis(250);
-/// How often a page is asked for again when there was no connection for it, or when the connection broke over a single row.
+/// How often a page is requested again if there was no connection for it, or if the connection broke at a single row.
 const BROKEN_ATTEMPTS: u32 = 3;
 
 /// A paged read of one resource: its queries, one page after the other.
 #[derive(Debug)]
 pub struct Scan {
-    /// What its queries ask for.
-    pub(super) query: Query,
+    /// The common part of its queries.
+    pub(super) query: ScanQuery,
 }
 
-/// Where a scan is.
+/// The state of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The last row that was passed; `None` at the beginning.
     pub position: Option<Position>,
-    /// How many rows of the key the next window has, if the scan goes by windows.
+    /// The number of rows in the next window, if the scan goes by windows.
     pub window: Option<usize>,
     /// How many rows to ask for.
     limit: usize,
-    /// How many bytes of rows to ask for, if that is less than a page: the server has refused more.
+    /// The bytes of rows to ask for, if fewer than a page: the server refused more.
     bytes: usize,
-    /// Whether one row more is too much.
+    /// Whether only a single row can be read at a time.
     lone: bool,
 }
 
@@ -68,14 +69,16 @@ impl Cursor {
         Self { position, window: windowed.then_some(FIRST_WINDOW), limit: FIRST_LIMIT, bytes: usize::MAX, lone: false }
     }
 
-    /// Asks for so many rows at once, for a page that is the only one: there is no next one to learn from its rows' size.
+    /// Asks for this many rows at once. For a read with only one page: no later page could adapt to the size of the
+    /// rows.
     pub fn ask_for(&mut self, rows: usize) {
         self.limit = rows;
     }
 }
 
 impl Scan {
-    /// A read of what passes `filter`, in `order`, as far as `mask` wants it, in pages that fit its caller's answers.
+    /// A read of the rows that pass `filter`, in `order`, with the fields of `mask`, in pages that fit the caller's
+    /// answers.
     pub fn new(
         reads: &Reads,
         resource: &'static Resource,
@@ -89,18 +92,18 @@ impl Scan {
         let progress_interval = reads.stream.progress_interval;
         let reads = reads.clone();
         let keep_keys = false;
-        let query = Query { reads, resource, selection, filter, order, page_bytes, progress_interval, keep_keys };
+        let query = ScanQuery { reads, resource, selection, filter, order, page_bytes, progress_interval, keep_keys };
         Self { query }
     }
 
-    /// The same, with the key of each row and where it ends in the page.
+    /// The same, with each row's key and end in the page.
     #[must_use]
     pub fn keeping_keys(mut self) -> Self {
         self.query.keep_keys = true;
         self
     }
 
-    /// Everything at once, for reads that are known to be small.
+    /// All rows at once, for reads that are known to be small.
     ///
     /// # Errors
     /// [`Error::TooManyRows`] beyond `max_rows` rows, [`Error::AnswerTooLarge`] beyond the limit of an answer; as
@@ -123,10 +126,11 @@ impl Scan {
         Ok(all)
     }
 
-    /// The next page of at most `max_rows` rows; the cursor moves behind it.
+    /// The next page of at most `max_rows` rows. The cursor moves to its end.
     ///
     /// # Errors
-    /// [`Error::RowTooLarge`] if the next row alone exceeds what the database returns; else what the database says.
+    /// [`Error::RowTooLarge`] if the database does not return the next row even alone; otherwise the errors of the
+    /// database.
     pub async fn page(&self, cursor: &mut Cursor, max_rows: usize, deadline: Deadline) -> Result<Page, Error> {
         let before = cursor.clone();
         if let Some(outcome) = self.query.reads.attempt_read(self.read_page(cursor, max_rows, deadline)).await {
@@ -189,7 +193,7 @@ impl Scan {
                     }
                     continue;
                 }
-                // What arrived is good; the rest is asked for again, in smaller pages.
+                // The rows that arrived are kept; the rest is requested again in smaller pages.
                 CopyEnd::Broken(_) if deadline.expired() => return Err(Error::DeadlineExceeded),
                 CopyEnd::Broken(_) => {
                     growth = 1;
@@ -208,13 +212,13 @@ impl Scan {
         }
     }
 
-    /// How many bytes of rows a query asks for.
+    /// The bytes of rows that a query asks for.
     fn bytes(&self, cursor: &Cursor) -> usize {
         self.query.page_bytes.min(cursor.bytes)
     }
 
-    /// What a query that brought nothing teaches: ask for less, or go by windows, or give up. `asked` is how many rows it asked for, if it
-    /// was asked at all.
+    /// Adapts after a query that returned nothing: ask for less, use windows, or fail. `asked` is the number of rows
+    /// that it asked for, if it was sent.
     async fn learn_from(
         &self,
         error: Error,
@@ -251,10 +255,10 @@ impl Scan {
         Ok(())
     }
 
-    /// The message of a page that was read from `before` on, with its token behind its rows.
+    /// The message of a page that begins at `before`, followed by its token.
     ///
     /// # Errors
-    /// [`Error::AnswerTooLarge`], which names the row that is too large by itself.
+    /// [`Error::AnswerTooLarge`] with the name of the single row that is too large.
     pub(super) async fn message(
         &self,
         page: Page,

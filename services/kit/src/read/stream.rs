@@ -1,8 +1,8 @@
 //! `StreamX`: every row that matches, as pages with resume tokens.
 //!
-//! While a page is on its way to the caller the next one is read; so a stream has at most two pages in memory, and a
-//! connection only while a page is read: a caller that stops reading holds none. A row that is too large for the caller
-//! ends the stream; the last token leads to it, and past it for a caller that takes more or asks for less of each row.
+//! The next page is read while the last one is sent. A stream has at most two pages in memory, and a connection only
+//! while a page is read: a caller that stops reading holds none. A row that is too large for the caller ends the
+//! stream. The last token leads to that row, and past it for a caller that accepts more or asks for fewer fields.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,8 @@ use crate::resource::mask::MaskPath;
 
 /// Most rows in one message.
 const MAX_PAGE_ROWS: usize = 10_000;
-/// How long the page that was read ahead has, once nobody reads the stream any more. Most are there by then; of one that is given up the
-/// connection is closed, and the next stream has to open another.
+/// The time that the page read ahead has left once nobody reads the stream any more. Most pages have arrived by then.
+/// Cancelling one closes its connection, and the next stream has to open another.
 const AFTERWARDS: Duration = Duration::from_millis(100);
 
 /// A streamed read.
@@ -37,15 +37,15 @@ const AFTERWARDS: Duration = Duration::from_millis(100);
 pub struct StreamRequest {
     /// The method's name, for its tokens.
     pub method: &'static str,
-    /// What is wanted of each row.
+    /// The fields that are returned of each row.
     pub mask: Vec<MaskPath>,
-    /// Which rows are wanted.
+    /// The filter that rows must pass.
     pub filter: Filter,
     /// The filter's message, encoded; tokens are bound to it.
     pub encoded_filter: Vec<u8>,
-    /// In which order.
+    /// The order of the rows.
     pub order: Order,
-    /// The token to go on from; empty for the beginning.
+    /// The token to continue from; empty for the beginning.
     pub resume_token: String,
     /// Most rows in a message; 0 for as many as fit.
     pub page_size: i32,
@@ -54,9 +54,9 @@ pub struct StreamRequest {
 }
 
 /// Messages of pages.
-pub type Pages = BoxStream<'static, Result<Encoded, Status>>;
+pub type PageStream = BoxStream<'static, Result<Encoded, Status>>;
 
-/// Starts a stream. A wrong argument is an error at once; later ones end the stream.
+/// Starts a stream. Invalid arguments are returned as an error; later errors end the stream.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a negative page size, and what [`PageToken::open`] says.
@@ -64,9 +64,9 @@ pub fn stream<'a>(
     reads: &'a Reads,
     resource: &'static Resource,
     request: StreamRequest,
-) -> BoxFuture<'a, Result<Pages, Error>> {
+) -> BoxFuture<'a, Result<PageStream, Error>> {
     Box::pin(async move {
-        let pages: Pages = Box::pin(open(reads, resource, request).await?);
+        let pages: PageStream = Box::pin(open(reads, resource, request).await?);
         Ok(pages)
     })
 }
@@ -88,7 +88,7 @@ async fn open(
         let mut next = Some(read_ahead(&scan, cursor.clone(), rows, deadline));
         while let Some(mut reading) = next.take() {
             let Some(read) = call.draining.unless_draining(&mut reading.page).await else {
-                // Whatever holds the page up: the caller goes on from here, elsewhere.
+                // The reason for the delay does not matter: the caller continues from here, perhaps elsewhere.
                 reading.page.abort();
                 let tail = token.seal(&reads, &cursor, deadline).await?;
                 yield Encoded { rows: 0, body: Bytes::new(), tail };
@@ -125,14 +125,14 @@ pub fn page_rows(page_size: i32) -> Result<usize, Error> {
     }
 }
 
-/// The next page, on its way.
+/// The next page, which is being read.
 struct ReadAhead {
     page: JoinHandle<Result<(Page, Cursor), Error>>,
-    /// Says when nobody waits for it.
+    /// Signals that nobody waits for it.
     _wanted: DropGuard,
 }
 
-/// Reads the next page in a task of its own. It ends soon after the stream: its query is nobody's then.
+/// Reads the next page in its own task. The task ends soon after the stream, because nobody needs its result then.
 fn read_ahead(scan: &Arc<Scan>, mut cursor: Cursor, rows: usize, deadline: Deadline) -> ReadAhead {
     let scan = Arc::clone(scan);
     let unwanted = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! How much of a resource is returned: what a mask says, or, where there is none, a view.
+//! The fields of a resource that are returned: those of a mask or, without a mask, of a view.
 
 use prost_types::FieldMask;
 
@@ -6,10 +6,10 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::mask::{MaskPath, read_mask};
 
-/// How much of a resource is returned where no mask says it.
+/// The fields that are returned if there is no mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// Every field but the parts of which there are many.
+    /// Every field but lists of children.
     Basic,
     /// Everything.
     Full,
@@ -17,18 +17,18 @@ pub enum View {
 
 /// Whether a field is in a view.
 pub(super) fn in_view(resource: &Resource, field: usize, view: View) -> bool {
-    let part = resource.fields[field].part().map(|nth| &resource.parts[nth]);
-    view == View::Full || part.is_none_or(|part| part.single)
+    let child_table = resource.fields[field].child_table().map(|nth| &resource.child_tables[nth]);
+    view == View::Full || child_table.is_none_or(|table| table.single)
 }
 
-/// What a `read_mask` asks for; a view's fields if it is unset or empty.
+/// The fields of a `read_mask`; those of a view if it is unset or empty.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `read_mask`: a path that names no field.
 pub fn mask(resource: &Resource, mask: Option<&FieldMask>, view: View) -> Result<Vec<MaskPath>, Error> {
-    let mut reached = read_mask(resource, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
+    let mut paths = read_mask(resource, mask, "read_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
     if view == View::Basic && mask.is_none_or(|mask| mask.paths.is_empty()) {
-        reached.retain(|reached| in_view(resource, reached.field, view));
+        paths.retain(|path| in_view(resource, path.field, view));
     }
-    Ok(reached)
+    Ok(paths)
 }

@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 
 use super::key::Key;
-use super::mask::{Keys, Reach, UpdateMask};
+use super::mask::{KeySet, Reach, UpdateMask};
+use super::refusal::Refusal;
 use super::row::{Changes, ChildRows, Children, Column, Phase, Row, rows};
-use super::rules::{Refusal, prefix};
 use super::select::etag;
 use super::tuple::Columns;
+use super::tuple::prefix;
 use super::{Field, Resource};
 use crate::db::Transaction;
 
-/// Which kind of call writes a batch.
+/// The kind of call that writes a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A call about one resource: the rows are what a person or a program wants now.
@@ -23,16 +24,17 @@ pub enum Origin {
 /// Which stored children a write replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replacing {
-    /// None: a mask names other fields.
+    /// No stored children: the mask does not name the field.
     Nothing,
-    /// Those of rows that the caller sent children for.
+    /// The stored children of rows for which the caller sent children.
     Provided,
-    /// Those of all rows: a mask names the field. A row without children in it loses those that are stored.
+    /// The stored children of all rows: the mask names the field. A row without children in the field loses its stored
+    /// ones.
     Named,
 }
 
 impl Replacing {
-    /// How a write with this mask treats children in the field at `field` among the resource's.
+    /// How a write with this mask treats the children in field number `field` of the resource.
     pub(crate) fn of(mask: &UpdateMask, field: usize) -> Self {
         match mask.paths() {
             None => Self::Provided,
@@ -42,7 +44,7 @@ impl Replacing {
         }
     }
 
-    /// Whether stored children are replaced by what was provided, if anything was.
+    /// Whether stored children are replaced, given whether the caller sent the field.
     pub fn applies(self, is_provided: bool) -> bool {
         match self {
             Self::Nothing => false,
@@ -52,10 +54,10 @@ impl Replacing {
     }
 }
 
-/// What a write makes of a row's phase.
+/// How a write changes the phase of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NewPhase {
-    /// It stays as it is stored; a new row gets its default.
+    /// The stored phase stays. A new row gets the default.
     Kept,
     /// The default.
     Default,
@@ -63,12 +65,12 @@ pub enum NewPhase {
     To(String),
 }
 
-/// Rows that are about to be written, each under its place in the batch.
+/// The rows of a batch that is about to be written. A row is named by its place in the batch.
 #[derive(Debug)]
 pub struct Batch<'b> {
-    /// What they are.
+    /// The resource of the rows.
     pub resource: &'static Resource,
-    /// Which kind of call writes them.
+    /// The kind of call that writes them.
     pub origin: Origin,
     mask: &'b UpdateMask,
     entries: Vec<Entry<'b>>,
@@ -79,9 +81,9 @@ pub struct Batch<'b> {
 pub struct StoredRow {
     /// Its etag.
     pub etag: String,
-    /// Its revision; 0 if the resource has none.
+    /// Its revision; 0 if the resource has no revision.
     pub revision: i32,
-    /// As an input tuple.
+    /// The row as an input tuple.
     tuple: Vec<u8>,
 }
 
@@ -112,25 +114,25 @@ impl StoredRow {
 #[derive(Debug)]
 pub(crate) struct Entry<'b> {
     tuple: Cow<'b, [u8]>,
-    /// Children that rules set, by their place among the kinds of children.
+    /// Children that rules set: the place of their table in the resource, and their value.
     set: Vec<(usize, Vec<u8>)>,
     pub(crate) exists: bool,
     stored: Option<StoredRow>,
     pub(crate) fate: Fate,
 }
 
-/// What of a column of an existing row is written.
+/// How a column of an existing row is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overwriting {
-    /// Nothing: a mask names other fields.
+    /// Not at all: the mask does not name it.
     Nothing,
-    /// What is set.
+    /// If the row has a value.
     Set,
-    /// What is set, and the default where it is unset.
+    /// Always. The default is written if the row has no value.
     All,
 }
 
-/// What becomes of a row.
+/// The result for a row.
 #[derive(Debug, Default)]
 pub(crate) enum Fate {
     /// It is written.
@@ -138,7 +140,7 @@ pub(crate) enum Fate {
     Written,
     /// It is refused.
     Refused(Box<Refusal>),
-    /// An existing row stands in its place: its key, as a tuple.
+    /// An existing row is used instead. This is its key, as a tuple.
     Existing(Vec<u8>),
 }
 
@@ -156,7 +158,7 @@ impl<'b> Batch<'b> {
         Self { resource, origin, mask, entries: tuples.map(entry).collect() }
     }
 
-    /// How many rows there are, refused ones too.
+    /// The number of rows, including refused ones.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -166,13 +168,13 @@ impl<'b> Batch<'b> {
         self.entries.is_empty()
     }
 
-    /// The places of the rows that are to be written as far as is known.
+    /// The places of the rows that are to be written: those that were not refused or replaced so far.
     pub fn places(&self) -> Vec<usize> {
         let written = |&at: &usize| matches!(self.entries[at].fate, Fate::Written);
         (0..self.entries.len()).filter(written).collect()
     }
 
-    /// The row at a place, as it was sent and changed since.
+    /// The row at a place: as it was sent, with the changes of the rules so far.
     pub fn row(&self, at: usize) -> Row<'_> {
         Row::new(&self.entries[at].tuple)
     }
@@ -187,7 +189,7 @@ impl<'b> Batch<'b> {
         self.entries[at].exists
     }
 
-    /// The stored row in the place of the row at a place, if it was read: see
+    /// The stored row with the key of the row at a place, if it was read: see
     /// [`Rules::reads_stored`](super::rules::Rules::reads_stored).
     pub fn stored(&self, at: usize) -> Option<&StoredRow> {
         self.entries[at].stored.as_ref()
@@ -197,18 +199,18 @@ impl<'b> Batch<'b> {
         self.entries[at].stored = Some(row);
     }
 
-    /// The children of a row; `None` if there is nothing about them.
+    /// The children of a row; `None` if neither the caller nor a rule set them.
     pub fn children(&self, at: usize, children: Children) -> Option<impl Iterator<Item = Row<'_>> + Clone> {
         self.entries[at].children(self.resource, children.nth).map(rows)
     }
 
     /// Which stored children the write replaces.
     pub fn replacing(&self, children: Children) -> Replacing {
-        let field = self.resource.fields.iter().position(|field| field.part() == Some(children.nth));
+        let field = self.resource.fields.iter().position(|field| field.child_table() == Some(children.nth));
         field.map_or(Replacing::Nothing, |field| Replacing::of(self.mask, field))
     }
 
-    /// What the write makes of a row's phase.
+    /// How the write changes the phase of the row.
     pub fn new_phase(&self, at: usize, column: Column<Phase>) -> NewPhase {
         let reached = match self.mask.paths() {
             None => true,
@@ -218,7 +220,7 @@ impl<'b> Batch<'b> {
                     None => return NewPhase::Kept,
                     Some(Reach::Whole) => true,
                     Some(Reach::Details { phase }) => *phase,
-                    Some(Reach::Keys(keys)) => Keys::contain(keys, "phase"),
+                    Some(Reach::Keys(keys)) => KeySet::contain(keys, "phase"),
                 }
             }
         };
@@ -236,29 +238,28 @@ impl<'b> Batch<'b> {
         self.entries[at].tuple = Cow::Owned(row);
     }
 
-    /// Sets the children of a row, whatever the write's mask reaches.
+    /// Sets the children of a row, even if the mask of the write does not name them.
     pub fn set_children(&mut self, at: usize, children: Children, rows: ChildRows) {
         self.entries[at].set.retain(|(nth, _)| *nth != children.nth);
         self.entries[at].set.push((children.nth, rows.value));
     }
 
-    /// Refuses a row; the first refusal of a row counts.
+    /// Refuses a row. If a row is refused twice, the first refusal counts.
     pub fn refuse(&mut self, at: usize, refusal: Refusal) {
         if matches!(self.entries[at].fate, Fate::Written) {
             self.entries[at].fate = Fate::Refused(Box::new(refusal));
         }
     }
 
-    /// Has the row of a key stand in the place of one that was to be created: nothing is written for that one. The key
-    /// is that of a stored row, or of another row of the batch, which stays to be written.
+    /// Uses an existing row instead of creating the row at a place, which is then not written. The key is that of a
+    /// stored row, or of another row of the batch that is written.
     pub fn use_existing(&mut self, at: usize, key: &Key) {
         if matches!(self.entries[at].fate, Fate::Written) {
             self.entries[at].fate = Fate::Existing(key.tuple().to_vec());
         }
     }
 
-    /// Whether what was sent of a column is written to an existing row, if it is set; and if it is unset, whether what is
-    /// stored stays.
+    /// How the values that were sent for a column are written to existing rows.
     pub(crate) fn overwriting(&self, field: &Field) -> Overwriting {
         match self.mask.paths() {
             None => Overwriting::Set,
@@ -284,12 +285,12 @@ impl Entry<'_> {
         &self.tuple
     }
 
-    /// The value of the field that holds the children of one kind.
+    /// The value of the field that holds the children of one table.
     pub(crate) fn children(&self, resource: &Resource, nth: usize) -> Option<&[u8]> {
-        self.set_children(nth).or_else(|| super::part::said(resource, nth, &self.tuple))
+        self.set_children(nth).or_else(|| super::child_table::provided(resource, nth, &self.tuple))
     }
 
-    /// The same, if rules set it.
+    /// The same, if a rule set it.
     pub(crate) fn set_children(&self, nth: usize) -> Option<&[u8]> {
         self.set.iter().find(|(of, _)| *of == nth).map(|(_, value)| value.as_slice())
     }

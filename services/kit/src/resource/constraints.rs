@@ -1,7 +1,7 @@
 //! The rules of fields as the contract states them: `buf.validate` annotations, read from the descriptors.
 //!
-//! The annotations hold for every method that takes the field. Rules that depend on the method, such as the grammar of a
-//! new row's uid, stand in the field's comment and in the description.
+//! The annotations hold for every method that takes the field. Rules that depend on the method, such as the grammar of
+//! a new row's uid, stand in the field's comment and in the description.
 
 use orrery_proto::FILE_DESCRIPTOR_SET;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, ReflectMessage as _, Value};
@@ -61,12 +61,12 @@ pub struct Constraints {
 pub struct Time {
     /// Whole seconds.
     pub seconds: i64,
-    /// Nanoseconds beside them.
+    /// Additional nanoseconds.
     pub nanos: i32,
 }
 
-/// The descriptors of the whole contract, with the options that it declares. Decoded anew by every call: they are large,
-/// and needed while the service starts.
+/// The descriptors of the whole contract, with the options that it declares. Decoded anew by every call: they are
+/// large, and needed while the service starts.
 ///
 /// # Errors
 /// What is wrong with the descriptors.
@@ -75,7 +75,7 @@ pub fn contract() -> Result<DescriptorPool, String> {
 }
 
 impl Constraints {
-    /// The rules of a field of the contract; none where it has no annotation.
+    /// The rules of a field of the contract; no limits if it has no annotation.
     ///
     /// # Errors
     /// Names the field and the rule that this program does not know, or whose value it cannot use.

@@ -1,45 +1,41 @@
-//! The way in: a message's bytes become an input tuple, and every rule of every field is checked on the way.
+//! Decoding: the bytes of a message become an input tuple. Every rule of every field is checked.
 //!
-//! A tuple is canonical: map keys are sorted and unset fields are null, so that two encodings of the same message
-//! give the same bytes, which are what the write ledger hashes. A field that is set to its zero value is unset (proto3).
+//! A tuple is canonical: map keys are sorted and unset fields are null. Two encodings of the same message give the same
+//! tuple, and the write ledger stores its hash. A field with its zero value counts as unset (proto3).
 
 use std::borrow::Cow;
 
 use bytes::BufMut as _;
 
+use super::bounds::{MAX_CHILDREN, MAX_ROW_BYTES, MAX_VIOLATIONS};
 use super::key::number;
 use super::kind::{Reading, WireForm, int32_of, int64_of, text_of};
 use super::mask::{Reach, UpdateMask};
-use super::part::MAX_CHILDREN;
-use super::rules::{CheckedRow, prefix};
+use super::rules::CheckedRow;
 use super::slot::{Portion, Slot};
+use super::tuple::prefix;
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
-use super::wire::{Malformed, Reader, Value};
-use super::{Field, Resource, part};
+use super::wire::{FieldReader, Malformed, Value};
+use super::{Field, Resource, child_table};
 use crate::db::array::ElementType;
 use crate::error::Violation;
 
-/// Most bytes of one encoded row, without its parts, and of each child: one that was written can always be read within the limits.
-pub const MAX_ROW_BYTES: usize = 1024 * 1024;
-/// After how many broken rules a row's other ones are not looked for.
-pub(super) const MAX_VIOLATIONS: usize = 32;
-
 /// Which keys a row may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// Those of a new row: by the contract's grammar. A uid that is left empty is made.
+pub enum KeyPolicy {
+    /// Keys of new rows: they follow the grammar of the contract. An empty uid is replaced by a new one.
     NewOrMade,
-    /// Those of a new row.
+    /// Keys of new rows. An empty uid is refused.
     New,
-    /// Whatever another program may have stored. Whether a row is new, and its key one of a new row, is found out
-    /// later: see [`Resource::check_new_keys`].
+    /// Any key that another program may have stored. Whether a new row has a valid key is checked later, by
+    /// [`Resource::check_new_keys`].
     Any,
 }
 
-/// What a row says besides its columns.
+/// The content of a row that is not in its columns.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Decoded {
-    /// What the stored row must be like.
+pub struct RowExtras {
+    /// The etag and revision that the stored row must have.
     pub precondition: Precondition,
     /// Whether the uid was made here.
     pub made_uid: bool,
@@ -48,36 +44,37 @@ pub struct Decoded {
 /// What the stored row must be like for a write to happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Precondition {
-    /// The etag that it must have; empty if any will do.
+    /// The etag that it must have; empty for any.
     pub etag: String,
-    /// The revision that it must have; 0 if any will do.
+    /// The revision that it must have; 0 for any.
     pub revision: i32,
 }
 
 impl Precondition {
-    /// Whether anything will do.
+    /// Whether any stored row is accepted.
     pub fn is_none(&self) -> bool {
         self.etag.is_empty() && self.revision == 0
     }
 }
 
 impl Resource {
-    /// Appends the input tuple of an encoded message to `tuple`. With an `update` only what it reaches is looked at: what else the
-    /// message holds may have been read from rows that other programs wrote, and is null.
+    /// Appends the input tuple of an encoded message to `tuple`. If there is an `update`, only the fields that it names
+    /// are decoded; the others are null. A caller may have read them from rows that other programs wrote, so they need
+    /// not follow the rules.
     ///
     /// # Errors
     /// Every broken rule; `tuple` is then as it was.
     pub fn decode(
         &self,
         message: &[u8],
-        keys: Keys,
+        keys: KeyPolicy,
         update: Option<&UpdateMask>,
         tuple: &mut Vec<u8>,
-    ) -> Result<Decoded, Vec<Violation>> {
+    ) -> Result<RowExtras, Vec<Violation>> {
         let start = tuple.len();
         let slots = self.slots(message)?;
         let mut violations = Vec::new();
-        let mut decoded = Decoded::default();
+        let mut decoded = RowExtras::default();
         let keeps_unset = update.is_some_and(UpdateMask::keeps_unset);
         for (at, (field, slot)) in self.fields.iter().zip(&slots).enumerate() {
             let portion = self.portion(at, update);
@@ -95,15 +92,15 @@ impl Resource {
             } else if portion == Portion::Nothing {
                 tuple.put_i32(NULL);
                 Ok(())
-            } else if let Some(kind) = field.own_uid().filter(|_| keys == Keys::NewOrMade && slot.is_empty()) {
+            } else if let Some(kind) = field.own_uid().filter(|_| keys == KeyPolicy::NewOrMade && slot.is_empty()) {
                 put_prefixed(tuple, kind.new_uid().as_bytes());
                 decoded.made_uid = true;
                 Ok(())
-            } else if let Some(nth) = field.part() {
+            } else if let Some(nth) = field.child_table() {
                 let owner = prefix(&tuple[start..], self.key_length()).to_vec();
-                self.put_part(nth, &owner, slot, keys, tuple, &mut violations);
+                self.put_children(nth, &owner, slot, keys, tuple, &mut violations);
                 Ok(())
-            } else if field.key && keys == Keys::Any {
+            } else if field.key && keys == KeyPolicy::Any {
                 field.kind.put_stored_key(field.name, slot, tuple)
             } else {
                 let reading = Reading { portion, keeps_unset: keeps_unset && !field.key, unset_is_null: !field.key };
@@ -121,7 +118,7 @@ impl Resource {
         Err(violations)
     }
 
-    /// Checks the decoded row that follows `start` by the resource's own rules, which may complete it.
+    /// Checks the decoded row that begins at `start` by the resource's own rules. They may complete it.
     ///
     /// # Errors
     /// Every broken rule; `tuples` is then as it was before the row.
@@ -129,9 +126,9 @@ impl Resource {
         let mut violations = Vec::new();
         self.rules.check(&mut CheckedRow::new(tuples, start, update, &mut violations));
         if violations.is_empty() {
-            for (nth, part) in self.parts.iter().enumerate() {
-                if let Some(children) = part::said(self, nth, &tuples[start..]) {
-                    part.check_children(children, &mut violations);
+            for (nth, child_table) in self.child_tables.iter().enumerate() {
+                if let Some(children) = child_table::provided(self, nth, &tuples[start..]) {
+                    child_table.check_children(children, &mut violations);
                 }
             }
         }
@@ -142,8 +139,8 @@ impl Resource {
         Err(violations)
     }
 
-    /// Checks that a row which was decoded with [`Keys::Any`] may be created: that its key, and those of what belongs
-    /// to it, are by the contract's grammar.
+    /// Checks that a row decoded with [`KeyPolicy::Any`] may be created: its key and the keys of its children must
+    /// follow the grammar of the contract.
     ///
     /// # Errors
     /// The first broken rule.
@@ -155,26 +152,26 @@ impl Resource {
             };
             field.kind.check_new_key(&key).map_err(|why| Violation::new(field.name, why))?;
         }
-        for (nth, part) in self.parts.iter().enumerate() {
-            let Some(said) = part::said(self, nth, tuple) else { continue };
-            if let Some((place, _, why)) = part.foreign_children(said).next() {
-                return Err(part.foreign_child(place, why));
+        for (nth, child_table) in self.child_tables.iter().enumerate() {
+            let Some(provided) = child_table::provided(self, nth, tuple) else { continue };
+            if let Some((place, _, why)) = child_table.foreign_children(provided).next() {
+                return Err(child_table.foreign_child(place, why));
             }
         }
         Ok(())
     }
 
-    /// Appends what a message says of a part.
-    fn put_part(
+    /// Appends the children in one field of a message.
+    fn put_children(
         &self,
         nth: usize,
         owner: &[u8],
         slot: &Slot<'_>,
-        keys: Keys,
+        keys: KeyPolicy,
         tuple: &mut Vec<u8>,
         violations: &mut Vec<Violation>,
     ) {
-        let part = &self.parts[nth];
+        let child_table = &self.child_tables[nth];
         let alone;
         let messages: &[&[u8]] = match slot {
             Slot::Unset | Slot::Number(_) => {
@@ -187,7 +184,7 @@ impl Resource {
             }
             Slot::Entries(messages) if messages.len() > MAX_CHILDREN => {
                 let why = format!("has {} entries; at most {MAX_CHILDREN} are allowed", messages.len());
-                violations.push(Violation::new(part.name, why));
+                violations.push(Violation::new(child_table.name, why));
                 return;
             }
             Slot::Entries(messages) => messages,
@@ -198,9 +195,10 @@ impl Resource {
             let child_at = tuple.len();
             tuple.put_i32(0);
             let before = violations.len();
-            part.resource.put_child(message, owner, keys, tuple, violations);
+            child_table.resource.put_child(message, owner, keys, tuple, violations);
             end_value(tuple, child_at);
-            let path = if part.single { part.name.to_owned() } else { format!("{}[{place}]", part.name) };
+            let path =
+                if child_table.single { child_table.name.to_owned() } else { format!("{}[{place}]", child_table.name) };
             for violation in &mut violations[before..] {
                 *violation = std::mem::replace(violation, Violation::new("", "")).within(&path);
             }
@@ -211,12 +209,12 @@ impl Resource {
         end_value(tuple, at);
     }
 
-    /// Appends a child's tuple without its first columns, which name the owner.
+    /// Appends the tuple of a child without the columns of its owner's key.
     fn put_child(
         &self,
         message: &[u8],
         owner: &[u8],
-        keys: Keys,
+        keys: KeyPolicy,
         tuple: &mut Vec<u8>,
         violations: &mut Vec<Violation>,
     ) {
@@ -233,7 +231,7 @@ impl Resource {
             } else if field.own_uid().is_some() && slot.is_empty() {
                 tuple.put_i32(NULL);
                 Ok(())
-            } else if field.own_uid().is_some() && keys == Keys::Any {
+            } else if field.own_uid().is_some() && keys == KeyPolicy::Any {
                 field.kind.put_stored_key(field.name, slot, tuple)
             } else {
                 put_value(field, slot, Reading::ALL, tuple)
@@ -242,14 +240,14 @@ impl Resource {
         }
     }
 
-    /// Which portion of a field is looked at.
+    /// The portion of a field that is decoded.
     fn portion<'a>(&self, at: usize, update: Option<&'a UpdateMask>) -> Portion<'a> {
         let Some(paths) = update.and_then(UpdateMask::paths) else { return Portion::All };
         let field = &self.fields[at];
         if field.key || self.description.newest_by == Some(field.name) {
             return Portion::All;
         }
-        match paths.iter().find(|reached| reached.field == at).map(|reached| &reached.reach) {
+        match paths.iter().find(|path| path.field == at).map(|path| &path.reach) {
             None => Portion::Nothing,
             Some(Reach::Keys(keys)) => Portion::Keys(keys),
             Some(Reach::Details { phase: false }) => Portion::Details,
@@ -257,25 +255,26 @@ impl Resource {
         }
     }
 
-    /// The fields of a message, by their place. Its size is checked, and each child's.
+    /// The values of a message's fields, in the order of the resource's fields. Checks the size of the message and of
+    /// each child.
     fn slots<'a>(&self, message: &'a [u8]) -> Result<Vec<Slot<'a>>, Vec<Violation>> {
         let malformed = |Malformed| vec![Violation::new("", format!("the bytes are no {}", self.description.message))];
         let mut slots = Vec::with_capacity(self.fields.len());
         slots.resize_with(self.fields.len(), || Slot::Unset);
         let (mut own_bytes, mut left) = (0, message.len());
-        let mut reader = Reader::new(message);
+        let mut reader = FieldReader::new(message);
         while let Some((number, value)) = reader.next().map_err(malformed)? {
             let taken = left - reader.left();
             left = reader.left();
             own_bytes += match value {
-                Value::Bytes(bytes) if self.is_part(number) => taken - bytes.len(),
+                Value::Bytes(bytes) if self.holds_children(number) => taken - bytes.len(),
                 _ => taken,
             };
-            // Seen at once: what is collected of a row takes many times what an empty entry takes of its message.
+            // Checked during the loop, because an entry takes much more memory here than in the message.
             if own_bytes > MAX_ROW_BYTES {
                 return Err(vec![Violation::new("", format!("is larger than {MAX_ROW_BYTES} bytes"))]);
             }
-            // A field that this contract does not know is skipped, as protobuf says.
+            // Unknown fields are skipped, as protobuf prescribes.
             let Some(at) = self.fields.iter().position(|field| field.number == number) else { continue };
             let slot = &mut slots[at];
             match (self.fields[at].wire_form, value, slot) {
@@ -283,7 +282,7 @@ impl Resource {
                 (WireForm::Fixed64, Value::Fixed64(bits), slot) => *slot = Slot::Number(bits),
                 (WireForm::List, Value::Bytes(bytes), Slot::Entries(entries)) => entries.push(bytes),
                 (WireForm::List, Value::Bytes(bytes), slot) => *slot = Slot::Entries(vec![bytes]),
-                // A message that comes in pieces is the pieces joined.
+                // A message field that appears several times is merged, as protobuf prescribes.
                 (WireForm::Message, Value::Bytes(bytes), Slot::Bytes(before)) => before.to_mut().extend(bytes),
                 (WireForm::Message | WireForm::Bytes, Value::Bytes(bytes), slot) => {
                     *slot = Slot::Bytes(Cow::Borrowed(bytes));
@@ -294,13 +293,13 @@ impl Resource {
         Ok(slots)
     }
 
-    /// Whether a field of the message holds what belongs to a row.
-    fn is_part(&self, number: u32) -> bool {
-        self.parts.iter().any(|part| part.number == number)
+    /// Whether the field with this number holds children.
+    fn holds_children(&self, number: u32) -> bool {
+        self.child_tables.iter().any(|table| table.number == number)
     }
 }
 
-/// Checks what a child says of a column of its owner's key: nothing, or what that is.
+/// Checks a child's value for a column of its owner's key: unset, or the owner's value.
 fn check_owner_column(field: &Field, slot: &Slot<'_>, column: Option<&[u8]>) -> Result<(), Violation> {
     let fits = match field.element_type() {
         _ if slot.is_empty() => true,
@@ -311,7 +310,7 @@ fn check_owner_column(field: &Field, slot: &Slot<'_>, column: Option<&[u8]>) -> 
     if fits { Ok(()) } else { Err(Violation::new(field.name, "is not that of the row that it belongs to")) }
 }
 
-/// Appends a field's value; nothing of one that the service computes.
+/// Appends a field's value; null for a field that the service computes.
 fn put_value(field: &Field, slot: &Slot<'_>, reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
     if field.kind.is_computed() {
         tuple.put_i32(NULL);

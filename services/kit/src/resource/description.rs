@@ -1,46 +1,47 @@
-//! What names cannot say about a resource: the one thing that is written by hand for each.
+//! The description of a resource: what does not follow from the names in the contract. It is written by hand.
 
 use std::sync::LazyLock;
 
 use super::Resource;
+use super::child_table::ChildDescription;
 use super::kind::ColumnKind;
 use super::ordering::DeclaredOrder;
-use super::part::PartDescription;
 use super::rules::{RulesOf, no_rules};
 
-/// What names cannot say about a resource.
+/// The description of a resource: what does not follow from the names in the contract.
 #[derive(Debug)]
 pub struct Description {
     /// The message's full name, for example `orrery.catalog.v1.Product`.
     pub message: &'static str,
     /// The table with its schema, for example `catalog.product`.
     pub table: &'static str,
-    /// The descriptors that hold the message, encoded; those of Orrery's contract unless it says otherwise.
+    /// The encoded descriptors that contain the message. By default those of Orrery's contract.
     pub descriptors: &'static [u8],
     /// The key's columns. They are the message's first fields, in this order, and texts or integers.
     pub key: &'static [&'static str],
-    /// What each field holds and which rules it follows: by a constructor of [`kind`](super::kind).
+    /// The kind of each field: its type and its rules. Made by the functions in [`kind`](super::kind).
     pub fields: &'static [(&'static str, &'static dyn ColumnKind)],
-    /// What is unique beside the key.
+    /// The columns that are unique besides the key.
     pub unique: &'static [Unique],
-    /// What rows point at.
+    /// The references of the rows.
     pub references: &'static [Reference],
-    /// A timestamp column: a row that is older than the stored one changes nothing.
+    /// A timestamp column. If a row's value is older than the stored one, the row changes nothing.
     pub newest_by: Option<&'static str>,
-    /// The columns by which rows are read unless another order is asked for, unique together; empty for the key's.
+    /// The default order of reads: columns that are unique together. Empty for the order of the key.
     pub natural_order: &'static [&'static str],
-    /// The other orders that a list or stream can be asked for.
+    /// The other orders in which rows can be listed or streamed.
     pub orders: &'static [DeclaredOrder],
-    /// Rows of other tables that belong to a row of this one. Their fields are the message's last.
-    pub parts: &'static [PartDescription],
-    /// Resources of the slice whose keys begin with the key of this one: their rows are deleted with the row of this one.
+    /// The child tables. Their fields are the last ones of the message.
+    pub children: &'static [ChildDescription],
+    /// Resources of the slice whose keys begin with this one's key. Their rows are deleted together with the row of
+    /// this resource.
     pub dependents: &'static [&'static LazyLock<Resource>],
-    /// Makes its own rules, beyond those of its columns.
+    /// Creates the resource's own rules, in addition to those of its columns.
     pub rules: RulesOf,
 }
 
 impl Description {
-    /// A table without particulars, to be completed with `..`.
+    /// A description with only a message and a table. Complete it with `..`.
     pub const fn new(message: &'static str, table: &'static str) -> Self {
         Self {
             message,
@@ -53,36 +54,36 @@ impl Description {
             newest_by: None,
             natural_order: &[],
             orders: &[],
-            parts: &[],
+            children: &[],
             dependents: &[],
             rules: |_| Ok(no_rules()),
         }
     }
 }
 
-/// Columns whose values only one row may have, together. Null is no value.
+/// Columns that are unique together. Nulls are not compared.
 #[derive(Debug)]
 pub struct Unique {
-    /// The unique index of the table that keeps it.
+    /// The unique index of the table.
     pub index: &'static str,
     /// The columns; errors name the first.
     pub columns: &'static [&'static str],
-    /// What is compared: the columns, or expressions over them, as the index has them: `lower(name)`.
+    /// The values that are compared: the columns, or expressions over them as in the index, for example `lower(name)`.
     pub expressions: &'static [&'static str],
 }
 
-/// A column that holds the key of something else.
+/// A reference: a column that holds the key of another row.
 #[derive(Debug)]
 pub struct Reference {
     /// The column.
     pub column: &'static str,
-    /// What it points at.
-    pub target: Target,
+    /// The target.
+    pub target: ReferenceTarget,
 }
 
-/// What a reference points at.
+/// The target of a reference.
 #[derive(Clone, Copy, Debug)]
-pub enum Target {
+pub enum ReferenceTarget {
     /// A table of the slice.
     Table {
         /// The table.
@@ -90,6 +91,6 @@ pub enum Target {
         /// Its key.
         column: &'static str,
     },
-    /// Something in another slice, whose service is asked: see [`crate::references`].
+    /// A row of another slice, whose service is asked: see [`crate::references`].
     Elsewhere,
 }

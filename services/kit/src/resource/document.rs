@@ -1,10 +1,10 @@
-//! Reading and writing jsonb texts in place: Postgres sends an object as its text, and most objects are flat and without escapes,
-//! so that keys and values can be taken out as they stand. The text comes from Postgres and is well-formed; what is not is
-//! read as far as it goes.
+//! Reads and writes jsonb texts without parsing them into a tree. Postgres sends an object as text. Most objects are
+//! flat and have no escapes, so keys and values can be copied. Text from Postgres is well-formed; malformed text is
+//! read up to its first error.
 
 use std::borrow::Cow;
 
-/// A string in a JSON text, as it stands between its quotes.
+/// A string in a JSON text, with its escapes and without its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct JsonString<'a> {
     raw: &'a [u8],
@@ -24,7 +24,7 @@ impl<'a> JsonString<'a> {
 pub(super) enum JsonValue<'a> {
     /// A string.
     String(JsonString<'a>),
-    /// Anything else, as it stands.
+    /// Any other value, as its JSON text.
     Other(&'a [u8]),
 }
 
@@ -34,13 +34,13 @@ pub(super) struct Items<'a> {
     keyed: bool,
 }
 
-/// The entries of the object that `json` is; of anything else, none.
+/// The entries of `json` if it is an object; otherwise none.
 pub(super) fn entries(json: &[u8]) -> Items<'_> {
     let json = json.trim_ascii();
     Items { rest: json.strip_prefix(b"{").unwrap_or_default(), keyed: true }
 }
 
-/// The phase in a status as it stands in a tuple; `None` if there is none. Of one that is no string, its JSON text.
+/// The phase of a status in a tuple; `None` if it has no phase. If the phase is no string, its JSON text.
 pub(crate) fn phase(jsonb: &[u8]) -> Option<String> {
     let (_version, json) = jsonb.split_first()?;
     let (_, phase) = entries(json).find(|(key, _)| *key.text() == *b"phase")?;
@@ -51,7 +51,7 @@ pub(crate) fn phase(jsonb: &[u8]) -> Option<String> {
     }
 }
 
-/// The elements of the array that `json` is; of anything else, none.
+/// The elements of `json` if it is an array; otherwise none.
 pub(super) fn elements(json: &[u8]) -> Items<'_> {
     let json = json.trim_ascii();
     Items { rest: json.strip_prefix(b"[").unwrap_or_default(), keyed: false }
@@ -140,7 +140,7 @@ impl<'a> Items<'a> {
     }
 }
 
-/// How many digits a text begins with, as far as they come eight at a time.
+/// The number of digits at the start of a text, counted in groups of eight.
 #[inline]
 pub(super) fn digits(text: &[u8]) -> usize {
     const HIGH: u64 = u64::from_ne_bytes([0xf0; 8]);
@@ -163,7 +163,7 @@ pub(super) fn zeros(text: &[u8]) -> usize {
     whole + text[whole..].iter().take_while(|byte| **byte == b'0').count()
 }
 
-/// The text behind a string with escapes.
+/// The text of a string, with its escapes resolved.
 fn unescape(raw: &[u8]) -> Vec<u8> {
     let mut quoted = Vec::with_capacity(raw.len() + 2);
     quoted.push(b'"');

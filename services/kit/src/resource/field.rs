@@ -4,7 +4,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use super::constraints::Constraints;
 use super::description::Description;
-use super::kind::{ColumnKind, ContractField, MANY_CHILDREN, ONE_CHILD, Role, Stated, WireForm, check_limits};
+use super::kind::{ColumnKind, ContractField, FieldRole, MANY_CHILDREN, ONE_CHILD, Stated, WireForm, check_limits};
 use super::tuple::put_prefixed;
 use crate::db::array::ElementType;
 use crate::uid::UidKind;
@@ -12,34 +12,34 @@ use crate::uid::UidKind;
 /// One field of a compiled resource.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Its name, which is its column's.
+    /// Its name, which is also the name of its column.
     pub name: &'static str,
     /// Its number in the message.
     pub number: u32,
-    /// What it holds and which rules it follows.
+    /// Its kind: its type and its rules.
     pub kind: &'static dyn ColumnKind,
     /// Whether it belongs to the key.
     pub key: bool,
-    /// How its value comes on the wire.
+    /// The wire form of its value.
     pub(super) wire_form: WireForm,
-    role: Role,
-    /// If it holds rows of another table, their place in [`Resource::parts`](super::Resource::parts).
-    part: Option<usize>,
+    role: FieldRole,
+    /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
+    child_table: Option<usize>,
 }
 
 impl Field {
     /// A field of a kind.
     pub(crate) fn new(name: &'static str, number: u32, kind: &'static dyn ColumnKind) -> Self {
-        Self { name, number, kind, key: false, wire_form: kind.wire_form(), role: kind.role(), part: None }
+        Self { name, number, kind, key: false, wire_form: kind.wire_form(), role: kind.role(), child_table: None }
     }
 
-    /// A field that holds rows of another table.
-    pub(super) fn of_part(name: &'static str, number: u32, part: usize, single: bool) -> Self {
+    /// A field that holds children.
+    pub(super) fn of_children(name: &'static str, number: u32, child_table: usize, single: bool) -> Self {
         let kind = if single { &ONE_CHILD } else { &MANY_CHILDREN };
-        Self { part: Some(part), ..Self::new(name, number, kind) }
+        Self { child_table: Some(child_table), ..Self::new(name, number, kind) }
     }
 
-    /// Joins a field of the contract, and the rules that the contract states of it, with its kind.
+    /// Joins a field of the contract, and the contract's rules for it, with its kind.
     pub(super) fn compile(
         description: &'static Description,
         contract: &FileDescriptorSet,
@@ -55,18 +55,18 @@ impl Field {
         let stated = Stated { rules, key: description.key.contains(&field.name()) };
         check_limits(kind, stated).map_err(|why| format!("field {}: {why}", field.name()))?;
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
-        // Resources are made once per process and live as long as it.
+        // Leaked on purpose: resources are created once per process and live as long as it.
         Ok(Self::new(String::leak(field.name().to_owned()), number, kind))
     }
 
     /// Whether it has a column.
     pub fn is_stored(&self) -> bool {
-        !matches!(self.role, Role::Etag | Role::Children)
+        !matches!(self.role, FieldRole::Etag | FieldRole::Children)
     }
 
     /// Whether a caller can send a value for its column.
     pub fn is_input(&self) -> bool {
-        self.is_stored() && !matches!(self.role, Role::Revision | Role::Updated)
+        self.is_stored() && !matches!(self.role, FieldRole::Revision | FieldRole::Updated)
     }
 
     /// Whether an update may change it.
@@ -74,25 +74,26 @@ impl Field {
         !self.kind.is_computed() && self.is_changeable()
     }
 
-    /// Whether an update may change it, or the service when it computes it.
+    /// Whether an update may change it, by the caller's value or by a computed one.
     pub fn is_changeable(&self) -> bool {
-        let fixed = matches!(self.role, Role::Etag | Role::Revision | Role::Created | Role::Updated);
+        let fixed =
+            matches!(self.role, FieldRole::Etag | FieldRole::Revision | FieldRole::Created | FieldRole::Updated);
         !self.key && !fixed
     }
 
     /// Whether it is a hash of the stored row.
     pub fn is_etag(&self) -> bool {
-        self.role == Role::Etag
+        self.role == FieldRole::Etag
     }
 
     /// Whether it counts the changes of the row.
     pub fn is_revision(&self) -> bool {
-        self.role == Role::Revision
+        self.role == FieldRole::Revision
     }
 
-    /// Whether it is when the row was last changed.
+    /// Whether it is the time of the row's last change.
     pub fn is_update_time(&self) -> bool {
-        self.role == Role::Updated
+        self.role == FieldRole::Updated
     }
 
     /// Whether it is an integer.
@@ -107,28 +108,28 @@ impl Field {
 
     /// Whether it is the row's status.
     pub fn is_status(&self) -> bool {
-        self.role == Role::Status
+        self.role == FieldRole::Status
     }
 
-    /// The kind of the row's own uid, if it is that.
+    /// The kind of uid, if it is the row's own uid.
     pub fn own_uid(&self) -> Option<UidKind> {
         match self.role {
-            Role::OwnUid(kind) => Some(kind),
+            FieldRole::OwnUid(kind) => Some(kind),
             _ => None,
         }
     }
 
-    /// Whether it is an integer that the store completes where it is 0.
+    /// Whether it is an integer that the service sets if the caller sends 0.
     pub fn is_completed_integer(&self) -> bool {
-        self.role == Role::CompletedInteger
+        self.role == FieldRole::CompletedInteger
     }
 
-    /// If it holds rows of another table, their place in [`Resource::parts`](super::Resource::parts).
-    pub fn part(&self) -> Option<usize> {
-        self.part
+    /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
+    pub fn child_table(&self) -> Option<usize> {
+        self.child_table
     }
 
-    /// Whether rows can be ordered by it: null is in no order.
+    /// Whether rows can be ordered by it. Nullable columns cannot be used: null has no place in an order.
     pub fn is_orderable(&self) -> bool {
         self.kind.is_orderable() && self.kind.column().is_some_and(|column| !column.nullable)
     }
@@ -138,11 +139,11 @@ impl Field {
         self.kind.element_type()
     }
 
-    /// Appends the value of a row that was created at the time `now`, as it is selected.
+    /// Appends the value of a new row as a select returns it. `now` is the time of creation.
     pub(crate) fn put_created(&self, value: Option<&[u8]>, now: i64, tuple: &mut Vec<u8>) {
         match self.role {
-            Role::Updated => put_prefixed(tuple, &now.to_be_bytes()),
-            Role::Revision => put_prefixed(tuple, &1_i32.to_be_bytes()),
+            FieldRole::Updated => put_prefixed(tuple, &now.to_be_bytes()),
+            FieldRole::Revision => put_prefixed(tuple, &1_i32.to_be_bytes()),
             _ => self.kind.put_selected(value, now, tuple),
         }
     }

@@ -1,6 +1,6 @@
-//! A JSON text on its way into a tuple, measured as Postgres will print it. Numbers are sent with an exponent where
-//! that is shorter; jsonb has none, and prints `5e-324` with all its zeros, 326 characters, whenever the row is read.
-//! So it is the printed length that is bounded: it is what everybody pays who reads the row.
+//! A JSON text that is written into a tuple, with its length as Postgres will print it. Numbers are sent with an
+//! exponent if that is shorter. jsonb prints them without one: `5e-324` becomes 326 characters whenever the row is
+//! read. So the limit applies to the printed length, which every reader of the row pays for.
 
 use std::io::Write as _;
 
@@ -10,13 +10,13 @@ use super::document::{escaped_length, put_string};
 /// the wire.
 pub(super) const MAX_JSON_BYTES: usize = 512 * 1024;
 
-/// From here on numbers are written with an exponent. Those between stay as they always were: their text is what the
-/// ledger of writes hashes.
+/// Numbers from here on are written with an exponent. Smaller ones keep their form, because the write ledger contains
+/// hashes of it.
 const LARGE: f64 = 1e21;
 /// Numbers below this are written with an exponent.
 const SMALL: f64 = 1e-7;
 
-/// A JSON text that is being appended to a tuple. What goes beyond the bound is counted and not written.
+/// A JSON text that is being appended to a tuple. Beyond the limit, bytes are counted but not written.
 pub(super) struct JsonText<'t> {
     out: &'t mut Vec<u8>,
     printed: usize,
@@ -34,24 +34,24 @@ impl<'t> JsonText<'t> {
         Self { out, printed: 0 }
     }
 
-    /// The place that was reached.
+    /// The current position.
     pub(super) fn mark(&self) -> Mark {
         Mark { written: self.out.len(), printed: self.printed }
     }
 
-    /// Takes away what was put behind a place.
+    /// Removes everything after a position.
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.out.truncate(mark.written);
         self.printed = mark.printed;
     }
 
-    /// Counts so many printed bytes; whether they are to be written.
+    /// Counts printed bytes, and returns whether they are to be written.
     fn takes(&mut self, printed: usize) -> bool {
         self.printed = self.printed.saturating_add(printed);
         self.printed <= MAX_JSON_BYTES
     }
 
-    /// Puts text that Postgres prints as it stands.
+    /// Puts text that Postgres prints unchanged.
     pub(super) fn put(&mut self, text: &[u8]) {
         if self.takes(text.len()) {
             self.out.extend_from_slice(text);
@@ -65,7 +65,7 @@ impl<'t> JsonText<'t> {
         }
     }
 
-    /// Puts a finite number: the shortest digits that read as this double.
+    /// Puts a finite number, with the fewest digits that give the same double.
     pub(super) fn put_number(&mut self, number: f64) {
         // jsonb has no negative zero.
         let number = if number == 0.0 { 0.0 } else { number };
@@ -84,7 +84,7 @@ impl<'t> JsonText<'t> {
         }
     }
 
-    /// Puts a separator before every item but the first.
+    /// Puts a comma before every item but the first.
     pub(super) fn separate(&mut self, nth: usize) {
         if nth > 0 {
             self.put(b", ");
@@ -94,7 +94,7 @@ impl<'t> JsonText<'t> {
     /// Whether all of it was written.
     ///
     /// # Errors
-    /// Why not, in words that follow the field's name.
+    /// The reason if not: the end of a sentence that begins with the field's name.
     pub(super) fn finish(self) -> Result<(), String> {
         let bytes = self.printed;
         if bytes > MAX_JSON_BYTES {
@@ -106,7 +106,7 @@ impl<'t> JsonText<'t> {
     }
 }
 
-/// How many characters a number with an exponent has without it.
+/// The length of a number with an exponent when it is printed without one.
 fn printed_length(text: &[u8]) -> usize {
     let text = std::str::from_utf8(text).unwrap_or_default();
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));

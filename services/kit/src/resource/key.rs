@@ -1,14 +1,13 @@
 //! Keys: the value of a resource's key columns, one or several.
 //!
-//! Everything that a key is used for stands here: how it is read from a request, told to people, compared, and put into
-//! SQL as parameters, arrays or literals.
+//! How a key is read from a request, shown in messages, compared, and put into SQL as parameters, arrays or literals.
 
 use std::cmp::Ordering;
 
 use orrery_proto::requests::KeyValue;
 
 use super::row::{BigInteger, ColumnType as _, Integer};
-use super::rules::prefix;
+use super::tuple::prefix;
 use super::tuple::{Columns, put_prefixed};
 use super::{Field, Resource};
 use crate::db::Statement;
@@ -84,7 +83,7 @@ impl Key {
         }
     }
 
-    /// The key of such a text; `None` if it is none.
+    /// The key from such a text; `None` if the text is not a key.
     pub(crate) fn from_text(resource: &Resource, text: &str) -> Option<Self> {
         if resource.key_length() == 1 && resource.fields.first()?.element_type() == ElementType::Text {
             return resource.key([text]).ok();
@@ -125,7 +124,7 @@ impl Resource {
         self.fields.iter().take(self.key_length())
     }
 
-    /// The key of something that exists, from the fields of a request, which have the names of the key's columns.
+    /// The key of an existing row, from the fields of a request. They have the names of the key's columns.
     ///
     /// # Errors
     /// [`Error::Invalid`] for each field that no stored key can have.
@@ -178,7 +177,7 @@ impl Resource {
         columns.collect()
     }
 
-    /// A key for people: its columns, joined by slashes.
+    /// A key in error messages: its columns, joined by slashes.
     pub fn name_of(&self, key: &[u8]) -> String {
         let columns = self.key_fields().zip(Columns::new(key)).map(|(field, value)| match field.element_type() {
             ElementType::Integer | ElementType::BigInteger => number(value).unwrap_or_default().to_string(),
@@ -204,8 +203,8 @@ impl Resource {
         equal.collect::<Vec<_>>().join(" and ")
     }
 
-    /// The condition that a row has one of many keys, which are parameters from the number `first` on: an array for each
-    /// column.
+    /// The condition that a row has one of many keys, which are parameters from the number `first` on: an array for
+    /// each column.
     pub(crate) fn key_in_arrays(&self, first: usize) -> String {
         if let [column] = self.description.key {
             return format!("t.{column} = any (${first})");
@@ -230,7 +229,7 @@ impl Resource {
         Ok(statement)
     }
 
-    /// Binds many keys, an array for each column. The tuples may go on behind the key.
+    /// Binds many keys, an array for each column. The tuples may have more columns after the key.
     ///
     /// # Errors
     /// [`Error::Internal`] if a value cannot be encoded.

@@ -1,7 +1,7 @@
-//! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`: all that
-//! follows the first point is the key, which may hold points and slashes, or stands in backticks), or a part of a
-//! status (`status.phase`, `status.details`, `status.details.note`). `labels.tag/*` names every key of a map that
-//! begins with `tag/`. A path that names nothing is refused, never ignored.
+//! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`), or a part of
+//! a status (`status.phase`, `status.details`, `status.details.note`). Everything after the first dot is the key: it
+//! may contain dots and slashes, or be enclosed in backticks. `labels.tag/*` names every key that begins with `tag/`. A
+//! path that names nothing is refused, never ignored.
 
 use prost_types::FieldMask;
 
@@ -17,37 +17,37 @@ const MAX_PATHS: usize = 256;
 pub enum Reach {
     /// All of it.
     Whole,
-    /// These keys of a jsonb object, or columns of a part that is there once. Of a status, `phase` is one key and every detail is
-    /// another.
-    Keys(Keys),
+    /// These keys of a jsonb object, or these columns of an only child. Of a status, `phase` is one key and every
+    /// detail is another.
+    Keys(KeySet),
     /// Every key of a status but its phase, and the phase too if `phase` is set.
     Details {
-        /// Whether the phase is reached as well.
+        /// Whether the phase is included.
         phase: bool,
     },
 }
 
-/// Keys of an object.
+/// A set of keys of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Keys {
-    /// These.
+pub struct KeySet {
+    /// Exact keys.
     pub names: Vec<String>,
-    /// And all that begin with one of these.
+    /// Prefixes: all keys that begin with one of them.
     pub beginnings: Vec<String>,
 }
 
-impl Keys {
-    /// One.
+impl KeySet {
+    /// The set of a single key.
     pub fn one(name: impl Into<String>) -> Self {
         Self { names: vec![name.into()], beginnings: Vec::new() }
     }
 
-    /// Whether a key is one of them.
+    /// Whether the set contains a key.
     pub fn contain(&self, key: &str) -> bool {
         self.names.iter().any(|name| name == key) || self.beginnings.iter().any(|beginning| key.starts_with(beginning))
     }
 
-    /// The condition that a column of an SQL statement is one of them.
+    /// The SQL condition that a column's value is in the set.
     pub fn condition(&self, column: &str) -> String {
         let names = self.names.iter().map(|key| literal(key)).collect::<Vec<_>>().join(", ");
         let names = (!names.is_empty()).then(|| format!("{column} in ({names})"));
@@ -72,7 +72,7 @@ impl Keys {
 pub struct MaskPath {
     /// The field's place in [`Resource::fields`].
     pub field: usize,
-    /// How much of it.
+    /// The part of the field.
     pub reach: Reach,
 }
 
@@ -91,19 +91,19 @@ pub fn read_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str) 
     match mask {
         None => Ok(MaskPath::all(resource)),
         Some(mask) if mask.paths.is_empty() || mask.paths == ["*"] => Ok(MaskPath::all(resource)),
-        Some(mask) => reached(resource, &mask.paths, argument, |_| Ok(())),
+        Some(mask) => mask_paths(resource, &mask.paths, argument, |_| Ok(())),
     }
 }
 
 /// Which fields of existing rows a write overwrites.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UpdateMask {
-    /// Those that are set in the row.
+    /// The fields that are set in the row.
     Populated,
-    /// These. What is unset in the row is cleared.
+    /// These paths. A field that is unset in the row is cleared.
     Paths(Vec<MaskPath>),
-    /// Those of these that are set in the row. A key that is reached and unset in the row is cleared all the same:
-    /// which keys an object has is what it says.
+    /// These paths, if they are set in the row. A key of an object that a path names and the row leaves out is still
+    /// removed, since the row states which keys the object has.
     Within(Vec<MaskPath>),
 }
 
@@ -113,7 +113,7 @@ impl UpdateMask {
         !matches!(self, Self::Paths(_))
     }
 
-    /// What it names; none if it is what is set.
+    /// The paths; `None` if the mask is the fields that are set.
     pub fn paths(&self) -> Option<&[MaskPath]> {
         match self {
             Self::Populated => None,
@@ -121,7 +121,7 @@ impl UpdateMask {
         }
     }
 
-    /// The same mask, with what is unset left as it is.
+    /// The same mask, but fields that are unset in a row keep their stored values.
     #[must_use]
     pub fn keeping_unset(self) -> Self {
         match self {
@@ -131,7 +131,7 @@ impl UpdateMask {
     }
 }
 
-/// Reads an update_mask. `None` and an empty mask mean what is set; `*` means everything.
+/// Reads an update_mask. `None` and an empty mask mean the fields that are set; `*` means every field.
 ///
 /// # Errors
 /// A path that names no field or one that cannot be written; its violation is for `argument`.
@@ -143,7 +143,7 @@ pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str
             let mutable = (0..resource.fields.len()).filter(|&field| resource.fields[field].is_mutable());
             Ok(UpdateMask::Paths(mutable.map(|field| MaskPath { field, reach: Reach::Whole }).collect()))
         }
-        Some(mask) => reached(resource, &mask.paths, argument, |field| {
+        Some(mask) => mask_paths(resource, &mask.paths, argument, |field| {
             if field.is_mutable() {
                 Ok(())
             } else if field.key {
@@ -156,7 +156,7 @@ pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str
     }
 }
 
-fn reached(
+fn mask_paths(
     resource: &Resource,
     paths: &[String],
     argument: &str,
@@ -174,26 +174,26 @@ fn reached(
             return Err(refuse(&format!("names no field; there are {}", known.join(", "))));
         };
         permitted(&resource.fields[field]).map_err(refuse)?;
-        let reach = match (inner, resource.fields[field].part()) {
+        let reach = match (inner, resource.fields[field].child_table()) {
             (None, _) => Reach::Whole,
             (Some(inner), None) => resource.fields[field].kind.reach(inner).map_err(refuse)?,
-            (Some(column), Some(nth)) if resource.parts[nth].single => {
-                let child = resource.parts[nth].resource;
+            (Some(column), Some(nth)) if resource.child_tables[nth].single => {
+                let child = resource.child_tables[nth].resource;
                 let Some(field) = child.fields.iter().skip(1).find(|field| field.name == column) else {
                     let known: Vec<&str> = child.fields.iter().skip(1).map(|field| field.name).collect();
                     return Err(refuse(&format!("names no field of {name}; there are {}", known.join(", "))));
                 };
                 permitted(field).map_err(refuse)?;
-                Reach::Keys(Keys::one(field.name))
+                Reach::Keys(KeySet::one(field.name))
             }
             (Some(_), Some(_)) => return Err(refuse(&format!("goes into {name}, which is reached as a whole"))),
         };
-        match found.iter_mut().find(|reached| reached.field == field) {
+        match found.iter_mut().find(|path| path.field == field) {
             Some(earlier) => earlier.reach = union(std::mem::replace(&mut earlier.reach, Reach::Whole), reach),
             None => found.push(MaskPath { field, reach }),
         }
     }
-    found.sort_by_key(|reached| reached.field);
+    found.sort_by_key(|path| path.field);
     Ok(found)
 }
 

@@ -1,22 +1,27 @@
-//! What a resource is: a message, a table, and how one becomes the other.
+//! Resources: a message, a table, and the conversion between them.
 //!
-//! Contract and table meet by name: a column is the proto field of the same name. A [`Description`] says only what names cannot
-//! (table, key, defaults, what is computed); [`Resource::compile`] joins it with the descriptors and finds every mismatch when the
-//! service starts. From then on rows travel as *tuples*: for every stored field, in field order, a 4-byte length (-1 for
-//! null) and the value in Postgres's binary format. That is what the database sends, what it takes, and what is hashed.
+//! A column has the name of its proto field. A [`Description`] states only what does not follow from the names (table,
+//! key, defaults, computed fields). [`Resource::compile`] joins it with the descriptors and finds every mismatch when
+//! the service starts. After that, rows are processed as *tuples*: for every stored field, in field order, a 4-byte
+//! length (-1 for null) and the value in Postgres's binary format. The database sends and takes this form, and hashes
+//! are computed over it.
 //!
-//! - `description`, `field`, [`part`]: what is described, and what it is compiled to
+//! - `description`, `field`, [`child_table`]: what is described, and what it is compiled to
 //! - [`kind`]: all about each kind of column
 //! - [`select`]: read_mask to select list, tuple to message bytes
 //! - [`decode`]: message bytes to tuple, with every rule of every field
 //! - [`mask`]: paths of field masks
+//! - [`bounds`]: the limits of every row
 //! - `new_row`: tuple to a row of `COPY`
 //! - `ordering`: the orders in which rows can be read
 //!
-//! Rows of other tables can belong to a row ([`part`]): an order's lines. Each kind of them is a resource of its own, and within its
-//! owner's message it is a field that holds the child's message, once or repeated.
+//! A row can have children: rows of other tables that belong to it, as lines belong to an order ([`child_table`]). The
+//! children in a table are a resource of their own. In their owner's message they are a field that holds the child's
+//! message, single or repeated.
 
 pub mod batch;
+pub mod bounds;
+pub mod child_table;
 pub mod constraints;
 pub mod decode;
 mod description;
@@ -29,7 +34,7 @@ pub mod mask;
 mod new_row;
 mod numeral;
 mod ordering;
-pub mod part;
+pub mod refusal;
 mod refused;
 pub mod row;
 pub mod rules;
@@ -46,13 +51,13 @@ use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
+use self::child_table::ChildTable;
 use self::constraints::Constraints;
-pub use self::description::{Description, Reference, Target, Unique};
+pub use self::description::{Description, Reference, ReferenceTarget, Unique};
 pub use self::field::Field;
 pub use self::kind::MAX_PHASE_BYTES;
 use self::kind::{Stated, check_limits};
 pub use self::ordering::{DeclaredOrder, SortColumn};
-use self::part::Part;
 use self::rules::Rules;
 pub(crate) use self::wire::{BadChunk, ChunkReader};
 use crate::db::array::ElementType;
@@ -60,13 +65,13 @@ use crate::db::array::ElementType;
 /// A description joined with the descriptors.
 #[derive(Debug)]
 pub struct Resource {
-    /// What it was made from.
+    /// The description that it was compiled from.
     pub description: &'static Description,
-    /// The fields in the order of their numbers; the key's come first.
+    /// The fields in the order of their numbers. The key comes first.
     pub fields: Vec<Field>,
-    /// What belongs to a row, in the order of the fields' numbers.
-    pub parts: Vec<Part>,
-    /// The name of the rows' field in messages that hold several: the resource's plural.
+    /// The tables of its rows' children, in the order of the fields' numbers.
+    pub child_tables: Vec<ChildTable>,
+    /// The name of the field that holds rows in messages with several of them: the resource's plural.
     pub plural: &'static str,
     /// Its own rules.
     pub rules: Box<dyn Rules>,
@@ -76,7 +81,7 @@ impl Resource {
     /// Joins a description with the contract's descriptors.
     ///
     /// # Panics
-    /// When they do not fit: a mistake in the program, found when the service starts and by a test.
+    /// If they do not match. That is a mistake in the program; it is found by a test, and when the service starts.
     #[expect(clippy::panic, reason = "a description that does not fit the contract is a mistake in the program")]
     pub fn compile(description: &'static Description, plural: &'static str) -> Self {
         match Self::try_compile(description, plural) {
@@ -91,27 +96,28 @@ impl Resource {
         let mut described: Vec<&FieldDescriptorProto> = message.field.iter().collect();
         described.sort_by_key(|field| field.number());
         let mut fields = Vec::with_capacity(described.len());
-        let mut parts = Vec::new();
+        let mut child_tables = Vec::new();
         let contract = DescriptorPool::decode(description.descriptors).map_err(|error| error.to_string())?;
         let annotated = contract.get_message_by_name(description.message).ok_or("no such message")?;
         for field in described {
             let rules = annotated.get_field_by_name(field.name()).ok_or("no such field")?;
             let rules = Constraints::of(&rules)?;
-            if let Some(part) = description.parts.iter().find(|part| part.field == field.name()) {
-                let part = Part::compile(description, part, field)?;
-                let field = Field::of_part(part.name, part.number, parts.len(), part.single);
+            if let Some(child_table) = description.children.iter().find(|table| table.field == field.name()) {
+                let child_table = ChildTable::compile(description, child_table, field)?;
+                let field =
+                    Field::of_children(child_table.name, child_table.number, child_tables.len(), child_table.single);
                 check_limits(field.kind, Stated { rules: &rules, key: false })
                     .map_err(|why| format!("field {}: {why}", field.name))?;
                 fields.push(field);
-                parts.push(part);
-            } else if let Some(part) = parts.last() {
-                return Err(format!("field {} comes after the part {}", field.name(), part.name));
+                child_tables.push(child_table);
+            } else if let Some(child_table) = child_tables.last() {
+                return Err(format!("field {} comes after the children in field {}", field.name(), child_table.name));
             } else {
                 fields.push(Field::compile(description, &descriptors, &message, field, &rules)?);
             }
         }
-        if parts.len() != description.parts.len() {
-            return Err("a part is no field".to_owned());
+        if child_tables.len() != description.children.len() {
+            return Err("children stand in no field".to_owned());
         }
         for (at, &key) in description.key.iter().enumerate() {
             match fields.get_mut(at) {
@@ -129,7 +135,7 @@ impl Resource {
         if let Some(unknown) = all.into_iter().find(|name| !known(name)) {
             return Err(format!("no field {unknown}"));
         }
-        let mut resource = Self { description, fields, parts, plural, rules: rules::no_rules() };
+        let mut resource = Self { description, fields, child_tables, plural, rules: rules::no_rules() };
         ordering::check(&resource)?;
         resource.rules = (description.rules)(&resource)?;
         Ok(resource)
@@ -140,7 +146,8 @@ impl Resource {
         self.fields.iter().filter(|field| field.is_stored())
     }
 
-    /// The columns of an input tuple, in order: every stored field but those that only the store sets. The parts come after them.
+    /// The columns of an input tuple, in order: every stored field except those that only the service sets. The
+    /// children come after them.
     pub fn inputs(&self) -> impl Iterator<Item = &Field> {
         self.fields.iter().filter(|field| field.is_input())
     }
@@ -155,7 +162,7 @@ impl Resource {
         self.stored().filter(|field| field.is_mutable())
     }
 
-    /// The columns by which rows are read unless another order is asked for.
+    /// The columns of the default order.
     pub fn natural_order(&self) -> &'static [&'static str] {
         match self.description.natural_order {
             [] => self.description.key,
@@ -163,7 +170,7 @@ impl Resource {
         }
     }
 
-    /// The column that counts its changes, if it has one.
+    /// The revision column, if it has one.
     pub fn revision(&self) -> Option<&Field> {
         self.fields.iter().find(|field| field.is_revision())
     }
@@ -184,8 +191,7 @@ impl Resource {
     }
 }
 
-/// The names of the fields of `orrery.type.v1.Status`. In the database each is a key of the same object as the details
-/// are.
+/// The names of the fields of `orrery.type.v1.Status`. In the database they are keys of the same object as the details.
 static STATUS_FIELDS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
     let status = find_message(&descriptors, "orrery.type.v1.Status").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! New rows, from input tuples to the binary format in which Postgres takes them: what a caller left unset gets its
-//! default, decimals become `numeric`.
+//! Converts input tuples to new rows in the binary format that Postgres takes: unset fields get their defaults,
+//! decimals become `numeric`.
 
 use bytes::BufMut as _;
 

@@ -1,18 +1,18 @@
-//! Numbers as Postgres prints those of jsonb: without an exponent, and so perhaps with hundreds of zeros around the
-//! digits that matter.
+//! Numbers as Postgres prints those of jsonb: without an exponent, so perhaps with hundreds of zeros around the
+//! significant digits.
 
 use std::io::Write as _;
 
 use super::document::{digits, zeros};
 
-/// Significant digits with which any decimal is what the double nearest to it is printed as, unless it is near the
-/// least or the largest.
+/// Every decimal with at most this many significant digits is the shortest print of its nearest double, except near the
+/// smallest and the largest doubles.
 const EXACT_DIGITS: usize = 15;
-/// Most digits of a double's shortest print.
+/// Most digits in the shortest print of a double.
 const MOST_DIGITS: usize = 17;
 
-/// The double that reads as exactly these digits, if there is one. jsonb prints numbers without an exponent, so that
-/// they may be long and have few digits that matter: only those are looked at closely.
+/// The double that prints as exactly these digits, if there is one. Only the significant digits are examined, since a
+/// number without an exponent may have hundreds of zeros.
 pub(super) fn exact_double(raw: &[u8]) -> Option<f64> {
     let (negative, number) = raw.strip_prefix(b"-").map_or((false, raw), |number| (true, number));
     if number.contains(&b'e') {
@@ -62,7 +62,7 @@ pub(super) fn exact_double(raw: &[u8]) -> Option<f64> {
     Some(if negative { -size } else { size })
 }
 
-/// Where the digits that begin at a place end.
+/// The end of the digits that begin at a position.
 fn digits_to(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     let run = digits(rest);

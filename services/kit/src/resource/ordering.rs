@@ -2,13 +2,14 @@
 
 use super::Resource;
 
-/// An order in which rows can be read, beside the natural one: by some columns, and where these are equal by the key's.
-/// All of it in one direction, or all of it in the other: that is what one index serves.
+/// An order in which rows can be read besides the default one: by some columns, then by the key. All columns have the
+/// same direction, so that one index serves the order in both directions.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DeclaredOrder {
-    /// The index of the table that serves it. It has `columns`, and then the key's columns that are not among them. It is not partial.
+    /// The index that serves it. Its columns are `columns`, and then the columns of the key that are not among them.
+    /// The index is not partial.
     pub index: &'static str,
-    /// What rows are sorted by, first to last.
+    /// The columns to sort by, first to last.
     pub columns: &'static [SortColumn],
 }
 
@@ -17,8 +18,8 @@ pub struct DeclaredOrder {
 pub struct SortColumn {
     /// Its name in `order_by`: a field of the message.
     pub name: &'static str,
-    /// What the index has in place of the column itself: an expression of the column's type that is never null. Texts
-    /// have collation "C" in it.
+    /// The indexed expression, if it is not the column itself. It has the column's type and is never null. Texts have
+    /// collation "C" in it.
     pub expression: Option<&'static str>,
 }
 
@@ -42,10 +43,10 @@ impl SortColumn {
     }
 }
 
-/// Checks that rows can be read in the natural order and in every declared one.
+/// Checks that rows can be read in the default order and in every declared one.
 ///
 /// # Errors
-/// Which column does not fit, and why.
+/// The column that cannot be used, and the reason.
 pub(super) fn check(resource: &Resource) -> Result<(), String> {
     let natural = resource.natural_order().iter().map(|&name| SortColumn::plain(name)).collect::<Vec<_>>();
     let declared = resource.description.orders.iter().map(|order| order.columns);
@@ -59,7 +60,7 @@ pub(super) fn check(resource: &Resource) -> Result<(), String> {
             if !field.kind.is_orderable() {
                 return Err(format!("rows cannot be ordered by {name}"));
             }
-            // A null would be neither before nor after a place.
+            // A null has no place in an order.
             if column.expression.is_none() && !field.is_orderable() {
                 return Err(format!("{name} may be null: an order by it needs an expression that is not"));
             }

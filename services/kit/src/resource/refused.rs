@@ -1,5 +1,4 @@
-//! A row that the database refused, with_constraint as what it is: by its resource and key, and by the field where that can be
-//! told.
+//! Errors for rows that the database refused: they name the resource, the key, and the field if it is known.
 
 use sqlx::postgres::PgDatabaseError;
 
@@ -8,15 +7,15 @@ use crate::error::refused::{RefusalKind, RowRefusal, database_error, with_constr
 use crate::error::{Error, shortened};
 
 impl Error {
-    /// Notes in the log that the row of this name is passed over because of it: nobody else is told.
+    /// Logs that the row of this name is skipped. No caller is told.
     pub fn warn_of_passed_over(&self, resource: &'static Resource, name: &str) {
         let cause = std::error::Error::source(self).map(ToString::to_string);
         let (resource, name) = (resource.description.message, shortened(name));
         tracing::warn!(resource, name, cause, "the database refuses to change a row; it is passed over");
     }
 
-    /// The same, if it is a row that the database refused, said of the row of this name. `field` is what holds the row
-    /// in the request.
+    /// The same error; if the database refused a row, with the name of that row. `field` is the field of the request
+    /// that holds the row.
     #[must_use]
     pub fn of_refused_row(self, resource: &'static Resource, name: &str, field: &str) -> Self {
         match self {
@@ -27,7 +26,8 @@ impl Error {
 }
 
 impl RowRefusal {
-    /// The same, said of the row of this name. `field` is what holds the row; empty where nothing does.
+    /// The same refusal with the name of its row. `field` is the field of the request that holds the row; empty if none
+    /// does.
     #[must_use]
     pub fn of(mut self, resource: &'static Resource, name: &str, field: &str) -> Self {
         self.row = Some((resource.description.message, name.to_owned()));
@@ -46,7 +46,8 @@ impl RowRefusal {
     }
 }
 
-/// The tables that a row stands in, without their schema: its own and its parts', with the field that holds the part.
+/// The tables that a row is stored in, without their schema: its own, and its child tables with the owner's fields that
+/// hold the children.
 fn tables(
     resource: &'static Resource,
 ) -> impl Iterator<Item = (&'static str, &'static Resource, Option<&'static str>)> {
@@ -54,24 +55,27 @@ fn tables(
         let table = resource.description.table;
         table.split_once('.').map_or(table, |(_, table)| table)
     };
-    let parts = resource.parts.iter().map(move |part| (bare(part.resource), part.resource, Some(part.name)));
-    std::iter::once((bare(resource), resource, None)).chain(parts)
+    let child_tables = resource
+        .child_tables
+        .iter()
+        .map(move |child_table| (bare(child_table.resource), child_table.resource, Some(child_table.name)));
+    std::iter::once((bare(resource), resource, None)).chain(child_tables)
 }
 
-/// The field that a refusal is about: the column, or what the constraint is named after, as Postgres names them:
-/// `product_name_check`.
+/// The field that a refusal is about: the column, or the field in the name of the constraint, as Postgres names
+/// constraints: `product_name_check`.
 fn field_of(resource: &'static Resource, error: &PgDatabaseError) -> Option<String> {
     let table = error.table()?;
-    let (_, resource, part) = tables(resource).find(|(bare, ..)| *bare == table)?;
+    let (_, resource, child_table) = tables(resource).find(|(bare, ..)| *bare == table)?;
     let named = error.column().or_else(|| error.constraint()?.strip_prefix(table)?.strip_prefix('_'));
     let is_named = |name: &str| {
         named.and_then(|named| named.strip_prefix(name)).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
     };
     let fields = resource.fields.iter().map(|field| field.name).filter(|name| is_named(name));
     let field = fields.max_by_key(|name| name.len());
-    match (part, field) {
-        // Which of the part's rows is not told.
-        (Some(part), _) => Some(part.to_owned()),
+    match (child_table, field) {
+        // The database does not tell which child it was.
+        (Some(child_table), _) => Some(child_table.to_owned()),
         (None, field) => field.map(str::to_owned),
     }
 }

@@ -1,7 +1,7 @@
-//! Rows as rules see them: typed columns of an input tuple, and the rows of its children.
+//! Rows as rules see them: the typed columns of an input tuple, and the children.
 //!
-//! A rule names the columns that it needs once, when the service starts: [`Resource::column`] gives a handle, or says
-//! that there is no such column or that it has another type. From then on nothing is looked up by name.
+//! A rule looks up its columns once, when the service starts: [`Resource::column`] returns a handle, or an error if
+//! there is no such column or it has another type. After that nothing is looked up by name.
 
 use std::marker::PhantomData;
 
@@ -20,7 +20,7 @@ pub trait ColumnType {
     /// Whether a column of this field is read as this type.
     fn fits(field: &Field) -> bool;
 
-    /// The value of these bytes in Postgres's binary format; `None` if they are no such value.
+    /// The value from its bytes in Postgres's binary format; `None` if they are invalid.
     fn read(bytes: &[u8]) -> Option<Self::Value<'_>>;
 }
 
@@ -50,7 +50,7 @@ pub enum DecimalText {}
 #[derive(Clone, Copy, Debug)]
 pub enum Timestamp {}
 
-/// The phase in a status column. Of a stored phase that is no string, its JSON text.
+/// The phase in a status column. If a stored phase is no string, its JSON text.
 #[derive(Clone, Copy, Debug)]
 pub enum Phase {}
 
@@ -160,7 +160,7 @@ impl ColumnType for Phase {
 #[derive(Debug)]
 pub struct Column<T> {
     name: &'static str,
-    /// Its place in a row's tuple; of children, without the owner's columns.
+    /// Its place in a row's tuple. For children, without the columns of their owner's key.
     place: usize,
     value: PhantomData<fn() -> T>,
 }
@@ -180,13 +180,13 @@ impl<T> Column<T> {
     }
 }
 
-/// The children of one kind, of a resource's rows.
+/// The children from one table, as a rule names them.
 #[derive(Clone, Copy, Debug)]
 pub struct Children {
-    /// What they are.
+    /// The resource of the rows.
     resource: &'static Resource,
     owner_columns: usize,
-    /// Their place among the kinds of children.
+    /// The place of their table in [`Resource::child_tables`].
     pub(crate) nth: usize,
     /// The place of their value in a row's tuple.
     place: usize,
@@ -221,10 +221,10 @@ impl Resource {
     /// # Errors
     /// There is no such field.
     pub fn children(&self, field: &str) -> Result<Children, String> {
-        let nth = self.parts.iter().position(|part| part.name == field);
+        let nth = self.child_tables.iter().position(|table| table.name == field);
         let nth = nth.ok_or_else(|| format!("{} has no children {field}", self.description.message))?;
-        let part = &self.parts[nth];
-        let (resource, owner_columns) = (part.resource, part.owner_columns);
+        let child_table = &self.child_tables[nth];
+        let (resource, owner_columns) = (child_table.resource, child_table.owner_columns);
         Ok(Children { resource, owner_columns, nth, place: self.inputs().count() + nth })
     }
 }
@@ -271,7 +271,7 @@ impl<'a> Row<'a> {
         Columns::new(self.tuple).nth(column.place).flatten().is_some()
     }
 
-    /// The row's children of one kind, in the order in which they were sent; `None` if the caller did not send the
+    /// The row's children from one table, in the order in which they were sent; `None` if the caller did not send the
     /// field.
     pub fn children(self, children: Children) -> Option<impl Iterator<Item = Row<'a>> + Clone> {
         let value = Columns::new(self.tuple).nth(children.place).flatten()?;
@@ -301,10 +301,10 @@ pub(crate) fn rows(value: &[u8]) -> impl Iterator<Item = Row<'_>> + Clone {
     Columns::new(value).flatten().map(Row::new)
 }
 
-/// Values for some columns of a row. They can be used for one row after the other.
+/// New values for some columns of a row. One `Changes` can be reused for many rows.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Each column's place, and where its value ends in `bytes`; an unset one has no bytes.
+    /// Each column's place, and the end of its value in `bytes`; `None` if the column is unset.
     columns: Vec<(usize, Option<usize>)>,
     bytes: Vec<u8>,
 }
@@ -316,7 +316,7 @@ impl Changes {
         self.bytes.clear();
     }
 
-    /// Sets a column. Set twice, the first value counts.
+    /// Sets a column. If it is set twice, the first value counts.
     pub fn set<T: WritableType>(&mut self, column: Column<T>, value: T::Value<'_>) {
         T::write(value, &mut self.bytes);
         self.columns.push((column.place, Some(self.bytes.len())));
@@ -350,14 +350,14 @@ impl Changes {
     }
 }
 
-/// Children that a rule makes, or completes: the value of their field.
+/// The children that a rule creates or completes.
 #[derive(Debug, Default)]
 pub struct ChildRows {
     pub(crate) value: Vec<u8>,
 }
 
 impl ChildRows {
-    /// No children yet, with room for so many bytes.
+    /// An empty list, with capacity for this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { value: Vec::with_capacity(bytes) }
     }
@@ -380,7 +380,7 @@ impl ChildRows {
         rows(&self.value)
     }
 
-    /// Adds a child in which only these columns are set.
+    /// Adds a child with only these columns set.
     pub fn push_new(&mut self, children: Children, changes: &Changes) {
         let columns = children.resource.inputs().count().saturating_sub(children.owner_columns);
         let unset = NULL.to_be_bytes().repeat(columns);

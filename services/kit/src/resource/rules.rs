@@ -1,7 +1,7 @@
-//! Rules of a resource's own, beyond those of its columns: one trait, passed by single and chunked writes alike.
+//! A resource's own rules, in addition to those of its columns. Single and chunked writes apply the same rules.
 //!
-//! A slice implements [`Rules`] for a resource that needs it and names it in the resource's description. The rules see
-//! typed rows ([`super::row`]): the columns are resolved once, when the service starts.
+//! A slice implements [`Rules`] for a resource and names the implementation in the resource's description. The rules
+//! see typed rows ([`super::row`]). Their columns are looked up once, when the service starts.
 
 use std::fmt::Debug;
 
@@ -10,28 +10,28 @@ use futures::future::BoxFuture;
 use super::batch::{Batch, Store};
 use super::mask::UpdateMask;
 use super::row::{ChildRows, Children, Row};
-use super::tuple::{Columns, put_prefixed};
+use super::tuple::put_prefixed;
 use crate::error::{Error, Violation};
 
 /// The rules of one resource.
 pub trait Rules: Debug + Send + Sync {
-    /// Checks one row when it has been decoded, and sets what follows from the row alone. It is called off the
-    /// transaction, as a rule while the rows before are being committed, so that it is the place for expensive work.
+    /// Checks one row after it was decoded, and sets fields that follow from the row alone. This runs outside the
+    /// transaction, usually while earlier rows are being committed, so it is the place for expensive work.
     fn check(&self, row: &mut CheckedRow<'_>) {
         let _ = row;
     }
 
-    /// Whether [`prepare`](Self::prepare) needs the stored row in the place of a row: it is read and locked then.
+    /// Whether [`prepare`](Self::prepare) needs the stored row with the key of this row. It is then read and locked.
     fn reads_stored(&self, batch: &Batch<'_>, at: usize) -> bool {
         let _ = (batch, at);
         false
     }
 
-    /// Looks at a whole batch before it is written, in the transaction that writes it. Which rows exist is known, and
-    /// those with children are locked. It may complete rows, refuse them, or name an existing row in place of one.
+    /// Checks a whole batch before it is written, within the transaction. It is known which rows exist, and existing
+    /// rows with children are locked. The rules may complete rows, refuse them, or replace a row by an existing one.
     ///
     /// # Errors
-    /// What the database says. A row that breaks a rule is no error: it is refused in the batch.
+    /// The errors of the database. A row that breaks a rule is not an error: it is refused in the batch.
     fn prepare<'a>(
         &'a self,
         batch: &'a mut Batch<'_>,
@@ -41,8 +41,7 @@ pub trait Rules: Debug + Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
-    /// Looks at a batch of rows that are about to be deleted, in the transaction that deletes them. Only their keys are
-    /// set.
+    /// Checks a batch of rows that are about to be deleted, within the transaction. Only the keys of the rows are set.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).
@@ -56,8 +55,8 @@ pub trait Rules: Debug + Send + Sync {
     }
 }
 
-/// Makes the rules of a resource, with the columns that they need; called once, when the service starts. The error
-/// names a column that does not exist or has another type.
+/// Creates the rules of a resource with the columns that they need. It is called once, when the service starts. The
+/// error names a column that does not exist or has another type.
 pub type RulesOf = fn(&super::Resource) -> Result<Box<dyn Rules>, String>;
 
 /// No rules beyond those of the columns.
@@ -71,10 +70,10 @@ pub(crate) fn no_rules() -> Box<dyn Rules> {
     Box::new(NoRules)
 }
 
-/// A decoded row on its way through [`Rules::check`].
+/// A decoded row that is being checked by [`Rules::check`].
 #[derive(Debug)]
 pub struct CheckedRow<'c> {
-    /// The row's tuple is what follows `start`.
+    /// The row's tuple begins at `start`.
     tuples: &'c mut Vec<u8>,
     start: usize,
     update: Option<&'c UpdateMask>,
@@ -96,7 +95,7 @@ impl<'c> CheckedRow<'c> {
         Row::new(&self.tuples[self.start..])
     }
 
-    /// The mask, if the row can only change an existing one: what it does not reach is unset.
+    /// The mask, if the row can only change an existing one. Fields outside the mask are unset.
     pub fn update(&self) -> Option<&UpdateMask> {
         self.update
     }
@@ -106,7 +105,7 @@ impl<'c> CheckedRow<'c> {
         self.violations.push(violation);
     }
 
-    /// Sets the row's children of one kind.
+    /// Sets the row's children in one table.
     pub fn set_children(&mut self, children: Children, rows: &ChildRows) {
         let row = self.row();
         let before = row.prefix(children.place()).len();
@@ -116,53 +115,4 @@ impl<'c> CheckedRow<'c> {
         let range = self.start + before..self.start + with;
         self.tuples.splice(range, value);
     }
-}
-
-/// Why a row is refused.
-#[derive(Debug)]
-pub struct Refusal {
-    /// The error of the call, if the row was all that the call wrote.
-    pub error: Error,
-    /// The field of the row, and what is wrong with it.
-    pub violation: Violation,
-}
-
-impl Refusal {
-    /// A row that breaks a rule of one field.
-    pub fn invalid(violation: Violation) -> Self {
-        Self { error: Error::Invalid(vec![violation.clone()]), violation }
-    }
-
-    /// A row that is refused by an error about the row as a whole.
-    pub fn whole(error: Error) -> Self {
-        Self::of_field("", error)
-    }
-
-    /// A row that is refused by an error about one field.
-    pub fn of_field(field: &str, error: Error) -> Self {
-        let violation = Violation::new(field, error.to_string());
-        Self { error, violation }
-    }
-
-    /// The error of a call that wrote this one row, which stood in the field `field` of its request.
-    #[must_use]
-    pub fn into_error(self, field: &str) -> Error {
-        match self.error {
-            Error::Invalid(violations) => {
-                Error::Invalid(violations.into_iter().map(|violation| violation.within(field)).collect())
-            }
-            Error::ReferenceMissing(violation) => Error::ReferenceMissing(violation.within(field)),
-            Error::ValueTaken { resource, field: own, holder } => {
-                Error::ValueTaken { resource, field: Violation::new(own, "").within(field).field, holder }
-            }
-            error => error,
-        }
-    }
-}
-
-/// The first columns of a tuple, each with its length.
-pub(crate) fn prefix(tuple: &[u8], columns: usize) -> &[u8] {
-    let mut rest = Columns::new(tuple);
-    rest.by_ref().take(columns).for_each(drop);
-    &tuple[..tuple.len() - rest.rest().len()]
 }

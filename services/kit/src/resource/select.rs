@@ -1,12 +1,12 @@
-//! The way out: a read_mask becomes a select list, and each tuple that it brings becomes a message's bytes, in one pass and
-//! without anything in between.
+//! Encoding: a read_mask becomes a select list, and each selected tuple becomes the bytes of a message, in one pass
+//! without intermediate values.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::kind::{PutField, Target};
+use super::kind::{OutputField, PutField};
 use super::mask::{MaskPath, Reach};
-use super::rules::prefix;
 use super::tuple::Columns;
+use super::tuple::prefix;
 use super::wire::{put_bytes, put_header, varint_length};
 use super::{Field, Resource};
 
@@ -16,48 +16,48 @@ const ROWS_FIELD: u32 = 1;
 /// What to select and how to write it as a message.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// The select list, to be followed by columns of the reader's own.
+    /// The select list. The reader may append columns of its own.
     pub sql: String,
-    /// How many columns that is.
+    /// The number of its columns.
     pub columns: usize,
     outputs: Vec<Output>,
-    /// The number of the etag's field, if it is asked for; then every column is selected as it stands, before others.
+    /// The number of the etag's field, if it is requested. Then every column is selected whole, before partial ones.
     etag: Option<u32>,
-    /// How many columns make the etag.
+    /// The number of columns that the etag is computed from.
     stored: usize,
-    /// How many columns the key has, which come first.
+    /// The number of columns of the key. They come first.
     keys: usize,
     whole: bool,
-    /// The numbers of the fields of the columns, in order; none if a part of a field is selected.
+    /// The numbers of the fields of the columns, in order; empty if only a part of some field is selected.
     fields: Vec<u32>,
-    /// The parts that are asked for, in the order of their fields.
-    pub parts: Vec<SelectedPart>,
+    /// The children that are asked for, in the order of their fields.
+    pub children: Vec<SelectedChildren>,
 }
 
-/// A part of a resource that is asked for: rows of another table.
+/// Children that are asked for: those in one field.
 #[derive(Clone, Debug)]
-pub struct SelectedPart {
+pub struct SelectedChildren {
     /// The field of the owner's message that holds them.
     pub number: u32,
-    /// What they are.
+    /// The resource of the rows.
     pub resource: &'static Resource,
-    /// How many columns of their key name their owner.
+    /// How many columns of their key are the owner's key.
     pub owner_columns: usize,
-    /// What is wanted of each. Their owner's key is always selected, first, and never put into their message.
+    /// What is selected of each. The owner's key always comes first, and is not written into their messages.
     pub selection: Selection,
 }
 
-/// What becomes of one column.
+/// How one column is written.
 #[derive(Clone, Copy, Debug)]
 struct Output {
-    /// How its value is written; `None` if it was not asked for, but selected because the key is needed, or for the etag.
+    /// The function that writes its value; `None` if it was selected only for the key or the etag.
     put: Option<PutField>,
-    target: Target,
+    target: OutputField,
 }
 
 impl Output {
     fn of(field: &Field) -> Self {
-        let target = Target { number: field.number, names: field.kind.enum_names() };
+        let target = OutputField { number: field.number, names: field.kind.enum_names() };
         Self { put: Some(field.kind.output()), target }
     }
 
@@ -67,26 +67,26 @@ impl Output {
 }
 
 impl Selection {
-    /// What a mask asks for. The key's columns are always selected, first.
+    /// The selection of a mask. The columns of the key are always selected, first.
     pub fn new(resource: &Resource, mask: &[MaskPath]) -> Self {
-        let asked = mask.iter().map(|reached| &resource.fields[reached.field]);
+        let asked = mask.iter().map(|path| &resource.fields[path.field]);
         let etag = asked.filter(|field| field.is_etag()).map(|field| field.number).next();
         let mut columns = Vec::new();
         let mut outputs = Vec::new();
         let mut parts_of_columns = Vec::new();
         let (mut fields, mut partly) = (Vec::new(), false);
         for (at, field) in resource.fields.iter().enumerate().filter(|(_, field)| field.is_stored()) {
-            let reached = mask.iter().find(|reached| reached.field == at);
-            if reached.is_none() && !field.key && etag.is_none() {
+            let path = mask.iter().find(|path| path.field == at);
+            if path.is_none() && !field.key && etag.is_none() {
                 continue;
             }
             fields.push(field.number);
-            let Some(reached) = reached else {
+            let Some(path) = path else {
                 columns.push(column(field));
                 outputs.push(Output::nothing(field));
                 continue;
             };
-            match field.kind.select_part(&format!("t.{}", field.name), &reached.reach) {
+            match field.kind.select_part(&format!("t.{}", field.name), &path.reach) {
                 Some(part) if etag.is_some() => {
                     partly = true;
                     columns.push(column(field));
@@ -117,8 +117,8 @@ impl Selection {
             stored,
             keys: resource.key_length(),
             fields: if partly { Vec::new() } else { fields },
-            whole: mask.len() == resource.fields.len() && mask.iter().all(|reached| reached.reach == Reach::Whole),
-            parts: mask.iter().filter_map(|reached| SelectedPart::new(resource, reached)).collect(),
+            whole: mask.len() == resource.fields.len() && mask.iter().all(|path| path.reach == Reach::Whole),
+            children: mask.iter().filter_map(|path| SelectedChildren::new(resource, path)).collect(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Selection {
         prefix(tuple, self.keys)
     }
 
-    /// Whether it selects all columns as they stand, as the selection of everything does.
+    /// Whether it selects all columns whole.
     pub(crate) fn has_all_columns(&self, resource: &Resource) -> bool {
         self.fields.len() == resource.stored().count()
     }
@@ -203,28 +203,33 @@ impl Selection {
     }
 }
 
-impl SelectedPart {
-    fn new(owner: &Resource, reached: &MaskPath) -> Option<Self> {
-        let part = &owner.parts[owner.fields[reached.field].part()?];
-        let wanted = |name: &str| match &reached.reach {
+impl SelectedChildren {
+    fn new(owner: &Resource, path: &MaskPath) -> Option<Self> {
+        let child_table = &owner.child_tables[owner.fields[path.field].child_table()?];
+        let wanted = |name: &str| match &path.reach {
             Reach::Keys(columns) => columns.contain(name),
             Reach::Whole | Reach::Details { .. } => true,
         };
         // The first fields name the owner.
-        let fields =
-            part.resource.fields.iter().enumerate().skip(part.owner_columns).filter(|(_, field)| wanted(field.name));
+        let fields = child_table
+            .resource
+            .fields
+            .iter()
+            .enumerate()
+            .skip(child_table.owner_columns)
+            .filter(|(_, field)| wanted(field.name));
         let mask: Vec<MaskPath> = fields.map(|(field, _)| MaskPath { field, reach: Reach::Whole }).collect();
-        let owner_columns = part.owner_columns;
+        let owner_columns = child_table.owner_columns;
         Some(Self {
-            number: part.number,
-            resource: part.resource,
+            number: child_table.number,
+            resource: child_table.resource,
             owner_columns,
-            selection: Selection::new(part.resource, &mask),
+            selection: Selection::new(child_table.resource, &mask),
         })
     }
 }
 
-/// Appends a message that stands in pieces as one row of a page message.
+/// Appends a message, given in pieces, as one row of a page message.
 pub fn put_row_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
     put_header(out, ROWS_FIELD, pieces.clone().map(<[u8]>::len).sum());
     pieces.for_each(|piece| out.extend_from_slice(piece));
@@ -235,12 +240,12 @@ pub(crate) fn put_child(number: u32, message: &[u8], out: &mut Vec<u8>) {
     put_bytes(out, number, message);
 }
 
-/// How many bytes a message of so many takes as a row of a page message.
+/// The bytes that a message of this size takes as a row of a page message.
 pub fn row_length(message: usize) -> usize {
     1 + varint_length(message as u64) + message
 }
 
-/// A stored field as it stands in a tuple. The table's alias is `t`.
+/// The SQL of a stored field as it is selected into a tuple. The table's alias is `t`.
 pub(crate) fn column(field: &Field) -> String {
     field.kind.select(&format!("t.{}", field.name))
 }

@@ -1,16 +1,16 @@
-//! What a message says of one field, and how much of that is looked at.
+//! The value of one field of a message, and the portion of it that is decoded.
 
 use std::borrow::Cow;
 
 use super::mask;
 
-/// Which portion of a field is looked at.
+/// The portion of a field that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Portion<'a> {
     /// All of it.
     All,
     /// These keys of a jsonb object.
-    Keys(&'a mask::Keys),
+    Keys(&'a mask::KeySet),
     /// All of a status but its phase.
     Details,
     /// Nothing of it.
@@ -18,7 +18,7 @@ pub enum Portion<'a> {
 }
 
 impl Portion<'_> {
-    /// Whether it reaches a key.
+    /// Whether it includes a key.
     pub(super) fn reaches(self, key: &[u8]) -> bool {
         match self {
             Self::All => true,
@@ -28,9 +28,9 @@ impl Portion<'_> {
         }
     }
 
-    /// Leaves the entries of a status's details that it reaches. The key `phase` of a mask is the field of that name,
-    /// and no detail. A loop for each variant: of one loop around a match the compiler makes several, and chooses by a
-    /// length that other variants do not have. The choice has no effect then, but Valgrind reports it.
+    /// Keeps the entries of a status's details that it includes. The key `phase` of a mask is the field of that name,
+    /// and no detail. Each variant has its own loop: from one loop around a `match` the compiler makes several, and
+    /// chooses between them by a length that other variants do not have. That is harmless, but Valgrind reports it.
     pub(super) fn keep_details<T>(self, entries: &mut Vec<(&str, T)>) {
         match self {
             Self::All | Self::Details => {}
@@ -40,7 +40,7 @@ impl Portion<'_> {
     }
 }
 
-/// Every occurrence of a field, as far as its kind wants them.
+/// The occurrences of a field that its kind needs.
 #[derive(Clone, Debug)]
 pub enum Slot<'a> {
     /// There is none.

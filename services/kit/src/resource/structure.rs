@@ -1,18 +1,19 @@
 //! `google.protobuf.Struct` and jsonb: one to the other, bytes to bytes.
 //!
-//! A Struct's numbers are doubles. A stored number that a double cannot hold is given out as a string of its digits, and an entry that
-//! nests deeper than protobuf's parsers go as its JSON text; neither is lost when it is written back as it was read.
+//! The numbers of a Struct are doubles. A stored number that no double represents is returned as a string of its
+//! digits, and an entry that nests deeper than protobuf's parsers allow as its JSON text. Both keep their stored value
+//! when they are written back unchanged.
 
 use orrery_proto::nesting::MAX_STRUCT_LEVELS;
 
 use super::document::{JsonValue, digits, elements, entries};
 use super::json::JsonText;
 use super::numeral::exact_double;
-use super::wire::{Malformed, Reader, Value, put_bytes, put_nested, put_number, put_varint};
+use super::wire::{FieldReader, Malformed, Value, put_bytes, put_nested, put_number, put_varint};
 
-/// How deep values nest in what is given out: every level of JSON takes three of protobuf, whose parsers stop at 100.
+/// Maximum nesting of returned values: every level of JSON takes three of protobuf, whose parsers stop at 100.
 const MAX_DEPTH_OUT: usize = 28;
-/// How deep values nest in what is taken in; the same for symmetry.
+/// Maximum nesting of received values: the same.
 pub(super) const MAX_DEPTH_IN: usize = MAX_STRUCT_LEVELS;
 
 // google/protobuf/struct.proto
@@ -42,7 +43,7 @@ fn put_pair(out: &mut Vec<u8>, key: &[u8], put_value: impl FnOnce(&mut Vec<u8>))
     });
 }
 
-/// How many objects and arrays stand around the innermost value.
+/// The number of objects and arrays around the innermost value.
 fn nesting(raw: &[u8]) -> usize {
     let (mut depth, mut deepest, mut in_string, mut at) = (0_usize, 0, false, 0);
     while let Some(byte) = raw.get(at) {
@@ -127,22 +128,22 @@ impl StructError {
 
 /// What an entry of an object holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Item<'a> {
+pub(super) enum ObjectValue<'a> {
     /// A `google.protobuf.Value`, encoded.
     Value(&'a [u8]),
     /// A text.
     Text(&'a str),
 }
 
-/// A Struct's entries, sorted by key; of a repeated key the last one counts. Their values are as they came: what is
-/// wanted of them is read when it is written, so that nothing stands in between.
-pub(super) fn read_entries(bytes: &[u8]) -> Result<Vec<(&str, Item<'_>)>, StructError> {
+/// The entries of a Struct, sorted by key. If a key appears twice, the last entry counts. The values are still encoded;
+/// they are decoded when they are written.
+pub(super) fn read_entries(bytes: &[u8]) -> Result<Vec<(&str, ObjectValue<'_>)>, StructError> {
     let mut found = Vec::new();
-    let mut reader = Reader::new(bytes);
+    let mut reader = FieldReader::new(bytes);
     while let Some((number, value)) = reader.next()? {
         let (STRUCT_FIELDS, Value::Bytes(entry)) = (number, value) else { continue };
         let (mut key, mut item) = ("", &b""[..]);
-        let mut fields = Reader::new(entry);
+        let mut fields = FieldReader::new(entry);
         while let Some(field) = fields.next()? {
             match field {
                 (ENTRY_KEY, Value::Bytes(bytes)) => key = text(bytes)?,
@@ -150,7 +151,7 @@ pub(super) fn read_entries(bytes: &[u8]) -> Result<Vec<(&str, Item<'_>)>, Struct
                 _ => {}
             }
         }
-        found.push((key, Item::Value(item)));
+        found.push((key, ObjectValue::Value(item)));
     }
     sort_and_keep_last(&mut found);
     Ok(found)
@@ -161,26 +162,26 @@ pub(super) fn sort_and_keep_last<K: Ord, V>(entries: &mut Vec<(K, V)>) {
     if entries.is_sorted_by(|a, b| a.0 < b.0) {
         return;
     }
-    // Reversed and stable, the last of a key comes first, and that is the one that dedup keeps.
+    // Reversed before a stable sort, so that the last entry of a key comes first, which dedup keeps.
     entries.reverse();
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     entries.dedup_by(|a, b| a.0 == b.0);
 }
 
 /// Puts an object of these entries.
-pub(super) fn put_object(json: &mut JsonText<'_>, entries: &[(&str, Item<'_>)]) -> Result<(), StructError> {
+pub(super) fn put_object(json: &mut JsonText<'_>, entries: &[(&str, ObjectValue<'_>)]) -> Result<(), StructError> {
     put_entries(json, entries, 0)
 }
 
-fn put_entries(json: &mut JsonText<'_>, entries: &[(&str, Item<'_>)], depth: usize) -> Result<(), StructError> {
+fn put_entries(json: &mut JsonText<'_>, entries: &[(&str, ObjectValue<'_>)], depth: usize) -> Result<(), StructError> {
     json.put(b"{");
     for (nth, (key, item)) in entries.iter().enumerate() {
         json.separate(nth);
         json.put_string(key);
         json.put(b": ");
         match *item {
-            Item::Value(bytes) => read_value(bytes, depth, json)?,
-            Item::Text(text) => json.put_string(text),
+            ObjectValue::Value(bytes) => read_value(bytes, depth, json)?,
+            ObjectValue::Text(text) => json.put_string(text),
         }
     }
     json.put(b"}");
@@ -188,7 +189,7 @@ fn put_entries(json: &mut JsonText<'_>, entries: &[(&str, Item<'_>)], depth: usi
 }
 
 fn read_value(bytes: &[u8], depth: usize, json: &mut JsonText<'_>) -> Result<(), StructError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = FieldReader::new(bytes);
     let start = json.mark();
     let mut is_set = false;
     while let Some(field) = reader.next()? {
@@ -214,7 +215,7 @@ fn read_value(bytes: &[u8], depth: usize, json: &mut JsonText<'_>) -> Result<(),
             }
             (VALUE_STRUCT, Value::Bytes(bytes)) => put_entries(json, &read_entries(bytes)?, depth + 1)?,
             (VALUE_LIST, Value::Bytes(bytes)) => {
-                let mut values = Reader::new(bytes);
+                let mut values = FieldReader::new(bytes);
                 json.put(b"[");
                 let mut count = 0;
                 while let Some((number, value)) = values.next()? {

@@ -41,6 +41,13 @@ impl<'a> Iterator for Columns<'a> {
     }
 }
 
+/// The first columns of a tuple, each with its length.
+pub(crate) fn prefix(tuple: &[u8], columns: usize) -> &[u8] {
+    let mut rest = Columns::new(tuple);
+    rest.by_ref().take(columns).for_each(drop);
+    &tuple[..tuple.len() - rest.rest().len()]
+}
+
 /// Appends a value with its length.
 pub(crate) fn put_prefixed(tuple: &mut Vec<u8>, value: &[u8]) {
     tuple.put_i32(value.len() as i32);

@@ -37,8 +37,8 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends a length-delimited field whose bytes `put` appends. What they are moved by when their length takes more than
-/// a byte costs less than a vector of their own.
+/// Appends a length-delimited field whose bytes `put` appends. They are moved if their length takes more than one byte,
+/// which costs less than a separate vector.
 #[inline]
 pub(super) fn put_nested(out: &mut Vec<u8>, number: u32, put: impl FnOnce(&mut Vec<u8>)) {
     put_varint(out, u64::from(number << 3 | LENGTH_DELIMITED));
@@ -90,7 +90,7 @@ pub(super) enum Value<'a> {
 }
 
 /// Reads a message's fields one by one.
-pub(super) struct Reader<'a> {
+pub(super) struct FieldReader<'a> {
     rest: &'a [u8],
 }
 
@@ -98,7 +98,7 @@ pub(super) struct Reader<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Why a chunk cannot be taken apart.
+/// Why a chunk cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BadChunk {
     /// Its bytes are no chunk.
@@ -173,7 +173,7 @@ pub(crate) enum BadChunk {
     Rows,
 }
 
-/// An encoded [`WriteChunk`](orrery_proto::wire::WriteChunk), taken apart only as far as it is asked for.
+/// An encoded [`WriteChunk`](orrery_proto::wire::WriteChunk). Only the requested fields are decoded.
 pub(crate) struct ChunkReader<'a> {
     message: &'a [u8],
     /// The offset of its first row.
@@ -185,7 +185,7 @@ pub(crate) struct ChunkReader<'a> {
 impl<'a> ChunkReader<'a> {
     pub(crate) fn new(message: &'a [u8]) -> Result<Self, BadChunk> {
         let mut chunk = Self { message, offset: 0, count: 0 };
-        let mut reader = Reader::new(message);
+        let mut reader = FieldReader::new(message);
         while let Some(field) = reader.next().map_err(|Malformed| BadChunk::Chunk)? {
             match field {
                 (1, Value::Varint(offset)) => chunk.offset = offset.cast_signed(),
@@ -201,7 +201,7 @@ impl<'a> ChunkReader<'a> {
     /// Its rows, each an encoded resource.
     pub(crate) fn rows(&self) -> Vec<&'a [u8]> {
         let mut rows = Vec::with_capacity(self.count);
-        let mut reader = Reader::new(self.message);
+        let mut reader = FieldReader::new(self.message);
         while let Ok(Some((number, value))) = reader.next() {
             if let (2, Value::Bytes(row)) = (number, value) {
                 rows.push(row);
@@ -239,7 +239,7 @@ mod tests {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             prop_assert_eq!(out.len(), varint_length(value));
-            prop_assert_eq!(Reader::new(&out).varint(), Ok(value));
+            prop_assert_eq!(FieldReader::new(&out).varint(), Ok(value));
         }
 
         #[test]
@@ -257,7 +257,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
-            let mut reader = Reader::new(&bytes);
+            let mut reader = FieldReader::new(&bytes);
             while let Ok(Some(_)) = reader.next() {}
         }
     }

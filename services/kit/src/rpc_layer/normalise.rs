@@ -180,8 +180,9 @@ pub(super) fn draining() -> Status {
 
 /// The status of a call whose handler panicked. The panic's message goes to the log, not to the caller.
 pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Status {
-    let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = said.unwrap_or("no message"), "a handler panicked");
+    let message =
+        payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = message.unwrap_or("no message"), "a handler panicked");
     with_reason(Code::Internal, ErrorReason::Internal, "the service failed; its log holds the cause")
 }
 

@@ -206,20 +206,20 @@ async fn each_call_is_one_sentence_at_its_end() {
         ("Hang", &[("grpc-timeout", "5m")], "DEADLINE_EXCEEDED", "WARN", 0),
     ] {
         through(&drain, &format!("/test.Odd/{method}"), headers).await;
-        let said = sentences(&lines);
-        assert_eq!(said.len(), 1, "{said:?}");
-        let said = &said[0];
+        let logged = sentences(&lines);
+        assert_eq!(logged.len(), 1, "{logged:?}");
+        let logged = &logged[0];
         assert_eq!(
-            (&said["code"], &said["level"], &said["rows"]),
+            (&logged["code"], &logged["level"], &logged["rows"]),
             (&code.into(), &level.into(), &rows.into()),
-            "{said}"
+            "{logged}"
         );
-        assert_eq!(said["span"]["method"], format!("/test.Odd/{method}"));
-        assert!(said["latency_ms"].as_f64().unwrap() > 0.0);
-        assert_eq!(said["span"]["request_id"].as_str(), headers.iter().find(|h| h.0 == "x-request-id").map(|h| h.1));
+        assert_eq!(logged["span"]["method"], format!("/test.Odd/{method}"));
+        assert!(logged["latency_ms"].as_f64().unwrap() > 0.0);
+        assert_eq!(logged["span"]["request_id"].as_str(), headers.iter().find(|h| h.0 == "x-request-id").map(|h| h.1));
     }
 
-    // A stream is measured at its end: nothing is said while it runs, and a caller that leaves has cancelled.
+    // A stream is measured at its end: nothing is logged while it runs, and a caller that leaves has cancelled.
     let request =
         Request::post("/test.Odd/Endless").header("content-type", "application/grpc").body(Body::empty()).unwrap();
     let service = layer(drain).layer(Routes::new(OddService::new().0));
@@ -227,7 +227,7 @@ async fn each_call_is_one_sentence_at_its_end() {
     poll_fn(|context| Pin::new(response.body_mut()).poll_frame(context)).await.unwrap().unwrap();
     assert!(sentences(&lines).is_empty());
     drop(response);
-    let said = sentences(&lines);
-    assert_eq!(said.len(), 1);
-    assert_eq!((&said[0]["code"], &said[0]["rows"]), (&"CANCELLED".into(), &1.into()));
+    let logged = sentences(&lines);
+    assert_eq!(logged.len(), 1);
+    assert_eq!((&logged[0]["code"], &logged[0]["rows"]), (&"CANCELLED".into(), &1.into()));
 }

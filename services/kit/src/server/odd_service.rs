@@ -32,7 +32,7 @@ use crate::config::{Configuration as _, ServiceConfig};
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcRows;
 
-type Messages = BoxStream<'static, Result<String, Status>>;
+type OddMessages = BoxStream<'static, Result<String, Status>>;
 
 /// The methods read and write streams of strings.
 #[derive(Clone)]
@@ -81,10 +81,10 @@ async fn handle(
     method: String,
     uploads: mpsc::UnboundedSender<Code>,
     request: tonic::Request<Streaming<String>>,
-) -> Result<tonic::Response<Messages>, Status> {
+) -> Result<tonic::Response<OddMessages>, Status> {
     let (rows, draining) = (RpcRows::of(&request), Draining::of(&request));
     let mut inbound = request.into_inner();
-    let messages: Messages = match method.as_str() {
+    let messages: OddMessages = match method.as_str() {
         "Panic" => panic!("the handler's secret"),
         "Hang" => std::future::pending().await,
         "Upload" => {

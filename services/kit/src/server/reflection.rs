@@ -1,5 +1,5 @@
-//! Reflection in both versions. It answers with the descriptors' bytes as they were compiled: tonic's own service decodes
-//! them into types that have no room for options which a contract declares, such as the rules of its fields.
+//! Reflection in both versions. It answers with the descriptors' bytes as they were compiled: tonic's own service
+//! decodes them into types that have no room for options which a contract declares, such as the rules of its fields.
 
 use std::collections::HashMap;
 use std::pin::Pin;

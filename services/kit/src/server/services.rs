@@ -14,7 +14,7 @@ use tonic::service::Routes;
 use tower::{Layer, Service};
 
 /// What the server that is generated for a service returns.
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type AnswerFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// The services of a slice. Cheap to clone.
 ///
@@ -26,7 +26,7 @@ pub struct Services(Arc<Vec<Named>>);
 #[derive(Clone)]
 struct Named {
     name: &'static str,
-    service: Arc<dyn Shared>,
+    service: Arc<dyn SharedService>,
 }
 
 impl Debug for Named {
@@ -36,15 +36,18 @@ impl Debug for Named {
 }
 
 /// A service that many calls use at once.
-trait Shared: Send + Sync {
-    fn call(&self, request: Request<Body>) -> Answering;
+trait SharedService: Send + Sync {
+    fn call(&self, request: Request<Body>) -> AnswerFuture;
 }
 
-impl<S> Shared for S
+impl<S> SharedService for S
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answering> + Clone + Send + Sync,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = AnswerFuture>
+        + Clone
+        + Send
+        + Sync,
 {
-    fn call(&self, request: Request<Body>) -> Answering {
+    fn call(&self, request: Request<Body>) -> AnswerFuture {
         // Generated servers are always ready.
         Service::call(&mut self.clone(), request)
     }
@@ -54,7 +57,7 @@ impl Services {
     /// One service.
     pub fn new<S>(service: S) -> Self
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answering>
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = AnswerFuture>
             + NamedService
             + Clone
             + Send
@@ -68,7 +71,7 @@ impl Services {
     #[must_use]
     pub fn with<S>(mut self, service: S) -> Self
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answering>
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = AnswerFuture>
             + NamedService
             + Clone
             + Send
@@ -80,7 +83,7 @@ impl Services {
     }
 
     /// The service of a path, `/package.Service/Method`.
-    fn of(&self, path: &str) -> Option<&dyn Shared> {
+    fn of(&self, path: &str) -> Option<&dyn SharedService> {
         let (name, _method) = path.strip_prefix('/')?.split_once('/')?;
         let named = self.0.iter().find(|named| named.name == name)?;
         Some(&*named.service)
@@ -108,7 +111,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<Answering, S::Future>;
+    type Future = Either<AnswerFuture, S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.others.poll_ready(context)

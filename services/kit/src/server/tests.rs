@@ -65,12 +65,12 @@ async fn a_drain_tells_whoever_watches_first_and_does_not_wait_for_them() {
     let mut watch = health(&process).await.watch(of("")).await.unwrap().into_inner();
     while next(&mut watch).await != ServingStatus::Serving {}
     let reader = tokio::spawn(async move {
-        let said = next(&mut watch).await;
-        (said, watch.message().await.unwrap_err())
+        let reported = next(&mut watch).await;
+        (reported, watch.message().await.unwrap_err())
     });
     assert!(drain(process).await < Duration::from_secs(2));
-    let (said, status) = reader.await.unwrap();
-    assert_eq!(said, ServingStatus::NotServing);
+    let (reported, status) = reader.await.unwrap();
+    assert_eq!(reported, ServingStatus::NotServing);
     assert_draining(&status);
 }
 

@@ -1,6 +1,6 @@
-//! The create of one row with its children in one statement: what takes a statement for each table otherwise, and a look
-//! for what is there before each. It creates nothing where children are stored under the row's key although the row is
-//! not: the caller then goes the long way.
+//! Creates one row with its children in one statement. Otherwise it takes a statement for each table, each after a look
+//! for existing rows. It creates nothing if children without an owner are stored under the row's key: then the caller
+//! uses separate statements.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::Row as _;
 
 use super::rows::{ARRAY_ROWS, INSERT_BYTES, lists};
-use super::statement::NOW;
 use crate::db::array::{ArrayParameter, ElementType, ValueParameter};
+use crate::db::sql::TRANSACTION_TIME;
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
 use crate::read::point::put_column;
 use crate::resource::batch::Entry;
 use crate::resource::row::rows;
-use crate::resource::rules::prefix;
 use crate::resource::select::Selection;
 use crate::resource::tuple::Columns;
+use crate::resource::tuple::prefix;
 use crate::resource::{Description, Field, Resource};
 
-/// In place of the present time, which is known only in the database: infinity, which no caller can send.
+/// Stands for the current time, which only the database knows: infinity, which no caller can send.
 const LATER: i64 = i64::MAX;
 
 /// How many rows of a kind of children a statement lists one by one: the least of these that is enough, the rest of them
@@ -68,7 +68,7 @@ impl CreateOne {
 
     /// Two of the statements, for people who read them: with one child of each kind, and with many.
     pub(super) fn sql(&self) -> [Arc<str>; 2] {
-        [Rows::Listed(1), Rows::Arrays].map(|rows| self.statement(vec![rows; self.resource.parts.len()]))
+        [Rows::Listed(1), Rows::Arrays].map(|rows| self.statement(vec![rows; self.resource.child_tables.len()]))
     }
 
     fn statement(&self, shape: Shape) -> Arc<str> {
@@ -78,10 +78,10 @@ impl CreateOne {
         Arc::clone(statement)
     }
 
-    /// Creates the row; `None` if children are in the way, or if it is too large for one statement.
+    /// Creates the row; `None` if such children are stored, or if the row is too large for one statement.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction is of no use;
+    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction cannot be used;
     /// what the database says.
     pub(super) async fn run(
         &self,
@@ -92,7 +92,7 @@ impl CreateOne {
             return Ok(None);
         }
         let children = |nth: usize| rows(entry.children(self.resource, nth).unwrap_or_default());
-        let counts: Vec<usize> = (0..self.resource.parts.len()).map(|nth| children(nth).count()).collect();
+        let counts: Vec<usize> = (0..self.resource.child_tables.len()).map(|nth| children(nth).count()).collect();
         let affected = 1 + counts.iter().sum::<usize>();
         if affected > ARRAY_ROWS {
             return Ok(None);
@@ -100,10 +100,10 @@ impl CreateOne {
         let shape: Shape = counts.into_iter().map(Rows::of).collect();
         let mut statement = Statement::new(self.statement(shape.clone()), affected);
         statement = bind(statement, self.resource, Rows::Listed(1), std::iter::once(entry.tuple().to_vec()))?;
-        for ((nth, part), shape) in self.resource.parts.iter().enumerate().zip(shape) {
-            let key = prefix(entry.tuple(), part.owner_columns);
+        for ((nth, child_table), shape) in self.resource.child_tables.iter().enumerate().zip(shape) {
+            let key = prefix(entry.tuple(), child_table.owner_columns);
             let tuples = children(nth).map(|child| [key, child.tuple()].concat());
-            statement = bind(statement, part.resource, shape, tuples)?;
+            statement = bind(statement, child_table.resource, shape, tuples)?;
         }
         let rows = transaction.write(statement).await?;
         let row = rows.first().ok_or_else(|| Error::internal("a create returned nothing"))?;
@@ -206,8 +206,8 @@ fn sql(resource: &Resource, shape: &[Rows], selection: &Selection) -> String {
     let inserted = insert(resource, Rows::Listed(1));
     // A left join, and not a subquery: a distributed database plans it too.
     let (mut joins, mut none_left) = (Vec::new(), Vec::new());
-    for (nth, part) in resource.parts.iter().enumerate() {
-        let Description { table, key, .. } = part.resource.description;
+    for (nth, child_table) in resource.child_tables.iter().enumerate() {
+        let Description { table, key, .. } = child_table.resource.description;
         let same: Vec<String> = key
             .iter()
             .zip(resource.description.key)
@@ -220,13 +220,13 @@ fn sql(resource: &Resource, shape: &[Rows], selection: &Selection) -> String {
         joins.push(format!("     where {}", none_left.join("\n       and ")));
     }
     let created = std::iter::once(inserted).chain(joins).collect::<Vec<_>>().join("\n");
-    let sent = || resource.parts.iter().zip(shape).filter(|(_, rows)| **rows != Rows::Listed(0));
+    let sent = || resource.child_tables.iter().zip(shape).filter(|(_, rows)| **rows != Rows::Listed(0));
     let children: String = sent()
-        .map(|(part, &rows)| {
-            let inserted = insert(part.resource, rows);
-            let name = part.name;
+        .map(|(child_table, &rows)| {
+            let inserted = insert(child_table.resource, rows);
+            let name = child_table.name;
             // Rows beyond those that were sent have no key.
-            let key = part.resource.description.key[0];
+            let key = child_table.resource.description.key[0];
             let condition = "where exists (select from created)";
             [
                 ", ",
@@ -243,11 +243,11 @@ fn sql(resource: &Resource, shape: &[Rows], selection: &Selection) -> String {
         })
         .collect();
     let counts: Vec<String> = std::iter::once("created")
-        .chain(sent().map(|(part, _)| part.name))
+        .chain(sent().map(|(child_table, _)| child_table.name))
         .map(|name| format!("(select count(*) from {name})"))
         .collect();
     format!(
-        "with created as (\n    {created}\n    returning {}\n){children}\nselect {} as written, {NOW}, created.*\n  from (select) as one\n  left join created on true",
+        "with created as (\n    {created}\n    returning {}\n){children}\nselect {} as written, {TRANSACTION_TIME}, created.*\n  from (select) as one\n  left join created on true",
         selection.sql,
         counts.join(" + ")
     )

@@ -1,16 +1,16 @@
-//! A domain step on one stored resource: a move along a lifecycle, a timer, an acceptance. The row is locked and
-//! compared with what the caller demands, the step writes what it likes in the same transaction, and the resource is
-//! returned as it stands then.
+//! Changes one stored row in a way that the slice defines: a move along a lifecycle, a timer, an acceptance. The row is
+//! locked and compared with the caller's preconditions. The step then writes in the same transaction, and the row is
+//! returned as it is after that.
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use super::assignment::next_revision;
-use super::request_id::Entry;
+use super::request_id::LedgerEntry;
 use super::returned::{read_masked, returning};
 use super::stored;
-use crate::answer::{AnswerLimit, Written};
+use crate::answer::{AnswerLimit, WrittenResource};
 use crate::context::Writes;
 use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
@@ -21,41 +21,41 @@ use crate::resource::decode::Precondition;
 use crate::resource::key::Key;
 use crate::resource::mask::MaskPath;
 
-/// What a step does with the locked row. It may be called several times: after a conflict the transaction is tried
-/// again.
-pub type Step =
+/// A step: it is called with the locked row. It may be called several times, because the transaction is tried again
+/// after a conflict.
+pub type ChangeStep =
     Arc<dyn for<'t> Fn(&'t mut Transaction<'_>, StoredRow) -> BoxFuture<'t, Result<(), Error>> + Send + Sync>;
 
-/// A step that is asked for.
+/// A request for a step.
 #[derive(Clone, Debug)]
 pub struct ChangeRequest {
     /// Which resource.
     pub key: Key,
-    /// What it must be like.
+    /// The etag and revision that it must have.
     pub precondition: Precondition,
-    /// How much of it is returned.
+    /// The fields of the resource that are returned.
     pub mask: Vec<MaskPath>,
-    /// Until when.
+    /// The deadline.
     pub deadline: Deadline,
-    /// How large the answer may be.
+    /// The size limit of the answer.
     pub answers: AnswerLimit,
-    /// How a retry is recognised, if the call names itself.
-    pub entry: Option<Entry>,
+    /// The ledger entry that recognises a retry, if the call has a request_id.
+    pub entry: Option<LedgerEntry>,
 }
 
-/// Takes a step, and returns the resource as far as it fits. A call that repeats an earlier one, by its entry, takes no
-/// step and returns the resource as it stands now.
+/// Runs a step and returns the row, with as many fields as fit. If the call repeats an earlier one, by its ledger
+/// entry, no step is run and the row is returned as it is now.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a revision that is none, [`Error::NotFound`], [`Error::EtagMismatch`],
-/// [`Error::RevisionMismatch`]; [`Error::WriteMismatch`] for a request_id that was used with other parameters; what the
-/// step says.
+/// [`Error::Invalid`] for an invalid revision, [`Error::NotFound`], [`Error::EtagMismatch`],
+/// [`Error::RevisionMismatch`]; [`Error::WriteMismatch`] for a request_id that was used with other parameters; the
+/// errors of the step.
 pub fn change<'a>(
     context: &'a Writes,
     resource: &'static Resource,
     request: ChangeRequest,
-    step: Step,
-) -> BoxFuture<'a, Result<Written, Error>> {
+    step: ChangeStep,
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(change_row(context, resource, request, step))
 }
 
@@ -63,8 +63,8 @@ async fn change_row(
     context: &Writes,
     resource: &'static Resource,
     request: ChangeRequest,
-    step: Step,
-) -> Result<Written, Error> {
+    step: ChangeStep,
+) -> Result<WrittenResource, Error> {
     if request.precondition.revision < 0 {
         return Err(Error::invalid("revision", "must not be negative"));
     }
@@ -95,7 +95,7 @@ async fn change_row(
     changed.await.map_err(|error| error.of_refused_row(resource, &name, ""))
 }
 
-/// What every change of a row assigns: the time, and the revision where there is one.
+/// The assignments of every change: the time, and the revision if there is one.
 pub fn touched(resource: &Resource) -> Vec<String> {
     let mut assignments = vec!["update_ts = now()".to_owned()];
     assignments.extend(resource.revision().map(next_revision));

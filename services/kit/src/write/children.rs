@@ -1,25 +1,24 @@
-//! The write of children, under the lock of their owners. Children of new rows are created. Of existing rows the stored
-//! children's keys are read first: then it is known which of those sent are new, which may differ, and which are stored
-//! and were not sent.
+//! Writes children while their owners are locked. The children of new rows are created. For existing rows the keys of
+//! the stored children are read first. Then it is known which of the children that were sent are new, which may differ,
+//! and which stored ones were not sent.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::child_pages::ChildPages;
 use super::delete::delete_many;
 use super::rows::{ARRAY_ROWS, Returning, RowStatements};
 use crate::db::{Statement, Transaction};
 use crate::error::{Error, Violation};
-use crate::read::point::put_tuple;
 use crate::resource::Resource;
 use crate::resource::batch::{Entry, Replacing};
+use crate::resource::child_table::ChildTable;
 use crate::resource::mask::{MaskPath, Reach, UpdateMask};
-use crate::resource::part::Part;
-use crate::resource::rules::prefix;
-use crate::resource::select::column;
+use crate::resource::tuple::prefix;
 use crate::resource::tuple::put_prefixed;
 use crate::work;
 
-/// The statements for one kind of children of a resource.
+/// The statements for one child table of a resource.
 #[derive(Clone, Debug)]
 pub(super) struct ChildStatements {
     owner: &'static Resource,
@@ -27,23 +26,23 @@ pub(super) struct ChildStatements {
     replacing: Replacing,
     rows: RowStatements,
     /// The keys of some owners' children, page by page.
-    keys: Pages,
+    keys: ChildPages,
     delete: Arc<str>,
 }
 
 /// Children as whole input tuples, one after the other.
 #[derive(Default)]
-struct Rows {
+struct ChildTuples {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Each one's owner, by its place.
+    /// The place of each child's owner.
     owners: Vec<usize>,
 }
 
-impl Rows {
+impl ChildTuples {
     /// Adds an owner's children.
-    fn extend(&mut self, part: &Part, owner: usize, key: &[u8], children: &[u8]) {
-        part.rows(key, children, &mut self.bytes, &mut self.ends);
+    fn extend(&mut self, child_table: &ChildTable, owner: usize, key: &[u8], children: &[u8]) {
+        child_table.rows(key, children, &mut self.bytes, &mut self.ends);
         self.owners.resize(self.ends.len(), owner);
     }
 
@@ -58,21 +57,27 @@ impl Rows {
 }
 
 impl ChildStatements {
-    /// The statements for one kind of children and a mask of their owners.
+    /// The statements for one child table and a mask of the owners.
     pub(super) fn new(owner: &'static Resource, nth: usize, mask: &UpdateMask) -> Self {
-        let part = &owner.parts[nth];
-        let field = owner.fields.iter().position(|field| field.part() == Some(nth));
+        let child_table = &owner.child_tables[nth];
+        let field = owner.fields.iter().position(|field| field.child_table() == Some(nth));
         let replacing = field.map_or(Replacing::Nothing, |field| Replacing::of(mask, field));
-        let whole = part.replaced || replacing == Replacing::Named;
-        let child_mask = if whole { UpdateMask::Paths(own_columns(part.resource)) } else { UpdateMask::Populated };
-        let mut rows = RowStatements::new(part.resource, Some(&child_mask), Returning::Places);
+        let whole = child_table.replaced || replacing == Replacing::Named;
+        let child_mask =
+            if whole { UpdateMask::Paths(own_columns(child_table.resource)) } else { UpdateMask::Populated };
+        let mut rows = RowStatements::new(child_table.resource, Some(&child_mask), Returning::Places);
         rows.keep_prepared();
-        let keys = Pages::new(owner, part.resource, &part.resource.key_columns("t"), part.resource.key_length());
-        Self { owner, nth, replacing, rows, keys, delete: delete_many(part.resource).into() }
+        let keys = ChildPages::new(
+            owner,
+            child_table.resource,
+            &child_table.resource.key_columns("t"),
+            child_table.resource.key_length(),
+        );
+        Self { owner, nth, replacing, rows, keys, delete: delete_many(child_table.resource).into() }
     }
 
-    fn part(&self) -> &'static Part {
-        &self.owner.parts[self.nth]
+    fn child_table(&self) -> &'static ChildTable {
+        &self.owner.child_tables[self.nth]
     }
 
     /// How existing owners' children are treated.
@@ -82,7 +87,7 @@ impl ChildStatements {
 
     /// The statements, each with a name, for people who read them.
     pub(super) fn sql(&self) -> Vec<(String, Arc<str>)> {
-        let name = self.part().name;
+        let name = self.child_table().name;
         let keys = self.keys.sql().map(|(page, sql)| (format!("{name}: keys of some owners' children, {page}"), sql));
         let mut all: Vec<_> = keys.collect();
         all.push((format!("{name}: delete"), Arc::clone(&self.delete)));
@@ -90,8 +95,7 @@ impl ChildStatements {
         all
     }
 
-    /// Creates the children of new rows. Children that are stored under their keys go first: another program deleted
-    /// their owner and left them.
+    /// Creates the children of new rows. Before that, deletes children whose owner another program deleted.
     ///
     /// # Errors
     /// As [`RowStatements::create`].
@@ -101,16 +105,16 @@ impl ChildStatements {
         owners: &[&Entry<'_>],
         now: i64,
     ) -> Result<(), Error> {
-        let part = self.part();
+        let child_table = self.child_table();
         let keys: Vec<&[u8]> = owners.iter().map(|owner| self.owner_key(owner)).collect();
         let mut left = Vec::new();
         self.keys.read(transaction, &keys, |key| left.push(key.to_vec())).await?;
         self.delete(transaction, &left.iter().map(Vec::as_slice).collect::<Vec<_>>()).await?;
-        let mut rows = Rows::default();
+        let mut rows = ChildTuples::default();
         let children = || {
             for (place, owner) in owners.iter().enumerate() {
                 let children = owner.children(self.owner, self.nth).unwrap_or_default();
-                rows.extend(part, place, self.owner_key(owner), children);
+                rows.extend(child_table, place, self.owner_key(owner), children);
             }
         };
         work::run_in_place(bytes_of(owners), children).await;
@@ -118,7 +122,8 @@ impl ChildStatements {
         if tuples.is_empty() { Ok(()) } else { self.rows.create(transaction, &tuples, now).await }
     }
 
-    /// Makes the children of existing rows what was sent, or what rules set, and notes the owners of those that changed.
+    /// Replaces the children of existing rows by those that were sent or set by rules. Marks the owners whose children
+    /// changed in `touched`.
     ///
     /// # Errors
     /// As [`RowStatements::update`].
@@ -130,7 +135,7 @@ impl ChildStatements {
         touched: &mut [bool],
     ) -> Result<(), Error> {
         let (rows, mut stored) = self.replacements(transaction, owners).await?;
-        let key_length = self.part().resource.key_length();
+        let key_length = self.child_table().resource.key_length();
         let (mut new, mut existing) = (Vec::new(), Vec::new());
         for (owner, tuple) in rows.iter() {
             if stored.remove(prefix(tuple, key_length)) {
@@ -140,13 +145,13 @@ impl ChildStatements {
                 new.push(tuple);
             }
         }
-        // What is left was not sent.
+        // The remaining stored children were not sent.
         if !stored.is_empty() {
             let places: HashMap<&[u8], usize> =
                 owners.iter().enumerate().map(|(place, owner)| (self.owner_key(owner), place)).collect();
             let absent: Vec<&[u8]> = stored.iter().map(Vec::as_slice).collect();
             for key in &absent {
-                if let Some(&owner) = places.get(prefix(key, self.part().owner_columns)) {
+                if let Some(&owner) = places.get(prefix(key, self.child_table().owner_columns)) {
                     touched[owner] = true;
                 }
             }
@@ -160,18 +165,18 @@ impl ChildStatements {
         Ok(())
     }
 
-    /// Those of the owners at `places` that were sent with a child whose uid breaks the grammar of new uids, and that
-    /// have no such child stored.
+    /// The owners at `places` that have a new child whose uid breaks the grammar of new uids. A child that is stored
+    /// already is accepted.
     ///
     /// # Errors
-    /// What the database says.
+    /// The errors of the database.
     pub(super) async fn foreign(
         &self,
         transaction: &mut Transaction<'_>,
         entries: &[Entry<'_>],
         places: &[usize],
     ) -> Result<Vec<(usize, Violation)>, Error> {
-        let part = self.part();
+        let child_table = self.child_table();
         let mut found = Vec::new();
         for &at in places {
             let owner = &entries[at];
@@ -179,7 +184,7 @@ impl ChildStatements {
             if !self.replacing.applies(true) {
                 continue;
             }
-            for (place, uid, why) in part.foreign_children(children) {
+            for (place, uid, why) in child_table.foreign_children(children) {
                 let mut key = self.owner_key(owner).to_vec();
                 put_prefixed(&mut key, uid);
                 found.push((at, key, place, why));
@@ -198,23 +203,22 @@ impl ChildStatements {
             .await?;
         found.retain(|(_, key, ..)| !stored.contains(key));
         found.dedup_by_key(|(at, ..)| *at);
-        Ok(found.into_iter().map(|(at, _, place, why)| (at, part.foreign_child(place, why))).collect())
+        Ok(found.into_iter().map(|(at, _, place, why)| (at, child_table.foreign_child(place, why))).collect())
     }
 
-    /// The children that owners are to have, and the keys of those that are stored, of the owners whose children are
-    /// replaced.
+    /// The provided children and the keys of the stored children, for the owners whose children are replaced.
     async fn replacements(
         &self,
         transaction: &mut Transaction<'_>,
         owners: &[&Entry<'_>],
-    ) -> Result<(Rows, HashSet<Vec<u8>>), Error> {
-        let mut rows = Rows::default();
+    ) -> Result<(ChildTuples, HashSet<Vec<u8>>), Error> {
+        let mut rows = ChildTuples::default();
         let mut replaced = Vec::new();
         let children = || {
             for (place, owner) in owners.iter().enumerate() {
                 let children = owner.children(self.owner, self.nth);
                 if owner.set_children(self.nth).is_some() || self.replacing.applies(children.is_some()) {
-                    rows.extend(self.part(), place, self.owner_key(owner), children.unwrap_or_default());
+                    rows.extend(self.child_table(), place, self.owner_key(owner), children.unwrap_or_default());
                     replaced.push(self.owner_key(owner));
                 }
             }
@@ -232,104 +236,15 @@ impl ChildStatements {
     async fn delete(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
         for batch in keys.chunks(ARRAY_ROWS.min(transaction.max_statement_rows())) {
             let delete = Statement::new(Arc::clone(&self.delete), batch.len());
-            let delete = self.part().resource.bind_keys(delete, batch.iter().copied())?;
+            let delete = self.child_table().resource.bind_keys(delete, batch.iter().copied())?;
             transaction.write(delete).await?;
         }
         Ok(())
     }
 
     fn owner_key<'e>(&self, owner: &'e Entry<'_>) -> &'e [u8] {
-        prefix(owner.tuple(), self.part().owner_columns)
+        prefix(owner.tuple(), self.child_table().owner_columns)
     }
-}
-
-/// A read of the children of some owners, page by page in the order of their keys.
-#[derive(Clone, Debug)]
-pub(super) struct Pages {
-    owner: &'static Resource,
-    children: &'static Resource,
-    columns: usize,
-    first: Arc<str>,
-    next: Arc<str>,
-}
-
-impl Pages {
-    /// Pages of a select list of so many columns, which begin with the children's key.
-    pub(super) fn new(owner: &'static Resource, children: &'static Resource, list: &str, columns: usize) -> Self {
-        let owners = owner.key_length();
-        let in_owners = owner_condition(owner, children);
-        let keys = children.key_columns("t");
-        let table = children.description.table;
-        let numbers = |from: usize, count: usize| {
-            (from..from + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
-        };
-        let after = format!("({keys}) > ({})", numbers(owners + 1, children.key_length()));
-        let page = |after: &str, limit: usize| {
-            format!("select {list}\n  from {table} as t\n where {in_owners}{after}\n order by {keys}\n limit ${limit}")
-        };
-        let first = page("", owners + 1).into();
-        let next = page(&format!("\n   and {after}"), owners + children.key_length() + 1).into();
-        Self { owner, children, columns, first, next }
-    }
-
-    /// The statements: of the first page, and of the next ones.
-    pub(super) fn sql(&self) -> impl Iterator<Item = (&'static str, Arc<str>)> {
-        [("first page", Arc::clone(&self.first)), ("next page", Arc::clone(&self.next))].into_iter()
-    }
-
-    /// Pages of whole input tuples.
-    pub(super) fn of_rows(owner: &'static Resource, nth: usize) -> Self {
-        let children = owner.parts[nth].resource;
-        let inputs: Vec<String> = children.inputs().map(column).collect();
-        Self::new(owner, children, &inputs.join(", "), inputs.len())
-    }
-
-    /// Reads the children of some owners, by their keys.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub(super) async fn read(
-        &self,
-        transaction: &mut Transaction<'_>,
-        owners: &[&[u8]],
-        mut on_row: impl FnMut(&[u8]) + Send,
-    ) -> Result<(), Error> {
-        for batch in owners.chunks(ARRAY_ROWS) {
-            let mut last: Option<Vec<u8>> = None;
-            loop {
-                let most = transaction.max_statement_rows().min(2 * ARRAY_ROWS);
-                let sql = if last.is_some() { &self.next } else { &self.first };
-                let mut page = Statement::new(Arc::clone(sql), most);
-                page = self.owner.bind_keys(page, batch.iter().copied())?;
-                if let Some(last) = &last {
-                    page = self.children.bind_key(page, last)?;
-                }
-                let rows = transaction.fetch(page.bind(most as i64)?).await?;
-                let mut tuple = Vec::new();
-                for row in &rows {
-                    tuple.clear();
-                    put_tuple(row, self.columns, &mut tuple)?;
-                    on_row(&tuple);
-                }
-                if rows.len() < most {
-                    break;
-                }
-                last = Some(prefix(&tuple, self.children.key_length()).to_vec());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The condition that a child belongs to one of some owners, whose keys are the first parameters.
-fn owner_condition(owner: &Resource, children: &Resource) -> String {
-    let own: Vec<&str> = children.description.key.iter().take(owner.key_length()).copied().collect();
-    if let [column] = own[..] {
-        return format!("t.{column} = any ($1)");
-    }
-    let columns = own.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
-    let arrays = owner.key_fields().zip(1..).map(|(field, n)| format!("${n}::{}", field.element_type().array_name()));
-    format!("({columns}) in (select * from unnest({}))", arrays.collect::<Vec<_>>().join(", "))
 }
 
 /// Every column of a child that may change, computed ones too.

@@ -1,4 +1,4 @@
-//! A chunk's rows: decoded, checked, hashed, and each key once.
+//! The rows of a chunk: decoded, checked, hashed, and with each key only once.
 
 use std::collections::HashMap;
 
@@ -9,65 +9,65 @@ use super::refusal::{Refusals, row_error};
 use crate::budget::{HeldMemory, MemoryShare};
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::decode::{Keys, Precondition};
+use crate::resource::decode::{KeyPolicy, Precondition};
 use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
 use crate::resource::tuple::Columns;
 use crate::timestamp;
 
-/// What stands in the ledger for a row that broke a rule. Such a row has no canonical form to hash, and nothing of it was stored; one
-/// that has been mended since has a hash, which differs.
+/// The hash in the ledger for an invalid row. Such a row has no canonical form to hash, and nothing of it was stored.
+/// If it is sent again after it was corrected, its hash differs.
 const REFUSED: u64 = 0;
 
 /// One row of a chunk that is ready to be written.
 #[derive(Debug)]
-pub struct Row {
+pub struct ChunkRow {
     /// Its offset in the write.
     pub offset: i64,
-    /// What the stored row must be like.
+    /// The etag and revision that the stored row must have.
     pub precondition: Precondition,
     start: usize,
     end: usize,
     key_end: usize,
 }
 
-/// A chunk that is ready to be written, or what is left of one whose first rows were written before.
+/// A chunk that is ready to be written, or its remainder if its first rows were written before.
 #[derive(Debug)]
 pub struct Chunk {
     /// The offset of its first row.
     pub first_offset: i64,
-    /// The offset of the message that it came in, which places in it count from.
+    /// The offset of the message that contained it. Places in the message count from there.
     pub message_offset: i64,
     /// The rows that passed every check, each key once, in the order of their keys.
-    pub rows: Vec<Row>,
-    /// A hash of each row's content, whatever became of it.
+    pub rows: Vec<ChunkRow>,
+    /// A hash of each row's content, valid or not.
     pub hashes: Vec<u64>,
-    /// Why the others did not pass.
+    /// The refusals of the other rows.
     pub refusals: Refusals,
-    /// How many rows gave way to another one of the same key.
+    /// The number of rows that were dropped for another row with the same key.
     pub superseded: usize,
     tuples: Vec<u8>,
-    /// Counts its bytes as long as it is there.
+    /// Counts its bytes while it exists.
     held: Option<HeldMemory>,
 }
 
 impl Chunk {
-    /// Decodes and checks the rows of a chunk; with an `update` as far as it reaches.
+    /// Decodes and checks the rows of a chunk. With an `update` only the fields that it names.
     pub fn decode(
         resource: &Resource,
-        keys: Keys,
+        keys: KeyPolicy,
         update: Option<&UpdateMask>,
         first_offset: i64,
         messages: &[&[u8]],
     ) -> Self {
         let mut tuples = Vec::with_capacity(messages.iter().map(|message| message.len()).sum::<usize>() * 5 / 4);
-        let mut rows: Vec<Row> = Vec::with_capacity(messages.len());
+        let mut rows: Vec<ChunkRow> = Vec::with_capacity(messages.len());
         let mut hashes = Vec::with_capacity(messages.len());
         let mut refusals = Refusals::default();
         for (offset, message) in (first_offset..).zip(messages) {
             let start = tuples.len();
             let decoded = resource.decode(message, keys, update, &mut tuples).and_then(|decoded| {
-                // Of what was sent, and not of what rules made of it.
+                // The hash of the values that were sent, before rules changed them.
                 let hash = content_hash(&tuples[start..], &decoded.precondition);
                 resource.check(&mut tuples, start, update).map(|()| (decoded, hash))
             });
@@ -76,7 +76,13 @@ impl Chunk {
                     let tuple = &tuples[start..];
                     hashes.push(hash);
                     let key_end = start + key_length(resource, tuple);
-                    rows.push(Row { offset, precondition: decoded.precondition, start, end: tuples.len(), key_end });
+                    rows.push(ChunkRow {
+                        offset,
+                        precondition: decoded.precondition,
+                        start,
+                        end: tuples.len(),
+                        key_end,
+                    });
                 }
                 Err(violations) => {
                     hashes.push(REFUSED);
@@ -91,7 +97,7 @@ impl Chunk {
                 }
             }
         }
-        // It waits, perhaps for long.
+        // The chunk may wait for a long time.
         tuples.shrink_to_fit();
         let message_offset = first_offset;
         let mut chunk =
@@ -100,9 +106,9 @@ impl Chunk {
         chunk
     }
 
-    /// Of the rows of one key the last one stays; where the resource keeps the newest, the last of the newest.
+    /// Keeps the last row of each key. If the resource keeps the newest, keeps the last of the newest.
     fn keep_one_of_each_key(&mut self, resource: &Resource) {
-        // Rows that come in the order of their keys, as most do, repeat none.
+        // Rows in the order of their keys, which is common, have no duplicates.
         if self.rows.is_sorted_by(|a, b| compare(resource, self.key(a), self.key(b)).is_lt()) {
             return;
         }
@@ -111,7 +117,7 @@ impl Chunk {
         let age = |tuple: &[u8]| -> i64 {
             let Some(at) = newest else { return 0 };
             let value = Columns::new(tuple).nth(at).flatten();
-            // Unset is now.
+            // An unset time means now.
             value.and_then(|value| value.try_into().ok()).map_or(now, i64::from_be_bytes)
         };
         let mut kept: HashMap<&[u8], (i64, i64), FxBuildHasher> =
@@ -130,11 +136,11 @@ impl Chunk {
             self.superseded = before - self.rows.len();
         }
         let tuples = &self.tuples;
-        let key = |row: &Row| &tuples[row.start..row.key_end];
+        let key = |row: &ChunkRow| &tuples[row.start..row.key_end];
         self.rows.sort_by(|a, b| compare(resource, key(a), key(b)));
     }
 
-    /// Takes the rows before an offset off, which lies within the chunk, and returns their hashes.
+    /// Removes the rows before an offset within the chunk, and returns their hashes.
     pub fn take_before(&mut self, offset: i64) -> Vec<u64> {
         let rest = self.hashes.split_off(usize::try_from(offset - self.first_offset).unwrap_or_default());
         let taken = std::mem::replace(&mut self.hashes, rest);
@@ -145,7 +151,7 @@ impl Chunk {
         taken
     }
 
-    /// How many rows were sent, whatever became of them.
+    /// The number of rows that were sent, valid or not.
     pub fn sent_rows(&self) -> usize {
         self.hashes.len()
     }
@@ -155,27 +161,28 @@ impl Chunk {
         self.first_offset + self.hashes.len() as i64
     }
 
-    /// How much memory it takes, decoded, in bytes: what counts as waiting, and not what it took on the wire.
+    /// The memory that it takes, decoded, in bytes. This is the size that counts while it waits, not the size on the
+    /// wire.
     pub fn decoded_bytes(&self) -> usize {
         self.tuples.capacity()
-            + self.rows.capacity() * size_of::<Row>()
+            + self.rows.capacity() * size_of::<ChunkRow>()
             + self.rows.iter().map(|row| row.precondition.etag.len()).sum::<usize>()
             + self.hashes.len() * size_of::<u64>()
             + self.refusals.bytes()
     }
 
-    /// Counts its decoded bytes against what its connection may make the process hold, until it is dropped.
+    /// Counts its decoded bytes against the memory limit of its connection until it is dropped.
     pub(super) fn count_against(&mut self, share: &MemoryShare) {
         self.held = Some(share.hold(self.decoded_bytes()));
     }
 
     /// A row's input tuple.
-    pub fn tuple(&self, row: &Row) -> &[u8] {
+    pub fn tuple(&self, row: &ChunkRow) -> &[u8] {
         &self.tuples[row.start..row.end]
     }
 
     /// A row's key, as a prefix of its tuple.
-    pub fn key(&self, row: &Row) -> &[u8] {
+    pub fn key(&self, row: &ChunkRow) -> &[u8] {
         &self.tuples[row.start..row.key_end]
     }
 }
@@ -186,8 +193,7 @@ fn key_length(resource: &Resource, tuple: &[u8]) -> usize {
     tuple.len() - columns.rest().len()
 }
 
-/// A hash of what a row says. Unset fields at its end do not count: a row that was sent before a field was added to the contract, and
-/// comes again afterwards, is the same row.
+/// A hash of a row. Unset fields at its end do not count, so a row keeps its hash if a field is added to the contract.
 fn content_hash(tuple: &[u8], precondition: &Precondition) -> u64 {
     let mut columns = Columns::new(tuple);
     let mut end = 0;

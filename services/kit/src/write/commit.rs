@@ -7,8 +7,7 @@ use std::time::Duration;
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode};
 use orrery_proto::wire::WriteResponse;
 
-use super::attempts::on_present_plans;
-use super::chunk::{Chunk, Row};
+use super::chunk::{Chunk, ChunkRow};
 use super::references::{DanglingReference, missing_elsewhere};
 use super::refusal::{Refusals, row_error};
 use super::search::{By, Search};
@@ -16,64 +15,65 @@ use super::session::{Advance, Session};
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
 use crate::context::Writes;
+use crate::db::retry::on_present_plans;
 use crate::db::{CopySource as _, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::resource::decode::Keys;
+use crate::resource::decode::KeyPolicy;
 use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
-use crate::resource::rules::Refusal;
+use crate::resource::refusal::Refusal;
 
-/// How often a commit that gave way to another transaction is tried.
+/// How often a commit is tried again after a conflict with another transaction.
 const ATTEMPTS: u32 = 6;
-/// How often a commit is tried again because of a unique value, before the rows are looked for one by one that the
-/// index refuses.
+/// How often a commit is tried again because of a unique value, before each refused row is searched for.
 const BREACHES: u32 = 3;
-/// How long the first pause between tries is; each further one is twice as long.
+/// The length of the first pause between tries; each later one is twice as long.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How the rows of a write are written.
+/// The settings of a chunked write.
 #[derive(Debug)]
-pub struct Writer {
-    /// What they are.
+pub struct ChunkWriter {
+    /// The resource of the rows.
     pub resource: &'static Resource,
     /// Never `UNSPECIFIED`.
     pub mode: WriteMode,
-    /// What is overwritten, if rows are only updated: a row that is created takes all its fields.
+    /// The fields that are overwritten, if rows are only updated. A created row takes all its fields.
     pub update: Option<UpdateMask>,
-    /// Writes batches of them.
+    /// Writes batches of rows.
     pub batches: BatchWriter,
-    /// What a refused row does to its chunk.
+    /// How a refused row affects its chunk.
     pub policy: RowErrorPolicy,
-    /// Whether what rows point at must exist.
+    /// Whether the targets of the rows' references must exist.
     pub references: ReferenceCheck,
-    /// Whether everything is undone in the end.
+    /// Whether everything is rolled back in the end.
     pub validate_only: bool,
     /// Most rows in a statement.
     pub statement_rows: usize,
-    /// Most bytes of rows in a statement; one larger row stands alone.
+    /// Most bytes of rows in a statement; a larger row is written alone.
     pub statement_bytes: usize,
 }
 
-/// What became of a commit.
+/// The result of a commit.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is committed; this is the acknowledgement.
+    /// It is committed. This is the acknowledgement.
     Committed(WriteResponse),
     /// Rows were refused, the policy is STOP, and nothing was written.
     Refused(Refusals),
-    /// An older stream of the same write committed first, and nothing was written: this stream is to take the write over.
+    /// An older stream of the same write committed first, and nothing was written. This stream must take the write
+    /// over.
     Begun,
 }
 
-impl Writer {
-    /// Which keys rows may have as long as it is not known whether they are new.
-    pub fn keys(&self) -> Keys {
-        if self.mode == WriteMode::Create { Keys::New } else { Keys::Any }
+impl ChunkWriter {
+    /// The keys that rows may have while it is not known whether they are new.
+    pub fn keys(&self) -> KeyPolicy {
+        if self.mode == WriteMode::Create { KeyPolicy::New } else { KeyPolicy::Any }
     }
 
-    /// Writes chunks, whose keys must all differ, and moves the write on. Rows that did not pass the decoding must have been
-    /// refused before if the policy is STOP.
+    /// Writes chunks, whose keys must all differ, and moves the write's offset. With the policy STOP, rows that failed
+    /// the decoding must have been refused before.
     ///
     /// # Errors
     /// What the database says; [`Error::WriteTakenOver`].
@@ -111,7 +111,7 @@ impl Writer {
             })
             .await;
             match outcome {
-                // Another transaction took a unique value a moment ago: the next try finds who, and refuses the row.
+                // Another transaction just took a unique value: the next try finds its row and refuses this one.
                 Err(error) if by == By::Batches && breaches < BREACHES && is_breach(&error, self.resource) => {
                     breaches += 1;
                 }
@@ -150,7 +150,7 @@ impl Writer {
         by: By,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
-        let mut rows: Vec<(&Chunk, &Row)> = rows_of(chunks).collect();
+        let mut rows: Vec<(&Chunk, &ChunkRow)> = rows_of(chunks).collect();
         // All writers lock rows in the same order. Each chunk is sorted already.
         if chunks.len() > 1 {
             rows.sort_by(|a, b| compare(self.resource, a.0.key(a.1), b.0.key(b.1)));
@@ -158,7 +158,7 @@ impl Writer {
         let mut ack = WriteResponse::default();
         let mut refused: Vec<(i64, Refusal)> = Vec::new();
         let mut search = Search::new(by, deadline.bound(transaction.limits().transaction_timeout));
-        let mut pieces: Vec<&[(&Chunk, &Row)]> = self.cut(&rows).collect();
+        let mut pieces: Vec<&[(&Chunk, &ChunkRow)]> = self.cut(&rows).collect();
         pieces.reverse();
         while let Some(piece) = pieces.pop() {
             let incoming: Vec<Incoming<'_>> = piece
@@ -169,7 +169,8 @@ impl Writer {
                     offset: row.offset,
                 })
                 .collect();
-            let of_piece = |(place, (_, row)): (usize, &(&Chunk, &Row))| Some(dangling.get(&row.offset)?.of_row(place));
+            let of_piece =
+                |(place, (_, row)): (usize, &(&Chunk, &ChunkRow))| Some(dangling.get(&row.offset)?.of_row(place));
             let dangling: Vec<DanglingReference> = piece.iter().enumerate().filter_map(of_piece).collect();
             match (search.write(&self.batches, transaction, &incoming, &dangling).await?, piece) {
                 (Ok(written), _) => {
@@ -209,11 +210,14 @@ impl Writer {
         Ok(Outcome::Committed(ack))
     }
 
-    /// Cuts rows into what one statement takes.
-    fn cut<'a, 'r>(&'a self, mut rows: &'a [(&'r Chunk, &'r Row)]) -> impl Iterator<Item = &'a [(&'r Chunk, &'r Row)]> {
+    /// Splits rows into groups for one statement each.
+    fn cut<'a, 'r>(
+        &'a self,
+        mut rows: &'a [(&'r Chunk, &'r ChunkRow)],
+    ) -> impl Iterator<Item = &'a [(&'r Chunk, &'r ChunkRow)]> {
         std::iter::from_fn(move || {
             let mut bytes = 0;
-            let fits = |(chunk, row): &&(&Chunk, &Row)| {
+            let fits = |(chunk, row): &&(&Chunk, &ChunkRow)| {
                 bytes += chunk.tuple(row).len();
                 bytes <= self.statement_bytes
             };
@@ -235,6 +239,6 @@ fn refusals(mut refused: Vec<(i64, Refusal)>) -> Refusals {
     refusals
 }
 
-fn rows_of(chunks: &[Chunk]) -> impl Iterator<Item = (&Chunk, &Row)> {
+fn rows_of(chunks: &[Chunk]) -> impl Iterator<Item = (&Chunk, &ChunkRow)> {
     chunks.iter().flat_map(|chunk| chunk.rows.iter().map(move |row| (chunk, row)))
 }

@@ -1,20 +1,20 @@
-//! Delete of resources, with all that belongs to them: their children, and the rows of other tables of the slice that
+//! Deletes rows with everything that belongs to them: their children, and the rows of other tables of the slice that
 //! the description names as dependents.
 //!
-//! What belongs to one resource may be more than a transaction has time for: other programs write as much as they like.
-//! A delete of one resource then takes several transactions, and deletes the resource itself in the last one, so that a
-//! delete that was interrupted can be called again and goes on.
+//! A row may have more of them than one transaction can delete in time, because other programs write without limits. A
+//! delete of one row then takes several transactions, and deletes the row itself in the last one. An interrupted delete
+//! can be called again and continues.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
 
-use super::attempts::retried;
-use super::children::Pages;
+use super::child_pages::ChildPages;
 use super::rows::{ARRAY_ROWS, unnested};
 use super::stored;
 use crate::context::Writes;
+use crate::db::retry::retried;
 use crate::db::{CopySource as _, Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
@@ -24,42 +24,42 @@ use crate::resource::batch::{Batch, Fate, Origin, Store};
 use crate::resource::decode::Precondition;
 use crate::resource::key::Key;
 use crate::resource::mask::UpdateMask;
-use crate::resource::rules::prefix;
 use crate::resource::tuple::NULL;
+use crate::resource::tuple::prefix;
 
 /// Most rows that one statement deletes.
 const MAX_BATCH: usize = 5_000;
-/// Which part of its time a transaction deletes what belongs to a resource for, before it commits that: one in so many.
-/// The rest is for its last statement, and for the commit.
+/// The share of its time that a transaction spends on deleting children and dependents before it commits: one part in
+/// this many. The rest is for its last statement and the commit.
 const SHARE_OF_TIME: u32 = 2;
 
-/// A delete.
+/// A request to delete a row.
 #[derive(Clone, Debug)]
 pub struct DeleteRequest {
-    /// Which.
+    /// Its key.
     pub key: Key,
-    /// What it must be like.
+    /// The etag and revision that it must have.
     pub precondition: Precondition,
-    /// Whether a missing one is no error.
+    /// Whether a missing row is no error.
     pub allow_missing: bool,
-    /// Until when.
+    /// The deadline.
     pub deadline: Deadline,
 }
 
-/// How far a transaction came.
-enum Progress {
-    /// To the end.
+/// The progress of a transaction.
+enum DeleteProgress {
+    /// Everything is deleted.
     Done,
-    /// Something that belongs to the resource is left.
+    /// Children or dependents are left.
     Partly,
 }
 
-/// Deletes one resource, after its children and dependents. All of it goes in one transaction where the time of one is
-/// enough; else what belongs to the resource goes first, in several.
+/// Deletes one row after its children and dependents. All in one transaction if its time is enough; otherwise children
+/// and dependents are deleted first, in several transactions.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::EtagMismatch`], [`Error::RevisionMismatch`]. After an error that came late some of what
-/// belongs to the resource may be gone, and the resource is there.
+/// [`Error::NotFound`], [`Error::EtagMismatch`], [`Error::RevisionMismatch`]. After a late error some children and
+/// dependents may be deleted while the row still exists.
 pub fn delete<'a>(
     context: &'a Writes,
     resource: &'static Resource,
@@ -78,7 +78,7 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
     let deadline = request.deadline;
     let name = resource.name_of(request.key.tuple());
     let request = Arc::new(request);
-    // Once something is gone the delete goes through, whatever the row became meanwhile.
+    // Once something is deleted, the delete is completed even if the row has changed in the meantime.
     let mut begun = false;
     loop {
         let ended = retried(deadline, || {
@@ -90,7 +90,11 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
                     let Some(row) = stored::lock(transaction, resource, &request.key).await? else {
                         let missing = Error::NotFound { resource: resource.description.message, name };
                         let accepted = request.allow_missing || begun;
-                        return if accepted { Ok(TransactionEnd::RollBack(Progress::Done)) } else { Err(missing) };
+                        return if accepted {
+                            Ok(TransactionEnd::RollBack(DeleteProgress::Done))
+                        } else {
+                            Err(missing)
+                        };
                     };
                     if !begun {
                         stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
@@ -98,28 +102,28 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
                     }
                     for dependent in dependents(resource) {
                         let progress = delete_dependents(transaction, resource, dependent, &request.key, until);
-                        if matches!(progress.await?, Progress::Partly) {
-                            return Ok(TransactionEnd::Commit(Progress::Partly));
+                        if matches!(progress.await?, DeleteProgress::Partly) {
+                            return Ok(TransactionEnd::Commit(DeleteProgress::Partly));
                         }
                     }
                     let delete = Statement::new(delete_one(resource), 1);
                     transaction.write(resource.bind_key(delete, request.key.tuple())?).await?;
-                    Ok(TransactionEnd::Commit(Progress::Done))
+                    Ok(TransactionEnd::Commit(DeleteProgress::Done))
                 })
             })
         })
         .await
         .map_err(|error| error.of_refused_row(resource, &name, ""))?;
         match ended {
-            Progress::Done => return Ok(()),
-            Progress::Partly => begun = true,
+            DeleteProgress::Done => return Ok(()),
+            DeleteProgress::Partly => begun = true,
         }
     }
 }
 
-/// Lets the resource's own rules refuse the delete of one row, as they may within a chunked write.
+/// Applies the resource's own rules to the delete of one row, as in a chunked write.
 async fn ask_rules(transaction: &mut Transaction<'_>, resource: &'static Resource, key: &Key) -> Result<(), Error> {
-    let unset = resource.inputs().count() - resource.key_length() + resource.parts.len();
+    let unset = resource.inputs().count() - resource.key_length() + resource.child_tables.len();
     let tuple = [key.tuple(), &NULL.to_be_bytes().repeat(unset)].concat();
     let mask = UpdateMask::Paths(Vec::new());
     let mut batch = Batch::new(resource, Origin::Single, &mask, std::iter::once(tuple.as_slice()));
@@ -131,9 +135,10 @@ async fn ask_rules(transaction: &mut Transaction<'_>, resource: &'static Resourc
     }
 }
 
-/// What goes when a row of a resource goes: its children, and the resources that its description names.
+/// The tables whose rows are deleted with a row of a resource: its child tables, and the dependents that its
+/// description names.
 fn dependents(resource: &'static Resource) -> impl Iterator<Item = &'static Resource> {
-    let children = resource.parts.iter().map(|part| part.resource);
+    let children = resource.child_tables.iter().map(|table| table.resource);
     let others = resource.description.dependents.iter().map(|dependent| -> &'static Resource { dependent });
     children.chain(others)
 }
@@ -142,13 +147,13 @@ fn delete_one(resource: &Resource) -> String {
     format!("delete from {} as t\n where {}", resource.description.table, resource.key_equals(1))
 }
 
-/// `t.order_uid = $1`: that a row belongs to the owner whose key is the first parameters.
+/// `t.order_uid = $1`: the condition that a row belongs to the owner whose key is in the first parameters.
 fn of_owner(owner: &Resource, dependent: &Resource) -> String {
     let columns = dependent.description.key.iter().take(owner.key_length()).zip(1..);
     columns.map(|(column, number)| format!("t.{column} = ${number}")).collect::<Vec<_>>().join(" and ")
 }
 
-/// The statement that finds the last key of a bounded number of an owner's rows; behind a key, if `after`.
+/// The statement that finds the last key of a limited number of an owner's rows; after a key, if `after`.
 fn last_of_batch(owner: &Resource, dependent: &Resource, batch: usize, after: bool) -> String {
     let (table, keys) = (dependent.description.table, dependent.key_columns("t"));
     let behind = if after { format!("\n   and ({keys}) > ({})", numbers(owner, dependent)) } else { String::new() };
@@ -166,36 +171,36 @@ fn delete_up_to(owner: &Resource, dependent: &Resource, up_to: bool) -> String {
     format!("delete from {table} as t\n where {}{before}", of_owner(owner, dependent))
 }
 
-/// The numbers of the parameters that hold a key of the dependent, behind those of the owner's key.
+/// The parameter numbers of a key of the dependent, after those of the owner's key.
 fn numbers(owner: &Resource, dependent: &Resource) -> String {
     let first = owner.key_length() + 1;
     let numbers = (first..first + dependent.key_length()).map(|number| format!("${number}"));
     numbers.collect::<Vec<_>>().join(", ")
 }
 
-/// Deletes an owner's rows in the order of their keys, a bounded number at a time, until none is left or it is so late.
-/// At least one statement's worth goes.
+/// Deletes an owner's rows in the order of their keys, a limited number at a time, until none is left or the time is
+/// over. Runs at least one statement.
 async fn delete_dependents(
     transaction: &mut Transaction<'_>,
     owner: &'static Resource,
     dependent: &'static Resource,
     key: &Key,
     until: Instant,
-) -> Result<Progress, Error> {
+) -> Result<DeleteProgress, Error> {
     let batch = MAX_BATCH.min(transaction.limits().max_statement_rows);
     if dependent.key_length() == owner.key_length() {
         let delete = Statement::new(delete_up_to(owner, dependent, false), 1);
         transaction.write(owner.bind_key(delete, key.tuple())?).await?;
-        return Ok(Progress::Done);
+        return Ok(DeleteProgress::Done);
     }
     loop {
-        // Where the statement stops is looked up first: then it needs no limit.
+        // The last key is looked up first, so that the statement needs no limit.
         let last = Statement::new(last_of_batch(owner, dependent, batch, false), 1);
         let last = transaction.fetch(owner.bind_key(last, key.tuple())?).await?;
         let Some(last) = last.first() else {
             let delete = Statement::new(delete_up_to(owner, dependent, false), batch);
             transaction.write(owner.bind_key(delete, key.tuple())?).await?;
-            return Ok(Progress::Done);
+            return Ok(DeleteProgress::Done);
         };
         let mut up_to = Vec::new();
         put_tuple(last, dependent.key_length(), &mut up_to)?;
@@ -203,33 +208,33 @@ async fn delete_dependents(
         let delete = dependent.bind_key(owner.bind_key(delete, key.tuple())?, &up_to)?;
         transaction.write(delete).await?;
         if Instant::now() >= until {
-            return Ok(Progress::Partly);
+            return Ok(DeleteProgress::Partly);
         }
     }
 }
 
-/// Deletes rows of a resource, whose keys are in order, with all that belongs to them. The rows are locked.
+/// Deletes rows of a resource, given their keys in order, with children and dependents. The rows are locked.
 #[derive(Debug)]
 pub(super) struct DeleteStatements {
     resource: &'static Resource,
     rows: Arc<str>,
-    /// Each dependent, the keys of some owners' rows, and their delete.
-    dependents: Vec<(&'static Resource, Pages, Arc<str>)>,
+    /// Each dependent, the keys of some owners' rows, and their delete statement.
+    dependents: Vec<(&'static Resource, ChildPages, Arc<str>)>,
 }
 
 impl DeleteStatements {
     pub(super) fn new(resource: &'static Resource) -> Self {
         let pages = |dependent: &'static Resource| {
-            let pages = Pages::new(resource, dependent, &dependent.key_columns("t"), dependent.key_length());
+            let pages = ChildPages::new(resource, dependent, &dependent.key_columns("t"), dependent.key_length());
             (dependent, pages, delete_many(dependent).into())
         };
         Self { resource, rows: delete_many(resource).into(), dependents: dependents(resource).map(pages).collect() }
     }
 
-    /// Deletes the rows of these keys and what belongs to them.
+    /// Deletes the rows of these keys with their children and dependents.
     ///
     /// # Errors
-    /// What the database says.
+    /// The errors of the database.
     pub(super) async fn run(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(), Error> {
         for (dependent, pages, delete) in &self.dependents {
             let mut found: Vec<Vec<u8>> = Vec::new();

@@ -1,32 +1,32 @@
-//! Writing: chunk by chunk or one by one, the same way for every resource.
+//! Writes rows in chunks or one by one, in the same way for every resource.
 //!
-//! - [`statement`]: the write of a batch: the one way into the database
-//! - `rows`, `children`, `assignment`: its SQL: rows of one table, rows that belong to others, one column
+//! - [`statement`]: writes a batch; every write goes through it
+//! - `rows`, `children`, `assignment`: its SQL for the rows of a table, for children, and for one column
+//! - `child_pages`: stored children, page by page
 //! - [`chunk`]: a chunk's rows, decoded, checked and hashed
-//! - [`session`]: the ledger of named writes: how far they have come, and what was committed where
-//! - `references`: whether what rows refer to exists
+//! - [`session`]: the ledger of writes with a write_id: their offsets and the hashes of their commits
+//! - `references`: whether the targets of references exist
 //! - [`commit`]: chunks and ledger in one transaction
-//! - `search`: the rows of a commit that the database refuses
-//! - [`refusal`]: why rows are refused, counted and bounded
-//! - [`start`]: what holds for a whole stream, and the grammar of write ids
-//! - [`queue`]: what was received and is not committed yet
+//! - `search`: finds the rows of a commit that the database refuses
+//! - [`refusal`]: the refusals of rows, counted and limited
+//! - [`start`]: the settings of a stream, and the grammar of write ids
+//! - [`queue`]: rows that were received and are not committed yet
 //! - [`stream`]: the protocol of `WriteX`
-//! - [`single`] and [`delete`]: one resource
-//! - [`request_id`]: the ledger of calls that name themselves, by which a retry is recognised
-//! - [`change`]: a domain step on one stored resource
-//! - [`stored`]: stored rows and what is demanded of them
-//! - `unique`: columns that are unique beside the key
-//! - `at_once`: the create of one row in one statement
-//! - `update_one`: the update of one row in one statement
+//! - [`single`] and [`delete`]: writes of one row
+//! - [`request_id`]: the ledger of calls with a request_id, which recognises retries
+//! - [`change`]: a change of one stored row that the slice defines
+//! - [`stored`]: stored rows and their preconditions
+//! - `unique`: columns that are unique besides the key
+//! - `at_once`: creates one row in one statement
+//! - `update_one`: updates one row in one statement
 //! - `sql`: the statements, for people who read them
-//! - `writers`: what writes single rows, kept for the next call
-//! - [`returned`]: one row that was written, as the answer
-//! - [`attempts`]: tries of a transaction that may have to give way
+//! - `writers`: the writers of single rows, kept for the next call
+//! - [`returned`]: a written row as the answer
 
 mod assignment;
 mod at_once;
-pub mod attempts;
 pub mod change;
+mod child_pages;
 mod children;
 pub mod chunk;
 pub mod commit;

@@ -1,5 +1,5 @@
-//! What was received and is not committed yet, in the order in which it came. An error waits in its place as well:
-//! everything that came before it is committed and acknowledged first.
+//! The rows that were received and are not committed yet, in order. An error waits in this queue too: everything before
+//! it is committed and acknowledged first.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -10,84 +10,85 @@ use orrery_proto::r#type::v1::RowErrorPolicy;
 use orrery_proto::wire::ReceivedWrite;
 
 use super::chunk::Chunk;
-use super::commit::Writer;
+use super::commit::ChunkWriter;
 use super::refusal::{MAX_ROW_ERRORS, Refusals};
 use crate::budget::MemoryShare;
 use crate::context::Writes;
 use crate::error::{Error, Violation};
+use crate::resource::bounds::MAX_CHILDREN;
+use crate::resource::child_table::count as count_children;
 use crate::resource::key::compare;
-use crate::resource::part::{MAX_CHILDREN, count as count_children};
 use crate::resource::{BadChunk, ChunkReader, Resource};
 use crate::work;
 
-/// Most rows of a chunk that came before, if no more may be new. A bound may have been larger when they came; an empty
-/// row is two bytes of a message, and twelve times as many here.
+/// Most rows of a repeated chunk, if no more rows may be new. The limit may have been larger when they were first sent.
+/// An empty row takes two bytes of a message and twelve times as many here.
 const REPEATED_ROWS: usize = 500_000;
 
-/// What waits.
+/// An entry of the queue.
 enum Waiting {
     Chunk(Chunk),
     Repeated(Repeated),
     End(Error),
 }
 
-/// Rows that came before, to be compared with what was committed.
+/// Repeated rows, which are compared with the committed ones.
 pub(super) struct Repeated {
-    /// The offset of the first.
+    /// The offset of the first row.
     pub(super) offset: i64,
-    /// A hash of each one's content.
+    /// A hash of each row's content.
     pub(super) hashes: Vec<u64>,
 }
 
 /// A chunk that ends the stream: the policy is STOP and rows of it were refused.
-pub(super) struct Refused {
-    /// Which, and why.
+pub(super) struct RefusedChunk {
+    /// The refused rows and the reasons.
     pub(super) refusals: Refusals,
     message_offset: i64,
 }
 
-/// What is to be done next.
-pub(super) enum Next {
+/// The next step of a stream.
+pub(super) enum NextWork {
     /// These chunks are to be committed together.
     Commit(Vec<Chunk>),
     /// These rows are to be compared.
     Compare(Repeated),
     /// The stream ends with refused rows.
-    Refuse(Refused),
+    Refuse(RefusedChunk),
     /// The stream ends with an error.
     End(Error),
 }
 
 /// The queue of one stream.
 pub(super) struct Queue {
-    writer: Arc<Writer>,
-    /// What the chunks count against, decoded, until they are committed.
+    writer: Arc<ChunkWriter>,
+    /// The memory limit that decoded chunks count against until they are committed.
     share: MemoryShare,
-    /// Whether rows that came before may come again.
+    /// Whether rows may be sent again.
     resumable: bool,
-    /// Most rows that share a commit, and that wait.
+    /// Most rows that share a commit, and most rows that wait.
     max_rows: usize,
-    /// Most bytes that wait, decoded; one message more than that.
+    /// Most decoded bytes that wait. One message may exceed the limit.
     max_bytes: usize,
     max_chunk_rows: usize,
-    /// Every row before it was received.
+    /// The offset up to which all rows were received.
     received: i64,
     waiting: VecDeque<Waiting>,
     rows: usize,
     bytes: usize,
-    /// Bytes that were taken out last, and are being committed.
+    /// Bytes that were taken out last and are being committed.
     under_way: usize,
-    /// Chunks that share a commit are committed one by one after one of them was refused.
+    /// After one of them was refused, chunks that shared a commit are committed one by one.
     alone: bool,
-    /// Nothing that comes now is wanted: the stream ends with something that waits.
+    /// No further messages are accepted: an entry in the queue will end the stream.
     closed: bool,
 }
 
 impl Queue {
-    /// An empty queue of a stream that goes on from `received`.
+    /// An empty queue for a stream that continues at offset `received`.
     pub(super) fn new(
         context: &Writes,
-        writer: Arc<Writer>,
+        writer: Arc<ChunkWriter>,
         share: MemoryShare,
         resumable: bool,
         received: i64,
@@ -109,8 +110,8 @@ impl Queue {
         }
     }
 
-    /// Whether another message may be received. A large one that is being committed counts as well: beside it a second
-    /// one is not held.
+    /// Whether another message may be received. A large one that is being committed counts too: no second one is held
+    /// beside it.
     pub(super) fn has_room(&self) -> bool {
         let room = self.max_bytes.saturating_mul(2).saturating_sub(self.under_way).min(self.max_bytes);
         !self.closed && self.rows < self.max_rows && self.bytes < room
@@ -121,14 +122,14 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// Takes a message in. A large one is decoded on another thread meanwhile.
+    /// Adds a message. A large one is decoded on another thread.
     pub(super) async fn receive(&mut self, message: ReceivedWrite) {
         if let Err(error) = self.try_receive(message).await {
             self.end(error);
         }
     }
 
-    /// The stream ends with this error, after everything that was received before it.
+    /// Ends the stream with this error, after everything that was received before it.
     pub(super) fn end(&mut self, error: Error) {
         self.closed = true;
         self.waiting.push_back(Waiting::End(error));
@@ -168,26 +169,29 @@ impl Queue {
         self.writer.policy == RowErrorPolicy::Stop && !chunk.refusals.is_empty()
     }
 
-    /// Takes out what is to be done next. Chunks that wait share a commit: as many as fit a statement and have no key
-    /// in common, so that each is counted as if it had come alone.
-    pub(super) fn next(&mut self) -> Option<Next> {
+    /// Takes the next step out of the queue. Waiting chunks share a commit: as many as fit into a statement and have no
+    /// common key, so that each is counted as if it were alone.
+    pub(super) fn next(&mut self) -> Option<NextWork> {
         self.under_way = 0;
         let chunk = match self.waiting.pop_front()? {
-            Waiting::End(error) => return Some(Next::End(error)),
+            Waiting::End(error) => return Some(NextWork::End(error)),
             Waiting::Repeated(repeated) => {
                 self.rows -= repeated.hashes.len();
                 self.bytes -= repeated.hashes.len() * size_of::<u64>();
-                return Some(Next::Compare(repeated));
+                return Some(NextWork::Compare(repeated));
             }
             Waiting::Chunk(chunk) => self.taken(chunk),
         };
         if self.refuses(&chunk) {
-            return Some(Next::Refuse(Refused { refusals: chunk.refusals, message_offset: chunk.message_offset }));
+            return Some(NextWork::Refuse(RefusedChunk {
+                refusals: chunk.refusals,
+                message_offset: chunk.message_offset,
+            }));
         }
         let mut rows = chunk.sent_rows();
-        // Together they fit one answer.
+        // Together they fit into one answer.
         let mut refused = chunk.refusals.count();
-        let mut keys = Keys::of(&chunk);
+        let mut keys = QueuedKeys::of(&chunk);
         let mut chunks = vec![chunk];
         while !self.alone
             && let Some(Waiting::Chunk(next)) = self.waiting.front()
@@ -202,7 +206,7 @@ impl Queue {
                 chunks.push(self.taken(next));
             }
         }
-        Some(Next::Commit(chunks))
+        Some(NextWork::Commit(chunks))
     }
 
     fn taken(&mut self, chunk: Chunk) -> Chunk {
@@ -212,8 +216,8 @@ impl Queue {
         chunk
     }
 
-    /// Puts chunks back that were to be committed, because rows up to `committed` were by another stream of the same
-    /// write: those are to be compared.
+    /// Puts chunks back whose rows up to `committed` were committed by another stream of the same write. Those rows are
+    /// compared instead.
     pub(super) fn go_on_from(&mut self, committed: i64, chunks: Vec<Chunk>) {
         let behind = std::mem::take(&mut self.waiting);
         for waiting in chunks.into_iter().map(Waiting::Chunk).chain(behind) {
@@ -239,12 +243,12 @@ impl Queue {
         (self.rows, self.bytes) = sizes.fold((0, 0), |(rows, bytes), (more, size)| (rows + more, bytes + size));
     }
 
-    /// What becomes of chunks of which the database refused a row: alone, the chunk ends the stream; in company, each
-    /// is tried by itself.
-    pub(super) fn put_back(&mut self, mut chunks: Vec<Chunk>, refusals: Refusals) -> Option<Refused> {
+    /// Handles chunks with a row that the database refused: a single chunk ends the stream; several chunks are tried
+    /// again one by one.
+    pub(super) fn put_back(&mut self, mut chunks: Vec<Chunk>, refusals: Refusals) -> Option<RefusedChunk> {
         if chunks.len() <= 1 {
             let message_offset = chunks.pop().map_or(0, |chunk| chunk.message_offset);
-            return Some(Refused { refusals, message_offset });
+            return Some(RefusedChunk { refusals, message_offset });
         }
         self.alone = true;
         for chunk in chunks.into_iter().rev() {
@@ -256,11 +260,11 @@ impl Queue {
     }
 }
 
-/// A chunk as it came, and what has to be known of the stream to judge it.
+/// A received chunk, and the state of the stream that is needed to check it.
 struct Arrival {
-    /// Encoded.
+    /// The encoded chunk.
     message: Bytes,
-    writer: Arc<Writer>,
+    writer: Arc<ChunkWriter>,
     resumable: bool,
     /// Every row before it was received.
     received: i64,
@@ -268,7 +272,7 @@ struct Arrival {
 }
 
 impl Arrival {
-    /// The rows that came before, and the new ones.
+    /// The repeated rows, and the new ones.
     fn decode(self) -> Result<(Option<Repeated>, Option<Chunk>), Error> {
         let (resource, update, most) = (self.writer.resource, self.writer.update.as_ref(), self.max_rows);
         let keys = self.writer.keys();
@@ -288,7 +292,7 @@ impl Arrival {
         if offset < 0 || offset > i64::MAX - count.max(most) as i64 {
             return Err(Error::invalid("chunk.offset", "must be the number of rows sent before"));
         }
-        // What came before is not judged again: it has happened.
+        // Repeated rows are not checked again: they are committed.
         let known = if self.resumable { usize::try_from(self.received.saturating_sub(offset)).unwrap_or(0) } else { 0 };
         let known = known.min(count);
         if count - known > most || known > most.max(REPEATED_ROWS) {
@@ -298,10 +302,13 @@ impl Arrival {
         }
         let rows = chunk.rows();
         let (repeated, new) = rows.split_at(known);
-        let children =
-            if resource.parts.is_empty() { 0 } else { new.iter().map(|row| count_children(resource, row)).sum() };
+        let children = if resource.child_tables.is_empty() {
+            0
+        } else {
+            new.iter().map(|row| count_children(resource, row)).sum()
+        };
         if children > MAX_CHILDREN {
-            let why = format!("hold {children} rows of parts together; a chunk may hold at most {MAX_CHILDREN}");
+            let why = format!("hold {children} children together; a chunk may hold at most {MAX_CHILDREN}");
             return Err(Error::invalid(plural, why));
         }
         if offset > self.received || (offset < self.received && !self.resumable) {
@@ -318,19 +325,19 @@ impl Arrival {
     }
 }
 
-/// The keys of the chunks that are to share a commit: as long as each chunk's keys lie beyond those before, which is
-/// how most come, only the last one, else all of them.
-enum Keys {
+/// The keys of the chunks that share a commit. While the keys of each chunk come after all earlier ones, which is
+/// common, only the last key is kept; otherwise all keys.
+enum QueuedKeys {
     Ascending(Option<Vec<u8>>),
     All(HashSet<Vec<u8>>),
 }
 
-impl Keys {
+impl QueuedKeys {
     fn of(chunk: &Chunk) -> Self {
         Self::Ascending(chunk.rows.last().map(|row| chunk.key(row).to_vec()))
     }
 
-    /// Adds a chunk's keys, unless one of them is there.
+    /// Adds the keys of a chunk, unless one of them is already there.
     fn add(&mut self, resource: &Resource, before: &[Chunk], next: &Chunk) -> bool {
         let own = || next.rows.iter().map(|row| next.key(row).to_vec());
         if let Self::Ascending(last) = self {
@@ -357,9 +364,9 @@ impl Keys {
     }
 }
 
-impl Refused {
+impl RefusedChunk {
     /// The error of the stream that ends here.
-    pub(super) fn error(&self, writer: &Writer) -> Error {
+    pub(super) fn error(&self, writer: &ChunkWriter) -> Error {
         let first = self.refusals.first().cloned().unwrap_or_default();
         let place = first.offset - self.message_offset;
         let violation =

@@ -1,6 +1,6 @@
-//! Whether what rows and their children point at exists. Another slice's service is asked before the transaction
-//! begins, once for all rows: a transaction must not wait for another service. Targets in the own slice are looked for,
-//! and locked, in the transaction.
+//! Checks that the targets of references exist, for rows and their children. The service of another slice is asked
+//! before the transaction begins, once for all rows: a transaction must not wait for another service. Targets in the
+//! same slice are looked up and locked in the transaction.
 
 use std::collections::HashSet;
 
@@ -11,25 +11,25 @@ use crate::db::array::ArrayParameter;
 use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
-use crate::resource::part::said;
+use crate::resource::child_table::provided;
+use crate::resource::refusal::Refusal;
 use crate::resource::row::{Row, rows};
-use crate::resource::rules::Refusal;
 use crate::resource::tuple::Columns;
-use crate::resource::{Resource, Target};
+use crate::resource::{ReferenceTarget, Resource};
 
 /// A reference to something that does not exist.
 #[derive(Clone, Debug)]
 pub(super) struct DanglingReference {
-    /// The row's place among those looked at.
+    /// The place of the row among those checked.
     pub(super) row: usize,
     /// The path of the column within the row.
     path: String,
-    /// What it names.
+    /// The key that it names.
     target: String,
 }
 
 impl DanglingReference {
-    /// The same, of a row at another place.
+    /// The same, for a row at another place.
     pub(super) fn of_row(&self, row: usize) -> Self {
         Self { row, ..self.clone() }
     }
@@ -41,28 +41,30 @@ impl DanglingReference {
     }
 }
 
-/// A column that refers to something, of the row itself or of its children.
+/// A reference column of the row itself or of its children.
 struct ReferenceColumn {
-    /// The kind of children; none for the row itself.
-    part: Option<usize>,
+    /// The child table; `None` for the row itself.
+    child_table: Option<usize>,
     column: &'static str,
     /// The column's place in the tuple of the row or child.
     position: usize,
-    target: Target,
+    target: ReferenceTarget,
 }
 
 impl ReferenceColumn {
     fn all(resource: &'static Resource) -> Vec<Self> {
-        let of = |of: &'static Resource, part: Option<usize>| {
-            let owner_columns = part.map_or(0, |nth| resource.parts[nth].owner_columns);
+        let of = |of: &'static Resource, child_table: Option<usize>| {
+            let owner_columns = child_table.map_or(0, |nth| resource.child_tables[nth].owner_columns);
             of.description.references.iter().filter_map(move |reference| {
-                // A child's tuple stands without its owner's columns.
+                // A child's tuple does not contain the columns of its owner's key.
                 let position = of.input_position(reference.column)?.checked_sub(owner_columns)?;
-                Some(Self { part, column: reference.column, position, target: reference.target })
+                Some(Self { child_table, column: reference.column, position, target: reference.target })
             })
         };
-        let parts = resource.parts.iter().enumerate();
-        of(resource, None).chain(parts.flat_map(|(nth, part)| of(part.resource, Some(nth)))).collect()
+        let child_tables = resource.child_tables.iter().enumerate();
+        of(resource, None)
+            .chain(child_tables.flat_map(|(nth, child_table)| of(child_table.resource, Some(nth))))
+            .collect()
     }
 
     /// The targets that a row's tuple names, each with its place among the children.
@@ -71,20 +73,20 @@ impl ReferenceColumn {
             let value = Columns::new(row.tuple()).nth(self.position).flatten()?;
             std::str::from_utf8(value).ok()
         };
-        match self.part {
+        match self.child_table {
             None => target(Row::new(tuple)).map(|target| (0, target)).into_iter().collect(),
             Some(nth) => {
-                let children = said(resource, nth, tuple).unwrap_or_default();
+                let children = provided(resource, nth, tuple).unwrap_or_default();
                 rows(children).enumerate().filter_map(|(place, child)| Some((place, target(child)?))).collect()
             }
         }
     }
 
     fn path(&self, resource: &Resource, place: usize) -> String {
-        match self.part.and_then(|nth| resource.parts.get(nth)) {
+        match self.child_table.and_then(|nth| resource.child_tables.get(nth)) {
             None => self.column.to_owned(),
-            Some(part) if part.single => format!("{}.{}", part.name, self.column),
-            Some(part) => format!("{}[{place}].{}", part.name, self.column),
+            Some(child_table) if child_table.single => format!("{}.{}", child_table.name, self.column),
+            Some(child_table) => format!("{}[{place}].{}", child_table.name, self.column),
         }
     }
 
@@ -116,17 +118,17 @@ impl ReferenceColumn {
     }
 }
 
-/// Whether a row refers to anything in another slice.
+/// Whether a row refers to rows of another slice.
 pub(super) fn refers_elsewhere(resource: &'static Resource, tuple: &[u8]) -> bool {
     let columns = ReferenceColumn::all(resource);
-    let mut elsewhere = columns.iter().filter(|column| matches!(column.target, Target::Elsewhere));
+    let mut elsewhere = columns.iter().filter(|column| matches!(column.target, ReferenceTarget::Elsewhere));
     elsewhere.any(|column| !column.targets(resource, tuple).is_empty())
 }
 
-/// The rows that refer to something in another slice that does not exist, each with the first such column.
+/// The rows with a reference to a missing row of another slice, each with its first such column.
 ///
 /// # Errors
-/// What [`ForeignReferences::missing`](crate::references::ForeignReferences::missing) says.
+/// The errors of [`ForeignReferences::missing`](crate::references::ForeignReferences::missing).
 pub(super) async fn missing_elsewhere(
     context: &Writes,
     resource: &'static Resource,
@@ -135,7 +137,7 @@ pub(super) async fn missing_elsewhere(
 ) -> Result<Vec<DanglingReference>, Error> {
     let columns = ReferenceColumn::all(resource);
     let columns: Vec<&ReferenceColumn> =
-        columns.iter().filter(|column| matches!(column.target, Target::Elsewhere)).collect();
+        columns.iter().filter(|column| matches!(column.target, ReferenceTarget::Elsewhere)).collect();
     let targets = ReferenceColumn::all_targets(&columns, resource, tuples);
     if targets.is_empty() {
         return Ok(Vec::new());
@@ -148,11 +150,11 @@ pub(super) async fn missing_elsewhere(
     Ok(ReferenceColumn::dangling(&columns, resource, tuples, |target| missing.contains(target)))
 }
 
-/// The rows that refer to something in the own slice that does not exist, each with the first such column. The targets
-/// that exist are locked, so that they stay until the commit.
+/// The rows with a reference to a missing row of the same slice, each with its first such column. Existing targets are
+/// locked, so that they remain until the commit.
 ///
 /// # Errors
-/// What the database says.
+/// The errors of the database.
 pub(super) async fn missing_in_slice(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
@@ -161,7 +163,7 @@ pub(super) async fn missing_in_slice(
     let columns = ReferenceColumn::all(resource);
     let mut tables: Vec<(&str, &str)> = Vec::new();
     for column in &columns {
-        if let Target::Table { table, column } = column.target
+        if let ReferenceTarget::Table { table, column } = column.target
             && !tables.contains(&(table, column))
         {
             tables.push((table, column));
@@ -169,7 +171,7 @@ pub(super) async fn missing_in_slice(
     }
     let mut dangling: Vec<DanglingReference> = Vec::new();
     for (table, key) in tables {
-        let points_there = |column: &&ReferenceColumn| matches!(column.target, Target::Table { table: other, column: other_key } if (other, other_key) == (table, key));
+        let points_there = |column: &&ReferenceColumn| matches!(column.target, ReferenceTarget::Table { table: other, column: other_key } if (other, other_key) == (table, key));
         let columns: Vec<&ReferenceColumn> = columns.iter().filter(points_there).collect();
         let targets = ReferenceColumn::all_targets(&columns, resource, tuples);
         let mut found = HashSet::new();
@@ -194,10 +196,10 @@ fn lock_targets(table: &str, key: &str) -> String {
 pub(super) fn sql(resource: &'static Resource) -> Vec<(String, String)> {
     let columns = ReferenceColumn::all(resource).into_iter();
     let statements = columns.filter_map(|ReferenceColumn { column, target, .. }| match target {
-        Target::Table { table, column: key } => {
+        ReferenceTarget::Table { table, column: key } => {
             Some((format!("lock what {column} refers to"), lock_targets(table, key)))
         }
-        Target::Elsewhere => None,
+        ReferenceTarget::Elsewhere => None,
     });
     statements.collect()
 }

@@ -1,4 +1,5 @@
-//! Refused rows: counted all, reported up to a bound, so that a chunk of nothing but bad rows costs no more memory than a good one.
+//! Refused rows. All are counted, and a limited number is reported, so that a chunk with only invalid rows costs no
+//! more memory than a valid one.
 
 use orrery_proto::r#type::v1::{ErrorReason, RowError};
 use tonic::Code;
@@ -10,7 +11,7 @@ pub const MAX_ROW_ERRORS: usize = 1_000;
 /// Most characters of a row error's field and of its message.
 const MAX_TEXT: usize = 512;
 
-/// Why rows were refused: how many, and the first of them by offset.
+/// The refusals of rows: their number, and the first ones by offset.
 #[derive(Debug, Default)]
 pub struct Refusals {
     first: Vec<RowError>,
@@ -18,7 +19,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Adds one whose offset is beyond all before.
+    /// Adds one. Its offset must be after all others.
     pub fn push(&mut self, error: impl FnOnce() -> RowError) {
         self.count += 1;
         if self.first.len() < MAX_ROW_ERRORS {
@@ -36,7 +37,7 @@ impl Refusals {
         }
     }
 
-    /// Leaves those of the rows from an offset on, which are `count`.
+    /// Keeps the refusals of rows from an offset on; `count` is their number.
     pub fn keep_from(&mut self, offset: i64, count: usize) {
         self.first.retain(|error| error.offset >= offset);
         self.count = count;
@@ -52,12 +53,12 @@ impl Refusals {
         self.count
     }
 
-    /// Why the first of them was.
+    /// The first refusal.
     pub fn first(&self) -> Option<&RowError> {
         self.first.first()
     }
 
-    /// Why, in the order of the offsets; at most [`MAX_ROW_ERRORS`].
+    /// The refusals in the order of the offsets; at most [`MAX_ROW_ERRORS`].
     pub fn into_errors(self) -> Vec<RowError> {
         self.first
     }
@@ -68,7 +69,7 @@ impl Refusals {
     }
 }
 
-/// A row error as it is sent.
+/// A row error, shortened for the answer.
 pub fn row_error(offset: i64, error: &Error, violation: &Violation) -> RowError {
     row_error_of(offset, error.code(), error.reason(), violation)
 }

@@ -1,6 +1,6 @@
-//! The ledger of calls that name themselves by a request_id: which of them did what. It stands beside the ledger of
-//! chunked writes. A call enters it in the transaction in which it makes its change, so that a retry is recognised
-//! whatever became of the first call's answer.
+//! The ledger of calls with a request_id. It is kept beside the ledger of chunked writes. A call enters its request_id
+//! in the transaction that makes its change, so that a retry is recognised even if the answer of the first call was
+//! lost.
 
 use sqlx::Row as _;
 use xxhash_rust::xxh3::xxh3_64;
@@ -13,14 +13,14 @@ use crate::error::Error;
 use crate::resource::Resource;
 use crate::resource::key::Key;
 
-/// A call that names itself.
+/// A call with a request_id.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct LedgerEntry {
     schema: &'static str,
     resource: &'static Resource,
     name: String,
     request_id: String,
-    /// A hash of what is asked for.
+    /// A hash of the request.
     content: String,
 }
 
@@ -29,9 +29,9 @@ pub fn digest(request: &[u8]) -> String {
     format!("{:016x}", xxh3_64(request))
 }
 
-impl Entry {
-    /// The entry of a call; `None` if it does not name itself. The request ids of different verbs are kept apart. Now
-    /// and then this clears the ledger, beside the call.
+impl LedgerEntry {
+    /// The entry of a call; `None` if it has no request_id. Different methods have separate request ids. From time to
+    /// time this also starts a task that clears old entries from the ledger.
     pub fn of(
         context: &Writes,
         verb: &'static str,
@@ -47,27 +47,27 @@ impl Entry {
         Some(Self { schema, resource, name, request_id: request_id.to_owned(), content: digest })
     }
 
-    /// Whether the ledger has it. One that is being entered at this moment is not seen.
+    /// Whether the ledger has it. An entry whose transaction has not committed is not seen.
     ///
     /// # Errors
-    /// What the database says.
+    /// The errors of the database.
     pub(super) async fn is_known(&self, context: &Writes, deadline: Deadline) -> Result<bool, Error> {
         Ok(!context.fetch(&self.select()?, deadline).await?.is_empty())
     }
 
-    /// Enters it with the key of what it creates or changes, or returns the key that an earlier call of the same id and
-    /// content entered. Waits for one that is being entered.
+    /// Enters it with the key of the row that it creates or changes, or returns the key from an earlier call with the
+    /// same id and content. Waits for a call that is entering it now.
     ///
     /// # Errors
-    /// [`Error::WriteMismatch`] if that one had other content; what the database says.
+    /// [`Error::WriteMismatch`] if the earlier call had other content; the errors of the database.
     pub async fn enter(&self, transaction: &mut Transaction<'_>, key: &Key) -> Result<Option<Key>, Error> {
         let Some(text) = self.enter_text(transaction, &key.to_text(self.resource)).await? else { return Ok(None) };
         let key = Key::from_text(self.resource, &text).ok_or_else(|| Error::internal("the ledger holds no key"))?;
         Ok(Some(key))
     }
 
-    /// Enters it with a text that says what it does, or returns the text of an earlier call of the same id and content.
-    /// Waits for one that is being entered.
+    /// Enters it with a text that describes its result, or returns the text of an earlier call with the same id and
+    /// content. Waits for a call that is entering it now.
     ///
     /// # Errors
     /// As [`enter`](Self::enter).
@@ -96,18 +96,18 @@ impl Entry {
         Ok(Some(row.try_get(1)?))
     }
 
-    /// Enters the key of an existing resource in place of the one that was to be created.
+    /// Replaces the key by that of an existing row, which is used instead of a new one.
     ///
     /// # Errors
-    /// What the database says.
+    /// The errors of the database.
     pub(super) async fn enter_existing(&self, transaction: &mut Transaction<'_>, key: &Key) -> Result<(), Error> {
         self.replace_text(transaction, &key.to_text(self.resource)).await
     }
 
-    /// Enters another text, where what the call does is known only after it was entered.
+    /// Replaces the text, if the result was not known when the call was entered.
     ///
     /// # Errors
-    /// What the database says.
+    /// The errors of the database.
     pub async fn replace_text(&self, transaction: &mut Transaction<'_>, text: &str) -> Result<(), Error> {
         let replace = Statement::new(
             format!(

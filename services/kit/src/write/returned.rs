@@ -1,13 +1,13 @@
-//! What a write returns: the resource as it stands after it, or as much of it as its caller takes. A write is not
-//! refused because what is stored is large, and what it returns is known to fit before it is committed.
+//! The answer of a write: the row after the write, with as many fields as the caller accepts. A write is not refused
+//! because its stored row is large, and it is known before the commit that the answer fits.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use orrery_proto::wire::Encoded;
 
-use super::attempts::retried;
-use crate::answer::{AnswerLimit, Written};
+use crate::answer::{AnswerLimit, WrittenResource};
 use crate::db::Transaction;
+use crate::db::retry::retried;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::read::extent::Extent;
@@ -17,14 +17,14 @@ use crate::resource::key::Key;
 use crate::resource::mask::MaskPath;
 use crate::resource::select::Selection;
 
-/// Runs a write that ends with [`read_masked`], by [`retried`]; again, and so that it returns less, where the database
-/// does not give out all of the resource.
+/// Runs a write that ends with [`read_masked`], by [`retried`]. If the database does not return the whole row, runs it
+/// again and returns fewer fields.
 ///
 /// # Errors
-/// What `work` said last.
-pub async fn returning<F>(deadline: Deadline, mut work: impl FnMut(Extent) -> F) -> Result<Written, Error>
+/// What `work` returned last.
+pub async fn returning<F>(deadline: Deadline, mut work: impl FnMut(Extent) -> F) -> Result<WrittenResource, Error>
 where
-    F: Future<Output = Result<Written, Error>>,
+    F: Future<Output = Result<WrittenResource, Error>>,
 {
     let mut extent = Extent::Whole;
     loop {
@@ -35,11 +35,11 @@ where
     }
 }
 
-/// What a mask asks for of a row that was just written: no more of it than `extent` says, and than fits.
+/// The fields of a mask of a row that was just written: at most those of `extent`, and as many as fit.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::AnswerTooLarge`] if not even the least of it fits; [`Error::RowTooLarge`] where the
-/// database does not give out so much of it; what the database says.
+/// [`Error::NotFound`]; [`Error::AnswerTooLarge`] if not even the essential fields fit; [`Error::RowTooLarge`] if the
+/// database does not return so much of the row; the errors of the database.
 pub fn read_masked<'a>(
     transaction: &'a mut Transaction<'_>,
     resource: &'static Resource,
@@ -47,7 +47,7 @@ pub fn read_masked<'a>(
     key: &'a Key,
     answers: AnswerLimit,
     extent: Extent,
-) -> BoxFuture<'a, Result<Written, Error>> {
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(read_as_masked(transaction, resource, mask, key, answers, extent))
 }
 
@@ -58,13 +58,13 @@ async fn read_as_masked(
     key: &Key,
     answers: AnswerLimit,
     mut extent: Extent,
-) -> Result<Written, Error> {
+) -> Result<WrittenResource, Error> {
     loop {
         let selection = Selection::new(resource, &extent.of(resource, mask));
         match (stored(transaction, resource, &selection, key, answers.bytes()).await?, extent.less()) {
             (Stored::Row(body), _) => {
                 let message = Encoded { body, tail: Bytes::new(), rows: 1 };
-                return Ok(Written { message, omitted: extent.omits(resource, mask), existing: false });
+                return Ok(WrittenResource { message, omitted: extent.omits(resource, mask), existing: false });
             }
             (Stored::Larger(_), Some(less)) => extent = less,
             (Stored::Larger(bytes), None) => {

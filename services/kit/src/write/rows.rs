@@ -1,5 +1,5 @@
-//! Rows of one table: new ones go in by `COPY`, which is the fastest way for many, and by `insert`, which is for few; existing ones are
-//! updated where they differ.
+//! Writes the rows of one table. New rows are written by `COPY`, which is fastest for many rows, or by `insert` for
+//! few. Existing rows are updated if they differ.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use crate::resource::kind::Assignment;
 use crate::resource::mask::{Reach, UpdateMask};
 use crate::resource::{Field, Resource};
 
-/// Most rows whose columns travel as array parameters of one statement.
+/// Most rows whose columns are array parameters of one statement.
 pub(super) const ARRAY_ROWS: usize = 8_192;
 
-/// Most bytes of new rows that go in by `insert`.
+/// Most bytes of new rows that are written by `insert`.
 ///
-/// A `COPY` ends with a small packet, sent behind another one. Until that is acknowledged the system holds it back (Nagle's algorithm, which
-/// the driver leaves on), and the server's system, as there is nothing to answer yet, may wait 40 ms before it acknowledges. That is a
-/// standstill unless the server still works on the rows, as it does on more than these. An `insert` is sent as a whole, and takes one
-/// round trip instead of two.
+/// A `COPY` ends with a small packet after another one. The client's system holds it back until the previous packet is
+/// acknowledged (Nagle's algorithm, which the driver does not turn off), and the server's system may delay that
+/// acknowledgement by 40 ms. The server waits during this time, unless it still works on the rows, as it does on more
+/// than this. An `insert` is sent as a whole, and takes one round trip instead of two.
 pub(super) const INSERT_BYTES: usize = 512 * 1024;
 
-/// What an update tells of the rows that it changed.
+/// The rows that an update reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Returning {
-    /// How many they were.
+    /// The number of updated rows.
     Count,
-    /// Which they were.
+    /// The places of the updated rows.
     Places,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct RowStatements {
     /// `None` if nothing of an existing row may be changed.
     update: Option<Arc<str>>,
     returning: Returning,
-    /// Whether the text is sure to come again. Masks come from callers.
+    /// Whether the statement is kept prepared. Statements for masks of callers are not, because these vary.
     keep_prepared: bool,
 }
 
@@ -72,7 +72,7 @@ impl RowStatements {
         all
     }
 
-    /// Says that the text is sure to come again.
+    /// Keeps the statement prepared.
     pub(super) fn keep_prepared(&mut self) {
         self.keep_prepared = true;
     }
@@ -123,12 +123,12 @@ impl RowStatements {
         transaction.insert(insert).await
     }
 
-    /// Updates those of the rows of these input tuples that differ, or whose parts were touched: `touched` has an entry for each tuple if the
-    /// resource has parts, and is empty else. `changed` is told the places of those that were changed, if they are returned at all. The
-    /// result is how many they are.
+    /// Updates the rows of these input tuples that differ from what is stored, or whose children changed: `touched` has
+    /// an entry for each tuple if the resource has child tables, and is empty otherwise. Calls `changed` with the place
+    /// of each updated row, if the statement returns places. Returns the number of updated rows.
     ///
-    /// # Errors
-    /// [`Error::TransactionConflict`] if one of them does not exist any more, or another transaction changed it meanwhile.
+    /// # Errors [`Error::TransactionConflict`] if one of them does not exist any more, or another transaction changed
+    /// it meanwhile.
     pub(super) async fn update(
         &self,
         transaction: &mut Transaction<'_>,
@@ -145,7 +145,7 @@ impl RowStatements {
             for array in arrays(self.resource.inputs(), batch) {
                 statement = statement.bind(array)?;
             }
-            if !self.resource.parts.is_empty() {
+            if !self.resource.child_tables.is_empty() {
                 let mut array = ArrayParameter::with_capacity(ElementType::Integer, batch.len() * 8);
                 for place in start..start + batch.len() {
                     array.push(&i32::from(touched.get(place) == Some(&true)).to_be_bytes());
@@ -157,7 +157,7 @@ impl RowStatements {
             let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
             let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);
             if stored != batch.len() || updated != differing {
-                // A row that had been found is gone, or is no longer what the update saw when it began.
+                // A row is gone, or was changed after the update began.
                 return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
             }
             if self.returning == Returning::Places {
@@ -181,7 +181,8 @@ pub(super) fn arrays<'a>(fields: impl Iterator<Item = &'a Field>, tuples: &[&[u8
     arrays
 }
 
-/// `unnest($1::text[], ...) with ordinality as i (uid, ..., ordinal)`; with an integer column `touched` before the last if `touched`.
+/// `unnest($1::text[], ...) with ordinality as i (uid, ..., ordinal)`; with an integer column `touched` before the last
+/// if `touched`.
 pub(super) fn unnested<'a>(fields: impl Iterator<Item = &'a Field>, touched: bool) -> String {
     let mut columns: Vec<(&str, ElementType)> = fields.map(|field| (field.name, field.element_type())).collect();
     if touched {
@@ -205,17 +206,16 @@ pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, S
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }
 
-/// What an update of existing rows does, as SQL over `i`, what was sent, and `t`, what is stored.
+/// The assignments of an update, as SQL over `i`, the values that were sent, and `t`, the stored row.
 pub(super) struct Overwrite {
     /// The assignments, one for each column.
     assignments: Vec<String>,
-    /// The condition that the row is to be changed.
+    /// The condition under which a row is changed.
     pub(super) differs: String,
 }
 
 impl Overwrite {
-    /// What a mask overwrites; `None` if nothing of an existing row may be changed. Rows with `touched` children are
-    /// changed in any case.
+    /// The assignments of a mask; `None` if no field may be changed. Rows with `touched` children are always changed.
     pub(super) fn new(resource: &Resource, mask: &UpdateMask, touched: bool) -> Option<Self> {
         let mut assignments = Vec::new();
         let mut differences = Vec::new();
@@ -258,10 +258,10 @@ impl Overwrite {
     }
 }
 
-/// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it
-/// began: a row that another transaction holds is looked at once more when that one has ended, and may be gone then.
+/// Updates the rows that differ. Counts the updated rows, the stored ones, and those that differed when the statement
+/// began. A row that another transaction holds is checked again when that one has ended, and may be gone then.
 fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
-    let touched = !resource.parts.is_empty();
+    let touched = !resource.child_tables.is_empty();
     let overwrite = Overwrite::new(resource, mask, touched)?;
     let (set, differs) = (overwrite.set(), &overwrite.differs);
     let (table, same_key) = (resource.description.table, resource.same_key("t", "i"));

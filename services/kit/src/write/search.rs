@@ -8,26 +8,27 @@ use crate::db::Transaction;
 use crate::error::Error;
 use crate::error::refused::RowRefusal;
 
-/// In how many pieces rows are written, at most, while those are looked for that the database refuses. To find one row
-/// of `n` takes twice the logarithm of `n`.
+/// The maximum number of pieces in which rows are written during the search. Finding one of `n` rows takes twice the
+/// logarithm of `n`.
 const MAX_PIECES: usize = 4_096;
-/// So many pieces are written however long that takes: a few slow ones are a machine that is busy, and the transaction
-/// has a bound of its own, beyond which the write is tried again.
+/// This many pieces are always written, however long they take: slowness only means that the machine is busy. The
+/// transaction has a time limit of its own, after which the write is tried again.
 const LEAST_PIECES: usize = 256;
-/// Which part of a transaction's time the search may take: one in so many.
+/// The share of a transaction's time that the search may take: one part in this many.
 const SHARE_OF_TIME: u32 = 2;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// As many as a statement takes; a row that the database refuses ends the transaction.
+    /// As many rows as one statement takes. A row that the database refuses ends the transaction.
     Batches,
-    /// A batch of which the database refuses a row is undone and written in two halves, and so on, down to the row.
+    /// If the database refuses a row of a batch, the batch is rolled back and written in two halves, and so on down to
+    /// the single row.
     Pieces,
 }
 
-/// The search for the rows that the database refuses. What it takes is written by the end of it: a row may be refused
-/// because of one before it.
+/// The search for the rows that the database refuses. All other rows are written when it ends, because a row may be
+/// refused due to an earlier one.
 pub(super) struct Search {
     by: By,
     pieces: usize,
@@ -35,20 +36,20 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// A search within a transaction that may take so long.
+    /// A search within a transaction with this time limit.
     pub(super) fn new(by: By, time: Duration) -> Self {
         Self { by, pieces: 0, until: Instant::now() + time / SHARE_OF_TIME }
     }
 
-    /// Whether no more rows are looked for.
+    /// Whether the search is over.
     pub(super) fn has_ended(&self) -> bool {
         self.pieces >= MAX_PIECES || (self.pieces >= LEAST_PIECES && Instant::now() >= self.until)
     }
 
-    /// Writes rows, or, by pieces, nothing of them if the database refuses one.
+    /// Writes rows. In pieces, rolls all of them back if the database refuses one.
     ///
     /// # Errors
-    /// By batches, [`Error::RowRefused`] if the database refuses one; as [`BatchWriter::run`].
+    /// Without pieces, [`Error::RowRefused`] if the database refuses a row; as [`BatchWriter::run`].
     pub(super) async fn write(
         &mut self,
         writer: &BatchWriter,
@@ -60,14 +61,14 @@ impl Search {
             return writer.run(transaction, rows, dangling).await.map(Ok);
         }
         self.pieces += 1;
-        let part = transaction.set_savepoint().await?;
+        let savepoint = transaction.set_savepoint().await?;
         let written = match writer.run(transaction, rows, dangling).await {
-            Ok(written) => transaction.release(&part).await.map(|()| written),
+            Ok(written) => transaction.release(&savepoint).await.map(|()| written),
             Err(error) => Err(error),
         };
         match written {
             Err(Error::RowRefused(refusal)) => {
-                transaction.roll_back_to(part).await?;
+                transaction.roll_back_to(savepoint).await?;
                 Ok(Err(refusal))
             }
             written => written.map(Ok),

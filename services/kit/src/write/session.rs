@@ -1,6 +1,6 @@
-//! The ledger of named writes: one row of `write_session` per write_id, and in `write_commit` the content of its last
-//! commits, as a hash of every row. Both move in the transaction that writes the rows, so that an acknowledgement and
-//! its rows are one fact.
+//! The ledger of writes with a write_id: one row of `write_session` for each write_id, and in `write_commit` the
+//! content of its last commits, as a hash of every row. Both change in the transaction that writes the rows, so that
+//! acknowledgement and rows are committed together.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 use sqlx::Row as _;
 
-use super::attempts::retried;
 use crate::context::Writes;
+use crate::db::retry::retried;
 use crate::db::{Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -19,17 +19,16 @@ use crate::resource::Resource;
 const REMEMBERED_COMMITS: i64 = 64;
 /// How long a write is remembered after its last commit, in days. The contract promises 7.
 const RETENTION_DAYS: u32 = 30;
-/// How many forgotten writes one new stream clears away.
+/// The number of old writes that a new stream deletes.
 const CLEARED_AT_ONCE: usize = 10;
-/// After how many calls with a request_id a process clears away three times as many of what is forgotten.
+/// After this many calls with a request_id a process deletes three times as many old entries.
 const ENTRIES_PER_CLEARING: u32 = 100;
 
-/// A write that this stream holds.
+/// A write that this stream owns.
 ///
-/// A write is stored from its first commit on: a caller who only begins writes leaves nothing behind. Of the streams
-/// of a write the one holds it whose fence is the highest, and a fence is the time at which its stream began, in
-/// microseconds since 1970 by the database's clock; so the order of streams is known before the first of them has
-/// stored anything.
+/// A write is stored by its first commit, so a caller who only begins writes leaves nothing behind. Of several streams
+/// of a write, the one with the highest fence owns it. A fence is the time at which its stream began, in microseconds
+/// since 1970 by the database's clock. So the order of the streams is known before the first of them stores anything.
 #[derive(Clone, Debug)]
 pub struct Session {
     schema: &'static str,
@@ -39,12 +38,12 @@ pub struct Session {
     fence: i64,
 }
 
-/// What became of moving a write on.
+/// The result of moving a write on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advance {
     /// It has moved on.
     Done,
-    /// It was not begun when this stream began, and an older stream has committed rows of it since.
+    /// It was not stored when this stream began, and an older stream has committed rows of it since.
     Begun,
 }
 
@@ -52,7 +51,7 @@ pub enum Advance {
 const NOW: &str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
 
 impl Session {
-    /// Begins a write, or takes it over from whoever held it, and returns where to go on.
+    /// Begins a write, or takes it over from its owner, and returns the offset to continue from.
     ///
     /// # Errors
     /// [`Error::WriteMismatch`] if it was begun with other parameters.
@@ -98,12 +97,12 @@ impl Session {
         .await
     }
 
-    /// Moves the write on, within the transaction that writes the rows, and remembers their hashes. The first commit
+    /// Moves the write's offset, within the transaction that writes the rows, and stores their hashes. The first commit
     /// stores the write.
     ///
     /// # Errors
-    /// [`Error::WriteTakenOver`] if another stream holds the write; [`Error::WriteMismatch`] if another one has stored
-    /// it meanwhile, with other parameters.
+    /// [`Error::WriteTakenOver`] if another stream owns the write; [`Error::WriteMismatch`] if another stream stored it
+    /// in the meantime with other parameters.
     pub async fn advance(
         &self,
         transaction: &mut Transaction<'_>,
@@ -162,7 +161,7 @@ impl Session {
         Ok(Advance::Done)
     }
 
-    /// What it means that another stream has stored the write since this one began.
+    /// The meaning of a write that another stream has stored since this one began.
     async fn held_by_other(&self, transaction: &mut Transaction<'_>) -> Result<Advance, Error> {
         let select = Statement::new(
             format!(
@@ -184,10 +183,11 @@ impl Session {
         if row.try_get::<bool, _>(0)? { Ok(Advance::Begun) } else { Err(Error::WriteTakenOver) }
     }
 
-    /// Takes the write over from an older stream, which has stored it since this one began, and returns where to go on.
+    /// Takes the write over from an older stream, which stored it since this one began, and returns the offset to
+    /// continue from.
     ///
     /// # Errors
-    /// [`Error::WriteTakenOver`] if a newer stream holds it.
+    /// [`Error::WriteTakenOver`] if a newer stream owns it.
     pub async fn take_over(&self, context: &Writes, deadline: Deadline) -> Result<i64, Error> {
         retried(deadline, || {
             let session = self.clone();
@@ -213,7 +213,7 @@ impl Session {
         .await
     }
 
-    /// Compares rows that were committed before with what was committed. Commits that are no longer remembered pass.
+    /// Compares repeated rows with the committed ones. Rows of commits that are no longer remembered pass.
     ///
     /// # Errors
     /// [`Error::OffsetConflict`] at the first row that differs.
@@ -245,7 +245,7 @@ impl Session {
     }
 }
 
-/// What a write was begun with.
+/// The parameters of a write.
 fn parameters(start: &WriteStart) -> serde_json::Value {
     let mut mask = start.update_mask.clone().unwrap_or_default().paths;
     mask.sort();
@@ -270,15 +270,15 @@ fn parameters(start: &WriteStart) -> serde_json::Value {
     parameters
 }
 
-/// Counts a call with a request_id, and now and then clears the ledger beside the call: streams clear it as they
-/// begin, and there may be none.
+/// Counts a call with a request_id, and from time to time starts to delete old entries beside the call. Streams do this
+/// when they begin, but there may be no streams.
 pub(super) fn count_named_call(context: &Writes) {
     if (context.named_calls.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENTRIES_PER_CLEARING) {
         tokio::spawn(clear(context.clone()));
     }
 }
 
-/// Clears away what is forgotten, in short transactions, up to a bound. What fails here is done by another one.
+/// Deletes old entries in short transactions, up to a limit. If one fails, another call does it later.
 async fn clear(context: Writes) {
     let deadline = Deadline::after(Duration::from_secs(5));
     for _ in 0..3 * ENTRIES_PER_CLEARING as usize / CLEARED_AT_ONCE {
@@ -297,7 +297,7 @@ async fn clear(context: Writes) {
     }
 }
 
-/// Clears a few writes away that nobody has touched for long.
+/// Deletes a few writes that were not used for a long time.
 fn clearing(schema: &str) -> Statement {
     let sql = format!(
         "with old as (\

@@ -1,5 +1,5 @@
-//! Create and update of one resource: a batch of one row, which passes the same door as those of chunked writes. What is
-//! returned is read back within the transaction.
+//! Creates and updates one row: a batch of one row, with the same checks as a chunked write. The answer is read within
+//! the transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,29 +12,29 @@ use prost_types::FieldMask;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::references::{DanglingReference, missing_elsewhere, refers_elsewhere};
-use super::request_id::Entry;
+use super::request_id::LedgerEntry;
 use super::returned::{read_masked, returning};
 use super::start::check_id;
 use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
-use crate::answer::{AnswerLimit, Written};
+use crate::answer::{AnswerLimit, WrittenResource};
 use crate::context::Writes;
 use crate::db::{Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
 use crate::resource::Resource;
-use crate::resource::batch::Entry as BatchEntry;
-use crate::resource::decode::{Decoded, Keys, Precondition};
+use crate::resource::batch::Entry;
+use crate::resource::decode::{KeyPolicy, Precondition, RowExtras};
 use crate::resource::key::Key;
 use crate::resource::mask::{MaskPath, UpdateMask, update_mask};
 use crate::resource::row::rows;
-use crate::resource::rules::prefix;
 use crate::resource::select::{Selection, put_child};
 use crate::resource::tuple::Columns;
+use crate::resource::tuple::prefix;
 use crate::work;
 
-/// A create.
+/// A request to create a row.
 #[derive(Debug)]
 pub struct CreateRequest<'a> {
     /// The encoded message; `None` if the caller sent none.
@@ -43,17 +43,17 @@ pub struct CreateRequest<'a> {
     pub field: &'static str,
     /// Makes a retry safe; may be empty.
     pub request_id: &'a str,
-    /// Whether what it points at must exist; by default it must.
+    /// Whether the targets of its references must exist. By default they must.
     pub references: i32,
-    /// Until when.
+    /// The deadline.
     pub deadline: Deadline,
-    /// How large the answer may be.
+    /// The size limit of the answer.
     pub answers: AnswerLimit,
-    /// How much of it is returned.
+    /// The fields of the resource that are returned.
     pub returned: Vec<MaskPath>,
 }
 
-/// An update.
+/// A request to update a row.
 #[derive(Debug)]
 pub struct UpdateRequest<'a> {
     /// The encoded message; `None` if the caller sent none.
@@ -62,15 +62,15 @@ pub struct UpdateRequest<'a> {
     pub field: &'static str,
     /// Which fields to change.
     pub mask: Option<&'a FieldMask>,
-    /// Whether a missing one is created.
+    /// Whether a missing resource is created.
     pub allow_missing: bool,
-    /// Whether what it points at must exist; by default it must.
+    /// Whether the targets of its references must exist. By default they must.
     pub references: i32,
-    /// Until when.
+    /// The deadline.
     pub deadline: Deadline,
-    /// How large the answer may be.
+    /// The size limit of the answer.
     pub answers: AnswerLimit,
-    /// How much of it is returned.
+    /// The fields of the resource that are returned.
     pub returned: Vec<MaskPath>,
 }
 
@@ -78,8 +78,9 @@ pub struct UpdateRequest<'a> {
 struct DecodedRow {
     tuple: Vec<u8>,
     key: Key,
-    decoded: Decoded,
-    /// A hash of what the caller sent, however it was encoded and without a uid that was made for it.
+    decoded: RowExtras,
+    /// A hash of the row that the caller sent. It does not depend on the encoding, nor on a uid that was made for the
+    /// row.
     digest: String,
 }
 
@@ -87,7 +88,7 @@ async fn decode(
     resource: &'static Resource,
     message: Option<Bytes>,
     field: &'static str,
-    keys: Keys,
+    keys: KeyPolicy,
     update: Option<&UpdateMask>,
 ) -> Result<DecodedRow, Error> {
     let message = message.ok_or_else(|| Error::invalid(field, "is required"))?;
@@ -110,18 +111,17 @@ async fn decode(
     .await?
 }
 
-/// Creates one resource and returns it, as far as it fits. What an earlier call of the same request_id created is
-/// returned instead, whatever became of what it refers to.
+/// Creates one row and returns it, with as many fields as fit. If an earlier call had the same request_id, returns the
+/// row that it created, even if the targets of its references are gone now.
 ///
-/// # Errors
-/// [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ValueTaken`], [`Error::ReferenceMissing`];
-/// [`Error::WriteMismatch`] for a request_id that was used with other content, [`Error::CreatedAndDeleted`] for one whose
-/// resource is gone; what the resource's rules say.
+/// # Errors [`Error::Invalid`], [`Error::AlreadyExists`], [`Error::ValueTaken`], [`Error::ReferenceMissing`];
+/// [`Error::WriteMismatch`] for a request_id that was used with other content, [`Error::CreatedAndDeleted`] for one
+/// whose resource is gone; what the resource's rules say.
 pub fn create<'a>(
     context: &'a Writes,
     resource: &'static Resource,
     request: CreateRequest<'a>,
-) -> BoxFuture<'a, Result<Written, Error>> {
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(create_row(context, resource, request))
 }
 
@@ -129,21 +129,21 @@ async fn create_row(
     context: &Writes,
     resource: &'static Resource,
     request: CreateRequest<'_>,
-) -> Result<Written, Error> {
+) -> Result<WrittenResource, Error> {
     let CreateRequest { message, field, request_id, references, deadline, answers, returned } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let references = reference_check(references)?;
-    let row = decode(resource, message, field, Keys::NewOrMade, None).await?;
+    let row = decode(resource, message, field, KeyPolicy::NewOrMade, None).await?;
     if !row.decoded.precondition.etag.is_empty() {
         return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
     }
     if row.decoded.precondition.revision != 0 {
         return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
     }
-    let entry = Entry::of(context, "create", resource, request_id, row.digest);
+    let entry = LedgerEntry::of(context, "create", resource, request_id, row.digest);
     let name = resource.name_of(row.key.tuple());
     let writer = context.writers.of(resource, WriteMode::Create, UpdateMask::Populated, references);
-    let write = Arc::new(Write {
+    let write = Arc::new(RowWrite {
         resource,
         field,
         writer,
@@ -156,7 +156,7 @@ async fn create_row(
         at_once: AtomicBool::new(true),
     });
     let creation = Creation { context, entry, write, deadline };
-    // A retry is recognised before it is judged by what others may have changed meanwhile.
+    // A retry is recognised before the row is checked, because others may have changed data in the meantime.
     if references == ReferenceCheck::Reject
         && let Some(made) = creation.made_before().await?
     {
@@ -165,8 +165,8 @@ async fn create_row(
     creation.run(references).await.map_err(|error| error.of_refused_row(resource, &name, field))
 }
 
-/// One row that is well-formed, and how it is written.
-struct Write {
+/// A valid row, and how it is written.
+struct RowWrite {
     resource: &'static Resource,
     /// The message's field in the request.
     field: &'static str,
@@ -174,24 +174,28 @@ struct Write {
     tuple: Vec<u8>,
     key: Key,
     precondition: Precondition,
-    /// What it refers to in another slice and is not there.
+    /// Its references to missing rows of another slice.
     dangling: Vec<DanglingReference>,
     answers: AnswerLimit,
     returned: Vec<MaskPath>,
-    /// Whether one statement may do it: not tried yet, or nothing speaks against it.
+    /// Whether a single statement is tried: it was not tried yet, or did not fail.
     at_once: AtomicBool,
 }
 
-impl Write {
+impl RowWrite {
     /// Writes the row and reads it back. The key is that of an existing row, if a rule put one in its place.
-    async fn run(&self, transaction: &mut Transaction<'_>, extent: Extent) -> Result<(Written, Option<Key>), Error> {
+    async fn run(
+        &self,
+        transaction: &mut Transaction<'_>,
+        extent: Extent,
+    ) -> Result<(WrittenResource, Option<Key>), Error> {
         let incoming = Incoming { tuple: &self.tuple, precondition: &self.precondition, offset: 0 };
         if self.at_once.load(Ordering::Relaxed) && self.dangling.is_empty() {
             match self.write_at_once(transaction, &incoming, extent).await {
                 Ok(Some(written)) => return Ok((written, None)),
                 Ok(None) => {}
                 Err(error) => {
-                    // The next try goes the long way, which says what is wrong.
+                    // The next try uses separate statements, which return the precise error.
                     self.at_once.store(false, Ordering::Relaxed);
                     return Err(conflict(error));
                 }
@@ -199,7 +203,7 @@ impl Write {
         }
         let outcome = self.writer.run(transaction, &[incoming], &self.dangling).await;
         let written = outcome.map_err(|error| {
-            // Another transaction took the value a moment ago: the next try finds who.
+            // Another transaction just took the value: the next try finds its row.
             if is_breach(&error, self.resource) { conflict(error) } else { error }
         })?;
         if let Some((_, refusal)) = written.refused.into_iter().next() {
@@ -213,51 +217,51 @@ impl Write {
     }
 }
 
-impl Write {
-    /// Writes the row in one statement, and makes the answer from what that returns.
+impl RowWrite {
+    /// Writes the row in one statement, and makes the answer from its result.
     async fn write_at_once(
         &self,
         transaction: &mut Transaction<'_>,
         incoming: &Incoming<'_>,
         extent: Extent,
-    ) -> Result<Option<Written>, Error> {
+    ) -> Result<Option<WrittenResource>, Error> {
         if let Some(updated) = self.writer.update_at_once(transaction, incoming).await? {
             return self.answer_updated(transaction, &updated, extent).await.map(Some);
         }
         self.create_at_once(transaction, incoming, extent).await
     }
 
-    /// The answer from all stored columns of the updated row, if that is what the answer consists of and if it fits.
+    /// The answer from the stored columns of the updated row, if they are all that it needs and if it fits.
     async fn answer_updated(
         &self,
         transaction: &mut Transaction<'_>,
         stored: &[u8],
         extent: Extent,
-    ) -> Result<Written, Error> {
+    ) -> Result<WrittenResource, Error> {
         let selection = Selection::new(self.resource, &self.returned);
-        if extent == Extent::Whole && selection.parts.is_empty() && selection.has_all_columns(self.resource) {
+        if extent == Extent::Whole && selection.children.is_empty() && selection.has_all_columns(self.resource) {
             let mut body = Vec::with_capacity(stored.len() + 64);
             work::run_in_place(stored.len(), || selection.put_message(stored, &mut body)).await;
             if body.len() <= self.answers.bytes() {
                 let message = Encoded { body: body.into(), tail: Bytes::new(), rows: 1 };
-                return Ok(Written { message, omitted: Vec::new(), existing: false });
+                return Ok(WrittenResource { message, omitted: Vec::new(), existing: false });
             }
         }
         read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent).await
     }
 
-    /// Creates the row in one statement, and makes the answer from what was sent and what the database made of it.
+    /// Creates the row in one statement, and makes the answer from the values that were sent and the result.
     async fn create_at_once(
         &self,
         transaction: &mut Transaction<'_>,
         incoming: &Incoming<'_>,
         extent: Extent,
-    ) -> Result<Option<Written>, Error> {
+    ) -> Result<Option<WrittenResource>, Error> {
         let created = self.writer.create_at_once(transaction, incoming).await?;
         let Some((batch, created)) = created else { return Ok(None) };
         let selection = Selection::new(self.resource, &self.returned);
         let of_inputs = selection.has_all_columns(self.resource)
-            && selection.parts.iter().all(|part| part.selection.is_of_inputs())
+            && selection.children.iter().all(|children| children.selection.is_of_inputs())
             && extent == Extent::Whole;
         let Some(entry) = batch.entries().first().filter(|entry| of_inputs && self.surely_fits(entry)) else {
             let read = read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent);
@@ -265,33 +269,35 @@ impl Write {
         };
         let (mut body, mut scratch) = (Vec::with_capacity(2 * entry.bytes() + 256), Vec::new());
         selection.put_message(&created.stored, &mut body);
-        for part in &selection.parts {
-            let Some(nth) = self.resource.parts.iter().position(|other| other.number == part.number) else { continue };
+        for children in &selection.children {
+            let Some(nth) = self.resource.child_tables.iter().position(|table| table.number == children.number) else {
+                continue;
+            };
             let (mut tuple, mut message) = (Vec::new(), Vec::new());
             for child in rows(entry.children(self.resource, nth).unwrap_or_default()) {
                 tuple.clear();
-                tuple.extend_from_slice(prefix(entry.tuple(), part.owner_columns));
+                tuple.extend_from_slice(prefix(entry.tuple(), children.owner_columns));
                 tuple.extend_from_slice(child.tuple());
                 message.clear();
-                part.selection.put_created(part.resource, &tuple, created.now, &mut scratch, &mut message);
-                put_child(part.number, &message, &mut body);
+                children.selection.put_created(children.resource, &tuple, created.now, &mut scratch, &mut message);
+                put_child(children.number, &message, &mut body);
             }
         }
         let message = Encoded { body: body.into(), tail: Bytes::new(), rows: 1 };
-        Ok(Some(Written { message, omitted: Vec::new(), existing: false }))
+        Ok(Some(WrittenResource { message, omitted: Vec::new(), existing: false }))
     }
 
-    /// Whether the answer fits, whatever the database adds. No answer has less room than 64 KiB.
-    fn surely_fits(&self, entry: &BatchEntry<'_>) -> bool {
+    /// Whether the answer fits in any case. The limit of an answer is at least 64 KiB.
+    fn surely_fits(&self, entry: &Entry<'_>) -> bool {
         2 * entry.bytes() + 4096 <= self.answers.bytes()
     }
 }
 
-/// An error as one after which the transaction is tried again, if another way may succeed.
+/// Turns an error into one after which the transaction is tried again, if another way may succeed.
 fn conflict(error: Error) -> Error {
     match error {
         Error::RowRefused(refusal) => Error::TransactionConflict(refusal.cause),
-        // A statement that also returns the row needs more room than one that does not.
+        // A statement that also returns the row may exceed a limit that another one does not.
         Error::ResultTooLarge(_) | Error::ResultRefused(_) => {
             Error::TransactionConflict(sqlx::Error::Protocol(error.to_string()))
         }
@@ -299,18 +305,18 @@ fn conflict(error: Error) -> Error {
     }
 }
 
-/// A create that is well-formed.
+/// A valid create.
 struct Creation<'a> {
     context: &'a Writes,
-    entry: Option<Entry>,
-    write: Arc<Write>,
+    entry: Option<LedgerEntry>,
+    write: Arc<RowWrite>,
     deadline: Deadline,
 }
 
 impl Creation<'_> {
-    /// What an earlier call of the same request_id made, if that call has ended and this one asks another slice before
-    /// its transaction: in the transaction the ledger is looked at anyway.
-    async fn made_before(&self) -> Result<Option<Written>, Error> {
+    /// The row that an earlier call with the same request_id made. Only looked up if this call asks another slice
+    /// before its transaction; otherwise the transaction looks it up. Does not wait for a call that still runs.
+    async fn made_before(&self) -> Result<Option<WrittenResource>, Error> {
         match &self.entry {
             Some(entry)
                 if refers_elsewhere(self.write.resource, &self.write.tuple)
@@ -322,8 +328,9 @@ impl Creation<'_> {
         }
     }
 
-    /// What an earlier call of the same request_id has made while this one was being refused; else the refusal.
-    async fn made_meanwhile(&self, refused: Error) -> Result<Written, Error> {
+    /// The row that an earlier call with the same request_id has made while this one was being refused; otherwise the
+    /// refusal.
+    async fn made_meanwhile(&self, refused: Error) -> Result<WrittenResource, Error> {
         if self.entry.is_none() {
             return Err(refused);
         }
@@ -334,8 +341,8 @@ impl Creation<'_> {
         }
     }
 
-    /// What an earlier call of the same request_id made. Waits for one that is at it.
-    async fn made(&self) -> Result<Option<Written>, Error> {
+    /// The row that an earlier call with the same request_id made. Waits for a call that still runs.
+    async fn made(&self) -> Result<Option<WrittenResource>, Error> {
         let made = returning(self.deadline, |extent| {
             let (entry, write) = (self.entry.clone(), Arc::clone(&self.write));
             self.context.transaction(self.deadline, move |transaction| {
@@ -358,7 +365,7 @@ impl Creation<'_> {
         }
     }
 
-    async fn run(mut self, references: ReferenceCheck) -> Result<Written, Error> {
+    async fn run(mut self, references: ReferenceCheck) -> Result<WrittenResource, Error> {
         if references == ReferenceCheck::Reject {
             let write = &self.write;
             let tuples = [write.tuple.as_slice()];
@@ -393,13 +400,13 @@ impl Creation<'_> {
     }
 }
 
-/// What an earlier call made, as it stands now.
+/// The row that an earlier call made, as it is now.
 async fn read_made(
     transaction: &mut Transaction<'_>,
-    write: &Write,
+    write: &RowWrite,
     key: &Key,
     extent: Extent,
-) -> Result<Written, Error> {
+) -> Result<WrittenResource, Error> {
     read_masked(transaction, write.resource, &write.returned, key, write.answers, extent).await.map_err(|error| {
         match error {
             Error::NotFound { resource, name } => Error::CreatedAndDeleted { resource, name },
@@ -408,7 +415,7 @@ async fn read_made(
     })
 }
 
-/// What a single write does about references without a target: by default it is refused.
+/// The `reference_check` of a single write: by default rows with missing targets are refused.
 fn reference_check(check: i32) -> Result<ReferenceCheck, Error> {
     match ReferenceCheck::try_from(check) {
         Err(_) => Err(Error::invalid("reference_check", "is no ReferenceCheck")),
@@ -417,7 +424,7 @@ fn reference_check(check: i32) -> Result<ReferenceCheck, Error> {
     }
 }
 
-/// Changes one resource and returns it, as far as it fits.
+/// Updates one row and returns it, with as many fields as fit.
 ///
 /// # Errors
 /// [`Error::Invalid`], [`Error::NotFound`], [`Error::EtagMismatch`], [`Error::RevisionMismatch`],
@@ -426,7 +433,7 @@ pub fn update<'a>(
     context: &'a Writes,
     resource: &'static Resource,
     request: UpdateRequest<'a>,
-) -> BoxFuture<'a, Result<Written, Error>> {
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(update_row(context, resource, request))
 }
 
@@ -434,10 +441,10 @@ async fn update_row(
     context: &Writes,
     resource: &'static Resource,
     request: UpdateRequest<'_>,
-) -> Result<Written, Error> {
+) -> Result<WrittenResource, Error> {
     let UpdateRequest { message, field, mask, allow_missing, references, deadline, answers, returned } = request;
     let mask = update_mask(resource, mask, "update_mask").map_err(|violation| Error::Invalid(vec![violation]))?;
-    let row = decode(resource, message, field, Keys::Any, (!allow_missing).then_some(&mask)).await?;
+    let row = decode(resource, message, field, KeyPolicy::Any, (!allow_missing).then_some(&mask)).await?;
     let references = reference_check(references)?;
     let mut dangling = Vec::new();
     if references == ReferenceCheck::Reject {
@@ -448,7 +455,7 @@ async fn update_row(
     let name = resource.name_of(row.key.tuple());
     let precondition = row.decoded.precondition;
     let (tuple, key) = (row.tuple, row.key);
-    let write = Arc::new(Write {
+    let write = Arc::new(RowWrite {
         resource,
         field,
         writer,

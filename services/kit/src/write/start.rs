@@ -1,8 +1,8 @@
-//! The first message of a chunked write: what holds for the whole stream.
+//! The first message of a chunked write: the settings of the whole stream.
 
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 
-use super::commit::Writer;
+use super::commit::ChunkWriter;
 use super::statement::BatchWriter;
 use crate::context::Writes;
 use crate::error::{Error, Violation};
@@ -13,11 +13,11 @@ use crate::resource::mask::{UpdateMask, update_mask};
 /// Most bytes of a write_id or request_id.
 pub const MAX_ID_BYTES: usize = 128;
 
-/// What writes the rows of a stream that begins so.
+/// The settings of a stream with this first message.
 ///
 /// # Errors
 /// [`Error::Invalid`] with every field that breaks a rule, below `start`.
-pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &WriteStart) -> Result<Writer, Error> {
+pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &WriteStart) -> Result<ChunkWriter, Error> {
     let mut violations = Vec::new();
     let mode = WriteMode::try_from(start.mode).unwrap_or_else(|_| {
         violations.push(Violation::new("start.mode", "is no WriteMode"));
@@ -39,7 +39,7 @@ pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &Writ
         violations.push(Violation::new("start.update_mask", "must be unset: a delete takes whole rows"));
     }
     let mask = update_mask(resource, start.update_mask.as_ref(), "start.update_mask");
-    // Of rows that are deleted only the keys are read.
+    // If rows are deleted, only their keys are read.
     let mask = mask.map(|mask| match mask {
         _ if deletes => UpdateMask::Paths(Vec::new()),
         mask if start.keep_unset => mask.keeping_unset(),
@@ -50,7 +50,7 @@ pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &Writ
             let mode = if mode == WriteMode::Unspecified { WriteMode::Upsert } else { mode };
             let references =
                 if references == ReferenceCheck::Unspecified { ReferenceCheck::Accept } else { references };
-            Ok(Writer {
+            Ok(ChunkWriter {
                 resource,
                 mode,
                 update: (mode == WriteMode::Update || deletes).then(|| mask.clone()),
@@ -76,7 +76,7 @@ pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &Writ
 /// An empty text passes: in a request it stands for no id.
 ///
 /// # Errors
-/// What it must be, in words that follow the field's name.
+/// The reason if not: the end of a sentence that begins with the field's name.
 pub fn check_id(id: &str) -> Result<(), String> {
     if id.len() > MAX_ID_BYTES || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("must be 1 to {MAX_ID_BYTES} ASCII characters from \"!\" to \"~\", without spaces"));

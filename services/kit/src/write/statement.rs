@@ -1,13 +1,13 @@
-//! The write of a batch: the one way into the database, for single and chunked writes alike.
+//! Writes a batch. Single and chunked writes both write to the database only through this module.
 //!
-//! 1. Look which rows are stored. Rows with children are locked, and so their children: whoever changes a child holds
-//!    its owner. Rows that are to be deleted are locked too, so that nothing that refers to them is added meanwhile.
-//! 2. Refuse what the mode, the preconditions, the references or the grammar of new keys forbid.
-//! 3. Let the resource's own rules look at the batch: [`Rules::prepare`](crate::resource::rules::Rules::prepare).
-//! 4. Refuse rows whose unique columns are taken.
-//! 5. Create the rows that are not stored; update those that are and that differ.
+//! 1. Find the stored rows. Rows with children are locked. That also protects their children, because every change of
+//!    a child locks its owner. Rows to delete are locked too, so that no new row can refer to them.
+//! 2. Refuse rows that the mode, the preconditions, the references or the grammar of new keys forbid.
+//! 3. Apply the resource's own rules to the batch: [`Rules::prepare`](crate::resource::rules::Rules::prepare).
+//! 4. Refuse rows whose unique values another row has.
+//! 5. Create the rows that are not stored; update the stored rows that differ.
 //!
-//! Two transactions that create the same row at once are told apart by the key's index: the second one is undone and
+//! If two transactions create the same row at once, the index of the key refuses the second one. It is rolled back and
 //! tried again.
 
 use std::ops::Range;
@@ -24,20 +24,20 @@ use super::rows::{Returning, RowStatements, unnested};
 use super::stored::{self, LOCKED_AT_ONCE, lock_rows};
 use super::unique::{holders, refuse_taken};
 use super::update_one::UpdateOne;
+use crate::db::sql::TRANSACTION_TIME;
 use crate::db::{PageRows, Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
 use crate::resource::batch::{Batch, Entry, Fate, Origin, Replacing, Store};
 use crate::resource::decode::Precondition;
 use crate::resource::mask::UpdateMask;
-use crate::resource::rules::{Refusal, prefix};
+use crate::resource::refusal::Refusal;
 use crate::resource::select::Selection;
+use crate::resource::tuple::prefix;
 
-/// Most bytes of rows whose children are written at once: while they are, memory holds them, and the keys of those that
-/// are stored, a second time. One larger row stands alone.
+/// Most bytes of rows whose children are written together. While they are, memory holds their tuples and the keys of
+/// their stored children. A larger row is written alone.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// The transaction's time in microseconds since 2000-01-01 UTC, as Postgres stores timestamps.
-pub(super) const NOW: &str = "(extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint";
 
 /// How batches of one resource are written, with their children.
 #[derive(Debug)]
@@ -47,32 +47,32 @@ pub struct BatchWriter {
     mode: WriteMode,
     mask: UpdateMask,
     references: ReferenceCheck,
-    /// Which of the keys exist, and what time it is.
+    /// The statement that finds the existing keys and the time of the transaction.
     look: Arc<str>,
     rows: RowStatements,
     children: Vec<ChildStatements>,
-    /// If the mode is to delete.
+    /// For deletes.
     delete: Option<DeleteStatements>,
-    /// If single rows are created.
+    /// For creates of single rows.
     create_one: Option<CreateOne>,
-    /// If single rows are updated, and one statement can do it.
+    /// For updates of single rows, if one statement can do it.
     update_one: Option<UpdateOne>,
-    /// How many whole rows are read at once.
+    /// The number of whole rows that are read at once.
     locked_at_once: PageRows,
 }
 
-/// One row of a batch, as it comes.
+/// One row of a batch, as it was sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'r> {
     /// The input tuple, which has passed [`Resource::check`].
     pub tuple: &'r [u8],
-    /// What the stored row must be like.
+    /// The etag and revision that the stored row must have.
     pub precondition: &'r Precondition,
-    /// Where it was sent: of two rows that want the same unique value, the one sent earlier gets it.
+    /// Its position in the request. If two rows have the same unique value, the earlier one gets it.
     pub offset: i64,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Default)]
 pub struct Written {
     /// Rows that did not exist.
@@ -81,14 +81,14 @@ pub struct Written {
     pub updated: usize,
     /// Rows that existed and were deleted.
     pub deleted: usize,
-    /// The places in the batch of rows that were refused, and why.
+    /// The places of the refused rows, and the reasons.
     pub refused: Vec<(usize, Refusal)>,
-    /// The places in the batch of rows in whose place an existing one stands, and its key as a tuple.
+    /// The places of rows for which an existing row is used, and its key as a tuple.
     pub existing: Vec<(usize, Vec<u8>)>,
 }
 
 impl Written {
-    /// Takes note of the rows that were not written.
+    /// Records the rows that were not written.
     fn note_fates(&mut self, mut batch: Batch<'_>) {
         for (at, entry) in batch.entries_mut().iter_mut().enumerate() {
             match std::mem::take(&mut entry.fate) {
@@ -99,7 +99,8 @@ impl Written {
         }
     }
 
-    /// How many of so many rows equal what is stored, or have an existing one in their place.
+    /// The number of unchanged rows among this many: those that equal the stored row, or for which an existing one is
+    /// used.
     pub(super) fn unchanged(&self, rows: usize) -> usize {
         rows - self.created - self.updated - self.deleted - self.refused.len()
     }
@@ -114,7 +115,7 @@ impl BatchWriter {
         mask: UpdateMask,
         references: ReferenceCheck,
     ) -> Self {
-        let children = (0..resource.parts.len()).map(|nth| ChildStatements::new(resource, nth, &mask)).collect();
+        let children = (0..resource.child_tables.len()).map(|nth| ChildStatements::new(resource, nth, &mask)).collect();
         let delete = (mode == WriteMode::Delete).then(|| DeleteStatements::new(resource));
         let is_single = origin == Origin::Single;
         let create_one = (is_single && mode == WriteMode::Create).then(|| CreateOne::new(resource));
@@ -122,7 +123,7 @@ impl BatchWriter {
         let update_one = row_mask.filter(|_| is_single).and_then(|mask| UpdateOne::new(resource, mask));
         let rows = RowStatements::new(resource, row_mask, Returning::Count);
         let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
-        let look = look(resource, !resource.parts.is_empty() || mode == WriteMode::Delete).into();
+        let look = look(resource, !resource.child_tables.is_empty() || mode == WriteMode::Delete).into();
         Self {
             resource,
             origin,
@@ -139,12 +140,11 @@ impl BatchWriter {
         }
     }
 
-    /// Writes rows, whose keys must differ and be in order. `dangling` are those of their references into other slices
-    /// that have no target.
+    /// Writes rows, whose keys must differ and be in order. `dangling` are their references to missing rows of other
+    /// slices.
     ///
-    /// # Errors
-    /// [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile, deleted one, or made one
-    /// what it was to become; what the database says.
+    /// # Errors [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile, deleted one,
+    /// or made one what it was to become; the errors of the database.
     pub(super) async fn run(
         &self,
         transaction: &mut Transaction<'_>,
@@ -173,12 +173,13 @@ impl BatchWriter {
         Ok(written)
     }
 
-    /// Creates one row in one statement, which looks for what is in the way itself. `None` if that is not possible, or if
-    /// something speaks against the row: then [`BatchWriter::run`] says what.
+    /// Creates one row in one statement, which itself checks for conflicts. `None` if that is not possible, or if the
+    /// row may be refused: then [`BatchWriter::run`] finds the reason.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] if the row exists or the database refuses it, and [`Error::TransactionConflict`] if rules
-    /// may have written for a row that was not: after both the transaction must be undone. What the database says.
+    /// [`Error::RowRefused`] if the row exists or the database refuses it; [`Error::TransactionConflict`] if rules may
+    /// have written something for a row that was not written. After both the transaction must be rolled back. The
+    /// errors of the database.
     pub(super) async fn create_at_once<'r>(
         &'r self,
         transaction: &mut Transaction<'_>,
@@ -199,8 +200,8 @@ impl BatchWriter {
         }
     }
 
-    /// Updates one row in one statement and returns all its stored columns as a tuple. `None` and errors as from
-    /// [`BatchWriter::create_at_once`]; `None` also if the row is not stored, or equals what was sent.
+    /// Updates one row in one statement and returns all its stored columns as a tuple. `None` and errors as for
+    /// [`BatchWriter::create_at_once`]; `None` also if the row is not stored or does not differ.
     pub(super) async fn update_at_once(
         &self,
         transaction: &mut Transaction<'_>,
@@ -218,8 +219,8 @@ impl BatchWriter {
         if updated.is_none() && rules_wrote { Err(undo()) } else { Ok(updated) }
     }
 
-    /// A batch of one row, about which references and rules are asked; and whether rules may have written. Whether the
-    /// row exists is assumed. A row whose rules need the stored one is left unprepared and refused.
+    /// A batch of one row whose references and rules were checked, and whether the rules may have written. Assumes
+    /// whether the row exists. A row whose rules need the stored row is refused.
     async fn prepare_one<'r>(
         &'r self,
         transaction: &mut Transaction<'_>,
@@ -240,7 +241,7 @@ impl BatchWriter {
         Ok((batch, rules_wrote))
     }
 
-    /// Deletes the rows that are stored. Those that are not are as they were to become.
+    /// Deletes the stored rows. Missing ones count as unchanged.
     async fn delete(
         &self,
         transaction: &mut Transaction<'_>,
@@ -288,8 +289,8 @@ impl BatchWriter {
         all
     }
 
-    /// Finds out which rows are stored, locks those that preconditions or rules depend on, and checks the
-    /// preconditions. The result is the transaction's time.
+    /// Finds the stored rows, locks those that preconditions or rules depend on, and checks the preconditions. Returns
+    /// the transaction's time.
     async fn look(
         &self,
         transaction: &mut Transaction<'_>,
@@ -306,7 +307,7 @@ impl BatchWriter {
             for (at, key) in needed.into_iter().zip(keys) {
                 let row = stored.remove(key);
                 let Incoming { tuple, precondition, .. } = incoming[at];
-                // Of a missing row a single update says that it is missing.
+                // For a missing row, a single update returns NOT_FOUND instead.
                 let is_missing = row.is_none() && self.origin == Origin::Single && self.mode == WriteMode::Update;
                 if !is_missing && let Err(error) = stored::check(row.as_ref(), self.resource, tuple, precondition) {
                     let field = if matches!(error, Error::EtagMismatch { .. }) { "etag" } else { "revision" };
@@ -333,7 +334,7 @@ impl BatchWriter {
         Ok(row.try_get(0)?)
     }
 
-    /// Refuses rows that refer to something in the own slice that does not exist.
+    /// Refuses rows with references to missing rows of the same slice.
     async fn check_references(&self, transaction: &mut Transaction<'_>, batch: &mut Batch<'_>) -> Result<(), Error> {
         if self.references != ReferenceCheck::Reject {
             return Ok(());
@@ -427,18 +428,18 @@ fn writable<'e, 'b>(batch: &'e Batch<'b>) -> Option<&'e Entry<'b>> {
     batch.entries().first().filter(|entry| matches!(entry.fate, Fate::Written))
 }
 
-/// What undoes a transaction, to begin it again.
+/// The error that rolls a transaction back, to begin it again.
 fn undo() -> Error {
     Error::TransactionConflict(sqlx::Error::RowNotFound)
 }
 
-/// The rows that are to be written and are stored, or are not.
+/// The rows that are to be written: the stored ones, or the others.
 fn to_write<'e, 'b>(batch: &'e Batch<'b>, stored: bool) -> Vec<&'e Entry<'b>> {
     let entries = batch.entries().iter();
     entries.filter(|entry| entry.exists == stored && matches!(entry.fate, Fate::Written)).collect()
 }
 
-/// The places of the rows whose children are written at once.
+/// The places of the rows whose children are written together.
 fn pieces(entries: &[&Entry<'_>]) -> impl Iterator<Item = Range<usize>> {
     let sizes: Vec<usize> = entries.iter().map(|entry| entry.bytes()).collect();
     pieces_of(sizes)
@@ -470,7 +471,7 @@ fn look(resource: &Resource, lock: bool) -> String {
     };
     format!(
         "with found as (\n    select i.ordinal\n      from {}\n      join {} as t on {}{lock}\n)\n\
-         select {NOW}, array_agg(ordinal) from found",
+         select {TRANSACTION_TIME}, array_agg(ordinal) from found",
         unnested(keys.into_iter(), false),
         resource.description.table,
         resource.same_key("t", "i")

@@ -1,8 +1,8 @@
-//! Stored rows within a transaction: locked, and compared with what a caller demands of them.
+//! Stored rows within a transaction: locked, and compared with the caller's preconditions.
 
 use std::collections::HashMap;
 
-use super::children::Pages;
+use super::child_pages::ChildPages;
 use crate::db::{PageRows, Statement, Transaction};
 use crate::error::Error;
 use crate::read::point::put_tuple;
@@ -11,18 +11,18 @@ use crate::resource::batch::StoredRow;
 use crate::resource::decode::Precondition;
 use crate::resource::key::Key;
 use crate::resource::row::{Children, Row};
-use crate::resource::rules::prefix;
 use crate::resource::select::Selection;
+use crate::resource::tuple::prefix;
 
-/// How many whole rows are read at once: 32 of the largest that can be written stay within a result's limit. Other
-/// programs write larger ones: after a result that was too large, fewer are read.
+/// The number of whole rows that are read at once: 32 of the largest that can be written fit into a result. Other
+/// programs may write larger rows: after a result that was too large, fewer are read.
 pub(super) const LOCKED_AT_ONCE: usize = 32;
 
-/// Locks a row; `None` if there is none. Nobody else changes it before the transaction ends; whoever changes its
-/// children waits as well.
+/// Locks a row; `None` if it does not exist. Until the transaction ends, no other one can change the row or its
+/// children.
 ///
 /// # Errors
-/// [`Error::RowTooLarge`] if the database does not give out the row; what the database says.
+/// [`Error::RowTooLarge`] if the database does not return the row; the errors of the database.
 pub async fn lock(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
@@ -33,7 +33,7 @@ pub async fn lock(
     Ok(stored.remove(key.tuple()))
 }
 
-/// Checks what a caller demands of a row, which may not exist.
+/// Checks the preconditions of a row, which may not exist.
 ///
 /// # Errors
 /// [`Error::EtagMismatch`], [`Error::RevisionMismatch`].
@@ -74,11 +74,11 @@ pub(super) fn lock_many(resource: &Resource, selection: &Selection) -> String {
     )
 }
 
-/// Locks rows by their keys, which are in order, and reads them: a few at a time. The result has them by key.
+/// Locks rows by their keys, which are in order, and reads them, a few at a time. Returns them by key.
 ///
 /// # Errors
-/// [`Error::RowTooLarge`] if the database does not give out a lone row; [`Error::TransactionConflict`] if the rows were
-/// too large together: the next try reads fewer; what the database says.
+/// [`Error::RowTooLarge`] if the database does not return a single row; [`Error::TransactionConflict`] if the rows were
+/// too large together: the next try reads fewer; the errors of the database.
 pub(super) async fn lock_rows(
     transaction: &mut Transaction<'_>,
     resource: &'static Resource,
@@ -105,7 +105,7 @@ pub(super) async fn lock_rows(
     Ok(stored)
 }
 
-/// What a transaction ends with when the rows of a batch could not be read together.
+/// The error of a transaction if the rows of a batch could not be read together.
 fn too_large(error: Error, resource: &Resource, batch: &[&[u8]], at_once: &PageRows) -> Error {
     match (error, batch) {
         (Error::ResultTooLarge(_) | Error::ResultRefused(_), [key]) => {
@@ -119,11 +119,11 @@ fn too_large(error: Error, resource: &Resource, batch: &[&[u8]], at_once: &PageR
     }
 }
 
-/// Reads the stored children of some owners, in the order of their keys: `on_row` is called with each one's owner, a key
-/// as a tuple, and the child.
+/// Reads the stored children of some owners, in the order of their keys. Calls `on_row` with each child and the key of
+/// its owner, as a tuple.
 ///
 /// # Errors
-/// What the database says.
+/// The errors of the database.
 pub async fn read_children(
     transaction: &mut Transaction<'_>,
     owner: &'static Resource,
@@ -132,7 +132,7 @@ pub async fn read_children(
     mut on_row: impl FnMut(&[u8], Row<'_>) + Send,
 ) -> Result<(), Error> {
     let keys: Vec<&[u8]> = owners.iter().map(Key::tuple).collect();
-    let pages = Pages::of_rows(owner, children.nth);
+    let pages = ChildPages::of_rows(owner, children.nth);
     let columns = owner.key_length();
     pages.read(transaction, &keys, |tuple| on_row(prefix(tuple, columns), children.row(tuple))).await
 }

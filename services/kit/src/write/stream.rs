@@ -1,8 +1,8 @@
 //! The protocol of `WriteX`.
 //!
-//! While one commit is under way the next chunks are received, decoded and checked; those that are waiting when it is
-//! done share the next one. A commit runs in a task that the call does not own: a caller who goes away loses the acknowledgement,
-//! never half a chunk.
+//! While a commit runs, the next chunks are received, decoded and checked. Those that are waiting at its end share the
+//! next commit. A commit runs in a task that does not end with the call: a caller who disconnects may miss the
+//! acknowledgement, but a chunk is never half written.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, Streaming};
 
 use super::chunk::Chunk;
-use super::commit::{Outcome, Writer};
-use super::queue::{Next, Queue, Refused, Repeated};
+use super::commit::{ChunkWriter, Outcome};
+use super::queue::{NextWork, Queue, RefusedChunk, Repeated};
 use super::session::Session;
 use super::start::writer;
 use crate::answer::AnswerLimit;
@@ -30,25 +30,25 @@ use crate::resource::Resource;
 use crate::rpc_layer::normalise;
 
 /// One stream of chunks.
-struct Write {
+struct WriteStream {
     context: Writes,
-    writer: Arc<Writer>,
+    writer: Arc<ChunkWriter>,
     session: Option<Session>,
     deadline: Deadline,
-    /// Every row before it is committed.
+    /// The offset up to which all rows are committed.
     committed: i64,
     acknowledged: Arc<WriteCounters>,
 }
 
-/// What a task beside the stream has done.
+/// The result of a task beside the stream.
 enum Done {
-    /// These chunks were to be committed.
+    /// The commit of these chunks.
     Commit(Arc<Vec<Chunk>>, Outcome),
-    /// Rows that came before are what they were.
+    /// The repeated rows equal the committed ones.
     Same,
 }
 
-/// Ends with the stream, but for a commit that has begun.
+/// The current task. It is cancelled with the stream, unless it commits.
 type Work = AbortOnDropHandle<Result<Done, Error>>;
 
 /// Runs a chunked write.
@@ -74,7 +74,7 @@ fn answers(
             Err(Error::invalid("start", "must be the first message"))?;
             return;
         };
-        let mut write = Write::begin(context, resource, &start, deadline).await?;
+        let mut write = WriteStream::begin(context, resource, &start, deadline).await?;
         if !start.write_id.is_empty() {
             yield write.acknowledgement();
         }
@@ -84,20 +84,20 @@ fn answers(
         loop {
             if work.is_none() {
                 match queue.next() {
-                    Some(Next::Commit(chunks)) => work = Some(write.commit(chunks)),
-                    Some(Next::Compare(repeated)) => work = Some(write.compare(repeated)),
-                    Some(Next::Refuse(refused)) => {
+                    Some(NextWork::Commit(chunks)) => work = Some(write.commit(chunks)),
+                    Some(NextWork::Compare(repeated)) => work = Some(write.compare(repeated)),
+                    Some(NextWork::Refuse(refused)) => {
                         let error = refused.error(&write.writer);
                         yield fitting(write.refused(refused), answers);
                         Err(error)?;
                     }
-                    Some(Next::End(error)) => Err(error)?,
+                    Some(NextWork::End(error)) => Err(error)?,
                     None if !open => return,
                     None if draining.has_begun() => Err(Error::Draining)?,
                     None => {}
                 }
             }
-            // Where memory is short, what this stream holds already is committed first.
+            // If memory is short, the chunks of this stream are committed first.
             let may_hold = (work.is_none() && queue.is_empty()) || !share.is_scarce();
             let receiving = open && may_hold && queue.has_room() && !draining.has_begun();
             if !receiving {
@@ -105,13 +105,13 @@ fn answers(
             }
             let event = tokio::select! {
                 biased;
-                done = finished(&mut work) => Event::Done(done),
-                message = inbound.message(), if receiving => Event::Message(message),
-                () = draining.begun(), if !draining.has_begun() => Event::Drain,
-                () = deadline.passed() => Event::Late,
+                done = finished(&mut work) => StreamEvent::Done(done),
+                message = inbound.message(), if receiving => StreamEvent::Message(message),
+                () = draining.begun(), if !draining.has_begun() => StreamEvent::Drain,
+                () = deadline.passed() => StreamEvent::Late,
             };
             match event {
-                Event::Done(done) => {
+                StreamEvent::Done(done) => {
                     work = None;
                     match done.map_err(Error::internal)?? {
                         Done::Same => yield write.acknowledgement(),
@@ -141,7 +141,7 @@ fn answers(
                         }
                     }
                 }
-                Event::Message(Ok(Some(message))) => {
+                StreamEvent::Message(Ok(Some(message))) => {
                     let in_time = tokio::select! {
                         () = queue.receive(message) => true,
                         () = deadline.passed() => false,
@@ -150,25 +150,25 @@ fn answers(
                         Err(Error::DeadlineExceeded)?;
                     }
                 }
-                Event::Message(Ok(None)) => open = false,
-                Event::Message(Err(status)) => {
+                StreamEvent::Message(Ok(None)) => open = false,
+                StreamEvent::Message(Err(status)) => {
                     let status = normalise(status);
                     if status.details().is_empty() {
-                        // The caller broke off: what was not committed is not wanted.
+                        // The caller cancelled: chunks that are not committed are dropped.
                         Err(status)?;
                     } else {
-                        // What came was no message; what came before it was.
+                        // The last message was invalid; the messages before it were valid.
                         queue.end(Error::Transport(status));
                     }
                 }
-                Event::Drain => {}
-                Event::Late => Err(Error::DeadlineExceeded)?,
+                StreamEvent::Drain => {}
+                StreamEvent::Late => Err(Error::DeadlineExceeded)?,
             }
         }
     }
 }
 
-/// An answer with as many of its row errors as its caller takes. All are counted.
+/// An answer with as many row errors as the caller accepts. All are counted.
 fn fitting(mut answer: WriteResponse, answers: AnswerLimit) -> WriteResponse {
     if !answer.row_errors.is_empty() {
         let errors = std::mem::take(&mut answer.row_errors);
@@ -182,13 +182,13 @@ fn fitting(mut answer: WriteResponse, answers: AnswerLimit) -> WriteResponse {
     answer
 }
 
-/// What a stream waits for.
-enum Event {
-    /// The task under way has ended.
+/// An event of a stream.
+enum StreamEvent {
+    /// The current task has ended.
     Done(Result<Result<Done, Error>, JoinError>),
-    /// The caller sent something, ended well, or broke off.
+    /// The caller sent a message, ended the stream, or cancelled.
     Message(Result<Option<ReceivedWrite>, Status>),
-    /// The process is to end.
+    /// The process drains.
     Drain,
     /// The deadline passed.
     Late,
@@ -201,7 +201,7 @@ async fn finished(work: &mut Option<Work>) -> Result<Result<Done, Error>, JoinEr
     }
 }
 
-impl Write {
+impl WriteStream {
     async fn begin(
         context: Writes,
         resource: &'static Resource,
@@ -219,7 +219,7 @@ impl Write {
         Ok(Self { context, writer, session, deadline, committed, acknowledged })
     }
 
-    /// Goes on behind what an older stream of the same write has committed since this one began.
+    /// Continues after the rows that an older stream of the same write has committed since this one began.
     async fn take_over(&mut self) -> Result<(), Error> {
         if let Some(session) = &self.session {
             self.committed = session.take_over(&self.context, self.deadline).await?;
@@ -251,13 +251,13 @@ impl Write {
         }))
     }
 
-    /// An acknowledgement of what had been committed before.
+    /// An acknowledgement of rows that were committed before.
     fn acknowledgement(&self) -> WriteResponse {
         WriteResponse { committed_offset: self.committed, ..WriteResponse::default() }
     }
 
     /// The last message of a stream that a refused row ends.
-    fn refused(&self, refused: Refused) -> WriteResponse {
+    fn refused(&self, refused: RefusedChunk) -> WriteResponse {
         WriteResponse {
             rejected: refused.refusals.count() as i64,
             row_errors: refused.refusals.into_errors(),

@@ -1,8 +1,8 @@
-//! Columns that are unique beside the key: rows that would take what another row has are refused before they are
-//! written, so that each costs itself and not its chunk, and the error names the holder.
+//! Columns that are unique besides the key. Rows with a value that another row has are refused before they are written.
+//! So only these rows are refused and not their chunk, and the error names the row that has the value.
 //!
-//! The index stays the judge: of two transactions that take the same value at once, the second one fails on it, is tried
-//! again, and then finds the holder here.
+//! The index still decides: if two transactions take the same value at once, the second one fails on it. It is tried
+//! again, and then finds the other row here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,31 +17,30 @@ use crate::error::refused::{RefusalKind, database_error};
 use crate::read::point::put_column;
 use crate::resource::batch::{Batch, Overwriting};
 use crate::resource::key::Key;
-use crate::resource::rules::Refusal;
+use crate::resource::refusal::Refusal;
 use crate::resource::tuple::Columns;
 use crate::resource::{Field, Resource, Unique};
 
-/// What a row has in the columns of a unique key, once it is written.
+/// The values of a row in the columns of a unique key after the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum NewValue {
-    /// This.
+    /// This value.
     Sent(Vec<u8>),
-    /// What is stored.
+    /// The stored value.
     Stored,
 }
 
-/// A row's values as they are compared, and the key of the stored row that has them.
+/// The compared values of a row, and the key of the stored row that has them.
 type Found = (Vec<String>, Option<Vec<u8>>);
 
-/// A unique key, what was found of the rows by their places, and the rows of the batch that have taken values.
+/// A unique key, the results for the rows by their places, and the values that rows of the batch have taken.
 type Looked = (&'static Unique, HashMap<usize, Found>, HashMap<Vec<String>, Key>);
 
-/// Refuses rows of a batch whose unique columns another row has, stored or earlier in the batch. `order` tells which of
-/// two rows of the batch was sent earlier. A value that a row of the batch gives up is free after the batch, not within
-/// it.
+/// Refuses rows of a batch with unique values that another row has, stored or earlier in the batch. `order` tells which
+/// of two rows of the batch was sent earlier. A value that a row of the batch gives up is free only after the batch.
 ///
 /// # Errors
-/// What the database says.
+/// The errors of the database.
 pub(super) async fn refuse_taken(
     transaction: &mut Transaction<'_>,
     batch: &mut Batch<'_>,
@@ -67,7 +66,7 @@ pub(super) async fn refuse_taken(
         });
         match taken {
             Some(refusal) => batch.refuse(at, refusal),
-            // Only a row that is written takes its values.
+            // Only rows that are written take their values.
             None => {
                 for (_, found, earlier) in &mut found {
                     if let Some((values, _)) = found.get(&at) {
@@ -80,8 +79,8 @@ pub(super) async fn refuse_taken(
     Ok(())
 }
 
-/// Looks who has the values that the rows of a batch are to have. Rows that have none, or keep those that they have, are
-/// not looked for.
+/// Finds the stored rows that have the values of a batch's rows. Rows without such values, and rows that keep theirs,
+/// are not looked up.
 async fn look(
     transaction: &mut Transaction<'_>,
     batch: &Batch<'_>,
@@ -117,7 +116,7 @@ async fn look(
         let Some((at, _)) = usize::try_from(ordinal - 1).ok().and_then(|nth| rows.get(nth)) else { continue };
         let values = (1..=unique.expressions.len()).map(|column| row.try_get(column));
         let values: Vec<Option<String>> = values.collect::<Result<_, _>>()?;
-        // Null is no value, also where an expression makes it of one.
+        // Nulls are not compared, also if an expression results in null.
         let Some(values) = values.into_iter().collect::<Option<Vec<String>>>() else { continue };
         let mut key = Vec::new();
         for column in 0..resource.key_length() {
@@ -129,7 +128,7 @@ async fn look(
     Ok(found)
 }
 
-/// What a row is to have in these columns; `None` if it has null in one, or keeps what it has in all of them.
+/// The values that a row will have in these columns; `None` if one of them is null, or if the row keeps all of them.
 fn new_values(batch: &Batch<'_>, fields: &[&'static Field], at: usize) -> Option<Vec<NewValue>> {
     let exists = batch.exists(at);
     let value = |field: &&'static Field| {
@@ -141,7 +140,7 @@ fn new_values(batch: &Batch<'_>, fields: &[&'static Field], at: usize) -> Option
         match (overwriting, sent()) {
             (Overwriting::Nothing, _) | (Overwriting::Set, None) => Some(NewValue::Stored),
             (_, Some(value)) => Some(NewValue::Sent(value.to_vec())),
-            // An empty text that is stored as such is a value like any other.
+            // An empty text that is stored as such is compared like any other value.
             (Overwriting::All, None) => field.kind.default_value().map(|value| NewValue::Sent(value.to_vec())),
         }
     };
@@ -158,7 +157,8 @@ fn refusal(resource: &'static Resource, unique: &'static Unique, holder: &[u8]) 
     )
 }
 
-/// Whether an error says that the index of a declared unique key refused a row. Tried again, the write finds the holder.
+/// Whether an error means that the index of a declared unique key refused a row. The next try finds the row that has
+/// the value.
 pub(super) fn is_breach(error: &Error, resource: &Resource) -> bool {
     let Error::RowRefused(refusal) = error else { return false };
     let index = database_error(&refusal.cause).and_then(|error| error.constraint());
@@ -176,8 +176,8 @@ fn parameters(resource: &'static Resource, unique: &Unique) -> Vec<(String, Elem
     key.chain(fields(resource, unique).iter().map(|field| (field.name.to_owned(), field.element_type()))).collect()
 }
 
-/// The statement that finds the holders of unique values, with each value as it is compared. A column that is null among
-/// the parameters is taken from the stored row.
+/// The statement that finds the rows that have unique values, with each value as it is compared. A parameter that is
+/// null is replaced by the stored value.
 pub(super) fn holders(resource: &'static Resource, unique: &'static Unique) -> Arc<str> {
     let parameters = parameters(resource, unique);
     let columns: Vec<(&str, ElementType)> =

@@ -1,5 +1,5 @@
-//! The update of one row in one statement, which returns the row as it stands afterwards. It changes nothing if the row
-//! is not stored or equals what was sent: the caller then takes the way of a batch, which tells the two apart.
+//! Updates one row in one statement, which returns the updated row. It changes nothing if the row is not stored or
+//! equals the new one; the caller then writes it as a batch, which distinguishes the two.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +14,8 @@ use crate::resource::mask::UpdateMask;
 use crate::resource::select::Selection;
 use crate::resource::tuple::Columns;
 
-/// After so many uses the server keeps the statement prepared. Masks come from callers, and a connection keeps only some
-/// statements: one that is used once must not replace one that is used often.
+/// After this many uses the server keeps the statement prepared. Masks come from callers, and a connection keeps only
+/// some statements: a statement that is used once must not replace one that is used often.
 const USES_BEFORE_PREPARED: usize = 8;
 
 /// The statement that updates one row of a resource.
@@ -28,10 +28,10 @@ pub(super) struct UpdateOne {
 }
 
 impl UpdateOne {
-    /// The statement for a mask. `None` for a resource with children or with unique columns beside its key, which need
-    /// more than one statement, and for a mask that changes nothing.
+    /// The statement for a mask. `None` for a resource with children or with unique columns besides its key, which
+    /// needs more than one statement, and for a mask that changes nothing.
     pub(super) fn new(resource: &'static Resource, mask: &UpdateMask) -> Option<Self> {
-        if !resource.parts.is_empty() || !resource.description.unique.is_empty() {
+        if !resource.child_tables.is_empty() || !resource.description.unique.is_empty() {
             return None;
         }
         let selection = Selection::whole(resource);
@@ -44,11 +44,12 @@ impl UpdateOne {
         Arc::clone(&self.sql)
     }
 
-    /// Updates the row of this input tuple and returns all its stored columns as a tuple. `None` if nothing was changed.
+    /// Updates the row of this input tuple and returns all its stored columns as a tuple. `None` if nothing was
+    /// changed.
     ///
     /// # Errors
     /// [`Error::RowRefused`] if the database refuses the row; [`Error::ResultTooLarge`] if it does not return it, after
-    /// which the transaction is of no use; what the database says.
+    /// which the transaction cannot be used; the errors of the database.
     pub(super) async fn run(&self, transaction: &mut Transaction<'_>, tuple: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut statement = Statement::new(Arc::clone(&self.sql), 1);
         statement.keep_prepared = self.uses.fetch_add(1, Ordering::Relaxed) >= USES_BEFORE_PREPARED;

@@ -1,5 +1,5 @@
-//! Writers that are kept: what a writer needs beside the rows follows from the resource, the mode and the mask, and most
-//! calls have the same.
+//! Keeps writers of single rows. A writer depends only on the resource, the mode and the mask, which are the same in
+//! most calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::resource::Resource;
 use crate::resource::batch::Origin;
 use crate::resource::mask::UpdateMask;
 
-/// Most writers that are kept. Masks come from callers.
+/// Most writers that are kept. The number is limited because masks come from callers.
 const MAX_WRITERS: usize = 256;
 
-/// What a writer is made from.
+/// The properties that a writer depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct WriterKey {
     message: &'static str,

@@ -5,9 +5,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use orrery_kit::answer::{AnswerLimit, Written};
+use orrery_kit::answer::{AnswerLimit, WrittenResource};
 use orrery_kit::collection::view::asked_for;
 use orrery_kit::context::{Call, Context, Writes};
+use orrery_kit::db::retry::retried;
 use orrery_kit::db::{Statement, Transaction, TransactionEnd};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
@@ -17,8 +18,7 @@ use orrery_kit::read::view::View;
 use orrery_kit::resource::key::Key;
 use orrery_kit::resource::mask::MaskPath;
 use orrery_kit::resource::select::{Selection, put_row_of};
-use orrery_kit::write::attempts::retried;
-use orrery_kit::write::request_id::{Entry, digest};
+use orrery_kit::write::request_id::{LedgerEntry, digest};
 use orrery_kit::write::returned::read_masked;
 use orrery_kit::write::start::check_id;
 use orrery_proto::orders::v1::ClaimDueOrdersRequest;
@@ -65,7 +65,7 @@ impl Default for Sizes {
 
 impl Sizes {
     fn of(&self, selection: &Selection) -> &AtomicUsize {
-        let lines = selection.parts.iter().any(|part| std::ptr::eq(part.resource, &raw const *LINE_ITEM));
+        let lines = selection.children.iter().any(|children| std::ptr::eq(children.resource, &raw const *LINE_ITEM));
         &self.0[usize::from(lines)]
     }
 
@@ -126,7 +126,7 @@ struct Claim {
     /// Orders to skip.
     passed_over: Vec<String>,
     /// How a retry is recognised, if the call names itself.
-    entry: Option<Entry>,
+    entry: Option<LedgerEntry>,
 }
 
 pub(super) async fn claim(
@@ -148,7 +148,7 @@ pub(super) async fn claim(
     let selection = Selection::new(&ORDER, &mask);
     let answers = call.answers;
     let asked = ClaimDueOrdersRequest { request_id: String::new(), ..request.clone() };
-    let entry = Entry::of(&writes, "claim", &ORDER, &request.request_id, digest(&asked.encode_to_vec()));
+    let entry = LedgerEntry::of(&writes, "claim", &ORDER, &request.request_id, digest(&asked.encode_to_vec()));
     let claim = Claim {
         mask,
         selection,
@@ -454,7 +454,7 @@ fn is_for_size(error: &Error) -> bool {
 }
 
 /// The answer with one order.
-fn one(order: &Written, uid: &str) -> Encoded {
+fn one(order: &WrittenResource, uid: &str) -> Encoded {
     let mut body = Vec::with_capacity(order.message.len() + AROUND);
     put_row_of(std::iter::once(&*order.message.body), &mut body);
     let mut tail = Vec::new();

@@ -10,8 +10,8 @@ use orrery_kit::resource::batch::StoredRow;
 use orrery_kit::resource::decode::Precondition;
 use orrery_kit::resource::row::{Column, Phase};
 use orrery_kit::timestamp;
-use orrery_kit::write::change::{ChangeRequest, Step, change};
-use orrery_kit::write::request_id::{Entry, digest};
+use orrery_kit::write::change::{ChangeRequest, ChangeStep, change};
+use orrery_kit::write::request_id::{LedgerEntry, digest};
 use orrery_kit::write::start::check_id;
 use orrery_proto::orders::v1::{SetProvisionTimerRequest, TransitionOrderRequest};
 use orrery_proto::wire::Encoded;
@@ -56,7 +56,7 @@ fn request(
         mask: asked_for(&ORDER, read_mask.as_ref(), *view, View::Basic)?,
         deadline: call.deadline,
         answers: call.answers,
-        entry: Entry::of(writes, verb, &ORDER, request_id, digest(&asked.encode_to_vec())),
+        entry: LedgerEntry::of(writes, verb, &ORDER, request_id, digest(&asked.encode_to_vec())),
     })
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn transition(
         return Err(Error::invalid("reason", format!("must be at most {MAX_REASON_BYTES} bytes, without NUL")));
     }
     let to_move = Arc::new((uid, to, reason));
-    let step: Step = Arc::new(move |transaction, order| {
+    let step: ChangeStep = Arc::new(move |transaction, order| {
         let to_move = Arc::clone(&to_move);
         Box::pin(async move {
             let (uid, to, reason) = &*to_move;
@@ -111,7 +111,7 @@ pub(super) async fn set_timer(
         .transpose()
         .map_err(|why| Error::invalid("provision_timer_ts", why))?;
     let uid: Arc<str> = uid.into();
-    let step: Step = Arc::new(move |transaction, order| {
+    let step: ChangeStep = Arc::new(move |transaction, order| {
         let uid = Arc::clone(&uid);
         Box::pin(async move {
             let phase = phase(&order)?;

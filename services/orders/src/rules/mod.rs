@@ -9,8 +9,9 @@ use orrery_kit::error::{Error, Violation};
 use orrery_kit::resource::Resource;
 use orrery_kit::resource::batch::{Batch, NewPhase, Origin, Replacing, Store};
 use orrery_kit::resource::key::Key;
+use orrery_kit::resource::refusal::Refusal;
 use orrery_kit::resource::row::{ChildRows, Children, Column, Phase, Text};
-use orrery_kit::resource::rules::{CheckedRow, Refusal, Rules};
+use orrery_kit::resource::rules::{CheckedRow, Rules};
 use orrery_kit::write::stored::read_children;
 
 use self::lines::LineNumbers;

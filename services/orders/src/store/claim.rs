@@ -112,8 +112,8 @@ returning {}, t.uid, t.revision",
     Statement::new(sql, limit).bind(limit as i64)?.bind(lease_micros as f64)
 }
 
-/// Those of some orders that are still held by the claim which gave them these revisions, by uid: what `selection` says of
-/// them, and behind that their uid. An order whose lease has passed is not held any more, although nobody may have claimed
+/// The selected columns of those orders that the claim still holds, followed by their uid. The claim is identified by
+/// the revisions that it gave the orders. An order whose lease has passed is no longer held, even if nobody has claimed
 /// it since.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::{Description, Reference, Resource, Target, kind};
+use orrery_kit::resource::{Description, Reference, ReferenceTarget, Resource, kind};
 use orrery_proto::orders::v1::LineItemFilter;
 
 use super::amount::AMOUNT;
@@ -35,7 +35,7 @@ static DESCRIPTION: Description = Description {
         ("create_ts", &kind::created_at()),
         ("update_ts", &kind::updated_at()),
     ],
-    references: &[Reference { column: "product_uid", target: Target::Elsewhere }],
+    references: &[Reference { column: "product_uid", target: ReferenceTarget::Elsewhere }],
     natural_order: &["order_uid", "line_number", "uid"],
     ..Description::new("orrery.orders.v1.LineItem", "orders.order_line_item")
 };

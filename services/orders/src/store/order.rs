@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::part::PartDescription;
+use orrery_kit::resource::child_table::ChildDescription;
 use orrery_kit::resource::{DeclaredOrder, Description, Resource, SortColumn, kind};
 use orrery_proto::orders::v1::OrderFilter;
 
@@ -44,10 +44,10 @@ static DESCRIPTION: Description = Description {
             columns: &[SortColumn::indexed_as("provision_timer_ts", "coalesce(provision_timer_ts, 'infinity')")],
         },
     ],
-    parts: &[
-        PartDescription { field: "line_items", resource: &LINE_ITEM, replaced: false },
-        PartDescription { field: "addresses", resource: &ADDRESS, replaced: true },
-        PartDescription { field: "summary", resource: &SUMMARY, replaced: true },
+    children: &[
+        ChildDescription { field: "line_items", resource: &LINE_ITEM, replaced: false },
+        ChildDescription { field: "addresses", resource: &ADDRESS, replaced: true },
+        ChildDescription { field: "summary", resource: &SUMMARY, replaced: true },
     ],
     rules: OrderRules::of,
     ..Description::new("orrery.orders.v1.Order", "orders.order_header")
@@ -68,6 +68,6 @@ pub fn filter(filter: Option<&OrderFilter>) -> Result<Filter, Error> {
         .text("filter.customer_id", "customer_id", MAX_CUSTOMER_ID_BYTES, &filter.customer_id)
         .time_range("filter.provision_timer", "provision_timer_ts", filter.provision_timer.as_ref())
         .code("filter.currency_code", "currency_code", 3, &filter.currency_code)
-        .uid_in_part("filter.product_uid", &LINE_ITEM, "product_uid", &filter.product_uid)
+        .uid_in_child("filter.product_uid", &LINE_ITEM, "product_uid", &filter.product_uid)
         .checked()
 }

@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    fn said(code: Code, reason: ErrorReason) -> Status {
+    fn refused_with(code: Code, reason: ErrorReason) -> Status {
         let details = ErrorDetails::with_error_info(reason_name(reason), "orrery", []);
         Status::with_error_details(code, "words", details)
     }
@@ -92,20 +92,20 @@ mod tests {
     #[test]
     fn only_what_may_pass_is_tried_again() {
         for status in [
-            said(Code::Unavailable, ErrorReason::Draining),
-            said(Code::Unavailable, ErrorReason::DatabaseUnavailable),
-            said(Code::ResourceExhausted, ErrorReason::Overloaded),
-            said(Code::Aborted, ErrorReason::TransactionConflict),
+            refused_with(Code::Unavailable, ErrorReason::Draining),
+            refused_with(Code::Unavailable, ErrorReason::DatabaseUnavailable),
+            refused_with(Code::ResourceExhausted, ErrorReason::Overloaded),
+            refused_with(Code::Aborted, ErrorReason::TransactionConflict),
             Status::unavailable("from a proxy"),
             Status::unknown("missing trailers"),
         ] {
             assert_eq!(retry_after(&status), Some(Duration::ZERO), "{status:?}");
         }
         for status in [
-            said(Code::Aborted, ErrorReason::WriteSessionTakenOver),
-            said(Code::Aborted, ErrorReason::OffsetConflict),
-            said(Code::InvalidArgument, ErrorReason::RowRejected),
-            said(Code::Internal, ErrorReason::Internal),
+            refused_with(Code::Aborted, ErrorReason::WriteSessionTakenOver),
+            refused_with(Code::Aborted, ErrorReason::OffsetConflict),
+            refused_with(Code::InvalidArgument, ErrorReason::RowRejected),
+            refused_with(Code::Internal, ErrorReason::Internal),
             Status::unimplemented("no such method"),
             Status::out_of_range("a message too large"),
         ] {

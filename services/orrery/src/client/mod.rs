@@ -12,9 +12,9 @@ mod write;
 
 pub(crate) use fault::describe;
 pub(crate) use orrery_kit::config::ServiceAddress;
-pub(crate) use read::{Pages, Query};
-pub(crate) use window::Chunk;
-pub(crate) use write::{Event, WriteCounts, WriteFault, WriteOptions, write};
+pub(crate) use read::{PageQuery, PageReader};
+pub(crate) use window::SentChunk;
+pub(crate) use write::{WriteCounts, WriteEvent, WriteFault, WriteOptions, write};
 
 use std::time::Duration;
 

@@ -10,12 +10,12 @@ use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::backoff::Backoff;
-use super::wire::Page;
+use super::wire::ReceivedPage;
 use super::{MESSAGE_LIMIT, ServiceAddress, connect, fault};
 
 /// What to read.
 #[derive(Clone, Debug)]
-pub(crate) struct Query {
+pub(crate) struct PageQuery {
     /// The service.
     pub(crate) address: ServiceAddress,
     /// The path of the method.
@@ -27,16 +27,16 @@ pub(crate) struct Query {
 }
 
 /// The pages of a query. If the stream breaks, it is requested again with the last token.
-pub(crate) struct Pages {
-    query: Query,
-    stream: Option<Streaming<Page>>,
+pub(crate) struct PageReader {
+    query: PageQuery,
+    stream: Option<Streaming<ReceivedPage>>,
     token: String,
     backoff: Backoff,
 }
 
-impl Pages {
+impl PageReader {
     /// Starts after the page that gave this token, or at the beginning if it is empty.
-    pub(crate) fn new(query: Query, token: String) -> Self {
+    pub(crate) fn new(query: PageQuery, token: String) -> Self {
         let backoff = Backoff::new(query.give_up_after);
         Self { query, stream: None, token, backoff }
     }
@@ -69,7 +69,7 @@ impl Pages {
         }
     }
 
-    async fn page(&mut self) -> Result<Option<Page>, Status> {
+    async fn page(&mut self) -> Result<Option<ReceivedPage>, Status> {
         if let Some(stream) = &mut self.stream {
             return stream.message().await;
         }
@@ -77,7 +77,7 @@ impl Pages {
         service.ready().await.map_err(|error| fault::unreachable(&self.query.address, &error))?;
         let mut request = self.query.request.clone();
         request.set_field_by_name("resume_token", Value::String(self.token.clone()));
-        let codec = ProstCodec::<DynamicMessage, Page>::default();
+        let codec = ProstCodec::<DynamicMessage, ReceivedPage>::default();
         let path = PathAndQuery::from_static(self.query.method);
         let mut request = Request::new(request);
         request.metadata_mut().insert(MAX_ANSWER_BYTES, MESSAGE_LIMIT.into());

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 /// Rows that are sent in one message.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Chunk {
+pub(crate) struct SentChunk {
     /// The offset of the first row.
     pub(crate) offset: i64,
     /// The encoded rows. A clone shares their memory.
@@ -18,7 +18,7 @@ pub(crate) struct Chunk {
     pub(crate) bytes: usize,
 }
 
-impl Chunk {
+impl SentChunk {
     /// The offset after the last row.
     pub(crate) fn end(&self) -> i64 {
         self.offset + self.rows.len() as i64
@@ -37,7 +37,7 @@ impl Chunk {
 /// Unacknowledged chunks, oldest first, without gaps.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<SentChunk>,
     bytes: usize,
     /// The offset after the last row that was added.
     end: i64,
@@ -66,12 +66,12 @@ impl Window {
         self.chunks.len() >= MAX_CHUNKS || self.bytes >= MAX_BYTES
     }
 
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &SentChunk> {
         self.chunks.iter()
     }
 
     /// Adds a chunk, split at `cut` if that lies within it, and returns the parts to send.
-    pub(crate) fn push(&mut self, chunk: Chunk, cut: i64) -> Iter<'_, Chunk> {
+    pub(crate) fn push(&mut self, chunk: SentChunk, cut: i64) -> Iter<'_, SentChunk> {
         let before = self.chunks.len();
         self.end = chunk.end();
         self.bytes += chunk.bytes;
@@ -82,7 +82,7 @@ impl Window {
 
     /// Splits the chunk that contains an offset, so that a chunk starts there.
     pub(crate) fn cut_at(&mut self, offset: i64) {
-        let within = |chunk: &Chunk| chunk.offset < offset && offset < chunk.end();
+        let within = |chunk: &SentChunk| chunk.offset < offset && offset < chunk.end();
         if let Some(place) = self.chunks.iter().position(within) {
             let rest = self.chunks[place].split_off(offset);
             self.chunks.insert(place + 1, rest);
@@ -90,14 +90,14 @@ impl Window {
     }
 
     /// Removes and returns the first chunk if it ends at or before an offset.
-    pub(crate) fn pop_before(&mut self, offset: i64) -> Option<Chunk> {
+    pub(crate) fn pop_before(&mut self, offset: i64) -> Option<SentChunk> {
         let chunk = self.chunks.pop_front_if(|chunk| chunk.end() <= offset)?;
         self.bytes -= chunk.bytes;
         Some(chunk)
     }
 
     /// The rows between two offsets, in chunks.
-    pub(crate) fn between(&self, begin: i64, end: i64) -> Vec<Chunk> {
+    pub(crate) fn between(&self, begin: i64, end: i64) -> Vec<SentChunk> {
         let mut found = Vec::new();
         for chunk in &self.chunks {
             let mut chunk = chunk.clone();
@@ -125,9 +125,9 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn chunk(offset: i64, rows: u64) -> Chunk {
+    fn chunk(offset: i64, rows: u64) -> SentChunk {
         let lines: Vec<u64> = (0..rows).map(|row| offset as u64 + row + 2).collect();
-        Chunk {
+        SentChunk {
             offset,
             rows: lines.iter().map(|_| Bytes::from_static(b"row")).collect(),
             lines,
@@ -174,7 +174,7 @@ mod tests {
         }
         assert_eq!(offset, MAX_CHUNKS as i64);
         let mut window = Window::default();
-        window.push(Chunk { bytes: MAX_BYTES, ..chunk(0, 1) }, 0);
+        window.push(SentChunk { bytes: MAX_BYTES, ..chunk(0, 1) }, 0);
         assert!(window.is_full());
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 /// A page.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Page {
+pub(crate) struct ReceivedPage {
     /// The encoded rows.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub(crate) rows: Vec<Bytes>,

@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::window::{Chunk, MAX_CHUNKS, Window};
+use super::window::{MAX_CHUNKS, SentChunk, Window};
 use super::{ServiceAddress, connect, fault};
 use crate::client::backoff::Backoff;
 
@@ -61,7 +61,7 @@ pub(crate) struct WriteCounts {
 
 /// What happens during a write.
 #[derive(Debug)]
-pub(crate) enum Event<'a> {
+pub(crate) enum WriteEvent<'a> {
     /// All rows before this offset are committed.
     Committed(i64),
     /// The service rejected the row of this line.
@@ -84,8 +84,8 @@ pub(crate) enum WriteFault {
 /// Writes all chunks from the channel; closing the channel ends the write. The counts are valid after an error, too.
 pub(crate) async fn write(
     options: &WriteOptions,
-    chunks: mpsc::Receiver<Chunk>,
-    on_event: &mut (dyn FnMut(Event<'_>) + Send),
+    chunks: mpsc::Receiver<SentChunk>,
+    on_event: &mut (dyn FnMut(WriteEvent<'_>) + Send),
 ) -> (WriteCounts, Result<(), WriteFault>) {
     let mut writer = Writer {
         options,
@@ -104,17 +104,17 @@ pub(crate) async fn write(
 
 struct Writer<'a> {
     options: &'a WriteOptions,
-    chunks: mpsc::Receiver<Chunk>,
+    chunks: mpsc::Receiver<SentChunk>,
     /// Whether the channel of chunks was closed.
     ended: bool,
     /// Whether the service answered on any connection so far.
     answered: bool,
     window: Window,
     /// Committed rows whose acknowledgement was lost.
-    unanswered: Vec<Chunk>,
+    unanswered: Vec<SentChunk>,
     counts: WriteCounts,
     backoff: Backoff,
-    on_event: &'a mut (dyn FnMut(Event<'_>) + Send),
+    on_event: &'a mut (dyn FnMut(WriteEvent<'_>) + Send),
 }
 
 impl Writer<'_> {
@@ -132,7 +132,7 @@ impl Writer<'_> {
             let wait =
                 fault::retry_after(&status).filter(|_| !one_shot).and_then(|asked| self.backoff.next_wait(asked));
             let Some(wait) = wait else { return Err(WriteFault::Call(status)) };
-            (self.on_event)(Event::Retrying(&status, wait));
+            (self.on_event)(WriteEvent::Retrying(&status, wait));
             tokio::time::sleep(wait).await;
         }
         let (committed, rows) = (self.counts.committed, self.window.end());
@@ -244,7 +244,7 @@ impl Writer<'_> {
         let (sender, mut answers) = self.open(service, start, self.unanswered.len()).await?;
         let shift = self.unanswered.first().map_or(0, |chunk| chunk.offset);
         for chunk in &self.unanswered {
-            send(Some(&sender), &Chunk { offset: chunk.offset - shift, ..chunk.clone() });
+            send(Some(&sender), &SentChunk { offset: chunk.offset - shift, ..chunk.clone() });
         }
         drop(sender);
         let (mut checked, mut rejected, mut errors) = (0, 0, Vec::new());
@@ -262,7 +262,7 @@ impl Writer<'_> {
         let lines: Vec<u64> = self.unanswered.drain(..).flat_map(|chunk| chunk.lines).collect();
         for error in &errors {
             let line = usize::try_from(error.offset).ok().and_then(|place| lines.get(place)).copied();
-            (self.on_event)(Event::Rejected(line, error));
+            (self.on_event)(WriteEvent::Rejected(line, error));
         }
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Writer<'_> {
         self.counts.rejected += answer.rejected;
         self.counts.superseded += answer.superseded;
         for error in &answer.row_errors {
-            (self.on_event)(Event::Rejected(self.window.line(error.offset), error));
+            (self.on_event)(WriteEvent::Rejected(self.window.line(error.offset), error));
         }
         if answer.committed_offset > known {
             self.window.cut_at(answer.committed_offset);
@@ -299,14 +299,14 @@ impl Writer<'_> {
         if offset > self.counts.committed {
             self.counts.committed = offset;
             self.backoff.reset();
-            (self.on_event)(Event::Committed(offset));
+            (self.on_event)(WriteEvent::Committed(offset));
         }
     }
 }
 
 /// Sends a chunk. The channel always has room. If it is closed, the stream has ended: the chunk stays in the window,
 /// and the caller reads the stream's status.
-fn send(sender: Option<&mpsc::Sender<WriteRequest>>, chunk: &Chunk) {
+fn send(sender: Option<&mpsc::Sender<WriteRequest>>, chunk: &SentChunk) {
     let chunk = WriteChunk { offset: chunk.offset, rows: chunk.rows.clone() };
     if let Some(sender) = sender {
         let _closed = sender.try_send(WriteRequest { payload: Some(WritePayload::Chunk(chunk)) });

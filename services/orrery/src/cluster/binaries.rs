@@ -40,8 +40,8 @@ impl Binaries {
         if !folder.join("initdb").is_file() {
             return None;
         }
-        let said = account.command(&folder.join("postgres")).arg("--version").output().ok()?;
-        let text = String::from_utf8(said.stdout).ok()?;
+        let output = account.command(&folder.join("postgres")).arg("--version").output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
         let version = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
         let major = leading_number(version)?;
         Some(Self { folder: folder.to_owned(), major, version: version.to_owned() })

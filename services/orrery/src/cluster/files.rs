@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 
 use super::account::Account;
 use super::binaries::{self, Binaries};
-use super::state::State;
+use super::state::ClusterState;
 use super::{ClusterOptions, Role, fetch};
 
 /// The longest folder for a Unix socket: 103 bytes on the strictest system, minus `/.s.PGSQL.65535`.
@@ -29,7 +29,7 @@ const CHARACTER_LOCALES: [&str; 3] = ["C.UTF-8", "en_US.UTF-8", "C"];
 pub(super) struct ClusterFiles {
     pub(super) account: Account,
     pub(super) binaries: Binaries,
-    pub(super) state: State,
+    pub(super) state: ClusterState,
 }
 
 /// Creates the data folder, which git ignores.
@@ -89,13 +89,13 @@ pub(super) fn free_port() -> anyhow::Result<u16> {
 /// Finds the cluster under `options.data_dir`. Creates it if it is missing or incomplete.
 pub(super) fn find_or_create(options: &ClusterOptions) -> anyhow::Result<ClusterFiles> {
     let data_dir = &options.data_dir;
-    let mut state = match State::load(data_dir)? {
+    let mut state = match ClusterState::load(data_dir)? {
         Some(state) => state,
-        None => State::new(create_home(data_dir)?, free_port()?),
+        None => ClusterState::new(create_home(data_dir)?, free_port()?),
     };
     if !state.home.is_dir() {
         // The server's files were deleted, so the state no longer describes anything.
-        state = State::new(create_home(data_dir)?, free_port()?);
+        state = ClusterState::new(create_home(data_dir)?, free_port()?);
     }
     let account = Account::of_cluster(&state.home)?;
     let data = data(&state.home);
@@ -182,7 +182,7 @@ fn find_binaries(
 }
 
 /// Runs `initdb`. The files get their final name only when they are complete.
-fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::Result<()> {
+fn initialize(binaries: &Binaries, account: Account, state: &ClusterState) -> anyhow::Result<()> {
     let partial = state.home.join("data.partial");
     let password_file = state.home.join("password");
     let mut reason = String::new();
@@ -232,7 +232,7 @@ fn initialize(binaries: &Binaries, account: Account, state: &State) -> anyhow::R
 
 /// The server's command-line settings: where to listen, and what suits a development machine. Durability is not
 /// reduced: fsync, full page writes and synchronous commit stay on.
-pub(super) fn settings(state: &State, more: &[(String, String)]) -> Vec<(String, String)> {
+pub(super) fn settings(state: &ClusterState, more: &[(String, String)]) -> Vec<(String, String)> {
     let folder = state.home.to_string_lossy();
     let socket_folder = if folder.len() <= MAX_SOCKET_FOLDER && !folder.contains([',', '"']) { &*folder } else { "" };
     let port = state.port.to_string();

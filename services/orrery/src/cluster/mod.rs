@@ -25,7 +25,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, po
 use self::account::Account;
 use self::binaries::Binaries;
 use self::postmaster::{Postmaster, Start};
-use self::state::State;
+use self::state::ClusterState;
 use crate::database;
 
 /// The default data folder.
@@ -113,7 +113,7 @@ pub struct Cluster {
     options: ClusterOptions,
     account: Account,
     binaries: Binaries,
-    state: Mutex<State>,
+    state: Mutex<ClusterState>,
     postmaster: Arc<Mutex<Option<Postmaster>>>,
     recovered: bool,
     _lock: Flock<std::fs::File>,
@@ -309,7 +309,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> ClusterState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -341,7 +341,7 @@ impl Drop for Cluster {
 ///
 /// When the cluster's file cannot be read.
 pub fn remembered_url(data_dir: &Path, database: &str) -> anyhow::Result<Option<String>> {
-    Ok(State::load(data_dir)?.map(|state| state.url(Role::Operator, database)))
+    Ok(ClusterState::load(data_dir)?.map(|state| state.url(Role::Operator, database)))
 }
 
 /// Runs blocking work (processes, files) on a thread for that.

@@ -220,8 +220,8 @@ fn serves(pid: Pid, data: &Path) -> bool {
     if Path::new("/proc/self/cwd").exists() {
         return fs::read_link(format!("/proc/{pid}/cwd")).ok() == fs::canonicalize(data).ok();
     }
-    let said = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
-    said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(&*data.to_string_lossy()))
+    let output = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&*data.to_string_lossy()))
 }
 
 /// The child processes of `parent`.
@@ -244,8 +244,8 @@ fn all_processes() -> Vec<(Pid, Pid)> {
             })
             .collect();
     }
-    let said = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
-    let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
+    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines()
         .filter_map(|line| {
             let mut words = line.split_whitespace();

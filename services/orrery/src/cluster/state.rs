@@ -18,7 +18,7 @@ use crate::whole_file;
 pub(super) const FILE: &str = "cluster.json";
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct State {
+pub(super) struct ClusterState {
     /// The folder of the server's files. It is below the data folder unless Postgres cannot enter that.
     pub(super) home: PathBuf,
     /// The port on loopback that was used last.
@@ -26,14 +26,18 @@ pub(super) struct State {
     passwords: BTreeMap<String, String>,
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for ClusterState {
     /// Leaves the passwords out.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("State").field("home", &self.home).field("port", &self.port).finish_non_exhaustive()
+        formatter
+            .debug_struct("ClusterState")
+            .field("home", &self.home)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }
 
-impl State {
+impl ClusterState {
     /// The state of a new cluster. Each new password has 32 letters and digits (190 bits).
     pub(super) fn new(home: PathBuf, port: u16) -> Self {
         let mut state = Self { home, port, passwords: BTreeMap::new() };

@@ -17,10 +17,10 @@ use prost_types::FieldMask;
 use tokio::sync::mpsc;
 
 use self::filter::{OrderFilterOptions, ProductFilterOptions};
-use self::output::Output;
-use crate::client::{Pages, Query, ServiceAddress, describe};
+use self::output::ExportOutput;
+use crate::client::{PageQuery, PageReader, ServiceAddress, describe};
 use crate::message::write_json;
-use crate::resource::{ORDERS, PRODUCTS, Resource};
+use crate::resource::{ORDERS, PRODUCTS, TransferResource};
 use crate::terminal::{PIPE_CLOSED, eprint_line};
 
 const AFTER_HELP: &str = "\
@@ -34,13 +34,13 @@ standard output has gone, as in `orrery export products | head`.";
 
 /// The options of `orrery export`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ExportCommand {
     #[command(subcommand)]
-    resource: ResourceOptions,
+    resource: ExportedResource,
 }
 
 #[derive(Debug, Subcommand)]
-enum ResourceOptions {
+enum ExportedResource {
     /// Exports products as JSONL, ordered by uid.
     #[command(after_help = AFTER_HELP)]
     Products {
@@ -88,25 +88,25 @@ struct ExportOptions {
 }
 
 /// Runs `orrery export`.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: ExportCommand) -> anyhow::Result<ExitCode> {
     match options.resource {
-        ResourceOptions::Products { export, filter, catalog } => {
+        ExportedResource::Products { export, filter, catalog } => {
             export_resource(PRODUCTS, catalog, export, filter.into_message()).await
         }
-        ResourceOptions::Orders { export, filter, orders } => {
+        ExportedResource::Orders { export, filter, orders } => {
             export_resource(ORDERS, orders, export, filter.into_message()).await
         }
     }
 }
 
 async fn export_resource(
-    resource: Resource,
+    resource: TransferResource,
     address: ServiceAddress,
     options: ExportOptions,
     filter: impl prost::Message,
 ) -> anyhow::Result<ExitCode> {
     let message = resource.descriptor()?;
-    let output = Output::create(&options.output, options.gzip, !options.resume_token.is_empty())?;
+    let output = ExportOutput::create(&options.output, options.gzip, !options.resume_token.is_empty())?;
     let partial = output.partial().map(Path::to_owned);
     let mut request = resource.stream_request()?;
     if filter.encoded_len() > 0 {
@@ -116,8 +116,8 @@ async fn export_resource(
         set(&mut request, "read_mask", &FieldMask { paths: options.read_mask })?;
     }
     let give_up_after = Duration::from_secs(options.patience);
-    let query = Query { address, method: resource.stream_method, request, give_up_after };
-    let mut pages = Pages::new(query, options.resume_token);
+    let query = PageQuery { address, method: resource.stream_method, request, give_up_after };
+    let mut pages = PageReader::new(query, options.resume_token);
     let bar = progress_bar();
     let begin = Instant::now();
 
@@ -155,7 +155,7 @@ async fn export_resource(
         if options.gzip {
             return anyhow::anyhow!("the export ended early, after at most {} {plural}{place}: {why}", written.rows);
         }
-        let Written { rows, token } = &written;
+        let Exported { rows, token } = &written;
         let go_on = if token.is_empty() { String::new() } else { format!("; to continue, add --resume-token {token}") };
         anyhow::anyhow!("the export ended early, after {rows} {plural}{place}: {why}{go_on}")
     };
@@ -178,7 +178,7 @@ async fn export_resource(
 
 /// What an export has written.
 #[derive(Debug, Default)]
-struct Written {
+struct Exported {
     /// The number of complete rows.
     rows: u64,
     /// The token after these rows; empty before the first page.
@@ -194,16 +194,16 @@ fn set(request: &mut DynamicMessage, field: &str, message: &impl prost::Message)
 }
 
 /// The rows of a page and its token.
-type Page = (Vec<Bytes>, String);
+type ExportPage = (Vec<Bytes>, String);
 
 /// Writes pages as they arrive. Only `None`, the end of all pages, completes the output. Returns what was written,
 /// after an error too.
 fn write_pages(
-    mut output: Output,
+    mut output: ExportOutput,
     message: &MessageDescriptor,
-    mut pages: mpsc::Receiver<Option<Page>>,
-) -> (Written, io::Result<()>) {
-    let mut written = Written::default();
+    mut pages: mpsc::Receiver<Option<ExportPage>>,
+) -> (Exported, io::Result<()>) {
+    let mut written = Exported::default();
     let mut lines = Vec::new();
     while let Some(page) = pages.blocking_recv() {
         let Some((rows, token)) = page else { return (written, output.finish()) };
@@ -213,7 +213,7 @@ fn write_pages(
             output.abandon();
             return (written, Err(error));
         }
-        written = Written { rows: written.rows + count, token };
+        written = Exported { rows: written.rows + count, token };
     }
     output.abandon();
     (written, Ok(()))

@@ -12,7 +12,7 @@ use crate::terminal::{file_of, was_closed};
 
 /// An open output.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct ExportOutput {
     sink: Sink,
     /// The temporary name and the final name of a file.
     names: Option<(PathBuf, PathBuf)>,
@@ -30,7 +30,7 @@ enum Sink {
     Gzip(GzEncoder<Target>),
 }
 
-impl Output {
+impl ExportOutput {
     /// Opens an output; `-` is standard output. `append` continues the file of an export that ended early.
     pub(crate) fn create(path: &Path, gzip: bool, append: bool) -> anyhow::Result<Self> {
         let (file, names) = if path == Path::new("-") {
@@ -133,7 +133,7 @@ mod tests {
     fn a_file_takes_its_name_when_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.jsonl.gz");
-        let mut output = Output::create(&path, true, false).unwrap();
+        let mut output = ExportOutput::create(&path, true, false).unwrap();
         output.write(b"{}\n").unwrap();
         assert!(!path.exists());
         output.finish().unwrap();
@@ -142,13 +142,13 @@ mod tests {
         assert_eq!(text, "{}\n");
 
         let path = folder.path().join("y.jsonl");
-        let mut output = Output::create(&path, false, false).unwrap();
+        let mut output = ExportOutput::create(&path, false, false).unwrap();
         output.write(b"{}\n").unwrap();
         output.abandon();
         assert!(!path.exists());
 
         let path = folder.path().join("z.jsonl.gz");
-        let mut output = Output::create(&path, true, false).unwrap();
+        let mut output = ExportOutput::create(&path, true, false).unwrap();
         output.write(b"{}\n").unwrap();
         output.abandon();
         let packed = File::open(folder.path().join("z.jsonl.gz.partial")).unwrap();
@@ -159,12 +159,12 @@ mod tests {
     fn what_was_left_is_gone_on_with_behind_its_last_whole_page() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.jsonl");
-        let mut output = Output::create(&path, false, false).unwrap();
+        let mut output = ExportOutput::create(&path, false, false).unwrap();
         output.write(b"{\"uid\":1}\n").unwrap();
         // As if the disk had become full.
         (&output.file).write_all(b"{\"uid\":2").unwrap();
         output.abandon();
-        let mut output = Output::create(&path, false, true).unwrap();
+        let mut output = ExportOutput::create(&path, false, true).unwrap();
         output.write(b"{\"uid\":2}\n").unwrap();
         output.finish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"uid\":1}\n{\"uid\":2}\n");
@@ -173,15 +173,15 @@ mod tests {
 
     #[test]
     fn a_device_stays_what_it_is_and_a_folder_is_refused_at_once() {
-        let mut output = Output::create(Path::new("/dev/null"), false, false).unwrap();
+        let mut output = ExportOutput::create(Path::new("/dev/null"), false, false).unwrap();
         output.write(b"{}\n").unwrap();
         assert!(output.partial().is_none());
         output.finish().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
-        let full = Output::create(Path::new("/dev/full"), false, false).unwrap().write(b"{}\n").unwrap_err();
+        let full = ExportOutput::create(Path::new("/dev/full"), false, false).unwrap().write(b"{}\n").unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         let folder = tempfile::tempdir().unwrap();
-        let refused = Output::create(folder.path(), false, false).unwrap_err().to_string();
+        let refused = ExportOutput::create(folder.path(), false, false).unwrap_err().to_string();
         assert!(refused.contains("is a folder"), "{refused}");
     }
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 use super::record::Warning;
-use super::rows::{Item, Loss, Row, Rows};
-use crate::client::Chunk;
-use crate::mapping::Refusal;
+use super::rows::{EncodedRow, FileItem, FileRows, Loss};
+use crate::client::SentChunk;
+use crate::mapping::RecordRefusal;
 
 /// The most rows in a chunk.
 const MAX_ROWS: usize = 2_000;
@@ -16,7 +16,7 @@ const MAX_BYTES: usize = 900 * 1024;
 
 /// Counters of the reading thread.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct ReadProgress {
     /// Records read so far.
     pub(crate) records: AtomicU64,
     /// Rows made so far.
@@ -29,7 +29,7 @@ pub(crate) struct Progress {
     pub(crate) refused_rows: AtomicU64,
 }
 
-impl Progress {
+impl ReadProgress {
     fn lose(&self, loss: Loss) {
         let counters = match loss {
             Loss::RecordAndRow => &[&self.refused_records, &self.rows_of_refused_records][..],
@@ -47,7 +47,7 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// The record or row that begins on this line was refused.
-    Refused(u64, Refusal, Loss),
+    Refused(u64, RecordRefusal, Loss),
     /// A warning.
     Warning(Warning),
 }
@@ -55,22 +55,22 @@ pub(crate) enum Notice {
 /// Reads a file to its end and sends its rows. Stops at a refusal if `stop` is set, when the receiver is closed, or
 /// with an error if the file cannot be read further. The rows before are sent in each case.
 pub(crate) fn produce(
-    mut rows: Rows,
+    mut rows: FileRows,
     stop: bool,
-    progress: &Progress,
-    chunks: &mpsc::Sender<Chunk>,
+    progress: &ReadProgress,
+    chunks: &mpsc::Sender<SentChunk>,
     notices: &mpsc::Sender<Notice>,
 ) -> anyhow::Result<()> {
-    let mut chunk = Chunk::default();
+    let mut chunk = SentChunk::default();
     let mut result = Ok(());
     loop {
         let item = rows.next();
         progress.records.store(rows.records, Ordering::Relaxed);
         match item {
-            Ok(Some(Item::Row(row))) => {
+            Ok(Some(FileItem::Row(row))) => {
                 progress.rows.fetch_add(1, Ordering::Relaxed);
                 if !fits(&chunk, &row) {
-                    let next = Chunk { offset: chunk.end(), ..Chunk::default() };
+                    let next = SentChunk { offset: chunk.end(), ..SentChunk::default() };
                     if chunks.blocking_send(std::mem::replace(&mut chunk, next)).is_err() {
                         return Ok(());
                     }
@@ -79,7 +79,7 @@ pub(crate) fn produce(
                 chunk.rows.push(row.bytes);
                 chunk.lines.push(row.line);
             }
-            Ok(Some(Item::Refused(line, refusal, loss))) => {
+            Ok(Some(FileItem::Refused(line, refusal, loss))) => {
                 progress.lose(loss);
                 if stop {
                     result = Err(anyhow::anyhow!("line {line}: {refusal}"));
@@ -88,7 +88,7 @@ pub(crate) fn produce(
                     break;
                 }
             }
-            Ok(Some(Item::Warning(warning))) => {
+            Ok(Some(FileItem::Warning(warning))) => {
                 if notices.blocking_send(Notice::Warning(warning)).is_err() {
                     break;
                 }
@@ -107,7 +107,7 @@ pub(crate) fn produce(
     result
 }
 
-fn fits(chunk: &Chunk, row: &Row) -> bool {
+fn fits(chunk: &SentChunk, row: &EncodedRow) -> bool {
     chunk.rows.is_empty() || (chunk.rows.len() < MAX_ROWS && chunk.bytes + row.bytes.len() <= MAX_BYTES)
 }
 
@@ -132,10 +132,10 @@ mod tests {
         let mapping = "[fields]\nuid = { column = \"id\" }\nname = { column = \"name\" }";
         let mapping = Mapping::parse(Path::new("m.toml"), mapping).unwrap();
         let input = Input::new("x.csv".into(), Box::new(Cursor::new(text)), None).unwrap();
-        let rows = Rows::open(&PRODUCTS, Path::new("x.csv"), input, None, Some(&mapping)).unwrap();
+        let rows = FileRows::open(&PRODUCTS, Path::new("x.csv"), input, None, Some(&mapping)).unwrap();
         let (sender, mut receiver) = mpsc::channel(names.len() + 1);
         let (notices, _) = mpsc::channel(1);
-        produce(rows, true, &Progress::default(), &sender, &notices).unwrap();
+        produce(rows, true, &ReadProgress::default(), &sender, &notices).unwrap();
         drop(sender);
         let mut counts = Vec::new();
         let mut offset = 0;

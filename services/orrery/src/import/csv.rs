@@ -4,8 +4,8 @@ use anyhow::Context as _;
 
 use super::cells::{Cells, NO_QUOTES, Shape};
 use super::input::Input;
-use super::record::{Next, Record, Warning};
-use crate::mapping::{Cell, Column, Problem, Refusal};
+use super::record::{NextRecord, Record, Warning};
+use crate::mapping::{Cell, MappedColumn, Problem, RecordRefusal};
 
 /// The most columns of a file. Spreadsheets have at most 16,384.
 const MAX_COLUMNS: usize = 100_000;
@@ -31,7 +31,7 @@ pub(crate) struct CsvSource {
 
 impl CsvSource {
     /// Reads the header and finds the columns.
-    pub(crate) fn open(input: Input, dialect: Dialect, columns: &[Column]) -> anyhow::Result<Self> {
+    pub(crate) fn open(input: Input, dialect: Dialect, columns: &[MappedColumn]) -> anyhow::Result<Self> {
         let (input, separator) = input.take::<7, u8>(separator)?;
         let line = if separator.is_some() { 2 } else { 1 };
         let not_text = input.not_text();
@@ -73,10 +73,10 @@ impl CsvSource {
     }
 
     /// Reads the next record. Missing cells at the end are empty; a record with only empty cells is skipped.
-    pub(crate) fn next(&mut self, record: &mut Record) -> anyhow::Result<Next> {
+    pub(crate) fn next(&mut self, record: &mut Record) -> anyhow::Result<NextRecord> {
         let shape = loop {
             match self.cells.next()? {
-                None => return Ok(Next::End),
+                None => return Ok(NextRecord::End),
                 Some(_) if self.cells.is_blank() => {}
                 Some(shape) => break shape,
             }
@@ -85,7 +85,7 @@ impl CsvSource {
         record.warning = self.warning(&shape);
         if let Some(refusal) = self.out_of_place(&shape) {
             record.cells.clear();
-            return Ok(Next::Refused(refusal));
+            return Ok(NextRecord::Refused(refusal));
         }
         record.cells.resize(self.places.len(), Cell::Text(String::new()));
         let mut refusal = None;
@@ -100,7 +100,7 @@ impl CsvSource {
             let text = if let Some(problem) = problem {
                 record.unreadable.push(column);
                 let shown = String::from_utf8_lossy(bytes);
-                refusal.get_or_insert_with(|| Refusal::new(self.names[column].clone(), problem, &shown));
+                refusal.get_or_insert_with(|| RecordRefusal::new(self.names[column].clone(), problem, &shown));
                 ""
             } else {
                 text.unwrap_or_default()
@@ -113,19 +113,19 @@ impl CsvSource {
                 cell @ Cell::List(_) => *cell = Cell::Text(text.to_owned()),
             }
         }
-        Ok(refusal.map_or(Next::Record, Next::Refused))
+        Ok(refusal.map_or(NextRecord::Record, NextRecord::Refused))
     }
 
     /// Returns a refusal if the cells of a record cannot be assigned to columns.
-    fn out_of_place(&self, shape: &Shape) -> Option<Refusal> {
+    fn out_of_place(&self, shape: &Shape) -> Option<RecordRefusal> {
         let Shape { cells, surplus, torn, misquoted_line, .. } = shape;
         if let Some(line) = misquoted_line
             && (*torn || *cells != self.width)
         {
-            return Some(Refusal::new("", MISQUOTED, &format!("the quote opens on line {line}")));
+            return Some(RecordRefusal::new("", MISQUOTED, &format!("the quote opens on line {line}")));
         }
         let problem = || format!("has more cells than the header, which has {}", self.width);
-        surplus.then(|| Refusal::new("", problem(), &cells.to_string()))
+        surplus.then(|| RecordRefusal::new("", problem(), &cells.to_string()))
     }
 
     fn warning(&self, shape: &Shape) -> Option<Warning> {

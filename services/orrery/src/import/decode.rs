@@ -9,7 +9,7 @@ use encoding_rs::{DecoderResult, Encoding};
 const MALFORMED: u8 = 0xff;
 
 /// Reads text in any encoding as UTF-8.
-pub(crate) struct Decoded<R> {
+pub(crate) struct Utf8Text<R> {
     source: R,
     decoder: encoding_rs::Decoder,
     /// Decoded text that was not read yet.
@@ -19,7 +19,7 @@ pub(crate) struct Decoded<R> {
     ended: bool,
 }
 
-impl<R: BufRead> Decoded<R> {
+impl<R: BufRead> Utf8Text<R> {
     /// Reads `source` as text in an encoding. A byte order mark must have been removed.
     pub(crate) fn new(source: R, encoding: &'static Encoding) -> Self {
         const BUFFER: usize = 128 * 1024;
@@ -28,7 +28,7 @@ impl<R: BufRead> Decoded<R> {
     }
 }
 
-impl<R: BufRead> BufRead for Decoded<R> {
+impl<R: BufRead> BufRead for Utf8Text<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.begin == self.end && !self.ended {
             let bytes = self.source.fill_buf()?;
@@ -56,7 +56,7 @@ impl<R: BufRead> BufRead for Decoded<R> {
     }
 }
 
-impl<R: BufRead> Read for Decoded<R> {
+impl<R: BufRead> Read for Utf8Text<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(buffer)?;
         self.consume(read);
@@ -75,7 +75,7 @@ mod tests {
     /// Decodes bytes that arrive in pieces of this size.
     fn decoded(encoding: &'static Encoding, bytes: &[u8], pieces: usize) -> Vec<u8> {
         let mut text = Vec::new();
-        Decoded::new(io::BufReader::with_capacity(pieces, bytes), encoding).read_to_end(&mut text).unwrap();
+        Utf8Text::new(io::BufReader::with_capacity(pieces, bytes), encoding).read_to_end(&mut text).unwrap();
         text
     }
 

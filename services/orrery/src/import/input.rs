@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use encoding_rs::{Encoding, UTF_8};
 use flate2::bufread::MultiGzDecoder;
 
-use super::decode::Decoded;
+use super::decode::Utf8Text;
 use crate::mapping::Format;
 use crate::terminal::was_closed;
 
@@ -75,7 +75,7 @@ impl Input {
             self.encoding = written;
         }
         if self.encoding != UTF_8 {
-            self.reader = Box::new(Decoded::new(self.reader, self.encoding));
+            self.reader = Box::new(Utf8Text::new(self.reader, self.encoding));
         }
         self
     }

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use serde_json::Value as Json;
 
 use super::input::Input;
-use super::record::{Next, Record};
-use crate::mapping::{Cell, Column, Refusal};
+use super::record::{NextRecord, Record};
+use crate::mapping::{Cell, MappedColumn, RecordRefusal};
 
 /// The most bytes of a line. An exported order with 100,000 lines has about 35 million.
 const LINE_LIMIT: usize = 64 * 1024 * 1024;
@@ -18,7 +18,7 @@ const VALUES_LIMIT: usize = 4 * 1024 * 1024;
 /// A refused line, with what can still be read of it.
 #[derive(Debug)]
 pub(crate) struct BadLine {
-    pub(crate) refusal: Refusal,
+    pub(crate) refusal: RecordRefusal,
     /// The line with U+FFFD in place of invalid bytes, if that is JSON and all its keys are valid.
     pub(crate) legible: Option<Json>,
 }
@@ -65,17 +65,17 @@ impl JsonLines {
             let values = self.bytes.iter().filter(|byte| **byte == b',').count();
             if values > VALUES_LIMIT {
                 let problem = format!("has more than {VALUES_LIMIT} values");
-                return Ok(Some((self.line, Err(refused(Refusal::new("", problem, ""))))));
+                return Ok(Some((self.line, Err(refused(RecordRefusal::new("", problem, ""))))));
             }
             let Ok(text) = std::str::from_utf8(&self.bytes) else {
                 let text = String::from_utf8_lossy(&self.bytes);
-                let refusal = Refusal::new("", self.input.not_text(), &text);
+                let refusal = RecordRefusal::new("", self.input.not_text(), &text);
                 let legible = serde_json::from_str(&text).ok().filter(keys_are_legible);
                 return Ok(Some((self.line, Err(BadLine { refusal, legible }))));
             };
             let value = serde_json::from_str(text).map_err(|error| {
-                let said = error.to_string().replace(" at line 1 column ", ", column ");
-                refused(Refusal::new("", "is not JSON", &said))
+                let message = error.to_string().replace(" at line 1 column ", ", column ");
+                refused(RecordRefusal::new("", "is not JSON", &message))
             });
             return Ok(Some((self.line, value)));
         }
@@ -85,26 +85,28 @@ impl JsonLines {
 /// Reads records by the keys that a mapping names.
 pub(crate) struct JsonlSource {
     lines: JsonLines,
-    columns: Vec<Column>,
+    columns: Vec<MappedColumn>,
 }
 
 impl JsonlSource {
-    pub(crate) fn new(input: Input, columns: &[Column]) -> Self {
+    pub(crate) fn new(input: Input, columns: &[MappedColumn]) -> Self {
         Self { lines: JsonLines::new(input), columns: columns.to_vec() }
     }
 
     /// Reads the next record.
-    pub(crate) fn next(&mut self, record: &mut Record) -> anyhow::Result<Next> {
-        let Some((line, json)) = self.lines.next()? else { return Ok(Next::End) };
+    pub(crate) fn next(&mut self, record: &mut Record) -> anyhow::Result<NextRecord> {
+        let Some((line, json)) = self.lines.next()? else { return Ok(NextRecord::End) };
         record.begin(line);
         record.cells.clear();
         let (json, refusal) = match json {
             Ok(json) => (json, None),
             Err(BadLine { refusal, legible: Some(json) }) => (json, Some(refusal)),
-            Err(BadLine { refusal, legible: None }) => return Ok(Next::Refused(refusal)),
+            Err(BadLine { refusal, legible: None }) => return Ok(NextRecord::Refused(refusal)),
         };
         if !json.is_object() {
-            return Ok(Next::Refused(refusal.unwrap_or_else(|| Refusal::new("", "is not a JSON object", ""))));
+            return Ok(NextRecord::Refused(
+                refusal.unwrap_or_else(|| RecordRefusal::new("", "is not a JSON object", "")),
+            ));
         }
         record.cells.extend(self.columns.iter().map(|column| cell(column.names().find_map(|name| find(&json, name)))));
         if refusal.is_some() {
@@ -115,7 +117,7 @@ impl JsonlSource {
             let places = record.cells.iter().enumerate().filter(|(_, cell)| unreadable(cell));
             record.unreadable.extend(places.map(|(place, _)| place));
         }
-        Ok(refusal.map_or(Next::Record, Next::Refused))
+        Ok(refusal.map_or(NextRecord::Record, NextRecord::Refused))
     }
 }
 

@@ -31,15 +31,15 @@ use orrery_proto::codec::reason_name;
 use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowError, RowErrorPolicy};
 use tokio::sync::{mpsc, oneshot};
 
-use self::chunks::{Notice, Progress, produce};
+use self::chunks::{Notice, ReadProgress, produce};
 pub(crate) use self::input::Input;
 use self::rejects::Rejects;
 use self::rows::Loss;
-pub(crate) use self::rows::{Item, Rows};
+pub(crate) use self::rows::{FileItem, FileRows};
 use self::summary::{Summary, grouped};
-use crate::client::{Event, ServiceAddress, WriteFault, WriteOptions, describe, write};
-use crate::mapping::{Format, GroupMemory, Mapping, Refusal};
-use crate::resource::{ORDERS, PRODUCTS, Resource};
+use crate::client::{ServiceAddress, WriteEvent, WriteFault, WriteOptions, describe, write};
+use crate::mapping::{Format, GroupMemory, Mapping, RecordRefusal};
+use crate::resource::{ORDERS, PRODUCTS, TransferResource};
 use crate::terminal::{CommandOutput, eprint_line};
 
 /// The exit code if records were refused or rows rejected, and the others were written.
@@ -62,13 +62,13 @@ the summary could not be written to standard output or had no reader.";
 
 /// The options of `orrery import`.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ImportCommand {
     #[command(subcommand)]
-    resource: ResourceOptions,
+    resource: ImportedResource,
 }
 
 #[derive(Debug, Subcommand)]
-enum ResourceOptions {
+enum ImportedResource {
     /// Imports products.
     ///
     /// New rows are created. Existing rows are updated in the fields that the mapping names; unchanged rows are not
@@ -175,12 +175,12 @@ fn parse_write_id(text: &str) -> Result<String, String> {
 }
 
 /// Runs `orrery import`.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: ImportCommand) -> anyhow::Result<ExitCode> {
     match options.resource {
-        ResourceOptions::Products { import, catalog } => {
+        ImportedResource::Products { import, catalog } => {
             import_resource(PRODUCTS, catalog, import, ReferenceCheck::Unspecified).await
         }
-        ResourceOptions::Orders { import, reference_check, orders } => {
+        ImportedResource::Orders { import, reference_check, orders } => {
             let reference_check = match reference_check {
                 OnMissing::Accept => ReferenceCheck::Accept,
                 OnMissing::Reject => ReferenceCheck::Reject,
@@ -197,20 +197,20 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 /// The file or mapping cannot be read, or a record was refused.
 pub fn encoded_orders(file: &Path, mapping: &Path) -> anyhow::Result<Vec<Bytes>> {
     let mapping = Mapping::load(mapping)?;
-    let mut rows = Rows::open(&ORDERS, file, Input::open(file)?, None, Some(&mapping))?;
+    let mut rows = FileRows::open(&ORDERS, file, Input::open(file)?, None, Some(&mapping))?;
     let mut orders = Vec::new();
     while let Some(item) = rows.next()? {
         match item {
-            Item::Row(row) => orders.push(row.bytes),
-            Item::Refused(line, refusal, _) => anyhow::bail!("line {line}: {refusal}"),
-            Item::Warning(_) => {}
+            FileItem::Row(row) => orders.push(row.bytes),
+            FileItem::Refused(line, refusal, _) => anyhow::bail!("line {line}: {refusal}"),
+            FileItem::Warning(_) => {}
         }
     }
     Ok(orders)
 }
 
 async fn import_resource(
-    resource: Resource,
+    resource: TransferResource,
     address: ServiceAddress,
     options: ImportOptions,
     reference_check: ReferenceCheck,
@@ -219,7 +219,7 @@ async fn import_resource(
     let input = Input::open(&options.file)?;
     let bar = progress_bar(input.size);
     let position = Arc::clone(&input.position);
-    let mut rows = Rows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
+    let mut rows = FileRows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
     rows.set_group_memory(GroupMemory {
         bytes: options.group_memory,
         folder: options.temp_dir.unwrap_or_else(std::env::temp_dir),
@@ -248,7 +248,7 @@ async fn import_resource(
     };
 
     let begin = Instant::now();
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(ReadProgress::default());
     let (chunk_sender, chunks) = mpsc::channel(2);
     let (notice_sender, mut notices) = mpsc::channel(256);
     let (end_sender, end) = oneshot::channel();
@@ -260,7 +260,7 @@ async fn import_resource(
             let _gone = end_sender.send(produce(rows, stop, &progress, &chunk_sender, &notice_sender));
         }
     });
-    let add = |line, refusal: &Refusal, loss| {
+    let add = |line, refusal: &RecordRefusal, loss| {
         rejects.lock().unwrap_or_else(PoisonError::into_inner).add(line, refusal, loss);
     };
     let on_notice = |notice: Notice| match notice {
@@ -272,10 +272,10 @@ async fn import_resource(
             }
         }
     };
-    let mut on_event = |event: Event<'_>| match event {
-        Event::Committed(rows) => bar.set_message(format!("{} {}", grouped(rows as u64), resource.plural)),
-        Event::Rejected(line, error) => add(line, &refusal_of(error), Loss::Row),
-        Event::Retrying(status, wait) => {
+    let mut on_event = |event: WriteEvent<'_>| match event {
+        WriteEvent::Committed(rows) => bar.set_message(format!("{} {}", grouped(rows as u64), resource.plural)),
+        WriteEvent::Rejected(line, error) => add(line, &refusal_of(error), Loss::Row),
+        WriteEvent::Retrying(status, wait) => {
             bar.suspend(|| {
                 eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
             });
@@ -335,10 +335,10 @@ async fn import_resource(
     Ok(if summary.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
 }
 
-fn explain(fault: &WriteFault, resource: &Resource, write_id: &str, resumable: bool) -> String {
+fn explain(fault: &WriteFault, resource: &TransferResource, write_id: &str, resumable: bool) -> String {
     const TO_GO_ON: &str =
         "To continue, use the original file and mapping of that import; to import this file, leave --write-id out";
-    let Resource { singular, plural, .. } = resource;
+    let TransferResource { singular, plural, .. } = resource;
     match fault {
         WriteFault::Call(status) if resumable => {
             format!(
@@ -364,10 +364,10 @@ fn explain(fault: &WriteFault, resource: &Resource, write_id: &str, resumable: b
 }
 
 /// A row error of the service as a refusal.
-fn refusal_of(error: &RowError) -> Refusal {
+fn refusal_of(error: &RowError) -> RecordRefusal {
     let reason = ErrorReason::try_from(error.reason).map_or("", reason_name);
     // The service's message may contain values, so refusals are counted by field and reason.
-    Refusal { field: error.field.clone(), problem: reason.into(), value: error.message.clone() }
+    RecordRefusal { field: error.field.clone(), problem: reason.into(), value: error.message.clone() }
 }
 
 fn progress_bar(size: Option<u64>) -> ProgressBar {

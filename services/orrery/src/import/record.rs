@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::mapping::{Cell, Refusal};
+use crate::mapping::{Cell, RecordRefusal};
 
 /// The most bytes of a CSV record. Without a limit, an unclosed quote would read the rest of the file into memory.
 pub(crate) const RECORD_LIMIT: usize = 16 * 1024 * 1024;
@@ -51,11 +51,11 @@ impl fmt::Display for Warning {
 
 /// The result of reading the next record.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum NextRecord {
     /// The record was read.
     Record,
     /// The record on this line cannot be read. The next one can.
-    Refused(Refusal),
+    Refused(RecordRefusal),
     /// There are no more records.
     End,
 }

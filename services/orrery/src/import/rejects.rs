@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::record::Warning;
 use super::rows::Loss;
 use super::summary::many;
-use crate::mapping::Refusal;
-use crate::resource::Resource;
+use crate::mapping::RecordRefusal;
+use crate::resource::TransferResource;
 
 /// The number of examples kept for each reason.
 const EXAMPLES: usize = 5;
@@ -20,7 +20,7 @@ const REASONS: usize = 50;
 
 /// All refused records and rejected rows of an import.
 pub(crate) struct Rejects {
-    resource: Resource,
+    resource: TransferResource,
     records: Reasons,
     rows: Reasons,
     warnings: Reasons,
@@ -48,7 +48,7 @@ struct Reject<'a> {
 
 impl Rejects {
     /// Also writes each refusal to a new file.
-    pub(crate) fn to_file(resource: Resource, path: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn to_file(resource: TransferResource, path: Option<&Path>) -> anyhow::Result<Self> {
         let file = match path {
             None => None,
             Some(path) => {
@@ -61,8 +61,8 @@ impl Rejects {
     }
 
     /// Adds a refusal.
-    pub(crate) fn add(&mut self, line: Option<u64>, refusal: &Refusal, loss: Loss) {
-        let Refusal { field, problem, value } = refusal;
+    pub(crate) fn add(&mut self, line: Option<u64>, refusal: &RecordRefusal, loss: Loss) {
+        let RecordRefusal { field, problem, value } = refusal;
         let text = if field.is_empty() { problem.to_string() } else { format!("{field}: {problem}") };
         let (reasons, kind) = match loss {
             Loss::Record => (&mut self.records, "record"),
@@ -92,7 +92,7 @@ impl Rejects {
 
     /// The counts as lines of text, the most frequent first.
     pub(crate) fn lines(&mut self) -> Vec<String> {
-        let Resource { singular, plural, .. } = self.resource;
+        let TransferResource { singular, plural, .. } = self.resource;
         let mut lines = self.warnings.lines(|count| format!("warning, {}", many(count, "time", "times")));
         lines.extend(self.records.lines(|count| format!("{} refused", many(count, "record", "records"))));
         lines.extend(self.rows.lines(|count| format!("{} rejected", many(count, singular, plural))));

@@ -13,16 +13,17 @@ use super::csv::{CsvSource, Dialect, separates};
 use super::input::{Input, extension, format_of};
 use super::jsonl::{JsonLines, JsonlSource};
 use super::omissions::Omissions;
-use super::record::{Next, Record, Warning};
+use super::record::{NextRecord, Record, Warning};
 use crate::mapping::{
-    Collision, Content, Format, Group, GroupMemory, Groups, Mapping, Plan, Quoting, ROW_LIMIT, Refusal, Sources, Values,
+    Collision, Format, Group, GroupContent, GroupMemory, Groups, Mapping, Plan, Quoting, ROW_LIMIT, RecordRefusal,
+    Sources, Values,
 };
 use crate::message::from_json;
-use crate::resource::Resource;
+use crate::resource::TransferResource;
 
 /// An encoded row.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row {
+pub(crate) struct EncodedRow {
     /// The line on which the row, or the first record of its group, begins.
     pub(crate) line: u64,
     /// The encoded message.
@@ -31,11 +32,11 @@ pub(crate) struct Row {
 
 /// An item read from a file.
 #[derive(Debug)]
-pub(crate) enum Item {
+pub(crate) enum FileItem {
     /// A row.
-    Row(Row),
+    Row(EncodedRow),
     /// The record or row that begins on this line was refused.
-    Refused(u64, Refusal, Loss),
+    Refused(u64, RecordRefusal, Loss),
     /// A warning.
     Warning(Warning),
 }
@@ -54,9 +55,9 @@ pub(crate) enum Loss {
 }
 
 /// The rows of a file.
-pub(crate) struct Rows {
+pub(crate) struct FileRows {
     reader: Reader,
-    resource: Resource,
+    resource: TransferResource,
     message: MessageDescriptor,
     /// The number of records read.
     pub(crate) records: u64,
@@ -85,7 +86,7 @@ struct Mapped {
 
 /// Why a record was refused.
 struct Refused {
-    refusal: Refusal,
+    refusal: RecordRefusal,
     /// Whether the record belongs to the row of its key.
     is_of_group: bool,
     loss: Loss,
@@ -97,7 +98,7 @@ enum Source {
 }
 
 impl Source {
-    fn next(&mut self, record: &mut Record) -> anyhow::Result<Next> {
+    fn next(&mut self, record: &mut Record) -> anyhow::Result<NextRecord> {
         match self {
             Self::Csv(source) => source.next(record),
             Self::Jsonl(source) => source.next(record),
@@ -105,10 +106,10 @@ impl Source {
     }
 }
 
-impl Rows {
+impl FileRows {
     /// Opens a file. All errors of the mapping are found here, before a row is sent.
     pub(crate) fn open(
-        resource: &Resource,
+        resource: &TransferResource,
         path: &Path,
         input: Input,
         format: Option<Format>,
@@ -182,7 +183,7 @@ impl Rows {
     }
 
     /// The next row, refusal or warning; none at the end. After an error, nothing more can be read.
-    pub(crate) fn next(&mut self) -> anyhow::Result<Option<Item>> {
+    pub(crate) fn next(&mut self) -> anyhow::Result<Option<FileItem>> {
         match &mut self.reader {
             Reader::Plain(lines) => {
                 let Some((line, json)) = lines.next()? else { return Ok(None) };
@@ -197,9 +198,9 @@ impl Rows {
 }
 
 impl Mapped {
-    fn next(&mut self, records: &mut u64, omissions: &Omissions) -> anyhow::Result<Option<Item>> {
+    fn next(&mut self, records: &mut u64, omissions: &Omissions) -> anyhow::Result<Option<FileItem>> {
         if let Some(warning) = self.warnings.pop_front() {
-            return Ok(Some(Item::Warning(warning)));
+            return Ok(Some(FileItem::Warning(warning)));
         }
         if self.plan.is_grouped() {
             return self.next_group(records, omissions);
@@ -217,32 +218,34 @@ impl Mapped {
         let next = self.source.next(&mut self.record)?;
         self.warnings.extend(self.record.warning.take());
         Ok(match next {
-            Next::End => None,
-            Next::Record => Some(self.plan.evaluate(&self.record.cells).map_err(refused).and_then(|mut values| {
-                let line = self.record.line;
-                let added = self.sources.add(line, &std::mem::take(&mut values.sources));
-                added.map_err(|Collision { refusal, is_another_row, is_new }| Refused {
-                    refusal,
-                    is_of_group: !is_another_row,
-                    loss: if is_new { Loss::RecordAndRow } else { Loss::Record },
-                })?;
-                omissions.add(line, std::mem::take(&mut values.omissions));
-                Ok(values)
-            })),
-            Next::Refused(refusal) => Some(Err(refused(refusal))),
+            NextRecord::End => None,
+            NextRecord::Record => {
+                Some(self.plan.evaluate(&self.record.cells).map_err(refused).and_then(|mut values| {
+                    let line = self.record.line;
+                    let added = self.sources.add(line, &std::mem::take(&mut values.sources));
+                    added.map_err(|Collision { refusal, is_another_row, is_new }| Refused {
+                        refusal,
+                        is_of_group: !is_another_row,
+                        loss: if is_new { Loss::RecordAndRow } else { Loss::Record },
+                    })?;
+                    omissions.add(line, std::mem::take(&mut values.omissions));
+                    Ok(values)
+                }))
+            }
+            NextRecord::Refused(refusal) => Some(Err(refused(refusal))),
         })
     }
 
     /// The next row made of a group, or the next refusal; none at the end. Counts the records read.
-    fn next_group(&mut self, records: &mut u64, omissions: &Omissions) -> anyhow::Result<Option<Item>> {
+    fn next_group(&mut self, records: &mut u64, omissions: &Omissions) -> anyhow::Result<Option<FileItem>> {
         loop {
             if let Some(Group { line, content }) = self.groups.next_whole(&self.plan)? {
                 return Ok(Some(match content {
-                    Content::Row(values) => item(line, self.plan.build(*values).map_err(too_large), Loss::Row),
-                    Content::Refused(refusal) => Item::Refused(line, refusal, Loss::RowOfRecords),
-                    Content::Nothing => {
-                        let refusal = Refusal::new(self.plan.group_path(), "all its records were refused", "");
-                        Item::Refused(line, refusal, Loss::RowOfRecords)
+                    GroupContent::Row(values) => item(line, self.plan.build(*values).map_err(too_large), Loss::Row),
+                    GroupContent::Refused(refusal) => FileItem::Refused(line, refusal, Loss::RowOfRecords),
+                    GroupContent::Nothing => {
+                        let refusal = RecordRefusal::new(self.plan.group_path(), "all its records were refused", "");
+                        FileItem::Refused(line, refusal, Loss::RowOfRecords)
                     }
                 }));
             }
@@ -261,7 +264,7 @@ impl Mapped {
                     if is_of_group {
                         self.lose(line)?;
                     }
-                    return Ok(Some(Item::Refused(line, refusal, loss)));
+                    return Ok(Some(FileItem::Refused(line, refusal, loss)));
                 }
             }
         }
@@ -288,33 +291,33 @@ impl Mapped {
     }
 }
 
-fn plain_row(resource: &Resource, message: &MessageDescriptor, json: &Json) -> Result<Vec<u8>, Refusal> {
+fn plain_row(resource: &TransferResource, message: &MessageDescriptor, json: &Json) -> Result<Vec<u8>, RecordRefusal> {
     let mut row = from_json(message, json)?;
     resource.clear_output_only(&mut row);
     if row.has_field_by_name(resource.key) {
         Ok(row.encode_to_vec())
     } else {
-        Err(Refusal::new(resource.key, "is empty", ""))
+        Err(RecordRefusal::new(resource.key, "is empty", ""))
     }
 }
 
 /// Turns a row into an item; `loss` is what is lost if it was refused or is too large.
-fn item(line: u64, row: Result<Vec<u8>, Refusal>, loss: Loss) -> Item {
+fn item(line: u64, row: Result<Vec<u8>, RecordRefusal>, loss: Loss) -> FileItem {
     let row = row.and_then(|bytes| {
         if bytes.len() > ROW_LIMIT {
             return Err(too_large(bytes.len()));
         }
-        Ok(Row { line, bytes: bytes.into() })
+        Ok(EncodedRow { line, bytes: bytes.into() })
     });
     match row {
-        Ok(row) => Item::Row(row),
-        Err(refusal) => Item::Refused(line, refusal, loss),
+        Ok(row) => FileItem::Row(row),
+        Err(refusal) => FileItem::Refused(line, refusal, loss),
     }
 }
 
 /// The refusal of a row with this many bytes.
-fn too_large(bytes: usize) -> Refusal {
-    Refusal::new("", format!("the row has more than {} MiB", ROW_LIMIT / 1024 / 1024), &format!("{bytes} bytes"))
+fn too_large(bytes: usize) -> RecordRefusal {
+    RecordRefusal::new("", format!("the row has more than {} MiB", ROW_LIMIT / 1024 / 1024), &format!("{bytes} bytes"))
 }
 
 /// The syntax of a CSV file.

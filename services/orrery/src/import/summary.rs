@@ -4,12 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::client::WriteCounts;
-use crate::resource::Resource;
+use crate::resource::TransferResource;
 
 /// The final report.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    pub(crate) resource: Resource,
+    pub(crate) resource: TransferResource,
     /// Records read from the file.
     pub(crate) records: u64,
     /// The number of those that were refused.
@@ -61,7 +61,7 @@ pub(crate) fn many(number: u64, singular: &str, plural: &str) -> String {
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let WriteCounts { created, updated, unchanged, superseded, resumed, unspecified, .. } = self.counts;
-        let Resource { singular, plural, .. } = self.resource;
+        let TransferResource { singular, plural, .. } = self.resource;
         let rows = self.rows + self.rows_of_refused_records + self.refused_rows;
         let read = format!("records read, {} in them", many(rows, singular, plural));
         let mut lines = vec![

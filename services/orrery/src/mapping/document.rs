@@ -17,8 +17,8 @@ use crate::whole_file::read_text;
 pub(crate) struct Mapping {
     /// The file, for error messages.
     pub(crate) file: PathBuf,
-    pub(crate) source: Source,
-    pub(crate) group: Option<Group>,
+    pub(crate) source: SourceSection,
+    pub(crate) group: Option<GroupSection>,
     pub(crate) fields: Fields,
     /// The `[[name]]` sections, by name, unchecked: which names are allowed depends on the resource.
     lists: BTreeMap<String, toml::Value>,
@@ -59,7 +59,7 @@ pub(crate) enum Format {
 /// `[source]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Source {
+pub(crate) struct SourceSection {
     pub(crate) format: Option<Format>,
     pub(crate) delimiter: Option<char>,
     pub(crate) quoting: Option<Quoting>,
@@ -92,7 +92,7 @@ fn encoding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'stati
 /// `[group]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Group {
+pub(crate) struct GroupSection {
     pub(crate) by: String,
     #[serde(default)]
     pub(crate) consecutive: bool,
@@ -103,7 +103,7 @@ pub(crate) struct Group {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
     #[serde(default)]
-    pub(crate) column: Option<Columns>,
+    pub(crate) column: Option<ColumnNames>,
     #[serde(default)]
     pub(crate) optional: bool,
     #[serde(default)]
@@ -120,9 +120,9 @@ pub(crate) struct Rule {
 
 /// Names of a column. The file has one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Columns(pub(crate) Vec<String>);
+pub(crate) struct ColumnNames(pub(crate) Vec<String>);
 
-impl<'de> Deserialize<'de> for Columns {
+impl<'de> Deserialize<'de> for ColumnNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let names = match toml::Value::deserialize(deserializer)? {
             toml::Value::String(name) => vec![name],

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
 use super::document::Fields;
-use super::rule::{Assigned, Column, PlannedRule, RuleContext};
-use super::{Cell, Omission, Refusal};
+use super::rule::{Assigned, MappedColumn, PlannedRule, RuleContext};
+use super::{Cell, Omission, RecordRefusal};
 
 /// Planned rules, grouped by path.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl PlannedFields {
         fields: &Fields,
         place: &RuleContext<'_>,
         section: &str,
-        columns: &mut Vec<Column>,
+        columns: &mut Vec<MappedColumn>,
     ) -> anyhow::Result<Self> {
         let mut planned = Vec::new();
         for (path, rules) in fields {
@@ -47,7 +47,7 @@ impl PlannedFields {
         cells: &[Cell],
         values: &mut Vec<Assigned>,
         omissions: &mut Vec<Omission>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         for rule in &self.rules {
             values.push(rule.evaluate(cells, omissions)?);
         }

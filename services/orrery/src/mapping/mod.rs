@@ -167,9 +167,9 @@ mod update;
 mod zone;
 
 pub(crate) use document::{Format, Mapping, Quoting};
-pub(crate) use group::{Content, Group, GroupMemory, Groups};
+pub(crate) use group::{Group, GroupContent, GroupMemory, Groups};
 pub(crate) use plan::{Plan, ROW_LIMIT, Values};
-pub(crate) use rule::Column;
+pub(crate) use rule::MappedColumn;
 pub(crate) use sources::{Collision, Sources};
 pub(crate) use target::{read_scalar, value_of};
 
@@ -201,7 +201,7 @@ pub(crate) struct Omission {
 
 /// Why a record or its row was refused.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Refusal {
+pub(crate) struct RecordRefusal {
     /// The field or column; empty if it is the whole record.
     pub(crate) field: String,
     /// The reason. Does not depend on the record, so that refusals can be counted by it.
@@ -210,7 +210,7 @@ pub(crate) struct Refusal {
     pub(crate) value: String,
 }
 
-impl Refusal {
+impl RecordRefusal {
     /// A refusal of `value` in `field`. What the mapping puts into the words, a format or the texts of a map, is
     /// shortened too: they are kept for every reason, and written for every record with `--rejects`.
     pub(crate) fn new(field: impl Into<String>, problem: impl Into<Problem>, value: &str) -> Self {
@@ -231,7 +231,7 @@ fn shortened(text: &str, most: usize) -> String {
     shown
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RecordRefusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.field.is_empty() {
             write!(formatter, "{}: ", self.field)?;

@@ -10,12 +10,12 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 
 use super::document::{Each, Mapping};
 use super::fields::PlannedFields;
-use super::rule::{Assigned, Column, PlannedRule, RuleContext};
-use super::sources::{Same, Source};
+use super::rule::{Assigned, MappedColumn, PlannedRule, RuleContext};
+use super::sources::{Same, UidSource};
 use super::target::Scalar;
 use super::transform::quoted;
-use super::{Cell, Omission, Refusal, update};
-use crate::resource::Resource;
+use super::{Cell, Omission, RecordRefusal, update};
+use crate::resource::TransferResource;
 
 /// The most bytes of a row: the default limit of a service for a message, with a margin.
 pub(crate) const ROW_LIMIT: usize = 15 * 1024 * 1024;
@@ -25,7 +25,7 @@ pub(crate) const ROW_LIMIT: usize = 15 * 1024 * 1024;
 pub(crate) struct Plan {
     row: PlannedFields,
     elements: Vec<PlannedElement>,
-    columns: Vec<Column>,
+    columns: Vec<MappedColumn>,
     /// The rules of the resource's key.
     key: Range<usize>,
     group: Option<PlannedGroup>,
@@ -76,7 +76,7 @@ pub(crate) struct Values {
     /// The size in bytes of elements that were dropped, because a row cannot have so many.
     pub(super) left_out: usize,
     /// The texts from which uids were made, for uids that are checked.
-    pub(crate) sources: Vec<Source>,
+    pub(crate) sources: Vec<UidSource>,
     /// What was left out.
     pub(crate) omissions: Vec<Omission>,
 }
@@ -105,10 +105,10 @@ impl Values {
 
 impl Plan {
     /// Plans a mapping for a resource. An error names the file, the setting and what is allowed.
-    pub(crate) fn new(mapping: &Mapping, resource: &Resource) -> anyhow::Result<Self> {
+    pub(crate) fn new(mapping: &Mapping, resource: &TransferResource) -> anyhow::Result<Self> {
         let file = mapping.file.display();
         let message = resource.descriptor()?;
-        let mut columns: Vec<Column> = Vec::new();
+        let mut columns: Vec<MappedColumn> = Vec::new();
         let no_pick = mapping.group.is_none().then_some("without [group]");
         let by = mapping.group.as_ref().map(|group| group.by.as_str());
         let place = RuleContext { resource, message: &message, before: "", no_pick, no_on: None, by };
@@ -157,7 +157,7 @@ impl Plan {
     }
 
     /// The columns to read, without duplicates.
-    pub(crate) fn columns(&self) -> &[Column] {
+    pub(crate) fn columns(&self) -> &[MappedColumn] {
         &self.columns
     }
 
@@ -177,12 +177,12 @@ impl Plan {
     }
 
     /// Evaluates the rules for a record.
-    pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Values, Refusal> {
+    pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Values, RecordRefusal> {
         let mut values = Values::default();
         self.row.evaluate(cells, &mut values.assigned, &mut values.omissions)?;
         for required in [Some(&self.key), self.group.as_ref().map(|group| &group.by)].into_iter().flatten() {
             if text_of(&values.assigned[required.clone()]).is_none() {
-                return Err(Refusal::new(self.row.rules[required.start].path.clone(), "is empty", ""));
+                return Err(RecordRefusal::new(self.row.rules[required.start].path.clone(), "is empty", ""));
             }
         }
         self.take_sources(cells, &mut values);
@@ -213,7 +213,7 @@ impl Plan {
             && let Some(key) = text_of(&values.assigned[self.key.clone()])
         {
             let rule = &self.row.rules[self.key.start];
-            values.sources.push(Source {
+            values.sources.push(UidSource {
                 path: rule.path.as_str().into(),
                 scope: "group".to_owned(),
                 uid: self.group_key(values),
@@ -314,14 +314,14 @@ impl PlannedElement {
 
 impl Check {
     /// The text from which the uid was made, if there is a uid.
-    fn source(&self, rules: &[PlannedRule], values: &[Assigned], cells: &[Cell], row: &str) -> Option<Source> {
+    fn source(&self, rules: &[PlannedRule], values: &[Assigned], cells: &[Cell], row: &str) -> Option<UidSource> {
         let mut values = self.rules.clone().map(|place| (&rules[place], &values[place]));
         let (rule, value) = values.find(|(_, value)| **value != Assigned::Nothing)?;
         let (Assigned::One(Scalar::Text(uid)), Cell::Text(text)) = (value, &cells[rule.column()?]) else { return None };
         if rule.same == Some(Same::All) {
             return None;
         }
-        Some(Source {
+        Some(UidSource {
             path: Arc::clone(&self.path),
             scope: if self.is_within_row { row.to_owned() } else { String::new() },
             uid: uid.clone(),

@@ -5,16 +5,16 @@ use std::collections::HashMap;
 
 use prost_reflect::MessageDescriptor;
 
-use super::document::{Columns, On, Pick, Rule};
+use super::document::{ColumnNames, On, Pick, Rule};
 use super::sources::Same;
-use super::target::{Scalar, Target};
+use super::target::{Scalar, TargetPath};
 use super::transform::{Transform, quoted};
-use super::{Cell, Omission, Refusal};
-use crate::resource::Resource;
+use super::{Cell, Omission, RecordRefusal};
+use crate::resource::TransferResource;
 
 /// A column that a mapping reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Column {
+pub(crate) struct MappedColumn {
     pub(crate) name: String,
     /// Alternative names.
     pub(crate) others: Vec<String>,
@@ -22,7 +22,7 @@ pub(crate) struct Column {
     pub(crate) optional: bool,
 }
 
-impl Column {
+impl MappedColumn {
     /// All names of the column.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name.as_str()).chain(self.others.iter().map(String::as_str))
@@ -48,7 +48,7 @@ pub(crate) enum Assigned {
 pub(crate) struct PlannedRule {
     /// The path, relative to the row's message.
     pub(crate) path: String,
-    pub(crate) target: Target,
+    pub(crate) target: TargetPath,
     /// None for a constant.
     column: Option<usize>,
     transforms: Vec<Transform>,
@@ -68,7 +68,7 @@ pub(crate) struct PlannedRule {
 
 /// Where a rule is in the mapping.
 pub(crate) struct RuleContext<'a> {
-    pub(crate) resource: &'a Resource,
+    pub(crate) resource: &'a TransferResource,
     /// The message in which the path begins.
     pub(crate) message: &'a MessageDescriptor,
     /// The prefix of the path: empty, or the name of a list and a dot.
@@ -87,22 +87,22 @@ impl PlannedRule {
         path: &str,
         rule: &Rule,
         place: &RuleContext<'_>,
-        columns: &mut Vec<Column>,
+        columns: &mut Vec<MappedColumn>,
     ) -> Result<Self, String> {
-        let target = Target::resolve(place.message, path)?;
+        let target = TargetPath::resolve(place.message, path)?;
         let path = format!("{}{path}", place.before);
         if place.resource.is_output_only(&path) {
             return Err("is set by the service (output only)".into());
         }
         check_settings(rule, &path, &target, place)?;
-        let column = rule.column.as_ref().and_then(|Columns(names)| {
+        let column = rule.column.as_ref().and_then(|ColumnNames(names)| {
             let (name, others) = names.split_first()?;
-            let same = |column: &Column| column.name == *name && column.others == others;
+            let same = |column: &MappedColumn| column.name == *name && column.others == others;
             if let Some(place) = columns.iter().position(same) {
                 columns[place].optional &= rule.optional;
                 return Some(place);
             }
-            columns.push(Column { name: name.clone(), others: others.to_vec(), optional: rule.optional });
+            columns.push(MappedColumn { name: name.clone(), others: others.to_vec(), optional: rule.optional });
             Some(columns.len() - 1)
         });
         Ok(Self {
@@ -158,7 +158,7 @@ impl PlannedRule {
     }
 
     /// Evaluates the rule for a record. Adds what was left out to `omissions`.
-    pub(crate) fn evaluate(&self, cells: &[Cell], omissions: &mut Vec<Omission>) -> Result<Assigned, Refusal> {
+    pub(crate) fn evaluate(&self, cells: &[Cell], omissions: &mut Vec<Omission>) -> Result<Assigned, RecordRefusal> {
         let Some(column) = self.column else {
             return self.scalar(self.value.as_deref().unwrap_or_default(), "");
         };
@@ -167,22 +167,22 @@ impl PlannedRule {
             return self.keys(cell, omissions);
         }
         let Cell::Text(text) = cell else {
-            return Err(Refusal::new(self.path.clone(), "is a list, which needs a path that ends in `*`", ""));
+            return Err(RecordRefusal::new(self.path.clone(), "is a list, which needs a path that ends in `*`", ""));
         };
         self.scalar(&self.transformed(text)?, text)
     }
 
-    fn scalar(&self, text: &str, written: &str) -> Result<Assigned, Refusal> {
+    fn scalar(&self, text: &str, written: &str) -> Result<Assigned, RecordRefusal> {
         if text.is_empty() {
             return Ok(Assigned::Nothing);
         }
         match self.target.read(text) {
             Ok(scalar) => Ok(Assigned::One(scalar)),
-            Err(problem) => Err(Refusal::new(self.path.clone(), problem, written)),
+            Err(problem) => Err(RecordRefusal::new(self.path.clone(), problem, written)),
         }
     }
 
-    fn keys(&self, cell: &Cell, omissions: &mut Vec<Omission>) -> Result<Assigned, Refusal> {
+    fn keys(&self, cell: &Cell, omissions: &mut Vec<Omission>) -> Result<Assigned, RecordRefusal> {
         let parts: Vec<&str> = match (cell, &self.split) {
             (Cell::List(parts), _) => parts.iter().map(String::as_str).collect(),
             (Cell::Text(text), Some(separator)) => text.split(separator.as_str()).collect(),
@@ -218,10 +218,10 @@ impl PlannedRule {
         Ok(if keys.is_empty() { Assigned::Nothing } else { Assigned::Keys(keys) })
     }
 
-    fn transformed<'a>(&'a self, written: &'a str) -> Result<Cow<'a, str>, Refusal> {
+    fn transformed<'a>(&'a self, written: &'a str) -> Result<Cow<'a, str>, RecordRefusal> {
         let mut text = Cow::Borrowed(written);
         for transform in &self.transforms {
-            text = transform.apply(text).map_err(|problem| Refusal::new(self.path.clone(), problem, written))?;
+            text = transform.apply(text).map_err(|problem| RecordRefusal::new(self.path.clone(), problem, written))?;
         }
         if !self.prefix.is_empty() && !text.is_empty() {
             text.to_mut().insert_str(0, &self.prefix);
@@ -248,7 +248,7 @@ impl PlannedRule {
     }
 }
 
-fn check_settings(rule: &Rule, path: &str, target: &Target, place: &RuleContext<'_>) -> Result<(), String> {
+fn check_settings(rule: &Rule, path: &str, target: &TargetPath, place: &RuleContext<'_>) -> Result<(), String> {
     let constant_only = rule.column.is_none();
     match (&rule.column, &rule.value) {
         (None, None) => return Err("needs `column` or `value`".into()),

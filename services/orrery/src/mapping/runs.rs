@@ -18,7 +18,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// An entry, sorted by its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct RunEntry {
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
 }
@@ -49,7 +49,7 @@ impl Runs {
     }
 
     /// Writes a run. Entries must be sorted by key.
-    pub(crate) fn add(&mut self, entries: impl Iterator<Item = Entry>) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, entries: impl Iterator<Item = RunEntry>) -> anyhow::Result<()> {
         self.write(0, entries.map(Ok))?;
         while let Some(last) = self.runs.last()
             && let merges = last.merges
@@ -67,7 +67,7 @@ impl Runs {
         Merged::new(self.runs)
     }
 
-    fn write(&mut self, merges: u32, entries: impl Iterator<Item = anyhow::Result<Entry>>) -> anyhow::Result<()> {
+    fn write(&mut self, merges: u32, entries: impl Iterator<Item = anyhow::Result<RunEntry>>) -> anyhow::Result<()> {
         let cannot = || {
             format!(
                 "a temporary file in {} cannot be written; choose another folder with --temp-dir",
@@ -77,7 +77,7 @@ impl Runs {
         let file = tempfile::tempfile_in(&self.folder).with_context(cannot)?;
         let mut writer = BufWriter::with_capacity(BUFFER, file);
         for entry in entries {
-            let Entry { key, value } = entry?;
+            let RunEntry { key, value } = entry?;
             for part in [key, value] {
                 writer
                     .write_all(&(part.len() as u64).to_le_bytes())
@@ -124,12 +124,12 @@ impl Merged {
 const NOT_READ: &str = "a temporary file cannot be read back";
 
 impl Iterator for Merged {
-    type Item = anyhow::Result<Entry>;
+    type Item = anyhow::Result<RunEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let Reverse((key, place)) = self.next.pop()?;
         let value = read_part(&mut self.files[place]);
-        let entry = value.and_then(|value| self.read_key(place).map(|()| Entry { key, value }));
+        let entry = value.and_then(|value| self.read_key(place).map(|()| RunEntry { key, value }));
         Some(entry.context(NOT_READ))
     }
 }
@@ -168,8 +168,8 @@ mod tests {
             let mut sorted = Runs::new(folder.path());
             let mut expected = Vec::new();
             for (run, keys) in runs.iter().enumerate() {
-                let entry = |key: &u8| Entry { key: vec![*key; usize::from(*key)], value: run.to_be_bytes().to_vec() };
-                let mut entries: Vec<Entry> = keys.iter().map(entry).collect();
+                let entry = |key: &u8| RunEntry { key: vec![*key; usize::from(*key)], value: run.to_be_bytes().to_vec() };
+                let mut entries: Vec<RunEntry> = keys.iter().map(entry).collect();
                 entries.sort_by(|one, other| one.key.cmp(&other.key));
                 expected.extend(entries.clone());
                 sorted.add(entries.into_iter()).unwrap();
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_written_is_named() {
-        let entry = Entry { key: vec![1], value: vec![] };
+        let entry = RunEntry { key: vec![1], value: vec![] };
         let error = Runs::new(Path::new("/nowhere")).add([entry].into_iter()).unwrap_err();
         assert!(format!("{error:#}").contains("/nowhere cannot be written; choose another folder"), "{error:#}");
     }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use super::Refusal;
+use super::RecordRefusal;
 use super::key::composed;
 
 /// The limit of bytes for texts. Of later texts only the line is kept.
@@ -19,7 +19,7 @@ const SHOWN: usize = 40;
 
 /// The text from which a record made a uid.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct UidSource {
     /// The path of the uid.
     pub(super) path: Arc<str>,
     /// Where the uid must be unique: empty for everywhere, or the uid of the row that it is part of.
@@ -77,7 +77,7 @@ pub(crate) struct Sources {
 /// A uid that was made of another text before.
 #[derive(Debug)]
 pub(crate) struct Collision {
-    pub(crate) refusal: Refusal,
+    pub(crate) refusal: RecordRefusal,
     /// Whether the record belongs to another row than the one with this uid.
     pub(crate) is_another_row: bool,
     /// Whether that row was not refused before.
@@ -87,9 +87,9 @@ pub(crate) struct Collision {
 impl Sources {
     /// Adds the uids of the record on a line. Refuses the first that was made of another text before; those before it
     /// remain added.
-    pub(crate) fn add(&mut self, line: u64, sources: &[Source]) -> Result<(), Collision> {
+    pub(crate) fn add(&mut self, line: u64, sources: &[UidSource]) -> Result<(), Collision> {
         for source in sources {
-            let Source { path, scope, uid, text, is_own } = source;
+            let UidSource { path, scope, uid, text, is_own } = source;
             let hash = |hasher: &RandomState| hasher.hash_one((path, scope, uid));
             let key = u128::from(hash(&self.hashers[0])) << 64 | u128::from(hash(&self.hashers[1]));
             let text_hash = self.hashers[0].hash_one(text);
@@ -103,7 +103,7 @@ impl Sources {
                     };
                     let value = format!("{} and {earlier} would both become {}", shortened(text), shortened(uid));
                     let problem = "two different keys of the file become the same; the first one is used".into();
-                    let refusal = Refusal { field: path.to_string(), problem, value };
+                    let refusal = RecordRefusal { field: path.to_string(), problem, value };
                     let is_another_row = *is_own;
                     let is_new = is_another_row && self.refused.insert((key, text_hash));
                     return Err(Collision { refusal, is_another_row, is_new });
@@ -139,9 +139,9 @@ mod tests {
 
     use super::*;
 
-    fn source(uid: &str, text: &str) -> Source {
+    fn source(uid: &str, text: &str) -> UidSource {
         let (path, scope) = ("uid".into(), String::new());
-        Source { path, scope, uid: uid.to_owned(), text: text.to_owned(), is_own: true }
+        UidSource { path, scope, uid: uid.to_owned(), text: text.to_owned(), is_own: true }
     }
 
     #[test]
@@ -158,8 +158,8 @@ mod tests {
         assert!(!sources.add(12, &[source("prd_a-", "A-")]).unwrap_err().is_new, "it is refused already");
         assert!(sources.add(13, &[source("prd_a-", "a-")]).unwrap_err().is_new, "a third row");
         // Another path or another scope.
-        sources.add(12, &[Source { path: "line_items.uid".into(), ..source("prd_b", "B") }]).unwrap();
-        sources.add(12, &[Source { scope: "ord_1".into(), ..source("prd_b", "B") }]).unwrap();
+        sources.add(12, &[UidSource { path: "line_items.uid".into(), ..source("prd_b", "B") }]).unwrap();
+        sources.add(12, &[UidSource { scope: "ord_1".into(), ..source("prd_b", "B") }]).unwrap();
     }
 
     #[test]

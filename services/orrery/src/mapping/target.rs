@@ -16,7 +16,7 @@ const STRUCT: &str = "google.protobuf.Struct";
 
 /// A resolved path.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct TargetPath {
     /// The messages on the way to the field.
     steps: Vec<FieldDescriptor>,
     leaf: Leaf,
@@ -57,7 +57,7 @@ impl Scalar {
     }
 }
 
-impl Target {
+impl TargetPath {
     /// Resolves a path. An error says which paths are allowed.
     pub(crate) fn resolve(message: &MessageDescriptor, path: &str) -> Result<Self, String> {
         let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));

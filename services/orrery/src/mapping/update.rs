@@ -3,14 +3,14 @@
 
 use super::document::{Mapping, On};
 use super::rule::PlannedRule;
-use crate::resource::Resource;
+use crate::resource::TransferResource;
 
 /// The most paths of an update_mask.
 const MAX_PATHS: usize = 256;
 
 /// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset is kept. In maps, the
 /// named keys are replaced and others are kept.
-pub(super) fn mask(mapping: &Mapping, resource: &Resource, row: &[PlannedRule]) -> anyhow::Result<Vec<String>> {
+pub(super) fn mask(mapping: &Mapping, resource: &TransferResource, row: &[PlannedRule]) -> anyhow::Result<Vec<String>> {
     let mut paths = Vec::new();
     for rules in row.chunk_by(|one, next| one.path == next.path) {
         let rule = &rules[0];

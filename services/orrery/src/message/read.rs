@@ -4,10 +4,10 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescri
 use serde_json::Value as Json;
 
 use super::{LIST, STRUCT, TIMESTAMP, VALUE};
-use crate::mapping::{Refusal, read_scalar, value_of};
+use crate::mapping::{RecordRefusal, read_scalar, value_of};
 
 /// Reads a message. A refusal names the field by its path. null means unset.
-pub(crate) fn from_json(message: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, Refusal> {
+pub(crate) fn from_json(message: &MessageDescriptor, json: &Json) -> Result<DynamicMessage, RecordRefusal> {
     read_message(message, json, &Path::Root)
 }
 
@@ -28,17 +28,17 @@ impl Path<'_> {
         if before.is_empty() { step } else { format!("{before}.{step}") }
     }
 
-    fn refuse(&self, problem: impl Into<std::borrow::Cow<'static, str>>, json: &Json) -> Refusal {
+    fn refuse(&self, problem: impl Into<std::borrow::Cow<'static, str>>, json: &Json) -> RecordRefusal {
         let value = match json {
             Json::Array(_) | Json::Object(_) => String::new(),
             Json::String(text) => text.clone(),
             other => other.to_string(),
         };
-        Refusal::new(self.text(), problem, &value)
+        RecordRefusal::new(self.text(), problem, &value)
     }
 }
 
-fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<DynamicMessage, Refusal> {
+fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<DynamicMessage, RecordRefusal> {
     let mut message = DynamicMessage::new(descriptor.clone());
     match descriptor.full_name() {
         STRUCT => {
@@ -65,7 +65,7 @@ fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) ->
         let path = Path::Step(path, key);
         let field = descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key));
         let Some(field) = field else {
-            return Err(Refusal::new(path.text(), format!("is not a field of {}", descriptor.name()), ""));
+            return Err(RecordRefusal::new(path.text(), format!("is not a field of {}", descriptor.name()), ""));
         };
         if json.is_null() {
             continue;
@@ -82,29 +82,29 @@ fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) ->
     Ok(message)
 }
 
-fn read_map(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Value, Refusal> {
+fn read_map(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Value, RecordRefusal> {
     let Json::Object(object) = json else { return Err(path.refuse("is not a JSON object", json)) };
     let Kind::Message(entry) = field.kind() else { return Err(path.refuse("is not a map", json)) };
     let kind = entry.map_entry_value_field().kind();
     object
         .iter()
         .map(|(key, json)| Ok((MapKey::String(key.clone()), read_value(&kind, json, &Path::Step(path, key))?)))
-        .collect::<Result<_, Refusal>>()
+        .collect::<Result<_, RecordRefusal>>()
         .map(Value::Map)
 }
 
-fn read_list(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Value, Refusal> {
+fn read_list(field: &FieldDescriptor, json: &Json, path: &Path<'_>) -> Result<Value, RecordRefusal> {
     let Json::Array(array) = json else { return Err(path.refuse("is not a JSON list", json)) };
     let kind = field.kind();
     array
         .iter()
         .enumerate()
         .map(|(place, json)| read_value(&kind, json, &Path::Place(path, place)))
-        .collect::<Result<_, Refusal>>()
+        .collect::<Result<_, RecordRefusal>>()
         .map(Value::List)
 }
 
-fn read_value(kind: &Kind, json: &Json, path: &Path<'_>) -> Result<Value, Refusal> {
+fn read_value(kind: &Kind, json: &Json, path: &Path<'_>) -> Result<Value, RecordRefusal> {
     let text = match (kind, json) {
         (Kind::Message(message), json) if message.full_name() != TIMESTAMP => {
             return read_message(message, json, path).map(Value::Message);
@@ -126,7 +126,7 @@ fn read_value(kind: &Kind, json: &Json, path: &Path<'_>) -> Result<Value, Refusa
 }
 
 /// Any JSON as a field of `google.protobuf.Value`.
-fn read_any(value: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<(&'static str, Value), Refusal> {
+fn read_any(value: &MessageDescriptor, json: &Json, path: &Path<'_>) -> Result<(&'static str, Value), RecordRefusal> {
     let nested = |name| {
         let kind = value.get_field_by_name(name).map(|field| field.kind());
         match kind {

@@ -2,7 +2,7 @@
 //! those that Postgres refuses inside of a transaction.
 
 use super::file::Section;
-use super::statement::{Statement, statements};
+use super::statement::{ScriptStatement, statements};
 
 /// Checks whether a section can run.
 ///
@@ -19,7 +19,7 @@ pub(super) fn check(section: &Section) -> Result<(), (usize, String)> {
     Ok(())
 }
 
-fn problem(statement: &Statement, transaction: bool, of: usize) -> Option<String> {
+fn problem(statement: &ScriptStatement, transaction: bool, of: usize) -> Option<String> {
     if let Some(words) = controls_transaction(statement) {
         let rule = if transaction {
             "a migration and its row in schema_migrations share one transaction, which orrery begins and ends"
@@ -40,7 +40,7 @@ fn problem(statement: &Statement, transaction: bool, of: usize) -> Option<String
 }
 
 /// The keywords of a statement that begins or ends a transaction. Savepoints are allowed.
-fn controls_transaction(statement: &Statement) -> Option<String> {
+fn controls_transaction(statement: &ScriptStatement) -> Option<String> {
     let back_to_savepoint = [&["rollback", "to"][..], &["rollback", "work", "to"], &["rollback", "transaction", "to"]];
     if back_to_savepoint.iter().any(|words| statement.begins(words)) {
         return None;
@@ -61,7 +61,7 @@ fn controls_transaction(statement: &Statement) -> Option<String> {
 
 /// The keywords of a statement that Postgres always refuses in a transaction. For others it depends on their options,
 /// and the server checks that.
-fn needs_no_transaction(statement: &Statement) -> Option<String> {
+fn needs_no_transaction(statement: &ScriptStatement) -> Option<String> {
     let never: [&[&str]; 7] = [
         &["vacuum"],
         &["alter", "system"],

@@ -24,7 +24,7 @@ use crate::terminal::CommandOutput;
 
 /// The options of all `orrery migrate` commands.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct MigrateOptions {
     /// The database, as postgres://user:password@host:port/database. Default: the private cluster of `orrery up` in
     /// --data-dir.
     #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
@@ -42,11 +42,11 @@ pub struct Options {
     #[arg(long, global = true, value_name = "S", default_value_t = 300)]
     patience: u64,
     #[command(subcommand)]
-    command: Command,
+    command: MigrateCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum MigrateCommand {
     /// Applies all pending migrations, oldest first.
     ///
     /// Nothing runs if a section of one of them begins or ends a transaction, or contains a statement that cannot run
@@ -78,9 +78,9 @@ pub(crate) fn statement_starts(sql: &str) -> Vec<usize> {
 }
 
 /// Runs `orrery migrate`.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
     let mut answer = CommandOutput::default();
-    if let Command::New { name } = &options.command {
+    if let MigrateCommand::New { name } = &options.command {
         let folder = options.migrations.unwrap_or_else(|| PathBuf::from("migrations"));
         answer.line(new::write(&folder, name, chrono::Utc::now())?.display());
         answer.finish()?;
@@ -88,30 +88,30 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     let migrator = options.migrator()?;
     match options.command {
-        Command::Up => {
+        MigrateCommand::Up => {
             if migrator.up(|line| answer.line(line)).await? == 0 {
                 answer.line("Nothing to apply");
             }
         }
-        Command::Down { steps } => {
+        MigrateCommand::Down { steps } => {
             for _ in 0..steps {
                 migrator.down(|line| answer.line(line)).await?;
             }
         }
-        Command::Status { exit_code } => {
+        MigrateCommand::Status { exit_code } => {
             let pending = print_status(&migrator, &mut answer).await?;
             if exit_code && pending > 0 {
                 answer.finish()?;
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::New { .. } => {}
+        MigrateCommand::New { .. } => {}
     }
     answer.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 
-impl Options {
+impl MigrateOptions {
     fn migrator(&self) -> anyhow::Result<Migrator> {
         let url = match &self.database_url {
             Some(url) => url.clone(),

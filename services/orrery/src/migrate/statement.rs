@@ -3,14 +3,14 @@
 
 /// A statement of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Statement {
+pub(super) struct ScriptStatement {
     /// The offset of its first character, after comments and white space.
     pub(super) start: usize,
     /// Its keywords and bare names in lower case, without quoted names, numbers and punctuation.
     pub(super) words: Vec<String>,
 }
 
-impl Statement {
+impl ScriptStatement {
     /// Whether it starts with these words.
     pub(super) fn begins(&self, words: &[&str]) -> bool {
         self.words.len() >= words.len() && self.words.iter().zip(words).all(|(has, word)| has == word)
@@ -26,8 +26,8 @@ impl Statement {
 }
 
 /// The statements of `sql`, in order.
-pub(super) fn statements(sql: &str) -> Vec<Statement> {
-    let mut found: Vec<Statement> = Vec::new();
+pub(super) fn statements(sql: &str) -> Vec<ScriptStatement> {
+    let mut found: Vec<ScriptStatement> = Vec::new();
     let mut inside = false;
     // A semicolon within parentheses, as in a rule, or in the body of a routine, does not end a statement.
     let (mut parentheses, mut blocks) = (0_usize, 0_usize);
@@ -50,7 +50,7 @@ pub(super) fn statements(sql: &str) -> Vec<Statement> {
             _ => {}
         }
         if !inside {
-            found.push(Statement { start: at, words: Vec::new() });
+            found.push(ScriptStatement { start: at, words: Vec::new() });
             inside = true;
             (parentheses, blocks) = (usize::from(next == '('), 0);
         }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn split(sql: &str) -> Vec<&str> {
-        let first = |statement: Statement| sql[statement.start..].split_whitespace().next().unwrap_or_default();
+        let first = |statement: ScriptStatement| sql[statement.start..].split_whitespace().next().unwrap_or_default();
         statements(sql).into_iter().map(first).collect()
     }
 

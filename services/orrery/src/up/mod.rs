@@ -15,14 +15,14 @@ use orrery_kit::config::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::services::Services;
+use self::services::RunningServices;
 use self::storage::Storage;
 use crate::cluster::DATA_DIR;
 use crate::terminal::print_line;
 
 /// The options of `orrery up`.
 #[derive(Args, Debug)]
-pub struct Options {
+pub struct UpOptions {
     /// The data folder of the private Postgres: its files, passwords and log. Created on the first run.
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
@@ -78,7 +78,7 @@ pub struct Options {
 }
 
 /// Runs until a signal arrives, or until a failure that cannot be recovered from.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: UpOptions) -> anyhow::Result<ExitCode> {
     let telemetry = TelemetryConfig { log_format: options.log_format, log: options.log.clone() };
     orrery_kit::telemetry::init(&telemetry)?;
     let mut signals = Signals::new()?;
@@ -87,7 +87,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         // The ports are taken first: a port in use is the most likely error and the cheapest to detect.
         let listeners = services::listen(&options).await?;
         let storage = Storage::open(&options).await?;
-        let services = Services::start(&options, listeners, storage.urls())?;
+        let services = RunningServices::start(&options, listeners, storage.urls())?;
         services.wait_until_healthy().await?;
         anyhow::Ok((storage, services))
     };

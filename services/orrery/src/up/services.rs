@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use orrery_kit::config::{AdminListen, Configuration as _, ListenConfig, ServiceAddress, ServiceConfig};
-use orrery_kit::server::Run;
+use orrery_kit::server::RunningService;
 use orrery_orders::config::OrdersConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::Options;
+use super::UpOptions;
 use crate::terminal::print_line;
 
 /// How long a service may take to become healthy.
@@ -39,7 +39,7 @@ struct SliceSpec {
     name: &'static str,
     /// The gRPC service whose health is the health of the process.
     grpc: &'static str,
-    run: fn(ServiceStart) -> Run,
+    run: fn(ServiceStart) -> RunningService,
 }
 
 const SLICES: [SliceSpec; 3] = [
@@ -78,7 +78,7 @@ pub(super) struct Listeners {
 /// # Errors
 ///
 /// Names the address and the flag.
-pub(super) async fn listen(options: &Options) -> anyhow::Result<[Listeners; 3]> {
+pub(super) async fn listen(options: &UpOptions) -> anyhow::Result<[Listeners; 3]> {
     let [catalog, orders, records] = &SLICES;
     Ok([
         listen_on(catalog, options.catalog, options).await?,
@@ -87,7 +87,7 @@ pub(super) async fn listen(options: &Options) -> anyhow::Result<[Listeners; 3]> 
     ])
 }
 
-async fn listen_on(slice: &SliceSpec, address: SocketAddr, options: &Options) -> anyhow::Result<Listeners> {
+async fn listen_on(slice: &SliceSpec, address: SocketAddr, options: &UpOptions) -> anyhow::Result<Listeners> {
     if let Err(error) = (ListenConfig { address, insecure: options.insecure }).check(address) {
         bail!("--{}: {}", slice.name, error.problem);
     }
@@ -110,7 +110,7 @@ async fn listen_on(slice: &SliceSpec, address: SocketAddr, options: &Options) ->
 }
 
 /// The running services.
-pub(super) struct Services {
+pub(super) struct RunningServices {
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
     addresses: [SocketAddr; 3],
@@ -118,9 +118,9 @@ pub(super) struct Services {
     admin: Vec<SocketAddr>,
 }
 
-impl Services {
+impl RunningServices {
     /// Starts each service on its socket, with the database URL of its role.
-    pub(super) fn start(options: &Options, listeners: [Listeners; 3], urls: &[String; 3]) -> anyhow::Result<Self> {
+    pub(super) fn start(options: &UpOptions, listeners: [Listeners; 3], urls: &[String; 3]) -> anyhow::Result<Self> {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (mut addresses, mut admin) = (Vec::new(), Vec::new());

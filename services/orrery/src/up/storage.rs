@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use super::Options;
+use super::UpOptions;
 use crate::cluster::{Cluster, ClusterOptions, DATABASE, Role, Shutdown};
 use crate::database;
 use crate::migrate::{Folder, LockTimeouts, Migrator};
@@ -27,7 +27,7 @@ impl Storage {
     /// # Errors
     ///
     /// Says what failed.
-    pub(super) async fn open(options: &Options) -> anyhow::Result<Self> {
+    pub(super) async fn open(options: &UpOptions) -> anyhow::Result<Self> {
         let folder = Folder::choose(options.migrations.as_deref())?;
         if let Some(url) = &options.database_url {
             let place = database::ensure_reachable(url).await?;

@@ -1,5 +1,5 @@
-//! Streams that flow when the process drains: rows are there, and the caller takes them. Each ends at its next page, with UNAVAILABLE and a
-//! token, and what comes elsewhere by that token is the rest.
+//! Streams that flow when the process drains: rows are there, and the caller takes them. Each ends at its next page,
+//! with UNAVAILABLE and a token, and what comes elsewhere by that token is the rest.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, refusal, r
 
 /// Far longer than a stream takes to end.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Of each table: several times what the buffers of both ends hold, some 470 kB, of which a page of sales takes 130 bytes.
+/// Of each table: several times what the buffers of both ends hold, some 470 kB, of which a page of sales takes 130
+/// bytes.
 const ROWS: usize = 40_000;
 /// Small pages, so that few of them are on their way when the drain begins.
 const PAGE: i32 = 2;
@@ -143,8 +144,9 @@ async fn health(channel: Channel, service: &str) -> Streaming<HealthCheckRespons
 
 /// Waits until a service says that it takes no new calls.
 async fn until_draining(mut health: Streaming<HealthCheckResponse>) {
-    let said = async { while health.message().await.unwrap().unwrap().status() != ServingStatus::NotServing {} };
-    tokio::time::timeout(DRAIN, said).await.expect("it drains");
+    let health_change =
+        async { while health.message().await.unwrap().unwrap().status() != ServingStatus::NotServing {} };
+    tokio::time::timeout(DRAIN, health_change).await.expect("it drains");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ fn run((name, target): Target, input: &[u8], seed: u64) -> String {
     let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));
     let slow = begun.elapsed() > MOST_TIME;
     match outcome {
-        Ok(said) if !slow => said,
+        Ok(summary) if !slow => summary,
         _ => {
             let file = std::env::temp_dir().join(format!("orrery-fuzz-{name}-{}", std::process::id()));
             std::fs::write(&file, input).unwrap();

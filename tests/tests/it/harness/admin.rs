@@ -60,11 +60,11 @@ impl Admin {
     pub(crate) async fn until(self, path: &str, status: u16, word: &str) {
         let begun = Instant::now();
         loop {
-            let said = self.probe(path).await;
-            if said == (status, word.to_owned()) {
+            let answered = self.probe(path).await;
+            if answered == (status, word.to_owned()) {
                 return;
             }
-            assert!(begun.elapsed() < TIMEOUT, "{path} says {said:?}, not {status} {word}");
+            assert!(begun.elapsed() < TIMEOUT, "{path} says {answered:?}, not {status} {word}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

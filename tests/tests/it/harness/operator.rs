@@ -70,8 +70,8 @@ pub(crate) fn retail_file() -> Option<PathBuf> {
         return Some(file);
     }
     // Bypasses the capture of test output, so that the message is visible.
-    let said = format!("NOT TESTED: {} is missing, so its numbers were not checked\n", file.display());
-    std::io::stderr().write_all(said.as_bytes()).unwrap();
+    let notice = format!("NOT TESTED: {} is missing, so its numbers were not checked\n", file.display());
+    std::io::stderr().write_all(notice.as_bytes()).unwrap();
     None
 }
 

@@ -35,14 +35,14 @@ impl Watchdog {
 
 #[test]
 fn a_test_that_does_not_end_is_named_and_one_that_does_is_not() {
-    let (said, heard) = channel();
+    let (fired, heard) = channel();
     let watch = |bound| {
-        let said = said.clone();
-        Watchdog::within(bound, move |test| said.send(test.to_owned()).unwrap())
+        let fired = fired.clone();
+        Watchdog::within(bound, move |test| fired.send(test.to_owned()).unwrap())
     };
     drop(watch(BOUND));
     let _slow = watch(Duration::from_millis(1));
-    drop(said);
+    drop(fired);
     let named: Vec<String> = heard.iter().collect();
     assert_eq!(named.len(), 1, "{named:?}");
     assert!(named[0].ends_with("a_test_that_does_not_end_is_named_and_one_that_does_is_not"), "{named:?}");

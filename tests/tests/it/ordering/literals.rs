@@ -1,4 +1,4 @@
-//! The literals of cursors mean exactly the values that the database sent.
+//! The literals of cursors have exactly the values that the database sent.
 
 use orrery_kit::resource::kind::{self, ColumnKind};
 use rand::rngs::StdRng;
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, query_scalar};
 
 use crate::harness::{Role, TestDatabase};
 
-/// Has Postgres send each value, and asserts that the literal of what it sent is the same value for it.
+/// Selects each value, and asserts that the literal of the result is the same value.
 async fn assert_exact(connection: &mut PgConnection, kind: &dyn ColumnKind, send: &str, values: &[String]) {
     for value in values {
         let select = format!("select {send}({value})");

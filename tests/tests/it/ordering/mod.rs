@@ -1,4 +1,4 @@
-//! Lists and streams in every order that a resource has: what comes, in which order, by which index, and what is refused.
+//! Lists and streams in every order of a resource: the rows, their order, the index that is used, and invalid requests.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

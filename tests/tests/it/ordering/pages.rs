@@ -1,4 +1,4 @@
-//! Pages joined are what one sorted select returns, and rows that stay come once whatever happens to others.
+//! All pages together equal one sorted select, and unchanged rows appear exactly once while others change.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::subjects::{Case, METHODS, Method, Services, in_direction};
 use crate::harness::{Role, TestDatabase, run};
 
-/// Values that sort in surprising ways, as SQL; few, so that many rows are equal.
+/// Values with a surprising sort order, as SQL. They are few, so that many rows are equal.
 const NAMES: &[&str] = &[
     "null",
     "''",
@@ -19,7 +19,7 @@ const NAMES: &[&str] = &[
     "' a'",
     "'it''s \\\\'",
     "'\u{10ffff}'",
-    // The same as far as the order looks.
+    // Equal in this order.
     "repeat('\u{e9}', 128)",
     "repeat('\u{e9}', 128) || 'b'",
     "repeat('\u{e9}', 3000)",
@@ -52,7 +52,8 @@ fn any<'v>(random: &mut StdRng, values: &[&'v str]) -> &'v str {
     values[random.random_range(0..values.len())]
 }
 
-/// Writes row `number` of a method's resource, with what belongs to it, past the service: with values that many others have.
+/// Inserts row `number` of a method's resource with its children directly into the database, with values that many rows
+/// share.
 async fn insert(connection: &mut PgConnection, random: &mut StdRng, method: Method, number: usize) {
     let statement = match method {
         Method::ListProducts | Method::StreamProducts => format!(
@@ -185,7 +186,8 @@ async fn a_row_that_stays_comes_once_while_others_come_and_go() {
             let (keys, token) = method.page(&mut services, &order_by, 5, token).await.unwrap();
             seen.extend(keys);
             next = token;
-            // Others go, also the one that the token stands on, and others come, before and behind it; but not for ever.
+            // Other rows are deleted, including the one of the token, and others are inserted before and after it, but
+            // not for ever.
             run(&mut operator, &format!("delete from {table} where not {stays}")).await;
             if number < STAYING * 4 {
                 for _ in 0..CHANGES {

@@ -1,4 +1,4 @@
-//! Every order is read from its index, forwards and backwards, and a page at depth costs what the first one costs.
+//! Every order is read from its index, forwards and backwards, and a late page costs as much as the first one.
 
 use orrery_proto::catalog::v1::{ProductMetricFilter, StreamProductMetricsRequest};
 use sqlx::PgConnection;
@@ -9,7 +9,7 @@ use crate::harness::{CatalogServer, Role, TestDatabase, run, seed};
 
 const ROWS: usize = 40_000;
 
-/// A server that logs every statement, with tables as they are right after they were loaded: neither vacuumed nor analyzed.
+/// A server that logs every statement, with tables that were just loaded and neither vacuumed nor analyzed.
 async fn loaded() -> (TestDatabase, PgConnection) {
     let database = Log::server().await.create_database().await;
     let mut operator = database.connect(Role::Operator).await;
@@ -66,7 +66,7 @@ async fn every_declared_order_is_read_from_its_index_at_any_depth() {
                     let rows = plan["Actual Rows"].as_f64().unwrap();
                     costs.push(pages(&plan) as f64 / rows);
                 }
-                // The row's own page, and a share of the index: what comes before the page in the order is not looked at.
+                // The page of each row and a share of the index: rows before the page in the order are not read.
                 assert!(costs.iter().all(|cost| *cost < 1.2), "{method:?} by {order_by}: {costs:?} pages for a row");
             }
         }
@@ -107,7 +107,7 @@ async fn the_most_of_something_is_read_from_the_index_of_values() {
     }
 }
 
-/// An index that is missing, invalid or partial would serve some rows, or none.
+/// A missing, invalid or partial index would serve only some rows, or none.
 #[tokio::test]
 async fn every_declared_order_names_a_whole_index_of_its_table() {
     let database = TestDatabase::create().await;
@@ -130,7 +130,7 @@ async fn every_declared_order_names_a_whole_index_of_its_table() {
                     column.sql(),
                     resource.description.table
                 );
-                // What has no collation is no text.
+                // A column without a collation is no text.
                 if resource.field(column.name).unwrap().kind.column().unwrap().sql_type != "text" {
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! What is no order, no token of an order, or no place in one.
+//! Invalid orders, tokens and positions.
 
 use tonic::Code;
 
@@ -53,7 +53,7 @@ async fn a_token_belongs_to_its_order() {
             let other = method.page(&mut services, order_by, 3, token.clone()).await;
             assert_invalid(other, "TOKEN_MISMATCH", field);
         }
-        // The same order in other words.
+        // The same order, written differently.
         let next = method.page(&mut services, " name  desc,uid desc ", 3, token.clone()).await.unwrap();
         assert_eq!(next, method.page(&mut services, "name desc", 3, token).await.unwrap());
         assert!(next.0.len() == 3 && next.0[0] < first.0[2], "{next:?} after {first:?}");
@@ -65,7 +65,7 @@ async fn a_row_without_a_place_is_an_error_and_no_page_that_repeats() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     seed(&mut operator, 6).await;
-    // No service can do that, and no migration does: nulls come first in descending order.
+    // No service and no migration can create this: nulls come first in descending order.
     run(
         &mut operator,
         "alter table catalog.product alter column create_ts drop not null; \
@@ -77,7 +77,7 @@ async fn a_row_without_a_place_is_an_error_and_no_page_that_repeats() {
         let refused = method.page(&mut services, "create_ts desc", 1, String::new()).await.unwrap_err();
         assert_eq!(refusal(&refused).code, Code::Internal, "{refused:?}");
         assert!(!refused.message().contains("create_ts"), "{refused:?}");
-        // Other orders do not mind.
+        // Other orders are not affected.
         assert_eq!(method.page(&mut services, "uid", 3, String::new()).await.unwrap().0.len(), 3);
     }
 }

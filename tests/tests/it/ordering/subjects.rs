@@ -1,4 +1,4 @@
-//! The resources whose rows come in an order, and one way to read each of their methods.
+//! The resources that can be ordered, with one common way to call each of their methods.
 
 use orrery_catalog::store::product::PRODUCT;
 use orrery_catalog::store::product_metric::PRODUCT_METRIC;
@@ -71,7 +71,7 @@ const ORDERS: &[Case] = &[
     Case { order_by: &["update_ts"], sorted_by: &["update_ts", "uid"] },
     Case {
         order_by: &["provision_timer_ts"],
-        // Nulls last, and an order whose timer is infinity is as little due as one without.
+        // Nulls come last. An order whose timer is infinity is never due, like one without a timer.
         sorted_by: &["coalesce(provision_timer_ts, 'infinity')", "uid"],
     },
 ];
@@ -98,8 +98,8 @@ impl Method {
         }
     }
 
-    /// Calls it once for the next page: the keys of its rows, their columns joined by slashes, and the token to go on
-    /// from; no token once there is nothing more.
+    /// Calls it once for the next page. Returns the keys of its rows, with their columns joined by slashes, and the
+    /// next token; no token at the end.
     pub(super) async fn page(
         self,
         services: &mut Services,
@@ -109,7 +109,7 @@ impl Method {
     ) -> Result<(Vec<String>, Option<String>), Status> {
         let order_by = order_by.to_owned();
         let Services { catalog, orders, .. } = services;
-        // Of a stream the first message is taken, and the stream given up.
+        // Only the first message of a stream is read; then the stream is cancelled.
         match self {
             Self::ListProducts => {
                 let request = ListProductsRequest { order_by, page_size, page_token: token, ..Default::default() };
@@ -141,7 +141,7 @@ impl Method {
                 }))
             }
             Self::StreamOrders => {
-                // With everything that belongs to them: that is another way to read.
+                // With all children, which are read in another way.
                 let request = StreamOrdersRequest {
                     order_by,
                     page_size,
@@ -167,7 +167,7 @@ impl Method {
     }
 }
 
-/// `order_by` for columns that all go in one direction: `direction` is empty, `asc` or `desc`.
+/// `order_by` for columns in one direction: `direction` is empty, `asc` or `desc`.
 pub(super) fn in_direction(columns: &[&str], direction: &str) -> String {
     columns.iter().map(|column| format!("{column} {direction}")).collect::<Vec<_>>().join(", ")
 }

@@ -62,7 +62,7 @@ fn transition(uid: &str, to_phase: &str, revision: i32) -> TransitionOrderReques
     TransitionOrderRequest {
         uid: uid.to_owned(),
         to_phase: to_phase.to_owned(),
-        reason: "said so".to_owned(),
+        reason: "because".to_owned(),
         revision,
         view: OrderView::Full.into(),
         ..TransitionOrderRequest::default()
@@ -135,7 +135,7 @@ async fn a_move_returns_the_whole_order_and_enters_itself() {
     let moves: Vec<_> = entries.iter().map(|entry| (entry["from"].as_str(), entry["to"].as_str())).collect();
     assert_eq!(moves, [("draft", "confirmed"), ("confirmed", "cancelled")]);
     for (entry, order) in entries.iter().zip([&confirmed, &cancelled]) {
-        assert_eq!(entry["reason"], "said so");
+        assert_eq!(entry["reason"], "because");
         // Exactly the order's own time.
         let at = chrono::DateTime::parse_from_rfc3339(&entry["at"]).unwrap();
         let time = order.update_ts.unwrap();

@@ -56,7 +56,8 @@ async fn writers_without_a_revision_leave_one_whole_order_and_count_every_change
         async move {
             let mut updated = 0;
             for round in 0..EACH {
-                // As many lines as the writer's number says, all of one sku, each with a uid that no other line has: only the order's lock keeps the writers apart.
+                // As many lines as the writer's number says, all of one sku, each with a uid that no other line has:
+                // only the order's lock keeps the writers apart.
                 let sku = format!("w{writer}r{round}");
                 let own = |nth| LineItem { uid: format!("oli_{sku}n{nth}"), ..line(&sku, 1, "1") };
                 let line_items = (0..=writer).map(own).collect();

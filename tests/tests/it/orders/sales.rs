@@ -245,10 +245,10 @@ async fn amounts_are_exact_and_an_order_counts_once() {
         )
         .await;
     let found = rows(&fixture, request("2011-03-01", "2011-03-01", "UTC")).await;
-    let said: Vec<_> =
+    let sums: Vec<_> =
         found.iter().map(|row| (row.product_uid.as_str(), row.orders, row.units, row.gross.as_str())).collect();
     assert_eq!(
-        said,
+        sums,
         [("prd_1", 2, 2_147_483_649, "265121435515141626548860.4513"), ("prd_2", 1, 1, "2.50"), ("prd_3", 1, 5, "NaN"),]
     );
     let own: Vec<_> = expected(&sales, "UTC", "2011-03-01", "2011-03-01", &SOLD);

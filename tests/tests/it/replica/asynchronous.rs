@@ -43,8 +43,8 @@ async fn a_read_that_names_the_position_sees_the_write() {
     until_served_by("replica", &channel, &get(&uid(1))).await;
     for number in 2..12 {
         let create = CreateProductRequest { product: Some(product(&uid(number))), ..CreateProductRequest::default() };
-        let said = method(CATALOG, "CreateProduct", &create).call(&channel, &[]).await;
-        let lsn = said.min_lsn.unwrap().to_string();
+        let answer = method(CATALOG, "CreateProduct", &create).call(&channel, &[]).await;
+        let lsn = answer.min_lsn.unwrap().to_string();
         let read = get(&uid(number)).call(&channel, &[EVENTUAL, ("x-min-lsn", &lsn)]).await;
         assert_eq!(read.code(), Code::Ok, "{read:?}");
         assert_eq!(Product::decode(&*read.messages.unwrap()[0]).unwrap().uid, uid(number));

@@ -72,10 +72,10 @@ async fn a_read_that_recovery_cancels_is_answered_whole() {
         // The read could still see what the replica now removes.
         run(&mut operator, "update catalog.stored set name = name").await;
         run(&mut operator, "vacuum catalog.stored").await;
-        let said = tokio::time::timeout(TIMEOUT, call).await.unwrap().unwrap();
+        let answer = tokio::time::timeout(TIMEOUT, call).await.unwrap().unwrap();
         // From the primary, or from the replica after recovery: callers of a shared query then read separately.
-        assert!(said.code() == Code::Ok && said.served_by.is_some(), "{path}: {said:?}");
-        let messages = said.messages.unwrap();
+        assert!(answer.code() == Code::Ok && answer.served_by.is_some(), "{path}: {answer:?}");
+        let messages = answer.messages.unwrap();
         if path.ends_with("GetProduct") {
             let name = Product::decode(messages[0].clone()).unwrap().name;
             assert_eq!(name, format!("Thing {SLOW}"));

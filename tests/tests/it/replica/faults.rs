@@ -15,7 +15,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{CATALOG, EVENTUAL, Method, Said, TIMEOUT, method, until_served_by};
+use super::{CATALOG, EVENTUAL, Method, ReadAnswer, TIMEOUT, method, until_served_by};
 use crate::harness::raw::call_with;
 use crate::harness::{CatalogServer, Postgres, Role, StandbyServer, TestDatabase, run, seed, uid, uids};
 
@@ -65,8 +65,8 @@ async fn a_database_that_is_no_standby_is_not_read_from() {
     .await;
     // Longer than it takes to check it.
     for _ in 0..15 {
-        let said = get().call(&server.channel(), &[EVENTUAL]).await;
-        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+        let answer = get().call(&server.channel(), &[EVENTUAL]).await;
+        assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{answer:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -76,11 +76,11 @@ async fn a_killed_replica_is_missed_by_nobody_and_comes_back() {
     let (_primary, mut standby, _database, server) = start(1).await;
     standby.kill();
     for _ in 0..20 {
-        let said = get().call(&server.channel(), &[EVENTUAL]).await;
-        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+        let answer = get().call(&server.channel(), &[EVENTUAL]).await;
+        assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{answer:?}");
     }
-    let said = get().call(&server.channel(), &[EVENTUAL, ("x-min-lsn", "0/1")]).await;
-    assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+    let answer = get().call(&server.channel(), &[EVENTUAL, ("x-min-lsn", "0/1")]).await;
+    assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{answer:?}");
     assert_serving(&server).await;
     standby.start().await;
     until_served_by("replica", &server.channel(), &get()).await;
@@ -102,8 +102,8 @@ async fn a_silent_replica_is_given_up_by_reads_under_way() {
     })
     .await
     .unwrap();
-    for said in [one, two, three] {
-        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+    for answer in [one, two, three] {
+        assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{answer:?}");
     }
     assert_serving(&server).await;
     standby.signal(Signal::SIGCONT);
@@ -123,8 +123,8 @@ async fn a_silent_primary_is_not_taken_for_well_because_its_replica_answers() {
     let channel = server.channel();
     let reads = async {
         loop {
-            let said = masked.call(&channel, &[EVENTUAL]).await;
-            assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("replica")), "{said:?}");
+            let answer = masked.call(&channel, &[EVENTUAL]).await;
+            assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("replica")), "{answer:?}");
         }
     };
     let told = async {
@@ -180,9 +180,9 @@ async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_
     let calls = reads.map(|read| {
         let channel = server.channel();
         tokio::spawn(async move {
-            let said: Said =
+            let answer: ReadAnswer =
                 call_with(&channel, &read.path, &[EVENTUAL], Some(DEADLINE), vec![read.message]).await.into();
-            (read.path, said)
+            (read.path, answer)
         })
     });
     let waiting =
@@ -192,10 +192,10 @@ async fn a_replica_that_falls_silent_in_the_middle_of_a_read_costs_its_caller_a_
     // The table is free on the primary, which the replica does not know.
     run(&mut operator, "rollback").await;
     for call in calls {
-        let (path, said) = call.await.unwrap();
-        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{path}: {said:?}");
+        let (path, answer) = call.await.unwrap();
+        assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{path}: {answer:?}");
         if path.ends_with("StreamProducts") {
-            let rows = said
+            let rows = answer
                 .messages
                 .unwrap()
                 .into_iter()

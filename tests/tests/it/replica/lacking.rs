@@ -48,8 +48,8 @@ async fn assert_reads(services: &Services, standby: &StandbyServer, state: &str)
         let begun = Instant::now();
         let before = refused(standby, state);
         loop {
-            let said = read.call(&channel, &[EVENTUAL]).await;
-            assert_eq!(said.read(), (strong.read().0, Some("primary")), "{}: {said:?}", read.path);
+            let answer = read.call(&channel, &[EVENTUAL]).await;
+            assert_eq!(answer.read(), (strong.read().0, Some("primary")), "{}: {answer:?}", read.path);
             if refused(standby, state) > before {
                 break;
             }

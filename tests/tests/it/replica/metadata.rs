@@ -22,15 +22,15 @@ async fn what_is_no_consistency_or_position_is_refused_by_name() {
     ];
     for method in methods {
         for consistency in ["", "EVENTUAL", "eventual ", "replica", "strong,eventual"] {
-            let said = method.call(&server.channel(), &[("x-consistency", consistency)]).await;
-            assert_invalid(said.messages, "FIELD_INVALID", "x-consistency");
+            let answer = method.call(&server.channel(), &[("x-consistency", consistency)]).await;
+            assert_invalid(answer.messages, "FIELD_INVALID", "x-consistency");
         }
         for lsn in ["", "16", "16/", "/16", "16/123456789", "-1/0", "0x1/1", "latest"] {
-            let said = method.call(&server.channel(), &[EVENTUAL, ("x-min-lsn", lsn)]).await;
-            assert_invalid(said.messages, "FIELD_INVALID", "x-min-lsn");
+            let answer = method.call(&server.channel(), &[EVENTUAL, ("x-min-lsn", lsn)]).await;
+            assert_invalid(answer.messages, "FIELD_INVALID", "x-min-lsn");
         }
-        let said = method.call(&server.channel(), &[("x-min-lsn", "0/1"), ("x-min-lsn", "0/1")]).await;
-        assert_invalid(said.messages, "FIELD_INVALID", "x-min-lsn");
+        let answer = method.call(&server.channel(), &[("x-min-lsn", "0/1"), ("x-min-lsn", "0/1")]).await;
+        assert_invalid(answer.messages, "FIELD_INVALID", "x-min-lsn");
     }
 }
 
@@ -45,7 +45,7 @@ async fn without_a_replica_the_primary_serves_every_read() {
         (&[EVENTUAL], Some("primary")),
         (&[EVENTUAL, ("x-min-lsn", "FFFFFFFF/0")], Some("primary")),
     ] {
-        let said = get.call(&server.channel(), metadata).await;
-        assert_eq!((said.code(), said.served_by.as_deref()), (Code::NotFound, served_by), "{metadata:?}");
+        let answer = get.call(&server.channel(), metadata).await;
+        assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::NotFound, served_by), "{metadata:?}");
     }
 }

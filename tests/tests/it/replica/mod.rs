@@ -41,20 +41,20 @@ fn method(service: &str, name: &str, message: &impl Message) -> Method {
 }
 
 impl Method {
-    async fn call(&self, channel: &Channel, metadata: &[(&'static str, &str)]) -> Said {
+    async fn call(&self, channel: &Channel, metadata: &[(&'static str, &str)]) -> ReadAnswer {
         call_with(channel, &self.path, metadata, None, vec![self.message.clone()]).await.into()
     }
 }
 
 /// The result of a call.
 #[derive(Debug)]
-struct Said {
+struct ReadAnswer {
     messages: Result<Vec<Bytes>, Status>,
     min_lsn: Option<Lsn>,
     served_by: Option<String>,
 }
 
-impl From<Answer> for Said {
+impl From<Answer> for ReadAnswer {
     fn from(answer: Answer) -> Self {
         let text = |key: &str| answer.metadata.get(key).map(|value| value.to_str().unwrap().to_owned());
         let min_lsn = text("x-min-lsn").map(|lsn| lsn.parse().unwrap());
@@ -62,7 +62,7 @@ impl From<Answer> for Said {
     }
 }
 
-impl Said {
+impl ReadAnswer {
     fn code(&self) -> Code {
         self.messages.as_ref().map_or_else(Status::code, |_| Code::Ok)
     }
@@ -75,14 +75,14 @@ impl Said {
 }
 
 /// Repeats the call until the replica serves it, which it does once it was found.
-async fn until_served_by(who: &str, channel: &Channel, method: &Method) -> Said {
+async fn until_served_by(who: &str, channel: &Channel, method: &Method) -> ReadAnswer {
     let started = Instant::now();
     loop {
-        let said = method.call(channel, &[EVENTUAL]).await;
-        if said.served_by.as_deref() == Some(who) && said.messages.is_ok() {
-            return said;
+        let answer = method.call(channel, &[EVENTUAL]).await;
+        if answer.served_by.as_deref() == Some(who) && answer.messages.is_ok() {
+            return answer;
         }
-        assert!(started.elapsed() < TIMEOUT, "{} is not served by the {who}: {said:?}", method.path);
+        assert!(started.elapsed() < TIMEOUT, "{} is not served by the {who}: {answer:?}", method.path);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -15,7 +15,7 @@ use sqlx::{PgConnection, query_scalar};
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::{CATALOG, Method, ORDERS, Said, method};
+use super::{CATALOG, Method, ORDERS, ReadAnswer, method};
 use crate::harness::raw::call_with;
 use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, line, metric, order, product, run, timestamp};
 
@@ -43,11 +43,11 @@ impl Writes {
 
     async fn several(&mut self, changes: bool, method: &Method, messages: Vec<bytes::Bytes>, code: Code) {
         let before = wal(&mut self.operator, "pg_current_wal_insert_lsn").await;
-        let said: Said = call_with(&self.channel, &method.path, &[], None, messages).await.into();
-        assert_eq!(said.code(), code, "{}: {said:?}", method.path);
-        assert_eq!(said.served_by, None, "{}", method.path);
+        let answer: ReadAnswer = call_with(&self.channel, &method.path, &[], None, messages).await.into();
+        assert_eq!(answer.code(), code, "{}: {answer:?}", method.path);
+        assert_eq!(answer.served_by, None, "{}", method.path);
         let after = wal(&mut self.operator, "pg_current_wal_insert_lsn").await;
-        let Some(lsn) = said.min_lsn else { unreachable!("{} says no position: {said:?}", method.path) };
+        let Some(lsn) = answer.min_lsn else { unreachable!("{} says no position: {answer:?}", method.path) };
         assert!(lsn <= after, "{}: {lsn} is behind {after}", method.path);
         if changes {
             assert!(lsn > before, "{}: {lsn} was there before: {before}", method.path);
@@ -190,8 +190,8 @@ async fn a_write_whose_position_cannot_be_told_has_happened() {
     for (method, messages) in
         [(&create, vec![create.message.clone()]), (&write, messages), (&delete, vec![delete.message.clone()])]
     {
-        let said: Said = call_with(&server.channel(), &method.path, &[], None, messages).await.into();
-        assert_eq!((said.code(), said.min_lsn), (Code::Ok, None), "{}: {said:?}", method.path);
+        let answer: ReadAnswer = call_with(&server.channel(), &method.path, &[], None, messages).await.into();
+        assert_eq!((answer.code(), answer.min_lsn), (Code::Ok, None), "{}: {answer:?}", method.path);
     }
     let stored: Vec<String> =
         query_scalar("select uid from catalog.product order by uid").fetch_all(&mut operator).await.unwrap();

@@ -91,9 +91,9 @@ async fn create(channel: &Channel, name: &str) -> Lsn {
     let mut made = product(&uid(1));
     made.name = name.to_owned();
     let create = CreateProductRequest { product: Some(made), ..CreateProductRequest::default() };
-    let said = method(CATALOG, "CreateProduct", &create).call(channel, &[]).await;
-    assert_eq!(said.code(), Code::Ok, "{said:?}");
-    said.min_lsn.unwrap()
+    let answer = method(CATALOG, "CreateProduct", &create).call(channel, &[]).await;
+    assert_eq!(answer.code(), Code::Ok, "{answer:?}");
+    answer.min_lsn.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,8 +195,8 @@ async fn a_read_waits_for_the_write_that_it_has_to_see() {
     assert!(waiting.iter().all(|read| !read.is_finished()), "nothing was replayed yet");
     standby.resume_replay().await;
     for read in waiting {
-        let said = tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap();
-        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("replica")), "{said:?}");
+        let answer = tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap();
+        assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("replica")), "{answer:?}");
     }
 }
 
@@ -213,17 +213,17 @@ async fn a_read_that_cannot_wait_longer_comes_from_the_primary() {
     standby.pause_replay().await;
     let lsn = create(&impatient.channel(), "Written").await.to_string();
     // Because of the setting.
-    let said = get.call(&impatient.channel(), &[EVENTUAL, ("x-min-lsn", &lsn)]).await;
-    assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+    let answer = get.call(&impatient.channel(), &[EVENTUAL, ("x-min-lsn", &lsn)]).await;
+    assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{answer:?}");
     // Because of the deadline; enough time is left for the primary.
     let started = Instant::now();
     let deadline = Some(Duration::from_secs(4));
     let metadata = [EVENTUAL, ("x-min-lsn", lsn.as_str())];
-    let said: super::Said =
+    let answer: super::ReadAnswer =
         call_with(&patient.channel(), &get.path, &metadata, deadline, vec![get.message.clone()]).await.into();
-    assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+    assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{answer:?}");
     assert!(started.elapsed() >= Duration::from_secs(1), "it did wait: {:?}", started.elapsed());
     // A position in no log.
-    let said = get.call(&impatient.channel(), &[EVENTUAL, ("x-min-lsn", "FFFFFFFF/FFFFFFFF")]).await;
-    assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{said:?}");
+    let answer = get.call(&impatient.channel(), &[EVENTUAL, ("x-min-lsn", "FFFFFFFF/FFFFFFFF")]).await;
+    assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{answer:?}");
 }

@@ -73,9 +73,9 @@ async fn a_page_of_which_the_replica_brought_a_part_is_read_again_whole() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         assert!(ended > 0, "{path} did not read from the replica");
-        let said = call.await.unwrap();
-        assert_eq!((said.code(), said.served_by.as_deref()), (Code::Ok, Some("primary")), "{path}: {said:?}");
-        let rows = said.messages.unwrap().into_iter().flat_map(|page| {
+        let answer = call.await.unwrap();
+        assert_eq!((answer.code(), answer.served_by.as_deref()), (Code::Ok, Some("primary")), "{path}: {answer:?}");
+        let rows = answer.messages.unwrap().into_iter().flat_map(|page| {
             if path.ends_with("ListProducts") {
                 let page = ListProductsResponse::decode(page).unwrap();
                 assert_eq!(page.next_page_token, "");

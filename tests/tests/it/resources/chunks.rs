@@ -1,4 +1,4 @@
-//! Writing chunk by chunk.
+//! Chunked writes.
 
 use orrery_proto::r#type::v1::{ErrorReason, WriteMode, WriteStart};
 use tonic::Code;
@@ -25,7 +25,7 @@ pub(super) async fn modes_create_update_and_tell_what_they_did<S: Subject>() {
     assert_eq!(told(&totals), ([0, 1, 1, 1, 0], vec![(2, ErrorReason::ResourceNotFound)]));
     let totals = service.written(in_mode(WriteMode::Upsert), &changed).await;
     assert_eq!(told(&totals), ([1, 0, 2, 0, 0], vec![]));
-    // One that is refused ends the stream, and nothing of its chunk is written.
+    // A refused row ends the stream, and nothing of its chunk is written.
     let (totals, end) = service.write(in_mode(WriteMode::Create), &rows::<S>([8, 2, 9])).await;
     assert_status(&end.unwrap_err(), Code::InvalidArgument, "ROW_REJECTED");
     assert_eq!(told(&totals), ([0, 0, 0, 1, 0], vec![(1, exists)]));
@@ -41,7 +41,7 @@ pub(super) async fn a_named_write_goes_on_and_repeats_nothing<S: Subject>() {
     stream.send(0, &rows::<S>(-5..5)).await;
     assert_eq!(stream.acknowledged(10).await.unwrap().created, 10);
     drop(stream);
-    // What was committed is changed meanwhile, and must not come back.
+    // A committed row is changed in the meantime; a repeated chunk must not undo the change.
     service.written(WriteStart::default(), &[S::with_text(S::row(-5), "newer")]).await;
     let (mut stream, from) = WriteStream::resume(service.channel(), S::WRITE, named("write")).await.unwrap();
     assert_eq!(from, 10);

@@ -1,4 +1,4 @@
-//! Deleting chunk by chunk.
+//! Chunked deletes.
 
 use orrery_proto::r#type::v1::{ErrorReason, WriteMode, WriteStart};
 use tonic::Code;
@@ -17,7 +17,7 @@ pub(super) async fn a_chunk_deletes_what_is_stored_and_all_that_belongs_to_it<S:
         service.add_dependent(number).await;
     }
     assert_eq!(service.belonging().await, 5 * of_one);
-    // Beside the key nothing is looked at; one key comes twice.
+    // Only the key counts; one key appears twice.
     let chunk = [S::with_text(S::row(1), "whatever"), S::row(-3), S::row(77), S::row(2), S::row(1)];
     let totals = service.written(in_mode(WriteMode::Delete), &chunk).await;
     assert_eq!((told(&totals), totals.deleted), (([0, 0, 1, 0, 1], vec![]), 3));
@@ -34,7 +34,7 @@ pub(super) async fn a_delete_whose_acknowledgement_was_lost_is_not_done_twice<S:
     let totals = stream.acknowledged(2).await.unwrap();
     assert_eq!((told(&totals), totals.deleted), (([0; 5], vec![]), 2));
     drop(stream);
-    // They are made again; who did not hear of the acknowledgement sends the chunk again.
+    // The rows are created again. A caller that missed the acknowledgement then sends the delete again.
     service.written(WriteStart::default(), &rows::<S>([-1, 1])).await;
     let (mut stream, from) = WriteStream::resume(service.channel(), S::WRITE, start).await.unwrap();
     assert_eq!(from, 2);

@@ -1,4 +1,4 @@
-//! Metrics of products, for the common tests: those of one product, whose names sort as their numbers do.
+//! Metrics of products, for the common tests: of one product, with names that sort like their numbers.
 
 use orrery_proto::catalog::v1::{ProductMetric, StreamProductMetricsRequest};
 use tonic::transport::Channel;

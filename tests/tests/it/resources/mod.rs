@@ -1,5 +1,5 @@
-//! What every resource can do, shown by the same tests for each: one with a key of one column, one of two, and one of
-//! three columns of two types.
+//! The behaviour that all resources share, with the same tests for each: resources with a key of one column, of two,
+//! and of three columns of two types.
 
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test stops at the first surprise")]
 
@@ -30,7 +30,7 @@ macro_rules! tests {
     };
 }
 
-/// Those of chunked writes.
+/// The tests of chunked writes.
 macro_rules! chunked {
     ($module:ident, $subject:ty) => {
         tests!($module, $subject:
@@ -46,7 +46,7 @@ macro_rules! chunked {
     };
 }
 
-/// Those of all methods.
+/// The tests of all methods.
 macro_rules! complete {
     ($module:ident, $subject:ty) => {
         tests!($module, $subject:

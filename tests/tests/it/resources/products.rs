@@ -15,7 +15,7 @@ use crate::writes::stream::{METRICS, PRODUCTS, mask, write};
 
 pub(crate) struct Products(Fixture);
 
-/// Uids sort as their numbers do: those below zero come first.
+/// Uids sort like their numbers, negative ones first.
 pub(super) fn uid_of(number: i32) -> String {
     uid((number + 1_000_000) as usize)
 }

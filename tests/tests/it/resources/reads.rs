@@ -1,4 +1,4 @@
-//! Reading: by key, in pages, as a stream.
+//! Reads: by key, in pages, as a stream.
 
 use orrery_proto::r#type::v1::WriteStart;
 use tonic::Code;
@@ -38,7 +38,7 @@ pub(super) async fn lists_in_pages_hold_every_row_once<S: Complete>() {
     service.written(WriteStart::default(), &rows::<S>(all.clone())).await;
     let mut reversed = all.clone();
     reversed.reverse();
-    // All were created in one transaction: at one time, and then by key.
+    // All were created in one transaction, at the same time; then the key decides the order.
     for (order_by, expected) in [("", &all), ("create_ts", &all), ("create_ts desc", &reversed)] {
         for page_size in [1, 2, 5, 20, 21, 22] {
             let (mut listed, mut token) = (Vec::new(), String::new());

@@ -1,4 +1,4 @@
-//! Shelves, for the common tests: a key of three columns. Numbers below zero are slots below zero.
+//! Shelves, for the common tests: a key of three columns. Negative numbers are negative slots.
 
 use orrery_proto::r#type::v1::WriteStart;
 use tonic::Status;

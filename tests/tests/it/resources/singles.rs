@@ -1,4 +1,4 @@
-//! Writing one row.
+//! Writes of one row.
 
 use tonic::Code;
 
@@ -24,7 +24,7 @@ pub(super) async fn an_update_changes_what_its_mask_names<S: Complete>() {
     let service = S::new().await;
     let created = service.create(S::row(-1), "").await.unwrap();
     let changed = S::with_text(created.clone(), "changed");
-    // Nothing that is named differs.
+    // No field in the mask differs.
     let same = service.update(changed.clone(), &["labels"], false).await.unwrap();
     assert_eq!((S::text(&same), S::etag(&same)), (S::text(&created), S::etag(&created)));
     let updated = service.update(changed.clone(), &[S::TEXT], false).await.unwrap();

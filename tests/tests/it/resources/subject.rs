@@ -1,4 +1,4 @@
-//! A resource that the common tests are run for.
+//! A resource as the common tests use it.
 
 use std::fmt::Debug;
 
@@ -9,10 +9,10 @@ use tonic::transport::Channel;
 
 use crate::writes::stream::{Totals, write};
 
-/// A resource with its service, on a database of its own. Its rows are numbered, and their keys sort as their numbers
-/// do, also those below zero.
+/// A resource with its service on its own database. Its rows are numbered, and their keys sort like their numbers,
+/// including negative ones.
 pub(crate) trait Subject: Sized {
-    /// Its message.
+    /// The message type of its rows.
     type Row: Message + Default + Clone + PartialEq + Debug + Send + Sync + 'static;
     /// The path of its chunked write.
     const WRITE: &'static str;
@@ -27,11 +27,11 @@ pub(crate) trait Subject: Sized {
     fn number(row: &Self::Row) -> i32;
     fn with_text(row: Self::Row, text: &str) -> Self::Row;
     fn text(row: &Self::Row) -> &str;
-    /// A page of the stream from a token on, and the token behind it; `None` at the end.
+    /// A page of the stream after a token, and the next token; `None` at the end.
     async fn stream(&self, page_size: i32, token: &str) -> Vec<(Vec<Self::Row>, String)>;
-    /// Adds a row of another resource that goes when row `number` goes, if there is such a resource.
+    /// Adds a row of a dependent resource, which is deleted with row `number`, if there is such a resource.
     async fn add_dependent(&self, number: i32);
-    /// How many rows other tables have that belong to rows of this resource.
+    /// The number of children and dependents of this resource's rows.
     async fn belonging(&self) -> i64;
 
     /// The numbers and texts of all rows, in order.
@@ -58,32 +58,32 @@ pub(crate) trait Subject: Sized {
 pub(crate) trait Complete: Subject {
     /// Its full name.
     const MESSAGE: &'static str;
-    /// The field of a batch's keys, and that of its first entry, as a violation names it.
+    /// The field of a batch's keys, and the path of its first entry in a violation.
     const KEYS: [&'static str; 2];
 
     fn etag(row: &Self::Row) -> &str;
     fn with_etag(row: Self::Row, etag: &str) -> Self::Row;
     /// The revision; 0 if the resource has none.
     fn revision(row: &Self::Row) -> i32;
-    /// The key of a row, for people.
+    /// The key of a row, as error messages show it.
     fn name(number: i32) -> String;
     async fn get(&self, number: i32) -> Result<Self::Row, Status>;
-    /// The rows that there are, and the numbers of those that there are not.
+    /// The existing rows, and the numbers of the missing ones.
     async fn batch_get(&self, numbers: &[i32]) -> Result<(Vec<Self::Row>, Vec<i32>), Status>;
     async fn create(&self, row: Self::Row, request_id: &str) -> Result<Self::Row, Status>;
     async fn update(&self, row: Self::Row, mask: &[&str], allow_missing: bool) -> Result<Self::Row, Status>;
     async fn delete(&self, number: i32, etag: &str, allow_missing: bool) -> Result<(), Status>;
     async fn list(&self, page_size: i32, order_by: &str, token: &str) -> Result<(Vec<Self::Row>, String), Status>;
-    /// How many were looked for, and the numbers of those that there are not.
+    /// The number of keys, and the numbers of the missing rows.
     async fn check(&self, numbers: &[i32]) -> Result<(i64, Vec<i32>), Status>;
 }
 
-/// A start in this mode that leaves out rows that are refused.
+/// A start message with this mode and the policy SKIP.
 pub(crate) fn skipping(mode: WriteMode) -> WriteStart {
     WriteStart { on_row_error: orrery_proto::r#type::v1::RowErrorPolicy::Skip.into(), ..in_mode(mode) }
 }
 
-/// A start in this mode.
+/// A start message with this mode.
 pub(crate) fn in_mode(mode: WriteMode) -> WriteStart {
     WriteStart { mode: mode.into(), ..WriteStart::default() }
 }

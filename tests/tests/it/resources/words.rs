@@ -1,9 +1,9 @@
-//! kit names no slice: its sources hold no word of what a slice is about.
+//! kit knows no slice: its sources contain no words of a slice's domain.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Words of slices, in whatever name they stand. `order by` and `in the order of` are about sorting.
+/// Words of slices, also as parts of names. `order by` and `in the order of` are about sorting.
 const WORDS: &[&str] = &[
     "order_header",
     "order_line",
@@ -39,7 +39,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of a file: without its comments, and without its tests, which take the contract that there is for an example.
+/// The code of a file, without comments, and without tests, which use the existing contract as an example.
 fn code(path: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(path).unwrap();
     let lines = text.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");

@@ -1,12 +1,12 @@
-//! What the slice's resources are.
+//! The descriptions of the slice's resources.
 
 use std::sync::LazyLock;
 
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
-use orrery_kit::resource::kind::{self, Integer, Name, Text};
-use orrery_kit::resource::part::PartDescription;
-use orrery_kit::resource::{DeclaredOrder, Description, Reference, Resource, SortColumn, Target, Unique};
+use orrery_kit::resource::child_table::ChildDescription;
+use orrery_kit::resource::kind::{self, IntegerKind, Name, TextKind};
+use orrery_kit::resource::{DeclaredOrder, Description, Reference, ReferenceTarget, Resource, SortColumn, Unique};
 use orrery_kit::uid::UidKind;
 
 use super::contract::{FILE_DESCRIPTOR_SET, ShelfFilter, StreamStocktakesRequest};
@@ -15,9 +15,9 @@ use super::rules::ShelfRules;
 /// Uids of keepers.
 const KEEPER_UID: UidKind = UidKind { prefix: "kpr_" };
 /// The slots of an aisle; those below zero are in the cellar.
-const SLOT: Integer = kind::integer(-1_000, 1_000_000);
-/// A part of a place.
-const PLACE: Text<Name> = kind::name(63);
+const SLOT: IntegerKind = kind::integer(-1_000, 1_000_000);
+/// A name that is part of a shelf's address.
+const PLACE: TextKind<Name> = kind::name(63);
 
 /// `orrery.test.v1.Shelf` in `warehouse.shelf` and the tables of its children.
 pub(crate) static SHELF: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&SHELF_DESCRIPTION, "shelves"));
@@ -30,7 +30,7 @@ pub(crate) static STOCKTAKE: LazyLock<Resource> =
     LazyLock::new(|| Resource::compile(&STOCKTAKE_DESCRIPTION, "stocktakes"));
 
 const TO_KEEPERS: &[Reference] =
-    &[Reference { column: "keeper_uid", target: Target::Table { table: "warehouse.keeper", column: "uid" } }];
+    &[Reference { column: "keeper_uid", target: ReferenceTarget::Table { table: "warehouse.keeper", column: "uid" } }];
 
 pub(crate) static SHELF_DESCRIPTION: Description = Description {
     descriptors: FILE_DESCRIPTOR_SET,
@@ -69,9 +69,9 @@ pub(crate) static SHELF_DESCRIPTION: Description = Description {
         Unique { index: "shelf_content_hash_idx", columns: &["content_hash"], expressions: &["content_hash"] },
     ],
     references: TO_KEEPERS,
-    parts: &[
-        PartDescription { field: "boxes", resource: &BOX, replaced: false },
-        PartDescription { field: "inspection", resource: &INSPECTION, replaced: true },
+    children: &[
+        ChildDescription { field: "boxes", resource: &BOX, replaced: false },
+        ChildDescription { field: "inspection", resource: &INSPECTION, replaced: true },
     ],
     orders: &[DeclaredOrder { index: "shelf_create_ts_idx", columns: &[SortColumn::plain("create_ts")] }],
     dependents: &[&STOCKTAKE],
@@ -114,7 +114,7 @@ static STOCKTAKE_DESCRIPTION: Description = Description {
     ..Description::new("orrery.test.v1.Stocktake", "warehouse.stocktake")
 };
 
-/// What a filter of shelves means.
+/// Translates a filter of shelves.
 pub(crate) fn filter(filter: Option<&ShelfFilter>) -> Result<Filter, Error> {
     let Some(filter) = filter else { return Ok(Filter::default()) };
     Filter::default()

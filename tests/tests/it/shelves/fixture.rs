@@ -29,7 +29,7 @@ const NAME: &str = "orrery.test.v1.ShelvesService";
 pub(crate) const SHELVES: &str = "/orrery.test.v1.ShelvesService/WriteShelves";
 pub(crate) const STOCKTAKES: &str = "/orrery.test.v1.ShelvesService/WriteStocktakes";
 
-/// The slice's service on a database of its own, and a look at that past the service.
+/// The slice's service on its own database, with direct access to that database.
 pub(crate) struct Shelves {
     task: JoinHandle<anyhow::Result<()>>,
     address: SocketAddr,
@@ -89,7 +89,7 @@ impl Drop for Shelves {
     }
 }
 
-/// As a slice serves.
+/// Serves the slice, like a real slice does.
 async fn serve(config: ServiceConfig, listener: TcpListener) -> anyhow::Result<()> {
     let metrics = Metrics::new(&[NAME]);
     let database = Database::new(&config.database, &config.limits, &metrics)?;
@@ -101,7 +101,7 @@ async fn serve(config: ServiceConfig, listener: TcpListener) -> anyhow::Result<(
     server::serve(&config, &metrics, listener, Services::new(service), &[NAME], probe, CancellationToken::new()).await
 }
 
-/// A shelf of the site `north`, with all that is required.
+/// A shelf of the site `north`, with all required fields.
 pub(crate) fn shelf(slot: i32) -> Shelf {
     Shelf {
         warehouse: "north".to_owned(),
@@ -113,7 +113,7 @@ pub(crate) fn shelf(slot: i32) -> Shelf {
     }
 }
 
-/// A box that names its position and content alone.
+/// A box with only a position and content.
 pub(crate) fn boxed(position: i32, content: &str) -> ShelfBox {
     ShelfBox { position, content: content.to_owned(), ..ShelfBox::default() }
 }

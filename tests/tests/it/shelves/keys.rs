@@ -27,7 +27,7 @@ async fn children_may_be_sent_with_the_key_of_their_owner_and_no_other() {
     let sent = Shelf { boxes: vec![boxed(1, "bolts"), boxed(2, "nuts")], ..shelf(-7) };
     slice.client().create_shelf(CreateShelfRequest { shelf: Some(sent), ..Default::default() }).await.unwrap();
     let mut read = slice.client().get_shelf(get(-7)).await.unwrap().into_inner();
-    // Children are read without their owner's key, and may be sent with it.
+    // Children are read without their owner's key, but may be sent with it.
     assert_eq!(read.boxes, [boxed(1, "bolts"), boxed(2, "nuts")]);
     for each in &mut read.boxes {
         (each.warehouse, each.aisle, each.slot) = (read.warehouse.clone(), read.aisle.clone(), read.slot);
@@ -44,7 +44,7 @@ async fn children_may_be_sent_with_the_key_of_their_owner_and_no_other() {
     );
     let (totals, _) = write(slice.channel(), SHELVES, skipping(WriteMode::Upsert), &[other]).await;
     assert_eq!(told(&totals.errors), [(0, "ERROR_REASON_FIELD_INVALID", "boxes[1].slot")]);
-    // One goes, one comes, one changes.
+    // One child is deleted, one is added, one is changed.
     let changed = Shelf { boxes: vec![boxed(2, "nails"), boxed(3, "pins")], ..read };
     slice.client().update_shelf(update(changed, &["boxes"])).await.unwrap();
     let read = slice.client().get_shelf(get(-7)).await.unwrap().into_inner();

@@ -1,6 +1,6 @@
-//! A resource of the tests' own, as a slice would have it: a key of three columns of two types, children, a dependent
-//! resource, unique values, references and rules. It shows that kit needs no word of a slice, and what kit promises
-//! beyond the resources that there are.
+//! A resource that exists only in the tests, written like one of a slice: a key of three columns of two types,
+//! children, a dependent resource, unique values, references and rules. It shows that kit needs no knowledge of a
+//! slice, and tests what kit promises beyond the existing resources.
 
 #![allow(
     dead_code,

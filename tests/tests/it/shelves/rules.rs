@@ -1,5 +1,5 @@
-//! The rules of shelves: one of a row alone, one that looks into the database, one that puts an existing row in the place
-//! of a new one, one that numbers, and one of deletes.
+//! The rules of shelves: one for a single row, one that queries the database, one that uses an existing row instead of
+//! a new one, one that numbers rows, and one for deletes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,8 +10,9 @@ use orrery_kit::error::{Error, Violation};
 use orrery_kit::resource::Resource;
 use orrery_kit::resource::batch::{Batch, Store};
 use orrery_kit::resource::key::{Key, KeyPart};
+use orrery_kit::resource::refusal::Refusal;
 use orrery_kit::resource::row::{BigInteger, Changes, Children, Column, Integer, Text};
-use orrery_kit::resource::rules::{CheckedRow, Refusal, Rules};
+use orrery_kit::resource::rules::{CheckedRow, Rules};
 use sqlx::Row as _;
 
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl ShelfRules {
         batch.places().into_iter().filter(|&at| !batch.exists(at)).filter_map(value).collect()
     }
 
-    /// A shelf of a content that another one has becomes that one.
+    /// Uses the existing shelf if another shelf has the same content.
     async fn use_equal_ones(&self, batch: &mut Batch<'_>, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         let new = Self::new_with(batch, self.content_hash);
         if new.is_empty() {
@@ -72,7 +73,7 @@ impl ShelfRules {
         Ok(())
     }
 
-    /// Only cooled sites have cold shelves.
+    /// Only cooled sites may have cold shelves.
     async fn check_sites(&self, batch: &mut Batch<'_>, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         let is_cold = |&at: &usize| batch.row(at).get(self.kind) == Some("cold");
         let cold: Vec<usize> = batch.places().into_iter().filter(is_cold).collect();
@@ -90,7 +91,8 @@ impl ShelfRules {
         Ok(())
     }
 
-    /// Numbers the new rows of each series. The row of the series is the lock: whoever numbers waits for whoever does.
+    /// Numbers the new rows of each series. The row of the series is the lock, so numbering is done by one transaction
+    /// at a time.
     async fn number(&self, batch: &mut Batch<'_>, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         let mut by_series: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (at, series) in Self::new_with(batch, self.series) {

@@ -1,4 +1,4 @@
-//! Rules of a resource's own: what they see, what they may do, and that single and chunked writes pass them alike.
+//! A resource's own rules: what they see and may do, and that single and chunked writes apply them alike.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -65,7 +65,7 @@ fn a_wrong_name_or_type_in_rules_is_found_when_the_service_starts() {
             descriptors: SHELF_DESCRIPTION.descriptors,
             key: SHELF_DESCRIPTION.key,
             fields: SHELF_DESCRIPTION.fields,
-            parts: SHELF_DESCRIPTION.parts,
+            children: SHELF_DESCRIPTION.children,
             ..Description::new(SHELF_DESCRIPTION.message, SHELF_DESCRIPTION.table)
         }));
         let panic = catch_unwind(AssertUnwindSafe(|| drop(Resource::compile(description, "shelves")))).unwrap_err();
@@ -86,7 +86,7 @@ async fn a_rule_of_a_row_holds_for_every_write() {
         end.unwrap();
         assert_eq!(told(&totals.errors), [(0, "ERROR_REASON_FIELD_INVALID", "boxes")]);
     }
-    // Of a delete only the key is read.
+    // A delete reads only the key.
     let (totals, end) = write(slice.channel(), SHELVES, in_mode(WriteMode::Delete), &[bad]).await;
     end.unwrap();
     assert_eq!(totals.deleted, 1);
@@ -146,7 +146,7 @@ async fn references_of_rows_and_of_children_hold_for_every_write() {
     let missing = "ERROR_REASON_REFERENCE_MISSING";
     assert_eq!(told(&totals.errors), [(0, missing, "keeper_uid"), (1, missing, "boxes[1].keeper_uid")]);
     assert_eq!(totals.counts(), [1, 0, 0, 2, 0]);
-    // By default a chunked write accepts them.
+    // By default a chunked write accepts missing targets.
     let (totals, end) = write(slice.channel(), SHELVES, WriteStart::default(), &rows).await;
     end.unwrap();
     assert_eq!(totals.counts(), [0, 2, 1, 0, 0]);
@@ -158,7 +158,7 @@ async fn a_create_of_a_content_that_exists_returns_what_has_it() {
     let first = create(&slice, hashed(-1, "h1"), "first").await.unwrap();
     let second = create(&slice, hashed(2, "h1"), "second").await.unwrap();
     assert_eq!(second, first);
-    // A retry returns it too, also when it has changed since.
+    // A retry returns it too, even if it has changed since.
     update(&slice, Shelf { note: "newer".to_owned(), ..shelf(-1) }, &["note"]).await.unwrap();
     let retried = create(&slice, hashed(2, "h1"), "second").await.unwrap();
     assert_eq!((retried.slot, retried.note.as_str()), (-1, "newer"));
@@ -197,7 +197,7 @@ async fn numbers_of_a_series_have_no_gaps_whoever_races() {
     let mut numbers: Vec<i32> = singles.into_iter().map(|made| made.unwrap().number).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
-    // One that is refused later, or exists, takes none.
+    // A row that is refused later, or exists, takes no number.
     create(&slice, in_series(1, "a"), "").await.unwrap_err();
     create(&slice, Shelf { label: "bolts".to_owned(), ..shelf(99) }, "").await.unwrap();
     create(&slice, Shelf { label: "bolts".to_owned(), ..in_series(98, "a") }, "").await.unwrap_err();
@@ -217,7 +217,7 @@ async fn numbers_of_a_series_have_no_gaps_whoever_races() {
     let told = "select count(*) || ' ' || count(distinct number) || ' ' || max(number) \
                   from warehouse.shelf where series = 'a'";
     assert_eq!(slice.value(told).await.unwrap(), "216 216 216");
-    // What a rule computes is not the caller's.
+    // A caller cannot set a value that a rule computes.
     let kept = update(&slice, Shelf { number: 7_000, note: "x".to_owned(), ..shelf(1) }, &["note"]).await.unwrap();
     assert!((1..=16).contains(&kept.number));
     assert_eq!(kept.moved, 1 << 40);

@@ -1,4 +1,4 @@
-//! `orrery.test.v1.ShelvesService`, as a slice would write it.
+//! `orrery.test.v1.ShelvesService`, written like the service of a slice.
 
 use orrery_kit::collection::{Collection, Messages};
 use orrery_kit::context::Context;

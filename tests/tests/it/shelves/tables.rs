@@ -5,7 +5,7 @@ use crate::harness::{Role, TestDatabase, run};
 /// The slice's schema.
 pub(crate) const SCHEMA: &str = "warehouse";
 
-/// Its tables. The ledgers are those of the catalog, and the catalog's role owns the service.
+/// Its tables. It uses the ledgers of the catalog, and runs with the role of the catalog.
 const TABLES: &str = r#"
 create schema warehouse;
 grant usage on schema warehouse to catalog_service;

@@ -1,4 +1,4 @@
-//! Values that only one row may have, beside its key.
+//! Values that are unique besides the key.
 
 use std::collections::HashSet;
 
@@ -34,7 +34,7 @@ async fn update(slice: &Shelves, shelf: Shelf, paths: &[&str]) -> Result<Shelf, 
     Ok(slice.client().update_shelf(request).await?.into_inner())
 }
 
-/// Asserts that a call was refused because the shelf in `slot` has what the field is to have.
+/// Asserts that a call was refused because the shelf in `slot` already has the value.
 #[track_caller]
 fn assert_taken(answer: Result<Shelf, Status>, field: &str, slot: i32) {
     let status = answer.unwrap_err();
@@ -54,13 +54,13 @@ async fn a_single_write_that_takes_anothers_value_names_the_field_and_the_holder
     create(&slice, labelled(2, "Nuts")).await.unwrap();
     assert_taken(update(&slice, labelled(2, "bolts"), &["label"]).await, "label", -1);
     assert_taken(update(&slice, labelled(2, "bolts"), &[]).await, "label", -1);
-    // Its own value in another letter case is free, and what a mask does not name is not looked at.
+    // A row may change the letter case of its own value, and fields outside the mask are not checked.
     update(&slice, labelled(-1, "BOLTS"), &["label"]).await.unwrap();
     update(&slice, Shelf { note: "x".to_owned(), ..labelled(2, "bolts") }, &["note"]).await.unwrap();
-    // Without a value as many as like.
+    // Any number of rows may have no value.
     create(&slice, shelf(3)).await.unwrap();
     create(&slice, shelf(4)).await.unwrap();
-    // What is given up is free.
+    // A value that was given up is free.
     update(&slice, labelled(-1, ""), &["label"]).await.unwrap();
     update(&slice, labelled(2, "bolts"), &["label"]).await.unwrap();
 }
@@ -72,7 +72,7 @@ async fn of_two_columns_one_alone_may_change_and_meet_what_is_stored_in_the_othe
         create(&slice, coded(slot, zone, code)).await.unwrap();
     }
     assert_taken(create(&slice, coded(9, "b", "1")).await, "code", 3);
-    // The zone stays as it is stored, whether the mask leaves it out or nothing is said of it.
+    // The zone keeps its stored value if the mask leaves it out or it is not sent.
     assert_taken(update(&slice, coded(2, "b", "1"), &["code"]).await, "code", -1);
     assert_taken(update(&slice, coded(2, "", "1"), &[]).await, "code", -1);
     assert_taken(update(&slice, coded(3, "a", ""), &["zone"]).await, "code", -1);
@@ -85,7 +85,7 @@ async fn of_two_columns_one_alone_may_change_and_meet_what_is_stored_in_the_othe
         &[coded(3, "a", "2"), coded(5, "a", "1"), coded(6, "a", "2")],
     )
     .await;
-    // Of the one that is stored the zone is b, whatever is sent.
+    // The zone of the stored one is b, whatever is sent.
     assert_eq!(told(&totals.errors), [(1, "ERROR_REASON_RESOURCE_EXISTS", "code")]);
     assert_eq!(totals.counts(), [1, 1, 0, 1, 0]);
 }
@@ -103,7 +103,7 @@ async fn in_a_chunk_a_value_that_is_taken_costs_its_row() {
     for mode in [WriteMode::Create, WriteMode::Upsert] {
         let (totals, end) = write(slice.channel(), SHELVES, skipping(mode), &rows).await;
         end.unwrap();
-        // Of two rows of the chunk the one that was sent first stays, although its key is behind the other's.
+        // If two rows of a chunk have the same value, the one sent first stays, although its key is larger.
         assert_eq!(told(&totals.errors)[..2], [(1, exists, "label"), (2, exists, "label")][..]);
         assert!(totals.errors[0].message.contains("north/a/-1"), "{:?}", totals.errors[0]);
         assert!(totals.errors[1].message.contains("north/a/7"), "{:?}", totals.errors[1]);
@@ -171,7 +171,7 @@ async fn of_32_streams_with_one_name_each_loses_a_row_at_most() {
 fn family(resource: &'static Resource, found: &mut Vec<&'static Resource>) {
     found.push(resource);
     let dependents = resource.description.dependents.iter().map(|dependent| -> &'static Resource { dependent });
-    resource.parts.iter().map(|part| part.resource).chain(dependents).for_each(|other| family(other, found));
+    resource.child_tables.iter().map(|table| table.resource).chain(dependents).for_each(|other| family(other, found));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use orrery_proto::catalog::v1::{
 use orrery_proto::r#type::v1::WriteStart;
 use tokio::sync::Barrier;
 
-use super::{assert_said, assert_status, assert_told, direct, lone, operator, said, set, transaction};
+use super::{assert_logged, assert_status, assert_told, direct, logged, lone, operator, set, transaction};
 use crate::harness::{CatalogServer, Role, product, run, until_waiting};
 use crate::writes::stream::{PRODUCTS, WriteStream, named, product as named_product, write};
 
@@ -50,7 +50,7 @@ async fn a_write_that_could_not_be_serialized_is_done_again() {
     run(&mut connection, "commit").await;
     let updated = update.await.unwrap().unwrap().into_inner();
     assert_eq!((updated.name.as_str(), updated.labels.len()), ("after", 1), "both changes are there");
-    assert_said(&database, "40001");
+    assert_logged(&database, "40001");
 }
 
 /// The same applies to what is written before a write or a read: the ledger row of a write, and the first token key.
@@ -70,7 +70,7 @@ async fn what_comes_before_a_write_or_a_page_is_done_again_as_well() {
     run(&mut connection, "commit").await;
     let (_, offset) = resumed.await.unwrap().unwrap();
     assert_eq!(offset, 2);
-    assert_eq!(said(&database, "40001"), 1);
+    assert_eq!(logged(&database, "40001"), 1);
 
     // Another process creates the key at the same moment.
     run(
@@ -84,7 +84,7 @@ async fn what_comes_before_a_write_or_a_page_is_done_again_as_well() {
     until_waiting(&mut watcher, Role::Catalog, 1).await;
     run(&mut connection, "commit").await;
     assert_ne!(listed.await.unwrap().unwrap().into_inner().next_page_token, "");
-    assert_eq!(said(&database, "40001"), 2);
+    assert_eq!(logged(&database, "40001"), 2);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_chunk_that_loses_a_deadlock_is_written_again() {
     let (totals, end) = written.await.unwrap();
     end.unwrap();
     assert_eq!(totals.counts(), [0, 3, 0, 0, 0]);
-    assert_said(&database, "40P01");
+    assert_logged(&database, "40P01");
     let both: i64 =
         sqlx::query_scalar("select count(*) from catalog.product where name = 'ours' and labels ->> 'by' = 'others'")
             .fetch_one(&mut watcher)

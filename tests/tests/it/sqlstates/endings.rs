@@ -8,7 +8,7 @@ use orrery_kit::error::Error;
 use sqlx::{Connection as _, PgConnection, Row as _, query_scalar};
 use tonic::Status;
 
-use super::{assert_is, assert_said, assert_told, direct, expected, lone, operator, own, set, transaction};
+use super::{assert_is, assert_logged, assert_told, direct, expected, lone, operator, own, set, transaction};
 use crate::harness::wire::{Limit, WireLimits};
 use crate::harness::{Role, TestDatabase, run, until_waiting};
 
@@ -140,7 +140,7 @@ async fn a_session_that_was_ended_for_its_idleness_is_replaced() {
         }
         transaction(&pool, &["select 1"]).await.unwrap();
     }
-    assert_said(&database, "57P05");
+    assert_logged(&database, "57P05");
     // If the session is ended within a call, the client gets the usual error for that.
     let error = pool.transaction(Deadline::none(), move |transaction| {
         Box::pin(async move {

@@ -104,18 +104,18 @@ fn assert_told(database: &TestDatabase, state: &str, error: Error) {
 /// As [`assert_told`], for the status that a client got.
 #[track_caller]
 fn assert_status(database: &TestDatabase, state: &str, status: &Status) {
-    assert_said(database, state);
+    assert_logged(database, state);
     assert_is(status, expected(state), state);
 }
 
 /// Checks that the server reported `state`.
 #[track_caller]
-fn assert_said(database: &TestDatabase, state: &str) {
-    assert_ne!(said(database, state), 0, "the server never said {state}");
+fn assert_logged(database: &TestDatabase, state: &str) {
+    assert_ne!(logged(database, state), 0, "the server never reported {state}");
 }
 
 /// How often the server reported `state`.
-fn said(database: &TestDatabase, state: &str) -> usize {
+fn logged(database: &TestDatabase, state: &str) -> usize {
     database.postgres().logged(database.name(), &[state]).len()
 }
 

@@ -3,7 +3,7 @@
 use orrery_proto::catalog::v1::{GetProductRequest, UpdateProductRequest};
 use orrery_proto::r#type::v1::{RowErrorPolicy, WriteStart};
 
-use super::{direct, operator, said};
+use super::{direct, logged, operator};
 use crate::harness::{CatalogServer, product, run};
 use crate::writes::stream::{PRODUCTS, write};
 
@@ -51,7 +51,7 @@ async fn change_under_connections(connections: u32) {
                 call.await.unwrap();
             }
         }
-        let now = said(&database, "0A000");
+        let now = logged(&database, "0A000");
         assert!(before.is_none_or(|before| now > before), "the plans were outdated");
         before = Some(now);
         run(&mut connection, &format!("alter table catalog.product alter column name type {name_type}")).await;

@@ -7,7 +7,7 @@ use orrery_proto::catalog::v1::{CreateProductRequest, ListProductsRequest};
 use sqlx::PgConnection;
 use tonic_types::StatusExt as _;
 
-use super::{assert_said, assert_status, assert_told, direct, impatient, lone, operator, own, transaction};
+use super::{assert_logged, assert_status, assert_told, direct, impatient, lone, operator, own, transaction};
 use crate::harness::{CatalogServer, Role, TestDatabase, product, refusal, run};
 
 /// The data layer with a changed URL.
@@ -62,7 +62,7 @@ async fn whatever_keeps_a_session_out_is_unavailable() {
     let name = database.name();
     run(&mut connection, &format!("revoke connect on database {name} from public")).await;
     let status = tonic::Status::from(transaction(&lone(&database), &["select 1"]).await.unwrap_err());
-    assert_said(&database, "42501");
+    assert_logged(&database, "42501");
     assert_eq!(refusal(&status).reason, "DATABASE_UNAVAILABLE", "{status:?}");
     assert!(status.get_details_retry_info().is_some(), "{status:?}");
     run(&mut connection, &format!("grant connect on database {name} to public")).await;

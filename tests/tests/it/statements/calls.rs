@@ -9,14 +9,13 @@ use orrery_proto::catalog::v1 as catalog;
 use orrery_proto::orders::v1 as orders;
 use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::r#type::v1::{RowErrorPolicy, WriteMode, WriteStart};
-use prost_types::FieldMask;
 use tokio_stream::StreamExt as _;
 use tonic::{Response, Status, Streaming};
 
 use super::{said_of, stale};
 use crate::harness::wire::WireLimits;
 use crate::harness::{CatalogServer, OrdersServer, TestDatabase, line, metric, order, product, timestamp};
-use crate::writes::stream::{METRICS, ORDERS, PRODUCTS, Totals, write};
+use crate::writes::stream::{METRICS, ORDERS, PRODUCTS, Totals, mask, write};
 
 /// The calls of one service, each with its statements.
 struct Recorder {
@@ -41,8 +40,8 @@ impl Recorder {
     /// Records the statements of a call, which must succeed.
     async fn call<T>(&mut self, title: &str, call: impl Future<Output = Result<T, Status>>) -> T {
         self.database.take_statements();
-        let answer = call.await.unwrap_or_else(|status| panic!("{title}: {status:?}"));
-        self.text += &format!("\n-- {title}\n");
+        let answer = call.await.unwrap_or_else(|status| unreachable!("{title}: {status:?}"));
+        self.text.extend(["\n-- ", title, "\n"]);
         let mut number = 0;
         for statement in self.database.take_statements() {
             let statement = normal(&statement);
@@ -50,14 +49,13 @@ impl Recorder {
                 continue;
             }
             number += 1;
-            match self.shown.get(&statement) {
-                Some(where_shown) => self.text += &format!("-- as {where_shown}\n"),
-                None => {
-                    if statement.contains('\n') {
-                        self.shown.insert(statement.clone(), format!("{title}, {number}"));
-                    }
-                    self.text += &format!("{statement};\n");
-                }
+            if let Some(where_shown) = self.shown.get(&statement) {
+                self.text.extend(["-- as ", where_shown, "\n"]);
+                continue;
+            }
+            self.text.extend([&statement, ";\n"]);
+            if statement.contains('\n') {
+                self.shown.insert(statement, format!("{title}, {number}"));
             }
         }
         answer
@@ -105,8 +103,7 @@ fn normal(statement: &str) -> String {
         let (value, after) = behind.split_once('\'').unwrap_or((behind, ""));
         let is_value = value.starts_with("prd_") || value.starts_with("ord_");
         let value = if is_value { "…" } else { value };
-        normal += before;
-        normal += &format!("'{value}'");
+        normal.extend([before, "'", value, "'"]);
         rest = after;
     }
     normal += rest;
@@ -121,10 +118,6 @@ fn without_times(statement: &str) -> String {
         normal.extend(["_timeout = …", piece.trim_start_matches(|c: char| c.is_ascii_digit())]);
     }
     normal
-}
-
-fn mask(paths: &[&str]) -> Option<FieldMask> {
-    Some(FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() })
 }
 
 fn path(slice: &str) -> PathBuf {
@@ -163,7 +156,7 @@ async fn calls_of_the_catalog_run_what_is_written_down() {
     recorder.call("BatchGetProducts", client().batch_get_products(request)).await;
     let renamed = |name: &str| catalog::UpdateProductRequest {
         product: Some(catalog::Product { name: name.to_owned(), etag: String::new(), ..product("prd_1") }),
-        update_mask: mask(&["name"]),
+        update_mask: Some(mask(&["name"])),
         ..Default::default()
     };
     recorder.call("UpdateProduct", client().update_product(renamed("another"))).await;
@@ -182,7 +175,7 @@ async fn calls_of_the_catalog_run_what_is_written_down() {
         recorder.call(&format!("ListProducts by {order_by}"), client().list_products(request)).await;
     }
     recorder.stream("StreamProducts", client().stream_products(catalog::StreamProductsRequest::default())).await;
-    let check = |uid: &str| catalog::CheckProductsRequest { uids: vec![uid.to_owned()], ..Default::default() };
+    let check = |uid: &str| catalog::CheckProductsRequest { uids: vec![uid.to_owned()] };
     let requests = tokio_stream::iter([check("prd_1")]);
     recorder.stream("CheckProducts", client().check_products(requests)).await;
     for (mode, name) in MODES {
@@ -240,7 +233,7 @@ async fn calls_of_the_orders_run_what_is_written_down() {
     let changed = |change: fn(&mut orders::Order), paths: &[&str]| {
         let mut order = order("ord_1");
         change(&mut order);
-        orders::UpdateOrderRequest { order: Some(order), update_mask: mask(paths), ..Default::default() }
+        orders::UpdateOrderRequest { order: Some(order), update_mask: Some(mask(paths)), ..Default::default() }
     };
     let request = changed(|order| "17851".clone_into(&mut order.customer_id), &["customer_id"]);
     recorder.call("UpdateOrder of a field", client().update_order(request)).await;
@@ -255,7 +248,7 @@ async fn calls_of_the_orders_run_what_is_written_down() {
     recorder.call("ListOrders by provision_timer_ts", client().list_orders(request)).await;
     let request = orders::StreamOrdersRequest { view: orders::OrderView::Full.into(), ..Default::default() };
     recorder.stream("StreamOrders, ORDER_VIEW_FULL", client().stream_orders(request)).await;
-    let request = orders::CheckOrdersRequest { uids: vec!["ord_1".to_owned()], ..Default::default() };
+    let request = orders::CheckOrdersRequest { uids: vec!["ord_1".to_owned()] };
     recorder.stream("CheckOrders", client().check_orders(tokio_stream::iter([request]))).await;
     let transition = |to: &str| orders::TransitionOrderRequest {
         uid: "ord_1".to_owned(),

@@ -28,7 +28,7 @@ async fn a_session_that_ends_between_the_ledger_and_the_rows_leaves_neither() {
     let (stream, _) = WriteStream::resume(channel(), PRODUCTS, named("between")).await.unwrap();
     stream.send(0, &products(0..10)).await;
     fixture.until_blocked().await;
-    assert_eq!(both(&fixture).await, (0, 0, 0), "nothing is said before it is so");
+    assert_eq!(both(&fixture).await, (0, 0, 0), "nothing is recorded before the commit");
     let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                where datname = current_database() and usename = 'catalog_service' and wait_event_type = 'Lock'";
     let ended: i64 = sqlx::query_scalar(end).fetch_one(&fixture.pool).await.unwrap();

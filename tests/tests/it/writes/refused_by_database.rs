@@ -241,8 +241,8 @@ async fn skip_writes_every_other_row() {
             let counts = [created, (count - 3) as i64 - created, 0, 3, 0];
             assert_eq!((totals.committed_offset, totals.counts()), (count as i64, counts), "{}", case.name);
             assert_eq!(written(&fixture).await, (count - 3) as i64, "{}", case.name);
-            let said = fixture.database.postgres().logged(fixture.database.name(), &[case.state]);
-            assert!(!said.is_empty(), "{}: the server never said {}", case.name, case.state);
+            let logged = fixture.database.postgres().logged(fixture.database.name(), &[case.state]);
+            assert!(!logged.is_empty(), "{}: the server never reported {}", case.name, case.state);
             // The ledger was changed together with the rows.
             let (mut stream, offset) = WriteStream::resume(fixture.server.channel(), PRODUCTS, start()).await.unwrap();
             assert_eq!(offset, count as i64);

@@ -16,10 +16,10 @@ static DESCRIPTION: Description = Description {
 };
 
 fn resource() -> Resource {
-    static TEXT: kind::Text<kind::Free> = kind::text(100);
-    static INTEGER: kind::Integer = kind::integer(1, 9).optional();
+    static TEXT: kind::TextKind<kind::Free> = kind::text(100);
+    static INTEGER: kind::IntegerKind = kind::integer(1, 9).optional();
     static DECIMAL: kind::Decimals = kind::decimal(9, 9);
-    static CREATED: kind::Timestamp = kind::created_at();
+    static CREATED: kind::TimestampKind = kind::created_at();
     let field = |name, number, kind: &'static dyn ColumnKind| {
         let mut field = Field::new(name, number, kind);
         field.key = number < 3;
@@ -34,7 +34,7 @@ fn resource() -> Resource {
             field("sum", 4, &DECIMAL),
             field("create_ts", 5, &CREATED),
         ],
-        parts: Vec::new(),
+        child_tables: Vec::new(),
         plural: "lines",
         rules: crate::resource::rules::no_rules(),
     }

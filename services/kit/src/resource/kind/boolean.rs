@@ -4,7 +4,7 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, WireForm, bits_of, limits,
+    Assignment, Change, ColumnKind, ContractField, PutField, Reading, Stated, StoredColumn, WireForm, bits_of, limits,
     put_integer,
 };
 use crate::db::array::ElementType;
@@ -35,8 +35,8 @@ impl ColumnKind for Boolean {
         limits::none()
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("boolean", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("boolean", false))
     }
 
     fn element_type(&self) -> ElementType {

@@ -1,30 +1,30 @@
-//! Rows of another table, as a field of their owner's message: it has no column. How they are written is in
-//! [`part`](crate::resource::part).
+//! Children: a field of their owner's message, without a column. [`child_table`](crate::resource::child_table)
+//! describes how they are written.
 
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, limits,
-    put_nothing,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, WireForm,
+    limits, put_nothing,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
+use crate::resource::bounds::MAX_CHILDREN;
 use crate::resource::constraints::Constraints;
-use crate::resource::part::MAX_CHILDREN;
 use crate::resource::slot::Slot;
 
 /// At most one row.
-pub(in crate::resource) static ONE_CHILD: Children = Children { many: false };
+pub(in crate::resource) static ONE_CHILD: ChildrenField = ChildrenField { many: false };
 /// Any number of rows.
-pub(in crate::resource) static MANY_CHILDREN: Children = Children { many: true };
+pub(in crate::resource) static MANY_CHILDREN: ChildrenField = ChildrenField { many: true };
 
 /// Rows of another table.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::resource) struct Children {
+pub(in crate::resource) struct ChildrenField {
     many: bool,
 }
 
-impl ColumnKind for Children {
+impl ColumnKind for ChildrenField {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.field.r#type() == Type::Message && field.is_list() == self.many
     }
@@ -35,23 +35,23 @@ impl ColumnKind for Children {
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
         let most = Constraints { max_items: Some(MAX_CHILDREN), ..Constraints::default() };
-        // Unless it is stated, something else leaves room for fewer: so many kinds, or only one child.
+        // The contract need not state the limit if something else allows fewer children.
         if self.many { vec![most, Constraints::default()] } else { limits::none() }
     }
 
-    fn column(&self) -> Option<Column> {
+    fn column(&self) -> Option<StoredColumn> {
         None
     }
 
-    fn role(&self) -> Role {
-        Role::Children
+    fn role(&self) -> FieldRole {
+        FieldRole::Children
     }
 
     fn element_type(&self) -> ElementType {
         ElementType::Text
     }
 
-    /// They are put by their own resource.
+    /// Their own resource decodes them.
     fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! Codes of capital letters in a `text` column: of a currency, of a country.
 
 use super::limits;
-use super::text::{Empty, Text, TextFormat};
+use super::text::{EmptyText, TextFormat, TextKind};
 use crate::resource::constraints::Constraints;
 
-/// A code of so many of A-Z, which is required unless it is [optional](Text::optional).
-pub const fn code(letters: usize) -> Text<Code> {
-    Text { format: Code { letters }, empty: Empty::Refused }
+/// A code with a fixed number of letters A-Z. It is required unless it is [optional](TextKind::optional).
+pub const fn code(letters: usize) -> TextKind<Code> {
+    TextKind { format: Code { letters }, empty: EmptyText::Refused }
 }
 
 /// The format of codes.

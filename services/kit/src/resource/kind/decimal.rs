@@ -5,7 +5,7 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, limits, put_text, text_of,
+    Assignment, Change, ColumnKind, ContractField, PutField, Reading, Stated, StoredColumn, limits, put_text, text_of,
 };
 use crate::db::array::ElementType;
 use crate::decimal::Decimal;
@@ -14,10 +14,10 @@ use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, end_value, put_prefixed};
 
-/// A decimal of at most so many digits before and after the point. It is required unless it is said what an empty one
-/// is.
+/// A decimal with at most these many digits before and after the point. It is required, unless another meaning of an
+/// empty one is declared.
 pub const fn decimal(integer_digits: usize, fraction_digits: usize) -> Decimals {
-    Decimals { integer_digits, fraction_digits, empty: Empty::Refused, computed: false }
+    Decimals { integer_digits, fraction_digits, empty: EmptyDecimal::Refused, computed: false }
 }
 
 /// A column of exact decimals.
@@ -25,46 +25,46 @@ pub const fn decimal(integer_digits: usize, fraction_digits: usize) -> Decimals 
 pub struct Decimals {
     integer_digits: usize,
     fraction_digits: usize,
-    empty: Empty,
+    empty: EmptyDecimal,
     computed: bool,
 }
 
-/// What an empty decimal is.
+/// The meaning of an empty decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Empty {
+enum EmptyDecimal {
     /// Refused.
     Refused,
     /// Zero.
     Zero,
-    /// What is stored; zero on a new row.
+    /// The stored value; zero on a new row.
     Kept,
     /// Null.
     Null,
 }
 
 impl Decimals {
-    /// The same, where an empty one is zero.
+    /// The same, but an empty one is zero.
     #[must_use]
     pub const fn or_zero(self) -> Self {
-        Self { empty: Empty::Zero, ..self }
+        Self { empty: EmptyDecimal::Zero, ..self }
     }
 
-    /// The same, where an empty one leaves what is stored as it is, and is zero on a new row.
+    /// The same, but an empty one keeps the stored value, and is zero on a new row.
     #[must_use]
     pub const fn or_kept(self) -> Self {
-        Self { empty: Empty::Kept, ..self }
+        Self { empty: EmptyDecimal::Kept, ..self }
     }
 
-    /// The same, where an empty one is null.
+    /// The same, but an empty one is null.
     #[must_use]
     pub const fn optional(self) -> Self {
-        Self { empty: Empty::Null, ..self }
+        Self { empty: EmptyDecimal::Null, ..self }
     }
 
     /// The same, computed by the service.
     #[must_use]
     pub const fn computed(self) -> Self {
-        Self { empty: Empty::Kept, computed: true, ..self }
+        Self { empty: EmptyDecimal::Kept, computed: true, ..self }
     }
 }
 
@@ -75,7 +75,7 @@ impl ColumnKind for Decimals {
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
         if self.computed {
-            // What is sent is ignored.
+            // The value that was sent is ignored.
             return limits::none();
         }
         let fraction = match self.fraction_digits {
@@ -83,13 +83,13 @@ impl ColumnKind for Decimals {
             digits => format!("([.][0-9]{{1,{digits}}})?"),
         };
         let expression = format!("-?[0-9]{{1,{}}}{fraction}", self.integer_digits);
-        let limits = limits::pattern(&expression, self.empty != Empty::Refused);
-        if self.empty == Empty::Refused { limits::or_required(limits) } else { limits }
+        let limits = limits::pattern(&expression, self.empty != EmptyDecimal::Refused);
+        if self.empty == EmptyDecimal::Refused { limits::or_required(limits) } else { limits }
     }
 
-    fn column(&self) -> Option<Column> {
+    fn column(&self) -> Option<StoredColumn> {
         let digits = (!self.computed).then_some((self.integer_digits, self.fraction_digits));
-        Some(Column { sql_type: "numeric", nullable: self.empty == Empty::Null, digits })
+        Some(StoredColumn { sql_type: "numeric", nullable: self.empty == EmptyDecimal::Null, digits })
     }
 
     fn is_computed(&self) -> bool {
@@ -108,9 +108,9 @@ impl ColumnKind for Decimals {
         let mut text = text_of(slot, name)?;
         if text.is_empty() {
             match self.empty {
-                Empty::Refused => return Err(Violation::new(name, "is required")),
-                Empty::Zero if !reading.unset_is_null => text = "0",
-                Empty::Zero | Empty::Kept | Empty::Null => {
+                EmptyDecimal::Refused => return Err(Violation::new(name, "is required")),
+                EmptyDecimal::Zero if !reading.unset_is_null => text = "0",
+                EmptyDecimal::Zero | EmptyDecimal::Kept | EmptyDecimal::Null => {
                     tuple.put_i32(NULL);
                     return Ok(());
                 }
@@ -123,7 +123,7 @@ impl ColumnKind for Decimals {
     }
 
     fn put_new(&self, value: Option<&[u8]>, _now: i64, row: &mut Vec<u8>) {
-        if value.is_none() && self.empty == Empty::Null {
+        if value.is_none() && self.empty == EmptyDecimal::Null {
             row.put_i32(NULL);
             return;
         }
@@ -136,7 +136,7 @@ impl ColumnKind for Decimals {
 
     fn put_selected(&self, value: Option<&[u8]>, _now: i64, tuple: &mut Vec<u8>) {
         match value {
-            None if self.empty == Empty::Null => tuple.put_i32(NULL),
+            None if self.empty == EmptyDecimal::Null => tuple.put_i32(NULL),
             value => put_prefixed(tuple, value.unwrap_or(b"0")),
         }
     }
@@ -153,11 +153,11 @@ impl ColumnKind for Decimals {
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         match change {
             Change::IfSet => assign_if_set(name),
-            _ if self.empty == Empty::Null => Assignment {
+            _ if self.empty == EmptyDecimal::Null => Assignment {
                 value: format!("i.{name}::numeric"),
                 differs: format!("i.{name} is distinct from t.{name}::text"),
             },
-            _ if self.empty == Empty::Zero => Assignment {
+            _ if self.empty == EmptyDecimal::Zero => Assignment {
                 value: format!("coalesce(i.{name}, '0')::numeric"),
                 differs: format!("coalesce(i.{name}, '0') is distinct from t.{name}::text"),
             },

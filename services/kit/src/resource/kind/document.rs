@@ -5,8 +5,8 @@ use bytes::BufMut as _;
 use super::object::{key_reach, refused, struct_entries};
 use super::sql::{EMPTY_OBJECT, Entries, keys_replaced, replaced, selected_keys};
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, json_of,
-    limits, put_jsonb,
+    Assignment, Change, ColumnKind, ContractField, OutputField, PutField, Reading, Stated, StoredColumn, WireForm,
+    json_of, limits, put_jsonb,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
@@ -19,7 +19,7 @@ use crate::resource::structure::{put_entry, put_object};
 use crate::resource::tuple::NULL;
 use crate::resource::wire::put_nested;
 
-/// Any JSON object, of at most `max_bytes` bytes as it is encoded. Masks reach its keys, as they reach those of a map.
+/// Any JSON object of at most `max_bytes` encoded bytes. Masks can name its keys, like those of a map.
 pub const fn document(max_bytes: usize) -> Document {
     Document { max_bytes }
 }
@@ -43,8 +43,8 @@ impl ColumnKind for Document {
         limits::none()
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("jsonb", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("jsonb", false))
     }
 
     fn element_type(&self) -> ElementType {
@@ -94,7 +94,7 @@ impl ColumnKind for Document {
 }
 
 /// A jsonb object as a Struct, which is set even if it is empty.
-fn put_document(out: &mut Vec<u8>, target: Target, jsonb: &[u8]) {
+fn put_document(out: &mut Vec<u8>, target: OutputField, jsonb: &[u8]) {
     put_nested(out, target.number, |body| {
         for (key, value) in entries(json_of(jsonb)) {
             put_entry(body, &key.text(), value);

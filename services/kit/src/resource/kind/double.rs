@@ -4,7 +4,8 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, bits_of, limits,
+    Assignment, Change, ColumnKind, ContractField, OutputField, PutField, Reading, Stated, StoredColumn, WireForm,
+    bits_of, limits,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
@@ -13,16 +14,17 @@ use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 use crate::resource::wire::put_fixed64;
 
-/// A finite double; unset is 0. What other programs store, NaN and infinities too, is read as it is.
-pub const fn double() -> Double {
-    Double
+/// A finite double; unset is 0. Values of other programs, including NaN and infinities, are returned as they are
+/// stored.
+pub const fn double() -> DoubleKind {
+    DoubleKind
 }
 
 /// A double column.
 #[derive(Clone, Copy, Debug)]
-pub struct Double;
+pub struct DoubleKind;
 
-impl ColumnKind for Double {
+impl ColumnKind for DoubleKind {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is(Type::Double)
     }
@@ -35,8 +37,8 @@ impl ColumnKind for Double {
         limits::none()
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("double precision", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("double precision", false))
     }
 
     fn element_type(&self) -> ElementType {
@@ -80,7 +82,7 @@ impl ColumnKind for Double {
             _ if number.is_nan() => "NaN".to_owned(),
             f64::INFINITY => "Infinity".to_owned(),
             f64::NEG_INFINITY => "-Infinity".to_owned(),
-            // The shortest digits that read as this double.
+            // The fewest digits that give the same double.
             _ => format!("{number:e}"),
         };
         Some(format!("'{text}'::double precision"))
@@ -91,7 +93,7 @@ impl ColumnKind for Double {
     }
 }
 
-fn put_double(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_double(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     let Ok(bytes) = value.try_into() else { return };
     let number = f64::from_be_bytes(bytes);
     if number.to_bits() != 0 {

@@ -3,8 +3,8 @@
 use bytes::BufMut as _;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, int32_of,
-    limits, storable_text,
+    Assignment, Change, ColumnKind, ContractField, OutputField, PutField, Reading, Stated, StoredColumn, WireForm,
+    int32_of, limits, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::{literal, literal_array};
@@ -14,7 +14,7 @@ use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 use crate::resource::wire::put_number;
 
-/// The texts that stand for the values of an enum, each with the value's number. 0 has none: it is unset.
+/// The stored text of each value of an enum, with the value's number. 0 has no text: it is unset.
 pub type EnumNames = &'static [(i32, &'static str)];
 
 /// An enum whose values are stored as these texts, for example `&[(1, "billing"), (2, "shipping")]`. It is required
@@ -31,7 +31,7 @@ pub struct Enumeration {
 }
 
 impl Enumeration {
-    /// The same, where 0 is null.
+    /// The same, but 0 is null.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { optional: true, ..self }
@@ -67,8 +67,8 @@ impl ColumnKind for Enumeration {
         if self.optional { limits } else { limits::or_required(limits) }
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("text", self.optional))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("text", self.optional))
     }
 
     fn element_type(&self) -> ElementType {
@@ -104,7 +104,7 @@ impl ColumnKind for Enumeration {
         match change {
             Change::IfSet => Assignment::if_set(name),
             _ if !self.optional => Assignment::new(name, format!("i.{name}")),
-            // A text that no value has stays where 0 is sent: it reads as 0.
+            // A stored text without a value stays if 0 is sent: it reads as 0.
             _ => {
                 let known = literal_array(&self.texts());
                 Assignment::or(name, &format!("case when t.{name} <> all ({known}) then t.{name} end"))
@@ -121,7 +121,7 @@ impl ColumnKind for Enumeration {
     }
 }
 
-fn put_number_of_name(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_number_of_name(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     if let Some((number, _)) = target.names.iter().find(|(_, text)| text.as_bytes() == value) {
         // An enum's value is sign-extended to 64 bits, as an int32 is.
         put_number(out, target.number, i64::from(*number).cast_unsigned());

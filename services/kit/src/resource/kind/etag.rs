@@ -2,13 +2,15 @@
 
 use prost_types::field_descriptor_proto::Type;
 
-use super::{Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, put_nothing};
+use super::{
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, put_nothing,
+};
 use crate::db::array::ElementType;
 use crate::error::Violation;
 use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 
-/// A hash of the stored row. A row that is sent with another one than the stored row's is refused.
+/// A hash of the stored row. A row that is sent with another etag than the stored row's is refused.
 pub const fn etag() -> Etag {
     Etag
 }
@@ -27,19 +29,19 @@ impl ColumnKind for Etag {
         vec![limits]
     }
 
-    fn column(&self) -> Option<Column> {
+    fn column(&self) -> Option<StoredColumn> {
         None
     }
 
-    fn role(&self) -> Role {
-        Role::Etag
+    fn role(&self) -> FieldRole {
+        FieldRole::Etag
     }
 
     fn element_type(&self) -> ElementType {
         ElementType::Text
     }
 
-    /// It is no part of an input tuple: it is a precondition.
+    /// It is not in the input tuple: it is a precondition.
     fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
         Ok(())
     }

@@ -1,13 +1,13 @@
 //! Hashes in a `text` column: a fixed number of hexadecimal digits.
 
 use super::limits;
-use super::text::{Empty, Text, TextFormat};
+use super::text::{EmptyText, TextFormat, TextKind};
 use crate::resource::constraints::Constraints;
 
-/// A hash of so many hexadecimal digits in lower case (64 for SHA-256), which is required unless it is
-/// [optional](Text::optional).
-pub const fn hash(digits: usize) -> Text<Hash> {
-    Text { format: Hash { digits }, empty: Empty::Refused }
+/// A hash with a fixed number of hexadecimal digits in lower case (64 for SHA-256). It is required unless it is
+/// [optional](TextKind::optional).
+pub const fn hash(digits: usize) -> TextKind<Hash> {
+    TextKind { format: Hash { digits }, empty: EmptyText::Refused }
 }
 
 /// The format of hashes.

@@ -4,8 +4,8 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, bits_of,
-    int32_of, limits, put_integer,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, WireForm,
+    bits_of, int32_of, limits, put_integer,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
@@ -14,18 +14,18 @@ use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
 
 /// An `integer` within these bounds; unset is 0.
-pub const fn integer(min: i32, max: i32) -> Integer {
-    Integer { min: min as i64, max: max as i64, big: false, zero: Zero::Stored, computed: false }
+pub const fn integer(min: i32, max: i32) -> IntegerKind {
+    IntegerKind { min: min as i64, max: max as i64, big: false, zero: Zero::Stored, computed: false }
 }
 
 /// A `bigint` within these bounds; unset is 0.
-pub const fn big_integer(min: i64, max: i64) -> Integer {
-    Integer { min, max, big: true, zero: Zero::Stored, computed: false }
+pub const fn big_integer(min: i64, max: i64) -> IntegerKind {
+    IntegerKind { min, max, big: true, zero: Zero::Stored, computed: false }
 }
 
 /// An integer column.
 #[derive(Clone, Copy, Debug)]
-pub struct Integer {
+pub struct IntegerKind {
     min: i64,
     max: i64,
     big: bool,
@@ -33,25 +33,25 @@ pub struct Integer {
     computed: bool,
 }
 
-/// What 0, which is also what is unset, stands for.
+/// The meaning of 0, which is also the unset value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Zero {
     /// The number.
     Stored,
     /// Null.
     Null,
-    /// A number that the store finds.
+    /// A number that the service sets.
     Completed,
 }
 
-impl Integer {
-    /// The same, where 0 is null.
+impl IntegerKind {
+    /// The same, but 0 is null.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { zero: Zero::Null, ..self }
     }
 
-    /// The same, where the store puts a number in place of 0 before it writes the row.
+    /// The same, but the service replaces 0 before it writes the row.
     #[must_use]
     pub const fn completed(self) -> Self {
         Self { zero: Zero::Completed, ..self }
@@ -68,7 +68,7 @@ impl Integer {
     }
 }
 
-impl ColumnKind for Integer {
+impl ColumnKind for IntegerKind {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is(if self.big { Type::Int64 } else { Type::Int32 })
     }
@@ -79,11 +79,11 @@ impl ColumnKind for Integer {
 
     fn limits(&self, stated: Stated<'_>) -> Vec<Constraints> {
         if self.computed {
-            // What is sent is ignored.
+            // The value that was sent is ignored.
             return limits::none();
         }
         let (least, greatest) = if self.big { (i64::MIN, i64::MAX) } else { (i32::MIN.into(), i32::MAX.into()) };
-        // 0 is also what is unset.
+        // 0 is also the unset value.
         let zero = (self.zero != Zero::Stored).then_some(0);
         let min = zero.map_or(self.min, |zero| self.min.min(zero));
         let max = zero.map_or(self.max, |zero| self.max.max(zero));
@@ -93,18 +93,18 @@ impl ColumnKind for Integer {
             ..Constraints::default()
         }];
         if stated.key {
-            // The number of a stored row may be any.
+            // A stored row may have any number.
             limits.push(Constraints::default());
         }
         if self.zero == Zero::Stored && !self.can_be_zero() { limits::or_required(limits) } else { limits }
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new(if self.big { "bigint" } else { "integer" }, self.zero == Zero::Null))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new(if self.big { "bigint" } else { "integer" }, self.zero == Zero::Null))
     }
 
-    fn role(&self) -> Role {
-        if self.zero == Zero::Completed { Role::CompletedInteger } else { Role::Stored }
+    fn role(&self) -> FieldRole {
+        if self.zero == Zero::Completed { FieldRole::CompletedInteger } else { FieldRole::Stored }
     }
 
     fn is_computed(&self) -> bool {
@@ -151,7 +151,7 @@ impl ColumnKind for Integer {
 
     fn default_value(&self) -> Option<&'static [u8]> {
         let zero: &[u8] = if self.big { &[0; 8] } else { &[0; 4] };
-        // Of a number that cannot be 0 an unset one is missing: the column refuses null.
+        // If 0 is not allowed, an unset number is missing: the column refuses null.
         (self.zero == Zero::Stored && self.can_be_zero()).then_some(zero)
     }
 

@@ -16,7 +16,7 @@ pub struct Stated<'a> {
 /// Compares a kind's limits with the rules of its field.
 ///
 /// # Errors
-/// What the contract states, and what it would have to.
+/// The rules that the contract states, and the ones that it must state.
 pub(in crate::resource) fn check(kind: &dyn ColumnKind, stated: Stated<'_>) -> Result<(), String> {
     let mut expected = kind.limits(stated);
     // The order of the texts says nothing.
@@ -73,8 +73,8 @@ pub(super) fn text(max_bytes: usize) -> Constraints {
     Constraints { max_bytes: Some(max_bytes), not_contains: Some("\0".to_owned()), ..Constraints::default() }
 }
 
-/// A text that matches all of a regular expression. One that may be empty says so; one that may not may say so too,
-/// because an update may leave it out.
+/// A text that matches a whole regular expression. If it may be empty, the contract must say so. If it may not, the
+/// contract may still allow it, because an update may leave it out.
 pub(super) fn pattern(expression: &str, may_be_empty: bool) -> Vec<Constraints> {
     let of = |pattern: String| Constraints { pattern: Some(pattern), ..Constraints::default() };
     let mut all = vec![of(format!("^({expression})?$"))];
@@ -89,8 +89,7 @@ pub(super) fn stored_key() -> Constraints {
     text(MAX_KEY_BYTES)
 }
 
-/// The same, where the contract may state that the field is required: what is unset is refused, unless the row is
-/// stored already.
+/// The same, but the contract may also state that the field is required: an unset one is refused unless the row exists.
 pub(super) fn or_required(limits: Vec<Constraints>) -> Vec<Constraints> {
     let required = limits.iter().map(|limits| Constraints { required: true, ..limits.clone() }).collect();
     [limits, required].concat()

@@ -1,9 +1,9 @@
-//! Kinds of columns. A file here says all about one kind: which field of the contract it fits and which column, how a
-//! value is decoded and checked, what a new row stores, how the column is selected and written as a message, and how an
-//! update compares and assigns it.
+//! Kinds of columns. Each file defines one kind: the contract fields and columns that it fits, how a value is decoded
+//! and checked, the value of a new row, how the column is selected and written as a message, and how an update compares
+//! and assigns it.
 //!
-//! A description names the kind of each field by a constructor, for example `&kind::text(2_048)`. A format that only
-//! one slice knows is a function of that slice: [`text_checked`].
+//! A description names the kind of each field by a function, for example `&kind::text(2_048)`. A format that only one
+//! slice uses is a function of that slice: [`text_checked`].
 
 mod boolean;
 mod children;
@@ -42,24 +42,24 @@ pub(super) use self::children::{MANY_CHILDREN, ONE_CHILD};
 pub use self::code::{Code, code};
 pub use self::decimal::{Decimals, decimal};
 pub use self::document::{Document, document};
-pub use self::double::{Double, double};
+pub use self::double::{DoubleKind, double};
 pub use self::enumeration::{EnumNames, Enumeration, enumeration};
 pub use self::etag::{Etag, etag};
 pub use self::hash::{Hash, hash};
-pub use self::integer::{Integer, big_integer, integer};
+pub use self::integer::{IntegerKind, big_integer, integer};
 pub use self::limits::Stated;
 pub(super) use self::limits::check as check_limits;
 pub use self::name::{Name, name};
 pub use self::one_of::{OneOf, one_of};
 pub use self::revision::{Revision, revision};
 pub use self::status::{MAX_PHASE_BYTES, Status, status};
-pub use self::text::{Checked, Free, Text, TextFormat, text, text_checked, text_not_null};
+pub use self::text::{Checked, Free, TextFormat, TextKind, text, text_checked, text_not_null};
 pub use self::text_list::{TextList, text_list};
 pub use self::text_map::{TextMap, annotations, labels};
-pub use self::timestamp::{Timestamp, created_at, measured_at, timestamp, updated_at};
+pub use self::timestamp::{TimestampKind, created_at, measured_at, timestamp, updated_at};
 pub use self::uid::{Uid, uid, uid_of};
 use super::constraints::Constraints;
-use super::mask::{Keys, Reach};
+use super::mask::{KeySet, Reach};
 use super::slot::{Portion, Slot};
 use super::tuple::{NULL, put_prefixed};
 use crate::db::array::ElementType;
@@ -74,20 +74,21 @@ pub trait ColumnKind: Debug + Send + Sync {
     /// Whether it fits a field of the contract.
     fn fits(&self, field: &ContractField<'_>) -> bool;
 
-    /// The rules any of which the contract must state of its field, because they are what [`ColumnKind::put`] checks.
+    /// The rules that the contract may state for its field: one of them must be stated, because [`ColumnKind::put`]
+    /// checks it.
     fn limits(&self, stated: Stated<'_>) -> Vec<Constraints>;
 
-    /// How the field's value comes on the wire.
+    /// The wire form of the field's value.
     fn wire_form(&self) -> WireForm {
         WireForm::Bytes
     }
 
     /// Its column; `None` if it has none.
-    fn column(&self) -> Option<Column>;
+    fn column(&self) -> Option<StoredColumn>;
 
-    /// What the store does with it besides storing it.
-    fn role(&self) -> Role {
-        Role::Stored
+    /// Its special meaning, if it has one.
+    fn role(&self) -> FieldRole {
+        FieldRole::Stored
     }
 
     /// Whether the service computes it, whatever the caller sends.
@@ -109,7 +110,7 @@ pub trait ColumnKind: Debug + Send + Sync {
     /// The rule that it breaks.
     fn put(&self, name: &str, slot: &Slot<'_>, reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation>;
 
-    /// Appends a part of the key of a row that may be stored already, by whatever program.
+    /// Appends one column of a key that may be stored already, perhaps by another program.
     ///
     /// # Errors
     /// The rule that it breaks.
@@ -117,7 +118,7 @@ pub trait ColumnKind: Debug + Send + Sync {
         self.put(name, slot, Reading::ALL, tuple)
     }
 
-    /// Whether a part of a key that was put by [`ColumnKind::put_stored_key`] may be that of a new row.
+    /// Checks that a column of a key, put by [`ColumnKind::put_stored_key`], is valid for a new row.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -125,12 +126,13 @@ pub trait ColumnKind: Debug + Send + Sync {
         Ok(())
     }
 
-    /// What a new row stores where the input tuple has null; `None` for null.
+    /// The stored value of a new row if the input tuple has null; `None` for null.
     fn default_value(&self) -> Option<&'static [u8]> {
         None
     }
 
-    /// Appends what a new row stores, from the value in its input tuple. `now` is in microseconds since 2000-01-01 UTC.
+    /// Appends the stored value of a new row, given the value in its input tuple. `now` is in microseconds since
+    /// 2000-01-01 UTC.
     fn put_new(&self, value: Option<&[u8]>, _now: i64, row: &mut Vec<u8>) {
         match value.or(self.default_value()) {
             Some(value) => put_prefixed(row, value),
@@ -138,17 +140,17 @@ pub trait ColumnKind: Debug + Send + Sync {
         }
     }
 
-    /// Appends what is selected of a new row, from the value in its input tuple.
+    /// Appends the selected value of a new row, given the value in its input tuple.
     fn put_selected(&self, value: Option<&[u8]>, now: i64, tuple: &mut Vec<u8>) {
         self.put_new(value, now, tuple);
     }
 
-    /// How the column `t.name` is selected.
+    /// The SQL that selects the column `t.name`.
     fn select(&self, column: &str) -> String {
         column.to_owned()
     }
 
-    /// How the part of the column `t.name` that a mask reaches is selected; `None` if that is all of it.
+    /// The SQL that selects the part of the column `t.name` that a mask names; `None` if that is the whole column.
     fn select_part(&self, _column: &str, _reach: &Reach) -> Option<String> {
         None
     }
@@ -161,10 +163,10 @@ pub trait ColumnKind: Debug + Send + Sync {
         &[]
     }
 
-    /// How a path of a mask goes on within the field.
+    /// The part of the field that the rest of a mask's path names.
     ///
     /// # Errors
-    /// That it names nothing, in words that follow the path.
+    /// The reason if it names nothing: the end of a sentence that begins with the path.
     fn reach(&self, _inner: &str) -> Result<Reach, &'static str> {
         Err("goes into a field that has no parts")
     }
@@ -172,8 +174,8 @@ pub trait ColumnKind: Debug + Send + Sync {
     /// How an update changes the column.
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment;
 
-    /// A stored value as an SQL literal, for cursors; `None` if rows cannot be ordered by columns of this kind, or the
-    /// value is none.
+    /// A stored value as an SQL literal, for cursors; `None` if rows cannot be ordered by this kind or the value is
+    /// invalid.
     fn literal(&self, _value: &[u8]) -> Option<String> {
         None
     }
@@ -186,27 +188,27 @@ pub trait ColumnKind: Debug + Send + Sync {
 
 /// Appends a field of a message from a selected value that is not null. A plain function, so that the loop over columns
 /// stays tight.
-pub type PutField = fn(out: &mut Vec<u8>, target: Target, value: &[u8]);
+pub type PutField = fn(out: &mut Vec<u8>, target: OutputField, value: &[u8]);
 
 /// The field that a value is written to.
 #[derive(Clone, Copy, Debug)]
-pub struct Target {
+pub struct OutputField {
     /// Its number.
     pub number: u32,
     /// The names of its values, if it is an enum.
     pub names: EnumNames,
 }
 
-/// How a value comes on the wire.
+/// The wire form of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireForm {
     /// A varint.
     Varint,
     /// Eight bytes.
     Fixed64,
-    /// Bytes; of several values the last one counts.
+    /// Bytes. If the field appears several times, the last value counts.
     Bytes,
-    /// A message; several values are joined to one.
+    /// A message. If the field appears several times, the values are merged.
     Message,
     /// A list: every value counts.
     List,
@@ -214,7 +216,7 @@ pub enum WireForm {
 
 /// The column of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub struct StoredColumn {
     /// Its type, as Postgres's `format_type` prints it.
     pub sql_type: &'static str,
     /// Whether it may be null.
@@ -223,18 +225,18 @@ pub struct Column {
     pub digits: Option<(usize, usize)>,
 }
 
-impl Column {
+impl StoredColumn {
     const fn new(sql_type: &'static str, nullable: bool) -> Self {
         Self { sql_type, nullable, digits: None }
     }
 }
 
-/// What the store does with a field besides storing it.
+/// The special meaning of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum FieldRole {
     /// Nothing.
     Stored,
-    /// The row's own uid, which is made where a create leaves it empty.
+    /// The row's own uid. A create without one gets a new one.
     OwnUid(UidKind),
     /// A hash of the stored row; it has no column.
     Etag,
@@ -248,29 +250,29 @@ pub enum Role {
     Measured,
     /// The row's status.
     Status,
-    /// An integer that the store completes where it is 0.
+    /// An integer that the service sets if the caller sends 0.
     CompletedInteger,
     /// Rows of another table; it has no column.
     Children,
 }
 
-/// How much of a value is looked at.
+/// How a value is decoded.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
-    /// Which portion.
+    /// The portion that is decoded.
     pub portion: Portion<'a>,
-    /// Whether the row is stored already and what is left out stays as it is: nothing is required.
+    /// Whether the row exists and unset fields keep their values: then no field is required.
     pub keeps_unset: bool,
-    /// Whether a number that is unset is null in the input tuple, so that an update can tell it from one that is 0.
+    /// Whether an unset number is null in the input tuple, so that an update can tell it from 0.
     pub unset_is_null: bool,
 }
 
 impl Reading<'_> {
-    /// All of a value of a row that belongs to another one. It comes whole: a number that is unset is 0.
+    /// The whole value, for a child. Children are always sent whole: an unset number is 0.
     pub const ALL: Self = Self { portion: Portion::All, keeps_unset: false, unset_is_null: false };
 }
 
-/// How far an update reaches into a column.
+/// The part of a column that an update changes.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
     /// The column is overwritten where the row has a value.
@@ -278,7 +280,7 @@ pub enum Change<'a> {
     /// The column is overwritten; where the row has no value it is cleared.
     Whole,
     /// These keys of an object are overwritten.
-    Keys(&'a Keys, UnsetPhase),
+    Keys(&'a KeySet, UnsetPhase),
     /// All of a status but its phase is overwritten. `if_set`: only where the row has details.
     Details {
         /// Whether details that the row leaves out stay.
@@ -286,18 +288,18 @@ pub enum Change<'a> {
     },
 }
 
-/// What becomes of a phase that a row leaves out although a mask names it.
+/// What happens to a phase that a mask names and the row leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnsetPhase {
     /// It stays.
     Kept,
-    /// It becomes that of a new row.
+    /// It becomes the phase of a new row.
     Default,
 }
 
 impl<'a> Change<'a> {
-    /// The change that a mask asks for. Without a reach, fields are overwritten where they are set, and so they are if
-    /// a mask reaches all of them and `keeps_unset`.
+    /// The change for a mask. Without a mask, a field is overwritten if it is set. The same holds if the mask names the
+    /// whole field and `keeps_unset` is true.
     pub(crate) fn new(reach: Option<&'a Reach>, keeps_unset: bool) -> Self {
         match reach {
             None => Self::IfSet,
@@ -310,7 +312,7 @@ impl<'a> Change<'a> {
     }
 }
 
-/// What a column of an existing row becomes, as SQL over `i`, what was sent, and `t`, what is stored.
+/// The assignment of a column of an existing row, as SQL over `i`, the values that were sent, and `t`, the stored row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The new value.
@@ -325,12 +327,12 @@ impl Assignment {
         Self { value, differs }
     }
 
-    /// The value that was sent; the stored one where none was.
+    /// The value that was sent, or the stored one if none was sent.
     fn if_set(name: &str) -> Self {
         Self::new(name, format!("coalesce(i.{name}, t.{name})"))
     }
 
-    /// The value that was sent; this one where none was.
+    /// The value that was sent, or this one if none was sent.
     fn or(name: &str, default: &str) -> Self {
         Self::new(name, format!("coalesce(i.{name}, {default})"))
     }
@@ -369,7 +371,7 @@ impl ContractField<'_> {
         })
     }
 
-    /// The enum that it is of, if that is one of a file or of the field's message.
+    /// Its enum, if that is defined in a file or in the field's message.
     fn enumeration(&self) -> Option<&EnumDescriptorProto> {
         if !self.is(Type::Enum) {
             return None;
@@ -397,7 +399,7 @@ fn json_of(jsonb: &[u8]) -> &[u8] {
     jsonb.get(1..).unwrap_or_default()
 }
 
-/// A text as it came on the wire, if Postgres can store it.
+/// A text from the wire, if Postgres can store it.
 fn storable_text(bytes: &[u8], path: impl FnOnce() -> String) -> Result<&str, Violation> {
     match std::str::from_utf8(bytes) {
         Err(_) => Err(Violation::new(path(), "must be valid UTF-8")),
@@ -434,17 +436,17 @@ pub(super) fn int32_of(slot: &Slot<'_>) -> i32 {
     (bits_of(slot) as u32).cast_signed()
 }
 
-fn put_nothing(_out: &mut Vec<u8>, _target: Target, _value: &[u8]) {}
+fn put_nothing(_out: &mut Vec<u8>, _target: OutputField, _value: &[u8]) {}
 
 /// A text as a field; an empty one is unset.
-fn put_text(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_text(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     if !value.is_empty() {
         super::wire::put_bytes(out, target.number, value);
     }
 }
 
 /// An integer, bigint or boolean as a varint: sign-extended to 64 bits (protobuf.dev, "Encoding").
-fn put_integer(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_integer(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     let value = match *value {
         [a, b, c, d] => i64::from(i32::from_be_bytes([a, b, c, d])),
         [truth] => i64::from(truth),

@@ -1,12 +1,12 @@
 //! Names in a `text` column.
 
 use super::limits;
-use super::text::{Empty, Text, TextFormat};
+use super::text::{EmptyText, TextFormat, TextKind};
 use crate::resource::constraints::Constraints;
 
 /// A required name: 1 to `max_bytes` of a-z, 0-9, `_`, `-` and `.`, beginning with a letter.
-pub const fn name(max_bytes: usize) -> Text<Name> {
-    Text { format: Name { max_bytes }, empty: Empty::Refused }
+pub const fn name(max_bytes: usize) -> TextKind<Name> {
+    TextKind { format: Name { max_bytes }, empty: EmptyText::Refused }
 }
 
 /// The format of names.

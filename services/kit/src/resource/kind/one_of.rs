@@ -1,12 +1,11 @@
-//! One of a few texts in a `text` column, which is a text in the contract too. Of an enum:
-//! [`enumeration`](super::enumeration).
+//! One of a few texts in a `text` column, for a text field. For an enum: [`enumeration`](super::enumeration).
 
-use super::text::{Empty, Text, TextFormat};
+use super::text::{EmptyText, TextFormat, TextKind};
 use crate::resource::constraints::Constraints;
 
-/// One of these texts, which is required unless it is [optional](Text::optional).
-pub const fn one_of(texts: &'static [&'static str]) -> Text<OneOf> {
-    Text { format: OneOf { texts }, empty: Empty::Refused }
+/// One of these texts, which is required unless it is [optional](TextKind::optional).
+pub const fn one_of(texts: &'static [&'static str]) -> TextKind<OneOf> {
+    TextKind { format: OneOf { texts }, empty: EmptyText::Refused }
 }
 
 /// The format of a text that is one of a few.

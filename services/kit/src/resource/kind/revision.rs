@@ -1,16 +1,17 @@
-//! Revisions: how often a row was changed, in an `integer` column.
+//! Revisions: the number of changes of a row, in an `integer` column.
 
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, WireForm, put_integer,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, WireForm,
+    put_integer,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
 use crate::resource::constraints::Constraints;
 use crate::resource::slot::Slot;
 
-/// How often the row was changed: 1 on a new one. A row that is sent with another one than the stored row's is refused.
+/// The number of changes: 1 on a new row. A row that is sent with another revision than the stored one is refused.
 pub const fn revision() -> Revision {
     Revision
 }
@@ -32,19 +33,19 @@ impl ColumnKind for Revision {
         vec![Constraints { min: Some(0), ..Constraints::default() }]
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("integer", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("integer", false))
     }
 
-    fn role(&self) -> Role {
-        Role::Revision
+    fn role(&self) -> FieldRole {
+        FieldRole::Revision
     }
 
     fn element_type(&self) -> ElementType {
         ElementType::Integer
     }
 
-    /// It is no part of an input tuple: it is a precondition.
+    /// It is not in the input tuple: it is a precondition.
     fn put(&self, _: &str, _: &Slot<'_>, _: Reading<'_>, _: &mut Vec<u8>) -> Result<(), Violation> {
         Ok(())
     }
@@ -53,7 +54,7 @@ impl ColumnKind for Revision {
         put_integer
     }
 
-    /// What every change of a row assigns. Behind the largest number there is none: the server refuses the change.
+    /// The assignment of every change. After the largest number the server refuses the change.
     fn assign(&self, name: &str, _change: Change<'_>) -> Assignment {
         Assignment { value: format!("t.{name} + 1"), differs: "true".to_owned() }
     }

@@ -1,18 +1,17 @@
-//! The pieces of SQL from which updates of jsonb columns are made. What is stored may have been written by other
-//! programs: a column that is no object counts as an empty one, and a value that is sent back as it was read stays as
-//! it is stored.
+//! SQL for updates of jsonb columns. Other programs may have written the stored values: a column that is no object
+//! counts as an empty one, and a value that is sent back unchanged stays as it is stored.
 
 use super::{Assignment, JSONB_VERSION};
 use crate::db::sql::{indented, literal_array};
-use crate::resource::mask::{Keys, Reach};
+use crate::resource::mask::{KeySet, Reach};
 
 /// How the entries of an object are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Entries {
-    /// As texts: of what is no text, its JSON.
+    /// As texts: a value that is no string as its JSON.
     Texts,
-    /// As what they are; but what no double holds, and what nests too deep, as a text: its JSON, which is longer than
-    /// 15 characters.
+    /// As values of their types. A number that no double represents, and a value that nests too deep, is a text: its
+    /// JSON, which is longer than 15 characters.
     Values,
 }
 
@@ -21,9 +20,8 @@ pub(super) fn stored_object(name: &str) -> String {
     format!("(case jsonb_typeof(t.{name}) when 'object' then t.{name} else '{{}}' end)")
 }
 
-/// What was sent under the keys, `n.key`, that meet a condition, with the stored value under each key whose new value
-/// is what the stored one reads as. An object that is sent holds more than a mask reaches where it may also become a
-/// new row.
+/// The values sent under the keys, `n.key`, that meet a condition. A key keeps its stored value if that reads as the
+/// value sent. The object that was sent may hold keys outside the mask, because it may also become a new row.
 pub(super) fn as_stored(name: &str, entries: Entries, condition: Option<&str>) -> String {
     let (new_value, stored) = ("n.value #>> '{}'", format!("t.{name} -> n.key"));
     let reads_as_new = match entries {
@@ -47,7 +45,7 @@ pub(super) fn as_stored(name: &str, entries: Entries, condition: Option<&str>) -
 }
 
 /// The stored object without these keys.
-pub(super) fn without(name: &str, keys: &Keys) -> String {
+pub(super) fn without(name: &str, keys: &KeySet) -> String {
     let object = stored_object(name);
     if keys.beginnings.is_empty() {
         return format!("({object} - {})", literal_array(&keys.names));
@@ -68,12 +66,12 @@ pub(super) fn replaced(name: &str, if_set: bool, entries: Entries) -> Assignment
 }
 
 /// An object of which these keys are replaced.
-pub(super) fn keys_replaced(name: &str, keys: &Keys, entries: Entries) -> Assignment {
+pub(super) fn keys_replaced(name: &str, keys: &KeySet, entries: Entries) -> Assignment {
     let new = indented(&as_stored(name, entries, Some(&keys.condition("n.key"))), 4);
     Assignment::new(name, format!("({}\n || {new})", indented(&without(name, keys), 1)))
 }
 
-/// The part of an object that a mask reaches, as it is selected; `None` if that is all of it.
+/// The SQL that selects the part of an object that a mask names; `None` if that is the whole object.
 pub(super) fn selected_keys(column: &str, reach: &Reach) -> Option<String> {
     let Reach::Keys(keys) = reach else { return None };
     Some(format!(

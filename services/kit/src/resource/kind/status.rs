@@ -8,8 +8,8 @@ use bytes::BufMut as _;
 use super::object::{path_key, refused, struct_entries};
 use super::sql::{Entries, as_stored, selected_keys, stored_object, without};
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, JSONB_VERSION, PutField, Reading, Role, Stated, Target,
-    UnsetPhase, WireForm, json_of, limits, put_jsonb, storable_text,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, JSONB_VERSION, OutputField, PutField, Reading, Stated,
+    StoredColumn, UnsetPhase, WireForm, json_of, limits, put_jsonb, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::{indented, literal};
@@ -18,11 +18,11 @@ use crate::resource::constraints::Constraints;
 use crate::resource::document::{JsonValue, entries, put_string};
 use crate::resource::is_status_field;
 use crate::resource::json::JsonText;
-use crate::resource::mask::{Keys, Reach};
+use crate::resource::mask::{KeySet, Reach};
 use crate::resource::slot::Slot;
-use crate::resource::structure::{self, Item, put_object, sort_and_keep_last};
+use crate::resource::structure::{self, ObjectValue, put_object, sort_and_keep_last};
 use crate::resource::tuple::{NULL, end_value};
-use crate::resource::wire::{Malformed, Reader, Value, put_bytes, put_header, varint_length};
+use crate::resource::wire::{FieldReader, Malformed, Value, put_bytes, put_header, varint_length};
 
 /// Most bytes of a phase.
 pub const MAX_PHASE_BYTES: usize = 63;
@@ -67,16 +67,16 @@ impl ColumnKind for Status {
     }
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
-        // Those of its fields stand in Status.
+        // The details hold no keys with the names of the status's fields.
         limits::none()
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("jsonb", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("jsonb", false))
     }
 
-    fn role(&self) -> Role {
-        Role::Status
+    fn role(&self) -> FieldRole {
+        FieldRole::Status
     }
 
     fn element_type(&self) -> ElementType {
@@ -94,7 +94,7 @@ impl ColumnKind for Status {
             Slot::Number(_) | Slot::Entries(_) => return Err(malformed(Malformed)),
         };
         let (mut phase, mut details) = (&b""[..], Cow::Borrowed(&b""[..]));
-        let mut reader = Reader::new(bytes);
+        let mut reader = FieldReader::new(bytes);
         while let Some(piece) = reader.next().map_err(malformed)? {
             match piece {
                 (1, Value::Bytes(bytes)) if reading.portion.reaches(b"phase") => phase = bytes,
@@ -116,7 +116,7 @@ impl ColumnKind for Status {
             return Err(Violation::new(format!("{}.{key}", path()), why));
         }
         if !phase.is_empty() {
-            entries.push(("phase", Item::Text(phase)));
+            entries.push(("phase", ObjectValue::Text(phase)));
             sort_and_keep_last(&mut entries);
         }
         if entries.is_empty() {
@@ -130,8 +130,7 @@ impl ColumnKind for Status {
         })
     }
 
-    /// A status with the default phase where it names none. Postgres sorts the keys and keeps the last of two that are
-    /// equal.
+    /// A status with the default phase if it names none. Postgres sorts the keys and keeps the last of two equal ones.
     fn put_new(&self, value: Option<&[u8]>, _now: i64, row: &mut Vec<u8>) {
         let at = row.len();
         row.put_i32(0);
@@ -163,12 +162,12 @@ impl ColumnKind for Status {
 
     fn reach(&self, inner: &str) -> Result<Reach, &'static str> {
         match inner {
-            "phase" => return Ok(Reach::Keys(Keys::one("phase"))),
+            "phase" => return Ok(Reach::Keys(KeySet::one("phase"))),
             "details" => return Ok(Reach::Details { phase: false }),
             _ => {}
         }
         match inner.strip_prefix("details.").and_then(path_key) {
-            Some(key) if key != "phase" => Ok(Reach::Keys(Keys::one(key))),
+            Some(key) if key != "phase" => Ok(Reach::Keys(KeySet::one(key))),
             _ => Err("names no part of a status; there are phase, details and details.KEY"),
         }
     }
@@ -208,18 +207,18 @@ impl ColumnKind for Status {
             Change::Details { if_set: false } => {
                 format!("(          {kept_phase}\n        || {})", sent_as_stored(Some("n.key <> 'phase'"), 11))
             }
-            Change::Keys(keys, UnsetPhase::Kept) if *keys == Keys::one("phase") => format!(
+            Change::Keys(keys, UnsetPhase::Kept) if *keys == KeySet::one("phase") => format!(
                 "(case when {sent} -> 'phase' is null then {stored}\n      \
                        else {object}\n        \
                          || jsonb_build_object('phase', {sent} -> 'phase') end)"
             ),
-            Change::Keys(keys, UnsetPhase::Default) if *keys == Keys::one("phase") => {
+            Change::Keys(keys, UnsetPhase::Default) if *keys == KeySet::one("phase") => {
                 let phase = format!("coalesce({sent} -> 'phase', {})", literal(&self.default_phase()));
                 format!("({object}\n || jsonb_build_object('phase', {phase}))")
             }
             Change::Keys(keys, unset_phase) => {
                 let names = keys.names.iter().filter(|key| *key != "phase").cloned().collect();
-                let rest = without(name, &Keys { names, beginnings: Vec::new() });
+                let rest = without(name, &KeySet { names, beginnings: Vec::new() });
                 let is_phase_reset = keys.contain("phase") && unset_phase == UnsetPhase::Default;
                 let default = if is_phase_reset { format!("\n || {default}") } else { String::new() };
                 format!("({rest}{default}\n || {})", sent_as_stored(Some(&keys.condition("n.key")), 4))
@@ -230,7 +229,7 @@ impl ColumnKind for Status {
 }
 
 /// A jsonb object as an `orrery.type.v1.Status`: `phase = 1`, every other key in `details = 2`.
-fn put_status(out: &mut Vec<u8>, target: Target, jsonb: &[u8]) {
+fn put_status(out: &mut Vec<u8>, target: OutputField, jsonb: &[u8]) {
     let mut phase = None;
     let mut details = Vec::new();
     for (key, value) in entries(json_of(jsonb)) {

@@ -8,7 +8,7 @@ use prost_types::value::Kind as Value;
 use prost_types::{EnumValueDescriptorProto, FileDescriptorProto, Struct};
 
 use super::*;
-use crate::resource::decode::Keys as AcceptedKeys;
+use crate::resource::decode::KeyPolicy;
 use crate::resource::mask::{MaskPath, UpdateMask, read_mask, update_mask};
 use crate::resource::rules::no_rules;
 use crate::resource::select::Selection;
@@ -51,7 +51,7 @@ fn stored_if_unset(kind: &dyn ColumnKind) -> Vec<u8> {
 /// The field of a message that a stored value becomes.
 fn shown(kind: &dyn ColumnKind, value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    kind.output()(&mut out, Target { number: 7, names: kind.enum_names() }, value);
+    kind.output()(&mut out, OutputField { number: 7, names: kind.enum_names() }, value);
     out
 }
 
@@ -313,7 +313,7 @@ fn resource() -> Resource {
     let mut fields: Vec<Field> =
         (1..).zip(KINDS).map(|(number, (name, kind))| Field::new(name, number, *kind)).collect();
     fields[0].key = true;
-    Resource { description: &DESCRIPTION, fields, parts: Vec::new(), plural: "things", rules: no_rules() }
+    Resource { description: &DESCRIPTION, fields, child_tables: Vec::new(), plural: "things", rules: no_rules() }
 }
 
 fn message() -> Vec<u8> {
@@ -329,14 +329,14 @@ fn message() -> Vec<u8> {
 
 fn decode(message: &[u8], update: Option<&UpdateMask>) -> Result<Vec<u8>, Vec<Violation>> {
     let mut tuple = Vec::new();
-    resource().decode(message, AcceptedKeys::New, update, &mut tuple).map(|_| tuple)
+    resource().decode(message, KeyPolicy::New, update, &mut tuple).map(|_| tuple)
 }
 
 #[test]
 fn a_message_of_every_new_kind_comes_back() {
     let resource = resource();
     let tuple = decode(&message(), None).expect("a thing");
-    let everything = MaskPath::all(&resource).into_iter().filter(|reached| reached.field < 6).collect::<Vec<_>>();
+    let everything = MaskPath::all(&resource).into_iter().filter(|path| path.field < 6).collect::<Vec<_>>();
     let mut out = Vec::new();
     Selection::new(&resource, &everything).put_message(&tuple, &mut out);
     assert_eq!(out, message());

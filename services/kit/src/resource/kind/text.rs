@@ -6,8 +6,8 @@ use bytes::BufMut as _;
 use prost_types::field_descriptor_proto::Type;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, limits, put_text,
-    storable_text, text_of,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, PutField, Reading, Stated, StoredColumn, limits,
+    put_text, storable_text, text_of,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::literal;
@@ -18,21 +18,21 @@ use crate::resource::tuple::{NULL, put_prefixed};
 use crate::uid::{UidKind, check_key};
 
 /// A text of at most `max_bytes` bytes; an empty one is stored as null.
-pub const fn text(max_bytes: usize) -> Text<Free> {
-    Text { format: Free { max_bytes }, empty: Empty::Null }
+pub const fn text(max_bytes: usize) -> TextKind<Free> {
+    TextKind { format: Free { max_bytes }, empty: EmptyText::Null }
 }
 
 /// A text of at most `max_bytes` bytes; an empty one is stored as such.
-pub const fn text_not_null(max_bytes: usize) -> Text<Free> {
-    Text { format: Free { max_bytes }, empty: Empty::Stored }
+pub const fn text_not_null(max_bytes: usize) -> TextKind<Free> {
+    TextKind { format: Free { max_bytes }, empty: EmptyText::Stored }
 }
 
 /// A required text of at most `max_bytes` bytes in a format of the slice's own: `check` says what is wrong with a text.
-pub const fn text_checked(max_bytes: usize, check: fn(&str) -> Result<(), String>) -> Text<Checked> {
-    Text { format: Checked { max_bytes, check }, empty: Empty::Refused }
+pub const fn text_checked(max_bytes: usize, check: fn(&str) -> Result<(), String>) -> TextKind<Checked> {
+    TextKind { format: Checked { max_bytes, check }, empty: EmptyText::Refused }
 }
 
-/// What a text must look like.
+/// The format of a text.
 pub trait TextFormat: Debug + Send + Sync {
     /// Whether a text that is not empty is in the format.
     ///
@@ -40,7 +40,7 @@ pub trait TextFormat: Debug + Send + Sync {
     /// What is wrong with it.
     fn check(&self, text: &str) -> Result<(), String>;
 
-    /// What the contract may state of a field in this format, for which it states `rules`.
+    /// The rules that the contract may state for a field in this format.
     fn limits(&self, rules: &Constraints, may_be_empty: bool) -> Vec<Constraints>;
 
     /// Its kind, if it is the row's own uid.
@@ -51,19 +51,19 @@ pub trait TextFormat: Debug + Send + Sync {
 
 /// A text column.
 #[derive(Clone, Copy, Debug)]
-pub struct Text<F> {
+pub struct TextKind<F> {
     pub(super) format: F,
-    pub(super) empty: Empty,
+    pub(super) empty: EmptyText,
 }
 
-/// What an empty text is.
+/// The meaning of an empty text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Empty {
-    /// Refused, unless the row is stored already and keeps what is left out.
+pub(super) enum EmptyText {
+    /// Refused, unless the row exists and keeps unset fields.
     Refused,
     /// Null.
     Null,
-    /// A text like others.
+    /// An empty text.
     Stored,
 }
 
@@ -80,11 +80,11 @@ pub struct Checked {
     check: fn(&str) -> Result<(), String>,
 }
 
-impl<F: Copy> Text<F> {
-    /// The same, where an empty text is null.
+impl<F: Copy> TextKind<F> {
+    /// The same, but an empty text is null.
     #[must_use]
     pub const fn optional(self) -> Self {
-        Self { format: self.format, empty: Empty::Null }
+        Self { format: self.format, empty: EmptyText::Null }
     }
 }
 
@@ -111,19 +111,19 @@ impl TextFormat for Checked {
         (self.check)(text)
     }
 
-    /// What the function checks is the slice's to compare.
+    /// The slice compares its function with the contract.
     fn limits(&self, rules: &Constraints, _: bool) -> Vec<Constraints> {
         vec![Constraints { max_bytes: Some(self.max_bytes), required: false, ..rules.clone() }]
     }
 }
 
-impl<F: TextFormat> ColumnKind for Text<F> {
+impl<F: TextFormat> ColumnKind for TextKind<F> {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is(Type::String)
     }
 
     fn limits(&self, stated: Stated<'_>) -> Vec<Constraints> {
-        let may_be_empty = self.empty != Empty::Refused;
+        let may_be_empty = self.empty != EmptyText::Refused;
         let mut limits = self.format.limits(stated.rules, may_be_empty);
         if stated.key {
             limits.push(limits::stored_key());
@@ -131,12 +131,12 @@ impl<F: TextFormat> ColumnKind for Text<F> {
         if may_be_empty { limits } else { limits::or_required(limits) }
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("text", self.empty == Empty::Null))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("text", self.empty == EmptyText::Null))
     }
 
-    fn role(&self) -> Role {
-        self.format.own_uid().map_or(Role::Stored, Role::OwnUid)
+    fn role(&self) -> FieldRole {
+        self.format.own_uid().map_or(FieldRole::Stored, FieldRole::OwnUid)
     }
 
     fn element_type(&self) -> ElementType {
@@ -146,7 +146,7 @@ impl<F: TextFormat> ColumnKind for Text<F> {
     fn put(&self, name: &str, slot: &Slot<'_>, reading: Reading<'_>, tuple: &mut Vec<u8>) -> Result<(), Violation> {
         let text = text_of(slot, name)?;
         if text.is_empty() {
-            if self.empty == Empty::Refused && !reading.keeps_unset {
+            if self.empty == EmptyText::Refused && !reading.keeps_unset {
                 return Err(Violation::new(name, "is required"));
             }
             tuple.put_i32(NULL);
@@ -169,7 +169,7 @@ impl<F: TextFormat> ColumnKind for Text<F> {
     }
 
     fn default_value(&self) -> Option<&'static [u8]> {
-        (self.empty == Empty::Stored).then_some(b"")
+        (self.empty == EmptyText::Stored).then_some(b"")
     }
 
     fn output(&self) -> PutField {
@@ -179,10 +179,10 @@ impl<F: TextFormat> ColumnKind for Text<F> {
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         match (change, self.empty) {
             (Change::IfSet, _) => Assignment::if_set(name),
-            (_, Empty::Refused) => Assignment::new(name, format!("i.{name}")),
-            (_, Empty::Stored) => Assignment::or(name, "''"),
-            // An empty text that another program stored stays where null is sent: it reads the same.
-            (_, Empty::Null) => Assignment::or(name, &format!("case t.{name} when '' then '' end")),
+            (_, EmptyText::Refused) => Assignment::new(name, format!("i.{name}")),
+            (_, EmptyText::Stored) => Assignment::or(name, "''"),
+            // A stored empty text stays if null is sent: both read the same.
+            (_, EmptyText::Null) => Assignment::or(name, &format!("case t.{name} when '' then '' end")),
         }
     }
 

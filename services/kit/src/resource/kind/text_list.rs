@@ -5,8 +5,8 @@ use prost_types::field_descriptor_proto::Type;
 
 use super::sql::EMPTY_ARRAY;
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, json_of,
-    limits, put_jsonb, storable_text,
+    Assignment, Change, ColumnKind, ContractField, OutputField, PutField, Reading, Stated, StoredColumn, WireForm,
+    json_of, limits, put_jsonb, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::db::sql::indented;
@@ -18,7 +18,7 @@ use crate::resource::slot::Slot;
 use crate::resource::tuple::NULL;
 use crate::resource::wire::put_bytes;
 
-/// At most so many texts, each of at most so many bytes.
+/// A list of texts, with these limits on its length and on each text.
 pub const fn text_list(max_items: usize, max_bytes: usize) -> TextList {
     TextList { max_items, max_bytes }
 }
@@ -44,8 +44,8 @@ impl ColumnKind for TextList {
         vec![Constraints { max_items: Some(self.max_items), items, ..Constraints::default() }]
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("jsonb", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("jsonb", false))
     }
 
     fn element_type(&self) -> ElementType {
@@ -91,7 +91,7 @@ impl ColumnKind for TextList {
         put_texts
     }
 
-    /// The new list; the stored value where it reads as that list.
+    /// The new list, or the stored value if it reads as that list.
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         let reads_as = format!(
             "(select coalesce(jsonb_agg(coalesce(e.value #>> '{{}}', 'null') order by e.place), '[]')\n   \
@@ -116,7 +116,7 @@ impl ColumnKind for TextList {
 }
 
 /// A jsonb array as a repeated text; an element that is no string is given as its JSON text.
-fn put_texts(out: &mut Vec<u8>, target: Target, jsonb: &[u8]) {
+fn put_texts(out: &mut Vec<u8>, target: OutputField, jsonb: &[u8]) {
     for (_, value) in elements(json_of(jsonb)) {
         match value {
             JsonValue::String(text) => put_bytes(out, target.number, &text.text()),

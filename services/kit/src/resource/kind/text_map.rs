@@ -5,8 +5,8 @@ use bytes::BufMut as _;
 use super::object::key_reach;
 use super::sql::{EMPTY_OBJECT, Entries, keys_replaced, replaced, selected_keys};
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Stated, Target, WireForm, json_of,
-    limits, put_jsonb, storable_text,
+    Assignment, Change, ColumnKind, ContractField, OutputField, PutField, Reading, Stated, StoredColumn, WireForm,
+    json_of, limits, put_jsonb, storable_text,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
@@ -18,7 +18,7 @@ use crate::resource::mask::Reach;
 use crate::resource::slot::{Portion, Slot};
 use crate::resource::structure::sort_and_keep_last;
 use crate::resource::tuple::NULL;
-use crate::resource::wire::{Malformed, Reader, Value, put_bytes, put_header, varint_length};
+use crate::resource::wire::{FieldReader, Malformed, Value, put_bytes, put_header, varint_length};
 
 /// Labels: keys and values to select by. The limits are those of the contract.
 pub const fn labels() -> TextMap {
@@ -73,10 +73,10 @@ impl TextMap {
     }
 }
 
-/// The key and value of an entry, unless it is not looked at.
+/// The key and value of an entry; `None` if it is not decoded.
 fn map_entry<'a>(name: &str, entry: &'a [u8], portion: Portion<'_>) -> Result<Option<(&'a str, &'a str)>, Violation> {
     let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");
-    let mut reader = Reader::new(entry);
+    let mut reader = FieldReader::new(entry);
     while let Some(field) = reader.next().map_err(|Malformed| Violation::new(name, "holds an entry that is none"))? {
         match field {
             (1, Value::Bytes(bytes)) => key = bytes,
@@ -116,8 +116,8 @@ impl ColumnKind for TextMap {
         }]
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("jsonb", false))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("jsonb", false))
     }
 
     fn element_type(&self) -> ElementType {
@@ -170,7 +170,7 @@ impl ColumnKind for TextMap {
 }
 
 /// A jsonb object as a map of texts; a value that is no string is given as its JSON text.
-fn put_map(out: &mut Vec<u8>, target: Target, jsonb: &[u8]) {
+fn put_map(out: &mut Vec<u8>, target: OutputField, jsonb: &[u8]) {
     for (key, value) in entries(json_of(jsonb)) {
         let key = key.text();
         let value = match value {

@@ -3,49 +3,50 @@
 use bytes::BufMut as _;
 
 use super::{
-    Assignment, Change, Column, ColumnKind, ContractField, PutField, Reading, Role, Stated, Target, WireForm, limits,
+    Assignment, Change, ColumnKind, ContractField, FieldRole, OutputField, PutField, Reading, Stated, StoredColumn,
+    WireForm, limits,
 };
 use crate::db::array::ElementType;
 use crate::error::Violation;
 use crate::resource::constraints::{Constraints, Time};
 use crate::resource::slot::Slot;
 use crate::resource::tuple::{NULL, put_prefixed};
-use crate::resource::wire::{Malformed, Reader, Value, put_header, put_number, varint_length};
+use crate::resource::wire::{FieldReader, Malformed, Value, put_header, put_number, varint_length};
 use crate::timestamp as time;
 
 /// A timestamp that the caller sets and clears.
-pub const fn timestamp() -> Timestamp {
-    Timestamp { role: Role::Stored }
+pub const fn timestamp() -> TimestampKind {
+    TimestampKind { role: FieldRole::Stored }
 }
 
-/// A timestamp that is now where a new row leaves it unset, and kept ever after.
-pub const fn created_at() -> Timestamp {
-    Timestamp { role: Role::Created }
+/// A timestamp that is now on a new row without one, and never changes.
+pub const fn created_at() -> TimestampKind {
+    TimestampKind { role: FieldRole::Created }
 }
 
-/// A timestamp that the store sets whenever the row changes.
-pub const fn updated_at() -> Timestamp {
-    Timestamp { role: Role::Updated }
+/// A timestamp that the service sets whenever the row changes.
+pub const fn updated_at() -> TimestampKind {
+    TimestampKind { role: FieldRole::Updated }
 }
 
-/// A timestamp that is now where it is unset.
-pub const fn measured_at() -> Timestamp {
-    Timestamp { role: Role::Measured }
+/// A timestamp that is now if it is unset.
+pub const fn measured_at() -> TimestampKind {
+    TimestampKind { role: FieldRole::Measured }
 }
 
 /// A timestamp column.
 #[derive(Clone, Copy, Debug)]
-pub struct Timestamp {
-    role: Role,
+pub struct TimestampKind {
+    role: FieldRole,
 }
 
-impl Timestamp {
+impl TimestampKind {
     fn is_free(&self) -> bool {
-        self.role == Role::Stored
+        self.role == FieldRole::Stored
     }
 }
 
-impl ColumnKind for Timestamp {
+impl ColumnKind for TimestampKind {
     fn fits(&self, field: &ContractField<'_>) -> bool {
         field.is_message(".google.protobuf.Timestamp")
     }
@@ -55,8 +56,8 @@ impl ColumnKind for Timestamp {
     }
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
-        if self.role == Role::Updated {
-            // What is sent is ignored.
+        if self.role == FieldRole::Updated {
+            // The value that was sent is ignored.
             return limits::none();
         }
         let earliest = Time { seconds: time::FIRST_SECOND, nanos: 0 };
@@ -64,11 +65,11 @@ impl ColumnKind for Timestamp {
         vec![Constraints { earliest: Some(earliest), latest: Some(latest), ..Constraints::default() }]
     }
 
-    fn column(&self) -> Option<Column> {
-        Some(Column::new("timestamp with time zone", self.is_free()))
+    fn column(&self) -> Option<StoredColumn> {
+        Some(StoredColumn::new("timestamp with time zone", self.is_free()))
     }
 
-    fn role(&self) -> Role {
+    fn role(&self) -> FieldRole {
         self.role
     }
 
@@ -88,7 +89,7 @@ impl ColumnKind for Timestamp {
             Slot::Number(_) | Slot::Entries(_) => return Err(malformed(Malformed)),
         };
         let (mut seconds, mut nanos) = (0, 0);
-        let mut reader = Reader::new(bytes);
+        let mut reader = FieldReader::new(bytes);
         while let Some(field) = reader.next().map_err(malformed)? {
             match field {
                 (1, Value::Varint(value)) => seconds = value.cast_signed(),
@@ -115,7 +116,7 @@ impl ColumnKind for Timestamp {
 
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         match change {
-            // A time that is unset becomes now, and is no change by itself.
+            // An unset time becomes now. That alone is no change.
             _ if !self.is_free() => Assignment {
                 value: format!("coalesce(i.{name}, now())"),
                 differs: format!("i.{name} is not null and i.{name} is distinct from t.{name}"),
@@ -134,7 +135,7 @@ impl ColumnKind for Timestamp {
     }
 }
 
-fn put_timestamp(out: &mut Vec<u8>, target: Target, value: &[u8]) {
+fn put_timestamp(out: &mut Vec<u8>, target: OutputField, value: &[u8]) {
     let Ok(bytes) = value.try_into() else { return };
     let (seconds, nanos) = time::from_postgres(i64::from_be_bytes(bytes));
     let seconds = seconds as u64;

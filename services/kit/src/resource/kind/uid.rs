@@ -1,18 +1,18 @@
-//! Uids in a `text` column: the row's own, or that of something else.
+//! Uids in a `text` column: the row's own, or another row's.
 
 use super::limits;
-use super::text::{Empty, Text, TextFormat};
+use super::text::{EmptyText, TextFormat, TextKind};
 use crate::resource::constraints::Constraints;
 use crate::uid::UidKind;
 
-/// The row's own uid: checked, and made where a create leaves it empty.
-pub const fn uid(kind: UidKind) -> Text<Uid> {
-    Text { format: Uid { kind, own: true }, empty: Empty::Refused }
+/// The row's own uid. A create without one gets a new one.
+pub const fn uid(kind: UidKind) -> TextKind<Uid> {
+    TextKind { format: Uid { kind, own: true }, empty: EmptyText::Refused }
 }
 
-/// The uid of something else, which is required unless it is [optional](Text::optional).
-pub const fn uid_of(kind: UidKind) -> Text<Uid> {
-    Text { format: Uid { kind, own: false }, empty: Empty::Refused }
+/// The uid of another row. It is required unless it is [optional](TextKind::optional).
+pub const fn uid_of(kind: UidKind) -> TextKind<Uid> {
+    TextKind { format: Uid { kind, own: false }, empty: EmptyText::Refused }
 }
 
 /// The format of uids.

@@ -94,9 +94,9 @@ proptest! {
         let status = Status::new(Code::from_i32(code), message);
         let mut headers = HeaderMap::new();
         status.add_header(&mut headers).unwrap();
-        let said = normalise_headers(&mut headers, "").unwrap();
+        let normalised = normalise_headers(&mut headers, "").unwrap();
         let (read, normal) = (Status::from_header_map(&headers).unwrap(), normalise(status));
-        prop_assert_eq!(said, normal.code());
+        prop_assert_eq!(normalised, normal.code());
         prop_assert_eq!((read.code(), read.message()), (normal.code(), normal.message()));
         prop_assert_eq!(read.details(), normal.details());
     }

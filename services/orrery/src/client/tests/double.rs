@@ -22,7 +22,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::client::wire::Page;
+use crate::client::wire::ReceivedPage;
 
 /// A row that the double refuses.
 pub(super) const BAD: &[u8] = b"bad";
@@ -192,20 +192,20 @@ struct PageRequest {
 struct ReadHandler(Double);
 
 impl ServerStreamingService<PageRequest> for ReadHandler {
-    type Response = Page;
-    type ResponseStream = Answers<Page>;
-    type Future = Handled<Page>;
+    type Response = ReceivedPage;
+    type ResponseStream = Answers<ReceivedPage>;
+    type Future = Handled<ReceivedPage>;
 
     fn call(&mut self, request: Request<PageRequest>) -> Self::Future {
         const PAGE: usize = 3;
         let begin: usize = request.into_inner().resume_token.parse().unwrap_or(0);
         let rows = self.0.state.lock().unwrap().rows[begin..].to_vec();
         let mut end = begin;
-        let pages: Vec<Result<Page, Status>> = rows
+        let pages: Vec<Result<ReceivedPage, Status>> = rows
             .chunks(PAGE)
             .map(|rows| {
                 end += rows.len();
-                Ok(Page { rows: rows.to_vec(), resume_token: end.to_string() })
+                Ok(ReceivedPage { rows: rows.to_vec(), resume_token: end.to_string() })
             })
             .collect();
         // One at a time, so that some have arrived when the wire breaks.
@@ -217,7 +217,7 @@ impl ServerStreamingService<PageRequest> for ReadHandler {
     }
 }
 
-/// A wire to a port. Its connections break one after the other, each after so many bytes of what the service said;
+/// A wire to a port. Its connections break one after the other, each after so many bytes of what the service sends;
 /// those after the last one hold.
 pub(super) async fn breaking_wire(to: u16, budgets: Vec<usize>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -233,18 +233,18 @@ pub(super) async fn breaking_wire(to: u16, budgets: Vec<usize>) -> u16 {
 }
 
 async fn carry(mut near: TcpStream, mut far: TcpStream, mut budget: usize) {
-    let (mut asked, mut said) = (vec![0; 4096], vec![0; 4096]);
+    let (mut asked, mut answered) = (vec![0; 4096], vec![0; 4096]);
     loop {
         tokio::select! {
             read = near.read(&mut asked) => match read {
                 Ok(read) if read > 0 && far.write_all(&asked[..read]).await.is_ok() => {}
                 _ => return,
             },
-            read = far.read(&mut said) => match read {
+            read = far.read(&mut answered) => match read {
                 Ok(read) if read > 0 => {
                     let passed = read.min(budget);
                     budget -= passed;
-                    if near.write_all(&said[..passed]).await.is_err() || budget == 0 {
+                    if near.write_all(&answered[..passed]).await.is_err() || budget == 0 {
                         return;
                     }
                 }

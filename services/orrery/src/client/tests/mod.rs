@@ -24,12 +24,12 @@ fn rows(count: usize) -> Vec<Bytes> {
 }
 
 /// Rows in chunks of three; row `n` comes from line `n + 2`.
-fn chunks(rows: &[Bytes]) -> mpsc::Receiver<Chunk> {
+fn chunks(rows: &[Bytes]) -> mpsc::Receiver<SentChunk> {
     let (sender, receiver) = mpsc::channel(2);
-    let chunks: Vec<Chunk> = rows
+    let chunks: Vec<SentChunk> = rows
         .chunks(3)
         .enumerate()
-        .map(|(place, rows)| Chunk {
+        .map(|(place, rows)| SentChunk {
             offset: place as i64 * 3,
             rows: rows.to_vec(),
             lines: (0..rows.len() as u64).map(|row| place as u64 * 3 + row + 2).collect(),
@@ -62,8 +62,8 @@ fn options(port: u16) -> WriteOptions {
 /// What a write came to, and the lines of the rows that were refused.
 async fn written(options: &WriteOptions, rows: &[Bytes]) -> (WriteCounts, Result<(), WriteFault>, Vec<u64>) {
     let mut lines = Vec::new();
-    let mut on_event = |event: Event<'_>| {
-        if let Event::Rejected(line, _) = event {
+    let mut on_event = |event: WriteEvent<'_>| {
+        if let WriteEvent::Rejected(line, _) = event {
             lines.push(line.unwrap());
         }
     };
@@ -87,8 +87,8 @@ async fn every_row_is_written_once_and_refused_ones_are_told_by_line() {
     assert_eq!(lines, bad_lines(200));
 }
 
-/// Budgets of bytes after which a test's connections break, one set for each run. Between them they break connections within the
-/// handshake, within the first answer, within and between later ones.
+/// Budgets of bytes after which a test's connections break, one set for each run. Between them they break connections
+/// within the handshake, within the first answer, within and between later ones.
 fn budgets() -> impl Iterator<Item = Vec<usize>> {
     (40..700).step_by(13).map(|first| vec![first, first / 2 + 150, first + 60, 700])
 }
@@ -229,13 +229,13 @@ async fn a_read_goes_on_wherever_its_connection_broke() {
         let rows = rows(100);
         let (_double, port) = Double::serve(rows.clone()).await;
         let wire = breaking_wire(port, budgets.clone()).await;
-        let query = Query {
+        let query = PageQuery {
             address: format!("127.0.0.1:{wire}").parse().unwrap(),
             method: "/double/Read",
             request: PRODUCTS.stream_request().unwrap(),
             give_up_after: Duration::from_secs(20),
         };
-        let mut pages = Pages::new(query, String::new());
+        let mut pages = PageReader::new(query, String::new());
         let (mut read, mut breaks) = (Vec::new(), 0);
         while let Some(page) = pages.next(&mut |_, _| breaks += 1).await.unwrap() {
             read.extend(page);

@@ -114,7 +114,7 @@ fn a_shopify_export_gives_its_products() {
 fn a_shopify_export_with_url_handles_gives_the_same_products() {
     let file = repository("tests/data/shopify-products-url-handle-sample.csv");
     let mapping = Mapping::load(&repository("deploy/examples/shopify-products.toml")).unwrap();
-    let rows = Rows::open(&PRODUCTS, &file, Input::open(&file).unwrap(), None, Some(&mapping)).unwrap();
+    let rows = FileRows::open(&PRODUCTS, &file, Input::open(&file).unwrap(), None, Some(&mapping)).unwrap();
     let omissions = rows.omissions();
     let outcome: Outcome<Product> = drain(rows).unwrap();
     assert_eq!((outcome.refused.as_slice(), outcome.records), (&[][..], 7));

@@ -64,7 +64,7 @@ fn a_gzip_file_that_was_cut_short_gives_what_it_has_and_then_an_error() {
     packed.truncate(packed.len() / 2);
     let mapping = Mapping::parse(Path::new("m.toml"), PLAIN).unwrap();
     let input = Input::new("x.csv.gz".into(), Box::new(Cursor::new(packed)), None).unwrap();
-    let mut rows = Rows::open(&PRODUCTS, Path::new("x.csv.gz"), input, None, Some(&mapping)).unwrap();
+    let mut rows = FileRows::open(&PRODUCTS, Path::new("x.csv.gz"), input, None, Some(&mapping)).unwrap();
     let mut count = 0;
     let error = loop {
         match rows.next() {

@@ -216,11 +216,11 @@ fn a_file_that_breaks_off_gives_only_whole_orders() {
         let text = format!("{HEADER}1,ann,a,1,,\n2,,b,2,,\n2,,\"c,3,,\n");
         let parsed = Mapping::parse(Path::new("mapping.toml"), &mapping).unwrap();
         let input = Input::new("x.csv".into(), Box::new(Cursor::new(text)), None).unwrap();
-        let mut rows = Rows::open(&ORDERS, Path::new("x.csv"), input, None, Some(&parsed)).unwrap();
+        let mut rows = FileRows::open(&ORDERS, Path::new("x.csv"), input, None, Some(&parsed)).unwrap();
         let mut given = Vec::new();
         let error = loop {
             match rows.next() {
-                Ok(Some(Item::Row(row))) => given.push(row.line),
+                Ok(Some(FileItem::Row(row))) => given.push(row.line),
                 Ok(item) => panic!("{item:?}"),
                 Err(error) => break error.to_string(),
             }

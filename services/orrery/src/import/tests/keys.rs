@@ -165,11 +165,11 @@ fn records_of_one_group_have_one_key() {
             (5, format!("annotations.shelf: {BOTH}: \"A and a (line 2) would both become a\"")),
         ]
     );
-    // What groups are made by may be said to be the same too.
+    // The fields that form groups may be declared to be the same too.
     let same = mapping("").replace("[\"lower\"]", "[\"lower\"], same = \"letter-case\"");
     let outcome = read("x.csv", "id,name\n1,a\n1,A\n2,b\n", &same);
     assert_eq!((outcome.rows.len(), outcome.refused.len()), (2, 0));
-    // Which record's key counts may be said.
+    // A mapping may state whose key counts.
     let outcome = read("x.csv", "id,name\n1,a\n2,a\n", &mapping(", pick = \"last\""));
     assert_eq!((outcome.rows[0].1.uid.as_str(), outcome.refused.len()), ("prd_2", 0));
 }

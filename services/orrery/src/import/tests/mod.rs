@@ -22,9 +22,9 @@ use orrery_proto::orders::v1::Order;
 use prost::Message;
 
 use super::input::Input;
-use super::rows::{Item, Loss, Rows};
+use super::rows::{FileItem, FileRows, Loss};
 use crate::mapping::Mapping;
-use crate::resource::{PRODUCTS, Resource};
+use crate::resource::{PRODUCTS, TransferResource};
 
 /// What a file gave: rows and refusals, each with its line.
 #[derive(Debug, PartialEq)]
@@ -78,14 +78,14 @@ impl<M> Outcome<M> {
 
 /// Reads `bytes` as a file of this name by a mapping; without one if it is empty.
 fn read_as<M: Message + Default>(
-    resource: &Resource,
+    resource: &TransferResource,
     name: &str,
     bytes: Vec<u8>,
     mapping: &str,
 ) -> anyhow::Result<Outcome<M>> {
     let mapping = if mapping.is_empty() { None } else { Some(Mapping::parse(Path::new("mapping.toml"), mapping)?) };
     let input = Input::new(name.to_owned(), Box::new(Cursor::new(bytes)), None)?;
-    drain(Rows::open(resource, Path::new(name), input, None, mapping.as_ref())?)
+    drain(FileRows::open(resource, Path::new(name), input, None, mapping.as_ref())?)
 }
 
 fn read_bytes(name: &str, bytes: Vec<u8>, mapping: &str) -> anyhow::Result<Outcome<Product>> {
@@ -96,21 +96,23 @@ fn read(name: &str, text: &str, mapping: &str) -> Outcome<Product> {
     read_bytes(name, text.as_bytes().to_vec(), mapping).unwrap()
 }
 
-fn read_file<M: Message + Default>(resource: &Resource, path: &Path, mapping: &Path) -> Outcome<M> {
+fn read_file<M: Message + Default>(resource: &TransferResource, path: &Path, mapping: &Path) -> Outcome<M> {
     let mapping = Mapping::load(mapping).unwrap();
-    drain(Rows::open(resource, path, Input::open(path).unwrap(), None, Some(&mapping)).unwrap()).unwrap()
+    drain(FileRows::open(resource, path, Input::open(path).unwrap(), None, Some(&mapping)).unwrap()).unwrap()
 }
 
-fn drain<M: Message + Default>(mut rows: Rows) -> anyhow::Result<Outcome<M>> {
+fn drain<M: Message + Default>(mut rows: FileRows) -> anyhow::Result<Outcome<M>> {
     let mut outcome = Outcome::default();
     while let Some(item) = rows.next()? {
         match item {
-            Item::Row(row) => outcome.rows.push((row.line, M::decode(row.bytes).unwrap())),
-            Item::Refused(line, refusal, loss) => {
+            FileItem::Row(row) => outcome.rows.push((row.line, M::decode(row.bytes).unwrap())),
+            FileItem::Refused(line, refusal, loss) => {
                 outcome.refused.push((line, refusal.to_string()));
                 outcome.losses.push(loss);
             }
-            Item::Warning(warning) => outcome.warnings.push((warning.line, warning.text.into_owned(), warning.value)),
+            FileItem::Warning(warning) => {
+                outcome.warnings.push((warning.line, warning.text.into_owned(), warning.value));
+            }
         }
     }
     outcome.records = rows.records;
@@ -121,19 +123,19 @@ fn fault(name: &str, text: &str, mapping: &str) -> String {
     fault_of(&PRODUCTS, name, text, mapping)
 }
 
-fn fault_of(resource: &Resource, name: &str, text: &str, mapping: &str) -> String {
+fn fault_of(resource: &TransferResource, name: &str, text: &str, mapping: &str) -> String {
     format!("{:#}", read_as::<Order>(resource, name, text.as_bytes().to_vec(), mapping).unwrap_err())
 }
 
-/// A file that is not in the repository. Where it is missing that is said aloud, and there is none.
+/// A file that is not in the repository. If it is missing, a notice is printed and the result is `None`.
 fn shared_file(name: &str) -> Option<PathBuf> {
     let path = repository("../shared/data").join(name);
     if path.exists() {
         return Some(path);
     }
     // Past the capture of the test's output, so that it is seen.
-    let said = format!("NOT TESTED: {} is missing, so its numbers were not checked\n", path.display());
-    std::io::stderr().write_all(said.as_bytes()).unwrap();
+    let notice = format!("NOT TESTED: {} is missing, so its numbers were not checked\n", path.display());
+    std::io::stderr().write_all(notice.as_bytes()).unwrap();
     None
 }
 

@@ -2,7 +2,7 @@
 
 use orrery_proto::orders::v1::{Address, AddressKind};
 
-use super::super::rows::Row;
+use super::super::rows::EncodedRow;
 use super::*;
 use crate::resource::ORDERS;
 
@@ -82,8 +82,8 @@ fn consecutive_records_make_the_same_orders_while_they_are_read() {
 
     let mapping = Mapping::parse(Path::new("mapping.toml"), &consecutive()).unwrap();
     let input = Input::new("x.csv".into(), Box::new(Cursor::new(text)), None).unwrap();
-    let mut rows = Rows::open(&ORDERS, Path::new("x.csv"), input, None, Some(&mapping)).unwrap();
-    assert!(matches!(rows.next(), Ok(Some(Item::Row(Row { line: 2, .. })))));
+    let mut rows = FileRows::open(&ORDERS, Path::new("x.csv"), input, None, Some(&mapping)).unwrap();
+    assert!(matches!(rows.next(), Ok(Some(FileItem::Row(EncodedRow { line: 2, .. })))));
     assert_eq!(rows.records, 3, "an order is whole when the next one begins");
 }
 

@@ -13,16 +13,16 @@ use crate::resource::ORDERS;
 fn items(name: &str, bytes: &[u8], mapping: &str, memory: usize, folder: &Path) -> Vec<String> {
     let mapping = Mapping::parse(Path::new("mapping.toml"), mapping).unwrap();
     let input = Input::new(name.to_owned(), Box::new(Cursor::new(bytes.to_vec())), None).unwrap();
-    let mut rows = Rows::open(&ORDERS, Path::new(name), input, None, Some(&mapping)).unwrap();
+    let mut rows = FileRows::open(&ORDERS, Path::new(name), input, None, Some(&mapping)).unwrap();
     rows.set_group_memory(GroupMemory { bytes: memory, folder: folder.to_owned() });
     let mut items = Vec::new();
     loop {
         match rows.next() {
             // A map has no order of its own.
-            Ok(Some(Item::Row(row))) => {
+            Ok(Some(FileItem::Row(row))) => {
                 let mut order = Order::decode(row.bytes).unwrap();
                 let labels = std::mem::take(&mut order.labels);
-                items.push(format!("{} Row {} {order:?} {:?}", rows.records, row.line, sorted(&labels)));
+                items.push(format!("{} EncodedRow {} {order:?} {:?}", rows.records, row.line, sorted(&labels)));
             }
             Ok(Some(item)) => items.push(format!("{} {item:?}", rows.records)),
             Ok(None) => return items,
@@ -102,7 +102,7 @@ fn a_record_that_may_be_of_any_group_costs_every_group_wherever_they_are() {
     let items = assert_same(text.as_bytes(), MAPPING, 3_000);
     assert_eq!(items.iter().filter(|item| item.contains("may contain a refused record")).count(), 399);
     assert_eq!(items.iter().filter(|item| item.contains("one of its records was refused")).count(), 1);
-    assert_eq!(items.iter().filter(|item| item.contains(" Row ")).count(), 0);
+    assert_eq!(items.iter().filter(|item| item.contains(" EncodedRow ")).count(), 0);
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use super::*;
 use crate::resource::ORDERS;
 
-fn open(resource: &Resource, mapping: &str) -> anyhow::Result<Rows> {
+fn open(resource: &TransferResource, mapping: &str) -> anyhow::Result<FileRows> {
     let mapping = Mapping::parse(Path::new("mapping.toml"), mapping)?;
     let input = Input::new("x.csv".into(), Box::new(Cursor::new("id,name,tags\n")), None)?;
-    Rows::open(resource, Path::new("x.csv"), input, None, Some(&mapping))
+    FileRows::open(resource, Path::new("x.csv"), input, None, Some(&mapping))
 }
 
-fn mask(resource: &Resource, mapping: &str) -> Vec<String> {
+fn mask(resource: &TransferResource, mapping: &str) -> Vec<String> {
     open(resource, mapping).unwrap().update_mask()
 }
 
@@ -169,7 +169,7 @@ fn keys_that_a_row_cannot_have_are_left_out_and_counted() {
     let text = "id,tags\n1,\"a,A,b,a\"\n2,\"a,b,c,d,C\"\n3,\"c,d,e\"\n";
     let mapping = Mapping::parse(Path::new("mapping.toml"), mapping).unwrap();
     let input = Input::new("x.csv".into(), Box::new(Cursor::new(text)), None).unwrap();
-    let rows = Rows::open(&PRODUCTS, Path::new("x.csv"), input, None, Some(&mapping)).unwrap();
+    let rows = FileRows::open(&PRODUCTS, Path::new("x.csv"), input, None, Some(&mapping)).unwrap();
     let omissions = rows.omissions();
     let outcome: Outcome<Product> = drain(rows).unwrap();
     assert_eq!(sorted(&outcome.product("1").labels), [("a", "a"), ("b", "b")].into(), "the first one of a key stays");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::{Content, Group, lacks, may_lack};
+use super::{Group, GroupContent, lacks, may_lack};
 use crate::mapping::plan::{Plan, Values};
 
 /// The current group and the keys of earlier ones.
@@ -25,9 +25,9 @@ impl Consecutive {
     pub(super) fn add(&mut self, plan: &Plan, line: u64, record: Values) -> anyhow::Result<()> {
         let group = self.find(plan, line, &plan.group_key(&record))?;
         match &mut group.content {
-            Content::Row(values) => plan.merge(values, record),
-            content @ Content::Nothing => *content = Content::Row(Box::new(record)),
-            Content::Refused(_) => {}
+            GroupContent::Row(values) => plan.merge(values, record),
+            content @ GroupContent::Nothing => *content = GroupContent::Row(Box::new(record)),
+            GroupContent::Refused(_) => {}
         }
         Ok(())
     }
@@ -43,7 +43,7 @@ impl Consecutive {
     /// A refused record may belong to the current group or to the next one.
     pub(super) fn refuse_adjacent(&mut self, plan: &Plan, line: u64) {
         if let Some((_, group)) = &mut self.last
-            && !matches!(group.content, Content::Refused(_))
+            && !matches!(group.content, GroupContent::Refused(_))
         {
             group.content = may_lack(plan, line);
         }
@@ -77,7 +77,7 @@ impl Consecutive {
                  file again without \
                  `consecutive` in [group]"
             );
-            let content = stray.map_or(Content::Nothing, |stray| may_lack(plan, stray));
+            let content = stray.map_or(GroupContent::Nothing, |stray| may_lack(plan, stray));
             self.whole = self.last.take().map(|(_, group)| group);
             self.last = Some((key.to_owned(), Group { line, content }));
         }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use self::consecutive::Consecutive;
 use self::scattered::Scattered;
-use super::Refusal;
+use super::RecordRefusal;
 use super::plan::{Plan, Values};
 
 /// How much memory unordered groups may use, and where the rest is stored.
@@ -44,16 +44,16 @@ pub(crate) struct Group {
     /// The line of its first record.
     pub(crate) line: u64,
     /// The result of its records.
-    pub(crate) content: Content,
+    pub(crate) content: GroupContent,
 }
 
 /// The result of the records of a group.
 #[derive(Debug)]
-pub(crate) enum Content {
+pub(crate) enum GroupContent {
     /// A row.
     Row(Box<Values>),
     /// No row, because a record that it needs was refused.
-    Refused(Refusal),
+    Refused(RecordRefusal),
     /// Nothing: all records were refused.
     Nothing,
 }
@@ -125,12 +125,12 @@ impl Groups {
 }
 
 /// The refusal of a group with a refused record.
-fn lacks(plan: &Plan, key: &str) -> Content {
-    Content::Refused(Refusal::new(plan.group_path(), "one of its records was refused", key))
+fn lacks(plan: &Plan, key: &str) -> GroupContent {
+    GroupContent::Refused(RecordRefusal::new(plan.group_path(), "one of its records was refused", key))
 }
 
 /// The refusal of a group to which the refused record on `line` may belong.
-fn may_lack(plan: &Plan, line: u64) -> Content {
+fn may_lack(plan: &Plan, line: u64) -> GroupContent {
     let problem = "may contain a refused record that does not say which row it belongs to";
-    Content::Refused(Refusal::new(plan.group_path(), problem, &format!("the record of line {line}")))
+    GroupContent::Refused(RecordRefusal::new(plan.group_path(), problem, &format!("the record of line {line}")))
 }

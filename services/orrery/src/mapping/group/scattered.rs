@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 
 use super::stored::{Part, decode, encode};
-use super::{Content, Group, GroupMemory, lacks, may_lack};
+use super::{Group, GroupContent, GroupMemory, lacks, may_lack};
 use crate::mapping::plan::{Plan, Values};
-use crate::mapping::runs::{Entry, Merged, Runs};
+use crate::mapping::runs::{Merged, RunEntry, Runs};
 
 /// The groups of a file.
 #[derive(Debug)]
@@ -94,8 +94,8 @@ impl Scattered {
             let content = match (self.stray, values) {
                 _ if refused && plan.needs_every_record() => lacks(plan, &key),
                 (Some(stray), _) => may_lack(plan, stray),
-                (None, Some(values)) => Content::Row(values),
-                (None, None) => Content::Nothing,
+                (None, Some(values)) => GroupContent::Row(values),
+                (None, None) => GroupContent::Nothing,
             };
             Group { line, content }
         }))
@@ -124,7 +124,7 @@ impl Scattered {
         parts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         self.runs.add(parts.into_iter().map(|(key, part)| {
             let value = encode("", part);
-            Entry { key: key.into_bytes(), value }
+            RunEntry { key: key.into_bytes(), value }
         }))
     }
 
@@ -135,7 +135,7 @@ impl Scattered {
         let mut used = 0;
         let by_key = std::mem::replace(&mut self.runs, Runs::new(&self.memory.folder)).merge()?;
         for entry in by_key {
-            let Entry { key, value } = entry?;
+            let RunEntry { key, value } = entry?;
             let key = String::from_utf8(key)?;
             let (_, part) = decode(&value)?;
             match groups.last_mut() {
@@ -186,7 +186,7 @@ fn spill_by_beginning(groups: &mut Vec<(String, Part)>, runs: &mut Runs) -> anyh
     groups.sort_unstable_by_key(|(_, part)| part.begun);
     runs.add(groups.drain(..).map(|(key, part)| {
         let begun = part.begun.to_be_bytes().to_vec();
-        Entry { key: begun, value: encode(&key, part) }
+        RunEntry { key: begun, value: encode(&key, part) }
     }))
 }
 

@@ -33,13 +33,13 @@ fn assigned(path: &str) -> Assignment {
     static DESCRIPTION: Description = Description::new("test.v1.Thing", "test.thing");
     let fields = (1..).zip(kinds()).map(|(number, (name, kind))| Field::new(name, number, kind)).collect();
     let resource =
-        Resource { description: &DESCRIPTION, fields, parts: Vec::new(), plural: "things", rules: no_rules() };
+        Resource { description: &DESCRIPTION, fields, child_tables: Vec::new(), plural: "things", rules: no_rules() };
     let (path, if_set) = path.strip_suffix(" if set").map_or((path, false), |path| (path, true));
     let mask = FieldMask { paths: vec![path.to_owned()] };
     let paths = update_mask(&resource, Some(&mask), "mask").expect("a mask");
-    let reached = &paths.paths().expect("paths")[0];
-    let field = &resource.fields[reached.field];
-    field.kind.assign(field.name, Change::new(Some(&reached.reach), if_set))
+    let path = &paths.paths().expect("paths")[0];
+    let field = &resource.fields[path.field];
+    field.kind.assign(field.name, Change::new(Some(&path.reach), if_set))
 }
 
 fn assert_assigns(path: &str, expected: &str) {

@@ -1,5 +1,5 @@
-//! The key that seals tokens. It lives in the slice's `token_key` table, made by the first process that needs it, so that a token
-//! works on every replica and after a restart, and nothing has to be configured.
+//! The key that seals tokens. It lives in the slice's `token_key` table, made by the first process that needs it, so
+//! that a token works on every replica and after a restart, and nothing has to be configured.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use bytes::Bytes;
 use sqlx::Row as _;
 use tokio::sync::OnceCell;
 
+use crate::db::retry::retried;
 use crate::db::{Database, Statement, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::page_token::{Scope, TokenError, TokenKey, open, seal};
-use crate::write::attempts::retried;
 
 /// The field of a page message that holds its token.
 const TOKEN_FIELD: u8 = 2;
@@ -32,8 +32,8 @@ impl TokenKeys {
 
     /// The position that a token stands for.
     ///
-    /// # Errors
-    /// [`Error::TokenInvalid`] or [`Error::TokenMismatch`] for `field`; what the database says when the key is read.
+    /// # Errors [`Error::TokenInvalid`] or [`Error::TokenMismatch`] for `field`; the errors of the database when the
+    /// key is read.
     pub async fn open(
         &self,
         scope: &Scope,
@@ -50,7 +50,7 @@ impl TokenKeys {
     /// The token of a position, as the field of a page message.
     ///
     /// # Errors
-    /// What the database says when the key is read.
+    /// The errors of the database when the key is read.
     pub async fn seal(&self, scope: &Scope, position: &[&[u8]], deadline: Deadline) -> Result<Bytes, Error> {
         let token = seal(self.get(deadline).await?, scope, position);
         let mut field = vec![TOKEN_FIELD << 3 | 2];

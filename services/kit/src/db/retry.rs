@@ -1,18 +1,19 @@
-//! Tries of a transaction that may have to give way to another one.
+//! Runs a transaction again that gave way to another one or met an outdated plan.
 
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// How often a write that gave way to another transaction is tried.
+/// Most runs of a write that gives way to other transactions.
 const ATTEMPTS: u32 = 4;
 
-/// How often work is begun on connections whose plans are outdated. Each of these is closed, so that this is as many as a pool may have.
+/// Most runs of work that meets connections with outdated plans. Each such connection is closed, so this is the number
+/// of connections that a pool may have.
 const OUTDATED: u32 = 1_000;
 
-/// Runs `work` again as long as it meets connections whose plans are outdated.
+/// Runs `work` until it meets no connection whose plans are outdated.
 ///
 /// # Errors
-/// What `work` said last.
+/// What `work` returned last.
 pub async fn on_present_plans<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -26,10 +27,10 @@ where
     work().await
 }
 
-/// Runs `work` again when it gave way to another transaction.
+/// Runs `work` again if it gave way to another transaction.
 ///
 /// # Errors
-/// What `work` said last.
+/// What `work` returned last.
 pub async fn retried<T, F>(deadline: Deadline, mut work: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

@@ -1,4 +1,4 @@
-//! Which rows of a part are kept.
+//! Which children are kept.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -10,7 +10,7 @@ use super::*;
 use crate::resource::select::Selection;
 use crate::resource::{Description, Field, Resource, kind};
 
-static TEXT: kind::Text<kind::Free> = kind::text(100);
+static TEXT: kind::TextKind<kind::Free> = kind::text(100);
 
 static CHILD: LazyLock<Resource> = LazyLock::new(|| {
     static DESCRIPTION: Description =
@@ -23,7 +23,7 @@ static CHILD: LazyLock<Resource> = LazyLock::new(|| {
     Resource {
         description: &DESCRIPTION,
         fields: vec![field("owner", 1), field("name", 2)],
-        parts: Vec::new(),
+        child_tables: Vec::new(),
         plural: "children",
         rules: crate::resource::rules::no_rules(),
     }
@@ -34,14 +34,14 @@ static OWNER: LazyLock<Resource> = LazyLock::new(|| {
     let mut uid = Field::new("uid", 1, &TEXT);
     uid.key = true;
     let rules = crate::resource::rules::no_rules();
-    Resource { description: &DESCRIPTION, fields: vec![uid], parts: Vec::new(), plural: "owners", rules }
+    Resource { description: &DESCRIPTION, fields: vec![uid], child_tables: Vec::new(), plural: "owners", rules }
 });
 
 /// Sizes of an owner and of its children's names.
 type Owner = (usize, Vec<usize>);
 
-fn part() -> SelectedPart {
-    SelectedPart { number: 5, resource: &CHILD, owner_columns: 1, selection: Selection::whole(&CHILD) }
+fn table() -> SelectedChildren {
+    SelectedChildren { number: 5, resource: &CHILD, owner_columns: 1, selection: Selection::whole(&CHILD) }
 }
 
 fn tuple(values: &[&str]) -> Vec<u8> {
@@ -53,13 +53,13 @@ fn uid(rank: usize) -> String {
     format!("owner{rank:03}")
 }
 
-fn reading(owners: &[Owner], room: Room, in_order: bool) -> Reading {
-    Reading {
+fn pending(owners: &[Owner], budget: ReadBudget, in_order: bool) -> PendingOwners {
+    PendingOwners {
         resource: &OWNER,
         keys: (0..owners.len()).map(|rank| tuple(&[&uid(rank)])).collect(),
         sizes: owners.iter().map(|(size, _)| *size).collect(),
         in_order,
-        room,
+        budget,
         first_bytes: 0,
     }
 }
@@ -75,20 +75,20 @@ fn rows(owners: &[Owner]) -> Vec<Vec<u8>> {
 
 /// What one owner's children are within its message.
 fn fields(rank: usize, owner: &Owner) -> Vec<u8> {
-    let (part, mut out) = (part(), Vec::new());
+    let (table, mut out) = (table(), Vec::new());
     for &size in &owner.1 {
         let tuple = tuple(&[&uid(rank), &"x".repeat(size)]);
-        part.selection.put_field(part.number, &tuple, &mut Vec::new(), &mut out);
+        table.selection.put_field(table.number, &tuple, &mut Vec::new(), &mut out);
     }
     out
 }
 
 /// How many owners fit, the first one perhaps however large it is.
-fn fitting(owners: &[Owner], room: Room) -> usize {
+fn fitting(owners: &[Owner], budget: ReadBudget) -> usize {
     let mut used = 0;
     for (rank, owner) in owners.iter().enumerate() {
         used += owner.0 + fields(rank, owner).len();
-        if used > room.bytes && !(rank == 0 && room.first_anyway) {
+        if used > budget.bytes && !(rank == 0 && budget.first_anyway) {
             return rank;
         }
     }
@@ -105,13 +105,13 @@ proptest! {
         owners in owners(1), extra in 0..400_usize, first_anyway: bool, surplus in 0..200_usize
     ) {
         let bytes = owners.iter().map(|owner| owner.0).sum::<usize>() + extra;
-        let room = Room { bytes, first_anyway, surplus, cut_off: true, rows: usize::MAX };
-        let (reading, part) = (reading(&owners, room, true), part());
-        let mut gathering = Gathering::new(&reading, &part, usize::MAX);
-        let taken = fitting(&owners, room);
+        let budget = ReadBudget { bytes, first_anyway, surplus, cut_off: true, rows: usize::MAX };
+        let (pending, table) = (pending(&owners, budget, true), table());
+        let mut collector = ChildCollector::new(&pending, &table, usize::MAX);
+        let taken = fitting(&owners, budget);
         let mut broken = false;
         for row in rows(&owners) {
-            if gathering.take(&row).unwrap().is_break() {
+            if collector.take(&row).unwrap().is_break() {
                 broken = true;
                 break;
             }
@@ -119,7 +119,7 @@ proptest! {
         // What is let go by begins with the row that was too much, which may be in the middle of its owner.
         let past: usize = rows(&owners[taken..]).iter().map(Vec::len).sum();
         prop_assert!(!broken || past > surplus);
-        let (children, _) = gathering.finish().unwrap();
+        let (children, _) = collector.finish().unwrap();
         prop_assert_eq!(children.owners(), taken);
         for (rank, owner) in owners[..taken].iter().enumerate() {
             prop_assert_eq!(children.of(rank), &fields(rank, owner)[..]);
@@ -128,16 +128,16 @@ proptest! {
 
     #[test]
     fn owners_in_another_order_are_taken_all_or_not_at_all(owners in owners(2), bytes in 0..400_usize, surplus in 0..200_usize) {
-        let room = Room { bytes, first_anyway: true, surplus, cut_off: true, rows: usize::MAX };
-        let (reading, part) = (reading(&owners, room, false), part());
-        let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+        let budget = ReadBudget { bytes, first_anyway: true, surplus, cut_off: true, rows: usize::MAX };
+        let (pending, table) = (pending(&owners, budget, false), table());
+        let mut collector = ChildCollector::new(&pending, &table, usize::MAX);
         for row in rows(&owners) {
-            if gathering.take(&row).unwrap().is_break() {
+            if collector.take(&row).unwrap().is_break() {
                 break;
             }
         }
         let all: usize = owners.iter().enumerate().map(|(rank, owner)| owner.0 + fields(rank, owner).len()).sum();
-        match gathering.finish() {
+        match collector.finish() {
             Ok((children, _)) => prop_assert_eq!(children.owners(), owners.len()),
             Err(fewer) => {
                 prop_assert!(all > bytes + surplus);
@@ -150,14 +150,14 @@ proptest! {
 #[test]
 fn an_owner_whose_rows_may_be_incomplete_is_given_up() {
     let owners = [(10, vec![5, 5]), (10, vec![5]), (10, vec![])];
-    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
-    let (reading, part) = (reading(&owners, room, true), part());
-    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    let budget = ReadBudget { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
+    let (pending, table) = (pending(&owners, budget, true), table());
+    let mut collector = ChildCollector::new(&pending, &table, usize::MAX);
     for row in rows(&owners) {
-        assert!(gathering.take(&row).unwrap().is_continue());
+        assert!(collector.take(&row).unwrap().is_continue());
     }
-    gathering.give_up_from_here();
-    let (children, _) = gathering.finish().unwrap();
+    collector.drop_owners_from_here();
+    let (children, _) = collector.finish().unwrap();
     assert_eq!(children.owners(), 1);
     assert_eq!(children.of(0), &fields(0, &owners[0])[..]);
 }
@@ -165,63 +165,63 @@ fn an_owner_whose_rows_may_be_incomplete_is_given_up() {
 #[test]
 fn the_first_owner_is_tried_alone_if_its_rows_may_be_incomplete() {
     let owners = [(10, vec![5, 5]), (10, vec![])];
-    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
-    let (reading, part) = (reading(&owners, room, true), part());
-    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    let budget = ReadBudget { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
+    let (pending, table) = (pending(&owners, budget, true), table());
+    let mut collector = ChildCollector::new(&pending, &table, usize::MAX);
     for row in rows(&owners) {
-        assert!(gathering.take(&row).unwrap().is_continue());
+        assert!(collector.take(&row).unwrap().is_continue());
     }
-    gathering.give_up_from_here();
-    assert_eq!(gathering.finish(), Err(1));
+    collector.drop_owners_from_here();
+    assert_eq!(collector.finish(), Err(1));
 }
 
 #[test]
 fn in_another_order_no_owner_may_be_large() {
     let owners = [(10, vec![40, 40]), (10, vec![])];
-    let room = Room { bytes: 50, first_anyway: true, surplus: 10, cut_off: true, rows: usize::MAX };
-    let (reading, part) = (reading(&owners, room, false), part());
-    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
-    assert!(gathering.take(&rows(&owners)[0]).unwrap().is_break());
-    assert_eq!(gathering.finish(), Err(1));
+    let budget = ReadBudget { bytes: 50, first_anyway: true, surplus: 10, cut_off: true, rows: usize::MAX };
+    let (pending, table) = (pending(&owners, budget, false), table());
+    let mut collector = ChildCollector::new(&pending, &table, usize::MAX);
+    assert!(collector.take(&rows(&owners)[0]).unwrap().is_break());
+    assert_eq!(collector.finish(), Err(1));
 }
 
 #[test]
 fn an_owner_beyond_the_limit_of_a_result_is_named() {
     let owners = [(10, vec![40, 40])];
-    let room = Room { bytes: 1, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
-    let (reading, part) = (reading(&owners, room, true), part());
+    let budget = ReadBudget { bytes: 1, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
+    let (pending, table) = (pending(&owners, budget, true), table());
     let rows = rows(&owners);
-    let mut gathering = Gathering::new(&reading, &part, rows.concat().len() - 1);
-    assert!(gathering.take(&rows[0]).unwrap().is_continue());
-    let refused = gathering.take(&rows[1]).unwrap_err();
+    let mut collector = ChildCollector::new(&pending, &table, rows.concat().len() - 1);
+    assert!(collector.take(&rows[0]).unwrap().is_continue());
+    let refused = collector.take(&rows[1]).unwrap_err();
     assert!(matches!(refused, Error::RowTooLarge { resource: "test.Owner", ref name } if *name == uid(0)));
 }
 
 #[test]
 fn a_lone_owner_knows_where_its_last_row_stands() {
     let owners = [(10, vec![1, 2])];
-    let room = Room { bytes: 1, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
-    let (reading, part) = (reading(&owners, room, true), part());
-    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    let budget = ReadBudget { bytes: 1, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
+    let (pending, table) = (pending(&owners, budget, true), table());
+    let mut collector = ChildCollector::new(&pending, &table, usize::MAX);
     for row in rows(&owners) {
-        assert!(gathering.take(&row).unwrap().is_continue());
+        assert!(collector.take(&row).unwrap().is_continue());
     }
-    assert!(gathering.place().unwrap().values().eq([uid(0).as_bytes(), b"place"]));
-    assert_eq!(gathering.seen(), 2);
+    assert!(collector.place().unwrap().values().eq([uid(0).as_bytes(), b"place"]));
+    assert_eq!(collector.seen(), 2);
 }
 
 #[test]
 fn rows_of_others_are_passed_over() {
     let owners = [(10, vec![1]), (10, vec![1, 2])];
-    let room = Room { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
-    let (reading, part) = (reading(&owners, room, true), part());
-    let mut gathering = Gathering::new(&reading, &part, usize::MAX);
+    let budget = ReadBudget { bytes: 1_000, first_anyway: true, surplus: 0, cut_off: true, rows: usize::MAX };
+    let (pending, table) = (pending(&owners, budget, true), table());
+    let mut collector = ChildCollector::new(&pending, &table, usize::MAX);
     let rows = rows(&owners);
     for row in [tuple(&["owner", "x"]), rows[0].clone(), tuple(&["owner000x", "x"]), rows[1].clone(), rows[2].clone()] {
-        assert!(gathering.take(&row).unwrap().is_continue());
+        assert!(collector.take(&row).unwrap().is_continue());
     }
-    assert!(gathering.take(&tuple(&["owner002", "x"])).unwrap().is_continue());
-    let (children, _) = gathering.finish().unwrap();
+    assert!(collector.take(&tuple(&["owner002", "x"])).unwrap().is_continue());
+    let (children, _) = collector.finish().unwrap();
     assert_eq!(children.owners(), 2);
     assert_eq!([children.of(0), children.of(1)], [fields(0, &owners[0]), fields(1, &owners[1])]);
 }
