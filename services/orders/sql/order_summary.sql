@@ -32,6 +32,13 @@ select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text
  order by t.order_uid
    for update;
 
+-- lock and read rows, if the database is sharded
+update orders.order_summary as t
+   set order_uid = t.order_uid
+  from unnest($1::text[]) with ordinality as i (order_uid, ordinal)
+ where t.order_uid = i.order_uid
+returning t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text;
+
 -- create one row with its children
 with created as (
     insert into orders.order_summary as t (order_uid, line_count, quantity, subtotal, discount, tax, shipping, total)
@@ -51,27 +58,37 @@ insert into orders.order_summary (order_uid, line_count, quantity, subtotal, dis
 
 -- update the rows that differ
 with stored as materialized (
-    select i.*, (i.shipping is not null and i.shipping is distinct from t.shipping::text) as differing
+    select i.order_uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.shipping::numeric, t.shipping) as shipping,
+           (i.shipping is not null and i.shipping is distinct from t.shipping::text) as differing
       from unnest($1::text[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) with ordinality as i (order_uid, line_count, quantity, subtotal, discount, tax, shipping, total, ordinal)
       join orders.order_summary as t on t.order_uid = i.order_uid
 ), updated as (
     update orders.order_summary as t
-       set shipping =
-               coalesce(i.shipping::numeric, t.shipping)
+       set shipping = i.shipping
       from stored as i
-     where i.differing and t.order_uid = i.order_uid
-       and (i.shipping is not null and i.shipping is distinct from t.shipping::text)
+     where i.differing and t.order_uid = i.order_uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
--- find the rows that are stored
+-- find and lock the rows that are stored
 with found as (
     select i.ordinal
       from unnest($1::text[]) with ordinality as i (order_uid, ordinal)
       join orders.order_summary as t on t.order_uid = i.order_uid
      order by t.order_uid
        for update of t
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+
+-- find and lock the rows that are stored, if the database is sharded
+with found as (
+    update orders.order_summary as t
+       set order_uid = t.order_uid
+      from unnest($1::text[]) with ordinality as i (order_uid, ordinal)
+     where t.order_uid = i.order_uid
+    returning i.ordinal
 )
 select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
 

@@ -1,5 +1,7 @@
 //! The statements that run, as files that a reviewer reads.
 
+mod sharding;
+
 use std::path::PathBuf;
 
 use orrery_kit::resource::Resource;

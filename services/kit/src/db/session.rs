@@ -96,7 +96,8 @@ impl SessionScope {
 
     /// `begin` with the settings of the transaction, for one round trip. Statements with array parameters keep a
     /// generic plan for arrays of every length: for a long array, the planner would otherwise scan the whole table.
-    pub(super) fn begin(self, begin: &str, bound: Duration) -> String {
+    /// A sharded database plans statements for the shards that their parameters name, and refuses a generic plan.
+    pub(super) fn begin(self, begin: &str, bound: Duration, sharded: bool) -> String {
         let milliseconds = bound.as_millis().max(1);
         let check = match self {
             Self::Connection => String::new(),
@@ -104,10 +105,10 @@ impl SessionScope {
                 format!("; set local client_connection_check_interval = {}", CONNECTION_CHECK.as_millis())
             }
         };
+        let plans = if sharded { "" } else { "; set local plan_cache_mode = force_generic_plan" };
         format!(
             "{begin}; set local statement_timeout = {milliseconds}; \
-             set local idle_in_transaction_session_timeout = {milliseconds}; \
-             set local plan_cache_mode = force_generic_plan{check}"
+             set local idle_in_transaction_session_timeout = {milliseconds}{plans}{check}"
         )
     }
 

@@ -17,6 +17,9 @@ use crate::resource::{Field, Resource};
 /// Most rows whose columns travel as array parameters of one statement.
 pub(super) const ARRAY_ROWS: usize = 8_192;
 
+/// How often an update is run in one transaction while others change its rows.
+const ATTEMPTS: usize = 64;
+
 /// Most bytes of new rows that go in by `insert`.
 ///
 /// A `COPY` ends with a small packet, sent behind another one. Until that is acknowledged the system holds it back (Nagle's algorithm, which
@@ -152,20 +155,28 @@ impl RowStatements {
                 }
                 statement = statement.bind(array)?;
             }
-            let rows = transaction.write(statement).await?;
-            let row = rows.first().ok_or_else(|| Error::internal("an update returned no count"))?;
-            let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
-            let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);
-            if stored != batch.len() || updated != differing {
-                // A row that had been found is gone, or is no longer what the update saw when it began.
-                return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
-            }
-            if self.returning == Returning::Places {
-                for ordinal in row.try_get::<Option<Vec<i64>>, _>(3)?.unwrap_or_default() {
-                    changed(start + ordinal as usize - 1);
+            let mut attempts = if self.resource.parts.is_empty() { ATTEMPTS } else { 1 };
+            loop {
+                let rows = transaction.write(statement.clone()).await?;
+                let row = rows.first().ok_or_else(|| Error::internal("an update returned no count"))?;
+                let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
+                let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);
+                if self.returning == Returning::Places {
+                    for ordinal in row.try_get::<Option<Vec<i64>>, _>(3)?.unwrap_or_default() {
+                        changed(start + ordinal as usize - 1);
+                    }
+                }
+                total += updated;
+                attempts -= 1;
+                if stored != batch.len() || (updated != differing && attempts == 0) {
+                    // A row that had been found is gone, or others changed it again and again.
+                    return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
+                }
+                // What others changed meanwhile is compared again; what this transaction updated does not differ.
+                if updated == differing {
+                    break;
                 }
             }
-            total += updated;
         }
         Ok(total)
     }
@@ -205,15 +216,18 @@ pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, S
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }
 
-/// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it began: a row that
-/// another transaction holds is looked at once more when that one has ended, and may be gone then.
+/// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it
+/// began: a row that another transaction has changed or deleted meanwhile is not updated.
+///
+/// The new values are computed beside the comparison, and not in the update. That computes them once, and a distributed
+/// database does not accept functions such as `jsonb_object_agg` within a `case` of an update.
 fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
-    let mut assignments = Vec::new();
-    let mut differences = Vec::new();
+    let (mut values, mut assignments, mut differences) = (Vec::new(), Vec::new(), Vec::new());
     let mut reach = |field: &Field, reach: Option<&Reach>| {
         if field.is_stored() {
             let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
-            assignments.push(format!("{} =\n               {}", field.name, indented(&value, 15)));
+            values.push(format!("{} as {}", indented(&value, 11), field.name));
+            assignments.push(format!("{0} = i.{0}", field.name));
             differences.push(indented(&differs, 11));
         }
     };
@@ -242,21 +256,24 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
         differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
     }
     let (table, same_key) = (resource.description.table, resource.same_key("t", "i"));
+    let key = resource.key_columns("i");
     let places = match returning {
         Returning::Count => "",
         Returning::Places => ", (select array_agg(ordinal) from updated)",
     };
+    let values: String = values.iter().map(|value| format!("           {value},\n")).collect();
     Some(format!(
         "with stored as materialized (\n    \
-             select i.*, ({differs}) as differing\n      \
+             select {key}, i.ordinal, t.xmin as row_version,\n\
+             {values}           \
+               ({differs}) as differing\n      \
                from {}\n      \
                join {table} as t on {same_key}\n\
          ), updated as (\n    \
              update {table} as t\n       \
                 set {}\n      \
                from stored as i\n     \
-              where i.differing and {same_key}\n       \
-                and ({differs})\n    \
+              where i.differing and {same_key} and t.xmin = i.row_version\n    \
              returning i.ordinal\n\
          )\nselect (select count(*) from updated) as written, count(*), count(*) filter (where differing){places} from stored",
         unnested(resource.inputs(), has_parts),

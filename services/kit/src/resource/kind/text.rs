@@ -182,7 +182,7 @@ impl<F: TextFormat> ColumnKind for Text<F> {
             (_, Empty::Refused) => Assignment::new(name, format!("i.{name}")),
             (_, Empty::Stored) => Assignment::or(name, "''"),
             // An empty text that another program stored stays where null is sent: it reads the same.
-            (_, Empty::Null) => Assignment::or(name, &format!("case t.{name} when '' then '' end")),
+            (_, Empty::Null) => Assignment::or(name, &format!("case when t.{name} = '' then '' end")),
         }
     }
 

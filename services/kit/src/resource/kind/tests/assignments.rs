@@ -155,7 +155,7 @@ fn a_map_is_replaced_as_a_whole_or_by_keys() {
 #[test]
 fn what_is_one_value_is_assigned_as_that() {
     for (path, expected) in [
-        ("name", "coalesce(i.name, case t.name when '' then '' end)"),
+        ("name", "coalesce(i.name, case when t.name = '' then '' end)"),
         ("name if set", "coalesce(i.name, t.name)"),
         ("unit", "coalesce(i.unit, '')"),
         ("side", "i.side"),
