@@ -56,6 +56,65 @@ copy catalog.product (uid, name, status, labels, annotations, create_ts) from st
 -- create rows
 insert into catalog.product (uid, name, status, labels, annotations, create_ts) select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) as i (uid, name, status, labels, annotations, create_ts);
 
+-- update one row
+update catalog.product as t
+       set name =
+               coalesce(i.name, t.name),
+           status =
+               (case when i.status is null or i.status = t.status then t.status
+                     when i.status - 'phase' = '{}'
+                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                     else (case when t.status -> 'phase' is null then '{}'
+                                else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                       || (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.status -> n.key = n.value then t.status -> n.key
+                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                    else n.value end), '{}')
+                             from jsonb_each(i.status) as n) end),
+           labels =
+               (case when i.labels is null or i.labels = t.labels then t.labels
+                     else (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                    else n.value end), '{}')
+                             from jsonb_each(i.labels) as n) end),
+           annotations =
+               (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                     else (select coalesce(jsonb_object_agg(n.key, case
+                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                    else n.value end), '{}')
+                             from jsonb_each(i.annotations) as n) end),
+           update_ts = now()
+  from (select $1::text as uid, $2::text as name, $3::jsonb as status, $4::jsonb as labels, $5::jsonb as annotations, $6::timestamptz as create_ts) as i
+ where t.uid = $1
+   and (coalesce(i.name, t.name) is distinct from t.name
+        or (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) is distinct from t.status
+        or (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts;
+
 -- update the rows that differ
 with stored as materialized (
     select i.uid, i.ordinal, t.xmin as row_version,
@@ -64,7 +123,7 @@ with stored as materialized (
                  when i.status - 'phase' = '{}'
                  then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -88,7 +147,7 @@ with stored as materialized (
                  when i.status - 'phase' = '{}'
                  then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15

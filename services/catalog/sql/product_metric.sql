@@ -69,6 +69,21 @@ copy catalog.product_metric (product_uid, name, value, unit, as_of_ts) from stdi
 -- create rows
 insert into catalog.product_metric (product_uid, name, value, unit, as_of_ts) select * from unnest($1::text[], $2::text[], $3::numeric[], $4::text[], $5::timestamptz[]) as i (product_uid, name, value, unit, as_of_ts);
 
+-- update one row
+update catalog.product_metric as t
+       set value =
+               coalesce(i.value::numeric, t.value),
+           unit =
+               coalesce(i.unit, t.unit),
+           as_of_ts =
+               coalesce(i.as_of_ts, now())
+  from (select $1::text as product_uid, $2::text as name, $3::text as value, $4::text as unit, $5::timestamptz as as_of_ts) as i
+ where t.product_uid = $1 and t.name = $2
+   and ((i.value is not null and i.value is distinct from t.value::text
+        or coalesce(i.unit, t.unit) is distinct from t.unit
+        or i.as_of_ts is not null and i.as_of_ts is distinct from t.as_of_ts) and coalesce(i.as_of_ts, now()) >= t.as_of_ts)
+returning t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts;
+
 -- update the rows that differ
 with stored as materialized (
     select i.product_uid, i.name, i.ordinal, t.xmin as row_version,

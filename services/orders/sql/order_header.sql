@@ -133,7 +133,7 @@ with stored as materialized (
                  when i.status - 'phase' = '{}'
                  then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -164,7 +164,7 @@ with stored as materialized (
                  when i.status - 'phase' = '{}'
                  then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -348,7 +348,7 @@ with stored as materialized (
                  when i.status - 'phase' = '{}'
                  then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -374,7 +374,7 @@ with stored as materialized (
                  when i.status - 'phase' = '{}'
                  then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15

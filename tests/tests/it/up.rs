@@ -274,7 +274,7 @@ async fn what_is_in_the_way_is_said_in_one_line() {
     let port = postgres.port();
     let cases = [
         (vec![format!("--catalog={taken}")], format!("catalog cannot listen on {taken}: Address already in use")),
-        (vec!["--records=0.0.0.0:0".into()], "--records: 0.0.0.0:0 can be reached from other machines".into()),
+        (vec!["--records=0.0.0.0:0".into()], "--records: other machines can reach 0.0.0.0:0".into()),
         (vec!["--database-url=mysql://a:secret@b/c".into()], "the database URL cannot be read".into()),
         (
             vec![format!("--database-url=postgres://a:secret@127.0.0.1:{unused}/c")],

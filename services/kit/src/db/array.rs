@@ -1,5 +1,5 @@
-//! Array parameters in Postgres's binary format, written directly from column values. A statement binds one array per
-//! column, and no value becomes a Rust object on the way.
+//! Parameters in Postgres's binary format, written directly from column values. A statement over many rows binds one
+//! array per column, a statement over one row binds its values. No value becomes a Rust object on the way.
 
 use bytes::BufMut as _;
 use sqlx::encode::IsNull;
@@ -56,6 +56,12 @@ impl ElementType {
         }
     }
 
+    /// The SQL name of the type.
+    pub fn name(self) -> &'static str {
+        let array = self.array_name();
+        array.strip_suffix("[]").unwrap_or(array)
+    }
+
     /// The SQL name of the array type.
     pub fn array_name(self) -> &'static str {
         match self {
@@ -68,6 +74,40 @@ impl ElementType {
             Self::Boolean => "boolean[]",
             Self::Double => "double precision[]",
         }
+    }
+}
+
+/// One value of a row as a parameter.
+#[derive(Clone, Debug)]
+pub struct ValueParameter {
+    element: ElementType,
+    /// `None` for null.
+    value: Option<Vec<u8>>,
+}
+
+impl ValueParameter {
+    /// A value in its binary form; `None` is null.
+    pub fn new(element: ElementType, value: Option<&[u8]>) -> Self {
+        Self { element, value: value.map(<[u8]>::to_vec) }
+    }
+}
+
+impl Type<Postgres> for ValueParameter {
+    fn type_info() -> PgTypeInfo {
+        // Each value gives its own type in `produces`.
+        PgTypeInfo::with_oid(Oid(ElementType::Text.element_oid()))
+    }
+}
+
+impl Encode<'_, Postgres> for ValueParameter {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let Some(value) = &self.value else { return Ok(IsNull::Yes) };
+        buffer.extend_from_slice(value);
+        Ok(IsNull::No)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(PgTypeInfo::with_oid(Oid(self.element.element_oid())))
     }
 }
 

@@ -54,7 +54,7 @@ impl Transaction<'_> {
     /// Errors of the database. [`Error::Internal`] if the statement may touch more rows than allowed;
     /// [`Error::ResultTooLarge`] if the result exceeds its limit.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
-        self.run(statement, Error::from).await
+        self.run(statement, usize::MAX, Error::from).await
     }
 
     /// Runs one statement that writes rows, and returns its result.
@@ -62,14 +62,28 @@ impl Transaction<'_> {
     /// # Errors
     /// [`Error::RowRefused`] if the database refuses a row; otherwise as in [`Transaction::fetch`].
     pub async fn write(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
-        self.run(statement, Error::from_written_rows).await
+        self.run(statement, usize::MAX, Error::from_written_rows).await
     }
 
-    async fn run(&mut self, statement: Statement, map_error: fn(sqlx::Error) -> Error) -> Result<Vec<PgRow>, Error> {
+    /// As [`Transaction::write`], with a result of at most `max_bytes` bytes.
+    ///
+    /// # Errors
+    /// As [`Transaction::write`]. After [`Error::ResultTooLarge`] the transaction cannot be used any more.
+    pub async fn write_within(&mut self, statement: Statement, max_bytes: usize) -> Result<Vec<PgRow>, Error> {
+        self.run(statement, max_bytes, Error::from_written_rows).await
+    }
+
+    async fn run(
+        &mut self,
+        statement: Statement,
+        max_bytes: usize,
+        map_error: fn(sqlx::Error) -> Error,
+    ) -> Result<Vec<PgRow>, Error> {
         self.check_rows(statement.rows)?;
         self.failed += 1;
         let mut rows = Vec::new();
-        self.lease.fetch(statement, self.limits.max_result_bytes, &mut rows, map_error).await?;
+        let max_bytes = max_bytes.min(self.limits.max_result_bytes);
+        self.lease.fetch(statement, max_bytes, &mut rows, map_error).await?;
         self.failed -= 1;
         Ok(rows)
     }

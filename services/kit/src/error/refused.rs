@@ -109,7 +109,7 @@ fn description(error: &sqlx::Error) -> String {
         "23502" => "must be set: the database requires it",
         "23503" | "23001" => "refers to something that does not exist",
         "23505" | "23P01" => "duplicates a value that the database requires to be unique",
-        "23514" => "violates a check constraint of the database",
+        "23514" => "does not meet a check constraint of the database",
         state if state.starts_with("54") => "is too large for the database",
         state if state.starts_with("22") => "contains a value that the database cannot store",
         _ => "is refused by the database",

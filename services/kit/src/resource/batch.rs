@@ -303,15 +303,22 @@ impl Entry<'_> {
 /// The database, as rules reach it.
 pub struct Store<'s, 'c> {
     transaction: &'s mut Transaction<'c>,
+    is_used: bool,
 }
 
 impl<'s, 'c> Store<'s, 'c> {
     pub(crate) fn within(transaction: &'s mut Transaction<'c>) -> Self {
-        Self { transaction }
+        Self { transaction, is_used: false }
     }
 
     /// The transaction that writes the batch.
     pub fn transaction(&mut self) -> &mut Transaction<'c> {
+        self.is_used = true;
         self.transaction
+    }
+
+    /// Whether a rule has asked for the transaction, and so may have written.
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used
     }
 }

@@ -67,6 +67,8 @@ impl<'t> JsonText<'t> {
 
     /// Puts a finite number: the shortest digits that read as this double.
     pub(super) fn put_number(&mut self, number: f64) {
+        // jsonb has no negative zero.
+        let number = if number == 0.0 { 0.0 } else { number };
         let size = number.abs();
         let at = self.out.len();
         // Writing to a vector does not fail.
@@ -148,7 +150,7 @@ mod tests {
             (1.25e-8, "1.25e-8", 12),
             (1e-7, "0.0000001", 9),
             (0.0, "0", 1),
-            (-0.0, "-0", 2),
+            (-0.0, "0", 1),
             (1.5, "1.5", 3),
             (-100.0, "-100", 4),
         ] {

@@ -15,6 +15,10 @@ const MOST_DIGITS: usize = 17;
 /// they may be long and have few digits that matter: only those are looked at closely.
 pub(super) fn exact_double(raw: &[u8]) -> Option<f64> {
     let (negative, number) = raw.strip_prefix(b"-").map_or((false, raw), |number| (true, number));
+    if number.contains(&b'e') {
+        // Not printed by Postgres but written here, from a double.
+        return std::str::from_utf8(raw).ok()?.parse().ok().filter(|number: &f64| number.is_finite());
+    }
     let point = digits_to(number, 0);
     let (whole, fraction) = match number.get(point) {
         None => (number, &b""[..]),
@@ -98,10 +102,25 @@ mod tests {
             let read = exact_double(text.as_bytes()).map(f64::to_bits);
             assert_eq!(read, Some(number.to_bits()), "{text}");
         }
-        for text in
-            ["", "-", ".", "1.", ".5", "1e5", "x", "1.5x", "1.5.2", "2e-324", &"9".repeat(400), "0.30000000000000001"]
-        {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1.",
+            ".5",
+            "e",
+            "1e",
+            "1e400",
+            "x",
+            "1.5x",
+            "1.5.2",
+            &"9".repeat(400),
+            "0.30000000000000001",
+        ] {
             assert_eq!(exact_double(text.as_bytes()), exact_slowly(text).filter(|_| text == "1."), "{text}");
+        }
+        for number in [1.5e300, -5e-324, f64::MAX] {
+            assert_eq!(exact_double(format!("{number:e}").as_bytes()), Some(number));
         }
         let digits = "7".repeat(100_000);
         assert_eq!(exact_double(format!("0.{digits}").as_bytes()), None);

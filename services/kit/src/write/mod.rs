@@ -17,6 +17,7 @@
 //! - [`stored`]: stored rows and what is demanded of them
 //! - `unique`: columns that are unique beside the key
 //! - `at_once`: the create of one row in one statement
+//! - `update_one`: the update of one row in one statement
 //! - `sql`: the statements, for people who read them
 //! - `writers`: what writes single rows, kept for the next call
 //! - [`returned`]: one row that was written, as the answer
@@ -46,6 +47,7 @@ pub mod statement;
 pub mod stored;
 pub mod stream;
 mod unique;
+mod update_one;
 pub(crate) mod writers;
 
 pub use start::check_id;

@@ -216,52 +216,93 @@ pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, S
     (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "))
 }
 
+/// What an update of existing rows does, as SQL over `i`, what was sent, and `t`, what is stored.
+pub(super) struct Overwrite {
+    /// Each column with its new value.
+    values: Vec<(&'static str, String)>,
+    /// The assignments of what every change changes.
+    touched: Vec<String>,
+    /// The condition that the row is to be changed.
+    pub(super) differs: String,
+}
+
+impl Overwrite {
+    /// What a mask overwrites; `None` if nothing of an existing row may be changed. Rows with `touched` children are
+    /// changed in any case.
+    pub(super) fn new(resource: &Resource, mask: &UpdateMask, touched: bool) -> Option<Self> {
+        let mut values = Vec::new();
+        let mut differences = Vec::new();
+        let mut reach = |field: &Field, reach: Option<&Reach>| {
+            if field.is_stored() {
+                let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
+                values.push((field.name, value));
+                differences.push(indented(&differs, 11));
+            }
+        };
+        match mask.paths() {
+            None => resource.mutable().for_each(|field| reach(field, None)),
+            Some(paths) => {
+                for path in paths {
+                    reach(&resource.fields[path.field], Some(&path.reach));
+                }
+            }
+        }
+        if touched {
+            differences.push("i.touched <> 0".to_owned());
+        }
+        if differences.is_empty() {
+            return None;
+        }
+        let touched = resource.stored().filter_map(|field| match field {
+            field if field.is_update_time() => Some(format!("{} = now()", field.name)),
+            field if field.is_revision() => Some(next_revision(field)),
+            _ => None,
+        });
+        let mut differs = differences.join("\n        or ");
+        if let Some(newest) = resource.description.newest_by {
+            differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
+        }
+        Some(Self { values, touched: touched.collect(), differs })
+    }
+
+    /// The assignments of `set`, which compute the new values.
+    pub(super) fn set(&self) -> String {
+        let assign = |(name, value): &(&str, String)| format!("{name} =\n               {}", indented(value, 15));
+        self.set_by(assign)
+    }
+
+    /// The assignments of `set`, if `i` holds the new values.
+    fn set_computed(&self) -> String {
+        self.set_by(|(name, _)| format!("{name} = i.{name}"))
+    }
+
+    fn set_by(&self, assign: impl Fn(&(&'static str, String)) -> String) -> String {
+        let assignments = self.values.iter().map(assign).chain(self.touched.iter().cloned());
+        assignments.collect::<Vec<_>>().join(",\n           ")
+    }
+
+    /// The new values, for a select list.
+    fn list(&self) -> String {
+        let value = |(name, value): &(&str, String)| format!("           {} as {name},\n", indented(value, 11));
+        self.values.iter().map(value).collect()
+    }
+}
+
 /// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it
 /// began: a row that another transaction has changed or deleted meanwhile is not updated.
 ///
 /// The new values are computed beside the comparison, and not in the update. That computes them once, and a distributed
 /// database does not accept functions such as `jsonb_object_agg` within a `case` of an update.
 fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
-    let (mut values, mut assignments, mut differences) = (Vec::new(), Vec::new(), Vec::new());
-    let mut reach = |field: &Field, reach: Option<&Reach>| {
-        if field.is_stored() {
-            let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
-            values.push(format!("{} as {}", indented(&value, 11), field.name));
-            assignments.push(format!("{0} = i.{0}", field.name));
-            differences.push(indented(&differs, 11));
-        }
-    };
-    match mask.paths() {
-        None => resource.mutable().for_each(|field| reach(field, None)),
-        Some(paths) => {
-            for path in paths {
-                reach(&resource.fields[path.field], Some(&path.reach));
-            }
-        }
-    }
-    let has_parts = !resource.parts.is_empty();
-    if has_parts {
-        differences.push("i.touched <> 0".to_owned());
-    }
-    if differences.is_empty() {
-        return None;
-    }
-    assignments.extend(resource.stored().filter_map(|field| match field {
-        field if field.is_update_time() => Some(format!("{} = now()", field.name)),
-        field if field.is_revision() => Some(next_revision(field)),
-        _ => None,
-    }));
-    let mut differs = differences.join("\n        or ");
-    if let Some(newest) = resource.description.newest_by {
-        differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
-    }
+    let touched = !resource.parts.is_empty();
+    let overwrite = Overwrite::new(resource, mask, touched)?;
+    let (set, values, differs) = (overwrite.set_computed(), overwrite.list(), &overwrite.differs);
     let (table, same_key) = (resource.description.table, resource.same_key("t", "i"));
     let key = resource.key_columns("i");
     let places = match returning {
         Returning::Count => "",
         Returning::Places => ", (select array_agg(ordinal) from updated)",
     };
-    let values: String = values.iter().map(|value| format!("           {value},\n")).collect();
     Some(format!(
         "with stored as materialized (\n    \
              select {key}, i.ordinal, t.xmin as row_version,\n\
@@ -276,7 +317,7 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
               where i.differing and {same_key} and t.xmin = i.row_version\n    \
              returning i.ordinal\n\
          )\nselect (select count(*) from updated) as written, count(*), count(*) filter (where differing){places} from stored",
-        unnested(resource.inputs(), has_parts),
-        assignments.join(",\n           "),
+        unnested(resource.inputs(), touched),
+        set,
     ))
 }

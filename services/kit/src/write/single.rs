@@ -178,7 +178,7 @@ struct Write {
     dangling: Vec<DanglingReference>,
     answers: AnswerLimit,
     returned: Vec<MaskPath>,
-    /// Whether it may be created in one statement: not tried yet, or nothing speaks against it.
+    /// Whether one statement may do it: not tried yet, or nothing speaks against it.
     at_once: AtomicBool,
 }
 
@@ -186,10 +186,16 @@ impl Write {
     /// Writes the row and reads it back. The key is that of an existing row, if a rule put one in its place.
     async fn run(&self, transaction: &mut Transaction<'_>, extent: Extent) -> Result<(Written, Option<Key>), Error> {
         let incoming = Incoming { tuple: &self.tuple, precondition: &self.precondition, offset: 0 };
-        if self.at_once.load(Ordering::Relaxed)
-            && let Some(written) = self.create_at_once(transaction, &incoming, extent).await?
-        {
-            return Ok((written, None));
+        if self.at_once.load(Ordering::Relaxed) && self.dangling.is_empty() {
+            match self.write_at_once(transaction, &incoming, extent).await {
+                Ok(Some(written)) => return Ok((written, None)),
+                Ok(None) => {}
+                Err(error) => {
+                    // The next try goes the long way, which says what is wrong.
+                    self.at_once.store(false, Ordering::Relaxed);
+                    return Err(conflict(error));
+                }
+            }
         }
         let outcome = self.writer.run(transaction, &[incoming], &self.dangling).await;
         let written = outcome.map_err(|error| {
@@ -208,6 +214,38 @@ impl Write {
 }
 
 impl Write {
+    /// Writes the row in one statement, and makes the answer from what that returns.
+    async fn write_at_once(
+        &self,
+        transaction: &mut Transaction<'_>,
+        incoming: &Incoming<'_>,
+        extent: Extent,
+    ) -> Result<Option<Written>, Error> {
+        if let Some(updated) = self.writer.update_at_once(transaction, incoming).await? {
+            return self.answer_updated(transaction, &updated, extent).await.map(Some);
+        }
+        self.create_at_once(transaction, incoming, extent).await
+    }
+
+    /// The answer from all stored columns of the updated row, if that is what the answer consists of and if it fits.
+    async fn answer_updated(
+        &self,
+        transaction: &mut Transaction<'_>,
+        stored: &[u8],
+        extent: Extent,
+    ) -> Result<Written, Error> {
+        let selection = Selection::new(self.resource, &self.returned);
+        if extent == Extent::Whole && selection.parts.is_empty() && selection.has_all_columns(self.resource) {
+            let mut body = Vec::with_capacity(stored.len() + 64);
+            work::run_in_place(stored.len(), || selection.put_message(stored, &mut body)).await;
+            if body.len() <= self.answers.bytes() {
+                let message = Encoded { body: body.into(), tail: Bytes::new(), rows: 1 };
+                return Ok(Written { message, omitted: Vec::new(), existing: false });
+            }
+        }
+        read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent).await
+    }
+
     /// Creates the row in one statement, and makes the answer from what was sent and what the database made of it.
     async fn create_at_once(
         &self,
@@ -215,15 +253,7 @@ impl Write {
         incoming: &Incoming<'_>,
         extent: Extent,
     ) -> Result<Option<Written>, Error> {
-        let created = match self.writer.create_at_once(transaction, incoming).await {
-            Ok(created) => created,
-            Err(Error::RowRefused(refusal)) => {
-                // The long way says what is wrong.
-                self.at_once.store(false, Ordering::Relaxed);
-                return Err(Error::TransactionConflict(refusal.cause));
-            }
-            Err(error) => return Err(error),
-        };
+        let created = self.writer.create_at_once(transaction, incoming).await?;
         let Some((batch, created)) = created else { return Ok(None) };
         let selection = Selection::new(self.resource, &self.returned);
         let of_inputs = selection.has_all_columns(self.resource)
@@ -257,10 +287,14 @@ impl Write {
     }
 }
 
-/// An error as one after which the transaction is tried again.
+/// An error as one after which the transaction is tried again, if another way may succeed.
 fn conflict(error: Error) -> Error {
     match error {
         Error::RowRefused(refusal) => Error::TransactionConflict(refusal.cause),
+        // A statement that also returns the row needs more room than one that does not.
+        Error::ResultTooLarge(_) | Error::ResultRefused(_) => {
+            Error::TransactionConflict(sqlx::Error::Protocol(error.to_string()))
+        }
         error => error,
     }
 }
@@ -424,7 +458,7 @@ async fn update_row(
         dangling,
         answers,
         returned,
-        at_once: AtomicBool::new(false),
+        at_once: AtomicBool::new(true),
     });
     let updated = returning(deadline, |extent| {
         let write = Arc::clone(&write);

@@ -17,6 +17,9 @@ pub(crate) fn of(
         BatchWriter::new(resource, origin, mode, mask.clone(), ReferenceCheck::Reject).sql()
     };
     let mut all = writer(Origin::Single, WriteMode::Create, populated);
+    all.extend(
+        writer(Origin::Single, WriteMode::Update, populated).into_iter().filter(|(title, _)| title == "update one row"),
+    );
     all.extend(writer(Origin::Chunked, WriteMode::Upsert, populated));
     let named = writer(Origin::Chunked, WriteMode::Update, every_field).into_iter();
     all.extend(named.map(|(title, sql)| (format!("{title}, with a mask of every field"), sql)));

@@ -24,6 +24,7 @@ use super::references::{self, DanglingReference, missing_in_slice};
 use super::rows::{Returning, RowStatements};
 use super::stored::{self, LOCKED_AT_ONCE, lock_rows};
 use super::unique::{holders, refuse_taken};
+use super::update_one::UpdateOne;
 use crate::db::{PageRows, Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
@@ -55,6 +56,8 @@ pub struct BatchWriter {
     delete: Option<DeleteStatements>,
     /// If single rows are created.
     create_one: Option<CreateOne>,
+    /// If single rows are updated, and one statement can do it.
+    update_one: Option<UpdateOne>,
     /// How many whole rows are read at once.
     locked_at_once: PageRows,
 }
@@ -123,9 +126,10 @@ impl BatchWriter {
     ) -> Self {
         let children = (0..resource.parts.len()).map(|nth| ChildStatements::new(resource, nth, &mask)).collect();
         let delete = (mode == WriteMode::Delete).then(|| DeleteStatements::new(resource));
-        let is_single = origin == Origin::Single && mode == WriteMode::Create;
-        let create_one = is_single.then(|| CreateOne::new(resource));
+        let is_single = origin == Origin::Single;
+        let create_one = (is_single && mode == WriteMode::Create).then(|| CreateOne::new(resource));
         let row_mask = matches!(mode, WriteMode::Update | WriteMode::Upsert).then_some(&mask);
+        let update_one = row_mask.filter(|_| is_single).and_then(|mask| UpdateOne::new(resource, mask));
         let rows = RowStatements::new(resource, row_mask, Returning::Count);
         let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
         let look = if resource.parts.is_empty() && mode != WriteMode::Delete {
@@ -133,7 +137,20 @@ impl BatchWriter {
         } else {
             Look::AndLock(Locking::find(resource))
         };
-        Self { resource, origin, mode, mask, references, look, rows, children, delete, create_one, locked_at_once }
+        Self {
+            resource,
+            origin,
+            mode,
+            mask,
+            references,
+            look,
+            rows,
+            children,
+            delete,
+            create_one,
+            update_one,
+            locked_at_once,
+        }
     }
 
     /// Writes rows, whose keys must differ and be in order. `dangling` are those of their references into other slices
@@ -170,30 +187,71 @@ impl BatchWriter {
         Ok(written)
     }
 
-    /// Creates one row in one statement, in which everything is looked up that the long way looks up before. `None` if
-    /// that is not possible, or if something speaks against the row: then the long way says what.
+    /// Creates one row in one statement, which looks for what is in the way itself. `None` if that is not possible, or if
+    /// something speaks against the row: then [`BatchWriter::run`] says what.
     ///
     /// # Errors
-    /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction is of no use;
-    /// what the database says.
+    /// [`Error::RowRefused`] if the row exists or the database refuses it, and [`Error::TransactionConflict`] if rules
+    /// may have written for a row that was not: after both the transaction must be undone. What the database says.
     pub(super) async fn create_at_once<'r>(
         &'r self,
         transaction: &mut Transaction<'_>,
         incoming: &Incoming<'r>,
     ) -> Result<Option<(Batch<'r>, Created)>, Error> {
         let Some(create_one) = &self.create_one else { return Ok(None) };
-        let mut batch = Batch::new(self.resource, self.origin, &self.mask, std::iter::once(incoming.tuple));
-        self.check_references(transaction, &mut batch).await?;
         if self.resource.check_new_keys(incoming.tuple).is_err() {
             return Ok(None);
         }
-        self.resource.rules.prepare(&mut batch, &mut Store::within(transaction)).await?;
-        let [entry] = batch.entries() else { return Ok(None) };
-        if !matches!(entry.fate, Fate::Written) {
+        let (batch, rules_wrote) = self.prepare_one(transaction, incoming, false).await?;
+        let created = match writable(&batch) {
+            Some(entry) => create_one.run(transaction, entry).await?,
+            None => None,
+        };
+        match created {
+            None if rules_wrote => Err(undo()),
+            created => Ok(created.map(|created| (batch, created))),
+        }
+    }
+
+    /// Updates one row in one statement and returns all its stored columns as a tuple. `None` and errors as from
+    /// [`BatchWriter::create_at_once`]; `None` also if the row is not stored, or equals what was sent.
+    pub(super) async fn update_at_once(
+        &self,
+        transaction: &mut Transaction<'_>,
+        incoming: &Incoming<'_>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let Some(update_one) = &self.update_one else { return Ok(None) };
+        if !incoming.precondition.is_none() {
             return Ok(None);
         }
-        let created = create_one.run(transaction, entry).await?;
-        Ok(created.map(|created| (batch, created)))
+        let (batch, rules_wrote) = self.prepare_one(transaction, incoming, true).await?;
+        let updated = match writable(&batch) {
+            Some(entry) => update_one.run(transaction, entry.tuple()).await?,
+            None => None,
+        };
+        if updated.is_none() && rules_wrote { Err(undo()) } else { Ok(updated) }
+    }
+
+    /// A batch of one row, about which references and rules are asked; and whether rules may have written. Whether the
+    /// row exists is assumed. A row whose rules need the stored one is left unprepared and refused.
+    async fn prepare_one<'r>(
+        &'r self,
+        transaction: &mut Transaction<'_>,
+        incoming: &Incoming<'r>,
+        exists: bool,
+    ) -> Result<(Batch<'r>, bool), Error> {
+        let mut batch = Batch::new(self.resource, self.origin, &self.mask, std::iter::once(incoming.tuple));
+        batch.entries_mut().iter_mut().for_each(|entry| entry.exists = exists);
+        let rules = &self.resource.rules;
+        if exists && rules.reads_stored(&batch, 0) {
+            batch.refuse(0, Refusal::whole(undo()));
+            return Ok((batch, false));
+        }
+        self.check_references(transaction, &mut batch).await?;
+        let mut store = Store::within(transaction);
+        rules.prepare(&mut batch, &mut store).await?;
+        let rules_wrote = store.is_used();
+        Ok((batch, rules_wrote))
     }
 
     /// Deletes the rows that are stored. Those that are not are as they were to become.
@@ -229,6 +287,9 @@ impl BatchWriter {
         let texts = |more: Vec<(String, Arc<str>)>| more.into_iter().map(|(title, sql)| (title, sql.to_string()));
         if let Some(create_one) = &self.create_one {
             all.push(("create one row with its children".to_owned(), create_one.sql().to_string()));
+        }
+        if let Some(update_one) = &self.update_one {
+            all.push(("update one row".to_owned(), update_one.sql().to_string()));
         }
         if let Some(delete) = &self.delete {
             all.extend(texts(delete.sql()));
@@ -375,6 +436,16 @@ impl BatchWriter {
         let tuples: Vec<&[u8]> = entries.iter().map(|entry| entry.tuple()).collect();
         self.rows.update(transaction, &tuples, &touched, |_| {}).await
     }
+}
+
+/// The row of a batch of one, if it is to be written.
+fn writable<'e, 'b>(batch: &'e Batch<'b>) -> Option<&'e Entry<'b>> {
+    batch.entries().first().filter(|entry| matches!(entry.fate, Fate::Written))
+}
+
+/// What undoes a transaction, to begin it again.
+fn undo() -> Error {
+    Error::TransactionConflict(sqlx::Error::RowNotFound)
 }
 
 /// The rows that are to be written and are stored, or are not.

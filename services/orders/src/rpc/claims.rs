@@ -69,6 +69,11 @@ impl Sizes {
         &self.0[usize::from(lines)]
     }
 
+    /// Whether the size of orders is known, so that a claim can take what is likely to fit without looking first.
+    fn are_known(&self, selection: &Selection) -> bool {
+        self.of(selection).load(Ordering::Relaxed) > 1
+    }
+
     /// How many orders may fit: a few more than on average.
     fn fitting(&self, selection: &Selection, bytes: usize) -> usize {
         bytes / self.of(selection).load(Ordering::Relaxed).max(1) * 5 / 4 + 1
@@ -96,6 +101,11 @@ enum Attempt {
     Reduced(String, Extent),
     /// A lock was held for too long.
     LockTimeout,
+    /// The claim in one statement took more than fits, or the database refused it.
+    LookFirst {
+        /// Whether the connection was lost in the attempt.
+        lost: bool,
+    },
     /// The database refuses to change one of this many first due orders.
     RefusedAmong(usize),
     /// The database refuses to change this order, with this error.
@@ -151,12 +161,15 @@ pub(super) async fn claim(
     let mut limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
     let (mut reduced, mut locked, mut waits) = (None, LockPolicy::Skip, true);
     let mut passed_over: Vec<String> = Vec::new();
+    let mut at_once = sizes.are_known(&claim.selection);
     loop {
         let tried = retried(call.deadline, || {
             let (claim, reduced) = (claim.without(&passed_over), reduced.clone());
             writes.transaction(call.deadline, move |transaction| {
                 Box::pin(async move {
-                    if limit > 0 {
+                    if at_once {
+                        claim.at_once(transaction, limit).await
+                    } else if limit > 0 {
                         claim.first(transaction, limit, locked).await
                     } else {
                         claim.alone(transaction, reduced, locked).await
@@ -170,6 +183,12 @@ pub(super) async fn claim(
                     sizes.learn(&claim.selection, orders.rows as usize, orders.len());
                 }
                 return call.answer(orders);
+            }
+            Attempt::LookFirst { lost } => {
+                at_once = false;
+                if lost {
+                    locked = LockPolicy::Wait;
+                }
             }
             Attempt::Fewer { orders, lost } => {
                 if lost && waits {
@@ -203,6 +222,37 @@ impl Claim {
     /// The same claim, skipping these orders.
     fn without(&self, passed_over: &[String]) -> Self {
         Self { passed_over: passed_over.to_vec(), ..self.clone() }
+    }
+
+    /// Claims the first due orders, `limit` at most, without looking at them first. If they do not fit the answer, the
+    /// claim is undone.
+    async fn at_once(&self, transaction: &mut Transaction<'_>, limit: usize) -> Result<TransactionEnd<Attempt>, Error> {
+        if let Some(claimed) = self.claimed_before(transaction).await? {
+            return Ok(TransactionEnd::RollBack(Attempt::Repeated(claimed)));
+        }
+        let most = self.answers.bytes();
+        let look_first = |lost: bool| Ok(TransactionEnd::RollBack(Attempt::LookFirst { lost }));
+        let claim = self.prepared(claim::claim_due(limit, self.lease_micros, &self.selection)?);
+        let claimed = match transaction.write_within(claim, 2 * most).await {
+            Err(Error::RowRefused(_)) => return look_first(false),
+            Err(error) if is_for_size(&error) => return look_first(true),
+            claimed => claimed?,
+        };
+        if claimed.is_empty() {
+            return Ok(TransactionEnd::RollBack(Attempt::Claimed(Encoded::default())));
+        }
+        let measured = match measure(transaction, &ORDER, &self.selection, &claimed, 0, most).await {
+            Ok(Fit::Some(measured)) if measured.keys().len() == claimed.len() => measured,
+            Ok(_) => return look_first(false),
+            Err(error) if is_for_size(&error) => return look_first(true),
+            Err(error) => return Err(error),
+        };
+        let orders = measured.answer(&self.selection, &claimed).await?;
+        if self.answers.check(orders.len()).is_err() {
+            return look_first(false);
+        }
+        self.enter(transaction, &claimed, self.selection.columns).await?;
+        Ok(TransactionEnd::Commit(Attempt::Claimed(orders)))
     }
 
     /// Claims the first due orders: as many as fit, at most `limit`.

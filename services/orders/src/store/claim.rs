@@ -30,6 +30,35 @@ pub fn wait_at_most(time: Duration) -> Result<Statement, Error> {
     Statement::new("select set_config('lock_timeout', $1, true)", 1).bind(format!("{}ms", time.as_millis()))
 }
 
+/// Which orders are due, the longest due first; `$1` is how many, and `$2` which of them to leave out, if any.
+fn due_orders(columns: &str, locked: LockPolicy, passed_over: &[String]) -> String {
+    let locked = match locked {
+        LockPolicy::Skip => " skip locked",
+        LockPolicy::Wait => "",
+    };
+    let others = if passed_over.is_empty() { "" } else { "\n   and t.uid <> all($2)" };
+    format!(
+        "select {columns}
+  from orders.order_header as t
+ where t.provision_timer_ts <= now()
+   and t.status ->> 'phase' in ('{CONFIRMED}', '{PROVISIONING}'){others}
+ order by t.provision_timer_ts, t.uid
+ limit $1
+   for update{locked}"
+    )
+}
+
+/// The assignments of a claim; `lease` is the parameter of its length in microseconds.
+fn claimed(lease: &str) -> String {
+    let entered = moved("t.status", &literal(CONFIRMED), &literal(PROVISIONING), "'claimed'");
+    let touched = touched(&ORDER).join(",\n       ");
+    format!(
+        "status = case t.status ->> 'phase' when '{CONFIRMED}' then {entered} else t.status end,
+       provision_timer_ts = now() + {lease} * interval '1 microsecond',
+       {touched}"
+    )
+}
+
 /// Locks up to `limit` due orders, the longest due first, and selects the columns of `selection`. Rows that another
 /// worker is claiming at this moment are skipped, or waited for. The orders in `passed_over` are left out.
 ///
@@ -41,43 +70,46 @@ pub fn due(
     locked: LockPolicy,
     passed_over: &[String],
 ) -> Result<Statement, Error> {
-    let locked = match locked {
-        LockPolicy::Skip => " skip locked",
-        LockPolicy::Wait => "",
-    };
-    let others = if passed_over.is_empty() { "" } else { "\n   and t.uid <> all($2)" };
-    let sql = format!(
-        "select {}
-  from orders.order_header as t
- where t.provision_timer_ts <= now()
-   and t.status ->> 'phase' in ('{CONFIRMED}', '{PROVISIONING}'){others}
- order by t.provision_timer_ts, t.uid
- limit $1
-   for update{locked}",
-        selection.sql
-    );
-    let due = Statement::new(sql, limit).bind(limit as i64)?;
+    let due = Statement::new(due_orders(&selection.sql, locked, passed_over), limit).bind(limit as i64)?;
     if passed_over.is_empty() { Ok(due) } else { due.bind(ArrayParameter::texts(passed_over)) }
 }
 
-/// Claims locked orders for `lease_micros` microseconds, and returns what `selection` says of them afterwards, and behind
-/// that their uid and their revision. Whoever comes later sees their new timer.
+/// Claims locked orders for `lease_micros` microseconds, and returns the columns of `selection` as they are afterwards,
+/// followed by uid and revision. Others see the new timer.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
 pub fn claim(uids: &[String], lease_micros: i64, selection: &Selection) -> Result<Statement, Error> {
-    let entered = moved("t.status", &literal(CONFIRMED), &literal(PROVISIONING), "'claimed'");
-    let touched = touched(&ORDER).join(",\n       ");
     let sql = format!(
         "update orders.order_header as t
-   set status = case t.status ->> 'phase' when '{CONFIRMED}' then {entered} else t.status end,
-       provision_timer_ts = now() + $2 * interval '1 microsecond',
-       {touched}
+   set {}
  where t.uid = any($1)
 returning {}, t.uid, t.revision",
+        claimed("$2"),
         selection.sql
     );
     Statement::new(sql, uids.len()).bind(ArrayParameter::texts(uids))?.bind(lease_micros as f64)
+}
+
+/// Claims up to `limit` due orders in one statement, and returns what [`claim`] returns. Locked ones are skipped.
+///
+/// # Errors
+/// [`Error::Internal`] if a parameter cannot be encoded.
+pub fn claim_due(limit: usize, lease_micros: i64, selection: &Selection) -> Result<Statement, Error> {
+    let sql = format!(
+        "with due as materialized (
+{}
+)
+update orders.order_header as t
+   set {}
+  from due
+ where t.uid = due.uid
+returning {}, t.uid, t.revision",
+        due_orders("t.uid", LockPolicy::Skip, &[]),
+        claimed("$2"),
+        selection.sql
+    );
+    Statement::new(sql, limit).bind(limit as i64)?.bind(lease_micros as f64)
 }
 
 /// Those of some orders that are still held by the claim which gave them these revisions, by uid: what `selection` says of

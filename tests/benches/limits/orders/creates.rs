@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order};
+use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, OrderView};
 use orrery_proto::r#type::v1::ReferenceCheck;
 
 use super::SERVICE;
@@ -83,6 +83,7 @@ async fn create(service: &Service) -> anyhow::Result<()> {
     let request = CreateOrderRequest {
         order: Some(order),
         reference_check: ReferenceCheck::Accept.into(),
+        view: OrderView::Full.into(),
         ..CreateOrderRequest::default()
     };
     let order = service.client().create_order(request).await?.into_inner();

@@ -119,6 +119,16 @@ impl TestDatabase {
         }
     }
 
+    /// Records the statements of services that connect from now on; the database must be a [limited](Self::limited) one.
+    pub(crate) fn record_statements(&self) {
+        self.route.proxy().expect("a proxy").record();
+    }
+
+    /// Returns and clears the texts of the statements that services sent, in their order.
+    pub(crate) fn take_statements(&self) -> Vec<String> {
+        self.route.proxy().map(super::wire::Proxy::take_recorded).unwrap_or_default()
+    }
+
     /// Returns and clears the limits that services exceeded. The test has to check them.
     pub(crate) fn take_violations(&self) -> Vec<Violation> {
         self.route.proxy().map(super::wire::Proxy::take_violations).unwrap_or_default()

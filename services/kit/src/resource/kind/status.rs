@@ -179,7 +179,7 @@ impl ColumnKind for Status {
         let kept_phase = indented(
             &format!(
                 "(case when {stored} -> 'phase' is null then '{{}}'\n      \
-                       else jsonb_build_object('phase', {stored} -> 'phase') end)"
+                       else jsonb_set('{{}}', '{{phase}}', {stored} -> 'phase') end)"
             ),
             11,
         );

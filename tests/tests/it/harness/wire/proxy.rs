@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,9 @@ struct Shared {
     server: Arc<AtomicU16>,
     limits: Mutex<WireLimits>,
     violations: Mutex<Vec<Violation>>,
+    /// Whether new sessions record their statements, and what they recorded.
+    records: AtomicBool,
+    recorded: Arc<Mutex<Vec<String>>>,
 }
 
 /// How a session ended.
@@ -69,7 +72,13 @@ impl Proxy {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { server, limits: Mutex::default(), violations: Mutex::default() });
+        let shared = Arc::new(Shared {
+            server,
+            limits: Mutex::default(),
+            violations: Mutex::default(),
+            records: AtomicBool::new(false),
+            recorded: Arc::default(),
+        });
         let accepting = RUNTIME.spawn(accept(listener, Arc::clone(&shared))).abort_handle();
         Self { port, shared, accepting }
     }
@@ -87,6 +96,16 @@ impl Proxy {
     /// Changes the limits for new sessions.
     pub(crate) fn set_limits(&self, limits: WireLimits) {
         *self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// Records the statements of new sessions.
+    pub(crate) fn record(&self) {
+        self.shared.records.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns and clears the texts of the statements that were sent, in their order.
+    pub(crate) fn take_recorded(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.recorded.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns and clears the violations.
@@ -129,7 +148,8 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     let limits = *shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut client_reader, mut client_writer) = client.into_split();
     let (server_reader, server_writer) = server.into_split();
-    let session = Mutex::new(Session::new(limits));
+    let recorded = shared.records.load(Ordering::Relaxed).then(|| Arc::clone(&shared.recorded));
+    let session = Mutex::new(Session::new(limits, recorded));
     let (mut requests, mut answers) = (Frames::new(), Frames::new());
     let mut whole = true;
     let end = tokio::select! {

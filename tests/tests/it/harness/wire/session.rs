@@ -1,8 +1,8 @@
 //! The state of one connection, compared with the limits.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::copy::{CopyIn, CopyOut};
@@ -26,12 +26,15 @@ enum Request {
 struct Statement {
     text: Arc<str>,
     within: NestedWrites,
+    /// The whole text, where it came in one piece.
+    whole: Arc<str>,
 }
 
 impl Statement {
     /// Parses a statement. Fails if it would write an unknown number of rows.
     fn of(sql: &[u8]) -> Result<Self, Violation> {
-        let statement = Self { text: text(sql).into(), within: NestedWrites::of(&String::from_utf8_lossy(sql)) };
+        let whole = String::from_utf8_lossy(sql);
+        let statement = Self { text: text(sql).into(), within: NestedWrites::of(&whole), whole: whole.as_ref().into() };
         match statement.within {
             NestedWrites::Nothing | NestedWrites::Reported => Ok(statement),
             NestedWrites::Unreported => {
@@ -52,6 +55,8 @@ struct Portal {
 /// A session as seen on the wire.
 pub(super) struct Session {
     limits: WireLimits,
+    /// The texts of the statements in the order in which they were sent, if they are recorded.
+    recorded: Option<Arc<Mutex<Vec<String>>>>,
     requests: VecDeque<Request>,
     statements: HashMap<Vec<u8>, Statement>,
     portals: HashMap<Vec<u8>, Arc<Portal>>,
@@ -72,9 +77,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(limits: WireLimits) -> Self {
+    pub(super) fn new(limits: WireLimits, recorded: Option<Arc<Mutex<Vec<String>>>>) -> Self {
         Self {
             limits,
+            recorded,
             requests: VecDeque::new(),
             statements: HashMap::new(),
             portals: HashMap::new(),
@@ -107,13 +113,16 @@ impl Session {
             b'Q' => {
                 let statement = Statement::of(string(body).0)?;
                 self.last = Arc::clone(&statement.text);
+                self.record(&statement);
                 // The server may delay this response until it has more to send.
                 self.opened |= begins_transaction(&self.last);
                 self.requests.push_back(Request::Query(statement));
             }
-            b'F' => self
-                .requests
-                .push_back(Request::Query(Statement { text: "a function call".into(), within: NestedWrites::Nothing })),
+            b'F' => self.requests.push_back(Request::Query(Statement {
+                text: "a function call".into(),
+                within: NestedWrites::Nothing,
+                whole: "".into(),
+            })),
             b'P' => {
                 let (name, rest) = string(body);
                 let statement = Statement::of(string(rest).0)?;
@@ -126,9 +135,10 @@ impl Session {
                 self.portals.insert(portal.to_vec(), Arc::new(bound));
             }
             b'E' => {
-                if let Some(portal) = self.portals.get(string(body).0) {
+                if let Some(portal) = self.portals.get(string(body).0).cloned() {
                     self.last = Arc::clone(&portal.statement.text);
-                    self.requests.push_back(Request::Execute(Arc::clone(portal)));
+                    self.record(&portal.statement);
+                    self.requests.push_back(Request::Execute(portal));
                 }
             }
             // During a copy the server does not respond.
@@ -143,6 +153,12 @@ impl Session {
         }
         self.since.get_or_insert_with(Instant::now);
         Ok(())
+    }
+
+    fn record(&self, statement: &Statement) {
+        if let Some(recorded) = &self.recorded {
+            recorded.lock().unwrap_or_else(PoisonError::into_inner).push(statement.whole.to_string());
+        }
     }
 
     /// Handles a message from the server.

@@ -83,7 +83,7 @@ fn a_status_keeps_what_is_not_sent() {
       when i.status - 'phase' = '{}'
       then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
       else (case when t.status -> 'phase' is null then '{}'
-                 else jsonb_build_object('phase', t.status -> 'phase') end)
+                 else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
         || (select coalesce(jsonb_object_agg(n.key, case
                      when t.status -> n.key = n.value then t.status -> n.key
                      when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -98,7 +98,7 @@ fn details_are_replaced_beside_the_stored_phase() {
     assert_assigns(
         "status.details",
         r"(          (case when t.status -> 'phase' is null then '{}'
-                 else jsonb_build_object('phase', t.status -> 'phase') end)
+                 else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
         || (select coalesce(jsonb_object_agg(n.key, case
                      when t.status -> n.key = n.value then t.status -> n.key
                      when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
