@@ -63,7 +63,7 @@ update catalog.product as t
            status =
                (case when i.status is null or i.status = t.status then t.status
                      when i.status - 'phase' = '{}'
-                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                     then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                      else (case when t.status -> 'phase' is null then '{}'
                                 else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                        || (select coalesce(jsonb_object_agg(n.key, case
@@ -92,7 +92,7 @@ update catalog.product as t
    and (coalesce(i.name, t.name) is distinct from t.name
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -121,7 +121,7 @@ with stored as materialized (
            coalesce(i.name, t.name) as name,
            (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -145,7 +145,7 @@ with stored as materialized (
            (coalesce(i.name, t.name) is distinct from t.name
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case

@@ -286,7 +286,7 @@ select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.
  where t.uid = $1
    for update;
 with moved as materialized (
-    select t.uid, ((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || jsonb_build_object('phase', $3::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', $2::text, 'to', $3::text, 'reason', $4::text))) as status
+    select t.uid, ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', $3::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', $2::text, 'to', $3::text, 'reason', $4::text))) as status
       from orders.order_header as t
      where t.uid = $1
 )
@@ -333,7 +333,7 @@ select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.
    for update skip locked;
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 update orders.order_header as t
-   set status = case t.status ->> 'phase' when 'confirmed' then ((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
+   set status = case t.status ->> 'phase' when 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        update_ts = now(),
        revision = t.revision + 1
@@ -353,7 +353,7 @@ select t.uid
    for update skip locked
 )
 update orders.order_header as t
-   set status = case t.status ->> 'phase' when 'confirmed' then ((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
+   set status = case t.status ->> 'phase' when 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        update_ts = now(),
        revision = t.revision + 1
@@ -436,7 +436,7 @@ with stored as materialized (
            coalesce(i.tax::numeric, t.tax) as tax,
            (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -467,7 +467,7 @@ with stored as materialized (
         or i.tax is not null and i.tax is distinct from t.tax::text
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -517,7 +517,7 @@ with stored as materialized (
            coalesce(i.currency_code, t.currency_code) as currency_code,
            (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -543,7 +543,7 @@ with stored as materialized (
         or coalesce(i.currency_code, t.currency_code) is distinct from t.currency_code
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case

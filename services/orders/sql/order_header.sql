@@ -131,7 +131,7 @@ with stored as materialized (
            coalesce(i.tax::numeric, t.tax) as tax,
            (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -162,7 +162,7 @@ with stored as materialized (
         or i.tax is not null and i.tax is distinct from t.tax::text
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -238,7 +238,7 @@ with stored as materialized (
            coalesce(i.company, case when t.company = '' then '' end) as company,
            (case when coalesce(i.lines, '[]') =
                   (select coalesce(jsonb_agg(coalesce(e.value #>> '{}', 'null') order by e.place), '[]')
-                     from jsonb_array_elements(case jsonb_typeof(t.lines) when 'array' then t.lines else '[]' end)
+                     from jsonb_array_elements(case when jsonb_typeof(t.lines) = 'array' then t.lines else '[]' end)
                      with ordinality as e (value, place)) then t.lines
                  else coalesce(i.lines, '[]') end) as lines,
            coalesce(i.city, case when t.city = '' then '' end) as city,
@@ -251,7 +251,7 @@ with stored as materialized (
         or coalesce(i.company, case when t.company = '' then '' end) is distinct from t.company
         or (case when coalesce(i.lines, '[]') =
                   (select coalesce(jsonb_agg(coalesce(e.value #>> '{}', 'null') order by e.place), '[]')
-                     from jsonb_array_elements(case jsonb_typeof(t.lines) when 'array' then t.lines else '[]' end)
+                     from jsonb_array_elements(case when jsonb_typeof(t.lines) = 'array' then t.lines else '[]' end)
                      with ordinality as e (value, place)) then t.lines
                  else coalesce(i.lines, '[]') end) is distinct from t.lines
         or coalesce(i.city, case when t.city = '' then '' end) is distinct from t.city
@@ -346,7 +346,7 @@ with stored as materialized (
            coalesce(i.currency_code, t.currency_code) as currency_code,
            (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -372,7 +372,7 @@ with stored as materialized (
         or coalesce(i.currency_code, t.currency_code) is distinct from t.currency_code
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
                             else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case

@@ -57,7 +57,7 @@ pub(super) fn moved(status: &str, from: &str, to: &str, reason: &str) -> String 
           else jsonb_build_array({status} -> 'transitions') end)"
     );
     format!(
-        "((case jsonb_typeof({status}) when 'object' then {status} else '{{}}' end) \
+        "((case when jsonb_typeof({status}) = 'object' then {status} else '{{}}' end) \
           || jsonb_build_object('phase', {to}::text, 'transitions', \
           (select coalesce(jsonb_agg(e.entry order by e.place), '[]') \
              from jsonb_array_elements({before}) with ordinality as e (entry, place) \

@@ -22,7 +22,7 @@ const LOCKS: [(&str, &str); 3] = [
 const SHARDED: &str = ", if the database is sharded";
 
 /// What no statement holds, and why.
-const NOWHERE: [(&str, &str); 10] = [
+const NOWHERE: [(&str, &str); 11] = [
     ("nextval(", "servers share no sequence"),
     ("clock_timestamp(", "volatile functions are refused in updates"),
     ("random(", "volatile functions are refused in updates"),
@@ -32,6 +32,7 @@ const NOWHERE: [(&str, &str); 10] = [
     ("force_generic_plan", "a generic plan does not know its shards"),
     ("advisory", "the lock is one of a single server"),
     ("full join", "it is not planned over shards"),
+    ("case jsonb_typeof(", "as below"),
     ("case t.", "it is sent on as `case column when (column = ...)`, which fails; use `case when`"),
 ];
 

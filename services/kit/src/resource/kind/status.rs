@@ -151,7 +151,7 @@ impl ColumnKind for Status {
     fn select_part(&self, column: &str, reach: &Reach) -> Option<String> {
         match reach {
             Reach::Details { phase: false } => {
-                Some(format!("(case jsonb_typeof({column}) when 'object' then {column} - 'phase' else '{{}}' end)"))
+                Some(format!("(case when jsonb_typeof({column}) = 'object' then {column} - 'phase' else '{{}}' end)"))
             }
             reach => selected_keys(column, reach),
         }
