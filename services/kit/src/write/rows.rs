@@ -291,8 +291,8 @@ impl Overwrite {
 /// Updates the rows that differ. Counts those that it updated, those that are stored, and those that differed when it
 /// began: a row that another transaction has changed or deleted meanwhile is not updated.
 ///
-/// The new values are computed beside the comparison, and not in the update. That computes them once, and a distributed
-/// database does not accept functions such as `jsonb_object_agg` within a `case` of an update.
+/// The new values are computed beside the comparison, and not in the update: a sharded database does not accept functions
+/// such as `jsonb_object_agg` within a `case` of an update.
 fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
     let touched = !resource.parts.is_empty();
     let overwrite = Overwrite::new(resource, mask, touched)?;
