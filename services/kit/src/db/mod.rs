@@ -13,14 +13,15 @@ mod replica;
 pub mod retry;
 mod route;
 mod session;
+mod sharding;
 mod socket;
 mod spares;
 pub mod sql;
 mod transaction;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
@@ -70,6 +71,8 @@ pub struct Database {
     answers: Arc<AtomicUsize>,
     /// How many rows to ask for if their size is unknown.
     page_rows: Arc<PageRows>,
+    /// Whether the server spreads its tables over shards. The first connection finds out.
+    sharded: Arc<OnceLock<bool>>,
 }
 
 /// One statement with its parameters.
@@ -126,14 +129,19 @@ impl Database {
         let options = config.database_url.expose().parse::<PgConnectOptions>()?;
         let options = session.connect_options(options, limits, tuning);
         let database = Endpoint::of(&options);
+        let sharded = Arc::new(OnceLock::new());
         // Both pools use these options.
         let tuned = PgPoolOptions::new()
-            .after_connect(move |_, _| {
-                let database = database.clone();
-                Box::pin(async move {
-                    database.tune(tuning).await;
-                    Ok(())
-                })
+            .after_connect({
+                let sharded = Arc::clone(&sharded);
+                move |connection, _| {
+                    let (database, sharded) = (database.clone(), Arc::clone(&sharded));
+                    Box::pin(async move {
+                        database.tune(tuning).await;
+                        sharding::find_out(connection, &sharded).await;
+                        Ok(())
+                    })
+                }
             })
             // A ping before every use would cost one round trip each. Dead connections are detected on use instead.
             .test_before_acquire(false);
@@ -157,6 +165,7 @@ impl Database {
             metrics: metrics.database.clone(),
             answers: Arc::default(),
             page_rows: Arc::new(PageRows::new(MAX_PAGE_ROWS.min(limits.max_query_rows))),
+            sharded,
         })
     }
 
@@ -298,6 +307,8 @@ fn size(row: &PgRow) -> usize {
 struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     session: SessionScope,
+    /// Whether the database spreads its tables over shards.
+    sharded: bool,
     metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
@@ -313,6 +324,7 @@ impl Lease {
         Self {
             connection: Some(connection),
             session: database.session,
+            sharded: database.sharded.get() == Some(&true),
             metrics: database.metrics.clone(),
             answers: Arc::clone(&database.answers),
             returns_to: None,

@@ -43,6 +43,11 @@ impl Transaction<'_> {
         self.limits.max_statement_rows
     }
 
+    /// Whether the database spreads its tables over shards.
+    pub(crate) fn is_sharded(&self) -> bool {
+        self.lease.sharded
+    }
+
     /// Runs one statement and returns its rows.
     ///
     /// # Errors

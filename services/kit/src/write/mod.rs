@@ -31,6 +31,7 @@ mod children;
 pub mod chunk;
 pub mod commit;
 pub mod delete;
+mod locking;
 mod queue;
 mod references;
 pub mod refusal;

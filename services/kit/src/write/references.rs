@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use sqlx::Row as _;
 
+use super::locking::Locking;
 use crate::context::Writes;
 use crate::db::array::ArrayParameter;
 use crate::db::{Statement, Transaction};
@@ -176,8 +177,8 @@ pub(super) async fn missing_in_slice(
         let targets = ReferenceColumn::all_targets(&columns, resource, tuples);
         let mut found = HashSet::new();
         for targets in targets.chunks(transaction.max_statement_rows()) {
-            let select =
-                Statement::new(lock_targets(table, key), targets.len()).bind(ArrayParameter::texts(targets))?;
+            let lock = Locking::targets(table, key).text(transaction);
+            let select = Statement::new(lock, targets.len()).bind(ArrayParameter::texts(targets))?;
             for row in transaction.fetch(select).await? {
                 found.insert(row.try_get::<String, _>(0)?);
             }
@@ -187,19 +188,14 @@ pub(super) async fn missing_in_slice(
     Ok(dangling)
 }
 
-/// The statement that locks the rows that are referred to, in the order of their keys.
-fn lock_targets(table: &str, key: &str) -> String {
-    format!("select t.{key}\n  from {table} as t\n where t.{key} = any ($1)\n order by t.{key}\n   for key share")
-}
-
 /// The statements of a resource's references, each with a name, for people who read them.
 pub(super) fn sql(resource: &'static Resource) -> Vec<(String, String)> {
     let columns = ReferenceColumn::all(resource).into_iter();
     let statements = columns.filter_map(|ReferenceColumn { column, target, .. }| match target {
         ReferenceTarget::Table { table, column: key } => {
-            Some((format!("lock what {column} refers to"), lock_targets(table, key)))
+            Some(Locking::targets(table, key).sql(&format!("lock what {column} refers to")))
         }
         ReferenceTarget::Elsewhere => None,
     });
-    statements.collect()
+    statements.flatten().collect()
 }

@@ -17,6 +17,9 @@ use crate::resource::{Field, Resource};
 /// Most rows whose columns are array parameters of one statement.
 pub(super) const ARRAY_ROWS: usize = 8_192;
 
+/// How often an update is run in one transaction while others change its rows.
+const ATTEMPTS: usize = 64;
+
 /// Most bytes of new rows that are written by `insert`.
 ///
 /// A `COPY` ends with a small packet after another one. The client's system holds it back until the previous packet is
@@ -152,20 +155,28 @@ impl RowStatements {
                 }
                 statement = statement.bind(array)?;
             }
-            let rows = transaction.write(statement).await?;
-            let row = rows.first().ok_or_else(|| Error::internal("an update returned no count"))?;
-            let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
-            let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);
-            if stored != batch.len() || updated != differing {
-                // A row is gone, or was changed after the update began.
-                return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
-            }
-            if self.returning == Returning::Places {
-                for ordinal in row.try_get::<Option<Vec<i64>>, _>(3)?.unwrap_or_default() {
-                    changed(start + ordinal as usize - 1);
+            let mut attempts = if self.resource.child_tables.is_empty() { ATTEMPTS } else { 1 };
+            loop {
+                let rows = transaction.write(statement.clone()).await?;
+                let row = rows.first().ok_or_else(|| Error::internal("an update returned no count"))?;
+                let count = |at: usize| -> Result<usize, Error> { Ok(row.try_get::<i64, _>(at)? as usize) };
+                let (updated, stored, differing) = (count(0)?, count(1)?, count(2)?);
+                if self.returning == Returning::Places {
+                    for ordinal in row.try_get::<Option<Vec<i64>>, _>(3)?.unwrap_or_default() {
+                        changed(start + ordinal as usize - 1);
+                    }
+                }
+                total += updated;
+                attempts -= 1;
+                if stored != batch.len() || (updated != differing && attempts == 0) {
+                    // A row that had been found is gone, or others changed it again and again.
+                    return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
+                }
+                // What others changed meanwhile is compared again; what this transaction updated does not differ.
+                if updated == differing {
+                    break;
                 }
             }
-            total += updated;
         }
         Ok(total)
     }
@@ -208,8 +219,10 @@ pub(super) fn lists(columns: &[(&str, ElementType)], first: usize) -> (String, S
 
 /// The assignments of an update, as SQL over `i`, the values that were sent, and `t`, the stored row.
 pub(super) struct Overwrite {
-    /// The assignments, one for each column.
-    assignments: Vec<String>,
+    /// Each column with its new value.
+    values: Vec<(&'static str, String)>,
+    /// The assignments of the columns that change with every update.
+    touched: Vec<String>,
     /// The condition under which a row is changed.
     pub(super) differs: String,
 }
@@ -217,12 +230,12 @@ pub(super) struct Overwrite {
 impl Overwrite {
     /// The assignments of a mask; `None` if no field may be changed. Rows with `touched` children are always changed.
     pub(super) fn new(resource: &Resource, mask: &UpdateMask, touched: bool) -> Option<Self> {
-        let mut assignments = Vec::new();
+        let mut values = Vec::new();
         let mut differences = Vec::new();
         let mut reach = |field: &Field, reach: Option<&Reach>| {
             if field.is_stored() {
                 let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
-                assignments.push(format!("{} =\n               {}", field.name, indented(&value, 15)));
+                values.push((field.name, value));
                 differences.push(indented(&differs, 11));
             }
         };
@@ -240,46 +253,68 @@ impl Overwrite {
         if differences.is_empty() {
             return None;
         }
-        assignments.extend(resource.stored().filter_map(|field| match field {
+        let touched = resource.stored().filter_map(|field| match field {
             field if field.is_update_time() => Some(format!("{} = now()", field.name)),
             field if field.is_revision() => Some(next_revision(field)),
             _ => None,
-        }));
+        });
         let mut differs = differences.join("\n        or ");
         if let Some(newest) = resource.description.newest_by {
             differs = format!("({differs}) and coalesce(i.{newest}, now()) >= t.{newest}");
         }
-        Some(Self { assignments, differs })
+        Some(Self { values, touched: touched.collect(), differs })
     }
 
-    /// The assignments of `set`.
+    /// The assignments of `set`, which compute the new values.
     pub(super) fn set(&self) -> String {
-        self.assignments.join(",\n           ")
+        let assign = |(name, value): &(&str, String)| format!("{name} =\n               {}", indented(value, 15));
+        self.set_by(assign)
+    }
+
+    /// The assignments of `set`, if `i` holds the new values.
+    fn set_computed(&self) -> String {
+        self.set_by(|(name, _)| format!("{name} = i.{name}"))
+    }
+
+    fn set_by(&self, assign: impl Fn(&(&'static str, String)) -> String) -> String {
+        let assignments = self.values.iter().map(assign).chain(self.touched.iter().cloned());
+        assignments.collect::<Vec<_>>().join(",\n           ")
+    }
+
+    /// The new values, for a select list.
+    fn list(&self) -> String {
+        let value = |(name, value): &(&str, String)| format!("           {} as {name},\n", indented(value, 11));
+        self.values.iter().map(value).collect()
     }
 }
 
 /// Updates the rows that differ. Counts the updated rows, the stored ones, and those that differed when the statement
-/// began. A row that another transaction holds is checked again when that one has ended, and may be gone then.
+/// began. A row that another transaction has changed or deleted since then is not updated.
+///
+/// The new values are computed beside the comparison, and not in the update: a sharded database does not accept
+/// functions such as `jsonb_object_agg` within a `case` of an update.
 fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
     let touched = !resource.child_tables.is_empty();
     let overwrite = Overwrite::new(resource, mask, touched)?;
-    let (set, differs) = (overwrite.set(), &overwrite.differs);
+    let (set, values, differs) = (overwrite.set_computed(), overwrite.list(), &overwrite.differs);
     let (table, same_key) = (resource.description.table, resource.same_key("t", "i"));
+    let key = resource.key_columns("i");
     let places = match returning {
         Returning::Count => "",
         Returning::Places => ", (select array_agg(ordinal) from updated)",
     };
     Some(format!(
         "with stored as materialized (\n    \
-             select i.*, ({differs}) as differing\n      \
+             select {key}, i.ordinal, t.xmin as row_version,\n\
+             {values}           \
+               ({differs}) as differing\n      \
                from {}\n      \
                join {table} as t on {same_key}\n\
          ), updated as (\n    \
              update {table} as t\n       \
                 set {}\n      \
                from stored as i\n     \
-              where i.differing and {same_key}\n       \
-                and ({differs})\n    \
+              where i.differing and {same_key} and t.xmin = i.row_version\n    \
              returning i.ordinal\n\
          )\nselect (select count(*) from updated) as written, count(*), count(*) filter (where differing){places} from stored",
         unnested(resource.inputs(), touched),

@@ -47,8 +47,8 @@ pub enum Advance {
     Begun,
 }
 
-/// The fence of a stream that begins now.
-const NOW: &str = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
+/// The fence of a stream that begins now. A sharded database refuses `clock_timestamp()`, which is volatile.
+const NOW: &str = "(extract(epoch from statement_timestamp()) * 1000000)::bigint";
 
 impl Session {
     /// Begins a write, or takes it over from its owner, and returns the offset to continue from.
@@ -67,7 +67,7 @@ impl Session {
             let (write_id, parameters) = (start.write_id.clone(), parameters.clone());
             context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
-                    transaction.fetch(clearing(schema)).await?;
+                    transaction.fetch(clearing(schema, transaction.is_sharded())).await?;
                     let take = Statement::new(
                         format!(
                             "update {schema}.write_session as s \
@@ -285,7 +285,7 @@ async fn clear(context: Writes) {
         let schema = context.schema;
         let cleared = context.transaction(deadline, move |transaction| {
             Box::pin(async move {
-                let rows = transaction.fetch(clearing(schema)).await?;
+                let rows = transaction.fetch(clearing(schema, transaction.is_sharded())).await?;
                 Ok(TransactionEnd::Commit(rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))?))
             })
         });
@@ -298,18 +298,21 @@ async fn clear(context: Writes) {
 }
 
 /// Deletes a few writes that were not used for a long time.
-fn clearing(schema: &str) -> Statement {
+fn clearing(schema: &str, sharded: bool) -> Statement {
+    // A sharded database locks no rows of several shards; the deletes wait for those that others hold.
+    let skip = if sharded { "" } else { " for update skip locked" };
     let sql = format!(
-        "with old as (\
+        "with old as materialized (\
              select resource, write_id from {schema}.write_session \
              where update_ts < now() - interval '{RETENTION_DAYS} days' \
-             order by update_ts limit {CLEARED_AT_ONCE} for update skip locked), \
+             order by update_ts limit {CLEARED_AT_ONCE}{skip}), \
          commits as (\
              delete from {schema}.write_commit as c using old \
              where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), \
          sessions as (\
              delete from {schema}.write_session as s using old \
-             where (s.resource, s.write_id) = (old.resource, old.write_id) returning 1) \
+             where (s.resource, s.write_id) = (old.resource, old.write_id) \
+               and s.update_ts < now() - interval '{RETENTION_DAYS} days' returning 1) \
          select (select count(*) from commits) + (select count(*) from sessions) as written"
     );
     Statement::new(sql, CLEARED_AT_ONCE * (REMEMBERED_COMMITS as usize + 2))

@@ -19,12 +19,12 @@ use sqlx::Row as _;
 use super::at_once::{CreateOne, Created};
 use super::children::ChildStatements;
 use super::delete::DeleteStatements;
+use super::locking::{self, Locking};
 use super::references::{self, DanglingReference, missing_in_slice};
-use super::rows::{Returning, RowStatements, unnested};
+use super::rows::{Returning, RowStatements};
 use super::stored::{self, LOCKED_AT_ONCE, lock_rows};
 use super::unique::{holders, refuse_taken};
 use super::update_one::UpdateOne;
-use crate::db::sql::TRANSACTION_TIME;
 use crate::db::{PageRows, Statement, Transaction};
 use crate::error::{Error, Violation};
 use crate::resource::Resource;
@@ -47,8 +47,8 @@ pub struct BatchWriter {
     mode: WriteMode,
     mask: UpdateMask,
     references: ReferenceCheck,
-    /// The statement that finds the existing keys and the time of the transaction.
-    look: Arc<str>,
+    /// How the existing keys and the time of the transaction are found.
+    look: Look,
     rows: RowStatements,
     children: Vec<ChildStatements>,
     /// For deletes.
@@ -59,6 +59,15 @@ pub struct BatchWriter {
     update_one: Option<UpdateOne>,
     /// The number of whole rows that are read at once.
     locked_at_once: PageRows,
+}
+
+/// How stored rows are found.
+#[derive(Debug)]
+enum Look {
+    /// Without a lock.
+    Only(Arc<str>),
+    /// And locked.
+    AndLock(Locking),
 }
 
 /// One row of a batch, as it was sent.
@@ -123,7 +132,11 @@ impl BatchWriter {
         let update_one = row_mask.filter(|_| is_single).and_then(|mask| UpdateOne::new(resource, mask));
         let rows = RowStatements::new(resource, row_mask, Returning::Count);
         let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
-        let look = look(resource, !resource.child_tables.is_empty() || mode == WriteMode::Delete).into();
+        let look = if resource.child_tables.is_empty() && mode != WriteMode::Delete {
+            Look::Only(locking::find(resource, ""))
+        } else {
+            Look::AndLock(Locking::find(resource))
+        };
         Self {
             resource,
             origin,
@@ -261,11 +274,12 @@ impl BatchWriter {
     pub(super) fn sql(&self) -> Vec<(String, String)> {
         let resource = self.resource;
         let whole = Selection::whole(resource);
-        let mut all: Vec<(String, String)> = vec![
-            ("find the rows that are stored".to_owned(), self.look.to_string()),
-            ("lock and read one row".to_owned(), stored::lock_one(resource, &whole)),
-            ("lock and read rows".to_owned(), stored::lock_many(resource, &whole)),
-        ];
+        let mut all: Vec<(String, String)> = match &self.look {
+            Look::Only(look) => vec![("find the rows that are stored".to_owned(), look.to_string())],
+            Look::AndLock(look) => look.sql("find and lock the rows that are stored").into(),
+        };
+        all.push(("lock and read one row".to_owned(), stored::lock_one(resource, &whole)));
+        all.extend(Locking::rows(resource, &whole).sql("lock and read rows"));
         all.extend(references::sql(resource));
         for unique in resource.description.unique {
             all.push((format!("find who holds {}", unique.columns.join(", ")), holders(resource, unique).to_string()));
@@ -322,7 +336,11 @@ impl BatchWriter {
     }
 
     async fn find_existing(&self, transaction: &mut Transaction<'_>, batch: &mut Batch<'_>) -> Result<i64, Error> {
-        let look = Statement::new(Arc::clone(&self.look), batch.len());
+        let look = match &self.look {
+            Look::Only(look) => Arc::clone(look),
+            Look::AndLock(look) => look.text(transaction),
+        };
+        let look = Statement::new(look, batch.len());
         let look = self.resource.bind_keys(look, batch.entries().iter().map(Entry::tuple))?;
         let rows = transaction.fetch(look).await?;
         let row = rows.first().ok_or_else(|| Error::internal("a look at the keys returned nothing"))?;
@@ -459,23 +477,6 @@ fn pieces_of(sizes: Vec<usize>) -> impl Iterator<Item = Range<usize>> {
         start = end;
         (!piece.is_empty()).then_some(piece)
     })
-}
-
-/// The statement that finds out which of some keys are stored, and locks their rows if `lock`.
-fn look(resource: &Resource, lock: bool) -> String {
-    let keys: Vec<_> = resource.key_fields().collect();
-    let lock = if lock {
-        format!("\n     order by {}\n       for update of t", resource.key_columns("t"))
-    } else {
-        String::new()
-    };
-    format!(
-        "with found as (\n    select i.ordinal\n      from {}\n      join {} as t on {}{lock}\n)\n\
-         select {TRANSACTION_TIME}, array_agg(ordinal) from found",
-        unnested(keys.into_iter(), false),
-        resource.description.table,
-        resource.same_key("t", "i")
-    )
 }
 
 #[cfg(test)]

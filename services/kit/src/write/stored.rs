@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::child_pages::ChildPages;
+use super::locking::Locking;
 use crate::db::{PageRows, Statement, Transaction};
 use crate::error::Error;
 use crate::read::point::put_tuple;
@@ -63,17 +64,6 @@ pub(super) fn lock_one(resource: &Resource, selection: &Selection) -> String {
     )
 }
 
-/// The statement that locks rows by their keys, in the order of the keys, and selects all of them.
-pub(super) fn lock_many(resource: &Resource, selection: &Selection) -> String {
-    format!(
-        "select {}\n  from {} as t\n where {}\n order by {}\n   for update",
-        selection.sql,
-        resource.description.table,
-        resource.key_in_arrays(1),
-        resource.key_columns("t")
-    )
-}
-
 /// Locks rows by their keys, which are in order, and reads them, a few at a time. Returns them by key.
 ///
 /// # Errors
@@ -91,7 +81,8 @@ pub(super) async fn lock_rows(
         let select = match batch {
             [key] => resource.bind_key(Statement::new(lock_one(resource, &selection), 1), key)?,
             keys => {
-                let select = Statement::new(lock_many(resource, &selection), keys.len());
+                let select = Locking::rows(resource, &selection).text(transaction);
+                let select = Statement::new(select, keys.len());
                 resource.bind_keys(select, keys.iter().copied())?
             }
         };

@@ -22,13 +22,27 @@ pub fn transition(uid: &str, from: &str, to: &str, reason: &str) -> Result<State
     Statement::new(sql(TIMED_PHASES.contains(&to)), 1).bind(uid)?.bind(from)?.bind(to)?.bind(reason)
 }
 
+/// The status is computed in a part of its own: a sharded database accepts functions such as `jsonb_build_object` over
+/// columns in a `select`, but not in an `update`. Between the two nobody else changes the order, whose row is locked.
 fn sql(keeps_timer: bool) -> String {
-    let mut assignments = vec![format!("status = {}", moved("t.status", "$2", "$3", "$4"))];
+    let mut assignments = vec!["status = moved.status".to_owned()];
     assignments.extend(touched(&ORDER));
     if !keeps_timer {
         assignments.push("provision_timer_ts = null".to_owned());
     }
-    format!("update orders.order_header as t\n   set {}\n where t.uid = $1", assignments.join(",\n       "))
+    format!(
+        "with moved as materialized (
+    select t.uid, {} as status
+      from orders.order_header as t
+     where t.uid = $1
+)
+update orders.order_header as t
+   set {}
+  from moved
+ where t.uid = $1 and moved.uid = t.uid",
+        moved("t.status", "$2", "$3", "$4"),
+        assignments.join(",\n       ")
+    )
 }
 
 /// SQL for the status of an order after a move, with the move appended to its transitions; the arguments are SQL too.
@@ -43,7 +57,7 @@ pub(super) fn moved(status: &str, from: &str, to: &str, reason: &str) -> String 
     );
     // Only a full list is taken apart.
     format!(
-        "((case jsonb_typeof({status}) when 'object' then {status} else '{{}}' end) \
+        "((case when jsonb_typeof({status}) = 'object' then {status} else '{{}}' end) \
           || jsonb_build_object('phase', {to}::text, 'transitions', \
           case \
           when coalesce({transitions}, 'null') = 'null' then '[]' \

@@ -17,7 +17,7 @@ pub(super) enum Entries {
 
 /// The stored object.
 pub(super) fn stored_object(name: &str) -> String {
-    format!("(case jsonb_typeof(t.{name}) when 'object' then t.{name} else '{{}}' end)")
+    format!("(case when jsonb_typeof(t.{name}) = 'object' then t.{name} else '{{}}' end)")
 }
 
 /// The values sent under the keys, `n.key`, that meet a condition. A key keeps its stored value if that reads as the
@@ -76,7 +76,7 @@ pub(super) fn selected_keys(column: &str, reach: &Reach) -> Option<String> {
     let Reach::Keys(keys) = reach else { return None };
     Some(format!(
         "(select coalesce(jsonb_object_agg(e.key, e.value), '{{}}') \
-            from jsonb_each(case jsonb_typeof({column}) when 'object' then {column} else '{{}}' end) as e \
+            from jsonb_each(case when jsonb_typeof({column}) = 'object' then {column} else '{{}}' end) as e \
            where {})",
         keys.condition("e.key")
     ))

@@ -150,7 +150,7 @@ impl ColumnKind for Status {
     fn select_part(&self, column: &str, reach: &Reach) -> Option<String> {
         match reach {
             Reach::Details { phase: false } => {
-                Some(format!("(case jsonb_typeof({column}) when 'object' then {column} - 'phase' else '{{}}' end)"))
+                Some(format!("(case when jsonb_typeof({column}) = 'object' then {column} - 'phase' else '{{}}' end)"))
             }
             reach => selected_keys(column, reach),
         }
@@ -178,7 +178,7 @@ impl ColumnKind for Status {
         let kept_phase = indented(
             &format!(
                 "(case when {stored} -> 'phase' is null then '{{}}'\n      \
-                       else jsonb_build_object('phase', {stored} -> 'phase') end)"
+                       else jsonb_set('{{}}', '{{phase}}', {stored} -> 'phase') end)"
             ),
             11,
         );

@@ -182,7 +182,7 @@ impl<F: TextFormat> ColumnKind for TextKind<F> {
             (_, EmptyText::Refused) => Assignment::new(name, format!("i.{name}")),
             (_, EmptyText::Stored) => Assignment::or(name, "''"),
             // A stored empty text stays if null is sent: both read the same.
-            (_, EmptyText::Null) => Assignment::or(name, &format!("case t.{name} when '' then '' end")),
+            (_, EmptyText::Null) => Assignment::or(name, &format!("case when t.{name} = '' then '' end")),
         }
     }
 

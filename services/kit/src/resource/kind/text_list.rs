@@ -95,7 +95,7 @@ impl ColumnKind for TextList {
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         let reads_as = format!(
             "(select coalesce(jsonb_agg(coalesce(e.value #>> '{{}}', 'null') order by e.place), '[]')\n   \
-                from jsonb_array_elements(case jsonb_typeof(t.{name}) when 'array' then t.{name} else '[]' end)\n   \
+                from jsonb_array_elements(case when jsonb_typeof(t.{name}) = 'array' then t.{name} else '[]' end)\n   \
                 with ordinality as e (value, place))"
         );
         let reads_as = indented(&reads_as, 7);

@@ -53,13 +53,13 @@ fn assert_assigns(path: &str, expected: &str) {
 fn a_phase_alone_is_put_into_the_stored_status() {
     assert_assigns(
         "status.phase",
-        r#"((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end)
+        r#"((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end)
  || jsonb_build_object('phase', coalesce(i.status -> 'phase', '"active"')))"#,
     );
     assert_assigns(
         "status.phase if set",
         r"(case when i.status -> 'phase' is null then t.status
-      else (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end)
+      else (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end)
         || jsonb_build_object('phase', i.status -> 'phase') end)",
     );
 }
@@ -81,9 +81,9 @@ fn a_status_keeps_what_is_not_sent() {
         "status if set",
         r"(case when i.status is null or i.status = t.status then t.status
       when i.status - 'phase' = '{}'
-      then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+      then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
       else (case when t.status -> 'phase' is null then '{}'
-                 else jsonb_build_object('phase', t.status -> 'phase') end)
+                 else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
         || (select coalesce(jsonb_object_agg(n.key, case
                      when t.status -> n.key = n.value then t.status -> n.key
                      when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -98,7 +98,7 @@ fn details_are_replaced_beside_the_stored_phase() {
     assert_assigns(
         "status.details",
         r"(          (case when t.status -> 'phase' is null then '{}'
-                 else jsonb_build_object('phase', t.status -> 'phase') end)
+                 else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
         || (select coalesce(jsonb_object_agg(n.key, case
                      when t.status -> n.key = n.value then t.status -> n.key
                      when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -109,7 +109,7 @@ fn details_are_replaced_beside_the_stored_phase() {
     );
     assert_assigns(
         "status.details.note",
-        r"(((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) - array['note']::text[])
+        r"(((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) - array['note']::text[])
  || (select coalesce(jsonb_object_agg(n.key, case
               when t.status -> n.key = n.value then t.status -> n.key
               when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -142,7 +142,7 @@ fn a_map_is_replaced_as_a_whole_or_by_keys() {
     );
     assert_assigns(
         "labels.season",
-        r#"(((case jsonb_typeof(t.labels) when 'object' then t.labels else '{}' end) - array['season']::text[])
+        r#"(((case when jsonb_typeof(t.labels) = 'object' then t.labels else '{}' end) - array['season']::text[])
  || (select coalesce(jsonb_object_agg(n.key, case
               when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
               when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
@@ -155,7 +155,7 @@ fn a_map_is_replaced_as_a_whole_or_by_keys() {
 #[test]
 fn what_is_one_value_is_assigned_as_that() {
     for (path, expected) in [
-        ("name", "coalesce(i.name, case t.name when '' then '' end)"),
+        ("name", "coalesce(i.name, case when t.name = '' then '' end)"),
         ("name if set", "coalesce(i.name, t.name)"),
         ("unit", "coalesce(i.unit, '')"),
         ("side", "i.side"),
