@@ -32,11 +32,11 @@ select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_t
  order by t.uid
    for update;
 
--- create one row with its children
+-- create one row, with one child of each kind
 with created as (
     insert into catalog.product as t (uid, name, status, labels, annotations, create_ts)
     select i.uid, i.name, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) as i (uid, name, status, labels, annotations, create_ts)
+      from (values ($1::text, $2::text, $3::jsonb, $4::jsonb, $5::jsonb, $6::timestamptz)) as i (uid, name, status, labels, annotations, create_ts)
     returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
 )
 select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*

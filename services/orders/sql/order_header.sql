@@ -34,11 +34,46 @@ select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.
  order by t.uid
    for update;
 
--- create one row with its children
+-- create one row, with one child of each kind
 with created as (
     insert into orders.order_header as t (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts)
     select i.uid, i.customer_id, i.currency_code, i.status, i.labels, i.annotations, case i.provision_timer_ts when 'infinity' then now() else i.provision_timer_ts end, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::jsonb[], $7::timestamptz[], $8::timestamptz[]) as i (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts)
+      from (values ($1::text, $2::text, $3::text, $4::jsonb, $5::jsonb, $6::jsonb, $7::timestamptz, $8::timestamptz)) as i (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts)
+      left join orders.order_line_item as c0 on c0.order_uid = i.uid
+      left join orders.order_address as c1 on c1.order_uid = i.uid
+      left join orders.order_summary as c2 on c2.order_uid = i.uid
+     where c0.order_uid is null
+       and c1.order_uid is null
+       and c2.order_uid is null
+    returning t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts
+), line_items as (
+    insert into orders.order_line_item as t (order_uid, uid, line_number, product_uid, sku, name, quantity, unit_price, discount, tax, status, labels, annotations, create_ts)
+    select i.order_uid, i.uid, i.line_number, i.product_uid, i.sku, i.name, i.quantity, i.unit_price, i.discount, i.tax, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
+      from (values ($9::text, $10::text, $11::integer, $12::text, $13::text, $14::text, $15::integer, $16::numeric, $17::numeric, $18::numeric, $19::jsonb, $20::jsonb, $21::jsonb, $22::timestamptz)) as i (order_uid, uid, line_number, product_uid, sku, name, quantity, unit_price, discount, tax, status, labels, annotations, create_ts)
+     where exists (select from created) and i.order_uid is not null
+    returning 1
+), addresses as (
+    insert into orders.order_address as t (order_uid, kind, name, company, lines, city, region, postal_code, country_code, phone, email)
+    select i.order_uid, i.kind, i.name, i.company, i.lines, i.city, i.region, i.postal_code, i.country_code, i.phone, i.email
+      from (values ($23::text, $24::text, $25::text, $26::text, $27::jsonb, $28::text, $29::text, $30::text, $31::text, $32::text, $33::text)) as i (order_uid, kind, name, company, lines, city, region, postal_code, country_code, phone, email)
+     where exists (select from created) and i.order_uid is not null
+    returning 1
+), summary as (
+    insert into orders.order_summary as t (order_uid, line_count, quantity, subtotal, discount, tax, shipping, total)
+    select i.order_uid, i.line_count, i.quantity, i.subtotal, i.discount, i.tax, i.shipping, i.total
+      from (values ($34::text, $35::integer, $36::bigint, $37::numeric, $38::numeric, $39::numeric, $40::numeric, $41::numeric)) as i (order_uid, line_count, quantity, subtotal, discount, tax, shipping, total)
+     where exists (select from created) and i.order_uid is not null
+    returning 1
+)
+select (select count(*) from created) + (select count(*) from line_items) + (select count(*) from addresses) + (select count(*) from summary) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
+  from (select) as one
+  left join created on true;
+
+-- create one row, with many children
+with created as (
+    insert into orders.order_header as t (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts)
+    select i.uid, i.customer_id, i.currency_code, i.status, i.labels, i.annotations, case i.provision_timer_ts when 'infinity' then now() else i.provision_timer_ts end, case i.create_ts when 'infinity' then now() else i.create_ts end
+      from (values ($1::text, $2::text, $3::text, $4::jsonb, $5::jsonb, $6::jsonb, $7::timestamptz, $8::timestamptz)) as i (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts)
       left join orders.order_line_item as c0 on c0.order_uid = i.uid
       left join orders.order_address as c1 on c1.order_uid = i.uid
       left join orders.order_summary as c2 on c2.order_uid = i.uid
@@ -50,19 +85,19 @@ with created as (
     insert into orders.order_line_item as t (order_uid, uid, line_number, product_uid, sku, name, quantity, unit_price, discount, tax, status, labels, annotations, create_ts)
     select i.order_uid, i.uid, i.line_number, i.product_uid, i.sku, i.name, i.quantity, i.unit_price, i.discount, i.tax, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
       from unnest($9::text[], $10::text[], $11::integer[], $12::text[], $13::text[], $14::text[], $15::integer[], $16::numeric[], $17::numeric[], $18::numeric[], $19::jsonb[], $20::jsonb[], $21::jsonb[], $22::timestamptz[]) as i (order_uid, uid, line_number, product_uid, sku, name, quantity, unit_price, discount, tax, status, labels, annotations, create_ts)
-     where exists (select from created)
+     where exists (select from created) and i.order_uid is not null
     returning 1
 ), addresses as (
     insert into orders.order_address as t (order_uid, kind, name, company, lines, city, region, postal_code, country_code, phone, email)
     select i.order_uid, i.kind, i.name, i.company, i.lines, i.city, i.region, i.postal_code, i.country_code, i.phone, i.email
       from unnest($23::text[], $24::text[], $25::text[], $26::text[], $27::jsonb[], $28::text[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[]) as i (order_uid, kind, name, company, lines, city, region, postal_code, country_code, phone, email)
-     where exists (select from created)
+     where exists (select from created) and i.order_uid is not null
     returning 1
 ), summary as (
     insert into orders.order_summary as t (order_uid, line_count, quantity, subtotal, discount, tax, shipping, total)
     select i.order_uid, i.line_count, i.quantity, i.subtotal, i.discount, i.tax, i.shipping, i.total
       from unnest($34::text[], $35::integer[], $36::bigint[], $37::numeric[], $38::numeric[], $39::numeric[], $40::numeric[], $41::numeric[]) as i (order_uid, line_count, quantity, subtotal, discount, tax, shipping, total)
-     where exists (select from created)
+     where exists (select from created) and i.order_uid is not null
     returning 1
 )
 select (select count(*) from created) + (select count(*) from line_items) + (select count(*) from addresses) + (select count(*) from summary) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*

@@ -175,7 +175,7 @@ impl<'d> Route<'d> {
     /// Like [`Route::begin`], without a retry.
     async fn try_begin(self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let Database { session, pool, .. } = self.primary;
-        let begin = session.begin(begin, bound);
+        let begin = session.begin(begin, bound, self.limits());
         let mut lease = self.lease(deadline).await?;
         let (until, late) = session.begin_deadline(deadline, pool.options().get_acquire_timeout());
         let opened = within(until, lease.execute(begin)).await;

@@ -20,6 +20,8 @@ use crate::error::Error;
 const CONNECTION_CHECK: Duration = Duration::from_millis(500);
 /// The pause after a pooler first closed a connection. It doubles up to 16 times this.
 const POOLER_PAUSE: Duration = Duration::from_millis(5);
+/// How prepared statements are planned.
+const PLANS: &str = "force_generic_plan";
 /// How many statements a connection keeps prepared. It is always set: with 0, which a URL can ask for, sqlx 0.9
 /// prepares every statement again and never closes one.
 const STATEMENT_CACHE: usize = 100;
@@ -57,6 +59,9 @@ impl SessionScope {
                     // This also applies in a failed transaction, whose own settings ended with the failure.
                     ("idle_in_transaction_session_timeout", limits.transaction_timeout.as_millis().to_string()),
                     ("client_connection_check_interval", CONNECTION_CHECK.as_millis().to_string()),
+                    // Statements with array parameters keep a generic plan for arrays of every length: for a long
+                    // array, the planner would otherwise scan the whole table.
+                    ("plan_cache_mode", PLANS.to_owned()),
                 ])
                 // The server detects a lost service just as the service detects a lost server.
                 .options(tuning.of_server()),
@@ -94,21 +99,22 @@ impl SessionScope {
         }
     }
 
-    /// `begin` with the settings of the transaction, for one round trip. Statements with array parameters keep a
-    /// generic plan for arrays of every length: for a long array, the planner would otherwise scan the whole table.
-    pub(super) fn begin(self, begin: &str, bound: Duration) -> String {
+    /// `begin` with the settings of the transaction, for one round trip: those that differ from the session's.
+    pub(super) fn begin(self, begin: &str, bound: Duration, limits: &Limits) -> String {
         let milliseconds = bound.as_millis().max(1);
-        let check = match self {
-            Self::Connection => String::new(),
+        let begin = format!("{begin}; set local statement_timeout = {milliseconds}");
+        let idle = format!("; set local idle_in_transaction_session_timeout = {milliseconds}");
+        match self {
+            Self::Connection if bound >= limits.transaction_timeout => begin,
+            Self::Connection => begin + &idle,
             Self::Transaction => {
-                format!("; set local client_connection_check_interval = {}", CONNECTION_CHECK.as_millis())
+                let check = CONNECTION_CHECK.as_millis();
+                format!(
+                    "{begin}{idle}; set local plan_cache_mode = {PLANS}; \
+                     set local client_connection_check_interval = {check}"
+                )
             }
-        };
-        format!(
-            "{begin}; set local statement_timeout = {milliseconds}; \
-             set local idle_in_transaction_session_timeout = {milliseconds}; \
-             set local plan_cache_mode = force_generic_plan{check}"
-        )
+        }
     }
 
     /// The query that runs a statement. Behind a pooler the next transaction may run in another session, where the name

@@ -36,19 +36,22 @@ fn sql(keeps_timer: bool) -> String {
 /// the first entry of the list; a status that is not an object becomes one.
 pub(super) fn moved(status: &str, from: &str, to: &str, reason: &str) -> String {
     let kept = MAX_TRANSITIONS - 1;
-    let before = format!(
-        "(case jsonb_typeof(coalesce({status} -> 'transitions', 'null')) \
-          when 'array' then {status} -> 'transitions' \
-          when 'null' then '[]' \
-          else jsonb_build_array({status} -> 'transitions') end)"
+    let transitions = format!("({status} -> 'transitions')");
+    let entry = format!(
+        "jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+                            'from', {from}::text, 'to', {to}::text, 'reason', {reason}::text)"
     );
+    // Only a full list is taken apart.
     format!(
         "((case jsonb_typeof({status}) when 'object' then {status} else '{{}}' end) \
           || jsonb_build_object('phase', {to}::text, 'transitions', \
-          (select coalesce(jsonb_agg(e.entry order by e.place), '[]') \
-             from jsonb_array_elements({before}) with ordinality as e (entry, place) \
-            where e.place > jsonb_array_length({before}) - {kept}) \
-          || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
-                                'from', {from}::text, 'to', {to}::text, 'reason', {reason}::text)))"
+          case \
+          when coalesce({transitions}, 'null') = 'null' then '[]' \
+          when jsonb_typeof({transitions}) <> 'array' then jsonb_build_array({transitions}) \
+          when jsonb_array_length({transitions}) <= {kept} then {transitions} \
+          else (select jsonb_agg(e.entry order by e.place) \
+             from jsonb_array_elements({transitions}) with ordinality as e (entry, place) \
+            where e.place > jsonb_array_length({transitions}) - {kept}) end \
+          || {entry}))"
     )
 }
