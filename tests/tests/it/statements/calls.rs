@@ -1,6 +1,9 @@
 //! The statements of calls, in the order in which a service sends them, as a recorder between service and Postgres sees
 //! them. One call of each method, and of its variants that run other statements.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+#![allow(clippy::unnecessary_wraps, reason = "the mask of a request is optional")]
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
@@ -41,8 +44,8 @@ impl Recorder {
     /// Records the statements of a call, which must succeed.
     async fn call<T>(&mut self, title: &str, call: impl Future<Output = Result<T, Status>>) -> T {
         self.database.take_statements();
-        let answer = call.await.unwrap_or_else(|status| panic!("{title}: {status:?}"));
-        self.text += &format!("\n-- {title}\n");
+        let answer = call.await.unwrap_or_else(|status| unreachable!("{title}: {status:?}"));
+        self.text.extend(["\n-- ", title, "\n"]);
         let mut number = 0;
         for statement in self.database.take_statements() {
             let statement = normal(&statement);
@@ -50,14 +53,13 @@ impl Recorder {
                 continue;
             }
             number += 1;
-            match self.shown.get(&statement) {
-                Some(where_shown) => self.text += &format!("-- as {where_shown}\n"),
-                None => {
-                    if statement.contains('\n') {
-                        self.shown.insert(statement.clone(), format!("{title}, {number}"));
-                    }
-                    self.text += &format!("{statement};\n");
-                }
+            if let Some(where_shown) = self.shown.get(&statement) {
+                self.text.extend(["-- as ", where_shown, "\n"]);
+                continue;
+            }
+            self.text.extend([&statement, ";\n"]);
+            if statement.contains('\n') {
+                self.shown.insert(statement, format!("{title}, {number}"));
             }
         }
         answer
@@ -106,7 +108,7 @@ fn normal(statement: &str) -> String {
         let is_value = value.starts_with("prd_") || value.starts_with("ord_");
         let value = if is_value { "…" } else { value };
         normal += before;
-        normal += &format!("'{value}'");
+        normal.extend(["'", value, "'"]);
         rest = after;
     }
     normal += rest;
@@ -182,7 +184,7 @@ async fn calls_of_the_catalog_run_what_is_written_down() {
         recorder.call(&format!("ListProducts by {order_by}"), client().list_products(request)).await;
     }
     recorder.stream("StreamProducts", client().stream_products(catalog::StreamProductsRequest::default())).await;
-    let check = |uid: &str| catalog::CheckProductsRequest { uids: vec![uid.to_owned()], ..Default::default() };
+    let check = |uid: &str| catalog::CheckProductsRequest { uids: vec![uid.to_owned()] };
     let requests = tokio_stream::iter([check("prd_1")]);
     recorder.stream("CheckProducts", client().check_products(requests)).await;
     for (mode, name) in MODES {
@@ -255,7 +257,7 @@ async fn calls_of_the_orders_run_what_is_written_down() {
     recorder.call("ListOrders by provision_timer_ts", client().list_orders(request)).await;
     let request = orders::StreamOrdersRequest { view: orders::OrderView::Full.into(), ..Default::default() };
     recorder.stream("StreamOrders, ORDER_VIEW_FULL", client().stream_orders(request)).await;
-    let request = orders::CheckOrdersRequest { uids: vec!["ord_1".to_owned()], ..Default::default() };
+    let request = orders::CheckOrdersRequest { uids: vec!["ord_1".to_owned()] };
     recorder.stream("CheckOrders", client().check_orders(tokio_stream::iter([request]))).await;
     let transition = |to: &str| orders::TransitionOrderRequest {
         uid: "ord_1".to_owned(),
