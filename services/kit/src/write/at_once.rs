@@ -23,7 +23,7 @@ use crate::resource::{Description, Field, Resource};
 /// Stands for the current time, which only the database knows: infinity, which no caller can send.
 const LATER: i64 = i64::MAX;
 
-/// How many rows of a kind of children a statement lists one by one: the least of these that is enough, the rest of them
+/// How many children from one table a statement lists one by one: the smallest sufficient number, the rest of them
 /// null. More rows come as an array for each column, which costs a function scan for each.
 const LISTED: [usize; 6] = [0, 1, 2, 4, 8, 16];
 
@@ -35,7 +35,7 @@ pub(super) struct CreateOne {
     statements: Mutex<HashMap<Shape, Arc<str>>>,
 }
 
-/// How the rows of each kind of children stand in a statement.
+/// How the children from each table are passed to a statement.
 type Shape = Vec<Rows>;
 
 /// How rows stand in a statement.
@@ -66,7 +66,7 @@ impl CreateOne {
         Self { resource, selection: Selection::whole(resource), statements: Mutex::default() }
     }
 
-    /// Two of the statements, for people who read them: with one child of each kind, and with many.
+    /// Two of the statements, for people who read them: with one child in each table, and with many.
     pub(super) fn sql(&self) -> [Arc<str>; 2] {
         [Rows::Listed(1), Rows::Arrays].map(|rows| self.statement(vec![rows; self.resource.child_tables.len()]))
     }

@@ -80,7 +80,9 @@ fn spread_by() -> BTreeMap<&'static str, &'static str> {
         resource.description.dependents.iter().for_each(|dependent| add(dependent, tables));
     }
     let mut tables = BTreeMap::new();
-    resources().into_iter().for_each(|(_, resource)| add(resource, &mut tables));
+    for (_, resource) in resources() {
+        add(resource, &mut tables);
+    }
     tables
 }
 
