@@ -32,6 +32,13 @@ select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_t
  order by t.uid
    for update;
 
+-- lock and read rows, if the database is sharded
+update catalog.product as t
+   set uid = t.uid
+  from unnest($1::text[]) with ordinality as i (uid, ordinal)
+ where t.uid = i.uid
+returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts;
+
 -- create one row, with one child of each kind
 with created as (
     insert into catalog.product as t (uid, name, status, labels, annotations, create_ts)
@@ -56,9 +63,9 @@ update catalog.product as t
            status =
                (case when i.status is null or i.status = t.status then t.status
                      when i.status - 'phase' = '{}'
-                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                     then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                      else (case when t.status -> 'phase' is null then '{}'
-                                else jsonb_build_object('phase', t.status -> 'phase') end)
+                                else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                        || (select coalesce(jsonb_object_agg(n.key, case
                                     when t.status -> n.key = n.value then t.status -> n.key
                                     when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -85,9 +92,9 @@ update catalog.product as t
    and (coalesce(i.name, t.name) is distinct from t.name
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -110,12 +117,37 @@ returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.updat
 
 -- update the rows that differ
 with stored as materialized (
-    select i.*, (coalesce(i.name, t.name) is distinct from t.name
+    select i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.name, t.name) as name,
+           (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.name, t.name) is distinct from t.name
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -138,68 +170,42 @@ with stored as materialized (
       join catalog.product as t on t.uid = i.uid
 ), updated as (
     update catalog.product as t
-       set name =
-               coalesce(i.name, t.name),
-           status =
-               (case when i.status is null or i.status = t.status then t.status
-                     when i.status - 'phase' = '{}'
-                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                     else (case when t.status -> 'phase' is null then '{}'
-                                else jsonb_build_object('phase', t.status -> 'phase') end)
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels is null or i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
+       set name = i.name,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
            update_ts = now()
       from stored as i
-     where i.differing and t.uid = i.uid
-       and (coalesce(i.name, t.name) is distinct from t.name
-        or (case when i.status is null or i.status = t.status then t.status
-                 when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                 else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels is null or i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
 -- update the rows that differ, with a mask of every field
 with stored as materialized (
-    select i.*, (coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
+    select i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.name, case when t.name = '' then '' end) as name,
+           (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
+                 else '{"phase": "active"}'::jsonb
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.name, case when t.name = '' then '' end) is distinct from t.name
         or (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
                  else '{"phase": "active"}'::jsonb
                    || (select coalesce(jsonb_object_agg(n.key, case
@@ -224,66 +230,34 @@ with stored as materialized (
       join catalog.product as t on t.uid = i.uid
 ), updated as (
     update catalog.product as t
-       set name =
-               coalesce(i.name, case t.name when '' then '' end),
-           status =
-               (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
-                     else '{"phase": "active"}'::jsonb
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
+       set name = i.name,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
            update_ts = now()
       from stored as i
-     where i.differing and t.uid = i.uid
-       and (coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
-        or (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
-                 else '{"phase": "active"}'::jsonb
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
--- find the rows that are stored
+-- find and lock the rows that are stored
 with found as (
     select i.ordinal
       from unnest($1::text[]) with ordinality as i (uid, ordinal)
       join catalog.product as t on t.uid = i.uid
      order by t.uid
        for update of t
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+
+-- find and lock the rows that are stored, if the database is sharded
+with found as (
+    update catalog.product as t
+       set uid = t.uid
+      from unnest($1::text[]) with ordinality as i (uid, ordinal)
+     where t.uid = i.uid
+    returning i.ordinal
 )
 select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
 

@@ -3,7 +3,7 @@
 --   ORRERY_WRITE_SQL=1 cargo test --locked --workspace --test it -- statements
 
 -- CreateOrder
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 with created as (
     insert into orders.order_header as t (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts)
     select i.uid, i.customer_id, i.currency_code, i.status, i.labels, i.annotations, case i.provision_timer_ts when 'infinity' then now() else i.provision_timer_ts end, case i.create_ts when 'infinity' then now() else i.create_ts end
@@ -34,13 +34,13 @@ select (select count(*) from created) + (select count(*) from line_items) + (sel
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- CreateOrder with request_id
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
 -- as CreateOrder, 2
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- GetOrder, ORDER_VIEW_FULL
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid = '…' order by t.uid) to stdout (format binary);
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.order_uid, t.line_number, t.uid from orders.order_line_item as t where t.order_uid = '…' order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email, t.order_uid, t.kind from orders.order_address as t where t.order_uid = '…' order by t.order_uid, t.kind limit 20000) to stdout (format binary);
@@ -48,13 +48,13 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit;
 
 -- GetOrder, ORDER_VIEW_BASIC
-begin isolation level repeatable read read only; set local statement_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid = '…' order by t.uid) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- BatchGetOrders
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from orders.order_line_item as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email from orders.order_address as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid, t.kind limit 20000) to stdout (format binary);
@@ -62,7 +62,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit;
 
 -- UpdateOrder of a field
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 with found as (
     select i.ordinal
       from unnest($1::text[]) with ordinality as i (uid, ordinal)
@@ -72,20 +72,19 @@ with found as (
 )
 select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
 with stored as materialized (
-    select i.*, (coalesce(i.customer_id, case t.customer_id when '' then '' end) is distinct from t.customer_id
+    select i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.customer_id, case when t.customer_id = '' then '' end) as customer_id,
+           (coalesce(i.customer_id, case when t.customer_id = '' then '' end) is distinct from t.customer_id
         or i.touched <> 0) as differing
       from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::jsonb[], $7::timestamptz[], $8::timestamptz[], $9::integer[]) with ordinality as i (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts, touched, ordinal)
       join orders.order_header as t on t.uid = i.uid
 ), updated as (
     update orders.order_header as t
-       set customer_id =
-               coalesce(i.customer_id, case t.customer_id when '' then '' end),
+       set customer_id = i.customer_id,
            revision = t.revision + 1,
            update_ts = now()
       from stored as i
-     where i.differing and t.uid = i.uid
-       and (coalesce(i.customer_id, case t.customer_id when '' then '' end) is distinct from t.customer_id
-        or i.touched <> 0)
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
@@ -96,7 +95,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- UpdateOrder of the lines
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 -- as UpdateOrder of a field, 2
 select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text
   from orders.order_summary as t
@@ -110,10 +109,39 @@ select t.order_uid, t.uid
  limit $2;
 insert into orders.order_line_item (order_uid, uid, line_number, product_uid, sku, name, quantity, unit_price, discount, tax, status, labels, annotations, create_ts) select * from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::numeric[], $9::numeric[], $10::numeric[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::timestamptz[]) as i (order_uid, uid, line_number, product_uid, sku, name, quantity, unit_price, discount, tax, status, labels, annotations, create_ts);
 with stored as materialized (
-    select i.*, (coalesce(i.line_number, t.line_number) is distinct from t.line_number
-        or coalesce(i.product_uid, case t.product_uid when '' then '' end) is distinct from t.product_uid
-        or coalesce(i.sku, case t.sku when '' then '' end) is distinct from t.sku
-        or coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
+    select i.order_uid, i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.line_number, t.line_number) as line_number,
+           coalesce(i.product_uid, case when t.product_uid = '' then '' end) as product_uid,
+           coalesce(i.sku, case when t.sku = '' then '' end) as sku,
+           coalesce(i.name, case when t.name = '' then '' end) as name,
+           coalesce(i.quantity, 0) as quantity,
+           coalesce(i.unit_price, '0')::numeric as unit_price,
+           coalesce(i.discount, '0')::numeric as discount,
+           coalesce(i.tax, '0')::numeric as tax,
+           (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
+                 else '{"phase": "active"}'::jsonb
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.line_number, t.line_number) is distinct from t.line_number
+        or coalesce(i.product_uid, case when t.product_uid = '' then '' end) is distinct from t.product_uid
+        or coalesce(i.sku, case when t.sku = '' then '' end) is distinct from t.sku
+        or coalesce(i.name, case when t.name = '' then '' end) is distinct from t.name
         or coalesce(i.quantity, 0) is distinct from t.quantity
         or coalesce(i.unit_price, '0') is distinct from t.unit_price::text
         or coalesce(i.discount, '0') is distinct from t.discount::text
@@ -142,76 +170,20 @@ with stored as materialized (
       join orders.order_line_item as t on t.order_uid = i.order_uid and t.uid = i.uid
 ), updated as (
     update orders.order_line_item as t
-       set line_number =
-               coalesce(i.line_number, t.line_number),
-           product_uid =
-               coalesce(i.product_uid, case t.product_uid when '' then '' end),
-           sku =
-               coalesce(i.sku, case t.sku when '' then '' end),
-           name =
-               coalesce(i.name, case t.name when '' then '' end),
-           quantity =
-               coalesce(i.quantity, 0),
-           unit_price =
-               coalesce(i.unit_price, '0')::numeric,
-           discount =
-               coalesce(i.discount, '0')::numeric,
-           tax =
-               coalesce(i.tax, '0')::numeric,
-           status =
-               (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
-                     else '{"phase": "active"}'::jsonb
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
+       set line_number = i.line_number,
+           product_uid = i.product_uid,
+           sku = i.sku,
+           name = i.name,
+           quantity = i.quantity,
+           unit_price = i.unit_price,
+           discount = i.discount,
+           tax = i.tax,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
            update_ts = now()
       from stored as i
-     where i.differing and t.order_uid = i.order_uid and t.uid = i.uid
-       and (coalesce(i.line_number, t.line_number) is distinct from t.line_number
-        or coalesce(i.product_uid, case t.product_uid when '' then '' end) is distinct from t.product_uid
-        or coalesce(i.sku, case t.sku when '' then '' end) is distinct from t.sku
-        or coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
-        or coalesce(i.quantity, 0) is distinct from t.quantity
-        or coalesce(i.unit_price, '0') is distinct from t.unit_price::text
-        or coalesce(i.discount, '0') is distinct from t.discount::text
-        or coalesce(i.tax, '0') is distinct from t.tax::text
-        or (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
-                 else '{"phase": "active"}'::jsonb
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+     where i.differing and t.order_uid = i.order_uid and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing), (select array_agg(ordinal) from updated) from stored;
@@ -221,7 +193,15 @@ select t.order_uid
  order by t.order_uid
  limit $2;
 with stored as materialized (
-    select i.*, (coalesce(i.line_count, 0) is distinct from t.line_count
+    select i.order_uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.line_count, 0) as line_count,
+           coalesce(i.quantity, 0) as quantity,
+           coalesce(i.subtotal::numeric, t.subtotal) as subtotal,
+           coalesce(i.discount::numeric, t.discount) as discount,
+           coalesce(i.tax::numeric, t.tax) as tax,
+           coalesce(i.shipping::numeric, t.shipping) as shipping,
+           coalesce(i.total::numeric, t.total) as total,
+           (coalesce(i.line_count, 0) is distinct from t.line_count
         or coalesce(i.quantity, 0) is distinct from t.quantity
         or i.subtotal is not null and i.subtotal is distinct from t.subtotal::text
         or i.discount is not null and i.discount is distinct from t.discount::text
@@ -232,34 +212,21 @@ with stored as materialized (
       join orders.order_summary as t on t.order_uid = i.order_uid
 ), updated as (
     update orders.order_summary as t
-       set line_count =
-               coalesce(i.line_count, 0),
-           quantity =
-               coalesce(i.quantity, 0),
-           subtotal =
-               coalesce(i.subtotal::numeric, t.subtotal),
-           discount =
-               coalesce(i.discount::numeric, t.discount),
-           tax =
-               coalesce(i.tax::numeric, t.tax),
-           shipping =
-               coalesce(i.shipping::numeric, t.shipping),
-           total =
-               coalesce(i.total::numeric, t.total)
+       set line_count = i.line_count,
+           quantity = i.quantity,
+           subtotal = i.subtotal,
+           discount = i.discount,
+           tax = i.tax,
+           shipping = i.shipping,
+           total = i.total
       from stored as i
-     where i.differing and t.order_uid = i.order_uid
-       and (coalesce(i.line_count, 0) is distinct from t.line_count
-        or coalesce(i.quantity, 0) is distinct from t.quantity
-        or i.subtotal is not null and i.subtotal is distinct from t.subtotal::text
-        or i.discount is not null and i.discount is distinct from t.discount::text
-        or i.tax is not null and i.tax is distinct from t.tax::text
-        or i.shipping is not null and i.shipping is distinct from t.shipping::text
-        or i.total is not null and i.total is distinct from t.total::text)
+     where i.differing and t.order_uid = i.order_uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing), (select array_agg(ordinal) from updated) from stored;
 with stored as materialized (
-    select i.*, (i.touched <> 0) as differing
+    select i.uid, i.ordinal, t.xmin as row_version,
+           (i.touched <> 0) as differing
       from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::jsonb[], $7::timestamptz[], $8::timestamptz[], $9::integer[]) with ordinality as i (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts, touched, ordinal)
       join orders.order_header as t on t.uid = i.uid
 ), updated as (
@@ -267,8 +234,7 @@ with stored as materialized (
        set revision = t.revision + 1,
            update_ts = now()
       from stored as i
-     where i.differing and t.uid = i.uid
-       and (i.touched <> 0)
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
@@ -277,25 +243,25 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ListOrders
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true order by t.uid limit 2) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- ListOrders, next page
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true and (t.uid) > ('…') order by t.uid limit 2) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- ListOrders by provision_timer_ts
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, coalesce(provision_timer_ts, 'infinity'), t.uid from orders.order_header as t where true order by coalesce(provision_timer_ts, 'infinity'), t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- StreamOrders, ORDER_VIEW_FULL
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true order by t.uid limit 501) to stdout (format binary);
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from orders.order_line_item as t where t.order_uid between '…' and '…' order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email from orders.order_address as t where t.order_uid between '…' and '…' order by t.order_uid, t.kind limit 20000) to stdout (format binary);
@@ -308,22 +274,28 @@ select t.uid
  where t.uid = any ($1);
 
 -- TransitionOrder
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts
   from orders.order_header as t
  where t.uid = $1
    for update;
+with moved as materialized (
+    select t.uid, ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', $3::text, 'transitions', case when coalesce((t.status -> 'transitions'), 'null') = 'null' then '[]' when jsonb_typeof((t.status -> 'transitions')) <> 'array' then jsonb_build_array((t.status -> 'transitions')) when jsonb_array_length((t.status -> 'transitions')) <= 31 then (t.status -> 'transitions') else (select jsonb_agg(e.entry order by e.place) from jsonb_array_elements((t.status -> 'transitions')) with ordinality as e (entry, place) where e.place > jsonb_array_length((t.status -> 'transitions')) - 31) end || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', $2::text, 'to', $3::text, 'reason', $4::text))) as status
+      from orders.order_header as t
+     where t.uid = $1
+)
 update orders.order_header as t
-   set status = ((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || jsonb_build_object('phase', $3::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', $2::text, 'to', $3::text, 'reason', $4::text))),
+   set status = moved.status,
        update_ts = now(),
        revision = t.revision + 1
- where t.uid = $1;
+  from moved
+ where t.uid = $1 and moved.uid = t.uid;
 -- as UpdateOrder of a field, 4
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- TransitionOrder with request_id
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
 -- as TransitionOrder, 2
 -- as TransitionOrder, 3
@@ -332,7 +304,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- SetProvisionTimer
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 -- as TransitionOrder, 2
 update orders.order_header as t
    set provision_timer_ts = '1970-01-01 00:16:40.000000+00'::timestamptz,
@@ -345,7 +317,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders, the first
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts
   from orders.order_header as t
  where t.provision_timer_ts <= now()
@@ -355,7 +327,7 @@ select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.
    for update skip locked;
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 update orders.order_header as t
-   set status = case t.status ->> 'phase' when 'confirmed' then ((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
+   set status = case t.status ->> 'phase' when 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', case when coalesce((t.status -> 'transitions'), 'null') = 'null' then '[]' when jsonb_typeof((t.status -> 'transitions')) <> 'array' then jsonb_build_array((t.status -> 'transitions')) when jsonb_array_length((t.status -> 'transitions')) <= 31 then (t.status -> 'transitions') else (select jsonb_agg(e.entry order by e.place) from jsonb_array_elements((t.status -> 'transitions')) with ordinality as e (entry, place) where e.place > jsonb_array_length((t.status -> 'transitions')) - 31) end || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        update_ts = now(),
        revision = t.revision + 1
@@ -364,7 +336,7 @@ returning t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels,
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 with due as materialized (
 select t.uid
   from orders.order_header as t
@@ -375,7 +347,7 @@ select t.uid
    for update skip locked
 )
 update orders.order_header as t
-   set status = case t.status ->> 'phase' when 'confirmed' then ((case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', (select coalesce(jsonb_agg(e.entry order by e.place), '[]') from jsonb_array_elements((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) with ordinality as e (entry, place) where e.place > jsonb_array_length((case jsonb_typeof(coalesce(t.status -> 'transitions', 'null')) when 'array' then t.status -> 'transitions' when 'null' then '[]' else jsonb_build_array(t.status -> 'transitions') end)) - 31) || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
+   set status = case t.status ->> 'phase' when 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', case when coalesce((t.status -> 'transitions'), 'null') = 'null' then '[]' when jsonb_typeof((t.status -> 'transitions')) <> 'array' then jsonb_build_array((t.status -> 'transitions')) when jsonb_array_length((t.status -> 'transitions')) <= 31 then (t.status -> 'transitions') else (select jsonb_agg(e.entry order by e.place) from jsonb_array_elements((t.status -> 'transitions')) with ordinality as e (entry, place) where e.place > jsonb_array_length((t.status -> 'transitions')) - 31) end || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        update_ts = now(),
        revision = t.revision + 1
@@ -386,7 +358,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders with request_id
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
 -- as ClaimDueOrders, 2
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
@@ -394,11 +366,11 @@ update orders.write_session set parameters = parameters || jsonb_build_object('u
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders, repeated
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
 select parameters ->> 'content', parameters ->> 'uid' from orders.write_session where resource = $1 and write_id = $2;
 rollback; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid
   from orders.order_header as t
   join unnest($1::text[], $2::integer[]) as c (uid, revision) on c.uid = t.uid and c.revision = t.revision
@@ -410,12 +382,12 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 rollback; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_CREATE
-begin; set local statement_timeout = …;
-with old as (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
-update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
-select (extract(epoch from clock_timestamp()) * 1000000)::bigint, 0::bigint, true;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+with old as materialized (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
+select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 insert into orders.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from orders.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from orders.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateOrder of a field, 2
@@ -432,12 +404,12 @@ insert into orders.order_summary (order_uid, line_count, quantity, subtotal, dis
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_UPDATE
-begin; set local statement_timeout = …;
-with old as (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
-update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
-select (extract(epoch from clock_timestamp()) * 1000000)::bigint, 0::bigint, true;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+with old as materialized (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
+select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 insert into orders.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from orders.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from orders.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateOrder of a field, 2
@@ -447,7 +419,39 @@ delete from orders.order_line_item as t
  using unnest($1::text[], $2::text[]) with ordinality as i (order_uid, uid, ordinal)
  where t.order_uid = i.order_uid and t.uid = i.uid;
 with stored as materialized (
-    select i.*, (coalesce(i.line_number, t.line_number) is distinct from t.line_number
+    select i.order_uid, i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.line_number, t.line_number) as line_number,
+           coalesce(i.product_uid, t.product_uid) as product_uid,
+           coalesce(i.sku, t.sku) as sku,
+           coalesce(i.name, t.name) as name,
+           coalesce(i.quantity, t.quantity) as quantity,
+           coalesce(i.unit_price::numeric, t.unit_price) as unit_price,
+           coalesce(i.discount::numeric, t.discount) as discount,
+           coalesce(i.tax::numeric, t.tax) as tax,
+           (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.line_number, t.line_number) is distinct from t.line_number
         or coalesce(i.product_uid, t.product_uid) is distinct from t.product_uid
         or coalesce(i.sku, t.sku) is distinct from t.sku
         or coalesce(i.name, t.name) is distinct from t.name
@@ -457,9 +461,9 @@ with stored as materialized (
         or i.tax is not null and i.tax is distinct from t.tax::text
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -482,95 +486,60 @@ with stored as materialized (
       join orders.order_line_item as t on t.order_uid = i.order_uid and t.uid = i.uid
 ), updated as (
     update orders.order_line_item as t
-       set line_number =
-               coalesce(i.line_number, t.line_number),
-           product_uid =
-               coalesce(i.product_uid, t.product_uid),
-           sku =
-               coalesce(i.sku, t.sku),
-           name =
-               coalesce(i.name, t.name),
-           quantity =
-               coalesce(i.quantity, t.quantity),
-           unit_price =
-               coalesce(i.unit_price::numeric, t.unit_price),
-           discount =
-               coalesce(i.discount::numeric, t.discount),
-           tax =
-               coalesce(i.tax::numeric, t.tax),
-           status =
-               (case when i.status is null or i.status = t.status then t.status
-                     when i.status - 'phase' = '{}'
-                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                     else (case when t.status -> 'phase' is null then '{}'
-                                else jsonb_build_object('phase', t.status -> 'phase') end)
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels is null or i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
+       set line_number = i.line_number,
+           product_uid = i.product_uid,
+           sku = i.sku,
+           name = i.name,
+           quantity = i.quantity,
+           unit_price = i.unit_price,
+           discount = i.discount,
+           tax = i.tax,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
            update_ts = now()
       from stored as i
-     where i.differing and t.order_uid = i.order_uid and t.uid = i.uid
-       and (coalesce(i.line_number, t.line_number) is distinct from t.line_number
-        or coalesce(i.product_uid, t.product_uid) is distinct from t.product_uid
-        or coalesce(i.sku, t.sku) is distinct from t.sku
-        or coalesce(i.name, t.name) is distinct from t.name
-        or coalesce(i.quantity, t.quantity) is distinct from t.quantity
-        or i.unit_price is not null and i.unit_price is distinct from t.unit_price::text
-        or i.discount is not null and i.discount is distinct from t.discount::text
-        or i.tax is not null and i.tax is distinct from t.tax::text
-        or (case when i.status is null or i.status = t.status then t.status
-                 when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                 else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels is null or i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+     where i.differing and t.order_uid = i.order_uid and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing), (select array_agg(ordinal) from updated) from stored;
 -- as UpdateOrder of the lines, 7
 -- as UpdateOrder of the lines, 8
 with stored as materialized (
-    select i.*, (coalesce(i.customer_id, t.customer_id) is distinct from t.customer_id
+    select i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.customer_id, t.customer_id) as customer_id,
+           coalesce(i.currency_code, t.currency_code) as currency_code,
+           (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           coalesce(i.provision_timer_ts, t.provision_timer_ts) as provision_timer_ts,
+           (coalesce(i.customer_id, t.customer_id) is distinct from t.customer_id
         or coalesce(i.currency_code, t.currency_code) is distinct from t.currency_code
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -595,81 +564,28 @@ with stored as materialized (
       join orders.order_header as t on t.uid = i.uid
 ), updated as (
     update orders.order_header as t
-       set customer_id =
-               coalesce(i.customer_id, t.customer_id),
-           currency_code =
-               coalesce(i.currency_code, t.currency_code),
-           status =
-               (case when i.status is null or i.status = t.status then t.status
-                     when i.status - 'phase' = '{}'
-                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                     else (case when t.status -> 'phase' is null then '{}'
-                                else jsonb_build_object('phase', t.status -> 'phase') end)
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels is null or i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
-           provision_timer_ts =
-               coalesce(i.provision_timer_ts, t.provision_timer_ts),
+       set customer_id = i.customer_id,
+           currency_code = i.currency_code,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
+           provision_timer_ts = i.provision_timer_ts,
            revision = t.revision + 1,
            update_ts = now()
       from stored as i
-     where i.differing and t.uid = i.uid
-       and (coalesce(i.customer_id, t.customer_id) is distinct from t.customer_id
-        or coalesce(i.currency_code, t.currency_code) is distinct from t.currency_code
-        or (case when i.status is null or i.status = t.status then t.status
-                 when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                 else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels is null or i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations
-        or coalesce(i.provision_timer_ts, t.provision_timer_ts) is distinct from t.provision_timer_ts
-        or i.touched <> 0)
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_UPSERT
-begin; set local statement_timeout = …;
-with old as (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
-update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
-select (extract(epoch from clock_timestamp()) * 1000000)::bigint, 0::bigint, true;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+with old as materialized (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
+select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 insert into orders.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from orders.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from orders.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateOrder of a field, 2
@@ -682,12 +598,12 @@ with forgotten as (delete from orders.write_commit where resource = $1 and write
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_DELETE
-begin; set local statement_timeout = …;
-with old as (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
-update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
-select (extract(epoch from clock_timestamp()) * 1000000)::bigint, 0::bigint, true;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+with old as materialized (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
+select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 insert into orders.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from orders.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from orders.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateOrder of a field, 2
@@ -704,30 +620,30 @@ delete from orders.order_header as t
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- LookupOrders by text
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.uid from orders.order_header as t where t.customer_id = any(array['17850']::text[]) union select t.uid from orders.order_header as t where lower(normalize(t.customer_id, nfc)) = any(array['17850']::text[]) and t.customer_id <> lower(normalize(t.customer_id, nfc)) union select t.order_uid from orders.order_line_item as t where t.sku = any(array['17850']::text[]) union select t.order_uid from orders.order_line_item as t where lower(normalize(t.sku, nfc)) = any(array['17850']::text[]) and t.sku <> lower(normalize(t.sku, nfc)) union select h.uid from orders.order_header as h where h.uid >= '17850' and h.uid < '17851') order by t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- LookupOrders by customer_id
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.uid from orders.order_header as t where t.customer_id = any(array['17850']::text[]) union select t.uid from orders.order_header as t where lower(normalize(t.customer_id, nfc)) = any(array['17850']::text[]) and t.customer_id <> lower(normalize(t.customer_id, nfc))) order by t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- LookupOrders by sku
-begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.order_uid from orders.order_line_item as t where t.sku = any(array['85123a']::text[]) union select t.order_uid from orders.order_line_item as t where lower(normalize(t.sku, nfc)) = any(array['85123a']::text[]) and t.sku <> lower(normalize(t.sku, nfc))) order by t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- StreamLineItems
-begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.order_uid, t.line_number, t.uid from orders.order_line_item as t where true order by t.order_uid, t.line_number, t.uid limit 501) to stdout (format binary);
 commit;
 
 -- StreamProductSales
-begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
 copy (select s.product_uid, to_char(s.day, 'YYYY-MM-DD'), s.currency_code, s.orders, s.units, s.gross::text
   from (select l.product_uid, (t.create_ts at time zone 'UTC')::date as day, t.currency_code,
                count(distinct l.order_uid) as orders, sum(l.quantity) as units, sum(l.quantity * l.unit_price) as gross
@@ -745,7 +661,7 @@ copy (select s.product_uid, to_char(s.day, 'YYYY-MM-DD'), s.currency_code, s.ord
 commit;
 
 -- DeleteOrder
-begin; set local statement_timeout = …;
+begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 -- as TransitionOrder, 2
 select t.order_uid, t.uid
   from orders.order_line_item as t

@@ -11,13 +11,23 @@ select t.uid
   from orders.order_header as t
  where t.uid = any ($1);
 
--- find the rows that are stored
+-- find and lock the rows that are stored
 with found as (
     select i.ordinal
       from unnest($1::text[]) with ordinality as i (uid, ordinal)
       join orders.order_header as t on t.uid = i.uid
      order by t.uid
        for update of t
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+
+-- find and lock the rows that are stored, if the database is sharded
+with found as (
+    update orders.order_header as t
+       set uid = t.uid
+      from unnest($1::text[]) with ordinality as i (uid, ordinal)
+     where t.uid = i.uid
+    returning i.ordinal
 )
 select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
 
@@ -33,6 +43,13 @@ select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.
  where t.uid = any ($1)
  order by t.uid
    for update;
+
+-- lock and read rows, if the database is sharded
+update orders.order_header as t
+   set uid = t.uid
+  from unnest($1::text[]) with ordinality as i (uid, ordinal)
+ where t.uid = i.uid
+returning t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts;
 
 -- create one row, with one child of each kind
 with created as (
@@ -138,7 +155,39 @@ insert into orders.order_line_item (order_uid, uid, line_number, product_uid, sk
 
 -- line_items: update the rows that differ
 with stored as materialized (
-    select i.*, (coalesce(i.line_number, t.line_number) is distinct from t.line_number
+    select i.order_uid, i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.line_number, t.line_number) as line_number,
+           coalesce(i.product_uid, t.product_uid) as product_uid,
+           coalesce(i.sku, t.sku) as sku,
+           coalesce(i.name, t.name) as name,
+           coalesce(i.quantity, t.quantity) as quantity,
+           coalesce(i.unit_price::numeric, t.unit_price) as unit_price,
+           coalesce(i.discount::numeric, t.discount) as discount,
+           coalesce(i.tax::numeric, t.tax) as tax,
+           (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.line_number, t.line_number) is distinct from t.line_number
         or coalesce(i.product_uid, t.product_uid) is distinct from t.product_uid
         or coalesce(i.sku, t.sku) is distinct from t.sku
         or coalesce(i.name, t.name) is distinct from t.name
@@ -148,9 +197,9 @@ with stored as materialized (
         or i.tax is not null and i.tax is distinct from t.tax::text
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -173,82 +222,20 @@ with stored as materialized (
       join orders.order_line_item as t on t.order_uid = i.order_uid and t.uid = i.uid
 ), updated as (
     update orders.order_line_item as t
-       set line_number =
-               coalesce(i.line_number, t.line_number),
-           product_uid =
-               coalesce(i.product_uid, t.product_uid),
-           sku =
-               coalesce(i.sku, t.sku),
-           name =
-               coalesce(i.name, t.name),
-           quantity =
-               coalesce(i.quantity, t.quantity),
-           unit_price =
-               coalesce(i.unit_price::numeric, t.unit_price),
-           discount =
-               coalesce(i.discount::numeric, t.discount),
-           tax =
-               coalesce(i.tax::numeric, t.tax),
-           status =
-               (case when i.status is null or i.status = t.status then t.status
-                     when i.status - 'phase' = '{}'
-                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                     else (case when t.status -> 'phase' is null then '{}'
-                                else jsonb_build_object('phase', t.status -> 'phase') end)
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels is null or i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
+       set line_number = i.line_number,
+           product_uid = i.product_uid,
+           sku = i.sku,
+           name = i.name,
+           quantity = i.quantity,
+           unit_price = i.unit_price,
+           discount = i.discount,
+           tax = i.tax,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
            update_ts = now()
       from stored as i
-     where i.differing and t.order_uid = i.order_uid and t.uid = i.uid
-       and (coalesce(i.line_number, t.line_number) is distinct from t.line_number
-        or coalesce(i.product_uid, t.product_uid) is distinct from t.product_uid
-        or coalesce(i.sku, t.sku) is distinct from t.sku
-        or coalesce(i.name, t.name) is distinct from t.name
-        or coalesce(i.quantity, t.quantity) is distinct from t.quantity
-        or i.unit_price is not null and i.unit_price is distinct from t.unit_price::text
-        or i.discount is not null and i.discount is distinct from t.discount::text
-        or i.tax is not null and i.tax is distinct from t.tax::text
-        or (case when i.status is null or i.status = t.status then t.status
-                 when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                 else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels is null or i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+     where i.differing and t.order_uid = i.order_uid and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing), (select array_agg(ordinal) from updated) from stored;
@@ -281,60 +268,48 @@ insert into orders.order_address (order_uid, kind, name, company, lines, city, r
 
 -- addresses: update the rows that differ
 with stored as materialized (
-    select i.*, (coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
-        or coalesce(i.company, case t.company when '' then '' end) is distinct from t.company
+    select i.order_uid, i.kind, i.ordinal, t.xmin as row_version,
+           coalesce(i.name, case when t.name = '' then '' end) as name,
+           coalesce(i.company, case when t.company = '' then '' end) as company,
+           (case when coalesce(i.lines, '[]') =
+                  (select coalesce(jsonb_agg(coalesce(e.value #>> '{}', 'null') order by e.place), '[]')
+                     from jsonb_array_elements(case when jsonb_typeof(t.lines) = 'array' then t.lines else '[]' end)
+                     with ordinality as e (value, place)) then t.lines
+                 else coalesce(i.lines, '[]') end) as lines,
+           coalesce(i.city, case when t.city = '' then '' end) as city,
+           coalesce(i.region, case when t.region = '' then '' end) as region,
+           coalesce(i.postal_code, case when t.postal_code = '' then '' end) as postal_code,
+           coalesce(i.country_code, case when t.country_code = '' then '' end) as country_code,
+           coalesce(i.phone, case when t.phone = '' then '' end) as phone,
+           coalesce(i.email, case when t.email = '' then '' end) as email,
+           (coalesce(i.name, case when t.name = '' then '' end) is distinct from t.name
+        or coalesce(i.company, case when t.company = '' then '' end) is distinct from t.company
         or (case when coalesce(i.lines, '[]') =
                   (select coalesce(jsonb_agg(coalesce(e.value #>> '{}', 'null') order by e.place), '[]')
-                     from jsonb_array_elements(case jsonb_typeof(t.lines) when 'array' then t.lines else '[]' end)
+                     from jsonb_array_elements(case when jsonb_typeof(t.lines) = 'array' then t.lines else '[]' end)
                      with ordinality as e (value, place)) then t.lines
                  else coalesce(i.lines, '[]') end) is distinct from t.lines
-        or coalesce(i.city, case t.city when '' then '' end) is distinct from t.city
-        or coalesce(i.region, case t.region when '' then '' end) is distinct from t.region
-        or coalesce(i.postal_code, case t.postal_code when '' then '' end) is distinct from t.postal_code
-        or coalesce(i.country_code, case t.country_code when '' then '' end) is distinct from t.country_code
-        or coalesce(i.phone, case t.phone when '' then '' end) is distinct from t.phone
-        or coalesce(i.email, case t.email when '' then '' end) is distinct from t.email) as differing
+        or coalesce(i.city, case when t.city = '' then '' end) is distinct from t.city
+        or coalesce(i.region, case when t.region = '' then '' end) is distinct from t.region
+        or coalesce(i.postal_code, case when t.postal_code = '' then '' end) is distinct from t.postal_code
+        or coalesce(i.country_code, case when t.country_code = '' then '' end) is distinct from t.country_code
+        or coalesce(i.phone, case when t.phone = '' then '' end) is distinct from t.phone
+        or coalesce(i.email, case when t.email = '' then '' end) is distinct from t.email) as differing
       from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[]) with ordinality as i (order_uid, kind, name, company, lines, city, region, postal_code, country_code, phone, email, ordinal)
       join orders.order_address as t on t.order_uid = i.order_uid and t.kind = i.kind
 ), updated as (
     update orders.order_address as t
-       set name =
-               coalesce(i.name, case t.name when '' then '' end),
-           company =
-               coalesce(i.company, case t.company when '' then '' end),
-           lines =
-               (case when coalesce(i.lines, '[]') =
-                      (select coalesce(jsonb_agg(coalesce(e.value #>> '{}', 'null') order by e.place), '[]')
-                         from jsonb_array_elements(case jsonb_typeof(t.lines) when 'array' then t.lines else '[]' end)
-                         with ordinality as e (value, place)) then t.lines
-                     else coalesce(i.lines, '[]') end),
-           city =
-               coalesce(i.city, case t.city when '' then '' end),
-           region =
-               coalesce(i.region, case t.region when '' then '' end),
-           postal_code =
-               coalesce(i.postal_code, case t.postal_code when '' then '' end),
-           country_code =
-               coalesce(i.country_code, case t.country_code when '' then '' end),
-           phone =
-               coalesce(i.phone, case t.phone when '' then '' end),
-           email =
-               coalesce(i.email, case t.email when '' then '' end)
+       set name = i.name,
+           company = i.company,
+           lines = i.lines,
+           city = i.city,
+           region = i.region,
+           postal_code = i.postal_code,
+           country_code = i.country_code,
+           phone = i.phone,
+           email = i.email
       from stored as i
-     where i.differing and t.order_uid = i.order_uid and t.kind = i.kind
-       and (coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
-        or coalesce(i.company, case t.company when '' then '' end) is distinct from t.company
-        or (case when coalesce(i.lines, '[]') =
-                  (select coalesce(jsonb_agg(coalesce(e.value #>> '{}', 'null') order by e.place), '[]')
-                     from jsonb_array_elements(case jsonb_typeof(t.lines) when 'array' then t.lines else '[]' end)
-                     with ordinality as e (value, place)) then t.lines
-                 else coalesce(i.lines, '[]') end) is distinct from t.lines
-        or coalesce(i.city, case t.city when '' then '' end) is distinct from t.city
-        or coalesce(i.region, case t.region when '' then '' end) is distinct from t.region
-        or coalesce(i.postal_code, case t.postal_code when '' then '' end) is distinct from t.postal_code
-        or coalesce(i.country_code, case t.country_code when '' then '' end) is distinct from t.country_code
-        or coalesce(i.phone, case t.phone when '' then '' end) is distinct from t.phone
-        or coalesce(i.email, case t.email when '' then '' end) is distinct from t.email)
+     where i.differing and t.order_uid = i.order_uid and t.kind = i.kind and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing), (select array_agg(ordinal) from updated) from stored;
@@ -367,7 +342,15 @@ insert into orders.order_summary (order_uid, line_count, quantity, subtotal, dis
 
 -- summary: update the rows that differ
 with stored as materialized (
-    select i.*, (coalesce(i.line_count, 0) is distinct from t.line_count
+    select i.order_uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.line_count, 0) as line_count,
+           coalesce(i.quantity, 0) as quantity,
+           coalesce(i.subtotal::numeric, t.subtotal) as subtotal,
+           coalesce(i.discount::numeric, t.discount) as discount,
+           coalesce(i.tax::numeric, t.tax) as tax,
+           coalesce(i.shipping::numeric, t.shipping) as shipping,
+           coalesce(i.total::numeric, t.total) as total,
+           (coalesce(i.line_count, 0) is distinct from t.line_count
         or coalesce(i.quantity, 0) is distinct from t.quantity
         or i.subtotal is not null and i.subtotal is distinct from t.subtotal::text
         or i.discount is not null and i.discount is distinct from t.discount::text
@@ -378,42 +361,55 @@ with stored as materialized (
       join orders.order_summary as t on t.order_uid = i.order_uid
 ), updated as (
     update orders.order_summary as t
-       set line_count =
-               coalesce(i.line_count, 0),
-           quantity =
-               coalesce(i.quantity, 0),
-           subtotal =
-               coalesce(i.subtotal::numeric, t.subtotal),
-           discount =
-               coalesce(i.discount::numeric, t.discount),
-           tax =
-               coalesce(i.tax::numeric, t.tax),
-           shipping =
-               coalesce(i.shipping::numeric, t.shipping),
-           total =
-               coalesce(i.total::numeric, t.total)
+       set line_count = i.line_count,
+           quantity = i.quantity,
+           subtotal = i.subtotal,
+           discount = i.discount,
+           tax = i.tax,
+           shipping = i.shipping,
+           total = i.total
       from stored as i
-     where i.differing and t.order_uid = i.order_uid
-       and (coalesce(i.line_count, 0) is distinct from t.line_count
-        or coalesce(i.quantity, 0) is distinct from t.quantity
-        or i.subtotal is not null and i.subtotal is distinct from t.subtotal::text
-        or i.discount is not null and i.discount is distinct from t.discount::text
-        or i.tax is not null and i.tax is distinct from t.tax::text
-        or i.shipping is not null and i.shipping is distinct from t.shipping::text
-        or i.total is not null and i.total is distinct from t.total::text)
+     where i.differing and t.order_uid = i.order_uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing), (select array_agg(ordinal) from updated) from stored;
 
 -- update the rows that differ
 with stored as materialized (
-    select i.*, (coalesce(i.customer_id, t.customer_id) is distinct from t.customer_id
+    select i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.customer_id, t.customer_id) as customer_id,
+           coalesce(i.currency_code, t.currency_code) as currency_code,
+           (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           coalesce(i.provision_timer_ts, t.provision_timer_ts) as provision_timer_ts,
+           (coalesce(i.customer_id, t.customer_id) is distinct from t.customer_id
         or coalesce(i.currency_code, t.currency_code) is distinct from t.currency_code
         or (case when i.status is null or i.status = t.status then t.status
                  when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
                  else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
                    || (select coalesce(jsonb_object_agg(n.key, case
                                 when t.status -> n.key = n.value then t.status -> n.key
                                 when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
@@ -438,76 +434,47 @@ with stored as materialized (
       join orders.order_header as t on t.uid = i.uid
 ), updated as (
     update orders.order_header as t
-       set customer_id =
-               coalesce(i.customer_id, t.customer_id),
-           currency_code =
-               coalesce(i.currency_code, t.currency_code),
-           status =
-               (case when i.status is null or i.status = t.status then t.status
-                     when i.status - 'phase' = '{}'
-                     then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                     else (case when t.status -> 'phase' is null then '{}'
-                                else jsonb_build_object('phase', t.status -> 'phase') end)
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels is null or i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
-           provision_timer_ts =
-               coalesce(i.provision_timer_ts, t.provision_timer_ts),
+       set customer_id = i.customer_id,
+           currency_code = i.currency_code,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
+           provision_timer_ts = i.provision_timer_ts,
            revision = t.revision + 1,
            update_ts = now()
       from stored as i
-     where i.differing and t.uid = i.uid
-       and (coalesce(i.customer_id, t.customer_id) is distinct from t.customer_id
-        or coalesce(i.currency_code, t.currency_code) is distinct from t.currency_code
-        or (case when i.status is null or i.status = t.status then t.status
-                 when i.status - 'phase' = '{}'
-                 then (case jsonb_typeof(t.status) when 'object' then t.status else '{}' end) || i.status
-                 else (case when t.status -> 'phase' is null then '{}'
-                            else jsonb_build_object('phase', t.status -> 'phase') end)
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels is null or i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations
-        or coalesce(i.provision_timer_ts, t.provision_timer_ts) is distinct from t.provision_timer_ts
-        or i.touched <> 0)
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
 -- update the rows that differ, with a mask of every field
 with stored as materialized (
-    select i.*, (coalesce(i.customer_id, case t.customer_id when '' then '' end) is distinct from t.customer_id
+    select i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.customer_id, case when t.customer_id = '' then '' end) as customer_id,
+           i.currency_code as currency_code,
+           (case when '{"phase": "draft"}'::jsonb || i.status = t.status then t.status
+                 else '{"phase": "draft"}'::jsonb
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           i.provision_timer_ts as provision_timer_ts,
+           (coalesce(i.customer_id, case when t.customer_id = '' then '' end) is distinct from t.customer_id
         or i.currency_code is distinct from t.currency_code
         or (case when '{"phase": "draft"}'::jsonb || i.status = t.status then t.status
                  else '{"phase": "draft"}'::jsonb
@@ -535,73 +502,55 @@ with stored as materialized (
       join orders.order_header as t on t.uid = i.uid
 ), updated as (
     update orders.order_header as t
-       set customer_id =
-               coalesce(i.customer_id, case t.customer_id when '' then '' end),
-           currency_code =
-               i.currency_code,
-           status =
-               (case when '{"phase": "draft"}'::jsonb || i.status = t.status then t.status
-                     else '{"phase": "draft"}'::jsonb
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
-           provision_timer_ts =
-               i.provision_timer_ts,
+       set customer_id = i.customer_id,
+           currency_code = i.currency_code,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
+           provision_timer_ts = i.provision_timer_ts,
            revision = t.revision + 1,
            update_ts = now()
       from stored as i
-     where i.differing and t.uid = i.uid
-       and (coalesce(i.customer_id, case t.customer_id when '' then '' end) is distinct from t.customer_id
-        or i.currency_code is distinct from t.currency_code
-        or (case when '{"phase": "draft"}'::jsonb || i.status = t.status then t.status
-                 else '{"phase": "draft"}'::jsonb
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations
-        or i.provision_timer_ts is distinct from t.provision_timer_ts
-        or i.touched <> 0)
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
 -- line_items: update the rows that differ, with a mask of every field
 with stored as materialized (
-    select i.*, (coalesce(i.line_number, t.line_number) is distinct from t.line_number
-        or coalesce(i.product_uid, case t.product_uid when '' then '' end) is distinct from t.product_uid
-        or coalesce(i.sku, case t.sku when '' then '' end) is distinct from t.sku
-        or coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
+    select i.order_uid, i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.line_number, t.line_number) as line_number,
+           coalesce(i.product_uid, case when t.product_uid = '' then '' end) as product_uid,
+           coalesce(i.sku, case when t.sku = '' then '' end) as sku,
+           coalesce(i.name, case when t.name = '' then '' end) as name,
+           coalesce(i.quantity, 0) as quantity,
+           coalesce(i.unit_price, '0')::numeric as unit_price,
+           coalesce(i.discount, '0')::numeric as discount,
+           coalesce(i.tax, '0')::numeric as tax,
+           (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
+                 else '{"phase": "active"}'::jsonb
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.line_number, t.line_number) is distinct from t.line_number
+        or coalesce(i.product_uid, case when t.product_uid = '' then '' end) is distinct from t.product_uid
+        or coalesce(i.sku, case when t.sku = '' then '' end) is distinct from t.sku
+        or coalesce(i.name, case when t.name = '' then '' end) is distinct from t.name
         or coalesce(i.quantity, 0) is distinct from t.quantity
         or coalesce(i.unit_price, '0') is distinct from t.unit_price::text
         or coalesce(i.discount, '0') is distinct from t.discount::text
@@ -630,76 +579,20 @@ with stored as materialized (
       join orders.order_line_item as t on t.order_uid = i.order_uid and t.uid = i.uid
 ), updated as (
     update orders.order_line_item as t
-       set line_number =
-               coalesce(i.line_number, t.line_number),
-           product_uid =
-               coalesce(i.product_uid, case t.product_uid when '' then '' end),
-           sku =
-               coalesce(i.sku, case t.sku when '' then '' end),
-           name =
-               coalesce(i.name, case t.name when '' then '' end),
-           quantity =
-               coalesce(i.quantity, 0),
-           unit_price =
-               coalesce(i.unit_price, '0')::numeric,
-           discount =
-               coalesce(i.discount, '0')::numeric,
-           tax =
-               coalesce(i.tax, '0')::numeric,
-           status =
-               (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
-                     else '{"phase": "active"}'::jsonb
-                       || (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.status -> n.key = n.value then t.status -> n.key
-                                    when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                     and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                    else n.value end), '{}')
-                             from jsonb_each(i.status) as n) end),
-           labels =
-               (case when i.labels = t.labels then t.labels
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                    when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.labels) as n) end),
-           annotations =
-               (case when i.annotations = t.annotations then t.annotations
-                     else (select coalesce(jsonb_object_agg(n.key, case
-                                    when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                    when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                    else n.value end), '{}')
-                             from jsonb_each(i.annotations) as n) end),
+       set line_number = i.line_number,
+           product_uid = i.product_uid,
+           sku = i.sku,
+           name = i.name,
+           quantity = i.quantity,
+           unit_price = i.unit_price,
+           discount = i.discount,
+           tax = i.tax,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
            update_ts = now()
       from stored as i
-     where i.differing and t.order_uid = i.order_uid and t.uid = i.uid
-       and (coalesce(i.line_number, t.line_number) is distinct from t.line_number
-        or coalesce(i.product_uid, case t.product_uid when '' then '' end) is distinct from t.product_uid
-        or coalesce(i.sku, case t.sku when '' then '' end) is distinct from t.sku
-        or coalesce(i.name, case t.name when '' then '' end) is distinct from t.name
-        or coalesce(i.quantity, 0) is distinct from t.quantity
-        or coalesce(i.unit_price, '0') is distinct from t.unit_price::text
-        or coalesce(i.discount, '0') is distinct from t.discount::text
-        or coalesce(i.tax, '0') is distinct from t.tax::text
-        or (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
-                 else '{"phase": "active"}'::jsonb
-                   || (select coalesce(jsonb_object_agg(n.key, case
-                                when t.status -> n.key = n.value then t.status -> n.key
-                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
-                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
-                                else n.value end), '{}')
-                         from jsonb_each(i.status) as n) end) is distinct from t.status
-        or (case when i.labels = t.labels then t.labels
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
-                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
-        or (case when i.annotations = t.annotations then t.annotations
-                 else (select coalesce(jsonb_object_agg(n.key, case
-                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
-                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
-                                else n.value end), '{}')
-                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations)
+     where i.differing and t.order_uid = i.order_uid and t.uid = i.uid and t.xmin = i.row_version
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing), (select array_agg(ordinal) from updated) from stored;

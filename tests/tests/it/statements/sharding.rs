@@ -193,7 +193,7 @@ fn what_does_not_shard_is_found() {
         breaches(&statement, &tables).join("; ")
     };
     let (one, update) = ("lock and read one row", "update the rows that differ");
-    let create = "create one row with its children";
+    let create = "create one row, with many children";
     let cases = [
         ("product.sql", "read one row", "t.uid = $1", "t.name = $1", "nothing says which uid"),
         ("product.sql", "read one row", "t.uid = $1", "t.uid = t.name", "nothing says which uid"),
