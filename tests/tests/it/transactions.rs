@@ -129,3 +129,51 @@ async fn a_transaction_tells_the_server_how_long_it_may_last() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_statement_that_runs_alone_is_committed_and_its_error_costs_nothing() {
+    if !needs::met(&[Need::PgBouncer]) {
+        return;
+    }
+    const INSERT: &str = "insert into catalog.product (uid) values ('prd_a')";
+    for (database, is_alone) in [(TestDatabase::create().await, true), (TestDatabase::pooled().await, false)] {
+        let pool = database.data_layer(|config| config.database.database_pool_max = 1);
+        let mut operator = database.connect(Role::Operator).await;
+        let mut stored = async || -> i64 {
+            sqlx::query_scalar("select count(*) from catalog.product").fetch_one(&mut operator).await.unwrap()
+        };
+        let write = |end: fn(()) -> TransactionEnd<()>| {
+            pool.lazy_transaction(Deadline::none(), move |transaction| {
+                Box::pin(async move {
+                    transaction.write_alone(Statement::new(INSERT, 1)).await?;
+                    Ok(end(()))
+                })
+            })
+        };
+        // Behind a pooler it is part of a transaction.
+        write(TransactionEnd::RollBack).await.unwrap();
+        assert_eq!(stored().await, i64::from(is_alone));
+        if !is_alone {
+            write(TransactionEnd::Commit).await.unwrap();
+        }
+        assert_eq!(stored().await, 1);
+        // The row exists: the error is the caller's, and the connection serves the next one.
+        let error = write(TransactionEnd::Commit).await.unwrap_err();
+        assert!(matches!(error, Error::RowRefused(_)), "{error:?}");
+        // After the error of a statement that ran alone, and after one that succeeded, a transaction may begin.
+        let next = pool.lazy_transaction(Deadline::none(), move |transaction| {
+            Box::pin(async move {
+                let refused = transaction.write_alone(Statement::new(INSERT, 1)).await;
+                if !is_alone {
+                    return refused.map(|_| TransactionEnd::Commit(()));
+                }
+                assert!(matches!(refused, Err(Error::RowRefused(_))), "{refused:?}");
+                transaction.write_alone(Statement::new("delete from catalog.product where uid = 'prd_a'", 1)).await?;
+                transaction.write(Statement::new(INSERT, 1)).await?;
+                Ok(TransactionEnd::RollBack(()))
+            })
+        });
+        assert_eq!(next.await.is_ok(), is_alone);
+        assert_eq!(stored().await, i64::from(!is_alone));
+    }
+}

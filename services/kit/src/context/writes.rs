@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::{Call, Context, SharedContext};
 use crate::config::Limits;
 use crate::consistency::Provenance;
-use crate::db::{Statement, Transaction, TransactionEnd};
+use crate::db::{Begins, Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -62,6 +62,27 @@ impl Writes {
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
     {
-        self.shared.database.transaction_noted(deadline, Some(self.provenance.clone()), work).await
+        self.transaction_that(Begins::AtOnce, deadline, work).await
+    }
+
+    /// As [`Writes::transaction`], for work that is likely to need a single statement, which then runs alone.
+    ///
+    /// # Errors
+    /// As [`Database::lazy_transaction`](crate::db::Database::lazy_transaction).
+    pub async fn lazy_transaction<T, W>(&self, deadline: Deadline, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
+    {
+        self.transaction_that(Begins::WhenNeeded, deadline, work).await
+    }
+
+    /// A transaction that begins then.
+    pub(crate) async fn transaction_that<T, W>(&self, begins: Begins, deadline: Deadline, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
+    {
+        self.shared.database.transaction_noted(deadline, begins, Some(self.provenance.clone()), work).await
     }
 }

@@ -35,6 +35,7 @@ pub use page_rows::PageRows;
 pub use replica::Replica;
 pub(crate) use replica::ReplicaRoute;
 pub(crate) use route::Route;
+pub(crate) use transaction::Begins;
 pub use transaction::{Savepoint, Transaction, TransactionEnd};
 
 use self::session::SessionScope;
@@ -138,8 +139,7 @@ impl Database {
                     let (database, sharded) = (database.clone(), Arc::clone(&sharded));
                     Box::pin(async move {
                         database.tune(tuning).await;
-                        sharding::find_out(connection, &sharded).await;
-                        Ok(())
+                        sharding::prepare(connection, &sharded, session).await
                     })
                 }
             })
@@ -234,12 +234,21 @@ impl Database {
             Some(idle) => idle,
             None => self.wait_for_connection(deadline).await?,
         };
+        Ok(self.lease_of(connection, since))
+    }
+
+    fn lease_of(&self, connection: PoolConnection<Postgres>, since: Instant) -> Lease {
         let mut lease = Lease::new(connection, self);
         // Behind a transaction pooler the end of a transaction may still be under way; the pool waits for it.
         if self.session == SessionScope::Connection {
             lease.returns_to = Some((self.spares.clone(), since));
         }
-        Ok(lease)
+        lease
+    }
+
+    /// A connection that was in use in the last moments and is idle now.
+    fn recent_lease(&self) -> Option<Lease> {
+        self.spares.take().map(|Spare { connection, since }| self.lease_of(connection, since))
     }
 
     /// Waits until a connection is free or opened. A caller whose deadline passes in this wait is told that there was
@@ -385,6 +394,11 @@ impl Lease {
         drop(result);
         self.metrics.statement(kind, rows.len() as u64, bytes as u64, begun.elapsed());
         Ok(())
+    }
+
+    /// Waits for an answer of the server.
+    fn ping(&mut self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move { Ok(self.connection()?.ping().await?) })
     }
 
     /// Runs a statement without parameters and ignores its rows.

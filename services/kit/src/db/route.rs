@@ -172,6 +172,49 @@ impl<'d> Route<'d> {
         }
     }
 
+    /// Opens a transaction on a connection that answered a moment ago. If it is lost, another one takes its place.
+    pub(super) async fn begin_on(
+        self,
+        lease: &mut Lease,
+        begin: &str,
+        deadline: Deadline,
+        bound: Duration,
+    ) -> Result<(), Error> {
+        let text = self.primary.session.begin(begin, bound, self.limits(), lease.sharded);
+        match within(deadline, lease.execute(text)).await {
+            Err(error) if error.is_connection_loss() => {
+                *lease = self.begin(begin, deadline, bound).await?;
+                Ok(())
+            }
+            begun => {
+                lease.note_answer();
+                begun
+            }
+        }
+    }
+
+    /// Takes a connection that is alive: one that was in use in the last moments, or any other one after it has
+    /// answered.
+    pub(super) async fn live_lease(self, deadline: Deadline) -> Result<Lease, Error> {
+        if let Some(lease) = self.primary.recent_lease() {
+            return Ok(lease);
+        }
+        let mut attempts = self.primary.attempts(deadline);
+        loop {
+            let until = attempts.until;
+            let answered = async {
+                let mut lease = self.lease(until).await?;
+                within(until, lease.ping()).await?;
+                lease.note_answer();
+                Ok(lease)
+            };
+            match attempts.lease(answered).await {
+                Err(error) => attempts.retry_after(error).await?,
+                Ok(lease) => return Ok(lease),
+            }
+        }
+    }
+
     /// Like [`Route::begin`], without a retry.
     async fn try_begin(self, begin: &str, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let Database { session, pool, .. } = self.primary;

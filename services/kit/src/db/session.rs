@@ -24,6 +24,11 @@ const POOLER_PAUSE: Duration = Duration::from_millis(5);
 /// prepares every statement again and never closes one.
 const STATEMENT_CACHE: usize = 100;
 
+/// Statements with array parameters keep a generic plan for arrays of every length: for a long array, the planner would
+/// otherwise scan the whole table. A sharded database refuses generic plans.
+const PLAN_CACHE_MODE: &str = "plan_cache_mode";
+const FORCE_GENERIC_PLAN: &str = "force_generic_plan";
+
 /// How long a connection keeps the same server session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionScope {
@@ -57,6 +62,7 @@ impl SessionScope {
                     // This also applies in a failed transaction, whose own settings ended with the failure.
                     ("idle_in_transaction_session_timeout", limits.transaction_timeout.as_millis().to_string()),
                     ("client_connection_check_interval", CONNECTION_CHECK.as_millis().to_string()),
+                    (PLAN_CACHE_MODE, FORCE_GENERIC_PLAN.to_owned()),
                 ])
                 // The server detects a lost service just as the service detects a lost server.
                 .options(tuning.of_server()),
@@ -94,21 +100,18 @@ impl SessionScope {
         }
     }
 
-    /// `begin` with the settings of the transaction, for one round trip: those that differ from the session's. Statements
-    /// with array parameters keep a generic plan for arrays of every length: for a long array, the planner would
-    /// otherwise scan the whole table. A sharded database plans statements for the shards that their parameters name,
-    /// and refuses a generic plan.
+    /// `begin` with the settings of the transaction, for one round trip: those that differ from the session's.
     pub(super) fn begin(self, begin: &str, bound: Duration, limits: &Limits, sharded: bool) -> String {
         let milliseconds = bound.as_millis().max(1);
-        let plans = if sharded { "" } else { "; set local plan_cache_mode = force_generic_plan" };
-        let begin = format!("{begin}; set local statement_timeout = {milliseconds}{plans}");
+        let begin = format!("{begin}; set local statement_timeout = {milliseconds}");
         let idle = format!("; set local idle_in_transaction_session_timeout = {milliseconds}");
         match self {
             Self::Connection if bound >= limits.transaction_timeout => begin,
             Self::Connection => begin + &idle,
             Self::Transaction => {
                 let check = CONNECTION_CHECK.as_millis();
-                format!("{begin}{idle}; set local client_connection_check_interval = {check}")
+                let begin = format!("{begin}{idle}; set local client_connection_check_interval = {check}");
+                if sharded { begin } else { format!("{begin}; set local {PLAN_CACHE_MODE} = {FORCE_GENERIC_PLAN}") }
             }
         }
     }

@@ -5,7 +5,7 @@ mod copy_in;
 
 use std::any::Any;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
@@ -13,6 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio_util::sync::CancellationToken;
 
+use super::session::SessionScope;
 use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, within};
 use crate::config::Limits;
 use crate::consistency::Provenance;
@@ -27,20 +28,48 @@ use crate::metrics::StatementKind;
 const WAL_POSITION: &str = "select (case current_setting('synchronous_commit') when 'off' \
      then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text";
 
-/// An open transaction, borrowed by the work that runs in it.
+/// A transaction, borrowed by the work that runs in it.
 pub struct Transaction<'c> {
     lease: &'c mut Lease,
-    limits: &'c Limits,
-    page_rows: &'c PageRows,
+    database: &'c Database,
+    phase: Phase,
+    /// Until when it must end.
+    until: Deadline,
+    /// The time limit that the server enforces, from when it begins.
+    bound: Duration,
     /// The number of statements that failed or are running. After a failure the server accepts no other statement, and
     /// answers `commit` with a rollback, which the driver reports as success.
     failed: usize,
 }
 
+/// What the server knows of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing yet. The connection has just answered.
+    NotBegun,
+    /// It has begun, or `begin` is under way.
+    Begun,
+    /// One statement ran alone and is committed. Another one would begin a transaction.
+    RanAlone,
+}
+
 impl Transaction<'_> {
     /// The maximum number of rows that one statement may touch.
     pub fn max_statement_rows(&self) -> usize {
-        self.limits.max_statement_rows
+        self.database.limits.max_statement_rows
+    }
+
+    /// The connection, in a transaction that has begun.
+    ///
+    /// # Errors
+    /// Errors of the database.
+    async fn begun(&mut self) -> Result<&mut Lease, Error> {
+        if self.phase != Phase::Begun {
+            self.phase = Phase::Begun;
+            // Boxed: most transactions have begun by now.
+            Box::pin(self.database.route().begin_on(self.lease, "begin", self.until, self.bound)).await?;
+        }
+        Ok(self.lease)
     }
 
     /// Whether the database spreads its tables over shards.
@@ -82,10 +111,35 @@ impl Transaction<'_> {
         self.check_rows(statement.rows)?;
         self.failed += 1;
         let mut rows = Vec::new();
-        let max_bytes = max_bytes.min(self.limits.max_result_bytes);
-        self.lease.fetch(statement, max_bytes, &mut rows, map_error).await?;
+        let max_bytes = max_bytes.min(self.database.limits.max_result_bytes);
+        self.begun().await?.fetch(statement, max_bytes, &mut rows, map_error).await?;
         self.failed -= 1;
         Ok(rows)
+    }
+
+    /// Runs one statement that writes rows, after which the work writes nothing more, and returns its result. If it is
+    /// the first one of a [lazy transaction](Database::lazy_transaction), it runs alone: without `begin` and `commit`,
+    /// in one round trip. Then it is committed when this returns, however the work ends.
+    ///
+    /// # Errors
+    /// As in [`Transaction::write`]. An error of the server means that nothing is written, and the transaction can go
+    /// on. After the loss of the connection and after [`Error::ResultTooLarge`] the outcome is unknown.
+    pub async fn write_alone(&mut self, statement: Statement) -> Result<Vec<PgRow>, Error> {
+        if self.phase != Phase::NotBegun {
+            return self.write(statement).await;
+        }
+        self.check_rows(statement.rows)?;
+        self.failed += 1;
+        let (mut rows, max_bytes) = (Vec::new(), self.database.limits.max_result_bytes);
+        let ran = self.lease.fetch(statement, max_bytes, &mut rows, Error::from_written_rows).await;
+        match &ran {
+            Ok(()) => self.phase = Phase::RanAlone,
+            // It still counts as running.
+            Err(error) if error.is_connection_loss() || matches!(error, Error::ResultTooLarge(_)) => self.failed += 1,
+            Err(_) => {}
+        }
+        self.failed -= 1;
+        ran.map(|()| rows)
     }
 
     /// Checks the written rows against deferred constraints now, not at the commit.
@@ -94,7 +148,7 @@ impl Transaction<'_> {
     /// [`Error::RowRefused`]; errors of the database.
     pub async fn check_now(&mut self) -> Result<(), Error> {
         self.failed += 1;
-        self.lease.execute_on_written_rows("set constraints all immediate").await?;
+        self.begun().await?.execute_on_written_rows("set constraints all immediate").await?;
         self.failed -= 1;
         Ok(())
     }
@@ -105,7 +159,7 @@ impl Transaction<'_> {
     /// # Errors
     /// Errors of the database.
     pub async fn set_savepoint(&mut self) -> Result<Savepoint, Error> {
-        self.lease.execute("savepoint part").await?;
+        self.begun().await?.execute("savepoint part").await?;
         Ok(Savepoint { failed: self.failed })
     }
 
@@ -138,8 +192,8 @@ impl Transaction<'_> {
         self.check_rows(statement.rows)?;
         self.failed += 1;
         let mut rows = Vec::new();
-        let max_bytes = max_bytes.min(self.limits.max_result_bytes);
-        match self.lease.fetch(statement, max_bytes, &mut rows, Error::from).await {
+        let max_bytes = max_bytes.min(self.database.limits.max_result_bytes);
+        match self.begun().await?.fetch(statement, max_bytes, &mut rows, Error::from).await {
             Ok(()) => {
                 self.failed -= 1;
                 Ok((rows, true))
@@ -161,28 +215,26 @@ impl Transaction<'_> {
         self.check_rows(statement.rows)?;
         let query = self.lease.session.query(statement);
         self.failed += 1;
+        let lease = self.begun().await?;
         let begun = Instant::now();
-        let done = query.execute(self.lease.connection()?).await.map_err(from_new_rows)?;
+        let done = query.execute(lease.connection()?).await.map_err(from_new_rows)?;
         self.failed -= 1;
         self.lease.metrics.statement(StatementKind::Write, done.rows_affected(), 0, begun.elapsed());
         Ok(())
     }
 
     fn check_rows(&self, rows: usize) -> Result<(), Error> {
-        if rows > self.limits.max_statement_rows {
-            return Err(Error::internal(format!("a statement over {rows} rows was about to be sent")));
-        }
-        Ok(())
+        self.database.check_rows(rows)
     }
 }
 
 impl CopySource for Transaction<'_> {
     fn limits(&self) -> &Limits {
-        self.limits
+        &self.database.limits
     }
 
     fn page_rows(&self) -> &PageRows {
-        self.page_rows
+        &self.database.page_rows
     }
 
     async fn copy_out(
@@ -191,8 +243,9 @@ impl CopySource for Transaction<'_> {
         on_row: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + Send,
     ) -> Result<CopyEnd, Error> {
         self.failed += 1;
+        let max_bytes = self.database.limits.max_result_bytes;
         // The deadline of the transaction covers everything in it.
-        let end = self.lease.copy_out(select, self.limits.max_result_bytes, Deadline::none(), on_row).await?;
+        let end = self.begun().await?.copy_out(select, max_bytes, Deadline::none(), on_row).await?;
         if matches!(end, CopyEnd::Whole) {
             self.failed -= 1;
         }
@@ -222,6 +275,15 @@ pub enum TransactionEnd<T> {
     Commit(T),
     /// It is rolled back: a dry run, or a refusal that is not an error.
     RollBack(T),
+}
+
+/// When a transaction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// Before its work.
+    AtOnce,
+    /// With the first statement that does not run alone.
+    WhenNeeded,
 }
 
 /// The result of a transaction's work. Type-erased, so that the code that runs it is compiled once, not for each kind
@@ -289,6 +351,29 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Ends the use of a connection on which a statement ran alone, and records the WAL position after it. That it
+    /// cannot be found out is no error: the statement is committed.
+    async fn end_alone(&mut self, noted_in: Option<&Provenance>, deadline: Deadline) {
+        if let Some(provenance) = noted_in {
+            let mut rows = Vec::new();
+            let position = self.fetch(Statement::new(WAL_POSITION, 1), usize::MAX, &mut rows, Error::from);
+            let found = within(deadline, position).await.and_then(|()| {
+                let row = rows.first().ok_or_else(|| Error::internal("there is no WAL position"))?;
+                Ok(row.try_get::<&str, _>(0)?.parse().map_err(Error::internal)?)
+            });
+            match found {
+                Ok(lsn) => provenance.committed(lsn),
+                Err(error) => {
+                    tracing::warn!(%error, "a statement is committed, but its WAL position is unknown");
+                    return;
+                }
+            }
+        }
+        self.mark_clean();
+    }
+}
+
 impl Database {
     /// Runs `work` in a transaction and ends it as `work` says. The deadline and
     /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout) bound the transaction; the server
@@ -307,16 +392,34 @@ impl Database {
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
     {
-        self.transaction_noted(deadline, None, work).await
+        self.transaction_noted(deadline, Begins::AtOnce, None, work).await
     }
 
-    /// Like [`Database::transaction`], and records in `noted_in` the WAL position at its end, if it succeeded.
+    /// As [`Database::transaction`], for work that is likely to need a single statement: the transaction begins only
+    /// with a statement that does not [run alone](Transaction::write_alone). Behind a transaction pooler it begins at
+    /// once.
+    ///
+    /// # Errors
+    /// As [`Database::transaction`]. A statement that runs alone is its own commit: if the caller is dropped, the
+    /// deadline passes or the connection breaks while it runs, the outcome is unknown. A server that waits for a lock
+    /// then gives up within half a second.
+    pub async fn lazy_transaction<T, W>(&self, deadline: Deadline, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'t> FnOnce(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<TransactionEnd<T>, Error>> + Send + 'static,
+    {
+        self.transaction_noted(deadline, Begins::WhenNeeded, None, work).await
+    }
+
+    /// Like [`Database::transaction`] or [`Database::lazy_transaction`], and records in `noted_in` the WAL position at
+    /// its end, if it succeeded.
     ///
     /// # Errors
     /// As [`Database::transaction`].
     pub(crate) async fn transaction_noted<T, W>(
         &self,
         deadline: Deadline,
+        begins: Begins,
         noted_in: Option<Provenance>,
         work: W,
     ) -> Result<T, Error>
@@ -334,22 +437,24 @@ impl Database {
                 })
             })
         });
-        let value = self.transact(deadline, noted_in, work).await?;
+        let value = self.transact(deadline, begins, noted_in, work).await?;
         value.downcast().map(|value| *value).map_err(|_| Error::internal("a transaction gave a value of another type"))
     }
 
     fn transact(
         &self,
         deadline: Deadline,
+        begins: Begins,
         noted_in: Option<Provenance>,
         work: TransactionWork,
     ) -> BoxFuture<'_, Result<AnyValue, Error>> {
-        Box::pin(self.transact_here(deadline, noted_in, work))
+        Box::pin(self.transact_here(deadline, begins, noted_in, work))
     }
 
     async fn transact_here(
         &self,
         deadline: Deadline,
+        begins: Begins,
         noted_in: Option<Provenance>,
         work: TransactionWork,
     ) -> Result<AnyValue, Error> {
@@ -362,21 +467,26 @@ impl Database {
             // the client does.
             let whole = Deadline::after(bound);
             let worked = async {
-                let mut lease = database.route().begin("begin", whole, bound).await?;
-                let outcome = within(whole, async {
-                    let (limits, page_rows) = (&database.limits, &database.page_rows);
-                    let mut transaction = Transaction { lease: &mut lease, limits, page_rows, failed: 0 };
-                    match work(&mut transaction).await {
-                        Ok(TransactionEnd::Commit(_)) if transaction.failed > 0 => {
-                            Err(Error::internal("a transaction with a failed statement cannot be committed"))
-                        }
-                        ending => ending,
+                let (mut lease, phase) = match begins {
+                    // Behind a pooler, the parts of a single statement may reach two server processes.
+                    Begins::WhenNeeded if database.session == SessionScope::Connection => {
+                        (database.route().live_lease(whole).await?, Phase::NotBegun)
                     }
-                })
-                .await;
-                Ok::<_, Error>((lease, outcome))
+                    _ => (database.route().begin("begin", whole, bound).await?, Phase::Begun),
+                };
+                let mut transaction =
+                    Transaction { lease: &mut lease, database: &database, phase, until: whole, bound, failed: 0 };
+                let outcome = within(whole, work(&mut transaction)).await;
+                let Transaction { phase, failed, .. } = transaction;
+                let outcome = match outcome {
+                    Ok(TransactionEnd::Commit(_)) if failed > 0 => {
+                        Err(Error::internal("a transaction with a failed statement cannot be committed"))
+                    }
+                    outcome => outcome,
+                };
+                Ok::<_, Error>((lease, phase, failed, outcome))
             };
-            let (mut lease, outcome) = tokio::select! {
+            let (mut lease, phase, failed, outcome) = tokio::select! {
                 biased;
                 worked = worked => worked?,
                 // Dropping the work drops its lease and closes the connection, which ends the statement.
@@ -387,6 +497,16 @@ impl Database {
                 Err(error @ Error::PlanOutdated(_)) => return Err(error),
                 outcome => outcome,
             };
+            if phase != Phase::Begun {
+                // A statement that still runs, or whose outcome is unknown, keeps its connection from being used again.
+                if failed == 0 {
+                    let noted_in = noted_in.as_ref().filter(|_| phase == Phase::RanAlone);
+                    lease.end_alone(noted_in, whole).await;
+                }
+                return outcome.map(|end| match end {
+                    TransactionEnd::Commit(value) | TransactionEnd::RollBack(value) => value,
+                });
+            }
             let (end, outcome) = match outcome {
                 Ok(TransactionEnd::Commit(value)) => ("commit", Ok(value)),
                 Ok(TransactionEnd::RollBack(value)) => ("rollback", Ok(value)),

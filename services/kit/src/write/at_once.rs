@@ -78,7 +78,8 @@ impl CreateOne {
         Arc::clone(statement)
     }
 
-    /// Creates the row; `None` if such children are stored, or if the row is too large for one statement.
+    /// Creates the row; `None` if such children are stored, or if the row is too large for one statement. With `alone`
+    /// the statement may run without a transaction, and the row is committed when this returns it.
     ///
     /// # Errors
     /// [`Error::RowRefused`] if the row exists or the database refuses it, after which the transaction cannot be used;
@@ -87,6 +88,7 @@ impl CreateOne {
         &self,
         transaction: &mut Transaction<'_>,
         entry: &Entry<'_>,
+        alone: bool,
     ) -> Result<Option<Created>, Error> {
         if entry.bytes() > INSERT_BYTES {
             return Ok(None);
@@ -105,7 +107,7 @@ impl CreateOne {
             let tuples = children(nth).map(|child| [key, child.tuple()].concat());
             statement = bind(statement, child_table.resource, shape, tuples)?;
         }
-        let rows = transaction.write(statement).await?;
+        let rows = if alone { transaction.write_alone(statement).await? } else { transaction.write(statement).await? };
         let row = rows.first().ok_or_else(|| Error::internal("a create returned nothing"))?;
         let mut stored = Vec::with_capacity(512);
         for column in 0..self.selection.columns {

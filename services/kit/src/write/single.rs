@@ -19,12 +19,11 @@ use super::statement::{BatchWriter, Incoming};
 use super::unique::is_breach;
 use crate::answer::{AnswerLimit, WrittenResource};
 use crate::context::Writes;
-use crate::db::{Transaction, TransactionEnd};
+use crate::db::{Begins, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::read::extent::Extent;
 use crate::resource::Resource;
-use crate::resource::batch::Entry;
 use crate::resource::decode::{KeyPolicy, Precondition, RowExtras};
 use crate::resource::key::Key;
 use crate::resource::mask::{MaskPath, UpdateMask, update_mask};
@@ -225,29 +224,29 @@ impl RowWrite {
         incoming: &Incoming<'_>,
         extent: Extent,
     ) -> Result<Option<WrittenResource>, Error> {
-        if let Some(updated) = self.writer.update_at_once(transaction, incoming).await? {
-            return self.answer_updated(transaction, &updated, extent).await.map(Some);
+        let selection = Selection::new(self.resource, &self.returned);
+        let of_columns = extent == Extent::Whole && selection.children.is_empty();
+        let of_columns = of_columns && selection.has_all_columns(self.resource);
+        if let Some(updated) = self.writer.update_at_once(transaction, incoming, of_columns).await? {
+            let answer = if of_columns { self.answer_of(&selection, &updated).await } else { None };
+            if answer.is_some() {
+                return Ok(answer);
+            }
+            let read = read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent);
+            return read.await.map(Some);
         }
         self.create_at_once(transaction, incoming, extent).await
     }
 
-    /// The answer from the stored columns of the updated row, if they are all that it needs and if it fits.
-    async fn answer_updated(
-        &self,
-        transaction: &mut Transaction<'_>,
-        stored: &[u8],
-        extent: Extent,
-    ) -> Result<WrittenResource, Error> {
-        let selection = Selection::new(self.resource, &self.returned);
-        if extent == Extent::Whole && selection.children.is_empty() && selection.has_all_columns(self.resource) {
-            let mut body = Vec::with_capacity(stored.len() + 64);
-            work::run_in_place(stored.len(), || selection.put_message(stored, &mut body)).await;
-            if body.len() <= self.answers.bytes() {
-                let message = Encoded { body: body.into(), tail: Bytes::new(), rows: 1 };
-                return Ok(WrittenResource { message, omitted: Vec::new(), existing: false });
-            }
-        }
-        read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent).await
+    /// The answer from the stored columns of a row, if it fits.
+    async fn answer_of(&self, selection: &Selection, stored: &[u8]) -> Option<WrittenResource> {
+        let mut body = Vec::with_capacity(stored.len() + 64);
+        work::run_in_place(stored.len(), || selection.put_message(stored, &mut body)).await;
+        (body.len() <= self.answers.bytes()).then(|| WrittenResource {
+            message: Encoded { body: body.into(), tail: Bytes::new(), rows: 1 },
+            omitted: Vec::new(),
+            existing: false,
+        })
     }
 
     /// Creates the row in one statement, and makes the answer from the values that were sent and the result.
@@ -257,13 +256,15 @@ impl RowWrite {
         incoming: &Incoming<'_>,
         extent: Extent,
     ) -> Result<Option<WrittenResource>, Error> {
-        let created = self.writer.create_at_once(transaction, incoming).await?;
-        let Some((batch, created)) = created else { return Ok(None) };
         let selection = Selection::new(self.resource, &self.returned);
         let of_inputs = selection.has_all_columns(self.resource)
             && selection.children.iter().all(|children| children.selection.is_of_inputs())
             && extent == Extent::Whole;
-        let Some(entry) = batch.entries().first().filter(|entry| of_inputs && self.surely_fits(entry)) else {
+        // Nothing may fail after a statement that ran alone. Rules add little to a row.
+        let alone = of_inputs && self.surely_fits(2 * self.tuple.len());
+        let created = self.writer.create_at_once(transaction, incoming, alone).await?;
+        let Some((batch, created)) = created else { return Ok(None) };
+        let Some(entry) = batch.entries().first().filter(|entry| of_inputs && self.surely_fits(entry.bytes())) else {
             let read = read_masked(transaction, self.resource, &self.returned, &self.key, self.answers, extent);
             return read.await.map(Some);
         };
@@ -287,9 +288,9 @@ impl RowWrite {
         Ok(Some(WrittenResource { message, omitted: Vec::new(), existing: false }))
     }
 
-    /// Whether the answer fits in any case. The limit of an answer is at least 64 KiB.
-    fn surely_fits(&self, entry: &Entry<'_>) -> bool {
-        2 * entry.bytes() + 4096 <= self.answers.bytes()
+    /// Whether the answer with a row of so many bytes fits in any case. The limit of an answer is at least 64 KiB.
+    fn surely_fits(&self, bytes: usize) -> bool {
+        2 * bytes + 4096 <= self.answers.bytes()
     }
 }
 
@@ -381,7 +382,8 @@ impl Creation<'_> {
         let entry = self.entry.take();
         returning(self.deadline, |extent| {
             let (write, entry) = (Arc::clone(&self.write), entry.clone());
-            self.context.transaction(self.deadline, move |transaction| {
+            let begins = if entry.is_some() { Begins::AtOnce } else { Begins::WhenNeeded };
+            self.context.transaction_that(begins, self.deadline, move |transaction| {
                 Box::pin(async move {
                     if let Some(entry) = &entry
                         && let Some(made) = entry.enter(transaction, &write.key).await?
@@ -469,7 +471,7 @@ async fn update_row(
     });
     let updated = returning(deadline, |extent| {
         let write = Arc::clone(&write);
-        context.transaction(deadline, move |transaction| {
+        context.lazy_transaction(deadline, move |transaction| {
             Box::pin(async move { Ok(TransactionEnd::Commit(write.run(transaction, extent).await?.0)) })
         })
     });

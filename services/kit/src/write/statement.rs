@@ -197,6 +197,7 @@ impl BatchWriter {
         &'r self,
         transaction: &mut Transaction<'_>,
         incoming: &Incoming<'r>,
+        alone: bool,
     ) -> Result<Option<(Batch<'r>, Created)>, Error> {
         let Some(create_one) = &self.create_one else { return Ok(None) };
         if self.resource.check_new_keys(incoming.tuple).is_err() {
@@ -204,7 +205,7 @@ impl BatchWriter {
         }
         let (batch, rules_wrote) = self.prepare_one(transaction, incoming, false).await?;
         let created = match writable(&batch) {
-            Some(entry) => create_one.run(transaction, entry).await?,
+            Some(entry) => create_one.run(transaction, entry, alone).await?,
             None => None,
         };
         match created {
@@ -219,6 +220,7 @@ impl BatchWriter {
         &self,
         transaction: &mut Transaction<'_>,
         incoming: &Incoming<'_>,
+        alone: bool,
     ) -> Result<Option<Vec<u8>>, Error> {
         let Some(update_one) = &self.update_one else { return Ok(None) };
         if !incoming.precondition.is_none() {
@@ -226,7 +228,7 @@ impl BatchWriter {
         }
         let (batch, rules_wrote) = self.prepare_one(transaction, incoming, true).await?;
         let updated = match writable(&batch) {
-            Some(entry) => update_one.run(transaction, entry.tuple()).await?,
+            Some(entry) => update_one.run(transaction, entry.tuple(), alone).await?,
             None => None,
         };
         if updated.is_none() && rules_wrote { Err(undo()) } else { Ok(updated) }

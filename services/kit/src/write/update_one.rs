@@ -45,18 +45,23 @@ impl UpdateOne {
     }
 
     /// Updates the row of this input tuple and returns all its stored columns as a tuple. `None` if nothing was
-    /// changed.
+    /// changed. With `alone` the statement may run without a transaction, and is committed when this returns.
     ///
     /// # Errors
     /// [`Error::RowRefused`] if the database refuses the row; [`Error::ResultTooLarge`] if it does not return it, after
     /// which the transaction cannot be used; the errors of the database.
-    pub(super) async fn run(&self, transaction: &mut Transaction<'_>, tuple: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) async fn run(
+        &self,
+        transaction: &mut Transaction<'_>,
+        tuple: &[u8],
+        alone: bool,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut statement = Statement::new(Arc::clone(&self.sql), 1);
         statement.keep_prepared = self.uses.fetch_add(1, Ordering::Relaxed) >= USES_BEFORE_PREPARED;
         for (field, value) in self.resource.inputs().zip(Columns::new(tuple)) {
             statement = statement.bind(ValueParameter::new(field.element_type(), value))?;
         }
-        let rows = transaction.write(statement).await?;
+        let rows = if alone { transaction.write_alone(statement).await? } else { transaction.write(statement).await? };
         let Some(row) = rows.first() else { return Ok(None) };
         let mut stored = Vec::with_capacity(512);
         put_tuple(row, self.selection.columns, &mut stored)?;

@@ -91,7 +91,9 @@ returning {}, t.uid, t.revision",
     Statement::new(sql, uids.len()).bind(ArrayParameter::texts(uids))?.bind(lease_micros as f64)
 }
 
-/// Claims up to `limit` due orders in one statement, and returns what [`claim`] returns. Locked ones are skipped.
+/// Claims up to `limit` due orders in one statement, and returns what [`claim`] returns. Locked ones are skipped. The
+/// planner takes a limit that it does not know for a tenth of the table, and would read all of it for a join: it expects
+/// an array to be short.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
@@ -102,8 +104,7 @@ pub fn claim_due(limit: usize, lease_micros: i64, selection: &Selection) -> Resu
 )
 update orders.order_header as t
    set {}
-  from due
- where t.uid = due.uid
+ where t.uid = any (array(select uid from due))
 returning {}, t.uid, t.revision",
         due_orders("t.uid", LockPolicy::Skip, &[]),
         claimed("$2"),

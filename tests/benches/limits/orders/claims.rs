@@ -74,14 +74,13 @@ async fn claim_all(service: &Service, due: usize) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let mut claimers = Vec::new();
     for _ in 0..CLAIMERS {
-        let (mut client, claimed) = (service.client(), Arc::clone(&claimed));
+        let (mut client, claimed) = (service.claims().await?, Arc::clone(&claimed));
         claimers.push(tokio::spawn(async move {
             // A claim may be empty while others hold the last orders.
             while claimed.load(Ordering::Relaxed) < due {
                 let lease = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
                 let request = ClaimDueOrdersRequest { limit: LIMIT as i32, lease, ..ClaimDueOrdersRequest::default() };
-                let orders = client.claim_due_orders(request).await?.into_inner().orders;
-                claimed.fetch_add(orders.len(), Ordering::Relaxed);
+                claimed.fetch_add(client.claim(request).await?, Ordering::Relaxed);
             }
             anyhow::Ok(())
         }));

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, OrderView};
 use orrery_proto::r#type::v1::ReferenceCheck;
+use prost::Message as _;
 
 use super::SERVICE;
 use super::service::Service;
+use crate::callers::Callers;
 use crate::postgres::Postgres;
 use crate::{Rate, Report, Settings};
 
@@ -53,21 +55,34 @@ pub(super) async fn measure(
     super::tables::empty(postgres).await
 }
 
+/// The connections of the callers together.
+const CONNECTIONS: usize = 2;
+/// The time at the start that is not counted.
+const WARM_UP: Duration = Duration::from_secs(1);
+
 async fn create_by_all(service: &Service, time: Duration) -> anyhow::Result<f64> {
-    let started = Instant::now();
-    let callers = (0..CALLERS).map(|_| async move {
-        let mut count = 0;
-        while started.elapsed() < time {
-            create(service).await?;
-            count += 1;
-        }
-        anyhow::Ok(count)
-    });
-    let counts: Vec<usize> = futures::future::try_join_all(callers).await?;
-    Ok(crate::per_second(counts.iter().sum(), started.elapsed()))
+    let callers = Callers {
+        method: "/orrery.orders.v1.OrdersService/CreateOrder",
+        metadata: Vec::new(),
+        message: |_| request().encode_to_vec(),
+        rows: 0,
+        is_right: |answer| Order::decode(answer).is_ok_and(|order| order.line_items.len() == 3),
+        count: CALLERS,
+        connections: CONNECTIONS,
+        warm_up: WARM_UP,
+        time,
+        pause: None,
+    };
+    Ok(crate::per_second(callers.call(service.process.address()).await?.took.len(), time))
 }
 
 async fn create(service: &Service) -> anyhow::Result<()> {
+    let order = service.client().create_order(request()).await?.into_inner();
+    anyhow::ensure!(order.line_items.len() == 3, "an order without its lines");
+    Ok(())
+}
+
+fn request() -> CreateOrderRequest {
     let line = |n: i32| LineItem {
         sku: format!("SKU-{n}"),
         quantity: n,
@@ -80,13 +95,10 @@ async fn create(service: &Service) -> anyhow::Result<()> {
         line_items: (1..=3).map(line).collect(),
         ..Order::default()
     };
-    let request = CreateOrderRequest {
+    CreateOrderRequest {
         order: Some(order),
         reference_check: ReferenceCheck::Accept.into(),
         view: OrderView::Full.into(),
         ..CreateOrderRequest::default()
-    };
-    let order = service.client().create_order(request).await?.into_inner();
-    anyhow::ensure!(order.line_items.len() == 3, "an order without its lines");
-    Ok(())
+    }
 }

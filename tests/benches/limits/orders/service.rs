@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use orrery_proto::orders::v1::orders_service_client::OrdersServiceClient;
-use orrery_proto::orders::v1::{OrderView, StreamOrdersRequest};
+use orrery_proto::orders::v1::{ClaimDueOrdersRequest, OrderView, StreamOrdersRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteStart};
 use orrery_proto::wire::{WritePayload, WriteRequest, WriteResponse};
 use tonic::codegen::http::uri::PathAndQuery;
@@ -27,11 +27,24 @@ pub(super) struct Counted {
     pub(super) lines: usize,
 }
 
-/// A `StreamOrdersResponse` whose orders stay encoded.
+/// A `StreamOrdersResponse` or `ClaimDueOrdersResponse` whose orders stay encoded.
 #[derive(Clone, PartialEq, prost::Message)]
 struct UndecodedPage {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     orders: Vec<bytes::Bytes>,
+}
+
+/// See [`Service::claims`].
+pub(super) struct Claims(tonic::client::Grpc<Channel>);
+
+impl Claims {
+    /// The number of orders that were claimed.
+    pub(super) async fn claim(&mut self, request: ClaimDueOrdersRequest) -> anyhow::Result<usize> {
+        self.0.ready().await?;
+        let path = PathAndQuery::from_static("/orrery.orders.v1.OrdersService/ClaimDueOrders");
+        let codec = ProstCodec::<ClaimDueOrdersRequest, UndecodedPage>::default();
+        Ok(self.0.unary(tonic::Request::new(request), path, codec).await?.into_inner().orders.len())
+    }
 }
 
 /// A running `orrery-orders`.
@@ -52,6 +65,11 @@ impl Service {
         let mut client = tonic::client::Grpc::new(self.process.channel()).max_decoding_message_size(64 << 20);
         client.ready().await?;
         Ok(client)
+    }
+
+    /// A client that claims orders and only counts them, like pgbench, which decodes nothing either.
+    pub(super) async fn claims(&self) -> anyhow::Result<Claims> {
+        Ok(Claims(self.bytes_client().await?))
     }
 
     /// Writes chunks without checking products.

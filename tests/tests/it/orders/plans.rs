@@ -1,13 +1,15 @@
 //! The database cost of reading orders: the children of a page are found by an index, and no query returns more rows
 //! than allowed.
 
-use orrery_proto::orders::v1::{GetOrderRequest, Order, OrderView, StreamOrdersRequest};
+use std::time::Duration;
+
+use orrery_proto::orders::v1::{ClaimDueOrdersRequest, GetOrderRequest, Order, OrderView, StreamOrdersRequest};
 use sqlx::PgConnection;
 use tokio_stream::StreamExt as _;
 
 use super::seed::{large_order, seed};
 use crate::harness::plan::{Log, explain, node_types};
-use crate::harness::{OrdersServer, Role, order_uid, run};
+use crate::harness::{OrdersServer, Role, TestDatabase, order_uid, run};
 
 const FULL: i32 = OrderView::Full as i32;
 
@@ -72,6 +74,47 @@ async fn no_query_brings_more_rows_than_a_query_may() {
     for select in selects {
         assert!(rows(&mut operator, &select).await <= ROWS, "{select}");
     }
+}
+
+#[tokio::test]
+async fn claims_read_no_more_orders_than_they_take() {
+    const COUNT: i64 = 20_000;
+    const READ: &str = "select coalesce(seq_tup_read, 0), coalesce(idx_scan, 0) from pg_stat_user_tables
+         where schemaname = 'orders' and relname = 'order_header'";
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    run(
+        &mut operator,
+        &format!(
+            "insert into orders.order_header (uid, currency_code, status, provision_timer_ts)
+             select 'ord_' || n, 'EUR', '{{\"phase\": \"confirmed\"}}', now() - n * interval '1 second'
+               from generate_series(1, {COUNT}) as n;
+             analyze orders.order_header"
+        ),
+    )
+    .await;
+    // What the operator has read is reported by then.
+    run(&mut operator, "select pg_stat_force_next_flush()").await;
+    let (read, scans): (i64, i64) = sqlx::query_as(READ).fetch_one(&mut operator).await.unwrap();
+    let server = OrdersServer::start(&database).await;
+    // The size of orders is not known to the first claim; the others take what is likely to fit.
+    for _ in 0..4 {
+        let lease = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+        let request = ClaimDueOrdersRequest { limit: 10, lease, ..Default::default() };
+        assert_eq!(server.client().claim_due_orders(request).await.unwrap().into_inner().orders.len(), 10);
+    }
+    // A server process reports what it has read when it has been idle for a second.
+    let (mut read_since, mut scans_since) = (0, 0);
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (read_now, scans_now): (i64, i64) = sqlx::query_as(READ).fetch_one(&mut operator).await.unwrap();
+        (read_since, scans_since) = (read_now - read, scans_now - scans);
+        if scans_since >= 4 {
+            break;
+        }
+    }
+    assert!(scans_since >= 4, "{scans_since} scans of an index are reported");
+    assert_eq!(read_since, 0, "orders were read without an index");
 }
 
 async fn rows(connection: &mut PgConnection, select: &str) -> u64 {

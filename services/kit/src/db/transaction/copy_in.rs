@@ -49,7 +49,7 @@ impl Transaction<'_> {
         self.check_rows(count)?;
         self.failed += 1;
         let begun = Instant::now();
-        let mut copy = self.lease.connection()?.copy_in_raw(sql).await?;
+        let mut copy = self.begun().await?.connection()?.copy_in_raw(sql).await?;
         let mut bytes = 0;
         let (mut piece, mut yielder) = (COPY_HEADER.to_vec(), Yielder::default());
         for _ in 0..count {
