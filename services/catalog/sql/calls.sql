@@ -3,7 +3,6 @@
 --   ORRERY_WRITE_SQL=1 cargo test --locked --workspace --test it -- statements
 
 -- CreateProduct
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 with created as (
     insert into catalog.product as t (uid, name, status, labels, annotations, create_ts)
     select i.uid, i.name, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
@@ -13,12 +12,12 @@ with created as (
 select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
   from (select) as one
   left join created on true;
-commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- CreateProduct with request_id
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
--- as CreateProduct, 2
+-- as CreateProduct, 1
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- GetProduct
@@ -27,12 +26,11 @@ select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_t
  where t.uid = any ($1);
 
 -- BatchGetProducts
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from catalog.product as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
 commit;
 
 -- UpdateProduct
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 update catalog.product as t
        set name =
                coalesce(i.name, case when t.name = '' then '' end),
@@ -41,11 +39,11 @@ update catalog.product as t
  where t.uid = $1
    and (coalesce(i.name, case when t.name = '' then '' end) is distinct from t.name)
 returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts;
-commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- UpdateProduct that changes nothing
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
--- as UpdateProduct, 2
+-- as UpdateProduct, 1
+begin; set local statement_timeout = …;
 with found as (
     select i.ordinal
       from unnest($1::text[]) with ordinality as i (uid, ordinal)
@@ -73,7 +71,7 @@ select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_t
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- UpdateProduct with etag
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
   from catalog.product as t
  where t.uid = $1
@@ -84,27 +82,27 @@ select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_t
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ListProducts
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from catalog.product as t where true order by t.uid limit 2) to stdout (format binary);
 commit;
 
 -- ListProducts, next page
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from catalog.product as t where true and (t.uid) > ('…') order by t.uid limit 2) to stdout (format binary);
 commit;
 
 -- ListProducts by name
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, left(coalesce(name, ''), 128) collate "C", t.uid from catalog.product as t where true order by left(coalesce(name, ''), 128) collate "C", t.uid limit 51) to stdout (format binary);
 commit;
 
 -- ListProducts by create_ts desc
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.create_ts, t.uid from catalog.product as t where true order by t.create_ts desc, t.uid desc limit 51) to stdout (format binary);
 commit;
 
 -- StreamProducts
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from catalog.product as t where true order by t.uid limit 501) to stdout (format binary);
 commit;
 
@@ -114,12 +112,12 @@ select t.uid
  where t.uid = any ($1);
 
 -- WriteProducts, WRITE_MODE_CREATE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from catalog.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from catalog.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from catalog.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update catalog.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from catalog.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from catalog.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into catalog.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateProduct that changes nothing, 3
@@ -127,12 +125,12 @@ insert into catalog.product (uid, name, status, labels, annotations, create_ts) 
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteProductMetrics, WRITE_MODE_CREATE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from catalog.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from catalog.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from catalog.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update catalog.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from catalog.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from catalog.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into catalog.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 with found as (
@@ -145,12 +143,12 @@ insert into catalog.product_metric (product_uid, name, value, unit, as_of_ts) se
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteProducts, WRITE_MODE_UPDATE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from catalog.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from catalog.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from catalog.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update catalog.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from catalog.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from catalog.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into catalog.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateProduct that changes nothing, 3
@@ -221,12 +219,12 @@ select (select count(*) from updated) as written, count(*), count(*) filter (whe
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteProductMetrics, WRITE_MODE_UPDATE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from catalog.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from catalog.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from catalog.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update catalog.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from catalog.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from catalog.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into catalog.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as WriteProductMetrics, WRITE_MODE_CREATE, 9
@@ -253,12 +251,12 @@ select (select count(*) from updated) as written, count(*), count(*) filter (whe
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteProducts, WRITE_MODE_UPSERT
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from catalog.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from catalog.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from catalog.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update catalog.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from catalog.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from catalog.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into catalog.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateProduct that changes nothing, 3
@@ -266,12 +264,12 @@ with forgotten as (delete from catalog.write_commit where resource = $1 and writ
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteProductMetrics, WRITE_MODE_UPSERT
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from catalog.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from catalog.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from catalog.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update catalog.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from catalog.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from catalog.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into catalog.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as WriteProductMetrics, WRITE_MODE_CREATE, 9
@@ -279,12 +277,12 @@ with forgotten as (delete from catalog.write_commit where resource = $1 and writ
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteProducts, WRITE_MODE_DELETE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from catalog.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from catalog.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from catalog.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update catalog.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from catalog.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from catalog.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into catalog.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 with found as (
@@ -309,12 +307,12 @@ delete from catalog.product as t
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteProductMetrics, WRITE_MODE_DELETE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from catalog.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from catalog.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from catalog.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update catalog.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into catalog.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from catalog.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from catalog.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into catalog.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 with found as (
@@ -329,24 +327,24 @@ select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteProducts without write_id
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 -- as UpdateProduct that changes nothing, 3
 insert into catalog.product (uid, name, status, labels, annotations, create_ts) select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) as i (uid, name, status, labels, annotations, create_ts);
 -- as WriteProducts, WRITE_MODE_UPDATE, 10
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- GetProductMetrics
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts, t.product_uid, t.name from catalog.product_metric as t where t.product_uid = any(array['…']::text[]) order by t.product_uid, t.name limit 501) to stdout (format binary);
 commit;
 
 -- StreamProductMetrics
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts, t.product_uid, t.name from catalog.product_metric as t where true order by t.product_uid, t.name limit 501) to stdout (format binary);
 commit;
 
 -- DeleteProduct
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 -- as UpdateProduct with etag, 2
 select t.product_uid, t.name
   from catalog.product_metric as t

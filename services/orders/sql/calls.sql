@@ -3,7 +3,6 @@
 --   ORRERY_WRITE_SQL=1 cargo test --locked --workspace --test it -- statements
 
 -- CreateOrder
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
 with created as (
     insert into orders.order_header as t (uid, customer_id, currency_code, status, labels, annotations, provision_timer_ts, create_ts)
     select i.uid, i.customer_id, i.currency_code, i.status, i.labels, i.annotations, case i.provision_timer_ts when 'infinity' then now() else i.provision_timer_ts end, case i.create_ts when 'infinity' then now() else i.create_ts end
@@ -31,16 +30,16 @@ with created as (
 select (select count(*) from created) + (select count(*) from line_items) + (select count(*) from summary) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
   from (select) as one
   left join created on true;
-commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- CreateOrder with request_id
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
--- as CreateOrder, 2
+-- as CreateOrder, 1
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- GetOrder, ORDER_VIEW_FULL
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid = '…' order by t.uid) to stdout (format binary);
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.order_uid, t.line_number, t.uid from orders.order_line_item as t where t.order_uid = '…' order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email, t.order_uid, t.kind from orders.order_address as t where t.order_uid = '…' order by t.order_uid, t.kind limit 20000) to stdout (format binary);
@@ -48,13 +47,13 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit;
 
 -- GetOrder, ORDER_VIEW_BASIC
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin isolation level repeatable read read only; set local statement_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid = '…' order by t.uid) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- BatchGetOrders
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from orders.order_line_item as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email from orders.order_address as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid, t.kind limit 20000) to stdout (format binary);
@@ -62,7 +61,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit;
 
 -- UpdateOrder of a field
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with found as (
     select i.ordinal
       from unnest($1::text[]) with ordinality as i (uid, ordinal)
@@ -95,7 +94,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- UpdateOrder of the lines
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 -- as UpdateOrder of a field, 2
 select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text
   from orders.order_summary as t
@@ -243,25 +242,25 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ListOrders
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true order by t.uid limit 2) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- ListOrders, next page
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true and (t.uid) > ('…') order by t.uid limit 2) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- ListOrders by provision_timer_ts
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, coalesce(provision_timer_ts, 'infinity'), t.uid from orders.order_header as t where true order by coalesce(provision_timer_ts, 'infinity'), t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- StreamOrders, ORDER_VIEW_FULL
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true order by t.uid limit 501) to stdout (format binary);
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from orders.order_line_item as t where t.order_uid between '…' and '…' order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email from orders.order_address as t where t.order_uid between '…' and '…' order by t.order_uid, t.kind limit 20000) to stdout (format binary);
@@ -274,7 +273,7 @@ select t.uid
  where t.uid = any ($1);
 
 -- TransitionOrder
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts
   from orders.order_header as t
  where t.uid = $1
@@ -295,7 +294,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- TransitionOrder with request_id
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
 -- as TransitionOrder, 2
 -- as TransitionOrder, 3
@@ -304,7 +303,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- SetProvisionTimer
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 -- as TransitionOrder, 2
 update orders.order_header as t
    set provision_timer_ts = '1970-01-01 00:16:40.000000+00'::timestamptz,
@@ -317,7 +316,7 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders, the first
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts
   from orders.order_header as t
  where t.provision_timer_ts <= now()
@@ -336,7 +335,7 @@ returning t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels,
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with due as materialized (
 select t.uid
   from orders.order_header as t
@@ -351,14 +350,13 @@ update orders.order_header as t
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        update_ts = now(),
        revision = t.revision + 1
-  from due
- where t.uid = due.uid
+ where t.uid = any (array(select uid from due))
 returning t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid, t.revision;
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders with request_id
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
 -- as ClaimDueOrders, 2
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
@@ -366,11 +364,11 @@ update orders.write_session set parameters = parameters || jsonb_build_object('u
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders, repeated
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
 select parameters ->> 'content', parameters ->> 'uid' from orders.write_session where resource = $1 and write_id = $2;
 rollback; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid
   from orders.order_header as t
   join unnest($1::text[], $2::integer[]) as c (uid, revision) on c.uid = t.uid and c.revision = t.revision
@@ -382,12 +380,12 @@ copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount
 rollback; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_CREATE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into orders.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from orders.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from orders.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateOrder of a field, 2
@@ -404,12 +402,12 @@ insert into orders.order_summary (order_uid, line_count, quantity, subtotal, dis
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_UPDATE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into orders.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from orders.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from orders.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateOrder of a field, 2
@@ -580,12 +578,12 @@ select (select count(*) from updated) as written, count(*), count(*) filter (whe
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_UPSERT
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into orders.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from orders.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from orders.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateOrder of a field, 2
@@ -598,12 +596,12 @@ with forgotten as (delete from orders.write_commit where resource = $1 and write
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_DELETE
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 with old as materialized (select resource, write_id from orders.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from orders.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from orders.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
 update orders.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 insert into orders.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
 with forgotten as (delete from orders.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from orders.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
 -- as UpdateOrder of a field, 2
@@ -620,30 +618,30 @@ delete from orders.order_header as t
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- LookupOrders by text
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.uid from orders.order_header as t where t.customer_id = any(array['17850']::text[]) union select t.uid from orders.order_header as t where lower(normalize(t.customer_id, nfc)) = any(array['17850']::text[]) and t.customer_id <> lower(normalize(t.customer_id, nfc)) union select t.order_uid from orders.order_line_item as t where t.sku = any(array['17850']::text[]) union select t.order_uid from orders.order_line_item as t where lower(normalize(t.sku, nfc)) = any(array['17850']::text[]) and t.sku <> lower(normalize(t.sku, nfc)) union select h.uid from orders.order_header as h where h.uid >= '17850' and h.uid < '17851') order by t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- LookupOrders by customer_id
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.uid from orders.order_header as t where t.customer_id = any(array['17850']::text[]) union select t.uid from orders.order_header as t where lower(normalize(t.customer_id, nfc)) = any(array['17850']::text[]) and t.customer_id <> lower(normalize(t.customer_id, nfc))) order by t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- LookupOrders by sku
-begin isolation level repeatable read read only; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.order_uid from orders.order_line_item as t where t.sku = any(array['85123a']::text[]) union select t.order_uid from orders.order_line_item as t where lower(normalize(t.sku, nfc)) = any(array['85123a']::text[]) and t.sku <> lower(normalize(t.sku, nfc))) order by t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- StreamLineItems
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.order_uid, t.line_number, t.uid from orders.order_line_item as t where true order by t.order_uid, t.line_number, t.uid limit 501) to stdout (format binary);
 commit;
 
 -- StreamProductSales
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan; set local idle_in_transaction_session_timeout = …;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select s.product_uid, to_char(s.day, 'YYYY-MM-DD'), s.currency_code, s.orders, s.units, s.gross::text
   from (select l.product_uid, (t.create_ts at time zone 'UTC')::date as day, t.currency_code,
                count(distinct l.order_uid) as orders, sum(l.quantity) as units, sum(l.quantity * l.unit_price) as gross
@@ -661,7 +659,7 @@ copy (select s.product_uid, to_char(s.day, 'YYYY-MM-DD'), s.currency_code, s.ord
 commit;
 
 -- DeleteOrder
-begin; set local statement_timeout = …; set local plan_cache_mode = force_generic_plan;
+begin; set local statement_timeout = …;
 -- as TransitionOrder, 2
 select t.order_uid, t.uid
   from orders.order_line_item as t
