@@ -49,7 +49,7 @@ with found as (
       from unnest($1::text[]) with ordinality as i (uid, ordinal)
       join catalog.product as t on t.uid = i.uid
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 with stored as materialized (
     select i.uid, i.ordinal, t.xmin as row_version,
            coalesce(i.name, case when t.name = '' then '' end) as name,
@@ -138,7 +138,7 @@ with found as (
       from unnest($1::text[], $2::text[]) with ordinality as i (product_uid, name, ordinal)
       join catalog.product_metric as t on t.product_uid = i.product_uid and t.name = i.name
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 insert into catalog.product_metric (product_uid, name, value, unit, as_of_ts) select * from unnest($1::text[], $2::text[], $3::numeric[], $4::text[], $5::timestamptz[]) as i (product_uid, name, value, unit, as_of_ts);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
@@ -292,7 +292,7 @@ with found as (
      order by t.uid
        for update of t
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 select t.product_uid, t.name
   from catalog.product_metric as t
  where t.product_uid = any ($1)
@@ -322,7 +322,7 @@ with found as (
      order by t.product_uid, t.name
        for update of t
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 -- as WriteProducts, WRITE_MODE_DELETE, 11
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 

@@ -17,7 +17,7 @@ with found as (
       from unnest($1::text[]) with ordinality as i (uid, ordinal)
       join catalog.product as t on t.uid = i.uid
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 
 -- lock and read one row
 select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
@@ -249,7 +249,7 @@ with found as (
      order by t.uid
        for update of t
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 
 -- find and lock the rows that are stored, if the database is sharded
 with found as (
@@ -259,7 +259,7 @@ with found as (
      where t.uid = i.uid
     returning i.ordinal
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select count(*) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 
 -- delete rows
 delete from catalog.product as t

@@ -17,7 +17,7 @@ with found as (
       from unnest($1::text[], $2::text[]) with ordinality as i (product_uid, name, ordinal)
       join catalog.product_metric as t on t.product_uid = i.product_uid and t.name = i.name
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 
 -- lock and read one row
 select t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts
@@ -136,7 +136,7 @@ with found as (
      order by t.product_uid, t.name
        for update of t
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 
 -- find and lock the rows that are stored, if the database is sharded
 with found as (
@@ -146,7 +146,7 @@ with found as (
      where t.product_uid = i.product_uid and t.name = i.name
     returning i.ordinal
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select count(*) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 
 -- delete rows
 delete from catalog.product_metric as t

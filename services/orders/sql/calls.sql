@@ -69,7 +69,7 @@ with found as (
      order by t.uid
        for update of t
 )
-select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, array_agg(ordinal) from found;
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
 with stored as materialized (
     select i.uid, i.ordinal, t.xmin as row_version,
            coalesce(i.customer_id, case when t.customer_id = '' then '' end) as customer_id,
@@ -325,12 +325,18 @@ select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.
  limit $1
    for update skip locked;
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+with claimed as materialized (
+    select t.uid, case when t.status ->> 'phase' = 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', case when coalesce((t.status -> 'transitions'), 'null') = 'null' then '[]' when jsonb_typeof((t.status -> 'transitions')) <> 'array' then jsonb_build_array((t.status -> 'transitions')) when jsonb_array_length((t.status -> 'transitions')) <= 31 then (t.status -> 'transitions') else (select jsonb_agg(e.entry order by e.place) from jsonb_array_elements((t.status -> 'transitions')) with ordinality as e (entry, place) where e.place > jsonb_array_length((t.status -> 'transitions')) - 31) end || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end as status
+      from orders.order_header as t
+     where t.uid = any ($1)
+)
 update orders.order_header as t
-   set status = case t.status ->> 'phase' when 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', case when coalesce((t.status -> 'transitions'), 'null') = 'null' then '[]' when jsonb_typeof((t.status -> 'transitions')) <> 'array' then jsonb_build_array((t.status -> 'transitions')) when jsonb_array_length((t.status -> 'transitions')) <= 31 then (t.status -> 'transitions') else (select jsonb_agg(e.entry order by e.place) from jsonb_array_elements((t.status -> 'transitions')) with ordinality as e (entry, place) where e.place > jsonb_array_length((t.status -> 'transitions')) - 31) end || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
+   set status = claimed.status,
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        update_ts = now(),
        revision = t.revision + 1
- where t.uid = any($1)
+  from claimed
+ where t.uid = claimed.uid
 returning t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid, t.revision;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
@@ -346,7 +352,7 @@ select t.uid
    for update skip locked
 )
 update orders.order_header as t
-   set status = case t.status ->> 'phase' when 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', case when coalesce((t.status -> 'transitions'), 'null') = 'null' then '[]' when jsonb_typeof((t.status -> 'transitions')) <> 'array' then jsonb_build_array((t.status -> 'transitions')) when jsonb_array_length((t.status -> 'transitions')) <= 31 then (t.status -> 'transitions') else (select jsonb_agg(e.entry order by e.place) from jsonb_array_elements((t.status -> 'transitions')) with ordinality as e (entry, place) where e.place > jsonb_array_length((t.status -> 'transitions')) - 31) end || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
+   set status = case when t.status ->> 'phase' = 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', case when coalesce((t.status -> 'transitions'), 'null') = 'null' then '[]' when jsonb_typeof((t.status -> 'transitions')) <> 'array' then jsonb_build_array((t.status -> 'transitions')) when jsonb_array_length((t.status -> 'transitions')) <= 31 then (t.status -> 'transitions') else (select jsonb_agg(e.entry order by e.place) from jsonb_array_elements((t.status -> 'transitions')) with ordinality as e (entry, place) where e.place > jsonb_array_length((t.status -> 'transitions')) - 31) end || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end,
        provision_timer_ts = now() + $2 * interval '1 microsecond',
        update_ts = now(),
        revision = t.revision + 1
@@ -372,7 +378,7 @@ begin; set local statement_timeout = …;
 select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid
   from orders.order_header as t
   join unnest($1::text[], $2::integer[]) as c (uid, revision) on c.uid = t.uid and c.revision = t.revision
- where t.uid = any($1)
+ where t.uid = any ($1)
    and t.status ->> 'phase' = 'provisioning'
    and t.provision_timer_ts > now()
  order by t.uid;

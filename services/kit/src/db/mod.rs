@@ -50,6 +50,9 @@ use crate::metrics::{DatabaseMetrics, Metrics, PoolWaits, StatementKind};
 const PING_TIMEOUT: Duration = Duration::from_millis(1800);
 /// Maximum number of rows of a page if the size of its rows is unknown.
 const MAX_PAGE_ROWS: usize = 20_000;
+/// How long after an answer a connection is taken for alive. No server restarts in less: to callers, one that does is
+/// unavailable while they call.
+const RECENT: Duration = Duration::from_millis(50);
 /// How long to wait for connections in use when the pool closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -230,25 +233,40 @@ impl Database {
     }
 
     async fn lease(&self, deadline: Deadline) -> Result<Lease, Error> {
-        let Spare { connection, since } = match self.idle_connection() {
+        self.lease_if(|_| true, deadline).await
+    }
+
+    /// A connection, if possible one whose session has a time limit of this kind.
+    async fn lease_if(
+        &self,
+        suits: impl Fn(Option<Duration>) -> bool + Send,
+        deadline: Deadline,
+    ) -> Result<Lease, Error> {
+        let spare = match self.idle_connection(suits) {
             Some(idle) => idle,
             None => self.wait_for_connection(deadline).await?,
         };
-        Ok(self.lease_of(connection, since))
+        Ok(self.lease_of(spare))
     }
 
-    fn lease_of(&self, connection: PoolConnection<Postgres>, since: Instant) -> Lease {
+    fn lease_of(&self, spare: Spare) -> Lease {
+        let Spare { connection, since, timeout, .. } = spare;
         let mut lease = Lease::new(connection, self);
         // Behind a transaction pooler the end of a transaction may still be under way; the pool waits for it.
         if self.session == SessionScope::Connection {
+            lease.timeout = timeout;
             lease.returns_to = Some((self.spares.clone(), since));
         }
         lease
     }
 
-    /// A connection that was in use in the last moments and is idle now.
-    fn recent_lease(&self) -> Option<Lease> {
-        self.spares.take().map(|Spare { connection, since }| self.lease_of(connection, since))
+    /// A connection that is idle, if possible one whose session has a time limit of this kind, and whether the server
+    /// has answered on it [a moment ago](RECENT).
+    fn spare_lease(&self, suits: impl Fn(Option<Duration>) -> bool) -> Option<(Lease, bool)> {
+        self.spares.take(suits).map(|spare| {
+            let recent = spare.answered.elapsed() < RECENT;
+            (self.lease_of(spare), recent)
+        })
     }
 
     /// Waits until a connection is free or opened. A caller whose deadline passes in this wait is told that there was
@@ -256,7 +274,7 @@ impl Database {
     async fn wait_for_connection(&self, deadline: Deadline) -> Result<Spare, Error> {
         let _waiting = self.waits.begin();
         // From here on none is kept; one may have been since it was looked for.
-        if let Some(spare) = self.spares.take() {
+        if let Some(spare) = self.spares.take(|_| true) {
             return Ok(spare);
         }
         let acquired = within(deadline.with_margin(), self.acquire()).await;
@@ -271,8 +289,8 @@ impl Database {
         Box::pin(async { Ok(self.pool.acquire().await?) })
     }
 
-    fn idle_connection(&self) -> Option<Spare> {
-        self.spares.take().or_else(|| self.pool.try_acquire().map(Spare::new))
+    fn idle_connection(&self, suits: impl Fn(Option<Duration>) -> bool) -> Option<Spare> {
+        self.spares.take(suits).or_else(|| self.pool.try_acquire().map(Spare::new))
     }
 
     /// Whether any caller is waiting for a connection now.
@@ -318,6 +336,8 @@ struct Lease {
     session: SessionScope,
     /// Whether the database spreads its tables over shards.
     sharded: bool,
+    /// The session's time limit of a statement, if it is not that of every new session.
+    timeout: Option<Duration>,
     metrics: DatabaseMetrics,
     /// How often the database has answered.
     answers: Arc<AtomicUsize>,
@@ -334,6 +354,7 @@ impl Lease {
             connection: Some(connection),
             session: database.session,
             sharded: database.sharded.get() == Some(&true),
+            timeout: None,
             metrics: database.metrics.clone(),
             answers: Arc::clone(&database.answers),
             returns_to: None,
@@ -396,6 +417,13 @@ impl Lease {
         Ok(())
     }
 
+    /// Sets the session's time limit of a statement, and so waits for an answer of the server.
+    async fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.execute(session::set_timeout(timeout)).await?;
+        self.timeout = timeout;
+        Ok(())
+    }
+
     /// Waits for an answer of the server.
     fn ping(&mut self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move { Ok(self.connection()?.ping().await?) })
@@ -446,7 +474,9 @@ impl Drop for Lease {
         match self.returns_to.take() {
             // Detaching and dropping it closes the socket, and the server rolls back.
             _ if !self.clean => drop(connection.detach()),
-            Some((spares, since)) => spares.put(Spare { connection, since }),
+            Some((spares, since)) => {
+                spares.put(Spare { connection, since, answered: Instant::now(), timeout: self.timeout })
+            }
             None => drop(connection),
         }
     }

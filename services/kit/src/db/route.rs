@@ -145,8 +145,12 @@ impl<'d> Route<'d> {
 
     /// A connection of the pool that serves the call now: the replica's, possibly after a wait, or the primary's.
     async fn lease(self, deadline: Deadline) -> Result<Lease, Error> {
-        let database = self.replica(deadline).await.map_or(self.primary, Replica::database);
-        database.lease(deadline).await
+        self.database(deadline).await.lease(deadline).await
+    }
+
+    /// The database that serves the call now.
+    async fn database(self, deadline: Deadline) -> &'d Database {
+        self.replica(deadline).await.map_or(self.primary, Replica::database)
     }
 
     /// A connection for one reading statement that may run for `bound`. Give it back with
@@ -154,7 +158,15 @@ impl<'d> Route<'d> {
     /// takes two round trips, parse and execute, which might reach two server processes.
     async fn lease_for_read(self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         match self.primary.session {
-            SessionScope::Connection => self.lease(deadline).await,
+            SessionScope::Connection => {
+                let suffices = |timeout: Option<Duration>| timeout.is_none_or(|timeout| timeout >= bound);
+                let database = self.database(deadline).await;
+                let mut lease = database.lease_if(suffices, deadline).await?;
+                if !suffices(lease.timeout) {
+                    within(deadline, lease.set_timeout(None)).await?;
+                }
+                Ok(lease)
+            }
             SessionScope::Transaction => self.try_begin("begin read only", deadline, bound).await,
         }
     }
@@ -193,18 +205,27 @@ impl<'d> Route<'d> {
         }
     }
 
-    /// Takes a connection that is alive: one that was in use in the last moments, or any other one after it has
-    /// answered.
-    pub(super) async fn live_lease(self, deadline: Deadline) -> Result<Lease, Error> {
-        if let Some(lease) = self.primary.recent_lease() {
-            return Ok(lease);
-        }
+    /// Takes a connection for a single statement that the server ends after `bound`, or shortly after. The connection is
+    /// alive: it was in use in the last moments, or has answered.
+    pub(super) async fn live_lease(self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
+        let timeout = SessionScope::timeout(bound, self.limits());
+        let mut spare = match self.primary.spare_lease(|of_spare| of_spare == timeout) {
+            Some((lease, true)) if lease.timeout == timeout => return Ok(lease),
+            spare => spare.map(|(lease, _)| lease),
+        };
         let mut attempts = self.primary.attempts(deadline);
         loop {
-            let until = attempts.until;
+            let (until, spare) = (attempts.until, spare.take());
             let answered = async {
-                let mut lease = self.lease(until).await?;
-                within(until, lease.ping()).await?;
+                let mut lease = match spare {
+                    Some(lease) => lease,
+                    None => self.lease(until).await?,
+                };
+                if lease.timeout == timeout {
+                    within(until, lease.ping()).await?;
+                } else {
+                    within(until, lease.set_timeout(timeout)).await?;
+                }
                 lease.note_answer();
                 Ok(lease)
             };

@@ -55,7 +55,7 @@ impl SessionScope {
     ) -> PgConnectOptions {
         let options = options.application_name("orrery").statement_cache_capacity(STATEMENT_CACHE);
         match self {
-            // The limit of every statement that does not set a lower one.
+            // The limit of every statement for which no other one is set.
             Self::Connection => options
                 .options([
                     ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
@@ -92,6 +92,16 @@ impl SessionScope {
         }
     }
 
+    /// The time limit that a session needs for a single statement that may run for `bound`; `None` for that of every
+    /// new session. It is up to an eighth longer: calls with the same deadline have slightly different times left, and
+    /// need not set it again.
+    pub(super) fn timeout(bound: Duration, limits: &Limits) -> Option<Duration> {
+        let milliseconds = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 40);
+        let step = (milliseconds.next_power_of_two() / 16).max(1);
+        let timeout = Duration::from_millis(milliseconds.div_ceil(step) * step);
+        (timeout < limits.statement_timeout).then_some(timeout)
+    }
+
     /// The limit of a single reading statement.
     pub(super) fn read_timeout(self, limits: &Limits) -> Duration {
         match self {
@@ -124,6 +134,14 @@ impl SessionScope {
     }
 }
 
+/// Sets the time limit of a session, or that of every new session again.
+pub(super) fn set_timeout(timeout: Option<Duration>) -> String {
+    match timeout {
+        Some(timeout) => format!("set statement_timeout = {}", timeout.as_millis()),
+        None => "reset statement_timeout".to_owned(),
+    }
+}
+
 impl Lease {
     /// Gives back the connection from `Route::lease_for_read`. The end of a read-only transaction is sent without
     /// waiting for the answer: the pool reads it before anybody else gets the connection.
@@ -138,5 +156,36 @@ impl Lease {
         if ended {
             self.mark_clean();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_s_time_limit_is_the_bound_or_up_to_an_eighth_more() {
+        let most = Duration::from_secs(30);
+        let limits = Limits {
+            max_query_rows: 1,
+            max_statement_rows: 1,
+            max_result_bytes: 1,
+            transaction_timeout: most,
+            statement_timeout: most,
+        };
+        for milliseconds in (0..200).chain((200..40_000).step_by(7)) {
+            let bound = Duration::from_millis(milliseconds);
+            match SessionScope::timeout(bound, &limits) {
+                Some(timeout) => {
+                    assert!(timeout >= bound && timeout < most, "{bound:?}: {timeout:?}");
+                    assert!(timeout <= bound.max(Duration::from_millis(1)) * 9 / 8, "{bound:?}: {timeout:?}");
+                }
+                None => assert!(bound * 9 / 8 >= most, "{bound:?}"),
+            }
+        }
+        // Calls with a deadline of 5 seconds have the same limit.
+        let timeouts = [4_990, 4_995, 5_000].map(|bound| SessionScope::timeout(Duration::from_millis(bound), &limits));
+        assert_eq!(timeouts, [Some(Duration::from_millis(5_120)); 3]);
+        assert_eq!(SessionScope::timeout(Duration::MAX, &limits), None);
     }
 }

@@ -9,9 +9,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Executor as _, Postgres};
 
+use super::session::set_timeout;
 use crate::metrics::PoolWaits;
 
 /// How long a connection may stay away from the pool.
@@ -38,12 +39,31 @@ pub(super) struct Spare {
     pub(super) connection: PoolConnection<Postgres>,
     /// When the pool gave it away.
     pub(super) since: Instant,
+    /// When the server has answered last.
+    pub(super) answered: Instant,
+    /// The session's time limit of a statement, if it is not that of every new session.
+    pub(super) timeout: Option<Duration>,
 }
 
 impl Spare {
     /// One that the pool gives away now.
     pub(super) fn new(connection: PoolConnection<Postgres>) -> Self {
-        Self { connection, since: Instant::now() }
+        let now = Instant::now();
+        Self { connection, since: now, answered: now, timeout: None }
+    }
+
+    /// Gives it back to the pool, as the pool gave it away.
+    fn give_back(mut self) {
+        if self.timeout.is_none() {
+            return;
+        }
+        tokio::spawn(async move {
+            let reset = self.connection.execute(AssertSqlSafe(set_timeout(None))).await;
+            // Who gets it next would get a time limit that is not theirs.
+            if reset.is_err() {
+                drop(self.connection.detach());
+            }
+        });
     }
 }
 
@@ -53,10 +73,13 @@ impl Spares {
         Self { state: Arc::default(), waits }
     }
 
-    /// The one that was used last.
-    pub(super) fn take(&self) -> Option<Spare> {
+    /// The one that was used last, of those whose time limit suits if there are any.
+    pub(super) fn take(&self, suits: impl Fn(Option<Duration>) -> bool) -> Option<Spare> {
         let mut state = locked(&self.state);
-        let spare = state.spares.pop();
+        let spare = match state.spares.iter().rposition(|spare| suits(spare.timeout)) {
+            Some(at) => Some(state.spares.remove(at)),
+            None => state.spares.pop(),
+        };
         self.waits.set_kept(state.spares.len());
         spare
     }
@@ -65,17 +88,21 @@ impl Spares {
     pub(super) fn put(&self, spare: Spare) {
         if spare.since.elapsed() < KEPT && self.waits.waiting() == 0 {
             self.keep(spare);
+        } else {
+            spare.give_back();
         }
         // Whoever began to wait before the connection was kept is seen here; whoever begins later looks for it first.
-        if self.waits.waiting() > 0 {
-            drop(self.take());
+        if self.waits.waiting() > 0
+            && let Some(spare) = self.take(|_| true)
+        {
+            spare.give_back();
         }
     }
 
     fn keep(&self, spare: Spare) {
         let mut state = locked(&self.state);
         if state.is_closed {
-            return;
+            return spare.give_back();
         }
         state.spares.push(spare);
         self.waits.set_kept(state.spares.len());
@@ -88,7 +115,7 @@ impl Spares {
     pub(super) fn close(&self) {
         let mut state = locked(&self.state);
         state.is_closed = true;
-        state.spares.clear();
+        state.spares.drain(..).for_each(Spare::give_back);
         self.waits.set_kept(0);
     }
 }
@@ -99,7 +126,7 @@ async fn sweep(state: Weak<Mutex<State>>, waits: PoolWaits) {
         tokio::time::sleep(KEPT).await;
         let Some(state) = state.upgrade() else { return };
         let mut state = locked(&state);
-        state.spares.retain(|spare| spare.since.elapsed() < KEPT);
+        state.spares.extract_if(.., |spare| spare.since.elapsed() >= KEPT).for_each(Spare::give_back);
         waits.set_kept(state.spares.len());
         if state.spares.is_empty() {
             state.is_swept = false;

@@ -73,7 +73,8 @@ impl Transaction<'_> {
     }
 
     /// Whether the database spreads its tables over shards.
-    pub(crate) fn is_sharded(&self) -> bool {
+    #[must_use]
+    pub fn is_sharded(&self) -> bool {
         self.lease.sharded
     }
 
@@ -470,7 +471,7 @@ impl Database {
                 let (mut lease, phase) = match begins {
                     // Behind a pooler, the parts of a single statement may reach two server processes.
                     Begins::WhenNeeded if database.session == SessionScope::Connection => {
-                        (database.route().live_lease(whole).await?, Phase::NotBegun)
+                        (database.route().live_lease(whole, bound).await?, Phase::NotBegun)
                     }
                     _ => (database.route().begin("begin", whole, bound).await?, Phase::Begun),
                 };

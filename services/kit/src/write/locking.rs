@@ -30,7 +30,7 @@ impl Locking {
             single: find(resource, &format!("\n     order by {}\n       for update of t", resource.key_columns("t"))),
             sharded: format!(
                 "with found as (\n    {}\n    returning i.ordinal\n)\n\
-                 select {TRANSACTION_TIME}, array_agg(ordinal) from found",
+                 select count(*) as written, {TRANSACTION_TIME} as now, array_agg(ordinal) as stored from found",
                 locked.replace('\n', "\n    ")
             )
             .into(),
@@ -78,7 +78,7 @@ pub(super) fn find(resource: &Resource, lock: &str) -> Arc<str> {
     let keys: Vec<_> = resource.key_fields().collect();
     format!(
         "with found as (\n    select i.ordinal\n      from {}\n      join {} as t on {}{lock}\n)\n\
-         select {TRANSACTION_TIME}, array_agg(ordinal) from found",
+         select {TRANSACTION_TIME} as now, array_agg(ordinal) as stored from found",
         unnested(keys.into_iter(), false),
         resource.description.table,
         resource.same_key("t", "i")

@@ -346,12 +346,12 @@ impl BatchWriter {
         let look = self.resource.bind_keys(look, batch.entries().iter().map(Entry::tuple))?;
         let rows = transaction.fetch(look).await?;
         let row = rows.first().ok_or_else(|| Error::internal("a look at the keys returned nothing"))?;
-        for ordinal in row.try_get::<Option<Vec<i64>>, _>(1)?.unwrap_or_default() {
+        for ordinal in row.try_get::<Option<Vec<i64>>, _>("stored")?.unwrap_or_default() {
             if let Some(entry) = usize::try_from(ordinal - 1).ok().and_then(|at| batch.entries_mut().get_mut(at)) {
                 entry.exists = true;
             }
         }
-        Ok(row.try_get(0)?)
+        Ok(row.try_get("now")?)
     }
 
     /// Refuses rows with references to missing rows of the same slice.

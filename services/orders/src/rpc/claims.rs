@@ -167,7 +167,8 @@ pub(super) async fn claim(
             let (claim, reduced) = (claim.without(&passed_over), reduced.clone());
             writes.transaction(call.deadline, move |transaction| {
                 Box::pin(async move {
-                    if at_once {
+                    // A sharded database cannot skip locked orders, and may claim others than were looked at.
+                    if at_once && !transaction.is_sharded() {
                         claim.at_once(transaction, limit).await
                     } else if limit > 0 {
                         claim.first(transaction, limit, locked).await
@@ -255,6 +256,21 @@ impl Claim {
         Ok(TransactionEnd::Commit(Attempt::Claimed(orders)))
     }
 
+    /// The statement that locks the first due orders.
+    fn due(
+        &self,
+        transaction: &Transaction<'_>,
+        limit: usize,
+        selection: &Selection,
+        locked: LockPolicy,
+    ) -> Result<Statement, Error> {
+        if transaction.is_sharded() {
+            claim::due_of_shards(limit, selection, &self.passed_over)
+        } else {
+            claim::due(limit, selection, locked, &self.passed_over)
+        }
+    }
+
     /// Claims the first due orders: as many as fit, at most `limit`.
     async fn first(
         &self,
@@ -270,7 +286,7 @@ impl Claim {
         if locked == LockPolicy::Wait {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
-        let due = self.prepared(claim::due(limit, &self.selection, locked, &self.passed_over)?);
+        let due = self.prepared(self.due(transaction, limit, &self.selection, locked)?);
         let rows = match transaction.fetch_first(due, 2 * most).await {
             Ok((rows, _)) if rows.is_empty() => {
                 return Ok(TransactionEnd::RollBack(Attempt::Claimed(Encoded::default())));
@@ -323,7 +339,7 @@ impl Claim {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
         let essential = Selection::new(&ORDER, &Extent::Essential.of(&ORDER, &[]));
-        let rows = match transaction.fetch(claim::due(1, &essential, locked, &self.passed_over)?).await {
+        let rows = match transaction.fetch(self.due(transaction, 1, &essential, locked)?).await {
             Err(Error::TransactionConflict(_)) if locked == LockPolicy::Wait => {
                 return Ok(TransactionEnd::RollBack(Attempt::LockTimeout));
             }

@@ -1,0 +1,118 @@
+//! The statements that a sharded database runs in place of others also run on a single server, and do the same there.
+//! A row in the catalog of extensions makes a service take its database for a sharded one.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use orrery_proto::catalog::v1 as catalog;
+use orrery_proto::orders::v1 as orders;
+use orrery_proto::r#type::v1::{WriteMode, WriteStart};
+
+use super::sharding::{breaches, spread_by};
+use crate::harness::wire::WireLimits;
+use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, order, order_uid, product, run, uid};
+use crate::writes::stream::{ORDERS, PRODUCTS, write};
+
+async fn sharded() -> TestDatabase {
+    let database = TestDatabase::limited(WireLimits::default()).await;
+    run(
+        &mut database.connect(Role::Operator).await,
+        "insert into pg_catalog.pg_extension
+             (oid, extname, extowner, extnamespace, extrelocatable, extversion, extconfig, extcondition)
+         select 4000000000, 'citus', extowner, extnamespace, false, '13.0', null, null from pg_catalog.pg_extension
+          where extname = 'plpgsql'",
+    )
+    .await;
+    database.record_statements();
+    database
+}
+
+/// The statements since the last look. They keep to what a sharded database runs.
+fn statements(database: &TestDatabase) -> Vec<String> {
+    let (all, tables) = (database.take_statements(), spread_by());
+    for statement in all.iter().filter(|statement| !statement.contains("pg_catalog.pg_extension")) {
+        let mut wrong = breaches(statement, &tables);
+        // Due orders are looked for on all shards.
+        if statement.contains("candidates as materialized") {
+            wrong.retain(|breach| breach != "nothing says which uid of orders.order_header");
+        }
+        assert!(wrong.is_empty(), "{wrong:?}: {statement}");
+    }
+    all
+}
+
+fn start(mode: WriteMode) -> WriteStart {
+    WriteStart { mode: mode.into(), ..WriteStart::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn products_are_written_alike() {
+    let database = sharded().await;
+    let server = CatalogServer::start(&database).await;
+    let named = |number: usize, name: &str| catalog::Product { name: name.to_owned(), ..product(&uid(number)) };
+    let rows = |name: &str| (1..=30).map(|number| named(number, name)).collect::<Vec<_>>();
+    let expected = [("a", [30, 0, 0, 0, 0]), ("a", [0, 0, 30, 0, 0]), ("b", [0, 30, 0, 0, 0])];
+    for (name, counts) in expected {
+        let (totals, end) = write(server.channel(), PRODUCTS, start(WriteMode::Upsert), &rows(name)).await;
+        end.unwrap();
+        assert_eq!(totals.counts(), counts, "{name}");
+    }
+    let changed = catalog::UpdateProductRequest { product: Some(named(1, "c")), ..Default::default() };
+    assert_eq!(server.client().update_product(changed).await.unwrap().into_inner().name, "c");
+    let keys: Vec<catalog::Product> =
+        rows("").into_iter().map(|product| catalog::Product { uid: product.uid, ..Default::default() }).collect();
+    let (totals, end) = write(server.channel(), PRODUCTS, start(WriteMode::Delete), &keys).await;
+    end.unwrap();
+    assert_eq!(totals.deleted, 30);
+    assert!(statements(&database).iter().any(|statement| statement.contains("set uid = t.uid")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn due_orders_are_claimed_alike() {
+    const COUNT: usize = 300;
+    const CLAIMERS: usize = 8;
+    let database = sharded().await;
+    let server = OrdersServer::start(&database).await;
+    let rows: Vec<orders::Order> = (1..=COUNT).map(|number| order(&order_uid(number))).collect();
+    let (totals, end) = write(server.channel(), ORDERS, start(WriteMode::Upsert), &rows).await;
+    end.unwrap();
+    assert_eq!(totals.created, COUNT as i64);
+    let due = "update orders.order_header
+        set status = jsonb_build_object('phase', 'confirmed'), provision_timer_ts = now() - interval '1 hour'";
+    run(&mut database.connect(Role::Operator).await, due).await;
+    let claimers: Vec<_> = (0..CLAIMERS)
+        .map(|_| {
+            let mut client = server.separate_client();
+            tokio::spawn(async move {
+                let (mut claimed, mut empty) = (Vec::new(), 0);
+                // Other claimers may be about to take all that one has picked.
+                while empty < 10 {
+                    let lease = Some(prost_types::Duration { seconds: 600, nanos: 0 });
+                    let request = orders::ClaimDueOrdersRequest { limit: 7, lease, ..Default::default() };
+                    let orders = client.claim_due_orders(request).await.unwrap().into_inner().orders;
+                    empty = if orders.is_empty() { empty + 1 } else { 0 };
+                    assert!(orders.len() <= 7 && orders.is_sorted_by_key(|order| order.uid.clone()));
+                    claimed.extend(orders);
+                    if empty > 0 {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+                claimed
+            })
+        })
+        .collect();
+    let mut seen = HashSet::new();
+    for claimer in claimers {
+        for order in claimer.await.unwrap() {
+            let status = order.status.unwrap();
+            assert_eq!(status.phase, "provisioning");
+            assert!(format!("{:?}", status.details).contains("claimed"), "{:?}", status.details);
+            assert!(order.summary.is_some(), "{}", order.uid);
+            assert!(seen.insert(order.uid.clone()), "{} was claimed twice", order.uid);
+        }
+    }
+    assert_eq!(seen.len(), COUNT);
+    assert!(statements(&database).iter().any(|statement| statement.contains("candidates as materialized")));
+}
