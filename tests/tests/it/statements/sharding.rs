@@ -93,7 +93,7 @@ fn shards(part: &str, alias: &str, column: &str) -> Option<Shards> {
     // Of another alias: rows of arrays, of an earlier part, or of a table whose rows stand together with these.
     let is_of_another = |other: &&str| other.split_once('.').is_some_and(|(of, _)| of != alias && !of.contains(' '));
     let in_arrays = part.contains(&format!("({alias}.{column}, ")) && part.contains(") in (select * from unnest(");
-    if others.iter().any(|other| other.starts_with('$')) {
+    if others.iter().any(|other| other.starts_with(['$', '\''])) {
         Some(Shards::One)
     } else if in_arrays || others.iter().any(|other| other.starts_with("any (") || is_of_another(other)) {
         Some(Shards::Many)
