@@ -132,10 +132,10 @@ async fn a_transaction_tells_the_server_how_long_it_may_last() {
 
 #[tokio::test]
 async fn a_statement_that_runs_alone_is_committed_and_its_error_costs_nothing() {
+    const INSERT: &str = "insert into catalog.product (uid) values ('prd_a')";
     if !needs::met(&[Need::PgBouncer]) {
         return;
     }
-    const INSERT: &str = "insert into catalog.product (uid) values ('prd_a')";
     for (database, is_alone) in [(TestDatabase::create().await, true), (TestDatabase::pooled().await, false)] {
         let pool = database.data_layer(|config| config.database.database_pool_max = 1);
         let mut operator = database.connect(Role::Operator).await;

@@ -475,7 +475,7 @@ impl Drop for Lease {
             // Detaching and dropping it closes the socket, and the server rolls back.
             _ if !self.clean => drop(connection.detach()),
             Some((spares, since)) => {
-                spares.put(Spare { connection, since, answered: Instant::now(), timeout: self.timeout })
+                spares.put(Spare { connection, since, answered: Instant::now(), timeout: self.timeout });
             }
             None => drop(connection),
         }

@@ -198,15 +198,15 @@ impl<'d> Route<'d> {
                 *lease = self.begin(begin, deadline, bound).await?;
                 Ok(())
             }
-            begun => {
+            outcome => {
                 lease.note_answer();
-                begun
+                outcome
             }
         }
     }
 
-    /// Takes a connection for a single statement that the server ends after `bound`, or shortly after. The connection is
-    /// alive: it was in use in the last moments, or has answered.
+    /// Takes a connection for a single statement that the server ends after `bound`, or shortly after. The connection
+    /// is alive: it was in use in the last moments, or has answered.
     pub(super) async fn live_lease(self, deadline: Deadline, bound: Duration) -> Result<Lease, Error> {
         let timeout = SessionScope::timeout(bound, self.limits());
         let mut spare = match self.primary.spare_lease(|of_spare| of_spare == timeout) {

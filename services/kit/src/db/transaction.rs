@@ -361,7 +361,7 @@ impl Lease {
             let position = self.fetch(Statement::new(WAL_POSITION, 1), usize::MAX, &mut rows, Error::from);
             let found = within(deadline, position).await.and_then(|()| {
                 let row = rows.first().ok_or_else(|| Error::internal("there is no WAL position"))?;
-                Ok(row.try_get::<&str, _>(0)?.parse().map_err(Error::internal)?)
+                row.try_get::<&str, _>(0)?.parse().map_err(Error::internal)
             });
             match found {
                 Ok(lsn) => provenance.committed(lsn),

@@ -92,8 +92,8 @@ pub fn due(
 
 /// As [`due`], for a sharded database, which neither locks what it selects from several shards nor skips what is
 /// locked. An update that changes nothing locks those that are still due. So that workers seldom meet, each picks from
-/// [`CANDIDATES`] times as many orders, by a hash that differs between connections. On each server the update takes them
-/// in the order of the keys, so that two that meet do not wait for each other.
+/// [`CANDIDATES`] times as many orders, by a hash that differs between connections. On each server the update takes
+/// them in the order of the keys, so that two that meet do not wait for each other.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
@@ -143,9 +143,9 @@ returning {}, t.uid, t.revision",
     Statement::new(sql, uids.len()).bind(ArrayParameter::texts(uids))?.bind(lease_micros as f64)
 }
 
-/// Claims up to `limit` due orders in one statement, and returns what [`claim`] returns. Locked ones are skipped. The
-/// planner takes a limit that it does not know for a tenth of the table, and would read all of it for a join: it expects
-/// an array to be short.
+/// Claims up to `limit` due orders in one statement, and returns what [`claim`] returns. Locked ones are skipped. For a
+/// join, the planner would read the whole table: it takes a limit that it does not know for a tenth of the rows. It
+/// expects an array to be short.
 ///
 /// # Errors
 /// [`Error::Internal`] if a parameter cannot be encoded.
