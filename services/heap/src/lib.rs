@@ -20,11 +20,11 @@ pub fn give_back() -> bool {
     given_back
 }
 
-/// Limits the number of arenas, pieces of memory with a lock each, that the allocator makes for the threads of the
-/// process, and says whether it does. Freed memory stays in its arena: what one thread has freed is of no use to a
-/// thread with another arena. To be called before there are other threads.
+/// Limits the number of the allocator's arenas, and returns whether it worked. An arena is a part of the memory with a
+/// lock of its own. Freed memory stays in its arena, where only the threads of that arena can use it. Call it before
+/// the process has other threads.
 ///
-/// Does nothing where the C library is another one.
+/// Does nothing with another C library.
 #[must_use]
 #[allow(unsafe_code, reason = "a call of C")]
 pub fn limit_arenas(most: u8) -> bool {

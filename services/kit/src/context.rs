@@ -1,5 +1,5 @@
-//! What handlers need: of the process ([`Context`]), of the call ([`Call`]), and of the process for a call that reads
-//! ([`Reads`]) or writes ([`Writes`]).
+//! What handlers need: the process-wide state ([`Context`]), the metadata of the call ([`Call`]), and access to the
+//! database for calls that read ([`Reads`]) or write ([`Writes`]).
 
 mod reads;
 mod writes;
@@ -29,33 +29,33 @@ use crate::rpc_layer::{Pause, RpcRows, normalise};
 use crate::token_keys::TokenKeys;
 use crate::write::writers::Writers;
 
-/// What a slice's calls share: its database, token keys, stream settings and metrics. Cheap to clone.
+/// The state that all calls of a slice share: database, token keys, stream settings and metrics. Cheap to clone.
 ///
-/// A call uses the database by what it is given for its kind: [`Reads`] by [`Context::reads`], [`Writes`] by
-/// [`Context::writes`]. What reads takes the one and what writes takes the other, so that they cannot be mixed up.
+/// A call that reads uses the database through [`Reads`], from [`Context::reads`]; a call that writes through
+/// [`Writes`], from [`Context::writes`]. Functions take one or the other, so the compiler finds a mix-up.
 #[derive(Clone, Debug)]
 pub struct Context(Arc<SharedContext>);
 
-/// What all calls of a slice share.
+/// The shared state behind [`Context`], [`Reads`] and [`Writes`].
 #[derive(Clone, Debug)]
 pub struct SharedContext {
-    /// The slice's database. Calls reach it by [`Reads`] and [`Writes`] alone.
+    /// The slice's database. Calls use it only through [`Reads`] and [`Writes`].
     database: Database,
-    /// A replica of it, for reads that need not be the freshest.
+    /// Its replica, for reads with eventual consistency.
     replica: Option<Replica>,
     /// The slice's schema.
     pub schema: &'static str,
-    /// What seals page tokens.
+    /// The keys that authenticate page tokens.
     pub tokens: TokenKeys,
     /// Sizes and intervals of streams.
     pub stream: StreamConfig,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// How many creates came with a request_id, so that the ledger is cleared now and then.
+    /// The number of calls with a request_id. Some of them also clear old entries of the ledger.
     pub(crate) named_calls: Arc<AtomicU32>,
-    /// What writes single rows, kept for the next call.
+    /// Prepared writers of rows, reused by later calls.
     pub(crate) writers: Writers,
-    /// What knows whether rows of another slice exist; `None` if no row of this one points there.
+    /// Checks that rows of another slice exist; `None` if no row of this slice refers to one.
     pub foreign: Option<Arc<dyn ForeignReferences>>,
 }
 
@@ -86,21 +86,21 @@ impl Context {
         }))
     }
 
-    /// The same, with a replica for reads that need not be the freshest.
+    /// Adds a replica for reads with eventual consistency.
     #[must_use]
     pub fn with_replica(mut self, replica: Option<Replica>) -> Self {
         Arc::make_mut(&mut self.0).replica = replica;
         self
     }
 
-    /// The same, with what knows whether rows of another slice exist.
+    /// Adds the check that rows of another slice exist.
     #[must_use]
     pub fn with_foreign(mut self, foreign: Arc<dyn ForeignReferences>) -> Self {
         Arc::make_mut(&mut self.0).foreign = Some(foreign);
         self
     }
 
-    /// The slice's database, for what belongs to no call: point reads that many callers share.
+    /// The slice's database, for point reads that several calls share.
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }
@@ -119,35 +119,35 @@ impl Context {
     }
 }
 
-/// What a request's connection may make the process hold. Not an extension of its own: an eighth would have the table
-/// of them grow for each call.
+/// The memory budget of a request's connection. It is not a request extension of its own: an eighth extension would
+/// make the table of extensions grow in each call.
 fn share_of<T>(request: &Request<T>) -> MemoryShare {
     request.extensions().get::<Connection>().map(|connection| connection.share().bytes().clone()).unwrap_or_default()
 }
 
-/// What comes with a call beside its message.
+/// The metadata and limits of a call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Until when the caller waits.
+    /// How long the caller waits.
     pub deadline: Deadline,
-    /// Whether the process drains; streams end at their next message.
+    /// Whether the process is draining. Streams then end with their next message.
     pub draining: Draining,
-    /// Counts the call's rows, for the log.
+    /// Counts the rows of the call, for the log.
     pub rows: RpcRows,
-    /// How fresh what it reads has to be.
+    /// The consistency that its reads need.
     pub consistency: Consistency,
-    /// What it learns about the databases that it uses, for its answer's metadata.
+    /// Which databases served it, for the response metadata.
     pub provenance: Provenance,
-    /// How large an answer its caller takes.
+    /// The size limit of its answers.
     pub answers: AnswerLimit,
-    /// What it may make the process hold.
+    /// Its memory budget.
     pub share: MemoryShare,
-    /// What a handler that stops reading a stream of messages says.
+    /// Marks the times when the handler does not read its inbound stream.
     pub pause: Pause,
 }
 
 impl Call {
-    /// That of a request.
+    /// Reads the metadata of a request.
     ///
     /// # Errors
     /// [`Error::Invalid`] for metadata that breaks a rule.
@@ -164,17 +164,17 @@ impl Call {
         })
     }
 
-    /// The answer of a unary call, its rows counted.
+    /// Returns the answer of a unary call and counts its rows.
     ///
     /// # Errors
-    /// [`Error::AnswerTooLarge`] if it is more than the caller takes.
+    /// [`Error::AnswerTooLarge`] if it exceeds the caller's limit.
     pub fn answer(&self, message: Encoded) -> Result<Response<Encoded>, Error> {
         self.answers.check(message.len())?;
         self.rows.add(message.rows);
         Ok(Response::new(message))
     }
 
-    /// The answer that is one row, which an error names.
+    /// Returns an answer of one row. The error names the row.
     ///
     /// # Errors
     /// As [`answer`](Self::answer).
@@ -187,7 +187,7 @@ impl Call {
         self.answer(message).map_err(|error| error.for_row(resource.description.message, name))
     }
 
-    /// The answer of a write, and what it leaves out of the resource.
+    /// Returns the answer of a write, and in its metadata the fields that were left out.
     ///
     /// # Errors
     /// As [`answer`](Self::answer).
@@ -201,14 +201,14 @@ impl Call {
         Ok(response)
     }
 
-    /// The next message of an inbound stream, unless the deadline passes or the process drains first. What has arrived
-    /// and was not taken by then is left.
+    /// Returns the next message of an inbound stream, unless the deadline passes or the process drains first. Messages
+    /// that arrived but were not read are dropped.
     ///
     /// # Errors
-    /// [`Error::DeadlineExceeded`], [`Error::Draining`], or what the transport says.
+    /// [`Error::DeadlineExceeded`], [`Error::Draining`]; errors of the transport.
     pub async fn next<T>(&self, inbound: &mut Streaming<T>) -> Result<Option<T>, Status> {
         let next = self.arrived(inbound).await;
-        // Until the next one is asked for.
+        // The pause ends when the next message is read.
         self.pause.begin();
         next
     }
@@ -217,7 +217,7 @@ impl Call {
         tokio::select! {
             biased;
             message = inbound.message() => match message.map_err(normalise)? {
-                // A caller who never stops sending must not keep the process from ending.
+                // A caller that never stops sending must not keep the process from exiting.
                 Some(_) if self.draining.has_begun() => Err(Error::Draining.into()),
                 Some(_) if self.deadline.expired() => Err(Error::DeadlineExceeded.into()),
                 message => Ok(message),

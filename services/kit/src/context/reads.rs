@@ -1,4 +1,4 @@
-//! What a call that only reads is given.
+//! Database access for calls that only read.
 
 use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use crate::db::{CopyEnd, CopyRequest, ReplicaRoute, Route, Snapshot, Statement};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// The database, for a call that only reads: as fresh as its caller demands, from the primary or from a replica. Who
-/// served it is noted in the call's answer. It offers no transaction, so nothing can be written with it. Cheap to
-/// clone; clones belong to the same call.
+/// The database for a call that only reads, from the primary or a replica, as its consistency demands. The response
+/// metadata says which one served it. It has no transaction, so it cannot write. Cheap to clone; clones belong to the
+/// same call.
 #[derive(Clone, Debug)]
 pub struct Reads {
     shared: Arc<SharedContext>,
-    /// What a replica may serve; nothing if `None`.
+    /// The route to a replica; `None` if only the primary serves the call.
     replica: Option<Arc<ReplicaRoute>>,
 }
 
 impl Context {
-    /// What a call reads with.
+    /// Returns the database access of a call that reads.
     #[must_use]
     pub fn reads(&self, call: &Call) -> Reads {
         let replica = match (call.consistency, &self.replica) {
@@ -41,7 +41,7 @@ impl Context {
     }
 }
 
-/// Settings and token keys, which all calls share.
+/// Settings, token keys and metrics.
 impl Deref for Reads {
     type Target = SharedContext;
 
@@ -51,12 +51,12 @@ impl Deref for Reads {
 }
 
 impl Reads {
-    /// Where its statements go.
+    /// The route of its statements.
     pub(crate) fn route(&self) -> Route<'_> {
         Route::new(&self.shared.database, self.replica.as_deref())
     }
 
-    /// The limits that hold on its statements.
+    /// The limits of its statements.
     pub fn limits(&self) -> &Limits {
         self.route().limits()
     }
@@ -69,7 +69,7 @@ impl Reads {
         self.route().fetch(statement, deadline).await
     }
 
-    /// Runs one select and gives each row to `on_row`.
+    /// Runs one select and passes each row to `on_row`.
     ///
     /// # Errors
     /// As [`Database::copy_out`](crate::db::Database::copy_out).
@@ -81,7 +81,7 @@ impl Reads {
         self.route().copy_out(request, on_row).await
     }
 
-    /// Opens a snapshot, to read from by several statements.
+    /// Opens a snapshot for several statements.
     ///
     /// # Errors
     /// As [`Database::snapshot`](crate::db::Database::snapshot).
@@ -89,17 +89,16 @@ impl Reads {
         self.route().snapshot(timeout, deadline).await
     }
 
-    /// Runs a read that nothing has been sent of. `None` if the replica could not serve it to its end: run it again,
-    /// and it comes from the primary.
+    /// Runs a read of which nothing was sent to the caller yet. `None` if the replica failed: run it again, and the
+    /// primary serves it.
     pub async fn attempt_read<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Option<Result<T, Error>> {
         self.route().attempt_read(read).await
     }
 
-    /// Runs a read that nothing has been sent of; again, and on the primary, if the replica could not serve it to its
-    /// end.
+    /// Runs a read of which nothing was sent to the caller yet. If the replica fails, runs it again on the primary.
     ///
     /// # Errors
-    /// What `read` says.
+    /// The errors of `read`.
     pub async fn read<T, F>(&self, read: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,

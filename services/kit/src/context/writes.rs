@@ -1,4 +1,4 @@
-//! What a call that writes is given.
+//! Database access for calls that write.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::db::{Begins, Statement, Transaction, TransactionEnd};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
-/// The database, for a call that writes: always the primary. Where the write-ahead log stood after each transaction is
-/// noted in the call's answer, so that its caller can read what it wrote from a replica. Cheap to clone; clones belong
+/// The database for a call that writes: always the primary. The response metadata says the position in the write-ahead
+/// log after its transactions, so that the caller can read its own writes from a replica. Cheap to clone; clones belong
 /// to the same call.
 #[derive(Clone, Debug)]
 pub struct Writes {
@@ -23,14 +23,14 @@ pub struct Writes {
 }
 
 impl Context {
-    /// What a call writes with.
+    /// Returns the database access of a call that writes.
     #[must_use]
     pub fn writes(&self, call: &Call) -> Writes {
         Writes { shared: Arc::clone(&self.0), provenance: call.provenance.clone() }
     }
 }
 
-/// Settings and metrics, which all calls share.
+/// Settings and metrics.
 impl Deref for Writes {
     type Target = SharedContext;
 
@@ -40,12 +40,12 @@ impl Deref for Writes {
 }
 
 impl Writes {
-    /// The limits that hold on its statements.
+    /// The limits of its statements.
     pub fn limits(&self) -> &Limits {
         self.shared.database.limits()
     }
 
-    /// Runs one reading statement outside of a transaction, for what has to be known before one begins.
+    /// Runs one reading statement before or after a transaction.
     ///
     /// # Errors
     /// As [`Database::fetch`](crate::db::Database::fetch).
@@ -53,7 +53,7 @@ impl Writes {
         self.shared.database.fetch(statement, deadline).await
     }
 
-    /// Runs `work` in a transaction, and notes where the write-ahead log stood when that ended well.
+    /// Runs `work` in a transaction, and records the position in the write-ahead log after it.
     ///
     /// # Errors
     /// As [`Database::transaction`](crate::db::Database::transaction).
@@ -77,7 +77,7 @@ impl Writes {
         self.transaction_that(Begins::WhenNeeded, deadline, work).await
     }
 
-    /// A transaction that begins then.
+    /// Runs `work` in a transaction that begins as `begins` says.
     pub(crate) async fn transaction_that<T, W>(&self, begins: Begins, deadline: Deadline, work: W) -> Result<T, Error>
     where
         T: Send + 'static,

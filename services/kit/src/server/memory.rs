@@ -1,39 +1,39 @@
-//! Gives memory back to the system. The allocator keeps what is freed, which after a burst of work may be many times
-//! what later work needs.
+//! Returns memory to the system. The allocator keeps freed memory: after a burst of work, many times more than later
+//! work needs.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::metrics::resident_bytes;
 
-/// Memory is given back while the process is larger than it once was by this much.
+/// Memory is returned while the process is larger by this many bytes than it once was.
 const WORTH: f64 = (4 << 20) as f64;
-/// The pause after memory was given back: pages that are needed again soon cost time to get back.
+/// The pause after memory was returned. Pages that are needed again soon cost time to get.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// The pause if hardly any memory was left to give back, time after time: the process needs what it has.
+/// The longest pause, after several calls that returned hardly any memory: it is in use.
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
-/// What was found the last times. Shared by all servers of a process.
+/// The history of earlier calls. All servers of a process share it.
 static HISTORY: Mutex<Option<History>> = Mutex::new(None);
 
 struct History {
-    /// When memory was given back last.
+    /// When memory was returned last.
     last: Instant,
-    /// How long to wait from then on.
+    /// How long to wait after that.
     pause: Duration,
     /// The smallest size of the process in bytes.
     smallest: f64,
 }
 
-/// Makes the threads of this process share memory, so that one uses what another has freed: two threads on one arena of
-/// the allocator. Without it a service on 2 processors needs 40 % more, and no less time. To be called first in `main`,
-/// before a runtime starts its threads.
+/// Lets two threads share one arena of the allocator, so that each can use memory that the other has freed. Without it,
+/// a service on 2 processors needs 40 % more memory and the same time. Call it first in `main`, before the runtime
+/// starts its threads.
 pub fn share_arenas() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let _limited = orrery_heap::limit_arenas(u8::try_from(threads.div_ceil(2)).unwrap_or(u8::MAX));
 }
 
-/// Gives memory back if the process has grown. Takes about a millisecond.
+/// Returns memory to the system if the process has grown. Takes about a millisecond.
 pub(super) fn look() {
     let mut history = HISTORY.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(resident) = resident_bytes() else { return };
