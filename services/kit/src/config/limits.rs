@@ -40,7 +40,8 @@ pub struct Limits {
 
     /// Maximum duration of a transaction.
     ///
-    /// It is set in each transaction, so the database enforces it even if this process does not.
+    /// A single statement that writes counts as a transaction. The database enforces the limit too, even if this process
+    /// does not.
     #[arg(
         long,
         value_name = "DURATION",
@@ -50,7 +51,7 @@ pub struct Limits {
     )]
     pub transaction_timeout: Duration,
 
-    /// Maximum duration of a statement outside a transaction.
+    /// Maximum duration of a read outside a transaction.
     ///
     /// A shorter deadline of the caller takes precedence. Lower it to protect the database from slow filters.
     #[arg(
