@@ -136,7 +136,8 @@ async fn a_statement_that_runs_alone_is_committed_and_its_error_costs_nothing() 
     if !needs::met(&[Need::PgBouncer]) {
         return;
     }
-    for (database, is_alone) in [(TestDatabase::create().await, true), (TestDatabase::pooled().await, false)] {
+    let direct = TestDatabase::create().await.by(Route::Direct).await;
+    for (database, is_alone) in [(direct, true), (TestDatabase::pooled().await, false)] {
         let pool = database.data_layer(|config| config.database.database_pool_max = 1);
         let mut operator = database.connect(Role::Operator).await;
         let mut stored = async || -> i64 {
