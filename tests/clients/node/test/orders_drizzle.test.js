@@ -218,6 +218,8 @@ test("a whole order that goes through the service and back stays what it was", a
   // Keys outside of the contract can be kept with a mask, but not sent.
   const { [ODD_KEY]: _, ...sendable } = annotations;
   await insert(uid, { annotations: sendable, revision: 3 });
+  // A nested number that no double holds is read as text, and would be written back as text.
+  await database.update(orderHeader).set({ status: sql`status - 'bigger'` }).where(eq(orderHeader.uid, uid));
   const before = await asStored(uid);
   const read = await orders.getOrder({ uid });
   const same = await orders.updateOrder({ order: read, view: OrderView.FULL });
