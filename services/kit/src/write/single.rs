@@ -224,6 +224,9 @@ impl RowWrite {
         incoming: &Incoming<'_>,
         extent: Extent,
     ) -> Result<Option<WrittenResource>, Error> {
+        if !self.writer.updates_at_once() {
+            return self.create_at_once(transaction, incoming, extent).await;
+        }
         let selection = Selection::new(self.resource, &self.returned);
         let of_columns = extent == Extent::Whole && selection.children.is_empty();
         let of_columns = of_columns && selection.has_all_columns(self.resource);

@@ -214,6 +214,11 @@ impl BatchWriter {
         }
     }
 
+    /// Whether [`BatchWriter::update_at_once`] can update rows.
+    pub(super) fn updates_at_once(&self) -> bool {
+        self.update_one.is_some()
+    }
+
     /// Updates one row in one statement and returns all its stored columns as a tuple. `None` and errors as for
     /// [`BatchWriter::create_at_once`]; `None` also if the row is not stored or does not differ.
     pub(super) async fn update_at_once(
