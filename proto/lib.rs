@@ -1,5 +1,6 @@
 //! The contract of Orrery as Rust: messages and clients generated from the `.proto` files beside this one, servers in
-//! which rows are handled as bytes ([`wire`]), typed requests by their verbs ([`requests`]), and the descriptors that reflection serves.
+//! which rows are handled as bytes ([`wire`]), typed requests by their verbs ([`requests`]), and the descriptors that
+//! reflection serves.
 
 pub mod codec;
 pub mod nesting;

@@ -23,8 +23,9 @@ pub enum ReceivedWrite {
     Chunk(Bytes),
 }
 
-/// A create: `{Resource = 1; string request_id = 2; ReferenceCheck reference_check = 3; View view = 4; FieldMask
-/// read_mask = 5}`, without `reference_check` where the resource points at nothing, and without `view` where it has none.
+/// A create:
+/// `{Resource = 1; string request_id = 2; ReferenceCheck reference_check = 3; View view = 4; FieldMask read_mask = 5}`,
+/// without `reference_check` if the resource has no references, and without `view` if it has no views.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReceivedCreate {
     /// The encoded resource.
@@ -39,8 +40,9 @@ pub struct ReceivedCreate {
     pub read_mask: Option<FieldMask>,
 }
 
-/// An update: `{Resource = 1; FieldMask update_mask = 2; bool allow_missing = 3; ReferenceCheck reference_check = 4; View
-/// view = 5; FieldMask read_mask = 6}`, without `reference_check` and `view` where a create has none.
+/// An update:
+/// `{Resource = 1; FieldMask update_mask = 2; bool allow_missing = 3; ReferenceCheck reference_check = 4;`
+/// `View view = 5; FieldMask read_mask = 6}`, without `reference_check` and `view` if a create has none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReceivedUpdate {
     /// The encoded resource.

@@ -2,8 +2,8 @@
 //!
 //! The requests of a verb mean the same by the same field names: `uid`, `read_mask`, `page_size` and so on. So each
 //! converts into one type for its verb, and what handles that is written once. `build.rs` makes the conversions from
-//! the fields' names (`proto/build/requests.rs`), and refuses a contract whose requests do not fit their verbs. Creates,
-//! updates and chunked writes have forms of their own, in which rows stay bytes: see [`wire`](crate::wire).
+//! the fields' names (`proto/build/requests.rs`), and refuses a contract whose requests do not fit their verbs.
+//! Creates, updates and chunked writes have forms of their own, in which rows stay bytes: see [`wire`](crate::wire).
 
 use prost::Message;
 use prost_types::FieldMask;

@@ -38,8 +38,8 @@ fn every_file_says_where_its_code_belongs_in_other_languages() {
     }
 }
 
-// Keywords of Kotlin, Java, Go, C#, Swift, Python, Ruby and JavaScript that a field or oneof may not be called, or only in
-// quotes.
+// Keywords of Kotlin, Java, Go, C#, Swift, Python, Ruby and JavaScript that a field or oneof may not be called, or only
+// in quotes.
 #[test]
 fn no_name_is_a_keyword_of_a_language_that_clients_are_generated_for() {
     let keywords = [

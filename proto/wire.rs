@@ -1,9 +1,9 @@
 //! The forms in which a server handles rows: as bytes of the wire.
 //!
-//! Every paged read answers with `{repeated Resource = 1; string token = 2}` and every chunked write takes `{start = 1 | chunk = 2
-//! {offset = 1, repeated Resource = 2}}`. A `repeated Resource` and a `repeated bytes` are the same on the wire, so one Rust type
-//! serves every resource and no row becomes a struct on its way through. `build.rs` puts these types into the generated
-//! servers and refuses a contract whose messages do not have these shapes.
+//! Every paged read answers with `{repeated Resource = 1; string token = 2}` and every chunked write takes
+//! `{start = 1 | chunk = 2 {offset = 1, repeated Resource = 2}}`. A `repeated Resource` and a `repeated bytes` are the
+//! same on the wire, so one Rust type serves every resource and no row becomes a struct on its way through. `build.rs`
+//! puts these types into the generated servers and refuses a contract whose messages do not have these shapes.
 
 use bytes::Bytes;
 

@@ -40,8 +40,8 @@ pub struct Limits {
 
     /// Maximum duration of a transaction.
     ///
-    /// A single statement that writes counts as a transaction. The database enforces the limit too, even if this process
-    /// does not.
+    /// A single statement that writes counts as a transaction. The database enforces the limit too, even if this
+    /// process does not.
     #[arg(
         long,
         value_name = "DURATION",

@@ -1,5 +1,5 @@
-// A program with its own Drizzle schema, which names the table without the Postgres schema, and a client of the service:
-// each keeps the other's data.
+// A program with its own Drizzle schema, which names the table without the Postgres schema, and a client of the
+// service: each keeps the other's data.
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";

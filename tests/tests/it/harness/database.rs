@@ -119,7 +119,8 @@ impl TestDatabase {
         }
     }
 
-    /// Records the statements of services that connect from now on; the database must be a [limited](Self::limited) one.
+    /// Records the statements of services that connect from now on; the database must be a [limited](Self::limited)
+    /// one.
     pub(crate) fn record_statements(&self) {
         self.route.proxy().expect("a proxy").record();
     }
