@@ -172,8 +172,11 @@ pub(super) async fn missing_in_slice(
     }
     let mut dangling: Vec<DanglingReference> = Vec::new();
     for (table, key) in tables {
-        let points_there = |column: &&ReferenceColumn| matches!(column.target, ReferenceTarget::Table { table: other, column: other_key } if (other, other_key) == (table, key));
-        let columns: Vec<&ReferenceColumn> = columns.iter().filter(points_there).collect();
+        let refers_there = |reference: &&ReferenceColumn| match reference.target {
+            ReferenceTarget::Table { table: other, column } => (other, column) == (table, key),
+            ReferenceTarget::Elsewhere => false,
+        };
+        let columns: Vec<&ReferenceColumn> = columns.iter().filter(refers_there).collect();
         let targets = ReferenceColumn::all_targets(&columns, resource, tuples);
         let mut found = HashSet::new();
         for targets in targets.chunks(transaction.max_statement_rows()) {
