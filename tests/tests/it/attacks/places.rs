@@ -41,7 +41,8 @@ async fn answers_that_are_not_taken_keep_nobody_out_and_are_dropped() {
     let during = "answers that are not taken";
     let list = ListProductsRequest { page_size: 1_000, ..ListProductsRequest::default() }.encode_to_vec();
     let mut attackers = Vec::new();
-    for _ in 0..4 {
+    // While their calls run, they have three quarters of the places.
+    for _ in 0..3 {
         let attacker = FrameClient::connect(target.address(), &[(INITIAL_WINDOW, 0)]).await;
         for call in 0..40 {
             attacker.call(stream(call), LIST, &list).await;
