@@ -58,9 +58,10 @@ impl Spare {
             return;
         }
         tokio::spawn(async move {
-            let reset = self.connection.execute(AssertSqlSafe(set_timeout(None))).await;
-            // Who gets it next would get a time limit that is not theirs.
-            if reset.is_err() {
+            let reset = self.connection.execute(AssertSqlSafe(set_timeout(None)));
+            // The next user would get a time limit of another call. A server that does not answer must not keep the
+            // pool's place for the connection.
+            if !matches!(tokio::time::timeout(KEPT, reset).await, Ok(Ok(_))) {
                 drop(self.connection.detach());
             }
         });

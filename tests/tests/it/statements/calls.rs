@@ -30,7 +30,8 @@ impl Recorder {
         let database = TestDatabase::limited(WireLimits::default()).await;
         database.record_statements();
         let text = format!(
-            "-- The statements of calls of {service}, in their order, as they run. Values in the texts are shown as '…'.\n\
+            "-- The statements of calls of {service}, in their order, as they run. Values in the texts are shown \
+             as '…'.\n\
              -- A statement that an earlier call has shown stands as a reference to it. Written by\n\
              --   ORRERY_WRITE_SQL=1 cargo test --locked --workspace --test it -- statements\n"
         );
