@@ -40,8 +40,8 @@ const MAX_CLAIM: usize = 1_000;
 const MAX_LEASE: i64 = 24 * 60 * 60;
 /// How many orders that the database refuses to change one claim skips.
 const MAX_PASSED_OVER: usize = 32;
-/// How long a server may take to notice a closed connection. Until then it keeps the locks of the attempt that lost the
-/// connection. The next attempt waits for them, so that the orders keep their turn.
+/// How long an attempt waits for the locks of orders that the one before it held and gave back. Another claimer may
+/// look at them at the moment; a server that lost the connection keeps its locks until it notices.
 const UNLOCKED_WITHIN: Duration = Duration::from_secs(2);
 /// How many bytes a claim may add to an order: the new transition, and longer numbers.
 const GROWTH: usize = 512;
@@ -92,20 +92,13 @@ impl Sizes {
 enum Attempt {
     Claimed(Encoded),
     /// Only this many of the first due orders may fit. With 0, the first one does not fit alone.
-    Fewer {
-        orders: usize,
-        /// Whether the connection was lost in the attempt.
-        lost: bool,
-    },
+    Fewer(usize),
     /// The connection was lost while reading this order; the database may return this part of it.
     Reduced(String, Extent),
     /// A lock was held for too long.
     LockTimeout,
     /// The claim in one statement took more than fits, or the database refused it.
-    LookFirst {
-        /// Whether the connection was lost in the attempt.
-        lost: bool,
-    },
+    LookFirst,
     /// The database refuses to change one of this many first due orders.
     RefusedAmong(usize),
     /// The database refuses to change this order, with this error.
@@ -185,25 +178,12 @@ pub(super) async fn claim(
                 }
                 return call.answer(orders);
             }
-            Attempt::LookFirst { lost } => {
-                at_once = false;
-                if lost {
-                    locked = LockPolicy::Wait;
-                }
-            }
-            Attempt::Fewer { orders, lost } => {
-                if lost && waits {
-                    locked = LockPolicy::Wait;
-                }
+            Attempt::LookFirst => at_once = false,
+            Attempt::Fewer(orders) => {
                 sizes.learn(&claim.selection, orders, answers.bytes());
                 limit = orders;
             }
-            Attempt::Reduced(uid, extent) => {
-                if waits {
-                    locked = LockPolicy::Wait;
-                }
-                reduced = Some((uid, extent));
-            }
+            Attempt::Reduced(uid, extent) => reduced = Some((uid, extent)),
             Attempt::Repeated(claimed) => return call.answer(claim.held(&writes, call.deadline, claimed).await?),
             Attempt::LockTimeout => (locked, waits) = (LockPolicy::Skip, false),
             Attempt::RefusedAmong(orders) => limit = orders.div_ceil(2),
@@ -215,6 +195,11 @@ pub(super) async fn claim(
                 passed_over.push(uid);
                 limit = most.min(sizes.fitting(&claim.selection, answers.bytes()));
             }
+        }
+        // This attempt held orders and gave them back. If the next one skipped what is locked by now, claimers could
+        // hide the same orders from each other for ever.
+        if waits {
+            locked = LockPolicy::Wait;
         }
     }
 }
@@ -232,11 +217,11 @@ impl Claim {
             return Ok(TransactionEnd::RollBack(Attempt::Repeated(claimed)));
         }
         let most = self.answers.bytes();
-        let look_first = |lost: bool| Ok(TransactionEnd::RollBack(Attempt::LookFirst { lost }));
+        let look_first = || Ok(TransactionEnd::RollBack(Attempt::LookFirst));
         let claim = self.prepared(claim::claim_due(limit, self.lease_micros, &self.selection)?);
         let claimed = match transaction.write_within(claim, 2 * most).await {
-            Err(Error::RowRefused(_)) => return look_first(false),
-            Err(error) if is_for_size(&error) => return look_first(true),
+            Err(Error::RowRefused(_)) => return look_first(),
+            Err(error) if is_for_size(&error) => return look_first(),
             claimed => claimed?,
         };
         if claimed.is_empty() {
@@ -244,13 +229,13 @@ impl Claim {
         }
         let measured = match measure(transaction, &ORDER, &self.selection, &claimed, 0, most).await {
             Ok(Fit::Some(measured)) if measured.keys().len() == claimed.len() => measured,
-            Ok(_) => return look_first(false),
-            Err(error) if is_for_size(&error) => return look_first(true),
+            Ok(_) => return look_first(),
+            Err(error) if is_for_size(&error) => return look_first(),
             Err(error) => return Err(error),
         };
         let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
-            return look_first(false);
+            return look_first();
         }
         self.enter(transaction, &claimed, self.selection.columns).await?;
         Ok(TransactionEnd::Commit(Attempt::Claimed(orders)))
@@ -282,7 +267,7 @@ impl Claim {
             return Ok(TransactionEnd::RollBack(Attempt::Repeated(claimed)));
         }
         let most = self.answers.bytes();
-        let fewer = |orders: usize, lost: bool| Ok(TransactionEnd::RollBack(Attempt::Fewer { orders, lost }));
+        let fewer = |orders: usize| Ok(TransactionEnd::RollBack(Attempt::Fewer(orders)));
         if locked == LockPolicy::Wait {
             transaction.fetch(claim::wait_at_most(UNLOCKED_WITHIN)?).await?;
         }
@@ -292,18 +277,18 @@ impl Claim {
                 return Ok(TransactionEnd::RollBack(Attempt::Claimed(Encoded::default())));
             }
             Ok((rows, true)) => rows,
-            Ok((rows, false)) => return fewer(rows.len() / 2, true),
-            Err(Error::ResultTooLarge(_)) => return fewer(0, true),
+            Ok((rows, false)) => return fewer(rows.len() / 2),
+            Err(Error::ResultTooLarge(_)) => return fewer(0),
             Err(Error::TransactionConflict(_)) if locked == LockPolicy::Wait => {
                 return Ok(TransactionEnd::RollBack(Attempt::LockTimeout));
             }
-            Err(error) if is_for_size(&error) => return fewer(limit / 2, true),
+            Err(error) if is_for_size(&error) => return fewer(limit / 2),
             Err(error) => return Err(error),
         };
         let measured = match measure(transaction, &ORDER, &self.selection, &rows, GROWTH, most).await {
             Ok(Fit::Some(measured)) => measured,
-            Ok(Fit::Fewer(orders)) => return fewer(orders, false),
-            Err(error) if is_for_size(&error) => return fewer(rows.len() / 2, true),
+            Ok(Fit::Fewer(orders)) => return fewer(orders),
+            Err(error) if is_for_size(&error) => return fewer(rows.len() / 2),
             Err(error) => return Err(error),
         };
         let update = claim::claim(&names(measured.keys()), self.lease_micros, &self.selection)?;
@@ -318,7 +303,7 @@ impl Claim {
         };
         let orders = measured.answer(&self.selection, &claimed).await?;
         if self.answers.check(orders.len()).is_err() {
-            return fewer(measured.keys().len() - 1, false);
+            return fewer(measured.keys().len() - 1);
         }
         self.enter(transaction, &claimed, self.selection.columns).await?;
         Ok(TransactionEnd::Commit(Attempt::Claimed(orders)))
@@ -397,7 +382,7 @@ impl Claim {
                 })
             });
             match read.await? {
-                Attempt::Fewer { orders, .. } => claimed.truncate(orders),
+                Attempt::Fewer(orders) => claimed.truncate(orders),
                 Attempt::Reduced(_, less) => extent = less,
                 Attempt::Claimed(orders) => return Ok(orders),
                 _ => return Err(Error::internal("a read came to what only a claim comes to")),
@@ -413,7 +398,7 @@ impl Claim {
         extent: Extent,
     ) -> Result<TransactionEnd<Attempt>, Error> {
         let most = self.answers.bytes();
-        let fewer = |orders: usize| Ok(TransactionEnd::RollBack(Attempt::Fewer { orders, lost: false }));
+        let fewer = |orders: usize| Ok(TransactionEnd::RollBack(Attempt::Fewer(orders)));
         let rows = match transaction.fetch(claim::held(claimed, &self.selection)?).await {
             Err(error) if is_for_size(&error) && claimed.len() > 1 => return fewer(claimed.len() / 2),
             rows => rows?,

@@ -1,5 +1,6 @@
 //! A time limit for each test. A test that hangs would otherwise block the whole run without being named.
 
+use std::io::{Write as _, stderr};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ impl Watchdog {
     /// Watches the test of this thread.
     pub(crate) fn new() -> Self {
         Self::within(BOUND, |test| {
-            eprintln!("{test} has not ended within {BOUND:?}: the run is given up");
+            // `eprintln!` would go to the output of the test, which is lost with the process.
+            let _ = writeln!(stderr(), "{test} has not ended within {BOUND:?}: the run is given up");
             std::process::exit(101);
         })
     }

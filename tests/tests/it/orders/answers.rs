@@ -225,6 +225,46 @@ async fn claimers_at_once_share_large_and_small_orders_and_none_twice() {
     assert_eq!(claimed, (1..=300).map(|number| (order_uid(number), 2)).collect::<Vec<_>>());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimer_waits_for_an_order_that_it_gave_back_to_look_at_it() {
+    let fixture = Fixture::new().await;
+    put_due(&fixture, 1..=1, 3).await;
+    // From now on the service knows how large orders are, and claims without looking first.
+    assert_eq!(client(&fixture).claim_due_orders(request(60, FULL)).await.unwrap().into_inner().orders.len(), 1);
+    annotate(&fixture, "true", 5 * MIB).await;
+    let mut contested = 0;
+    for round in 0..200 {
+        let due =
+            "update orders.order_header set provision_timer_ts = '2020-01-01', status = '{\"phase\": \"confirmed\"}'";
+        fixture.run(due).await;
+        let claim = async {
+            let mut client = OrdersServiceClient::new(fixture.server.channel());
+            client.claim_due_orders(request(60, FULL)).await.unwrap().into_inner().orders.len()
+        };
+        // Another worker takes the order as soon as the claimer gives it back, and does not claim it.
+        let contender = async {
+            tokio::time::sleep(Duration::from_millis(round % 20)).await;
+            let mut transaction = fixture.pool.begin().await.unwrap();
+            let locked = sqlx::raw_sql("select from orders.order_header for update nowait");
+            if locked.execute(&mut *transaction).await.is_ok() {
+                return false;
+            }
+            drop(transaction);
+            let mut transaction = fixture.pool.begin().await.unwrap();
+            sqlx::raw_sql("select from orders.order_header for update").execute(&mut *transaction).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            true
+        };
+        let (claimed, was_held) = tokio::join!(claim, contender);
+        contested += usize::from(was_held);
+        assert!(claimed == 1 || !was_held, "in round {round} the order was held and not claimed");
+        if contested == 10 {
+            return;
+        }
+    }
+    assert!(contested > 0, "the claims were too fast to meet one");
+}
+
 fn omitted(answer: &Response<Order>) -> String {
     answer.metadata().get("x-omitted-fields").map(|fields| fields.to_str().unwrap().to_owned()).unwrap_or_default()
 }
