@@ -257,7 +257,7 @@ async fn an_import_outlives_the_service() {
     assert_eq!(import.code, Some(0), "{import:?}");
     assert!(import.stderr.contains("trying again"), "{import:?}");
     assert_eq!(count(&pool, "true").await, 40_000);
-    let lost = if import.stdout.contains("as the connection broke") {
+    let lost = if import.stdout.contains("while the connection broke") {
         import.count("committed while the connection broke: created, updated or unchanged")
     } else {
         0
