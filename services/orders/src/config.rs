@@ -1,9 +1,8 @@
-//! The settings of the orders service: the common ones, and those of its catalog client.
-
-use std::time::Duration;
+//! The settings of the orders service: the common ones, and those of the catalog.
 
 use clap::Args;
-use orrery_kit::config::{ConfigError, Configuration, ServiceAddress, ServiceConfig, parse_duration};
+use orrery_kit::config::{ConfigError, Configuration, ServiceConfig};
+use orrery_peers::config::CatalogPeerConfig;
 
 /// The settings of the orders service.
 #[derive(Args, Clone, Debug)]
@@ -13,39 +12,7 @@ pub struct OrdersConfig {
     pub service: ServiceConfig,
     /// The catalog service, which knows whether products exist.
     #[command(flatten)]
-    pub catalog: CatalogConfig,
-}
-
-/// The address of the catalog service, and how long to wait for it.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Catalog")]
-pub struct CatalogConfig {
-    /// Address of the catalog service: host:port, or http://host:port.
-    ///
-    /// It is asked whether the products in order lines exist. Without it, writes that check this fail with UNAVAILABLE;
-    /// everything else works.
-    #[arg(
-        long = "catalog",
-        id = "catalog",
-        value_name = "ADDR",
-        env = "CATALOG",
-        default_value = "http://127.0.0.1:50051"
-    )]
-    pub address: ServiceAddress,
-
-    /// How long a write waits for the catalog service before it fails with UNAVAILABLE.
-    ///
-    /// A shorter deadline of the caller takes precedence. Longer survives a restart of the catalog service; shorter
-    /// fails sooner.
-    #[arg(
-        long = "catalog-timeout",
-        id = "catalog-timeout",
-        value_name = "DURATION",
-        env = "CATALOG_TIMEOUT",
-        default_value = "5s",
-        value_parser = parse_duration
-    )]
-    pub timeout: Duration,
+    pub catalog: CatalogPeerConfig,
 }
 
 impl OrdersConfig {
@@ -67,16 +34,15 @@ impl Configuration for OrdersConfig {
 
     fn validate(&self) -> Result<(), ConfigError> {
         self.service.validate()?;
-        if self.catalog.timeout.is_zero() {
-            return Err(ConfigError::new("catalog-timeout", "must be longer than 0s"));
-        }
-        Ok(())
+        self.catalog.validate()
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
 
     use super::*;
     use crate::BINARY;

@@ -1,11 +1,10 @@
 //! The orders slice: order headers, line items, addresses and summaries.
 //!
-//! - [`config`] and [`catalog`]: the settings, and the client of the catalog service
+//! - [`config`]: the settings
 //! - [`store`]: the descriptions of the slice's resources, and its queries
 //! - [`lifecycle`] and [`summary`]: the rules of orders
 //! - [`rpc`]: the service, with a file for each method that only this slice has
 
-pub mod catalog;
 pub mod config;
 pub mod lifecycle;
 pub mod rpc;
@@ -20,6 +19,7 @@ use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
 use orrery_kit::server::{self, RunningService, Services};
+use orrery_peers::CatalogClient;
 use orrery_proto::orders::v1::server::OrdersServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ async fn run_until_drained(
     let settings = &config.service;
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&settings.database, &settings.limits, &metrics)?;
-    let catalog = Arc::new(catalog::CatalogClient::new(&config.catalog));
+    let catalog = Arc::new(CatalogClient::new(&config.catalog));
     let replica = Replica::of(settings, &metrics)?;
     let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone())
         .with_replica(replica)

@@ -39,6 +39,7 @@ mod orders;
 mod outages;
 mod overload;
 mod page_bytes;
+mod peers;
 mod plans;
 mod point_reads;
 mod pooler;

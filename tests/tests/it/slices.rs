@@ -1,6 +1,10 @@
-//! A slice is a schema, a login role and a service. Each role can only access its own schema.
+//! A slice is a schema, a login role and a service. Each role can only access its own schema, and services meet only
+//! through the clients of `orrery-peers`.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use orrery::migrate::{Folder, LockTimeouts, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -105,4 +109,61 @@ async fn tables_are_found_without_a_schema() {
         .await
         .unwrap();
     assert_eq!(found, ("public".to_owned(), 1));
+}
+
+fn services() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../services")
+}
+
+/// The crates of the workspace that the crate `name` depends on, for tests too, by their short names.
+fn dependencies(name: &str) -> Vec<String> {
+    let manifest = fs::read_to_string(services().join(name).join("Cargo.toml")).unwrap();
+    let (_, sections) = manifest.split_once("\n[").unwrap();
+    let names = sections.lines().filter_map(|line| line.strip_prefix("orrery-"));
+    names.map(|rest| rest.split(['.', ' ', '=']).next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn no_service_depends_on_another_one() {
+    // What services share knows none of them, and each of them knows nothing else.
+    let allowed: [(&str, &[&str]); 5] = [
+        ("kit", &["proto", "heap"]),
+        ("peers", &["proto", "kit"]),
+        ("catalog", &["proto", "kit", "peers"]),
+        ("orders", &["proto", "kit", "peers"]),
+        ("records", &["proto", "kit", "peers"]),
+    ];
+    for (name, allowed) in allowed {
+        let found = dependencies(name);
+        assert!(found.contains(&"kit".to_owned()) || name == "kit" && !found.is_empty(), "{name}: {found:?}");
+        let wrong: Vec<&String> = found.iter().filter(|found| !allowed.contains(&found.as_str())).collect();
+        assert!(wrong.is_empty(), "{name} depends on {wrong:?}");
+    }
+}
+
+#[test]
+fn services_call_each_other_through_peers_alone() {
+    fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    for (name, _) in SLICES {
+        let mut files = Vec::new();
+        sources(&services().join(name).join("src"), &mut files);
+        assert!(!files.is_empty());
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(!text.contains("_service_client"), "{} has a client of its own", file.display());
+            for (other, _) in SLICES.into_iter().filter(|(other, _)| *other != name) {
+                let server = format!("{other}::v1::server");
+                assert!(!text.contains(&server), "{} serves {other}", file.display());
+            }
+        }
+    }
 }

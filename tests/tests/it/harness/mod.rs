@@ -58,6 +58,7 @@ pub(crate) use orders::{OrdersProcess, OrdersServer, line, order, order_uid, sta
 pub(crate) use orrery::cluster::Role;
 pub(crate) use pooler::Pooler;
 pub(crate) use postgres::Postgres;
+pub(crate) use process::ServiceProcess;
 pub(crate) use products::{metric, product, run, seed, timestamp, uid, uids};
 pub(crate) use programs::program;
 pub(crate) use refusal::{assert_invalid, refusal};

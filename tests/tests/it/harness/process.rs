@@ -111,10 +111,10 @@ impl ServiceProcess {
         until_healthy(&channel(self.address), self.name).await;
     }
 
-    /// The admin port, as found in the log.
+    /// The current admin port, as found in the log.
     pub(crate) fn admin(&self) -> Admin {
         let log = self.log();
-        let line = log.lines().find(|line| line.contains("metrics at /metrics")).unwrap();
+        let line = log.lines().rfind(|line| line.contains("metrics at /metrics")).unwrap();
         let (_, address) = line.split_once("address=").unwrap();
         Admin(address.split(' ').next().unwrap().parse().unwrap())
     }

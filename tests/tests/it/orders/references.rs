@@ -11,8 +11,8 @@ use orrery_kit::config::ServiceAddress;
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
 use orrery_kit::references::ForeignReferences as _;
-use orrery_orders::catalog::CatalogClient;
-use orrery_orders::config::CatalogConfig;
+use orrery_peers::CatalogClient;
+use orrery_peers::config::CatalogPeerConfig;
 use orrery_proto::catalog::v1::server::{CatalogService, CatalogServiceServer};
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, DeleteProductRequest,
@@ -372,7 +372,7 @@ async fn whose_patience_ends_first_is_told() {
     let serving = Serving::start().await;
     serving.hang(true);
     let ask = async |caller: Duration, own: Duration| {
-        let config = CatalogConfig { address: at(serving.address), timeout: own };
+        let config = CatalogPeerConfig { address: at(serving.address), timeout: own };
         CatalogClient::new(&config).missing(products([2]), Deadline::after(caller)).await.unwrap_err()
     };
     let short = Duration::from_millis(200);
