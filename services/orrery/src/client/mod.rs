@@ -1,7 +1,6 @@
 //! A client for Orrery's streams that works for every resource: rows are encoded bytes, and the resource is chosen by
 //! the path of the method.
 
-mod backoff;
 mod fault;
 mod read;
 #[cfg(test)]
@@ -12,17 +11,26 @@ mod write;
 
 pub(crate) use fault::describe;
 pub(crate) use orrery_kit::config::ServiceAddress;
-pub(crate) use read::{PageQuery, PageReader};
+pub(crate) use read::{PageQuery, read_pages};
 pub(crate) use window::SentChunk;
 pub(crate) use write::{WriteCounts, WriteEvent, WriteFault, WriteOptions, write};
 
 use std::time::Duration;
 
+use orrery_peers::Backoff;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
 
 /// The largest message that the client accepts.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// How long to try to reach a service that was never reached: its address is probably wrong.
+const FIRST_LIMIT: Duration = Duration::from_secs(5);
+
+/// How to try again until `limit` has passed without progress.
+fn backoff(limit: Duration) -> Backoff {
+    Backoff::new(limit).with_first_limit(FIRST_LIMIT)
+}
 
 /// Connects to a service.
 async fn connect(address: &ServiceAddress) -> Result<Grpc<Channel>, tonic::Status> {

@@ -2,6 +2,7 @@
 //! wire. The messages of chunked writes are in `orrery_proto::wire`, because services use them too.
 
 use bytes::Bytes;
+use orrery_peers::Page;
 
 /// A page.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -11,4 +12,10 @@ pub(crate) struct ReceivedPage {
     pub(crate) rows: Vec<Bytes>,
     #[prost(string, tag = "2")]
     pub(crate) resume_token: String,
+}
+
+impl Page for ReceivedPage {
+    fn resume_token(&self) -> &str {
+        &self.resume_token
+    }
 }

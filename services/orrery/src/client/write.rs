@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use orrery_peers::{Backoff, retry_after};
 use orrery_proto::r#type::v1::{ReferenceCheck, RowError, RowErrorPolicy, WriteMode, WriteStart};
 use orrery_proto::wire::{WriteChunk, WritePayload, WriteRequest, WriteResponse};
 use prost_types::FieldMask;
@@ -17,8 +18,7 @@ use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::window::{MAX_CHUNKS, SentChunk, Window};
-use super::{ServiceAddress, connect, fault};
-use crate::client::backoff::Backoff;
+use super::{ServiceAddress, backoff, connect, fault};
 
 /// The settings of a write.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub(crate) async fn write(
         window: Window::default(),
         unanswered: Vec::new(),
         counts: WriteCounts::default(),
-        backoff: Backoff::new(options.give_up_after),
+        backoff: backoff(options.give_up_after),
         on_event,
     };
     let result = writer.run().await;
@@ -129,8 +129,7 @@ impl Writer<'_> {
             }
             // A validation leaves nothing behind that another stream could resume.
             let one_shot = self.options.validate_only && self.answered;
-            let wait =
-                fault::retry_after(&status).filter(|_| !one_shot).and_then(|asked| self.backoff.next_wait(asked));
+            let wait = retry_after(&status).filter(|_| !one_shot).and_then(|asked| self.backoff.next_wait(asked));
             let Some(wait) = wait else { return Err(WriteFault::Call(status)) };
             (self.on_event)(WriteEvent::Retrying(&status, wait));
             tokio::time::sleep(wait).await;
@@ -151,7 +150,7 @@ impl Writer<'_> {
             self.recheck_unanswered(&mut service).await?;
         }
         self.answered = true;
-        self.backoff.reset();
+        self.backoff.succeeded();
 
         let mut sender = Some(sender);
         for chunk in self.window.chunks() {
@@ -289,7 +288,7 @@ impl Writer<'_> {
             while self.window.pop_before(answer.committed_offset).is_some() {}
         } else if self.window.pop_before(known).is_some() {
             // This chunk was committed by an earlier run.
-            self.backoff.reset();
+            self.backoff.succeeded();
         }
         self.committed_to(answer.committed_offset);
         Ok(())
@@ -298,7 +297,7 @@ impl Writer<'_> {
     fn committed_to(&mut self, offset: i64) {
         if offset > self.counts.committed {
             self.counts.committed = offset;
-            self.backoff.reset();
+            self.backoff.succeeded();
             (self.on_event)(WriteEvent::Committed(offset));
         }
     }

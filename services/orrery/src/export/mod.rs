@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use self::filter::{OrderFilterOptions, ProductFilterOptions};
 use self::output::ExportOutput;
-use crate::client::{PageQuery, PageReader, ServiceAddress, describe};
+use crate::client::{PageQuery, ServiceAddress, describe, read_pages};
 use crate::message::write_json;
 use crate::resource::{ORDERS, PRODUCTS, TransferResource};
 use crate::terminal::{PIPE_CLOSED, eprint_line};
@@ -117,7 +117,7 @@ async fn export_resource(
     }
     let give_up_after = Duration::from_secs(options.patience);
     let query = PageQuery { address, method: resource.stream_method, request, give_up_after };
-    let mut pages = PageReader::new(query, options.resume_token);
+    let mut pages = read_pages(query, options.resume_token);
     let bar = progress_bar();
     let begin = Instant::now();
 
@@ -133,9 +133,9 @@ async fn export_resource(
         };
         match pages.next(&mut trying_again).await {
             Ok(Some(page)) => {
-                rows += page.len() as u64;
+                rows += page.rows.len() as u64;
                 bar.set_position(rows);
-                if sender.send(Some((page, pages.token().to_owned()))).await.is_err() {
+                if sender.send(Some((page.rows, page.resume_token))).await.is_err() {
                     break Ok(());
                 }
             }

@@ -235,10 +235,10 @@ async fn a_read_goes_on_wherever_its_connection_broke() {
             request: PRODUCTS.stream_request().unwrap(),
             give_up_after: Duration::from_secs(20),
         };
-        let mut pages = PageReader::new(query, String::new());
+        let mut pages = read_pages(query, String::new());
         let (mut read, mut breaks) = (Vec::new(), 0);
         while let Some(page) = pages.next(&mut |_, _| breaks += 1).await.unwrap() {
-            read.extend(page);
+            read.extend(page.rows);
         }
         assert_eq!(read, rows, "{budgets:?}");
         assert!(breaks > 0, "{budgets:?}: nothing broke");
