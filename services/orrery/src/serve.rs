@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use orrery_kit::config::{Binary, Configuration as _, ServiceConfig};
 use orrery_kit::server::run_until_signal;
 use orrery_orders::config::OrdersConfig;
+use orrery_records::config::RecordsConfig;
 
 use crate::terminal::{CommandOutput, exit_with};
 
@@ -62,7 +63,7 @@ impl Slice {
                 Box::pin(run_until_signal(config, orrery_orders::run))
             }
             Self::Records => {
-                let config = ServiceConfig::from_arguments(binary, arguments).unwrap_or_else(|error| exit_with(&error));
+                let config = RecordsConfig::from_arguments(binary, arguments).unwrap_or_else(|error| exit_with(&error));
                 Box::pin(run_until_signal(config, orrery_records::run))
             }
         }

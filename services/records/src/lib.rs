@@ -1,6 +1,10 @@
 //! The records slice: tags, assets, suggestions, templates, combo reports and documents.
+//!
+//! - [`config`]: the settings
 
-use orrery_kit::config::{Binary, ServiceConfig};
+pub mod config;
+
+use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::db::Database;
 use orrery_kit::metrics::Metrics;
 use orrery_kit::server::{self, RunningService, Services};
@@ -22,19 +26,22 @@ pub const SERVICE_NAMES: [&str; 2] = ["orrery.records.v1.RecordsService", "orrer
 /// # Errors
 ///
 /// An invalid configuration, or a failed transport.
-pub fn run(config: ServiceConfig, listener: TcpListener, shutdown: CancellationToken) -> RunningService {
+pub fn run(config: config::RecordsConfig, listener: TcpListener, shutdown: CancellationToken) -> RunningService {
     Box::pin(run_until_drained(config, listener, shutdown))
 }
 
 async fn run_until_drained(
-    config: ServiceConfig,
+    config: config::RecordsConfig,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    config.validate()?;
+    let settings = &config.service;
     let metrics = Metrics::new(&SERVICE_NAMES);
-    let database = Database::new(&config.database, &config.limits, &metrics)?;
+    let database = Database::new(&settings.database, &settings.limits, &metrics)?;
     let probe = server::database_probe(&database);
-    let served = server::serve(&config, &metrics, listener, Services::default(), &SERVICE_NAMES, probe, shutdown).await;
+    let served =
+        server::serve(settings, &metrics, listener, Services::default(), &SERVICE_NAMES, probe, shutdown).await;
     database.close().await;
     served
 }

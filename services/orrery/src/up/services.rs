@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use orrery_kit::config::{AdminListen, Configuration as _, ListenConfig, ServiceAddress, ServiceConfig};
+use orrery_kit::config::{AdminListen, ConfigError, Configuration as _, ListenConfig, ServiceAddress, ServiceConfig};
 use orrery_kit::server::RunningService;
 use orrery_orders::config::OrdersConfig;
+use orrery_records::config::RecordsConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -28,9 +29,37 @@ const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
 struct ServiceStart {
     config: ServiceConfig,
     listener: TcpListener,
-    /// The address of the catalog, for services that call it.
-    catalog: ServiceAddress,
+    peers: Peers,
     shutdown: CancellationToken,
+}
+
+/// The addresses of the services that other services call.
+#[derive(Clone)]
+struct Peers {
+    catalog: ServiceAddress,
+    orders: ServiceAddress,
+}
+
+impl Peers {
+    fn of(listeners: &[Listeners; 3]) -> anyhow::Result<Self> {
+        let [catalog, orders, _] = listeners;
+        Ok(Self { catalog: catalog.as_peer()?, orders: orders.as_peer()? })
+    }
+
+    /// The configuration of the orders service with these addresses.
+    fn orders_config(self, service: ServiceConfig) -> Result<OrdersConfig, ConfigError> {
+        let mut config = OrdersConfig::with_service(service)?;
+        config.catalog.address = self.catalog;
+        Ok(config)
+    }
+
+    /// The configuration of the records service with these addresses.
+    fn records_config(self, service: ServiceConfig) -> Result<RecordsConfig, ConfigError> {
+        let mut config = RecordsConfig::with_service(service)?;
+        config.catalog.address = self.catalog;
+        config.orders.address = self.orders;
+        Ok(config)
+    }
 }
 
 /// A service of `orrery up`.
@@ -53,8 +82,7 @@ const SLICES: [SliceSpec; 3] = [
         grpc: orrery_orders::SERVICE_NAMES[0],
         run: |start| {
             Box::pin(async move {
-                let mut config = OrdersConfig::with_service(start.config)?;
-                config.catalog.address = start.catalog;
+                let config = start.peers.orders_config(start.config)?;
                 orrery_orders::run(config, start.listener, start.shutdown).await
             })
         },
@@ -62,7 +90,12 @@ const SLICES: [SliceSpec; 3] = [
     SliceSpec {
         name: "records",
         grpc: orrery_records::SERVICE_NAMES[0],
-        run: |start| orrery_records::run(start.config, start.listener, start.shutdown),
+        run: |start| {
+            Box::pin(async move {
+                let config = start.peers.records_config(start.config)?;
+                orrery_records::run(config, start.listener, start.shutdown).await
+            })
+        },
     },
 ];
 
@@ -71,6 +104,14 @@ pub(super) struct Listeners {
     grpc: TcpListener,
     /// For metrics and probes.
     admin: Option<Arc<std::net::TcpListener>>,
+}
+
+impl Listeners {
+    /// The address under which other services reach this one.
+    fn as_peer(&self) -> anyhow::Result<ServiceAddress> {
+        let address = reachable(self.grpc.local_addr().context("a listener has no address")?);
+        address.to_string().parse().map_err(|error: String| anyhow!(error))
+    }
 }
 
 /// Binds the addresses of the three services.
@@ -124,8 +165,7 @@ impl RunningServices {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (mut addresses, mut admin) = (Vec::new(), Vec::new());
-        let catalog = reachable(listeners[0].grpc.local_addr().context("a listener has no address")?);
-        let catalog: ServiceAddress = catalog.to_string().parse().map_err(|error: String| anyhow!(error))?;
+        let peers = Peers::of(&listeners)?;
         for ((slice, listener), url) in SLICES.iter().zip(listeners).zip(urls) {
             let address = listener.grpc.local_addr().context("a listener has no address")?;
             addresses.push(address);
@@ -146,7 +186,7 @@ impl RunningServices {
             // The services share the process's limit of open files.
             config.server.max_connections = Some(orrery_kit::server::connections(&config, SLICES.len())?);
             let start =
-                ServiceStart { config, listener: listener.grpc, catalog: catalog.clone(), shutdown: shutdown.clone() };
+                ServiceStart { config, listener: listener.grpc, peers: peers.clone(), shutdown: shutdown.clone() };
             let service = (slice.run)(start);
             tasks.spawn(async move { (slice.name, service.await) });
         }
@@ -241,4 +281,29 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         _ => {}
     }
     address
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_service_is_told_where_the_others_are() {
+        let listening = async |address: &str| {
+            let grpc = TcpListener::bind((address, 0)).await.unwrap();
+            (grpc.local_addr().unwrap().port(), Listeners { grpc, admin: None })
+        };
+        // An address that stands for all of this machine's is none that can be called.
+        let ((first, catalog), (second, orders), (_, records)) =
+            (listening("0.0.0.0").await, listening("127.0.0.1").await, listening("127.0.0.1").await);
+        let (catalog_at, orders_at) = (format!("127.0.0.1:{first}"), format!("127.0.0.1:{second}"));
+        let peers = Peers::of(&[catalog, orders, records]).unwrap();
+        let service = ServiceConfig::for_database("postgres://me@localhost/shop").unwrap();
+        let config = peers.clone().orders_config(service.clone()).unwrap();
+        assert_eq!(config.catalog.address.to_string(), catalog_at);
+        let config = peers.records_config(service).unwrap();
+        assert_eq!((config.catalog.address.to_string(), config.orders.address.to_string()), (catalog_at, orders_at));
+    }
 }
