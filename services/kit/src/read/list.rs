@@ -114,15 +114,23 @@ async fn read_page(reads: &Reads, resource: &'static Resource, request: ListRequ
     let ListRequest { method, mask, filter, encoded_filter, order, page_token, page_size, deadline, answers } = request;
     let scan = Scan::new(reads, resource, &mask, filter, order, answers);
     let token = PageToken::new(method, &encoded_filter, &scan);
-    let rows = match usize::try_from(page_size) {
-        Err(_) => return Err(Error::invalid("page_size", "must not be negative")),
-        Ok(0) => DEFAULT_PAGE_SIZE,
-        Ok(rows) => rows.min(MAX_PAGE_SIZE),
-    };
+    let rows = list_rows(page_size)?;
     let mut cursor = token.open(reads, &scan, "page_token", &page_token, deadline).await?;
     cursor.ask_for(rows);
     let before = cursor.clone();
     let page = scan.page(&mut cursor, rows, deadline).await?;
     let tail = if page.end { Bytes::new() } else { token.seal(reads, &cursor, deadline).await? };
     scan.message(page, tail, &before, answers, deadline).await
+}
+
+/// Most rows of a page of a list.
+///
+/// # Errors
+/// [`Error::Invalid`] for a negative `page_size`.
+pub(super) fn list_rows(page_size: i32) -> Result<usize, Error> {
+    match usize::try_from(page_size) {
+        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
+        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
+        Ok(rows) => Ok(rows.min(MAX_PAGE_SIZE)),
+    }
 }

@@ -6,6 +6,7 @@
 //! - `query`, `fetch`: these queries, and how their rows are added to a page
 //! - `children`, `collector`: the children of rows that were read
 //! - [`list`] and [`stream`]: pages as answers, with tokens
+//! - [`computed`]: pages of rows that a slice computes
 //! - [`point`] and [`loader`]: by key
 //! - [`measured`]: rows that a write changes and returns
 //! - [`mod@check`]: whether keys exist
@@ -13,6 +14,8 @@
 pub mod check;
 mod children;
 mod collector;
+pub mod computed;
+pub(crate) mod count;
 pub mod extent;
 mod fetch;
 pub mod filter;

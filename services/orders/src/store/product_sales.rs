@@ -8,11 +8,13 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
+use futures::future::BoxFuture;
 use orrery_kit::context::Reads;
 use orrery_kit::db::sql::literal;
 use orrery_kit::db::{CopyEnd, CopyRequest};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
+use orrery_kit::read::computed::{Computed, Step};
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::tuple::Columns;
 use orrery_proto::orders::v1::ProductSales;
@@ -25,6 +27,10 @@ const LARGEST_WINDOW: usize = 1_000_000;
 const WINDOW_TIME: Duration = Duration::from_millis(250);
 /// Maximum number of rows of one query: they are all in memory.
 const MAX_ROWS: usize = 20_000;
+/// The first part of a token: the products are read in windows.
+const WINDOWED: &str = "w";
+/// The first part of a token: they are not.
+const PLAIN: &str = "p";
 
 /// The validated request.
 #[derive(Clone, Debug)]
@@ -59,15 +65,6 @@ pub struct SalesCursor {
     limit: usize,
 }
 
-/// The result of one step.
-#[derive(Debug, Default)]
-pub struct SalesStep {
-    /// The rows, in order.
-    pub rows: Vec<ProductSales>,
-    /// Whether these are the last rows.
-    pub end: bool,
-}
-
 impl SalesCursor {
     /// A cursor that continues after a position.
     pub fn at(position: Option<SalesPosition>, windowed: bool) -> Self {
@@ -95,17 +92,63 @@ impl SalesPosition {
     }
 }
 
+impl Computed for SalesPeriod {
+    type Row = ProductSales;
+    type Cursor = SalesCursor;
+
+    fn start(&self) -> SalesCursor {
+        SalesCursor::at(None, false)
+    }
+
+    fn resume(&self, parts: Vec<String>) -> Option<SalesCursor> {
+        let mut parts = parts.into_iter();
+        let windowed = parts.next()? == WINDOWED;
+        let position = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (None, ..) => None,
+            (Some(product_uid), None, ..) => Some(SalesPosition { product_uid, rest: None }),
+            (Some(product_uid), Some(day), Some(currency), None) => {
+                Some(SalesPosition { product_uid, rest: Some((day, currency)) })
+            }
+            _ => return None,
+        };
+        Some(SalesCursor::at(position, windowed))
+    }
+
+    fn parts(&self, cursor: &SalesCursor) -> Vec<String> {
+        let mut parts = vec![if cursor.window.is_some() { WINDOWED } else { PLAIN }.to_owned()];
+        if let Some(SalesPosition { product_uid, rest }) = &cursor.position {
+            parts.push(product_uid.clone());
+            parts.extend(rest.iter().flat_map(|(day, currency)| [day.clone(), currency.clone()]));
+        }
+        parts
+    }
+
+    fn after(&self, _: &SalesCursor, passed: &SalesCursor, taken: &[ProductSales]) -> SalesCursor {
+        SalesCursor { position: taken.last().map(SalesPosition::of), ..passed.clone() }
+    }
+
+    fn step<'a>(
+        &'a self,
+        reads: &'a Reads,
+        cursor: &'a mut SalesCursor,
+        _limit: usize,
+        deadline: Deadline,
+    ) -> BoxFuture<'a, Result<Step<ProductSales>, Error>> {
+        Box::pin(step(reads, self, cursor, deadline))
+    }
+}
+
 /// Reads the next rows and moves the cursor after them.
 ///
 /// # Errors
 /// [`Error::DeadlineExceeded`] if the caller's deadline passes, or if a single product takes longer than a statement
 /// may; errors of the database.
-pub async fn step(
+async fn step(
     reads: &Reads,
     period: &SalesPeriod,
     cursor: &mut SalesCursor,
     deadline: Deadline,
-) -> Result<SalesStep, Error> {
+) -> Result<Step<ProductSales>, Error> {
     let limit = cursor.limit.min(reads.limits().max_query_rows);
     let started = Instant::now();
     let read = async {
@@ -121,7 +164,7 @@ pub async fn step(
         Ok(read) => read,
         Err(error) => {
             cursor.learn_from(error, deadline)?;
-            return Ok(SalesStep::default());
+            return Ok(Step::default());
         }
     };
     let took = started.elapsed();
@@ -131,15 +174,15 @@ pub async fn step(
             Some(lines) => Some((lines / 2).max(1)),
             None => (took > WINDOW_TIME * 4).then_some(FIRST_WINDOW),
         };
-        return Ok(SalesStep { rows, end: false });
+        return Ok(Step { rows, end: false });
     }
     let Some(product_uid) = end else {
         cursor.position = rows.last().map(SalesPosition::of).or(cursor.position.take());
-        return Ok(SalesStep { rows, end: true });
+        return Ok(Step { rows, end: true });
     };
     cursor.position = Some(SalesPosition { product_uid, rest: None });
     cursor.window = cursor.window.map(|lines| next_window(lines, took));
-    Ok(SalesStep { rows, end: false })
+    Ok(Step { rows, end: false })
 }
 
 fn next_window(lines: usize, took: Duration) -> usize {
