@@ -7,9 +7,9 @@ use orrery_kit::collection::{Collection, Messages};
 use orrery_kit::context::Context;
 use orrery_proto::catalog::v1::server::CatalogService;
 use orrery_proto::catalog::v1::{
-    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, DeleteProductRequest,
-    GetProductMetricsRequest, GetProductRequest, ListProductsRequest, StreamProductMetricsRequest,
-    StreamProductsRequest,
+    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CountProductsRequest, CountProductsResponse,
+    DeleteProductRequest, GetProductMetricsRequest, GetProductRequest, ListProductsRequest,
+    StreamProductMetricsRequest, StreamProductsRequest,
 };
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
@@ -72,6 +72,11 @@ impl CatalogService for Catalog {
 
     async fn write_products(&self, request: Request<Streaming<ReceivedWrite>>) -> Answer<Messages<WriteResponse>> {
         self.products.write(request)
+    }
+
+    async fn count_products(&self, request: Request<CountProductsRequest>) -> Answer<CountProductsResponse> {
+        let filter = product::filter(request.get_ref().filter.as_ref());
+        Ok(self.products.count(&request, filter).await?.map(|count| CountProductsResponse { count }))
     }
 
     type CheckProductsStream = Messages<CheckProductsResponse>;

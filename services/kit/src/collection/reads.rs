@@ -14,7 +14,7 @@ use crate::read::list::{self, ListRequest};
 use crate::read::order::Order;
 use crate::read::stream::{self, StreamRequest};
 use crate::read::view::{View, mask};
-use crate::read::{check, point};
+use crate::read::{check, count, point};
 use crate::resource::Resource;
 use crate::resource::select::Selection;
 
@@ -152,6 +152,17 @@ impl Collection {
                 call,
             };
             Ok(Response::new(stream::stream(&reads, self.resource, stream).await?))
+        })
+    }
+
+    /// `CountX`: how many rows pass a filter; `filter` is its meaning.
+    pub fn count<Q>(&self, request: &Request<Q>, filter: Result<Filter, Error>) -> Unary<'_, i64> {
+        let call = Call::of(request);
+        Box::pin(async move {
+            let call = call?;
+            let reads = self.context.reads(&call);
+            let count = count::count(&reads, self.resource, &filter?, call.deadline).await?;
+            Ok(Response::new(count))
         })
     }
 

@@ -9,12 +9,13 @@
 //! - [`computed`]: pages of rows that a slice computes
 //! - [`point`] and [`loader`]: by key
 //! - [`measured`]: rows that a write changes and returns
-//! - [`mod@check`]: whether keys exist
+//! - [`mod@check`]: whether keys exist; `count`: how many rows there are
 
 pub mod check;
 mod children;
 mod collector;
 pub mod computed;
+pub(crate) mod count;
 pub(crate) mod count;
 pub mod extent;
 mod fetch;
