@@ -46,6 +46,9 @@ pub struct AnswerLimit {
 }
 
 impl AnswerLimit {
+    /// No limit: for rows that become part of an answer which is checked itself.
+    pub const UNBOUNDED: Self = Self { accepted: usize::MAX, bound: usize::MAX };
+
     /// The limit of a request. A request that came through no server, as in a test, has the default limit.
     ///
     /// # Errors

@@ -137,6 +137,16 @@ pub enum Error {
     /// A field refers to a resource that does not exist.
     #[error("{}: {}", .0.field, .0.description)]
     ReferenceMissing(Violation),
+    /// Rows of the slice still refer to a resource that was to be deleted.
+    #[error("{resource} {} is still referred to: {why}", named(.name))]
+    StillReferenced {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+        /// What refers to it, and what to do.
+        why: &'static str,
+    },
     /// The database refuses a row that is valid by the contract.
     #[error("{}", status::refused(.0))]
     RowRefused(#[source] Box<RowRefusal>),
@@ -277,6 +287,7 @@ impl Error {
             Self::RevisionMismatch { .. } => ErrorReason::RevisionMismatch,
             Self::PhaseForbids { .. } | Self::PhaseForbidsField { .. } => ErrorReason::PhaseForbids,
             Self::ReferenceMissing(_) => ErrorReason::ReferenceMissing,
+            Self::StillReferenced { .. } => ErrorReason::ResourceReferenced,
             Self::RowRefused(refusal) => refusal.kind.reason(),
             Self::RowRejected { .. } => ErrorReason::RowRejected,
             Self::OffsetGap { .. } => ErrorReason::OffsetGap,
@@ -313,9 +324,10 @@ impl Error {
             | Self::WriteTakenOver
             | Self::TransactionConflict(_)
             | Self::PlanOutdated(_) => Code::Aborted,
-            Self::ReferenceMissing(_) | Self::PhaseForbids { .. } | Self::PhaseForbidsField { .. } => {
-                Code::FailedPrecondition
-            }
+            Self::ReferenceMissing(_)
+            | Self::StillReferenced { .. }
+            | Self::PhaseForbids { .. }
+            | Self::PhaseForbidsField { .. } => Code::FailedPrecondition,
             Self::OffsetGap { .. } => Code::OutOfRange,
             Self::RowTooLarge { .. }
             | Self::AnswerTooLarge(_)

@@ -71,6 +71,7 @@ impl From<Error> for Status {
             | Error::AlreadyExists { resource, name }
             | Error::EtagMismatch { resource, name }
             | Error::RevisionMismatch { resource, name }
+            | Error::StillReferenced { resource, name, .. }
             | Error::RowTooLarge { resource, name } => {
                 details.set_resource_info(*resource, shortened(name), "", cut(&text, MAX_TEXT));
             }

@@ -93,16 +93,10 @@ impl Filter {
         if texts.is_empty() {
             return self;
         }
-        if texts.len() > MAX_NAMES {
-            return self.refuse(field, format!("has {} values; at most {MAX_NAMES} are allowed", texts.len()));
+        match is_one_of(expression, texts) {
+            Ok(condition) => self.when(condition),
+            Err(why) => self.refuse(field, why),
         }
-        if texts.iter().any(|text| text.is_empty() || text.len() > MAX_NAME_BYTES || text.contains('\0')) {
-            return self.refuse(field, format!("holds a value that is not 1 to {MAX_NAME_BYTES} bytes without NUL"));
-        }
-        self.when(match texts {
-            [text] => format!("{expression} = {}", literal(text)),
-            texts => format!("{expression} = any({})", literal_array(texts)),
-        })
     }
 
     /// Any of these uids in a column. None: no condition.
@@ -176,6 +170,50 @@ impl Filter {
         self.when(format!("t.{column} in ({})", selects.join(" union ")))
     }
 
+    /// Rows to which no row of another table refers. `table` and `referring` name that table and its column.
+    #[must_use]
+    pub fn not_referred_to(self, column: &str, table: &str, referring: &str) -> Self {
+        self.when(format!("not exists (select from {table} as p where p.{referring} = t.{column})"))
+    }
+
+    /// Rows to which a row of another table refers that has one of these texts in its column `named`. None: no
+    /// condition.
+    #[must_use]
+    pub fn referred_to_by(
+        self,
+        field: &str,
+        column: &str,
+        (table, referring, named): (&str, &str, &str),
+        texts: &[String],
+    ) -> Self {
+        if texts.is_empty() {
+            return self;
+        }
+        match is_one_of(&format!("p.{named}"), texts) {
+            Ok(condition) => {
+                self.when(format!("t.{column} in (select p.{referring} from {table} as p where {condition})"))
+            }
+            Err(why) => self.refuse(field, why),
+        }
+    }
+
+    /// Rows whose list of texts, a jsonb array, holds any of these uids. None: no condition.
+    #[must_use]
+    pub fn uid_in_list(mut self, field: &str, column: &str, uids: &[String]) -> Self {
+        if uids.is_empty() {
+            return self;
+        }
+        if uids.len() > MAX_UIDS {
+            return self.refuse(field, format!("has {} uids; at most {MAX_UIDS} are allowed", uids.len()));
+        }
+        for (at, uid) in uids.iter().enumerate() {
+            if let Err(why) = check_key(uid) {
+                self = self.refuse(&format!("{field}[{at}]"), why);
+            }
+        }
+        self.when(format!("t.{column} ?| {}", literal_array(uids)))
+    }
+
     /// A range of time in a column. Rows without a time are in no range, even in one without bounds. Bounds finer than
     /// a microsecond are exact. Unset: no condition.
     #[must_use]
@@ -213,4 +251,21 @@ impl Filter {
         self.unindexed = true;
         self.when(format!("strpos(lower(t.{column}), lower({})) > 0", literal(text)))
     }
+}
+
+/// The condition that an expression is one of these texts.
+///
+/// # Errors
+/// What is wrong with the texts: the end of a sentence that begins with the field's name.
+fn is_one_of(expression: &str, texts: &[String]) -> Result<String, String> {
+    if texts.len() > MAX_NAMES {
+        return Err(format!("has {} values; at most {MAX_NAMES} are allowed", texts.len()));
+    }
+    if texts.iter().any(|text| text.is_empty() || text.len() > MAX_NAME_BYTES || text.contains('\0')) {
+        return Err(format!("holds a value that is not 1 to {MAX_NAME_BYTES} bytes without NUL"));
+    }
+    Ok(match texts {
+        [text] => format!("{expression} = {}", literal(text)),
+        texts => format!("{expression} = any({})", literal_array(texts)),
+    })
 }

@@ -16,7 +16,6 @@ mod children;
 mod collector;
 pub mod computed;
 pub(crate) mod count;
-pub(crate) mod count;
 pub mod extent;
 mod fetch;
 pub mod filter;

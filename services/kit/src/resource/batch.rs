@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::key::Key;
 use super::mask::{KeySet, Reach, UpdateMask};
 use super::refusal::Refusal;
-use super::row::{Changes, ChildRows, Children, Column, Phase, Row, rows};
+use super::row::{Changes, ChildRows, Children, Column, ColumnType, Phase, Row, rows};
 use super::select::etag;
 use super::tuple::Columns;
 use super::tuple::prefix;
@@ -229,6 +229,13 @@ impl<'b> Batch<'b> {
             None if reached && !self.mask.keeps_unset() => NewPhase::Default,
             None => NewPhase::Kept,
         }
+    }
+
+    /// The value that the write gives a column of the row; `None` if it leaves the stored value or clears it.
+    pub fn new_value<T: ColumnType>(&self, at: usize, column: Column<T>) -> Option<T::Value<'_>> {
+        let field = self.resource.field(column.name())?;
+        let is_kept = self.exists(at) && self.overwriting(field) == Overwriting::Nothing;
+        if is_kept { None } else { self.row(at).get(column) }
     }
 
     /// Sets columns of a row.

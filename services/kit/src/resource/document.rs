@@ -57,6 +57,27 @@ pub(super) fn elements(json: &[u8]) -> Items<'_> {
     Items { rest: json.strip_prefix(b"[").unwrap_or_default(), keyed: false }
 }
 
+/// The elements of an array as texts; an element that is no string as its JSON text.
+pub(crate) fn texts(json: &[u8]) -> Vec<String> {
+    let text = |(_, value): (JsonString<'_>, JsonValue<'_>)| match value {
+        JsonValue::String(text) => String::from_utf8_lossy(&text.text()).into_owned(),
+        JsonValue::Other(json) => String::from_utf8_lossy(json).into_owned(),
+    };
+    elements(json).map(text).collect()
+}
+
+/// Appends a list of texts in jsonb's binary format.
+pub(crate) fn put_jsonb_texts(out: &mut Vec<u8>, texts: &[String]) {
+    out.extend_from_slice(&[1, b'[']);
+    for (nth, text) in texts.iter().enumerate() {
+        if nth > 0 {
+            out.extend_from_slice(b", ");
+        }
+        put_string(out, text);
+    }
+    out.push(b']');
+}
+
 const NO_KEY: JsonString<'static> = JsonString { raw: b"", escaped: false };
 
 impl<'a> Iterator for Items<'a> {

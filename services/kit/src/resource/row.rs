@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use bytes::BufMut as _;
 
 use super::document;
+use super::kind::WireForm;
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
 use super::{Field, Resource};
 use crate::db::array::ElementType;
@@ -53,6 +54,10 @@ pub enum Timestamp {}
 /// The phase in a status column. If a stored phase is no string, its JSON text.
 #[derive(Clone, Copy, Debug)]
 pub enum Phase {}
+
+/// A list of texts in a `jsonb` column. If a stored element is no string, its JSON text.
+#[derive(Clone, Copy, Debug)]
+pub enum Texts {}
 
 impl ColumnType for Text {
     type Value<'a> = &'a str;
@@ -153,6 +158,24 @@ impl ColumnType for Phase {
 
     fn read(bytes: &[u8]) -> Option<String> {
         document::phase(bytes)
+    }
+}
+
+impl ColumnType for Texts {
+    type Value<'a> = Vec<String>;
+
+    fn fits(field: &Field) -> bool {
+        field.wire_form == WireForm::List && field.element_type() == ElementType::Json
+    }
+
+    fn read(bytes: &[u8]) -> Option<Vec<String>> {
+        Some(document::texts(bytes.get(1..)?))
+    }
+}
+
+impl WritableType for Texts {
+    fn write(value: Vec<String>, out: &mut Vec<u8>) {
+        document::put_jsonb_texts(out, &value);
     }
 }
 

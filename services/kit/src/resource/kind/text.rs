@@ -65,6 +65,8 @@ pub(super) enum EmptyText {
     Null,
     /// An empty text.
     Stored,
+    /// Null. The service sets the value, whatever the caller sends.
+    Computed,
 }
 
 /// Any text.
@@ -85,6 +87,12 @@ impl<F: Copy> TextKind<F> {
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { format: self.format, empty: EmptyText::Null }
+    }
+
+    /// The same, but the service computes it: what the caller sends is ignored, and an unset one is null.
+    #[must_use]
+    pub const fn computed(self) -> Self {
+        Self { format: self.format, empty: EmptyText::Computed }
     }
 }
 
@@ -123,6 +131,9 @@ impl<F: TextFormat> ColumnKind for TextKind<F> {
     }
 
     fn limits(&self, stated: Stated<'_>) -> Vec<Constraints> {
+        if self.empty == EmptyText::Computed {
+            return limits::none();
+        }
         let may_be_empty = self.empty != EmptyText::Refused;
         let mut limits = self.format.limits(stated.rules, may_be_empty);
         if stated.key {
@@ -132,7 +143,11 @@ impl<F: TextFormat> ColumnKind for TextKind<F> {
     }
 
     fn column(&self) -> Option<StoredColumn> {
-        Some(StoredColumn::new("text", self.empty == EmptyText::Null))
+        Some(StoredColumn::new("text", matches!(self.empty, EmptyText::Null | EmptyText::Computed)))
+    }
+
+    fn is_computed(&self) -> bool {
+        self.empty == EmptyText::Computed
     }
 
     fn role(&self) -> FieldRole {
@@ -179,7 +194,7 @@ impl<F: TextFormat> ColumnKind for TextKind<F> {
     fn assign(&self, name: &str, change: Change<'_>) -> Assignment {
         match (change, self.empty) {
             (Change::IfSet, _) => Assignment::if_set(name),
-            (_, EmptyText::Refused) => Assignment::new(name, format!("i.{name}")),
+            (_, EmptyText::Refused | EmptyText::Computed) => Assignment::new(name, format!("i.{name}")),
             (_, EmptyText::Stored) => Assignment::or(name, "''"),
             // A stored empty text stays if null is sent: both read the same.
             (_, EmptyText::Null) => Assignment::or(name, &format!("case when t.{name} = '' then '' end")),
