@@ -10,8 +10,8 @@ use orrery_kit::error::Error;
 use orrery_kit::references::ForeignReferences;
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::{
-    BatchGetProductsRequest, BatchGetProductsResponse, CheckProductsRequest, StreamProductMetricsRequest,
-    StreamProductMetricsResponse, StreamProductsRequest, StreamProductsResponse,
+    BatchGetProductsRequest, BatchGetProductsResponse, CheckProductsRequest, CountProductsRequest,
+    StreamProductMetricsRequest, StreamProductMetricsResponse, StreamProductsRequest, StreamProductsResponse,
 };
 use tonic::transport::Channel;
 
@@ -55,6 +55,17 @@ impl CatalogClient {
             Ok(self.client.clone().batch_get_products(request(message, Some(timeout))).await?.into_inner())
         };
         self.peer.call("BatchGetProducts", deadline, call).await
+    }
+
+    /// Counts products.
+    ///
+    /// # Errors
+    /// See [`CatalogClient`].
+    pub async fn count_products(&self, message: CountProductsRequest, deadline: Deadline) -> Result<i64, Error> {
+        let call = |timeout: Duration| async move {
+            Ok(self.client.clone().count_products(request(message, Some(timeout))).await?.into_inner().count)
+        };
+        self.peer.call("CountProducts", deadline, call).await
     }
 
     /// Streams products.

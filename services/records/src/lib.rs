@@ -1,13 +1,24 @@
 //! The records slice: tags, assets, suggestions, templates, combo reports and documents.
 //!
 //! - [`config`]: the settings
+//! - [`store`]: the descriptions of the slice's resources, and its queries
+//! - [`rules`]: the rules of the resources
+//! - [`rpc`]: the services, with a file for each group of methods that only this slice has
 
 pub mod config;
+pub mod rpc;
+pub mod rules;
+pub mod store;
+
+use std::sync::Arc;
 
 use orrery_kit::config::{Binary, Configuration as _};
-use orrery_kit::db::Database;
+use orrery_kit::context::Context;
+use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
 use orrery_kit::server::{self, RunningService, Services};
+use orrery_peers::{CatalogClient, OrdersClient};
+use orrery_proto::records::v1::server::TagsServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +31,9 @@ pub const BINARY: Binary = Binary {
 
 /// The gRPC services of this process, by the names that health uses.
 pub const SERVICE_NAMES: [&str; 2] = ["orrery.records.v1.RecordsService", "orrery.records.v1.TagsService"];
+
+/// The slice's schema.
+const SCHEMA: &str = "records";
 
 /// Serves the slice on `listener` until `shutdown` is cancelled and the drain has ended.
 ///
@@ -36,12 +50,22 @@ async fn run_until_drained(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     config.validate()?;
+    store::check();
     let settings = &config.service;
     let metrics = Metrics::new(&SERVICE_NAMES);
     let database = Database::new(&settings.database, &settings.limits, &metrics)?;
+    let catalog = CatalogClient::new(&config.catalog);
+    let replica = Replica::of(settings, &metrics)?;
+    let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone())
+        .with_replica(replica)
+        .with_foreign(Arc::new(catalog.clone()));
+    let orders = OrdersClient::new(&config.orders);
+    let tags = TagsServiceServer::new(rpc::tags::Tags::new(context.clone(), catalog, orders))
+        .max_decoding_message_size(settings.stream.max_message_bytes)
+        .max_encoding_message_size(usize::MAX);
     let probe = server::database_probe(&database);
     let served =
-        server::serve(settings, &metrics, listener, Services::default(), &SERVICE_NAMES, probe, shutdown).await;
-    database.close().await;
+        server::serve(settings, &metrics, listener, Services::new(tags), &SERVICE_NAMES, probe, shutdown).await;
+    context.close().await;
     served
 }

@@ -1,0 +1,3 @@
+//! The services of the slice, a folder each.
+
+pub mod tags;

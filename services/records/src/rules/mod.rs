@@ -1,0 +1,5 @@
+//! The rules of the slice's resources, one file each.
+
+pub mod tag;
+pub mod tag_classification;
+pub mod tag_group;
