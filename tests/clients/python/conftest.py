@@ -35,9 +35,15 @@ def orders_channel():
 
 
 @pytest.fixture
+def records_channel():
+    """A channel to the records service."""
+    yield from _channel("ORRERY_RECORDS")
+
+
+@pytest.fixture
 def admin_addresses() -> dict[str, str]:
     """The addresses of the services' metrics, by service."""
-    return {service: _address(f"ORRERY_{service.upper()}_ADMIN") for service in ("catalog", "orders")}
+    return {service: _address(f"ORRERY_{service.upper()}_ADMIN") for service in ("catalog", "orders", "records")}
 
 
 @pytest.fixture

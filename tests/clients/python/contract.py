@@ -40,6 +40,8 @@ from orrery.catalog.v1 import product_pb2 as product  # noqa: E402
 from orrery.orders.v1 import order_pb2 as order  # noqa: E402
 from orrery.orders.v1 import orders_service_pb2 as orders  # noqa: E402
 from orrery.orders.v1 import orders_service_pb2_grpc as orders_grpc  # noqa: E402
+from orrery.records.v1 import tags_service_pb2 as tags  # noqa: E402
+from orrery.records.v1 import tags_service_pb2_grpc as tags_grpc  # noqa: E402
 from orrery.type.v1 import error_reason_pb2 as error_reason  # noqa: E402
 from orrery.type.v1 import status_pb2 as status  # noqa: E402
 from orrery.type.v1 import write_pb2 as write  # noqa: E402
@@ -56,5 +58,7 @@ __all__ = [
     "product",
     "rules",
     "status",
+    "tags",
+    "tags_grpc",
     "write",
 ]

@@ -1,5 +1,5 @@
 """A client without a .proto file: reflection must return the contents of proto/, and the client calls all methods of the
-catalog. Those of orders are called in test_orders_reflection.py."""
+catalog. Those of orders and records are called in test_orders_reflection.py and test_tags_reflection.py."""
 
 import grpc
 import pytest
@@ -11,8 +11,9 @@ from reflection import VERSIONS, Caller, database
 SERVICE = "orrery.catalog.v1.CatalogService"
 # By the fixture of its channel: each service, its part of the contract, and its number of methods.
 SERVICES = {
-    "channel": (contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 12),
+    "channel": (contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 13),
     "orders_channel": (contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),
+    "records_channel": (contract.tags.DESCRIPTOR.services_by_name["TagsService"], 28),
 }
 
 
@@ -114,6 +115,7 @@ def test_every_method_can_be_called(channel, version, mark):
     page = caller.ask("ListProducts", filter=ours, page_size=3, order_by="uid desc", page_token=page.next_page_token)
     assert ([product.uid for product in page.products], page.next_page_token) == (uids[1::-1], "")
 
+    assert caller.ask("CountProducts", filter=ours).count == 5
     batch = caller.ask("BatchGetProducts", uids=[uids[4], "prd_missing", uids[0]])
     assert [product.uid for product in batch.products] == [uids[4], uids[0]]
     [check] = caller.converse("CheckProducts", {"uids": [uids[1], "prd_missing"]})

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use orrery_catalog::store::{product, product_metric};
 use orrery_kit::resource::{ReferenceTarget, Resource, SortColumn};
 use orrery_orders::store::{address, line_item, order, summary};
+use orrery_records::store::{product_tag, tag, tag_classification, tag_group};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, query, query_as, query_scalar, raw_sql};
 
 use crate::harness::{Role, TestDatabase};
 
 /// Every resource.
-fn resources() -> [&'static Resource; 6] {
+fn resources() -> [&'static Resource; 10] {
     [
         &product::PRODUCT,
         &product_metric::PRODUCT_METRIC,
@@ -21,6 +22,10 @@ fn resources() -> [&'static Resource; 6] {
         &line_item::LINE_ITEM,
         &address::ADDRESS,
         &summary::SUMMARY,
+        &tag::TAG,
+        &tag_classification::TAG_CLASSIFICATION,
+        &tag_group::TAG_GROUP,
+        &product_tag::PRODUCT_TAG,
     ]
 }
 

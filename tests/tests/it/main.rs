@@ -44,6 +44,7 @@ mod plans;
 mod point_reads;
 mod pooler;
 mod read_masks;
+mod records;
 mod replica;
 mod resources;
 mod rights;

@@ -6,7 +6,8 @@
 //! - [`StandbyServer::of`]: a streaming replica of such a server.
 //! - [`CatalogServer::start`]: the catalog service in this process, and clients for it.
 //! - [`OrdersServer::start`]: the orders service in this process, and clients for it.
-//! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`]: services as processes that can be killed and restarted.
+//! - [`RecordsServer::start`]: the records service in this process, and clients for it.
+//! - [`CatalogProcess::spawn`], [`OrdersProcess::spawn`], [`RecordsProcess::spawn`]: services as processes that can be killed and restarted.
 //! - [`route`]: how services reach their database; by default through [`wire`], which enforces the limits of a managed
 //!   Postgres.
 //! - [`TestDatabase::pooled`]: a database that services reach through PgBouncer in transaction mode.
@@ -40,6 +41,7 @@ mod products;
 mod programs;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+mod records;
 mod refusal;
 mod replica;
 mod route;
@@ -61,6 +63,7 @@ pub(crate) use postgres::Postgres;
 pub(crate) use process::ServiceProcess;
 pub(crate) use products::{metric, product, run, seed, timestamp, uid, uids};
 pub(crate) use programs::program;
+pub(crate) use records::{RecordsServer, product_tag, tag, tag_uid};
 pub(crate) use refusal::{assert_invalid, refusal};
 pub(crate) use replica::StandbyServer;
 pub(crate) use route::Route;

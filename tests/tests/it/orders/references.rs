@@ -15,9 +15,9 @@ use orrery_peers::CatalogClient;
 use orrery_peers::config::CatalogPeerConfig;
 use orrery_proto::catalog::v1::server::{CatalogService, CatalogServiceServer};
 use orrery_proto::catalog::v1::{
-    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, DeleteProductRequest,
-    GetProductMetricsRequest, GetProductRequest, ListProductsRequest, StreamProductMetricsRequest,
-    StreamProductsRequest,
+    BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CountProductsRequest, CountProductsResponse,
+    DeleteProductRequest, GetProductMetricsRequest, GetProductRequest, ListProductsRequest,
+    StreamProductMetricsRequest, StreamProductsRequest,
 };
 use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteStart};
@@ -110,6 +110,7 @@ impl CatalogService for FakeCatalog {
         update_product(ReceivedUpdate) -> Encoded;
         delete_product(DeleteProductRequest) -> ();
         list_products(ListProductsRequest) -> Encoded;
+        count_products(CountProductsRequest) -> CountProductsResponse;
         stream_products(StreamProductsRequest) -> Answers<Encoded>;
         write_products(Streaming<ReceivedWrite>) -> Answers<WriteResponse>;
         get_product_metrics(GetProductMetricsRequest) -> Encoded;

@@ -12,6 +12,7 @@ mod reads;
 mod shelves;
 mod singles;
 mod subject;
+mod tags;
 mod words;
 
 pub(crate) use subject::{in_mode, skipping};
@@ -69,3 +70,5 @@ complete!(all_of_orders, super::orders::Orders);
 chunked!(chunked_metrics, super::metrics::Metrics);
 chunked!(chunked_shelves, super::shelves::ShelfSubject);
 complete!(all_of_shelves, super::shelves::ShelfSubject);
+chunked!(chunked_tags, super::tags::Tags);
+complete!(all_of_tags, super::tags::Tags);

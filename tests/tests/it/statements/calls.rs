@@ -18,15 +18,15 @@ use crate::harness::{CatalogServer, OrdersServer, TestDatabase, line, metric, or
 use crate::writes::stream::{METRICS, ORDERS, PRODUCTS, Totals, mask, write};
 
 /// The calls of one service, each with its statements.
-struct Recorder {
-    database: TestDatabase,
+pub(super) struct Recorder {
+    pub(super) database: TestDatabase,
     text: String,
     /// The statements so far, and the call that showed each.
     shown: HashMap<String, String>,
 }
 
 impl Recorder {
-    async fn new(service: &str) -> Self {
+    pub(super) async fn new(service: &str) -> Self {
         let database = TestDatabase::limited(WireLimits::default()).await;
         database.record_statements();
         let text = format!(
@@ -39,7 +39,7 @@ impl Recorder {
     }
 
     /// Records the statements of a call, which must succeed.
-    async fn call<T>(&mut self, title: &str, call: impl Future<Output = Result<T, Status>>) -> T {
+    pub(super) async fn call<T>(&mut self, title: &str, call: impl Future<Output = Result<T, Status>>) -> T {
         self.database.take_statements();
         let answer = call.await.unwrap_or_else(|status| unreachable!("{title}: {status:?}"));
         self.text.extend(["\n-- ", title, "\n"]);
@@ -62,7 +62,7 @@ impl Recorder {
         answer
     }
 
-    async fn stream<T>(
+    pub(super) async fn stream<T>(
         &mut self,
         title: &str,
         call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
@@ -81,12 +81,12 @@ impl Recorder {
 
 impl Recorder {
     /// Records a chunked write. Rows may be refused.
-    async fn write(&mut self, title: &str, write: impl Future<Output = (Totals, Result<(), Status>)>) {
+    pub(super) async fn write(&mut self, title: &str, write: impl Future<Output = (Totals, Result<(), Status>)>) {
         self.call(title, async { write.await.1 }).await;
     }
 
     /// Compares what was recorded with the file of a slice.
-    fn check(self, slice: &str) {
+    pub(super) fn check(self, slice: &str) {
         let stale = stale(&[(path(slice), self.text)]);
         assert!(stale.is_empty(), "{}", said_of(&stale));
     }
@@ -107,7 +107,7 @@ fn normal(statement: &str) -> String {
     let mut rest = statement;
     while let Some((before, behind)) = rest.split_once('\'') {
         let (value, after) = behind.split_once('\'').unwrap_or((behind, ""));
-        let is_value = value.starts_with("prd_") || value.starts_with("ord_");
+        let is_value = ["prd_", "ord_", "tag_", "tgr_"].iter().any(|prefix| value.starts_with(prefix));
         let value = if is_value { "…" } else { value };
         normal.extend([before, "'", value, "'"]);
         rest = after;
@@ -130,14 +130,14 @@ fn path(slice: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../services/{slice}/sql/calls.sql"))
 }
 
-const MODES: [(WriteMode, &str); 4] = [
+pub(super) const MODES: [(WriteMode, &str); 4] = [
     (WriteMode::Create, "CREATE"),
     (WriteMode::Update, "UPDATE"),
     (WriteMode::Upsert, "UPSERT"),
     (WriteMode::Delete, "DELETE"),
 ];
 
-fn start(mode: WriteMode, name: &str) -> WriteStart {
+pub(super) fn start(mode: WriteMode, name: &str) -> WriteStart {
     WriteStart {
         mode: mode.into(),
         write_id: name.to_owned(),

@@ -4,6 +4,7 @@
 
 mod calls;
 mod forms;
+mod records;
 mod sharding;
 
 use std::path::PathBuf;
@@ -15,7 +16,18 @@ use orrery_kit::statements;
 fn resources() -> Vec<(&'static str, &'static Resource)> {
     use orrery_catalog::store::{product::PRODUCT, product_metric::PRODUCT_METRIC};
     use orrery_orders::store::order::ORDER;
-    vec![("catalog", &PRODUCT), ("catalog", &PRODUCT_METRIC), ("orders", &ORDER)]
+    use orrery_records::store::{
+        product_tag::PRODUCT_TAG, tag::TAG, tag_classification::TAG_CLASSIFICATION, tag_group::TAG_GROUP,
+    };
+    vec![
+        ("catalog", &PRODUCT),
+        ("catalog", &PRODUCT_METRIC),
+        ("orders", &ORDER),
+        ("records", &TAG),
+        ("records", &TAG_CLASSIFICATION),
+        ("records", &TAG_GROUP),
+        ("records", &PRODUCT_TAG),
+    ]
 }
 
 fn path(slice: &str, resource: &Resource) -> PathBuf {
