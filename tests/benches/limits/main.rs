@@ -6,8 +6,9 @@
 //! (orders to claim, default 100,000), `ORRERY_BENCH_SECONDS` (for single reads and creates, default 5),
 //! `ORRERY_BENCH_RUNS` (repetitions, of which the median is used, default 3), `ORRERY_BENCH_ONLY` (some of
 //! `stream,depth,get,cached,update,upsert,pooled` for products,
-//! `orders-write,orders-stream,orders-create,orders-claim`, and `overload`). Everything runs on this machine: Postgres,
-//! the service and its client share the cores, so the result includes the client's work.
+//! `orders-write,orders-stream,orders-create,orders-claim`, `tags-write,tags-stream`, and `overload`),
+//! `ORRERY_BENCH_LINKS` (tags of products to write and stream, default 1,000,000). Everything runs on this machine:
+//! Postgres, the service and its client share the cores, so the result includes the client's work.
 
 mod callers;
 mod orders;
@@ -16,6 +17,7 @@ mod pooler;
 mod postgres;
 mod process;
 mod products;
+mod tags;
 
 use std::time::Duration;
 
@@ -100,6 +102,7 @@ async fn run() -> anyhow::Result<()> {
     let mut report = Report::default();
     products::measure(&postgres, settings, &mut report).await?;
     orders::measure(&postgres, settings, &mut report).await?;
+    tags::measure(&postgres, settings, &mut report).await?;
     overload::measure(&postgres, settings, &mut report).await?;
     println!("\n| work | limit | limit reaches | Orrery reaches | ratio |\n| --- | --- | --- | --- | --- |");
     for row in &report.rows {

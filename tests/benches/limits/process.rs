@@ -13,6 +13,8 @@ use tonic::transport::{Channel, Endpoint};
 pub(crate) const CATALOG: &str = orrery_catalog::BINARY.name;
 /// The program of the orders slice.
 pub(crate) const ORDERS: &str = orrery_orders::BINARY.name;
+/// The program of the records slice.
+pub(crate) const RECORDS: &str = orrery_records::BINARY.name;
 
 /// Runs the service with the name of this program; `None` if it has another name.
 pub(crate) async fn run_as_service() -> Option<anyhow::Result<()>> {
