@@ -13,7 +13,7 @@ SERVICE = "orrery.catalog.v1.CatalogService"
 SERVICES = {
     "channel": (contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 13),
     "orders_channel": (contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),
-    "records_channel": (contract.tags.DESCRIPTOR.services_by_name["TagsService"], 28),
+    "records_channel": (contract.tags.DESCRIPTOR.services_by_name["TagsService"], 32),
 }
 
 

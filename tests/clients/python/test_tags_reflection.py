@@ -114,6 +114,18 @@ def test_every_method_can_be_called(caller, mark, products):
     [listed] = caller.ask("ListTagGroups", filter={"tag_uids": [uids[0]]}).tag_groups
     assert listed == described
 
+    told = caller.read("RefreshTagPerformanceAggregate", time_zone="Europe/London")
+    steps = told[-1].DESCRIPTOR.fields_by_name["step"].enum_type.values_by_number
+    assert steps[told[-1].step].name == "REFRESH_STEP_DONE"
+    assert [told[-1].generation] * len(told) == [progress.generation for progress in told]
+    found = caller.ask("GetTagPerformance", tag_uids=[uids[0], uids[1]])
+    assert [(row.tag_uid, row.product_count) for row in found.tag_performances] == [(uids[0], 1), (uids[1], 2)]
+    assert [(row.currency_code, row.product_count, row.units) for row in found.combined.rows] == [("", 2, "0")]
+    assert caller.ask("GetTagGroupPerformance", uid=group.uid).combined == found.combined
+    top = {"category_names": [category], "currency_code": "-", "top_per_category": 1}
+    pages = caller.read("StreamTagPerformance", filter=top, order_by="product_count desc")
+    assert [row.tag_uid for page in pages for row in page.tag_performances] == [uids[1]]
+
     merged = caller.ask("MergeTags", source_uids=[uids[1]], target_uid=uids[0])
     assert (merged.moved_links, merged.dropped_links, merged.deleted_tags) == (1, 1, 1)
     assert list(caller.ask("GetTagGroup", uid=group.uid).tag_uids) == [uids[0]]
@@ -145,6 +157,8 @@ def test_every_method_can_be_called(caller, mark, products):
         ("ListUnclassifiedTags", {"page_token": "x"}, "page_token"),
         ("GetTagDistribution", {}, "category_name"),
         ("ListTagsOfProducts", {}, "product_uids"),
+        ("GetTagPerformance", {}, "tag_uids"),
+        ("GetTagGroupPerformance", {"uid": "tgr_\0"}, "uid"),
         ("CreateTagGroup", {"tag_group": {"name": "x", "tag_uids": [""]}}, "tag_group.tag_uids[0]"),
     ],
 )
