@@ -118,8 +118,8 @@ commit;
 -- as RenameTag, 3
 
 -- ResolveTags, create_missing
--- as RenameTag, 3
 begin; set local statement_timeout = …;
+-- as RenameTag, 3
 insert into records.tag as t (uid, name)
 select i.uid, i.name
   from unnest($1::text[], $2::text[]) as i (uid, name)

@@ -24,6 +24,7 @@ use crate::harness::raw::{Answer, call_with};
 
 const CATALOG: &str = "orrery.catalog.v1.CatalogService";
 const ORDERS: &str = "orrery.orders.v1.OrdersService";
+const TAGS: &str = "orrery.records.v1.TagsService";
 
 const EVENTUAL: (&str, &str) = ("x-consistency", "eventual");
 

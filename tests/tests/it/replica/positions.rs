@@ -9,15 +9,22 @@ use orrery_proto::orders::v1::{
     ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, GetOrderRequest, SetProvisionTimerRequest,
     TransitionOrderRequest, UpdateOrderRequest, WriteOrdersRequest, write_orders_request,
 };
+use orrery_proto::records::v1::{
+    CreateTagRequest, DeleteTagRequest, MergeTagsRequest, RenameTagRequest, ResolveTagsRequest,
+    UpsertTagClassificationRequest,
+};
 use orrery_proto::r#type::v1::WriteStart;
 use prost::Message;
 use sqlx::{PgConnection, query_scalar};
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::{CATALOG, Method, ORDERS, ReadAnswer, method};
+use super::{CATALOG, Method, ORDERS, ReadAnswer, TAGS, method};
 use crate::harness::raw::call_with;
-use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, line, metric, order, product, run, timestamp};
+use crate::harness::{
+    CatalogServer, OrdersServer, RecordsServer, Role, TestDatabase, line, metric, order, product, run, tag, tag_uid,
+    timestamp,
+};
 
 async fn wal(connection: &mut PgConnection, position: &str) -> Lsn {
     let text: String =
@@ -165,6 +172,39 @@ pub(super) async fn order_writes(database: &TestDatabase) {
     writes.one(false, &delete).await;
     let get = method(ORDERS, "GetOrder", &GetOrderRequest { uid: "ord_b".to_owned(), ..GetOrderRequest::default() });
     assert_eq!(get.call(&server.channel(), &[]).await.min_lsn, None, "a read writes nothing");
+}
+
+#[tokio::test]
+async fn every_write_of_tags_says_where_it_can_be_read() {
+    let database = TestDatabase::create().await;
+    let server = RecordsServer::start(&database).await;
+    let mut writes = Writes::new(&database, server.channel()).await;
+    let resolve = |create_missing| ResolveTagsRequest { names: vec!["new".to_owned()], create_missing };
+    writes.one(true, &method(TAGS, "ResolveTags", &resolve(true))).await;
+    writes.one(false, &method(TAGS, "ResolveTags", &resolve(true))).await;
+    for number in [1, 2] {
+        let create = CreateTagRequest { tag: Some(tag(number)), ..CreateTagRequest::default() };
+        writes.one(true, &method(TAGS, "CreateTag", &create)).await;
+    }
+    let rename = RenameTagRequest { uid: tag_uid(1), new_name: "x".to_owned(), etag: String::new() };
+    writes.one(true, &method(TAGS, "RenameTag", &rename)).await;
+    writes.one(false, &method(TAGS, "RenameTag", &rename)).await;
+    let classify = UpsertTagClassificationRequest {
+        tag_uid: tag_uid(1),
+        category_name: "color".to_owned(),
+        ..UpsertTagClassificationRequest::default()
+    };
+    writes.one(true, &method(TAGS, "UpsertTagClassification", &classify)).await;
+    writes.one(false, &method(TAGS, "UpsertTagClassification", &classify)).await;
+    let (source_uids, target_uid) = (vec![tag_uid(1)], tag_uid(2));
+    let merge = MergeTagsRequest { source_uids, target_uid, allow_missing: true };
+    writes.one(true, &method(TAGS, "MergeTags", &merge)).await;
+    writes.one(false, &method(TAGS, "MergeTags", &merge)).await;
+    let delete = DeleteTagRequest { uid: tag_uid(2), allow_missing: true, ..DeleteTagRequest::default() };
+    writes.one(true, &method(TAGS, "DeleteTag", &delete)).await;
+    writes.one(false, &method(TAGS, "DeleteTag", &delete)).await;
+    let found = method(TAGS, "ResolveTags", &resolve(false));
+    assert_eq!(found.call(&server.channel(), &[]).await.min_lsn, None, "a read writes nothing");
 }
 
 /// The write is committed before its position is queried. If that is not allowed, it has still happened.

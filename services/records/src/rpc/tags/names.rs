@@ -13,6 +13,7 @@ use orrery_kit::write::change::{ChangeRequest, ChangeStep, change};
 use orrery_proto::records::v1::{RenameTagRequest, ResolveTagsRequest, ResolveTagsResponse};
 use orrery_proto::wire::Encoded;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use tonic::{Request, Response};
 
 use super::{check_name, check_uid};
@@ -76,30 +77,32 @@ pub(super) async fn resolve(
     for (nth, name) in names.iter().enumerate() {
         check_name(&format!("names[{nth}]"), name)?;
     }
-    let mut tag_uids = vec![String::new(); names.len()];
-    put_found(&mut tag_uids, &writes.fetch(&tag_names::by_name(&names)?, call.deadline).await?)?;
-    let mut created = 0;
-    if create_missing && tag_uids.iter().any(String::is_empty) {
+    let (tag_uids, created) = if create_missing {
         let names = Arc::new(names);
         let resolved = retried(call.deadline, || {
             let names = Arc::clone(&names);
             writes.transaction(call.deadline, move |transaction| {
-                Box::pin(async move { Ok(TransactionEnd::Commit(create(transaction, &names).await?)) })
+                Box::pin(async move { Ok(TransactionEnd::Commit(find_or_create(transaction, &names).await?)) })
             })
         });
-        (tag_uids, created) = resolved.await?;
-    }
+        resolved.await?
+    } else {
+        (uids_of(&writes.fetch(&tag_names::by_name(&names)?, call.deadline).await?, names.len())?, 0)
+    };
     call.rows.add(tag_uids.len() as u64);
     Ok(Response::new(ResolveTagsResponse { tag_uids, created }))
 }
 
-/// Creates the tags that are missing, and finds all. A tag that another transaction is creating is waited for.
-async fn create(transaction: &mut Transaction<'_>, names: &[String]) -> Result<(Vec<String>, i64), Error> {
+/// Finds tags, and creates those that are missing. A tag that another transaction is creating is waited for.
+async fn find_or_create(transaction: &mut Transaction<'_>, names: &[String]) -> Result<(Vec<String>, i64), Error> {
+    let found = uids_of(&transaction.fetch(tag_names::by_name(names)?).await?, names.len())?;
+    if !found.iter().any(String::is_empty) {
+        return Ok((found, 0));
+    }
     let uids: Vec<String> = names.iter().map(|_| TAG_UID.new_uid()).collect();
     let created = transaction.write(create_statement(&uids, names)?).await?.len();
-    let mut tag_uids = vec![String::new(); names.len()];
-    put_found(&mut tag_uids, &transaction.fetch(tag_names::by_name(names)?).await?)?;
-    Ok((tag_uids, created as i64))
+    let found = uids_of(&transaction.fetch(tag_names::by_name(names)?).await?, names.len())?;
+    Ok((found, created as i64))
 }
 
 fn create_statement(uids: &[String], names: &[String]) -> Result<Statement, Error> {
@@ -114,13 +117,14 @@ fn create_statement(uids: &[String], names: &[String]) -> Result<Statement, Erro
     tag_names::create(&pick(uids), &pick(names))
 }
 
-/// Puts the uids that were found at the places of their names.
-fn put_found(tag_uids: &mut [String], found: &[sqlx::postgres::PgRow]) -> Result<(), Error> {
+/// The uids that were found, at the places of their names; empty texts at the others.
+fn uids_of(found: &[PgRow], names: usize) -> Result<Vec<String>, Error> {
+    let mut tag_uids = vec![String::new(); names];
     for row in found {
         let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
         if let Some(uid) = tag_uids.get_mut(place) {
             *uid = row.try_get(1)?;
         }
     }
-    Ok(())
+    Ok(tag_uids)
 }
