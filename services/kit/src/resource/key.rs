@@ -113,7 +113,7 @@ pub(crate) fn compare(resource: &Resource, a: &[u8], b: &[u8]) -> Ordering {
 }
 
 /// The integer of a column, `integer` or `bigint`.
-pub(super) fn number(value: Option<&[u8]>) -> Option<i64> {
+pub(crate) fn number(value: Option<&[u8]>) -> Option<i64> {
     let value = value?;
     Integer::read(value).map(i64::from).or_else(|| BigInteger::read(value))
 }
@@ -235,11 +235,25 @@ impl Resource {
     /// [`Error::Internal`] if a value cannot be encoded.
     pub(crate) fn bind_keys<'k>(
         &self,
-        mut statement: Statement,
+        statement: Statement,
         keys: impl IntoIterator<Item = &'k [u8]>,
     ) -> Result<Statement, Error> {
+        self.bind_key_prefixes(statement, self.key_length(), keys)
+    }
+
+    /// Binds the first columns of many keys, an array for each column. The tuples may have more columns.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a value cannot be encoded.
+    pub(crate) fn bind_key_prefixes<'k>(
+        &self,
+        mut statement: Statement,
+        columns: usize,
+        keys: impl IntoIterator<Item = &'k [u8]>,
+    ) -> Result<Statement, Error> {
+        let fields = self.key_fields().take(columns);
         let mut arrays: Vec<ArrayParameter> =
-            self.key_fields().map(|field| ArrayParameter::with_capacity(field.element_type(), 1024)).collect();
+            fields.map(|field| ArrayParameter::with_capacity(field.element_type(), 1024)).collect();
         for key in keys {
             ArrayParameter::push_columns(&mut arrays, key);
         }

@@ -1,30 +1,31 @@
-//! Reads the stored children of some owners, page by page.
+//! Reads the stored rows of some owners, page by page: children, dependents, and rows that a write replaces.
 
 use std::sync::Arc;
 
 use super::rows::ARRAY_ROWS;
-use crate::db::{Statement, Transaction};
+use crate::db::{CopySource as _, Statement, Transaction};
 use crate::error::Error;
 use crate::read::point::put_tuple;
-use crate::resource::Resource;
 use crate::resource::select::column;
 use crate::resource::tuple::prefix;
+use crate::resource::{Field, Resource};
 
-/// A read of the children of some owners, page by page in the order of their keys.
+/// A read of the rows of some owners, page by page in the order of their keys.
 #[derive(Clone, Debug)]
 pub(super) struct ChildPages {
-    owner: &'static Resource,
     children: &'static Resource,
+    /// How many columns of their key are the owner's.
+    owner_columns: usize,
     columns: usize,
     first: Arc<str>,
     next: Arc<str>,
 }
 
 impl ChildPages {
-    /// Pages of a select list with this many columns. It begins with the columns of the children's key.
-    pub(super) fn new(owner: &'static Resource, children: &'static Resource, list: &str, columns: usize) -> Self {
-        let owners = owner.key_length();
-        let in_owners = owner_condition(owner, children);
+    /// Pages of a select list with this many columns. It begins with the columns of the children's key, of which the
+    /// first `owners` are those of the owner.
+    pub(super) fn new(children: &'static Resource, owners: usize, list: &str, columns: usize) -> Self {
+        let in_owners = owner_condition(children, owners);
         let keys = children.key_columns("t");
         let table = children.description.table;
         let numbers = |from: usize, count: usize| {
@@ -36,7 +37,7 @@ impl ChildPages {
         };
         let first = page("", owners + 1).into();
         let next = page(&format!("\n   and {after}"), owners + children.key_length() + 1).into();
-        Self { owner, children, columns, first, next }
+        Self { children, owner_columns: owners, columns, first, next }
     }
 
     /// The statements: of the first page, and of the next ones.
@@ -48,10 +49,15 @@ impl ChildPages {
     pub(super) fn of_rows(owner: &'static Resource, nth: usize) -> Self {
         let children = owner.child_tables[nth].resource;
         let inputs: Vec<String> = children.inputs().map(column).collect();
-        Self::new(owner, children, &inputs.join(", "), inputs.len())
+        Self::new(children, owner.key_length(), &inputs.join(", "), inputs.len())
     }
 
-    /// Reads the children of some owners, by their keys.
+    /// Pages of keys.
+    pub(super) fn of_keys(children: &'static Resource, owners: usize) -> Self {
+        Self::new(children, owners, &children.key_columns("t"), children.key_length())
+    }
+
+    /// Reads the rows of some owners. The owners are tuples that begin with their columns.
     ///
     /// # Errors
     /// The errors of the database.
@@ -62,39 +68,54 @@ impl ChildPages {
         mut on_row: impl FnMut(&[u8]) + Send,
     ) -> Result<(), Error> {
         for batch in owners.chunks(ARRAY_ROWS) {
-            let mut last: Option<Vec<u8>> = None;
-            loop {
-                let most = transaction.max_statement_rows().min(2 * ARRAY_ROWS);
-                let sql = if last.is_some() { &self.next } else { &self.first };
-                let mut page = Statement::new(Arc::clone(sql), most);
-                page = self.owner.bind_keys(page, batch.iter().copied())?;
-                if let Some(last) = &last {
-                    page = self.children.bind_key(page, last)?;
-                }
-                let rows = transaction.fetch(page.bind(most as i64)?).await?;
-                let mut tuple = Vec::new();
-                for row in &rows {
-                    tuple.clear();
-                    put_tuple(row, self.columns, &mut tuple)?;
-                    on_row(&tuple);
-                }
-                if rows.len() < most {
-                    break;
-                }
-                last = Some(prefix(&tuple, self.children.key_length()).to_vec());
-            }
+            let mut last = None;
+            while self.read_page(transaction, batch, &mut last, &mut on_row).await? {}
         }
         Ok(())
     }
+
+    /// Reads one page of the rows of at most [`ARRAY_ROWS`] owners: the first page, or what follows the key `last`,
+    /// which becomes the key of the page's last row. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// The errors of the database.
+    pub(super) async fn read_page(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owners: &[&[u8]],
+        last: &mut Option<Vec<u8>>,
+        mut on_row: impl FnMut(&[u8]) + Send,
+    ) -> Result<bool, Error> {
+        let limits = transaction.limits();
+        let most = limits.max_statement_rows.min(limits.max_query_rows).min(2 * ARRAY_ROWS);
+        let sql = if last.is_some() { &self.next } else { &self.first };
+        let mut page = Statement::new(Arc::clone(sql), most);
+        page = self.children.bind_key_prefixes(page, self.owner_columns, owners.iter().copied())?;
+        if let Some(last) = last {
+            page = self.children.bind_key(page, last)?;
+        }
+        let rows = transaction.fetch(page.bind(most as i64)?).await?;
+        let mut tuple = Vec::new();
+        for row in &rows {
+            tuple.clear();
+            put_tuple(row, self.columns, &mut tuple)?;
+            on_row(&tuple);
+        }
+        if rows.len() < most {
+            return Ok(false);
+        }
+        *last = Some(prefix(&tuple, self.children.key_length()).to_vec());
+        Ok(true)
+    }
 }
 
-/// The condition that a child belongs to one of some owners, whose keys are the first parameters.
-fn owner_condition(owner: &Resource, children: &Resource) -> String {
-    let own: Vec<&str> = children.description.key.iter().take(owner.key_length()).copied().collect();
+/// The condition that a row belongs to one of some owners. Their columns are the first parameters.
+fn owner_condition(children: &Resource, owners: usize) -> String {
+    let own: Vec<&Field> = children.key_fields().take(owners).collect();
     if let [column] = own[..] {
-        return format!("t.{column} = any ($1)");
+        return format!("t.{} = any ($1)", column.name);
     }
-    let columns = own.iter().map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ");
-    let arrays = owner.key_fields().zip(1..).map(|(field, n)| format!("${n}::{}", field.element_type().array_name()));
+    let columns = own.iter().map(|column| format!("t.{}", column.name)).collect::<Vec<_>>().join(", ");
+    let arrays = own.iter().zip(1..).map(|(field, n)| format!("${n}::{}", field.element_type().array_name()));
     format!("({columns}) in (select * from unnest({}))", arrays.collect::<Vec<_>>().join(", "))
 }

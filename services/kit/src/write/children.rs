@@ -67,12 +67,7 @@ impl ChildStatements {
             if whole { UpdateMask::Paths(own_columns(child_table.resource)) } else { UpdateMask::Populated };
         let mut rows = RowStatements::new(child_table.resource, Some(&child_mask), Returning::Places);
         rows.keep_prepared();
-        let keys = ChildPages::new(
-            owner,
-            child_table.resource,
-            &child_table.resource.key_columns("t"),
-            child_table.resource.key_length(),
-        );
+        let keys = ChildPages::of_keys(child_table.resource, owner.key_length());
         Self { owner, nth, replacing, rows, keys, delete: delete_many(child_table.resource).into() }
     }
 

@@ -225,8 +225,7 @@ pub(super) struct DeleteStatements {
 impl DeleteStatements {
     pub(super) fn new(resource: &'static Resource) -> Self {
         let pages = |dependent: &'static Resource| {
-            let pages = ChildPages::new(resource, dependent, &dependent.key_columns("t"), dependent.key_length());
-            (dependent, pages, delete_many(dependent).into())
+            (dependent, ChildPages::of_keys(dependent, resource.key_length()), delete_many(dependent).into())
         };
         Self { resource, rows: delete_many(resource).into(), dependents: dependents(resource).map(pages).collect() }
     }
