@@ -9,7 +9,7 @@ use orrery_kit::resource::decode::KeyPolicy;
 use orrery_kit::resource::mask::{UpdateMask, update_mask};
 use orrery_kit::resource::select::Selection;
 use orrery_kit::resource::tuple::Columns;
-use orrery_kit::write::chunk::Chunk;
+use orrery_kit::write::chunk::{Chunk, RowForm};
 use orrery_orders::store::order::ORDER;
 use orrery_proto::catalog::v1::{Product, ProductMetric};
 use orrery_proto::orders::v1::Order;
@@ -101,7 +101,8 @@ pub(super) fn write_request(bytes: &[u8]) -> String {
     let encoded: Vec<&[u8]> = rows.iter().map(AsRef::as_ref).collect();
     let mut summary = String::new();
     for resource in [&*PRODUCT, &*PRODUCT_METRIC, &*ORDER] {
-        let mut chunk = Chunk::decode(resource, KeyPolicy::Any, None, offset, &encoded);
+        let form = RowForm { keys: KeyPolicy::Any, update: None, replaces: false };
+        let mut chunk = Chunk::decode(resource, form, offset, &encoded);
         holds_together(&chunk, &rows, offset);
         let counts = [chunk.rows.len(), chunk.refusals.count(), chunk.superseded].map(|count| count.min(9));
         summary.extend(counts.map(|count| count.to_string()));

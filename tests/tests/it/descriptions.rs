@@ -12,6 +12,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, query, query_as, query_scalar, raw_sql};
 
 use crate::harness::{Role, TestDatabase};
+use crate::shelves::Shelves;
+use crate::shelves::descriptions::STOCKTAKE;
 
 /// Every resource.
 fn resources() -> [&'static Resource; 10] {
@@ -105,8 +107,8 @@ async fn mismatches(connection: &mut PgConnection, resource: &Resource) -> Vec<S
         if let Some(digits) = expected.digits.filter(|digits| !takes(sql_type, *digits)) {
             found.push(format!("{}: {sql_type} does not take {digits:?} digits", field.name));
         }
-        // Rows are sorted by their keys in the service too, byte by byte.
-        if field.key && column.collation.as_deref() != Some("C") {
+        // Rows are sorted by their keys in the service too, texts byte by byte.
+        if field.key && !field.is_number() && column.collation.as_deref() != Some("C") {
             found.push(format!("{}: collation {:?}", field.name, column.collation));
         }
         let reference = description.references.iter().find(|reference| reference.column == field.name);
@@ -147,7 +149,20 @@ async fn mismatches(connection: &mut PgConnection, resource: &Resource) -> Vec<S
             found.push(format!("{} is no index of the columns {names:?}", order.index));
         }
     }
+    if resource.owner_length() > 0 {
+        found.extend(missing_locks(connection, resource.schema()).await);
+    }
     found
+}
+
+/// What the table lacks by which a slice locks the owners of rows.
+async fn missing_locks(connection: &mut PgConnection, schema: &str) -> Option<String> {
+    let key = "select array(select pg_get_indexdef(indexrelid, place, false) from generate_series(1, indnkeyatts) place) \
+                 from pg_index where indrelid = to_regclass($1) and indisprimary";
+    let table = format!("{schema}.owner_lock");
+    let key: Option<Vec<String>> = query_scalar(key).bind(&table).fetch_optional(connection).await.unwrap();
+    (key.as_deref() != Some(&["owner".to_owned(), "resource".to_owned()]))
+        .then(|| format!("{table}: the primary key is {key:?}"))
 }
 
 #[tokio::test]
@@ -158,6 +173,18 @@ async fn every_description_is_that_of_its_migrated_table() {
         let found = mismatches(&mut operator, resource).await;
         assert!(found.is_empty(), "{}: {found:#?}", resource.description.table);
     }
+}
+
+/// The resource of the tests has what a slice's resource must have.
+#[tokio::test]
+async fn the_locks_of_owners_have_their_table() {
+    let slice = Shelves::new().await;
+    let mut operator = slice.database.connect(Role::Operator).await;
+    assert_eq!(mismatches(&mut operator, &STOCKTAKE).await, [""; 0]);
+    raw_sql("alter table warehouse.owner_lock drop constraint owner_lock_pkey").execute(&mut operator).await.unwrap();
+    assert_eq!(mismatches(&mut operator, &STOCKTAKE).await, ["warehouse.owner_lock: the primary key is None"]);
+    raw_sql("drop table warehouse.owner_lock").execute(&mut operator).await.unwrap();
+    assert_eq!(mismatches(&mut operator, &STOCKTAKE).await, ["warehouse.owner_lock: the primary key is None"]);
 }
 
 /// One change of a table, and the mismatch that must be found.

@@ -21,6 +21,10 @@ pub struct Description {
     pub key: &'static [&'static str],
     /// The kind of each field: its type and its rules. Made by the functions in [`kind`](super::kind).
     pub fields: &'static [(&'static str, &'static dyn ColumnKind)],
+    /// The columns that name the owner of a row: the first ones of the key, but not all. `WRITE_MODE_REPLACE` replaces
+    /// all rows of an owner. Empty if rows have no owner. The contract does not call the key's other fields required,
+    /// because a row without them says that its owner has no rows.
+    pub owner: &'static [&'static str],
     /// The columns that are unique besides the key.
     pub unique: &'static [Unique],
     /// The references of the rows.
@@ -49,6 +53,7 @@ impl Description {
             descriptors: orrery_proto::FILE_DESCRIPTOR_SET,
             key: &["uid"],
             fields: &[],
+            owner: &[],
             unique: &[],
             references: &[],
             newest_by: None,

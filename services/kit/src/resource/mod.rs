@@ -14,6 +14,7 @@
 //! - [`bounds`]: the limits of every row
 //! - `new_row`: tuple to a row of `COPY`
 //! - `ordering`: the orders in which rows can be read
+//! - `owner`: what a row says of its owner, whose rows a write replaces together
 //!
 //! A row can have children: rows of other tables that belong to it, as lines belong to an order ([`child_table`]). The
 //! children in a table are a resource of their own. In their owner's message they are a field that holds the child's
@@ -34,6 +35,7 @@ pub mod mask;
 mod new_row;
 mod numeral;
 mod ordering;
+pub(crate) mod owner;
 pub mod refusal;
 mod refused;
 pub mod row;
@@ -137,6 +139,7 @@ impl Resource {
         }
         let mut resource = Self { description, fields, child_tables, plural, rules: rules::no_rules() };
         ordering::check(&resource)?;
+        owner::check(&resource)?;
         resource.rules = (description.rules)(&resource)?;
         Ok(resource)
     }
@@ -180,9 +183,19 @@ impl Resource {
         self.description.key.len()
     }
 
+    /// How many columns of the key are those of its owner; 0 if rows have no owner.
+    pub fn owner_length(&self) -> usize {
+        self.description.owner.len()
+    }
+
     /// The field of that name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The schema of its table: that of the slice.
+    pub fn schema(&self) -> &'static str {
+        self.description.table.split_once('.').map_or("", |(schema, _)| schema)
     }
 
     /// The message's name without its package, for people: `Product`.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rustc_hash::FxBuildHasher;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::mentions::Mention;
 use super::refusal::{Refusals, row_error};
 use crate::budget::{HeldMemory, MemoryShare};
 use crate::error::Error;
@@ -17,7 +18,18 @@ use crate::timestamp;
 
 /// The hash in the ledger for an invalid row. Such a row has no canonical form to hash, and nothing of it was stored.
 /// If it is sent again after it was corrected, its hash differs.
-const REFUSED: u64 = 0;
+pub(super) const REFUSED: u64 = 0;
+
+/// How the rows of a write are read.
+#[derive(Clone, Copy, Debug)]
+pub struct RowForm<'w> {
+    /// The keys that they may have.
+    pub keys: KeyPolicy,
+    /// The fields that are decoded; `None` for all.
+    pub update: Option<&'w UpdateMask>,
+    /// Whether the rows of an owner replace those that are stored.
+    pub replaces: bool,
+}
 
 /// One row of a chunk that is ready to be written.
 #[derive(Debug)]
@@ -26,9 +38,9 @@ pub struct ChunkRow {
     pub offset: i64,
     /// The etag and revision that the stored row must have.
     pub precondition: Precondition,
-    start: usize,
+    pub(super) start: usize,
     end: usize,
-    key_end: usize,
+    pub(super) key_end: usize,
 }
 
 /// A chunk that is ready to be written, or its remainder if its first rows were written before.
@@ -46,24 +58,24 @@ pub struct Chunk {
     pub refusals: Refusals,
     /// The number of rows that were dropped for another row with the same key.
     pub superseded: usize,
-    tuples: Vec<u8>,
+    /// If the write replaces the rows of owners: what rows that are not written say about them. In no order.
+    pub(super) mentions: Vec<Mention>,
+    /// How many columns of the key are those of the owner, if the write replaces rows; otherwise 0.
+    pub(super) owner_columns: usize,
+    pub(super) tuples: Vec<u8>,
     /// Counts its bytes while it exists.
     held: Option<HeldMemory>,
 }
 
 impl Chunk {
-    /// Decodes and checks the rows of a chunk. With an `update` only the fields that it names.
-    pub fn decode(
-        resource: &Resource,
-        keys: KeyPolicy,
-        update: Option<&UpdateMask>,
-        first_offset: i64,
-        messages: &[&[u8]],
-    ) -> Self {
+    /// Decodes and checks the rows of a chunk.
+    pub fn decode(resource: &Resource, form: RowForm<'_>, first_offset: i64, messages: &[&[u8]]) -> Self {
+        let RowForm { keys, update, replaces } = form;
         let mut tuples = Vec::with_capacity(messages.iter().map(|message| message.len()).sum::<usize>() * 5 / 4);
         let mut rows: Vec<ChunkRow> = Vec::with_capacity(messages.len());
         let mut hashes = Vec::with_capacity(messages.len());
         let mut refusals = Refusals::default();
+        let mut mentions = Vec::new();
         for (offset, message) in (first_offset..).zip(messages) {
             let start = tuples.len();
             let decoded = resource.decode(message, keys, update, &mut tuples).and_then(|decoded| {
@@ -85,6 +97,13 @@ impl Chunk {
                     });
                 }
                 Err(violations) => {
+                    let mention = if replaces { Mention::read(resource, message, offset, &mut tuples) } else { None };
+                    if mention.as_ref().is_some_and(Mention::is_of_nothing) {
+                        hashes.push(content_hash(&tuples[start..], &Precondition::default()));
+                        mentions.extend(mention);
+                        continue;
+                    }
+                    mentions.extend(mention);
                     hashes.push(REFUSED);
                     refusals.push(|| {
                         let violation = violations
@@ -100,9 +119,21 @@ impl Chunk {
         // The chunk may wait for a long time.
         tuples.shrink_to_fit();
         let message_offset = first_offset;
-        let mut chunk =
-            Self { first_offset, message_offset, rows, hashes, refusals, superseded: 0, tuples, held: None };
+        let owner_columns = if replaces { resource.owner_length() } else { 0 };
+        let mut chunk = Self {
+            first_offset,
+            message_offset,
+            rows,
+            hashes,
+            refusals,
+            superseded: 0,
+            mentions,
+            owner_columns,
+            tuples,
+            held: None,
+        };
         chunk.keep_one_of_each_key(resource);
+        chunk.settle_mentions(resource);
         chunk
     }
 
@@ -145,9 +176,11 @@ impl Chunk {
         let rest = self.hashes.split_off(usize::try_from(offset - self.first_offset).unwrap_or_default());
         let taken = std::mem::replace(&mut self.hashes, rest);
         self.first_offset = offset;
-        self.rows.retain(|row| row.offset >= offset);
+        let (before, rest) = std::mem::take(&mut self.rows).into_iter().partition(|row| row.offset < offset);
+        self.rows = rest;
+        self.remember_committed(offset, before);
         self.refusals.keep_from(offset, self.hashes.iter().filter(|hash| **hash == REFUSED).count());
-        self.superseded = self.hashes.len() - self.rows.len() - self.refusals.count();
+        self.superseded = self.hashes.len() - self.rows.len() - self.of_nothing().count() - self.refusals.count();
         taken
     }
 
@@ -168,6 +201,7 @@ impl Chunk {
             + self.rows.capacity() * size_of::<ChunkRow>()
             + self.rows.iter().map(|row| row.precondition.etag.len()).sum::<usize>()
             + self.hashes.len() * size_of::<u64>()
+            + self.mentions.capacity() * size_of::<Mention>()
             + self.refusals.bytes()
     }
 

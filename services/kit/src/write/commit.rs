@@ -7,9 +7,10 @@ use std::time::Duration;
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode};
 use orrery_proto::wire::WriteResponse;
 
-use super::chunk::{Chunk, ChunkRow};
+use super::chunk::{Chunk, ChunkRow, RowForm};
 use super::references::{DanglingReference, missing_elsewhere};
 use super::refusal::{Refusals, row_error};
+use super::replace::{NamedOwners, OwnerReplacement, Replaced};
 use super::search::{By, Search};
 use super::session::{Advance, Session};
 use super::statement::{BatchWriter, Incoming};
@@ -24,6 +25,7 @@ use crate::resource::decode::KeyPolicy;
 use crate::resource::key::compare;
 use crate::resource::mask::UpdateMask;
 use crate::resource::refusal::Refusal;
+use crate::work;
 
 /// How often a commit is tried again after a conflict with another transaction.
 const ATTEMPTS: u32 = 6;
@@ -42,6 +44,8 @@ pub struct ChunkWriter {
     pub update: Option<UpdateMask>,
     /// Writes batches of rows.
     pub batches: BatchWriter,
+    /// Deletes the rows of owners that are not sent, if the mode is REPLACE.
+    pub(super) replacement: Option<OwnerReplacement>,
     /// How a refused row affects its chunk.
     pub policy: RowErrorPolicy,
     /// Whether the targets of the rows' references must exist.
@@ -52,6 +56,15 @@ pub struct ChunkWriter {
     pub statement_rows: usize,
     /// Most bytes of rows in a statement; a larger row is written alone.
     pub statement_bytes: usize,
+}
+
+/// One try of a commit.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    by: By,
+    /// Whether no other one was made before, which may have met another writer.
+    is_first: bool,
+    deadline: Deadline,
 }
 
 /// The result of a commit.
@@ -67,12 +80,16 @@ pub enum Outcome {
 }
 
 impl ChunkWriter {
-    /// The keys that rows may have while it is not known whether they are new.
-    pub fn keys(&self) -> KeyPolicy {
-        if self.mode == WriteMode::Create { KeyPolicy::New } else { KeyPolicy::Any }
+    /// How rows are read. While it is not known whether they are new, their keys may be any.
+    pub fn form(&self) -> RowForm<'_> {
+        RowForm {
+            keys: if self.mode == WriteMode::Create { KeyPolicy::New } else { KeyPolicy::Any },
+            update: self.update.as_ref(),
+            replaces: self.mode == WriteMode::Replace,
+        }
     }
 
-    /// Writes chunks, whose keys must all differ, and moves the write's offset. With the policy STOP, rows that failed
+    /// Writes chunks, whose scopes must all differ, and moves the write's offset. With the policy STOP, rows that failed
     /// the decoding must have been refused before.
     ///
     /// # Errors
@@ -96,16 +113,17 @@ impl ChunkWriter {
                         if let (Some(session), Some(first)) = (&session, chunks.first()) {
                             let hashes: Vec<u64> = chunks.iter().flat_map(|chunk| &chunk.hashes).copied().collect();
                             if session.advance(transaction, first.first_offset, &hashes).await? == Advance::Begun {
-                                return Ok(TransactionEnd::RollBack(Outcome::Begun));
+                                return Ok(TransactionEnd::RollBack(Some(Outcome::Begun)));
                             }
                         }
-                        let outcome = writer.write(transaction, &chunks, &dangling, by, deadline).await?;
-                        let refused = matches!(outcome, Outcome::Refused(_));
-                        if writer.validate_only && !refused {
+                        let how = Attempt { by, is_first: attempt == 1, deadline };
+                        let outcome = writer.write(transaction, &chunks, &dangling, how).await?;
+                        let committed = matches!(outcome, Some(Outcome::Committed(_)));
+                        if writer.validate_only && committed {
                             transaction.check_now().await?;
                         }
-                        let undone = writer.validate_only || refused;
-                        Ok(if undone { TransactionEnd::RollBack(outcome) } else { TransactionEnd::Commit(outcome) })
+                        let kept = committed && !writer.validate_only;
+                        Ok(if kept { TransactionEnd::Commit(outcome) } else { TransactionEnd::RollBack(outcome) })
                     })
                 })
             })
@@ -120,7 +138,9 @@ impl ChunkWriter {
                     tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
                     pause *= 2;
                 }
-                outcome => return outcome,
+                Ok(None) => by = By::Pieces,
+                Ok(Some(outcome)) => return Ok(outcome),
+                Err(error) => return Err(error),
             }
         }
         Err(Error::internal("a commit was not tried"))
@@ -142,22 +162,44 @@ impl ChunkWriter {
         Ok(dangling.into_iter().map(|reference| (offsets[reference.row], reference)).collect())
     }
 
+    /// Writes chunks; `None` if a row was refused whose chunk must be written in pieces.
     async fn write(
         &self,
         transaction: &mut Transaction<'_>,
         chunks: &[Chunk],
         dangling: &HashMap<i64, DanglingReference>,
-        by: By,
-        deadline: Deadline,
-    ) -> Result<Outcome, Error> {
+        how: Attempt,
+    ) -> Result<Option<Outcome>, Error> {
         let mut rows: Vec<(&Chunk, &ChunkRow)> = rows_of(chunks).collect();
         // All writers lock rows in the same order. Each chunk is sorted already.
         if chunks.len() > 1 {
             rows.sort_by(|a, b| compare(self.resource, a.0.key(a.1), b.0.key(b.1)));
         }
         let mut ack = WriteResponse::default();
-        let mut refused: Vec<(i64, Refusal)> = Vec::new();
-        let mut search = Search::new(by, deadline.bound(transaction.limits().transaction_timeout));
+        let mut refused: Vec<(i64, Arc<Refusal>)> = Vec::new();
+        let mut search = Search::new(how.by, how.deadline.bound(transaction.limits().transaction_timeout));
+        let mut named = None;
+        if let Some(replacement) = &self.replacement {
+            let bytes = chunks.iter().map(Chunk::decoded_bytes).sum();
+            let owners = work::run_in_place(bytes, || NamedOwners::of(self.resource, chunks)).await;
+            let named = named.insert(owners);
+            let replaced = replacement.run(transaction, named, &mut search, !how.is_first).await?;
+            rows.retain(|(chunk, row)| match named.blocked(chunk.key(row)) {
+                Some(refusal) => {
+                    refused.push((row.offset, Arc::clone(refusal)));
+                    false
+                }
+                None => true,
+            });
+            let (unchanged, more) = named.of_nothing();
+            ack.unchanged += unchanged as i64;
+            refused.extend(more);
+            match replaced {
+                Replaced::Done(deleted) => ack.deleted += deleted as i64,
+                Replaced::Refused => return Ok(None),
+                Replaced::TooMany => return Ok(Some(Outcome::Refused(refusals(refused)))),
+            }
+        }
         let mut pieces: Vec<&[(&Chunk, &ChunkRow)]> = self.cut(&rows).collect();
         pieces.reverse();
         while let Some(piece) = pieces.pop() {
@@ -167,6 +209,7 @@ impl ChunkWriter {
                     tuple: chunk.tuple(row),
                     precondition: &row.precondition,
                     offset: row.offset,
+                    was_stored: named.as_ref().is_some_and(|named| named.was_stored(chunk.key(row))),
                 })
                 .collect();
             let of_piece =
@@ -178,16 +221,17 @@ impl ChunkWriter {
                     ack.updated += written.updated as i64;
                     ack.deleted += written.deleted as i64;
                     ack.unchanged += written.unchanged(piece.len()) as i64;
-                    let of_row = |(at, refusal): (usize, Refusal)| Some((piece.get(at)?.1.offset, refusal));
+                    let of_row = |(at, refusal): (usize, Refusal)| Some((piece.get(at)?.1.offset, Arc::new(refusal)));
                     refused.extend(written.refused.into_iter().filter_map(of_row));
                 }
                 (Err(refusal), [(chunk, row)]) => {
                     let refusal = refusal.of(self.resource, &self.resource.name_of(chunk.key(row)), "");
                     tracing::debug!(error = %refusal.cause, "the database refused a row");
                     let violation = refusal.violation.clone();
-                    refused.push((row.offset, Refusal { error: Error::RowRefused(Box::new(refusal)), violation }));
+                    let refusal = Refusal { error: Error::RowRefused(Box::new(refusal)), violation };
+                    refused.push((row.offset, Arc::new(refusal)));
                     if search.has_ended() {
-                        return Ok(Outcome::Refused(refusals(refused)));
+                        return Ok(Some(Outcome::Refused(refusals(refused))));
                     }
                 }
                 (Err(_), rows) => {
@@ -197,7 +241,7 @@ impl ChunkWriter {
             }
         }
         if !refused.is_empty() && self.policy == RowErrorPolicy::Stop {
-            return Ok(Outcome::Refused(refusals(refused)));
+            return Ok(Some(Outcome::Refused(refusals(refused))));
         }
         let mut refusals = refusals(refused);
         for chunk in chunks {
@@ -207,7 +251,7 @@ impl ChunkWriter {
         ack.row_errors = refusals.into_errors();
         ack.superseded = chunks.iter().map(|chunk| chunk.superseded as i64).sum();
         ack.committed_offset = chunks.last().map_or(0, Chunk::end_offset);
-        Ok(Outcome::Committed(ack))
+        Ok(Some(Outcome::Committed(ack)))
     }
 
     /// Splits rows into groups for one statement each.
@@ -230,11 +274,11 @@ impl ChunkWriter {
 }
 
 /// The row errors of refused rows, in the order of their offsets.
-fn refusals(mut refused: Vec<(i64, Refusal)>) -> Refusals {
+fn refusals(mut refused: Vec<(i64, Arc<Refusal>)>) -> Refusals {
     refused.sort_by_key(|(offset, _)| *offset);
     let mut refusals = Refusals::default();
-    for (offset, Refusal { error, violation }) in &refused {
-        refusals.push(|| row_error(*offset, error, violation));
+    for (offset, refusal) in &refused {
+        refusals.push(|| row_error(*offset, &refusal.error, &refusal.violation));
     }
     refusals
 }

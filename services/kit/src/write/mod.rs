@@ -4,6 +4,9 @@
 //! - `rows`, `children`, `assignment`: its SQL for the rows of a table, for children, and for one column
 //! - `child_pages`: stored children, page by page
 //! - [`chunk`]: a chunk's rows, decoded, checked and hashed
+//! - `mentions`: what a chunk says about owners whose rows it replaces
+//! - `owner_locks`: locks owners whose rows are replaced
+//! - `replace`: deletes the rows of owners that a chunk does not hold
 //! - [`session`]: the ledger of writes with a write_id: their offsets and the hashes of their commits
 //! - `references`: whether the targets of references exist
 //! - [`commit`]: chunks and ledger in one transaction
@@ -32,9 +35,12 @@ pub mod chunk;
 pub mod commit;
 pub mod delete;
 mod locking;
+mod mentions;
+mod owner_locks;
 mod queue;
 mod references;
 pub mod refusal;
+mod replace;
 pub mod request_id;
 pub mod returned;
 mod rows;

@@ -170,7 +170,8 @@ impl Queue {
     }
 
     /// Takes the next step out of the queue. Waiting chunks share a commit: as many as fit into a statement and have no
-    /// common key, so that each is counted as if it were alone.
+    /// common key, so that each is counted as if it were alone. If the write replaces rows, they have no common owner
+    /// either, so that none deletes what an earlier one writes.
     pub(super) fn next(&mut self) -> Option<NextWork> {
         self.under_way = 0;
         let chunk = match self.waiting.pop_front()? {
@@ -191,14 +192,14 @@ impl Queue {
         let mut rows = chunk.sent_rows();
         // Together they fit into one answer.
         let mut refused = chunk.refusals.count();
-        let mut keys = QueuedKeys::of(&chunk);
+        let mut scopes = QueuedScopes::of(self.writer.resource, &chunk);
         let mut chunks = vec![chunk];
         while !self.alone
             && let Some(Waiting::Chunk(next)) = self.waiting.front()
             && rows + next.sent_rows() <= self.max_rows
             && !self.refuses(next)
             && refused + next.refusals.count() <= MAX_ROW_ERRORS
-            && keys.add(self.writer.resource, &chunks, next)
+            && scopes.add(self.writer.resource, &chunks, next)
         {
             rows += next.sent_rows();
             refused += next.refusals.count();
@@ -274,8 +275,7 @@ struct Arrival {
 impl Arrival {
     /// The repeated rows, and the new ones.
     fn decode(self) -> Result<(Option<Repeated>, Option<Chunk>), Error> {
-        let (resource, update, most) = (self.writer.resource, self.writer.update.as_ref(), self.max_rows);
-        let keys = self.writer.keys();
+        let (resource, form, most) = (self.writer.resource, self.writer.form(), self.max_rows);
         let plural = format!("chunk.{}", resource.plural);
         let chunk = ChunkReader::new(&self.message).map_err(|bad| {
             let field = match bad {
@@ -314,10 +314,16 @@ impl Arrival {
         if offset > self.received || (offset < self.received && !self.resumable) {
             return Err(Error::OffsetGap { expected: self.received });
         }
+        if form.replaces && !repeated.is_empty() {
+            // The rows of an owner are those of the whole message, also if some were committed before.
+            let mut chunk = Chunk::decode(resource, form, offset, &rows);
+            let hashes = chunk.take_before(self.received.min(chunk.end_offset()));
+            return Ok((Some(Repeated { offset, hashes }), (!chunk.hashes.is_empty()).then_some(chunk)));
+        }
         let repeated = (!repeated.is_empty())
-            .then(|| Repeated { offset, hashes: Chunk::decode(resource, keys, update, offset, repeated).hashes });
+            .then(|| Repeated { offset, hashes: Chunk::decode(resource, form, offset, repeated).hashes });
         let new = (!new.is_empty()).then(|| {
-            let mut chunk = Chunk::decode(resource, keys, update, self.received, new);
+            let mut chunk = Chunk::decode(resource, form, self.received, new);
             chunk.message_offset = offset;
             chunk
         });
@@ -325,38 +331,37 @@ impl Arrival {
     }
 }
 
-/// The keys of the chunks that share a commit. While the keys of each chunk come after all earlier ones, which is
-/// common, only the last key is kept; otherwise all keys.
-enum QueuedKeys {
+/// The scopes of the chunks that share a commit: see [`Chunk::scopes`]. While the scopes of each chunk come after all
+/// earlier ones, which is common, only the last one is kept; otherwise all.
+enum QueuedScopes {
     Ascending(Option<Vec<u8>>),
     All(HashSet<Vec<u8>>),
 }
 
-impl QueuedKeys {
-    fn of(chunk: &Chunk) -> Self {
-        Self::Ascending(chunk.rows.last().map(|row| chunk.key(row).to_vec()))
+impl QueuedScopes {
+    fn of(resource: &Resource, chunk: &Chunk) -> Self {
+        Self::Ascending(chunk.scope_bounds(resource).map(|(_, last)| last.to_vec()))
     }
 
-    /// Adds the keys of a chunk, unless one of them is already there.
+    /// Adds the scopes of a chunk, unless one of them is already there.
     fn add(&mut self, resource: &Resource, before: &[Chunk], next: &Chunk) -> bool {
-        let own = || next.rows.iter().map(|row| next.key(row).to_vec());
         if let Self::Ascending(last) = self {
-            let beyond = match (last.as_deref(), next.rows.first()) {
-                (Some(last), Some(first)) => compare(resource, last, next.key(first)).is_lt(),
+            let bounds = next.scope_bounds(resource);
+            let beyond = match (last.as_deref(), bounds) {
+                (Some(last), Some((first, _))) => compare(resource, last, first).is_lt(),
                 _ => true,
             };
             if beyond {
-                if let Some(row) = next.rows.last() {
-                    *last = Some(next.key(row).to_vec());
+                if let Some((_, end)) = bounds {
+                    *last = Some(end.to_vec());
                 }
                 return true;
             }
-            let all = before.iter().flat_map(|chunk| chunk.rows.iter().map(|row| chunk.key(row).to_vec()));
-            *self = Self::All(all.collect());
+            *self = Self::All(before.iter().flat_map(|chunk| chunk.scopes().map(<[u8]>::to_vec)).collect());
         }
         match self {
-            Self::All(keys) if own().all(|key| !keys.contains(&key)) => {
-                keys.extend(own());
+            Self::All(scopes) if next.scopes().all(|scope| !scopes.contains(scope)) => {
+                scopes.extend(next.scopes().map(<[u8]>::to_vec));
                 true
             }
             _ => false,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::references::DanglingReference;
 use super::statement::{BatchWriter, Incoming, Written};
-use crate::db::Transaction;
+use crate::db::{Savepoint, Transaction};
 use crate::error::Error;
 use crate::error::refused::RowRefusal;
 
@@ -57,21 +57,60 @@ impl Search {
         rows: &[Incoming<'_>],
         dangling: &[DanglingReference],
     ) -> Result<Result<Written, Box<RowRefusal>>, Error> {
+        let savepoint = self.begin(transaction).await?;
+        let written = writer.run(transaction, rows, dangling).await;
+        self.end(transaction, savepoint, written).await
+    }
+
+    /// Begins a piece. Its savepoint goes to [`end`](Self::end) or [`undo`](Self::undo).
+    ///
+    /// # Errors
+    /// The errors of the database.
+    pub(super) async fn begin(&mut self, transaction: &mut Transaction<'_>) -> Result<Option<Savepoint>, Error> {
         if self.by == By::Batches {
-            return writer.run(transaction, rows, dangling).await.map(Ok);
+            return Ok(None);
         }
         self.pieces += 1;
-        let savepoint = transaction.set_savepoint().await?;
-        let written = match writer.run(transaction, rows, dangling).await {
-            Ok(written) => transaction.release(&savepoint).await.map(|()| written),
+        transaction.set_savepoint().await.map(Some)
+    }
+
+    /// Ends a piece with its result. Rolls it back if the database refuses one of its rows.
+    ///
+    /// # Errors
+    /// The errors of the result; without pieces also [`Error::RowRefused`].
+    pub(super) async fn end<T>(
+        &self,
+        transaction: &mut Transaction<'_>,
+        savepoint: Option<Savepoint>,
+        done: Result<T, Error>,
+    ) -> Result<Result<T, Box<RowRefusal>>, Error> {
+        let Some(savepoint) = savepoint else { return done.map(Ok) };
+        let done = match done {
+            Ok(done) => transaction.release(&savepoint).await.map(|()| done),
             Err(error) => Err(error),
         };
-        match written {
+        match done {
             Err(Error::RowRefused(refusal)) => {
                 transaction.roll_back_to(savepoint).await?;
                 Ok(Err(refusal))
             }
-            written => written.map(Ok),
+            done => done.map(Ok),
+        }
+    }
+
+    /// Rolls back a piece of which a row was refused, though not by the database. Returns whether that is possible:
+    /// without pieces it is not.
+    ///
+    /// # Errors
+    /// The errors of the database.
+    pub(super) async fn undo(
+        &self,
+        transaction: &mut Transaction<'_>,
+        savepoint: Option<Savepoint>,
+    ) -> Result<bool, Error> {
+        match savepoint {
+            Some(savepoint) => transaction.roll_back_to(savepoint).await.map(|()| true),
+            None => Ok(false),
         }
     }
 }

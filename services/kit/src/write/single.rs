@@ -188,7 +188,7 @@ impl RowWrite {
         transaction: &mut Transaction<'_>,
         extent: Extent,
     ) -> Result<(WrittenResource, Option<Key>), Error> {
-        let incoming = Incoming { tuple: &self.tuple, precondition: &self.precondition, offset: 0 };
+        let incoming = Incoming { tuple: &self.tuple, precondition: &self.precondition, offset: 0, was_stored: false };
         if self.at_once.load(Ordering::Relaxed) && self.dangling.is_empty() {
             match self.write_at_once(transaction, &incoming, extent).await {
                 Ok(Some(written)) => return Ok((written, None)),

@@ -2,6 +2,7 @@
 
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 
+use super::replace::OwnerReplacement;
 use super::statement::BatchWriter;
 use crate::resource::Resource;
 use crate::resource::batch::Origin;
@@ -24,5 +25,8 @@ pub(crate) fn of(
     let named = writer(Origin::Chunked, WriteMode::Update, every_field).into_iter();
     all.extend(named.map(|(title, sql)| (format!("{title}, with a mask of every field"), sql)));
     all.extend(writer(Origin::Chunked, WriteMode::Delete, populated));
+    if resource.owner_length() > 0 {
+        all.extend(OwnerReplacement::new(resource).sql());
+    }
     all
 }

@@ -3,6 +3,7 @@
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 
 use super::commit::ChunkWriter;
+use super::replace::OwnerReplacement;
 use super::statement::BatchWriter;
 use crate::context::Writes;
 use crate::error::{Error, Violation};
@@ -34,6 +35,10 @@ pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &Writ
     if let Err(why) = check_id(&start.write_id) {
         violations.push(Violation::new("start.write_id", why));
     }
+    if mode == WriteMode::Replace && resource.owner_length() == 0 {
+        let why = format!("must not be WRITE_MODE_REPLACE: the rows of {} have no owner", resource.description.message);
+        violations.push(Violation::new("start.mode", why));
+    }
     let deletes = mode == WriteMode::Delete;
     if deletes && start.update_mask.as_ref().is_some_and(|mask| !mask.paths.is_empty()) {
         violations.push(Violation::new("start.update_mask", "must be unset: a delete takes whole rows"));
@@ -55,6 +60,7 @@ pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &Writ
                 mode,
                 update: (mode == WriteMode::Update || deletes).then(|| mask.clone()),
                 batches: BatchWriter::new(resource, Origin::Chunked, mode, mask, references),
+                replacement: (mode == WriteMode::Replace).then(|| OwnerReplacement::new(resource)),
                 policy: if policy == RowErrorPolicy::Unspecified { RowErrorPolicy::Stop } else { policy },
                 references,
                 validate_only: start.validate_only,

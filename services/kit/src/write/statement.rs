@@ -79,6 +79,8 @@ pub struct Incoming<'r> {
     pub precondition: &'r Precondition,
     /// Its position in the request. If two rows have the same unique value, the earlier one gets it.
     pub offset: i64,
+    /// Whether the transaction has found it stored, and must begin again if it is gone by now.
+    pub was_stored: bool,
 }
 
 /// The result of a batch.
@@ -116,7 +118,7 @@ impl Written {
 }
 
 impl BatchWriter {
-    /// A writer for a mode (never `UNSPECIFIED`) and a mask.
+    /// A writer for a mode (never `UNSPECIFIED`) and a mask. With `REPLACE` it does what it does with `UPSERT`.
     pub fn new(
         resource: &'static Resource,
         origin: Origin,
@@ -128,7 +130,7 @@ impl BatchWriter {
         let delete = (mode == WriteMode::Delete).then(|| DeleteStatements::new(resource));
         let is_single = origin == Origin::Single;
         let create_one = (is_single && mode == WriteMode::Create).then(|| CreateOne::new(resource));
-        let row_mask = matches!(mode, WriteMode::Update | WriteMode::Upsert).then_some(&mask);
+        let row_mask = matches!(mode, WriteMode::Update | WriteMode::Upsert | WriteMode::Replace).then_some(&mask);
         let update_one = row_mask.filter(|_| is_single).and_then(|mask| UpdateOne::new(resource, mask));
         let rows = RowStatements::new(resource, row_mask, Returning::Count);
         let locked_at_once = PageRows::new(LOCKED_AT_ONCE);
@@ -171,6 +173,9 @@ impl BatchWriter {
             batch.refuse(reference.row, reference.refusal());
         }
         let now = self.look(transaction, &mut batch, incoming).await?;
+        if incoming.iter().zip(batch.entries()).any(|(row, entry)| row.was_stored && !entry.exists) {
+            return Err(undo());
+        }
         self.check_mode(&mut batch);
         if let Some(delete) = &self.delete {
             return self.delete(transaction, batch, delete).await;
@@ -376,7 +381,7 @@ impl BatchWriter {
         let wanted = match self.mode {
             WriteMode::Create => false,
             WriteMode::Update => true,
-            WriteMode::Upsert | WriteMode::Delete | WriteMode::Unspecified => return,
+            WriteMode::Upsert | WriteMode::Replace | WriteMode::Delete | WriteMode::Unspecified => return,
         };
         for at in batch.places() {
             if batch.exists(at) == wanted {

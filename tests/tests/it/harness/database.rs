@@ -108,7 +108,7 @@ impl TestDatabase {
 
     /// Limits the rows of new connections to what the service was configured for. Other limits are not enforced
     /// exactly, because a service may slightly exceed them before it stops.
-    pub(super) fn enforce(&self, limits: &Limits) {
+    pub(crate) fn enforce(&self, limits: &Limits) {
         if let Some(proxy) = self.route.proxy() {
             let held = proxy.limits();
             proxy.set_limits(WireLimits {

@@ -35,6 +35,7 @@ const TO_KEEPERS: &[Reference] =
 pub(crate) static SHELF_DESCRIPTION: Description = Description {
     descriptors: FILE_DESCRIPTOR_SET,
     key: &["warehouse", "aisle", "slot"],
+    owner: &["warehouse"],
     fields: &[
         ("warehouse", &PLACE),
         ("aisle", &PLACE),
@@ -104,6 +105,7 @@ static INSPECTION_DESCRIPTION: Description = Description {
 static STOCKTAKE_DESCRIPTION: Description = Description {
     descriptors: FILE_DESCRIPTOR_SET,
     key: &["warehouse", "aisle", "slot", "day"],
+    owner: &["warehouse", "aisle", "slot"],
     fields: &[
         ("warehouse", &PLACE),
         ("aisle", &PLACE),

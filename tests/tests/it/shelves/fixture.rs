@@ -45,10 +45,17 @@ impl Shelves {
 
     /// The same, on a database that has no tables of the slice yet.
     pub(crate) async fn on(database: TestDatabase) -> Self {
+        Self::with(database, |_| ()).await
+    }
+
+    /// The same, with settings changed by `change`.
+    pub(crate) async fn with(database: TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Self {
         tables::create(&database).await;
         let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();
         config.database.database_pooler = database.pooler_mode();
         config.server.drain_timeout = Duration::from_secs(2);
+        change(&mut config);
+        database.enforce(&config.limits);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(serve(config, listener));

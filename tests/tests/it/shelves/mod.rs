@@ -10,9 +10,10 @@
 )]
 
 pub(crate) mod contract;
-mod descriptions;
+pub(crate) mod descriptions;
 mod fixture;
 mod keys;
+mod replace;
 mod rules;
 mod rules_at_work;
 mod service;

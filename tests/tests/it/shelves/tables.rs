@@ -14,6 +14,12 @@ create table warehouse.write_session (like catalog.write_session including all);
 create table warehouse.write_commit (like catalog.write_commit including all);
 create table warehouse.token_key (like catalog.token_key including all);
 
+create unlogged table warehouse.owner_lock (
+    owner    text collate "C" not null,
+    resource text collate "C" not null,
+    primary key (owner, resource)
+);
+
 create table warehouse.keeper (uid text collate "C" primary key);
 create table warehouse.site (name text collate "C" primary key, is_cooled boolean not null);
 create table warehouse.series (name text collate "C" primary key, last integer not null);

@@ -13,6 +13,8 @@ use orrery_proto::r#type::v1::{WriteMode, WriteStart};
 use super::sharding::{breaches, spread_by};
 use crate::harness::wire::WireLimits;
 use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, order, order_uid, product, run, uid};
+use crate::shelves::contract::Stocktake;
+use crate::shelves::{STOCKTAKES, Shelves};
 use crate::writes::stream::{ORDERS, PRODUCTS, write};
 
 async fn sharded() -> TestDatabase {
@@ -67,6 +69,35 @@ async fn products_are_written_alike() {
     end.unwrap();
     assert_eq!(totals.deleted, 30);
     assert!(statements(&database).iter().any(|statement| statement.contains("set uid = t.uid")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_owners_are_replaced_alike() {
+    let slice = Shelves::on(sharded().await).await;
+    let rows = |days: &[&str]| {
+        let row = |(slot, day): (i32, &&str)| Stocktake {
+            warehouse: "north".to_owned(),
+            aisle: "a".to_owned(),
+            slot,
+            day: (*day).to_owned(),
+            ..Stocktake::default()
+        };
+        (1..=10).flat_map(|slot| days.iter().map(move |day| (slot, day))).map(row).collect::<Vec<_>>()
+    };
+    let expected: [(&[&str], [i64; 4]); 4] = [
+        (&["mon", "tue"], [20, 0, 0, 0]),
+        (&["tue", "wed"], [10, 0, 10, 10]),
+        (&["tue", "wed"], [0, 0, 20, 0]),
+        (&[""], [0, 0, 0, 20]),
+    ];
+    for (days, counts) in expected {
+        let (totals, end) = write(slice.channel(), STOCKTAKES, start(WriteMode::Replace), &rows(days)).await;
+        end.unwrap();
+        assert_eq!([totals.created, totals.updated, totals.unchanged, totals.deleted], counts, "{days:?}");
+    }
+    let statements = statements(&slice.database);
+    assert!(statements.iter().any(|statement| statement.contains("insert into warehouse.owner_lock")));
+    assert!(statements.iter().any(|statement| statement.contains("set warehouse = t.warehouse")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use orrery_kit::resource::Resource;
 
 use super::{path, resources};
+use crate::shelves::descriptions::STOCKTAKE;
 
 /// Statements that lock rows of several shards, which a sharded database refuses, and why they stay. Each has another
 /// form for it, whose title ends with [`SHARDED`].
@@ -83,7 +84,9 @@ pub(super) fn spread_by() -> BTreeMap<&'static str, &'static str> {
         resource.child_tables.iter().for_each(|child| add(child.resource, tables));
         resource.description.dependents.iter().for_each(|dependent| add(dependent, tables));
     }
-    let mut tables = BTreeMap::new();
+    // The resource of the tests whose rows are replaced, and the locks of its owners.
+    let mut tables = BTreeMap::from([("warehouse.owner_lock", "owner")]);
+    add(&STOCKTAKE, &mut tables);
     for (_, resource) in resources() {
         add(resource, &mut tables);
     }
@@ -188,6 +191,16 @@ fn statements_keep_to_what_shards() {
     let unused = LOCKS.iter().filter(|(title, _)| !used.contains(title));
     wrong.extend(unused.map(|(title, _)| format!("the exception \"{title}\" is not needed any more")));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn statements_that_replace_rows_keep_to_what_shards() {
+    let (all, tables) = (orrery_kit::statements::of(&STOCKTAKE), spread_by());
+    for title in ["keys of some owners' rows, first page", "lock owners", "lock owners: leave no row", "delete rows"] {
+        let statement = all.iter().find(|statement| statement.title == title);
+        let statement = statement.unwrap_or_else(|| panic!("no statement {title}"));
+        assert_eq!(breaches(&statement.sql, &tables), [""; 0], "{title}");
+    }
 }
 
 #[test]
