@@ -462,6 +462,35 @@ delete from records.link_product_tag as t
  where t.product_uid = i.product_uid and t.tag_uid = i.tag_uid;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
+-- WriteProductTags, WRITE_MODE_REPLACE
+begin; set local statement_timeout = …;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
+select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
+commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+begin; set local statement_timeout = …;
+insert into records.write_session as s (resource, write_id, fence, committed_offset, parameters) values ($1, $2, $3, $5, $6::text::jsonb) on conflict (resource, write_id) do update set committed_offset = excluded.committed_offset, update_ts = excluded.update_ts where s.fence = $3 and s.committed_offset = $4 returning 1;
+with forgotten as (delete from records.write_commit where resource = $1 and write_id = $2 and first_offset < (select first_offset from records.write_commit where resource = $1 and write_id = $2 order by first_offset desc offset 63 limit 1) returning 1), remembered as (insert into records.write_commit (resource, write_id, first_offset, row_count, row_hashes) values ($1, $2, $3, $4, $5) returning 1) select (select count(*) from forgotten) + (select count(*) from remembered) as written;
+select t.product_uid, t.tag_uid
+  from records.link_product_tag as t
+ where t.product_uid = any ($1)
+ order by t.product_uid, t.tag_uid
+ limit $2;
+insert into records.owner_lock (owner, resource)
+select i.owner, i.resource
+  from unnest($1::text[], $2::text[]) with ordinality as i (owner, resource, ordinal)
+ order by i.ordinal
+on conflict (owner, resource) do update set resource = excluded.resource;
+delete from records.owner_lock as t
+ using unnest($1::text[], $2::text[]) as i (owner, resource)
+ where t.owner = i.owner and t.resource = i.resource;
+-- as WriteProductTags, WRITE_MODE_REPLACE, 9
+-- as WriteProductTags, WRITE_MODE_DELETE, 9
+-- as WriteProductTags, WRITE_MODE_DELETE, 10
+-- as WriteProductTags, WRITE_MODE_CREATE, 9
+insert into records.link_product_tag (product_uid, tag_uid, create_ts) select * from unnest($1::text[], $2::text[], $3::timestamptz[]) as i (product_uid, tag_uid, create_ts);
+commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+
 -- StreamTagClassifications by category_name
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.tag_uid, t.category_name, t.tag_name, t.create_ts, t.update_ts, t.category_name, t.tag_uid from records.tag_classification as t where true order by t.category_name, t.tag_uid limit 501) to stdout (format binary);

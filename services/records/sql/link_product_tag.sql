@@ -93,3 +93,30 @@ select count(*) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'
 delete from records.link_product_tag as t
  using unnest($1::text[], $2::text[]) with ordinality as i (product_uid, tag_uid, ordinal)
  where t.product_uid = i.product_uid and t.tag_uid = i.tag_uid;
+
+-- keys of some owners' rows, first page
+select t.product_uid, t.tag_uid
+  from records.link_product_tag as t
+ where t.product_uid = any ($1)
+ order by t.product_uid, t.tag_uid
+ limit $2;
+
+-- keys of some owners' rows, next page
+select t.product_uid, t.tag_uid
+  from records.link_product_tag as t
+ where t.product_uid = any ($1)
+   and (t.product_uid, t.tag_uid) > ($2, $3)
+ order by t.product_uid, t.tag_uid
+ limit $4;
+
+-- lock owners
+insert into records.owner_lock (owner, resource)
+select i.owner, i.resource
+  from unnest($1::text[], $2::text[]) with ordinality as i (owner, resource, ordinal)
+ order by i.ordinal
+on conflict (owner, resource) do update set resource = excluded.resource;
+
+-- lock owners: leave no row
+delete from records.owner_lock as t
+ using unnest($1::text[], $2::text[]) as i (owner, resource)
+ where t.owner = i.owner and t.resource = i.resource;

@@ -14,6 +14,7 @@ pub static PRODUCT_TAG: LazyLock<Resource> = LazyLock::new(|| Resource::compile(
 
 static DESCRIPTION: Description = Description {
     key: &["product_uid", "tag_uid"],
+    owner: &["product_uid"],
     fields: &[
         ("product_uid", &kind::uid_of(PRODUCT_UID)),
         ("tag_uid", &kind::uid_of(TAG_UID)),

@@ -61,6 +61,27 @@ async fn links_are_written_once_and_deleted_by_key() {
 }
 
 #[tokio::test]
+async fn the_tags_of_products_become_exactly_those_that_are_sent() {
+    let records = linked().await;
+    let none = |number| ProductTag { product_uid: uid(number), ..ProductTag::default() };
+    let start = WriteStart { reference_check: ReferenceCheck::Reject.into(), ..in_mode(WriteMode::Replace) };
+    let rows = [none(3), product_tag(&uid(1), 3), product_tag(&uid(1), 2)];
+    let (totals, end) = write(records.server.channel(), PRODUCT_TAGS, start.clone(), &rows).await;
+    end.unwrap();
+    assert_eq!((totals.counts(), totals.deleted), ([1, 0, 1, 0, 0], 2));
+    assert_eq!(records.links().await, pairs(&[(1, 2), (1, 3), (2, 2)]));
+    // A tag that does not exist costs its row; a product that does not exist has no tags.
+    let start = WriteStart { reference_check: start.reference_check, ..skipping(WriteMode::Replace) };
+    let rows = [product_tag(&uid(2), 9), product_tag(&uid(2), 1), product_tag(&uid(9), 1), none(8)];
+    let (totals, end) = write(records.server.channel(), PRODUCT_TAGS, start, &rows).await;
+    end.unwrap();
+    assert_eq!((totals.counts(), totals.deleted), ([1, 0, 1, 2, 0], 1));
+    assert_eq!(records.links().await, pairs(&[(1, 2), (1, 3), (2, 1)]));
+    let (_, end) = write(records.server.channel(), TAGS, in_mode(WriteMode::Replace), &[tag(1)]).await;
+    assert_refused(&end.unwrap_err(), "start.mode");
+}
+
+#[tokio::test]
 async fn products_and_tags_that_do_not_exist_cost_their_rows() {
     let records = linked().await;
     let start = WriteStart { reference_check: ReferenceCheck::Reject.into(), ..skipping(WriteMode::Upsert) };

@@ -87,6 +87,10 @@ async fn calls_of_the_records_run_what_is_written_down() {
     }
     let rows = [product_tag("prd_1", 1), product_tag("prd_1", 3), product_tag("prd_2", 3)];
     write(server.channel(), PRODUCT_TAGS, WriteStart::default(), &rows).await.1.unwrap();
+    let replaced = [product_tag("prd_1", 3), product_tag("prd_2", 3), product_tag("prd_2", 1)];
+    let call = write(server.channel(), PRODUCT_TAGS, start(WriteMode::Replace, "REPLACE"), &replaced);
+    recorder.write("WriteProductTags, WRITE_MODE_REPLACE", call).await;
+    write(server.channel(), PRODUCT_TAGS, WriteStart::default(), &rows).await.1.unwrap();
     write(server.channel(), CLASSIFICATIONS, WriteStart::default(), &[classification(1, "color")]).await.1.unwrap();
     let request =
         records::StreamTagClassificationsRequest { order_by: "category_name".to_owned(), ..Default::default() };

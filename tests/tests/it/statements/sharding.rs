@@ -84,8 +84,8 @@ pub(super) fn spread_by() -> BTreeMap<&'static str, &'static str> {
         resource.child_tables.iter().for_each(|child| add(child.resource, tables));
         resource.description.dependents.iter().for_each(|dependent| add(dependent, tables));
     }
-    // The resource of the tests whose rows are replaced, and the locks of its owners.
-    let mut tables = BTreeMap::from([("warehouse.owner_lock", "owner")]);
+    // The locks of owners; and the resource of the tests whose rows are replaced.
+    let mut tables = BTreeMap::from([("records.owner_lock", "owner"), ("warehouse.owner_lock", "owner")]);
     add(&STOCKTAKE, &mut tables);
     for (_, resource) in resources() {
         add(resource, &mut tables);
