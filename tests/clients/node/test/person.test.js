@@ -12,6 +12,7 @@ const orders = new Person(ordersAddress, "orrery.orders.v1.OrdersService");
 const PRODUCTS = [
   "BatchGetProducts",
   "CheckProducts",
+  "CountProducts",
   "CreateProduct",
   "DeleteProduct",
   "GetProduct",
@@ -97,6 +98,7 @@ test("every method of the catalog can be called", async () => {
 
   const [batch] = await products.call("BatchGetProducts", { uids: [uids[1], "prd_missing"] });
   assert.deepEqual([batch.products.length, batch.missingUids], [1, ["prd_missing"]]);
+  assert.deepEqual(await products.call("CountProducts", { filter }), [{ count: "5" }]);
   const checks = await products.call("CheckProducts", { uids: [uids[0], "prd_missing"] }, { uids: [uids[1]] });
   assert.deepEqual(checks, [{ checked: "2", missingUids: ["prd_missing"] }, { checked: "1" }]);
 
