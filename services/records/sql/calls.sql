@@ -605,9 +605,11 @@ update records.tag_performance_refresh as t
    set fence = t.fence + 1, update_ts = now()
  where t.phase = 'running'
 returning t.generation, t.step, t.cursor, t.processed, t.fence;
-select coalesce(max(t.generation), 0) from records.tag_performance_refresh as t;
 insert into records.tag_performance_refresh as t (generation, phase, step, day_as_of, time_zone)
-values ($1, 'running', 'sales', $2, $3);
+select coalesce(max(r.generation), 0) + 1, 'running', 'sales', $1, $2
+  from records.tag_performance_refresh as r
+having count(*) filter (where r.phase = 'running') = 0
+returning generation;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
 update records.tag_performance_refresh as t
@@ -635,10 +637,10 @@ select i.product_uid, $6, i.currency_code, sum(i.units), sum(i.gross),
        value = t.value + excluded.value;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 9
+-- as RefreshTagPerformanceAggregate, the first, 8
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 9
+-- as RefreshTagPerformanceAggregate, the first, 8
 insert into records.product_performance as t (product_uid, generation, metric_name, value)
 select i.product_uid, $4, i.name, i.value
   from unnest($1::text[], $2::text[], $3::text[]::numeric[]) as i (product_uid, name, value)
@@ -646,7 +648,7 @@ select i.product_uid, $4, i.name, i.value
    set value = excluded.value;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 9
+-- as RefreshTagPerformanceAggregate, the first, 8
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
 select w.tag_uid, w.product_uid, w.links
@@ -657,7 +659,7 @@ select w.tag_uid, w.product_uid, w.links
          limit $3) as w
  order by w.links desc
  limit 1;
--- as RefreshTagPerformanceAggregate, the first, 9
+-- as RefreshTagPerformanceAggregate, the first, 8
 with links as materialized (
     select l.tag_uid, l.product_uid
       from records.link_product_tag as l
@@ -683,8 +685,8 @@ select l.tag_uid, $1, '', '', count(*), 0, 0, 0, 0, 0, 0, 0, 0, 0
        value = t.value + excluded.value;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 23
--- as RefreshTagPerformanceAggregate, the first, 9
+-- as RefreshTagPerformanceAggregate, the first, 22
+-- as RefreshTagPerformanceAggregate, the first, 8
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
 update records.tag_performance_refresh as t
@@ -709,7 +711,7 @@ delete from records.product_performance as t
    and t.generation <> all ($3);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 36
+-- as RefreshTagPerformanceAggregate, the first, 35
 select t.tag_uid from records.tag_performance_aggregate as t where t.tag_uid > $1 order by t.tag_uid offset 19999 limit 1;
 delete from records.tag_performance_aggregate as t
  where t.tag_uid > $1
@@ -722,45 +724,44 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 begin; set local statement_timeout = …;
 -- as RefreshTagPerformanceAggregate, the first, 3
 -- as RefreshTagPerformanceAggregate, the first, 4
-select coalesce(max(t.generation), 0) from records.tag_performance_refresh as t;
--- as RefreshTagPerformanceAggregate, the first, 6
+-- as RefreshTagPerformanceAggregate, the first, 5
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 9
--- as RefreshTagPerformanceAggregate, the first, 10
-commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …;
+-- as RefreshTagPerformanceAggregate, the first, 8
 -- as RefreshTagPerformanceAggregate, the first, 9
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 9
--- as RefreshTagPerformanceAggregate, the first, 17
+-- as RefreshTagPerformanceAggregate, the first, 8
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 9
+-- as RefreshTagPerformanceAggregate, the first, 8
+-- as RefreshTagPerformanceAggregate, the first, 16
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 23
--- as RefreshTagPerformanceAggregate, the first, 9
--- as RefreshTagPerformanceAggregate, the first, 25
+-- as RefreshTagPerformanceAggregate, the first, 8
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 23
--- as RefreshTagPerformanceAggregate, the first, 9
+-- as RefreshTagPerformanceAggregate, the first, 22
+-- as RefreshTagPerformanceAggregate, the first, 8
+-- as RefreshTagPerformanceAggregate, the first, 24
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
+-- as RefreshTagPerformanceAggregate, the first, 22
+-- as RefreshTagPerformanceAggregate, the first, 8
+commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+begin; set local statement_timeout = …;
+-- as RefreshTagPerformanceAggregate, the first, 31
 -- as RefreshTagPerformanceAggregate, the first, 32
--- as RefreshTagPerformanceAggregate, the first, 33
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 36
+-- as RefreshTagPerformanceAggregate, the first, 35
 select t.product_uid from records.product_performance as t where t.product_uid > $1 order by t.product_uid offset 19999 limit 1;
--- as RefreshTagPerformanceAggregate, the first, 38
+-- as RefreshTagPerformanceAggregate, the first, 37
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 36
+-- as RefreshTagPerformanceAggregate, the first, 35
 select t.tag_uid from records.tag_performance_aggregate as t where t.tag_uid > $1 order by t.tag_uid offset 19999 limit 1;
--- as RefreshTagPerformanceAggregate, the first, 43
+-- as RefreshTagPerformanceAggregate, the first, 42
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- GetTagPerformance

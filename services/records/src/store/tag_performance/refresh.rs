@@ -104,19 +104,22 @@ returning t.generation, t.step, t.cursor, t.processed, t.fence";
         let (cursor, processed, fence) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
         return Ok(Rebuild { generation: row.try_get(0)?, part, cursor, processed, fence });
     }
-    let last = "select coalesce(max(t.generation), 0) from records.tag_performance_refresh as t";
-    let last = transaction.fetch(Statement::new(last, 1)).await?;
-    let last: i64 = last.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
-    let generation = last + 1;
+    // One statement, and so one snapshot: who does not see the rebuild that another caller began computes its number,
+    // and is refused for that.
     let insert = "insert into records.tag_performance_refresh as t (generation, phase, step, day_as_of, time_zone)
-values ($1, 'running', 'sales', $2, $3)";
-    let insert = Statement::new(insert, 1).bind(generation)?.bind(day_as_of)?.bind(time_zone)?;
-    match transaction.write(insert).await {
-        Err(Error::RowRefused(refusal)) => Err(Error::TransactionConflict(refusal.cause)),
-        inserted => {
-            inserted.map(|_| Rebuild { generation, part: Part::Sales, cursor: String::new(), processed: 0, fence: 1 })
-        }
-    }
+select coalesce(max(r.generation), 0) + 1, 'running', 'sales', $1, $2
+  from records.tag_performance_refresh as r
+having count(*) filter (where r.phase = 'running') = 0
+returning generation";
+    let insert = Statement::new(insert, 1).bind(day_as_of)?.bind(time_zone)?;
+    let inserted = match transaction.write(insert).await {
+        Err(Error::RowRefused(refusal)) => return Err(Error::TransactionConflict(refusal.cause)),
+        inserted => inserted?,
+    };
+    // Another caller began one after the statement above: it is to be continued.
+    let Some(row) = inserted.first() else { return Err(Error::TransactionConflict(sqlx::Error::RowNotFound)) };
+    let generation = row.try_get(0)?;
+    Ok(Rebuild { generation, part: Part::Sales, cursor: String::new(), processed: 0, fence: 1 })
 }
 
 /// Moves a rebuild to `next`, in the transaction that wrote what it passed.
