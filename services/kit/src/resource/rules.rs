@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use super::batch::{Batch, Store};
 use super::mask::UpdateMask;
-use super::row::{ChildRows, Children, Row};
+use super::row::{Changes, ChildRows, Children, Row};
 use super::tuple::put_prefixed;
 use crate::error::{Error, Violation};
 
@@ -103,6 +103,14 @@ impl<'c> CheckedRow<'c> {
     /// Refuses the row: `field` is a path from the row, for example `line_items[2].line_number`.
     pub fn refuse(&mut self, violation: Violation) {
         self.violations.push(violation);
+    }
+
+    /// Sets columns of the row. What the mask of the write does not name is set in new rows alone.
+    pub fn set(&mut self, changes: &Changes) {
+        let mut row = Vec::with_capacity(self.row().size() + 64);
+        changes.put(self.row(), &mut row);
+        self.tuples.truncate(self.start);
+        self.tuples.extend_from_slice(&row);
     }
 
     /// Sets the row's children in one table.

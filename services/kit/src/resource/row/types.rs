@@ -1,0 +1,174 @@
+//! The types that rules read and set columns as.
+
+use bytes::BufMut as _;
+
+use crate::db::array::ElementType;
+use crate::resource::Field;
+use crate::resource::document;
+use crate::resource::kind::WireForm;
+
+/// A type that a rule reads a column as.
+pub trait ColumnType {
+    /// What a value is in Rust.
+    type Value<'a>;
+
+    /// Whether a column of this field is read as this type.
+    fn fits(field: &Field) -> bool;
+
+    /// The value from its bytes in Postgres's binary format; `None` if they are invalid.
+    fn read(bytes: &[u8]) -> Option<Self::Value<'_>>;
+}
+
+/// A type that a rule sets columns as.
+pub trait WritableType: ColumnType {
+    /// Appends a value in Postgres's binary format.
+    fn write(value: Self::Value<'_>, out: &mut Vec<u8>);
+}
+
+/// A `text` column, as `&str`.
+#[derive(Clone, Copy, Debug)]
+pub enum Text {}
+
+/// An `integer` column, as `i32`.
+#[derive(Clone, Copy, Debug)]
+pub enum Integer {}
+
+/// A `bigint` column, as `i64`.
+#[derive(Clone, Copy, Debug)]
+pub enum BigInteger {}
+
+/// A `numeric` column, as the text of the exact decimal. A stored one may be `NaN` or infinite.
+#[derive(Clone, Copy, Debug)]
+pub enum DecimalText {}
+
+/// A `timestamptz` column, as microseconds since 2000-01-01 UTC.
+#[derive(Clone, Copy, Debug)]
+pub enum Timestamp {}
+
+/// A list of texts in a `jsonb` column. If a stored element is no string, its JSON text.
+#[derive(Clone, Copy, Debug)]
+pub enum Texts {}
+
+/// The phase in a status column. If a stored phase is no string, its JSON text.
+#[derive(Clone, Copy, Debug)]
+pub enum Phase {}
+
+impl ColumnType for Text {
+    type Value<'a> = &'a str;
+
+    fn fits(field: &Field) -> bool {
+        field.stored_type() == ElementType::Text
+    }
+
+    fn read(bytes: &[u8]) -> Option<&str> {
+        std::str::from_utf8(bytes).ok()
+    }
+}
+
+impl WritableType for Text {
+    fn write(value: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(value.as_bytes());
+    }
+}
+
+impl ColumnType for Integer {
+    type Value<'a> = i32;
+
+    fn fits(field: &Field) -> bool {
+        field.element_type() == ElementType::Integer
+    }
+
+    fn read(bytes: &[u8]) -> Option<i32> {
+        bytes.try_into().ok().map(i32::from_be_bytes)
+    }
+}
+
+impl WritableType for Integer {
+    fn write(value: i32, out: &mut Vec<u8>) {
+        out.put_i32(value);
+    }
+}
+
+impl ColumnType for BigInteger {
+    type Value<'a> = i64;
+
+    fn fits(field: &Field) -> bool {
+        field.element_type() == ElementType::BigInteger
+    }
+
+    fn read(bytes: &[u8]) -> Option<i64> {
+        bytes.try_into().ok().map(i64::from_be_bytes)
+    }
+}
+
+impl WritableType for BigInteger {
+    fn write(value: i64, out: &mut Vec<u8>) {
+        out.put_i64(value);
+    }
+}
+
+impl ColumnType for DecimalText {
+    type Value<'a> = &'a str;
+
+    fn fits(field: &Field) -> bool {
+        field.stored_type() == ElementType::Numeric
+    }
+
+    fn read(bytes: &[u8]) -> Option<&str> {
+        std::str::from_utf8(bytes).ok()
+    }
+}
+
+impl WritableType for DecimalText {
+    fn write(value: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(value.as_bytes());
+    }
+}
+
+impl ColumnType for Timestamp {
+    type Value<'a> = i64;
+
+    fn fits(field: &Field) -> bool {
+        field.element_type() == ElementType::Timestamp
+    }
+
+    fn read(bytes: &[u8]) -> Option<i64> {
+        bytes.try_into().ok().map(i64::from_be_bytes)
+    }
+}
+
+impl WritableType for Timestamp {
+    fn write(value: i64, out: &mut Vec<u8>) {
+        out.put_i64(value);
+    }
+}
+
+impl ColumnType for Texts {
+    type Value<'a> = Vec<String>;
+
+    fn fits(field: &Field) -> bool {
+        field.wire_form == WireForm::List && field.element_type() == ElementType::Json
+    }
+
+    fn read(bytes: &[u8]) -> Option<Vec<String>> {
+        Some(document::texts(bytes.get(1..)?))
+    }
+}
+
+impl WritableType for Texts {
+    fn write(value: Vec<String>, out: &mut Vec<u8>) {
+        document::put_jsonb_texts(out, &value);
+    }
+}
+
+impl ColumnType for Phase {
+    type Value<'a> = String;
+
+    fn fits(field: &Field) -> bool {
+        field.is_status()
+    }
+
+    fn read(bytes: &[u8]) -> Option<String> {
+        document::phase(bytes)
+    }
+}
