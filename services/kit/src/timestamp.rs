@@ -9,6 +9,8 @@
 
 use std::time::SystemTime;
 
+use chrono::DateTime;
+
 /// 0001-01-01T00:00:00Z, in seconds since 1970.
 pub(crate) const FIRST_SECOND: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z, in seconds since 1970.
@@ -94,6 +96,25 @@ pub fn to_sql_literal(micros: i64) -> String {
     )
 }
 
+/// The RFC 3339 text of an instant, in UTC with microseconds: `2026-11-28T09:30:00.000000Z`. Values outside the years 1
+/// to 9999 are as in [`from_postgres`].
+pub(crate) fn to_rfc3339(micros: i64) -> String {
+    let (seconds, nanos) = from_postgres(micros);
+    let (year, month, day) = civil_date(seconds.div_euclid(SECONDS_PER_DAY));
+    let second = seconds.rem_euclid(SECONDS_PER_DAY);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", nanos / 1_000)
+}
+
+/// The instant of an RFC 3339 text, in microseconds since 2000-01-01T00:00:00Z; `None` if it is none of the years 1 to
+/// 9999. Digits below a microsecond are cut off.
+pub(crate) fn from_rfc3339(text: &str) -> Option<i64> {
+    let instant = DateTime::parse_from_rfc3339(text).ok()?;
+    // A leap second has more nanoseconds than others.
+    let nanos = i32::try_from(instant.timestamp_subsec_nanos()).ok()?.min(999_999_999);
+    to_postgres(instant.timestamp(), nanos).ok()
+}
+
 /// Converts days since 1970-01-01 to year, month and day of the proleptic Gregorian calendar. Year 0 is 1 BC.
 fn civil_date(days: i64) -> (i64, i64, i64) {
     // Counted from 0000-03-01: a leap day is then the last day of its year, and the calendar repeats every 146,097
@@ -115,7 +136,7 @@ fn civil_date(days: i64) -> (i64, i64, i64) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-    use chrono::{DateTime, Utc};
+    use chrono::Utc;
     use proptest::prelude::*;
 
     use super::*;
@@ -173,6 +194,25 @@ mod tests {
         assert_eq!(to_sql_literal(i64::MAX), "'infinity'::timestamptz");
     }
 
+    #[test]
+    fn texts_of_other_forms_are_no_instants() {
+        for (text, micros) in [
+            ("2000-01-01T00:00:00Z", Some(0)),
+            ("2000-01-01T00:00:00.0000019Z", Some(1)),
+            ("2000-01-01T01:00:00.5+01:00", Some(500_000)),
+            ("2000-01-01", None),
+            ("2000-01-01T00:00:00", None),
+            ("2000-02-30T00:00:00Z", None),
+            ("0000-12-31T23:59:59Z", None),
+            ("9999-12-31T23:59:59.999999-01:00", None),
+            ("", None),
+        ] {
+            assert_eq!(from_rfc3339(text), micros, "{text}");
+        }
+        assert_eq!(to_rfc3339(i64::MIN), "0001-01-01T00:00:00.000000Z");
+        assert_eq!(to_rfc3339(i64::MAX), "9999-12-31T23:59:59.999999Z");
+    }
+
     proptest! {
         #[test]
         fn instants_survive_to_the_microsecond(seconds in FIRST_SECOND..=LAST_SECOND, nanos in 0..1_000_000_000_i32) {
@@ -204,6 +244,28 @@ mod tests {
             let instant: DateTime<Utc> = DateTime::from_timestamp(seconds, micros as u32 * 1_000).unwrap();
             let literal = to_sql_literal(to_postgres(seconds, micros * 1_000).unwrap());
             prop_assert_eq!(literal, format!("'{}'::timestamptz", instant.format("%Y-%m-%d %H:%M:%S%.6f+00")));
+        }
+
+        #[test]
+        fn a_text_is_the_instant_in_any_offset(
+            seconds in FIRST_SECOND + 86_400..=LAST_SECOND - 86_400,
+            micros in 0..1_000_000_i32,
+            offset in -86_399 / 60..=86_399 / 60_i32,
+        ) {
+            let stored = to_postgres(seconds, micros * 1_000).unwrap();
+            let instant: DateTime<Utc> = DateTime::from_timestamp(seconds, micros as u32 * 1_000).unwrap();
+            let text = to_rfc3339(stored);
+            prop_assert_eq!(&text, &instant.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string());
+            prop_assert_eq!(from_rfc3339(&text), Some(stored));
+            let elsewhere = instant.with_timezone(&chrono::FixedOffset::east_opt(offset * 60).unwrap());
+            prop_assert_eq!(from_rfc3339(&elsewhere.to_rfc3339()), Some(stored));
+        }
+
+        #[test]
+        fn any_text_is_an_instant_that_may_be_written_or_none(text in "[-+:.TZtz0-9]{0,40}|.*") {
+            if let Some(micros) = from_rfc3339(&text) {
+                prop_assert_eq!(from_rfc3339(&to_rfc3339(micros)), Some(micros));
+            }
         }
 
         #[test]

@@ -51,6 +51,6 @@ impl Extent {
     pub fn omits(self, resource: &Resource, mask: &[MaskPath]) -> Vec<&'static str> {
         let left = self.of(resource, mask);
         let omitted = mask.iter().filter(|asked| left.iter().all(|path| path.field != asked.field));
-        omitted.map(|asked| resource.fields[asked.field].name).collect()
+        omitted.flat_map(|asked| resource.fields[asked.field].contract_names()).collect()
     }
 }

@@ -3,13 +3,11 @@
 //! A tuple is canonical: map keys are sorted and unset fields are null. Two encodings of the same message give the same
 //! tuple, and the write ledger stores its hash. A field with its zero value counts as unset (proto3).
 
-use std::borrow::Cow;
-
 use bytes::BufMut as _;
 
 use super::bounds::{MAX_CHILDREN, MAX_ROW_BYTES, MAX_VIOLATIONS};
 use super::key::number;
-use super::kind::{Reading, WireForm, int32_of, int64_of, text_of};
+use super::kind::{Reading, int32_of, int64_of, text_of};
 use super::mask::{Reach, UpdateMask};
 use super::rules::CheckedRow;
 use super::slot::{Portion, Slot};
@@ -104,7 +102,13 @@ impl Resource {
                 field.kind.put_stored_key(field.name, slot, tuple)
             } else {
                 let reading = Reading { portion, keeps_unset: keeps_unset && !field.key, unset_is_null: !field.key };
-                put_value(field, slot, reading, tuple)
+                match field.members() {
+                    Some(members) => {
+                        members.put(slot, reading, tuple, &mut violations);
+                        Ok(())
+                    }
+                    None => put_value(field, slot, reading, tuple),
+                }
             };
             violations.extend(put.err());
             if violations.len() >= MAX_VIOLATIONS {
@@ -174,7 +178,7 @@ impl Resource {
         let child_table = &self.child_tables[nth];
         let alone;
         let messages: &[&[u8]] = match slot {
-            Slot::Unset | Slot::Number(_) => {
+            Slot::Unset | Slot::Number(_) | Slot::Member { .. } => {
                 tuple.put_i32(NULL);
                 return;
             }
@@ -275,20 +279,13 @@ impl Resource {
                 return Err(vec![Violation::new("", format!("is larger than {MAX_ROW_BYTES} bytes"))]);
             }
             // Unknown fields are skipped, as protobuf prescribes.
-            let Some(at) = self.fields.iter().position(|field| field.number == number) else { continue };
-            let slot = &mut slots[at];
-            match (self.fields[at].wire_form, value, slot) {
-                (WireForm::Varint, Value::Varint(number), slot) => *slot = Slot::Number(number),
-                (WireForm::Fixed64, Value::Fixed64(bits), slot) => *slot = Slot::Number(bits),
-                (WireForm::List, Value::Bytes(bytes), Slot::Entries(entries)) => entries.push(bytes),
-                (WireForm::List, Value::Bytes(bytes), slot) => *slot = Slot::Entries(vec![bytes]),
-                // A message field that appears several times is merged, as protobuf prescribes.
-                (WireForm::Message, Value::Bytes(bytes), Slot::Bytes(before)) => before.to_mut().extend(bytes),
-                (WireForm::Message | WireForm::Bytes, Value::Bytes(bytes), slot) => {
-                    *slot = Slot::Bytes(Cow::Borrowed(bytes));
-                }
-                _ => return Err(malformed(Malformed)),
+            let Some(at) = self.place_of(number) else { continue };
+            let (field, slot) = (&self.fields[at], &mut slots[at]);
+            match field.member(number) {
+                Some(member) => slot.take_member(member, value),
+                None => slot.take(field.wire_form, value),
             }
+            .map_err(malformed)?;
         }
         Ok(slots)
     }

@@ -3,8 +3,10 @@
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use super::constraints::Constraints;
-use super::description::Description;
-use super::kind::{ColumnKind, ContractField, FieldRole, MANY_CHILDREN, ONE_CHILD, Stated, WireForm, check_limits};
+use super::kind::{
+    ColumnKind, ContractField, FieldRole, MANY_CHILDREN, MemberFields, Members, ONE_CHILD, Stated, WireForm,
+    check_limits,
+};
 use super::tuple::put_prefixed;
 use crate::db::array::ElementType;
 use crate::uid::UidKind;
@@ -12,9 +14,10 @@ use crate::uid::UidKind;
 /// One field of a compiled resource.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Its name, which is also the name of its column.
+    /// Its name, which is also the name of its column. A payload has the name of its column: in the contract it is a
+    /// oneof.
     pub name: &'static str,
-    /// Its number in the message.
+    /// Its number in the message; of a payload, the number of its first member.
     pub number: u32,
     /// Its kind: its type and its rules.
     pub kind: &'static dyn ColumnKind,
@@ -25,12 +28,37 @@ pub struct Field {
     role: FieldRole,
     /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
     child_table: Option<usize>,
+    /// Its members, if it is a payload.
+    members: Option<&'static Members>,
+}
+
+/// What a field of the contract is joined with.
+#[derive(Debug)]
+pub(super) struct FieldSource<'a> {
+    /// The kinds of the fields of its message.
+    pub(super) kinds: &'static [(&'static str, &'static dyn ColumnKind)],
+    /// Whether it belongs to the key of a resource.
+    pub(super) key: bool,
+    /// The whole contract.
+    pub(super) contract: &'a FileDescriptorSet,
+    /// The message that it belongs to.
+    pub(super) message: &'a DescriptorProto,
+    /// Its path, for errors.
+    pub(super) path: &'a str,
 }
 
 impl Field {
     /// A field of a kind.
     pub(crate) fn new(name: &'static str, number: u32, kind: &'static dyn ColumnKind) -> Self {
-        Self { name, number, kind, key: false, wire_form: kind.wire_form(), role: kind.role(), child_table: None }
+        let (wire_form, role) = (kind.wire_form(), kind.role());
+        Self { name, number, kind, key: false, wire_form, role, child_table: None, members: None }
+    }
+
+    /// A payload in the column `name`.
+    pub(super) fn of_payload(name: &'static str, kind: &'static dyn ColumnKind, members: Members) -> Self {
+        let number = members.members.first().map_or(0, |member| member.number);
+        // Leaked on purpose, as the names of fields are.
+        Self { members: Some(Box::leak(Box::new(members))), ..Self::new(name, number, kind) }
     }
 
     /// A field that holds children.
@@ -41,19 +69,17 @@ impl Field {
 
     /// Joins a field of the contract, and the contract's rules for it, with its kind.
     pub(super) fn compile(
-        description: &'static Description,
-        contract: &FileDescriptorSet,
-        message: &DescriptorProto,
+        source: &FieldSource<'_>,
         field: &FieldDescriptorProto,
         rules: &Constraints,
     ) -> Result<Self, String> {
-        let kind = description.fields.iter().find(|(name, _)| *name == field.name()).map(|(_, kind)| *kind);
-        let kind = kind.ok_or_else(|| format!("field {} has no kind", field.name()))?;
+        let FieldSource { kinds, key, contract, message, path } = *source;
+        let kind = kinds.iter().find(|(name, _)| *name == field.name()).map(|(_, kind)| *kind);
+        let kind = kind.ok_or_else(|| format!("field {path} has no kind"))?;
         if !kind.fits(&ContractField { field, message, contract }) {
-            return Err(format!("the kind of field {} does not fit its type: {kind:?}", field.name()));
+            return Err(format!("the kind of field {path} does not fit its type: {kind:?}"));
         }
-        let stated = Stated { rules, key: description.key.contains(&field.name()) };
-        check_limits(kind, stated).map_err(|why| format!("field {}: {why}", field.name()))?;
+        check_limits(kind, Stated { rules, key }).map_err(|why| format!("field {path}: {why}"))?;
         let number = u32::try_from(field.number()).map_err(|error| error.to_string())?;
         // Leaked on purpose: resources are created once per process and live as long as it.
         Ok(Self::new(String::leak(field.name().to_owned()), number, kind))
@@ -127,6 +153,28 @@ impl Field {
     /// If it holds children, the place of their table in [`Resource::child_tables`](super::Resource::child_tables).
     pub fn child_table(&self) -> Option<usize> {
         self.child_table
+    }
+
+    /// Its members, if it is a payload.
+    pub fn members(&self) -> Option<&'static Members> {
+        self.members
+    }
+
+    /// The member whose field in the message has this number, if it is a payload.
+    #[inline]
+    pub(super) fn member(&self, number: u32) -> Option<&'static MemberFields> {
+        self.members.and_then(|members| members.numbered(number))
+    }
+
+    /// The names of its fields in the contract: of a payload, those of its members.
+    pub fn contract_names(&self) -> impl Iterator<Item = &'static str> {
+        let own = self.members.is_none().then_some(self.name);
+        own.into_iter().chain(self.members.into_iter().flat_map(|members| &members.members).map(|member| member.name))
+    }
+
+    /// Its name in the contract: of a payload, that of its oneof.
+    pub fn contract_name(&self) -> &'static str {
+        self.members.map_or(self.name, |members| members.oneof)
     }
 
     /// Whether rows can be ordered by it. Nullable columns cannot be used: null has no place in an order.

@@ -20,6 +20,7 @@ const SMALL: f64 = 1e-7;
 pub(super) struct JsonText<'t> {
     out: &'t mut Vec<u8>,
     printed: usize,
+    most: usize,
 }
 
 /// A place in a [`JsonText`].
@@ -31,7 +32,12 @@ pub(super) struct Mark {
 
 impl<'t> JsonText<'t> {
     pub(super) fn new(out: &'t mut Vec<u8>) -> Self {
-        Self { out, printed: 0 }
+        Self { out, printed: 0, most: MAX_JSON_BYTES }
+    }
+
+    /// The same without a limit, for a text of which only a little is changed.
+    pub(super) fn unbounded(out: &'t mut Vec<u8>) -> Self {
+        Self { out, printed: 0, most: usize::MAX }
     }
 
     /// The current position.
@@ -48,7 +54,7 @@ impl<'t> JsonText<'t> {
     /// Counts printed bytes, and returns whether they are to be written.
     fn takes(&mut self, printed: usize) -> bool {
         self.printed = self.printed.saturating_add(printed);
-        self.printed <= MAX_JSON_BYTES
+        self.printed <= self.most
     }
 
     /// Puts text that Postgres prints unchanged.
@@ -79,7 +85,7 @@ impl<'t> JsonText<'t> {
             let _ = write!(self.out, "{number:e}");
             self.printed += printed_length(&self.out[at..]);
         }
-        if self.printed > MAX_JSON_BYTES {
+        if self.printed > self.most {
             self.out.truncate(at);
         }
     }
@@ -96,11 +102,9 @@ impl<'t> JsonText<'t> {
     /// # Errors
     /// The reason if not: the end of a sentence that begins with the field's name.
     pub(super) fn finish(self) -> Result<(), String> {
-        let bytes = self.printed;
-        if bytes > MAX_JSON_BYTES {
-            return Err(format!(
-                "takes {bytes} bytes as the JSON that Postgres prints; at most {MAX_JSON_BYTES} are allowed"
-            ));
+        let (bytes, most) = (self.printed, self.most);
+        if bytes > most {
+            return Err(format!("takes {bytes} bytes as the JSON that Postgres prints; at most {most} are allowed"));
         }
         Ok(())
     }

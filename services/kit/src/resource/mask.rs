@@ -1,7 +1,8 @@
 //! Paths of `google.protobuf.FieldMask`. A path names a field (`name`), a key of a map (`labels.season`), or a part of
 //! a status (`status.phase`, `status.details`, `status.details.note`). Everything after the first dot is the key: it
 //! may contain dots and slashes, or be enclosed in backticks. `labels.tag/*` names every key that begins with `tag/`. A
-//! path that names nothing is refused, never ignored.
+//! member of a payload is named like a field (`circle`), and its fields below it (`circle.radius`). A path that names
+//! nothing is refused, never ignored.
 
 use prost_types::FieldMask;
 
@@ -18,7 +19,7 @@ pub enum Reach {
     /// All of it.
     Whole,
     /// These keys of a jsonb object, or these columns of an only child. Of a status, `phase` is one key and every
-    /// detail is another.
+    /// detail is another. Of a payload, a key is a path: that of a member, or of one of its fields.
     Keys(KeySet),
     /// Every key of a status but its phase, and the phase too if `phase` is set.
     Details {
@@ -141,7 +142,11 @@ pub fn update_mask(resource: &Resource, mask: Option<&FieldMask>, argument: &str
         Some(mask) if mask.paths.is_empty() => Ok(UpdateMask::Populated),
         Some(mask) if mask.paths == ["*"] => {
             let mutable = (0..resource.fields.len()).filter(|&field| resource.fields[field].is_mutable());
-            Ok(UpdateMask::Paths(mutable.map(|field| MaskPath { field, reach: Reach::Whole }).collect()))
+            let reach = |field: usize| match resource.fields[field].kind.payload() {
+                Some(payload) => Reach::Keys(payload.every_member()),
+                None => Reach::Whole,
+            };
+            Ok(UpdateMask::Paths(mutable.map(|field| MaskPath { field, reach: reach(field) }).collect()))
         }
         Some(mask) => mask_paths(resource, &mask.paths, argument, |field| {
             if field.is_mutable() {
@@ -169,12 +174,15 @@ fn mask_paths(
     for path in paths {
         let refuse = |why: &str| Violation::new(argument, format!("path {path:?} {why}"));
         let (name, inner) = path.split_once('.').map_or((path.as_str(), None), |(name, inner)| (name, Some(inner)));
-        let Some(field) = resource.fields.iter().position(|field| field.name == name) else {
-            let known: Vec<&str> = resource.fields.iter().map(|field| field.name).collect();
-            return Err(refuse(&format!("names no field; there are {}", known.join(", "))));
+        let Some(field) = resource.fields.iter().position(|field| field.contract_names().any(|own| own == name)) else {
+            let known = resource.contract_names().join(", ");
+            return Err(refuse(&format!("names no field; there are {known}")));
         };
         permitted(&resource.fields[field]).map_err(refuse)?;
         let reach = match (inner, resource.fields[field].child_table()) {
+            _ if let Some(members) = resource.fields[field].members() => {
+                members.reach(name, inner).map_err(|why| refuse(&why))?
+            }
             (None, _) => Reach::Whole,
             (Some(inner), None) => resource.fields[field].kind.reach(inner).map_err(refuse)?,
             (Some(column), Some(nth)) if resource.child_tables[nth].single => {

@@ -57,8 +57,9 @@ use self::child_table::ChildTable;
 use self::constraints::Constraints;
 pub use self::description::{Description, Reference, ReferenceTarget, Unique};
 pub use self::field::Field;
+use self::field::FieldSource;
 pub use self::kind::MAX_PHASE_BYTES;
-use self::kind::{Stated, check_limits};
+use self::kind::{Members, Payload, Stated, check_limits, oneof_of};
 pub use self::ordering::{DeclaredOrder, SortColumn};
 use self::rules::Rules;
 pub(crate) use self::wire::{BadChunk, ChunkReader};
@@ -114,8 +115,20 @@ impl Resource {
                 child_tables.push(child_table);
             } else if let Some(child_table) = child_tables.last() {
                 return Err(format!("field {} comes after the children in field {}", field.name(), child_table.name));
+            } else if let Some((column, payload)) = payload_of(description, &message, field) {
+                match fields.iter().position(|field| field.name == column) {
+                    None => {
+                        let members = Members::compile(payload, &descriptors, &message, &annotated)?;
+                        fields.push(Field::of_payload(column, payload, members));
+                    }
+                    Some(at) if at + 1 == fields.len() => {}
+                    Some(_) => return Err(format!("the fields of the oneof {} are no neighbours", payload.oneof)),
+                }
             } else {
-                fields.push(Field::compile(description, &descriptors, &message, field, &rules)?);
+                let (kinds, path) = (description.fields, field.name());
+                let key = description.key.contains(&path);
+                let source = FieldSource { kinds, key, contract: &descriptors, message: &message, path };
+                fields.push(Field::compile(&source, field, &rules)?);
             }
         }
         if child_tables.len() != description.children.len() {
@@ -137,6 +150,7 @@ impl Resource {
         if let Some(unknown) = all.into_iter().find(|name| !known(name)) {
             return Err(format!("no field {unknown}"));
         }
+        fields.iter().try_for_each(|field| check_discriminator(field, &fields))?;
         let mut resource = Self { description, fields, child_tables, plural, rules: rules::no_rules() };
         ordering::check(&resource)?;
         owner::check(&resource)?;
@@ -193,9 +207,21 @@ impl Resource {
         self.fields.iter().find(|field| field.name == name)
     }
 
+    /// The place of the field with this number in the message. A payload is the field of each of its members.
+    #[inline]
+    fn place_of(&self, number: u32) -> Option<usize> {
+        let of_member = || self.fields.iter().position(|field| field.member(number).is_some());
+        self.fields.iter().position(|field| field.number == number).or_else(of_member)
+    }
+
     /// The schema of its table: that of the slice.
     pub fn schema(&self) -> &'static str {
         self.description.table.split_once('.').map_or("", |(schema, _)| schema)
+    }
+
+    /// The names of the fields in the contract.
+    pub(crate) fn contract_names(&self) -> Vec<&'static str> {
+        self.fields.iter().flat_map(Field::contract_names).collect()
     }
 
     /// The message's name without its package, for people: `Product`.
@@ -214,6 +240,30 @@ static STATUS_FIELDS: LazyLock<Vec<String>> = LazyLock::new(|| {
 /// Whether a key of a status object is a field of its own in the contract.
 fn is_status_field(key: &str) -> bool {
     STATUS_FIELDS.iter().any(|name| name == key)
+}
+
+/// The payload that a field of the contract belongs to, and its column.
+fn payload_of(
+    description: &'static Description,
+    message: &DescriptorProto,
+    field: &FieldDescriptorProto,
+) -> Option<(&'static str, &'static Payload)> {
+    let oneof = oneof_of(message, field)?;
+    let payloads = description.fields.iter().filter_map(|(column, kind)| Some((*column, kind.payload()?)));
+    payloads.into_iter().find(|(_, payload)| payload.oneof == oneof)
+}
+
+/// Checks that the text beside a payload can hold the name of each member.
+fn check_discriminator(field: &Field, fields: &[Field]) -> Result<(), String> {
+    let (Some(payload), Some(members)) = (field.kind.payload(), field.members()) else { return Ok(()) };
+    let name = payload.discriminator;
+    let beside = fields.iter().find(|field| field.name == name && field.is_input());
+    let beside = beside.filter(|field| field.stored_type() == ElementType::Text);
+    let beside = beside.ok_or_else(|| format!("the discriminator {name} is no text column"))?;
+    for member in &members.members {
+        beside.kind.check_new_key(member.name).map_err(|why| format!("{name} does not take {}: {why}", member.name))?;
+    }
+    Ok(())
 }
 
 /// Whether columns of this type can be part of a key.

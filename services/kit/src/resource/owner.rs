@@ -77,7 +77,7 @@ impl Resource {
                 Err(_) => return KeySlots { valid: false, ..key },
             };
             // Fields that are not known are skipped, as in a row that is written.
-            let Some(at) = self.fields.iter().position(|field| field.number == number) else { continue };
+            let Some(at) = self.place_of(number) else { continue };
             match (key.slots.get_mut(at), self.fields[at].wire_form, value) {
                 (Some(slot), WireForm::Varint, Value::Varint(number)) => *slot = Slot::Number(number),
                 (Some(slot), WireForm::Bytes, Value::Bytes(bytes)) => *slot = Slot::Bytes(Cow::Borrowed(bytes)),

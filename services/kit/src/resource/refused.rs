@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgDatabaseError;
 
-use super::Resource;
+use super::{Field, Resource};
 use crate::error::refused::{RefusalKind, RowRefusal, database_error, with_constraint};
 use crate::error::{Error, shortened};
 
@@ -71,8 +71,8 @@ fn field_of(resource: &'static Resource, error: &PgDatabaseError) -> Option<Stri
     let is_named = |name: &str| {
         named.and_then(|named| named.strip_prefix(name)).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
     };
-    let fields = resource.fields.iter().map(|field| field.name).filter(|name| is_named(name));
-    let field = fields.max_by_key(|name| name.len());
+    let fields = resource.fields.iter().filter(|field| is_named(field.name));
+    let field = fields.max_by_key(|field| field.name.len()).map(Field::contract_name);
     match (child_table, field) {
         // The database does not tell which child it was.
         (Some(child_table), _) => Some(child_table.to_owned()),

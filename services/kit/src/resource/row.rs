@@ -3,12 +3,15 @@
 //! A rule looks up its columns once, when the service starts: [`Resource::column`] returns a handle, or an error if
 //! there is no such column or it has another type. After that nothing is looked up by name.
 
+mod payload;
 mod types;
 
 use std::marker::PhantomData;
 
 use bytes::BufMut as _;
 
+use self::payload::InnerChange;
+pub use self::payload::{PayloadColumn, PayloadMember};
 pub use self::types::{BigInteger, ColumnType, DecimalText, Integer, Phase, Text, Texts, Timestamp, WritableType};
 use super::Resource;
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
@@ -158,12 +161,14 @@ pub(crate) fn rows(value: &[u8]) -> impl Iterator<Item = Row<'_>> + Clone {
     Columns::new(value).flatten().map(Row::new)
 }
 
-/// New values for some columns of a row. One `Changes` can be reused for many rows.
+/// New values for some columns of a row, and for some fields of its payloads. One `Changes` can be reused for many
+/// rows.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Each column's place, and the end of its value in `bytes`; `None` if the column is unset.
     columns: Vec<(usize, Option<usize>)>,
     bytes: Vec<u8>,
+    inner: Vec<InnerChange>,
 }
 
 impl Changes {
@@ -171,6 +176,7 @@ impl Changes {
     pub fn clear(&mut self) {
         self.columns.clear();
         self.bytes.clear();
+        self.inner.clear();
     }
 
     /// Sets a column. If it is set twice, the first value counts.
@@ -200,7 +206,7 @@ impl Changes {
     pub(crate) fn put(&self, row: Row<'_>, out: &mut Vec<u8>) {
         for (place, own) in Columns::new(row.tuple).enumerate() {
             match self.of(place).unwrap_or(own) {
-                Some(value) => put_prefixed(out, value),
+                Some(value) => put_prefixed(out, &self.with_inner(place, value)),
                 None => out.put_i32(NULL),
             }
         }

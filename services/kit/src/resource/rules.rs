@@ -105,7 +105,8 @@ impl<'c> CheckedRow<'c> {
         self.violations.push(violation);
     }
 
-    /// Sets columns of the row. What the mask of the write does not name is set in new rows alone.
+    /// Sets columns of the row, and fields of its payloads. What the mask of the write does not name is set in new rows
+    /// alone.
     pub fn set(&mut self, changes: &Changes) {
         let mut row = Vec::with_capacity(self.row().size() + 64);
         changes.put(self.row(), &mut row);

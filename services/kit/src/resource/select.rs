@@ -57,7 +57,7 @@ struct Output {
 
 impl Output {
     fn of(field: &Field) -> Self {
-        let target = OutputField { number: field.number, names: field.kind.enum_names() };
+        let target = OutputField { number: field.number, names: field.kind.enum_names(), members: field.members() };
         Self { put: Some(field.kind.output()), target }
     }
 

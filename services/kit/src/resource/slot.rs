@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::kind::{MemberFields, WireForm};
 use super::mask;
+use super::wire::{Malformed, Value};
 
 /// The portion of a field that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +53,51 @@ pub enum Slot<'a> {
     Bytes(Cow<'a, [u8]>),
     /// The items of a list, or the entries of a map.
     Entries(Vec<&'a [u8]>),
+    /// A member of a payload.
+    Member {
+        /// Which one.
+        member: &'a MemberFields,
+        /// Its message.
+        bytes: Cow<'a, [u8]>,
+    },
 }
 
-impl Slot<'_> {
+impl<'a> Slot<'a> {
+    /// Takes one occurrence of a field.
+    ///
+    /// # Errors
+    /// Its wire type is not that of the field.
+    #[inline]
+    pub(super) fn take(&mut self, form: WireForm, value: Value<'a>) -> Result<(), Malformed> {
+        match (form, value, self) {
+            (WireForm::Varint, Value::Varint(number), slot) => *slot = Slot::Number(number),
+            (WireForm::Fixed64, Value::Fixed64(bits), slot) => *slot = Slot::Number(bits),
+            (WireForm::List, Value::Bytes(bytes), Slot::Entries(entries)) => entries.push(bytes),
+            (WireForm::List, Value::Bytes(bytes), slot) => *slot = Slot::Entries(vec![bytes]),
+            // A message field that appears several times is merged, as protobuf prescribes.
+            (WireForm::Message, Value::Bytes(bytes), Slot::Bytes(before)) => before.to_mut().extend(bytes),
+            (WireForm::Message | WireForm::Bytes, Value::Bytes(bytes), slot) => {
+                *slot = Slot::Bytes(Cow::Borrowed(bytes));
+            }
+            _ => return Err(Malformed),
+        }
+        Ok(())
+    }
+
+    /// Takes one occurrence of a member of a payload. Of several members the last one counts; if it is the same, they
+    /// are merged.
+    ///
+    /// # Errors
+    /// It is no message.
+    pub(super) fn take_member(&mut self, member: &'a MemberFields, value: Value<'a>) -> Result<(), Malformed> {
+        let Value::Bytes(message) = value else { return Err(Malformed) };
+        match self {
+            Slot::Member { member: before, bytes } if before.number == member.number => bytes.to_mut().extend(message),
+            slot => *slot = Slot::Member { member, bytes: Cow::Borrowed(message) },
+        }
+        Ok(())
+    }
+
     /// Whether it is unset or set to an empty text, which is the same.
     pub(super) fn is_empty(&self) -> bool {
         match self {
@@ -61,6 +105,7 @@ impl Slot<'_> {
             Self::Number(number) => *number == 0,
             Self::Bytes(bytes) => bytes.is_empty(),
             Self::Entries(entries) => entries.is_empty(),
+            Self::Member { .. } => false,
         }
     }
 }

@@ -234,7 +234,7 @@ impl Overwrite {
         let mut differences = Vec::new();
         let mut reach = |field: &Field, reach: Option<&Reach>| {
             if field.is_stored() {
-                let Assignment { value, differs } = assignment(field, reach, mask.keeps_unset());
+                let Assignment { value, differs } = assignment(resource, mask, field, reach);
                 values.push((field.name, value));
                 differences.push(indented(&differs, 11));
             }

@@ -149,7 +149,7 @@ fn new_values(batch: &Batch<'_>, fields: &[&'static Field], at: usize) -> Option
 }
 
 fn refusal(resource: &'static Resource, unique: &'static Unique, holder: &[u8]) -> Refusal {
-    let field = unique.columns.first().copied().unwrap_or_default();
+    let field = fields(resource, unique).first().map_or("", |field| field.contract_name());
     let holder = resource.name_of(holder);
     Refusal::of_field(
         field,
@@ -185,10 +185,11 @@ pub(super) fn holders(resource: &'static Resource, unique: &'static Unique) -> A
     let (arrays, names) = lists(&columns, 1);
     let table = resource.description.table;
     let fields = fields(resource, unique);
-    let new_value = |field: &&Field| match field.stored_type() {
+    let new_value = |field: &&Field| match (field.kind.payload(), field.stored_type()) {
+        (Some(payload), _) => format!("{} as {}", payload.written(field.name), field.name),
         // Decimals travel as text.
-        ElementType::Numeric => format!("coalesce(n.{0}::numeric, o.{0}) as {0}", field.name),
-        _ => format!("coalesce(n.{0}, o.{0}) as {0}", field.name),
+        (None, ElementType::Numeric) => format!("coalesce(n.{0}::numeric, o.{0}) as {0}", field.name),
+        (None, _) => format!("coalesce(n.{0}, o.{0}) as {0}", field.name),
     };
     let new_values: Vec<String> = fields.iter().map(new_value).collect();
     let own: Vec<String> = resource.key_fields().map(|field| format!("o.{0} = n.own_{0}", field.name)).collect();

@@ -19,6 +19,7 @@ mod limits;
 mod name;
 mod object;
 mod one_of;
+mod payload;
 mod revision;
 mod sql;
 mod status;
@@ -51,6 +52,8 @@ pub use self::limits::Stated;
 pub(super) use self::limits::check as check_limits;
 pub use self::name::{Name, name};
 pub use self::one_of::{OneOf, one_of};
+pub(super) use self::payload::oneof_of;
+pub use self::payload::{InnerField, Member, MemberFields, Members, Payload, payload};
 pub use self::revision::{Revision, revision};
 pub use self::status::{MAX_PHASE_BYTES, Status, status};
 pub use self::text::{Checked, Free, TextFormat, TextKind, text, text_checked, text_not_null};
@@ -163,6 +166,11 @@ pub trait ColumnKind: Debug + Send + Sync {
         &[]
     }
 
+    /// Itself, if it is a payload: the kind of all fields of a oneof.
+    fn payload(&self) -> Option<&Payload> {
+        None
+    }
+
     /// The part of the field that the rest of a mask's path names.
     ///
     /// # Errors
@@ -197,6 +205,8 @@ pub struct OutputField {
     pub number: u32,
     /// The names of its values, if it is an enum.
     pub names: EnumNames,
+    /// Its members, if it is a payload.
+    pub members: Option<&'static Members>,
 }
 
 /// The wire form of a value.
@@ -414,7 +424,7 @@ fn storable_text(bytes: &[u8], path: impl FnOnce() -> String) -> Result<&str, Vi
 pub(super) fn text_of<'a>(slot: &'a Slot<'_>, name: &str) -> Result<&'a str, Violation> {
     match slot {
         Slot::Bytes(bytes) => storable_text(bytes, || name.to_owned()),
-        Slot::Unset | Slot::Entries(_) | Slot::Number(_) => Ok(""),
+        Slot::Unset | Slot::Entries(_) | Slot::Number(_) | Slot::Member { .. } => Ok(""),
     }
 }
 
@@ -422,7 +432,7 @@ pub(super) fn text_of<'a>(slot: &'a Slot<'_>, name: &str) -> Result<&'a str, Vio
 fn bits_of(slot: &Slot<'_>) -> u64 {
     match slot {
         Slot::Number(bits) => *bits,
-        Slot::Unset | Slot::Bytes(_) | Slot::Entries(_) => 0,
+        Slot::Unset | Slot::Bytes(_) | Slot::Entries(_) | Slot::Member { .. } => 0,
     }
 }
 

@@ -91,7 +91,7 @@ impl ColumnKind for Status {
                 tuple.put_i32(NULL);
                 return Ok(());
             }
-            Slot::Number(_) | Slot::Entries(_) => return Err(malformed(Malformed)),
+            Slot::Number(_) | Slot::Entries(_) | Slot::Member { .. } => return Err(malformed(Malformed)),
         };
         let (mut phase, mut details) = (&b""[..], Cow::Borrowed(&b""[..]));
         let mut reader = FieldReader::new(bytes);

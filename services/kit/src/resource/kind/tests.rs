@@ -51,7 +51,7 @@ fn stored_if_unset(kind: &dyn ColumnKind) -> Vec<u8> {
 /// The field of a message that a stored value becomes.
 fn shown(kind: &dyn ColumnKind, value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    kind.output()(&mut out, OutputField { number: 7, names: kind.enum_names() }, value);
+    kind.output()(&mut out, OutputField { number: 7, names: kind.enum_names(), members: None }, value);
     out
 }
 

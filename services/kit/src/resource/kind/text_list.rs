@@ -59,7 +59,9 @@ impl ColumnKind for TextList {
                 tuple.put_i32(NULL);
                 return Ok(());
             }
-            Slot::Number(_) | Slot::Bytes(_) => return Err(Violation::new(name, "is no list of texts")),
+            Slot::Number(_) | Slot::Bytes(_) | Slot::Member { .. } => {
+                return Err(Violation::new(name, "is no list of texts"));
+            }
         };
         let (count, most) = (items.len(), self.max_items);
         if count > most {

@@ -86,7 +86,7 @@ impl ColumnKind for TimestampKind {
                 tuple.put_i32(NULL);
                 return Ok(());
             }
-            Slot::Number(_) | Slot::Entries(_) => return Err(malformed(Malformed)),
+            Slot::Number(_) | Slot::Entries(_) | Slot::Member { .. } => return Err(malformed(Malformed)),
         };
         let (mut seconds, mut nanos) = (0, 0);
         let mut reader = FieldReader::new(bytes);

@@ -12,11 +12,17 @@ pub trait ColumnType {
     /// What a value is in Rust.
     type Value<'a>;
 
+    /// The same without a borrow.
+    type Owned;
+
     /// Whether a column of this field is read as this type.
     fn fits(field: &Field) -> bool;
 
     /// The value from its bytes in Postgres's binary format; `None` if they are invalid.
     fn read(bytes: &[u8]) -> Option<Self::Value<'_>>;
+
+    /// A value without its borrow.
+    fn owned(value: Self::Value<'_>) -> Self::Owned;
 }
 
 /// A type that a rule sets columns as.
@@ -55,6 +61,7 @@ pub enum Phase {}
 
 impl ColumnType for Text {
     type Value<'a> = &'a str;
+    type Owned = String;
 
     fn fits(field: &Field) -> bool {
         field.stored_type() == ElementType::Text
@@ -62,6 +69,10 @@ impl ColumnType for Text {
 
     fn read(bytes: &[u8]) -> Option<&str> {
         std::str::from_utf8(bytes).ok()
+    }
+
+    fn owned(value: &str) -> String {
+        value.to_owned()
     }
 }
 
@@ -73,6 +84,7 @@ impl WritableType for Text {
 
 impl ColumnType for Integer {
     type Value<'a> = i32;
+    type Owned = i32;
 
     fn fits(field: &Field) -> bool {
         field.element_type() == ElementType::Integer
@@ -80,6 +92,10 @@ impl ColumnType for Integer {
 
     fn read(bytes: &[u8]) -> Option<i32> {
         bytes.try_into().ok().map(i32::from_be_bytes)
+    }
+
+    fn owned(value: i32) -> i32 {
+        value
     }
 }
 
@@ -91,6 +107,7 @@ impl WritableType for Integer {
 
 impl ColumnType for BigInteger {
     type Value<'a> = i64;
+    type Owned = i64;
 
     fn fits(field: &Field) -> bool {
         field.element_type() == ElementType::BigInteger
@@ -98,6 +115,10 @@ impl ColumnType for BigInteger {
 
     fn read(bytes: &[u8]) -> Option<i64> {
         bytes.try_into().ok().map(i64::from_be_bytes)
+    }
+
+    fn owned(value: i64) -> i64 {
+        value
     }
 }
 
@@ -109,6 +130,7 @@ impl WritableType for BigInteger {
 
 impl ColumnType for DecimalText {
     type Value<'a> = &'a str;
+    type Owned = String;
 
     fn fits(field: &Field) -> bool {
         field.stored_type() == ElementType::Numeric
@@ -116,6 +138,10 @@ impl ColumnType for DecimalText {
 
     fn read(bytes: &[u8]) -> Option<&str> {
         std::str::from_utf8(bytes).ok()
+    }
+
+    fn owned(value: &str) -> String {
+        value.to_owned()
     }
 }
 
@@ -127,6 +153,7 @@ impl WritableType for DecimalText {
 
 impl ColumnType for Timestamp {
     type Value<'a> = i64;
+    type Owned = i64;
 
     fn fits(field: &Field) -> bool {
         field.element_type() == ElementType::Timestamp
@@ -134,6 +161,10 @@ impl ColumnType for Timestamp {
 
     fn read(bytes: &[u8]) -> Option<i64> {
         bytes.try_into().ok().map(i64::from_be_bytes)
+    }
+
+    fn owned(value: i64) -> i64 {
+        value
     }
 }
 
@@ -145,6 +176,7 @@ impl WritableType for Timestamp {
 
 impl ColumnType for Texts {
     type Value<'a> = Vec<String>;
+    type Owned = Vec<String>;
 
     fn fits(field: &Field) -> bool {
         field.wire_form == WireForm::List && field.element_type() == ElementType::Json
@@ -152,6 +184,10 @@ impl ColumnType for Texts {
 
     fn read(bytes: &[u8]) -> Option<Vec<String>> {
         Some(document::texts(bytes.get(1..)?))
+    }
+
+    fn owned(value: Vec<String>) -> Vec<String> {
+        value
     }
 }
 
@@ -163,6 +199,7 @@ impl WritableType for Texts {
 
 impl ColumnType for Phase {
     type Value<'a> = String;
+    type Owned = String;
 
     fn fits(field: &Field) -> bool {
         field.is_status()
@@ -170,5 +207,9 @@ impl ColumnType for Phase {
 
     fn read(bytes: &[u8]) -> Option<String> {
         document::phase(bytes)
+    }
+
+    fn owned(value: String) -> String {
+        value
     }
 }
