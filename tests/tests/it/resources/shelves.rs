@@ -5,9 +5,10 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::subject::{Complete, Subject, pages};
+use crate::shelves::contract::shelf::Load;
 use crate::shelves::contract::{
     BatchGetShelvesRequest, CheckShelvesRequest, CreateShelfRequest, DeleteShelfRequest, GetShelfRequest, Inspection,
-    ListShelvesRequest, Shelf, ShelfKey, Stocktake, StreamShelvesRequest, UpdateShelfRequest,
+    ListShelvesRequest, Shelf, ShelfKey, Stocktake, StreamShelvesRequest, Tank, UpdateShelfRequest,
 };
 use crate::shelves::{SHELVES, STOCKTAKES, Shelves, boxed, shelf};
 use crate::writes::stream::{mask, write};
@@ -39,6 +40,7 @@ impl Subject for ShelfSubject {
             boxes: vec![boxed(1, "bolts"), boxed(2, "nuts")],
             inspection: Some(Inspection { inspector: "Ada".to_owned(), ..Inspection::default() }),
             labels: [("floor".to_owned(), "1".to_owned())].into(),
+            load: (number % 2 == 0).then(|| Load::Tank(Tank { volume: 7, ..Tank::default() })),
             ..shelf(number)
         }
     }
@@ -63,7 +65,8 @@ impl Subject for ShelfSubject {
 
     async fn add_dependent(&self, number: i32) {
         let ShelfKey { warehouse, aisle, slot } = key(number);
-        let stocktake = Stocktake { warehouse, aisle, slot, day: "monday".to_owned(), quantity: 7 };
+        let day = "monday".to_owned();
+        let stocktake = Stocktake { warehouse, aisle, slot, day, quantity: 7, ..Stocktake::default() };
         write(self.channel(), STOCKTAKES, WriteStart::default(), &[stocktake]).await.1.unwrap();
     }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use orrery_kit::error::Error;
 use orrery_kit::read::filter::Filter;
 use orrery_kit::resource::child_table::ChildDescription;
-use orrery_kit::resource::kind::{self, IntegerKind, Name, TextKind};
+use orrery_kit::resource::kind::{self, IntegerKind, Member, Name, OneOf, Payload, TextKind};
 use orrery_kit::resource::{DeclaredOrder, Description, Reference, ReferenceTarget, Resource, SortColumn, Unique};
 use orrery_kit::uid::UidKind;
 
@@ -28,6 +28,39 @@ static INSPECTION: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&INSP
 /// `orrery.test.v1.Stocktake` in `warehouse.stocktake`.
 pub(crate) static STOCKTAKE: LazyLock<Resource> =
     LazyLock::new(|| Resource::compile(&STOCKTAKE_DESCRIPTION, "stocktakes"));
+
+/// The member of a payload.
+const LOAD_KIND: TextKind<OneOf> = kind::one_of(&["pallet", "tank"]).optional();
+pub(crate) const PALLET: Member = Member {
+    field: "pallet",
+    fields: &[
+        ("content_hash", &kind::hash(8)),
+        ("size_bytes", &kind::big_integer(0, i64::MAX)),
+        ("code_count", &kind::integer(0, i32::MAX).completed()),
+        ("codes", &kind::text_list(8, 64)),
+        ("unit_price", &kind::decimal(30, 10).optional()),
+        ("sealed", &kind::boolean()),
+        ("fill", &kind::double()),
+        ("packed_ts", &kind::timestamp()),
+        ("attributes", &kind::document(4_096)),
+        ("note", &kind::text(2_048)),
+        ("size", &kind::enumeration(&[(1, "half"), (2, "whole")]).optional()),
+    ],
+};
+pub(crate) const TANK: Member = Member {
+    field: "tank",
+    fields: &[
+        ("liquid", &kind::text(64)),
+        ("volume", &kind::integer(1, 1_000)),
+        ("content_hash", &kind::text(64)),
+        ("codes", &kind::text_list(8, 64)),
+    ],
+};
+/// What a shelf is loaded with.
+const LOAD: Payload = kind::payload(Payload { oneof: "load", discriminator: "load_kind", members: &[PALLET, TANK] });
+/// What a stocktake has found.
+const FINDING: Payload =
+    kind::payload(Payload { oneof: "finding", discriminator: "finding_kind", members: &[PALLET, TANK] });
 
 const TO_KEEPERS: &[Reference] =
     &[Reference { column: "keeper_uid", target: ReferenceTarget::Table { table: "warehouse.keeper", column: "uid" } }];
@@ -63,11 +96,23 @@ pub(crate) static SHELF_DESCRIPTION: Description = Description {
         ("create_ts", &kind::created_at()),
         ("update_ts", &kind::updated_at()),
         ("etag", &kind::etag()),
+        ("load_kind", &LOAD_KIND),
+        ("body", &LOAD),
     ],
     unique: &[
         Unique { index: "shelf_label_idx", columns: &["label"], expressions: &["lower(label)"] },
         Unique { index: "shelf_zone_code_idx", columns: &["code", "zone"], expressions: &["zone", "code"] },
         Unique { index: "shelf_content_hash_idx", columns: &["content_hash"], expressions: &["content_hash"] },
+        Unique {
+            index: "shelf_load_idx",
+            columns: &["body", "load_kind"],
+            expressions: &["load_kind", "(body ->> 'content_hash'::text)"],
+        },
+        Unique {
+            index: "shelf_liquid_idx",
+            columns: &["body"],
+            expressions: &["(body ->> 'liquid'::text)", "(body ->> 'volume'::text)"],
+        },
     ],
     references: TO_KEEPERS,
     children: &[
@@ -112,6 +157,9 @@ static STOCKTAKE_DESCRIPTION: Description = Description {
         ("slot", &SLOT),
         ("day", &PLACE),
         ("quantity", &kind::integer(i32::MIN, i32::MAX)),
+        ("finding", &FINDING),
+        ("finding_kind", &LOAD_KIND),
+        ("etag", &kind::etag()),
     ],
     ..Description::new("orrery.test.v1.Stocktake", "warehouse.stocktake")
 };

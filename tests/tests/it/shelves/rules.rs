@@ -11,7 +11,9 @@ use orrery_kit::resource::Resource;
 use orrery_kit::resource::batch::{Batch, Store};
 use orrery_kit::resource::key::{Key, KeyPart};
 use orrery_kit::resource::refusal::Refusal;
-use orrery_kit::resource::row::{BigInteger, Changes, Children, Column, Integer, Text};
+use orrery_kit::resource::row::{
+    BigInteger, Changes, Children, Column, Integer, PayloadColumn, PayloadMember, Text, Texts,
+};
 use orrery_kit::resource::rules::{CheckedRow, Rules};
 use sqlx::Row as _;
 
@@ -24,6 +26,14 @@ pub(crate) struct ShelfRules {
     number: Column<Integer>,
     moved: Column<BigInteger>,
     boxes: Children,
+    tags: Column<Texts>,
+    load_kind: Column<Text>,
+    load: PayloadMember,
+    pallet_codes: PayloadColumn<Texts>,
+    code_count: PayloadColumn<Integer>,
+    tank_codes: PayloadColumn<Texts>,
+    liquid: PayloadColumn<Text>,
+    pallet_note: PayloadColumn<Text>,
 }
 
 impl ShelfRules {
@@ -36,6 +46,14 @@ impl ShelfRules {
             number: shelf.column("number")?,
             moved: shelf.column("moved")?,
             boxes: shelf.children("boxes")?,
+            tags: shelf.column("tags")?,
+            load_kind: shelf.column("load_kind")?,
+            load: shelf.payload("body")?,
+            pallet_codes: shelf.payload_column("body", "pallet", "codes")?,
+            code_count: shelf.payload_column("body", "pallet", "code_count")?,
+            tank_codes: shelf.payload_column("body", "tank", "codes")?,
+            liquid: shelf.payload_column("body", "tank", "liquid")?,
+            pallet_note: shelf.payload_column("body", "pallet", "note")?,
         }))
     }
 
@@ -71,6 +89,34 @@ impl ShelfRules {
             }
         }
         Ok(())
+    }
+
+    /// The kind of a load is that of the member that was sent. Codes of pallets are counted, those of tanks sorted.
+    fn check_load(&self, row: &mut CheckedRow<'_>) {
+        let sent = row.row();
+        let Some(member) = sent.member(self.load) else { return };
+        let mut changes = Changes::default();
+        match sent.get(self.load_kind) {
+            None => changes.set(self.load_kind, member),
+            Some(kind) if kind == member => {}
+            Some(kind) => {
+                let why = format!("is {kind}, but a {member} was sent");
+                return row.refuse(Violation::new("load_kind", why));
+            }
+        }
+        if let Some(codes) = sent.inner(self.pallet_codes) {
+            changes.set_inner(self.code_count, i32::try_from(codes.len()).unwrap_or(i32::MAX));
+        }
+        if let Some(mut codes) = sent.inner(self.tank_codes) {
+            codes.sort_unstable();
+            changes.set_inner(self.tank_codes, codes);
+        }
+        match sent.inner(self.liquid).as_deref() {
+            Some("unnamed") => changes.unset_inner(self.liquid),
+            Some("H2O") => changes.set_inner(self.liquid, "water"),
+            _ => {}
+        }
+        row.set(&changes);
     }
 
     /// Only cooled sites may have cold shelves.
@@ -123,6 +169,14 @@ impl Rules for ShelfRules {
         if row.row().get(self.kind) == Some("closed") && boxes > 0 {
             row.refuse(Violation::new("boxes", "must be empty on a closed shelf"));
         }
+        if let Some(place) = row.row().get(self.tags).and_then(|tags| tags.iter().position(|tag| tag == "wet")) {
+            row.refuse(Violation::new(format!("tags[{place}]"), "must not be wet"));
+        }
+        self.check_load(row);
+    }
+
+    fn reads_stored(&self, batch: &Batch<'_>, at: usize) -> bool {
+        batch.row(at).member(self.load).is_some()
     }
 
     fn prepare<'a>(
@@ -132,6 +186,12 @@ impl Rules for ShelfRules {
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             for at in batch.places() {
+                let note = batch.stored(at).and_then(|stored| stored.row().inner(self.pallet_note));
+                if note.as_deref() == Some("frozen") {
+                    let violation = Violation::new(self.pallet_note.path(), "is frozen: the load stays");
+                    batch.refuse(at, Refusal::invalid(violation));
+                    continue;
+                }
                 let boxes = batch.children(at, self.boxes).map_or(0, Iterator::count);
                 let mut changes = Changes::default();
                 changes.set(self.moved, boxes as i64 + (1 << 40));

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::contract::server::ShelvesService;
 use super::contract::{
     BatchGetShelvesRequest, CheckShelvesRequest, CheckShelvesResponse, DeleteShelfRequest, GetShelfRequest,
-    ListShelvesRequest, StreamShelvesRequest, StreamStocktakesRequest,
+    GetStocktakeRequest, ListShelvesRequest, StreamShelvesRequest, StreamStocktakesRequest,
 };
 use super::descriptions::{SHELF, STOCKTAKE, all, filter};
 
@@ -71,6 +71,18 @@ impl ShelvesService for Service {
         request: Request<Streaming<CheckShelvesRequest>>,
     ) -> Answer<Messages<CheckShelvesResponse>> {
         self.shelves.check(request)
+    }
+
+    async fn get_stocktake(&self, request: Request<GetStocktakeRequest>) -> Answer<Encoded> {
+        self.stocktakes.get(request).await
+    }
+
+    async fn create_stocktake(&self, request: Request<ReceivedCreate>) -> Answer<Encoded> {
+        self.stocktakes.create(request).await
+    }
+
+    async fn update_stocktake(&self, request: Request<ReceivedUpdate>) -> Answer<Encoded> {
+        self.stocktakes.update(request).await
     }
 
     type StreamStocktakesStream = Messages<Encoded>;

@@ -50,11 +50,15 @@ create table warehouse.shelf (
     checked_ts   timestamptz,
     create_ts    timestamptz not null default now(),
     update_ts    timestamptz not null default now(),
+    load_kind    text,
+    body         jsonb       not null default '{}',
     primary key (warehouse, aisle, slot)
 );
 create unique index shelf_label_idx on warehouse.shelf (lower(label));
 create unique index shelf_zone_code_idx on warehouse.shelf (zone, code);
 create unique index shelf_content_hash_idx on warehouse.shelf (content_hash);
+create unique index shelf_load_idx on warehouse.shelf (load_kind, (body ->> 'content_hash'));
+create unique index shelf_liquid_idx on warehouse.shelf ((body ->> 'liquid'), (body ->> 'volume'));
 create index shelf_create_ts_idx on warehouse.shelf (create_ts, warehouse, aisle, slot);
 
 create table warehouse.box (
@@ -76,11 +80,13 @@ create table warehouse.inspection (
 );
 
 create table warehouse.stocktake (
-    warehouse text    collate "C" not null,
-    aisle     text    collate "C" not null,
-    slot      integer not null,
-    day       text    collate "C" not null,
-    quantity  integer not null default 0,
+    warehouse    text    collate "C" not null,
+    aisle        text    collate "C" not null,
+    slot         integer not null,
+    day          text    collate "C" not null,
+    quantity     integer not null default 0,
+    finding_kind text,
+    finding      jsonb   not null default '{}',
     primary key (warehouse, aisle, slot, day)
 );
 

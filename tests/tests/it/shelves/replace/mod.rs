@@ -29,7 +29,7 @@ fn skipping() -> WriteStart {
 /// A count of the goods on a shelf of the aisle `north/a`.
 fn count(slot: i32, day: &str, quantity: i32) -> Stocktake {
     let (warehouse, aisle) = ("north".to_owned(), "a".to_owned());
-    Stocktake { warehouse, aisle, slot, day: day.to_owned(), quantity }
+    Stocktake { warehouse, aisle, slot, day: day.to_owned(), quantity, ..Stocktake::default() }
 }
 
 /// The row that says that a shelf has no stocktakes.
