@@ -134,6 +134,12 @@ impl Filter {
         self.when(format!("t.{column} = {}", literal(text)))
     }
 
+    /// Texts of at most so many bytes in a column; no nulls. The server does not fetch longer ones to find out.
+    #[must_use]
+    pub fn at_most_bytes(self, column: &str, max_bytes: usize) -> Self {
+        self.when(format!("octet_length(t.{column}) <= {max_bytes}"))
+    }
+
     /// A code of this many letters A-Z that a column equals. Empty: no condition.
     #[must_use]
     pub fn code(self, field: &str, column: &str, letters: usize, code: &str) -> Self {

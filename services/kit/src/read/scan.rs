@@ -87,8 +87,21 @@ impl Scan {
         order: Order,
         answers: AnswerLimit,
     ) -> Self {
+        let mut scan = Self::internal(reads, resource, mask, filter, order);
+        scan.query.page_bytes = answers.page_bytes(reads.stream.page_bytes);
+        scan
+    }
+
+    /// The same for a read whose pages are not sent to a caller: they are as large as the configuration says.
+    pub fn internal(
+        reads: &Reads,
+        resource: &'static Resource,
+        mask: &[MaskPath],
+        filter: Filter,
+        order: Order,
+    ) -> Self {
         let selection = Selection::new(resource, mask);
-        let page_bytes = answers.page_bytes(reads.stream.page_bytes);
+        let page_bytes = reads.stream.page_bytes;
         let progress_interval = reads.stream.progress_interval;
         let reads = reads.clone();
         let keep_keys = false;

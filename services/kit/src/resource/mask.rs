@@ -82,6 +82,21 @@ impl MaskPath {
     pub fn all(resource: &Resource) -> Vec<Self> {
         (0..resource.fields.len()).map(|field| Self { field, reach: Reach::Whole }).collect()
     }
+
+    /// These fields, whole.
+    ///
+    /// # Errors
+    /// Which name is none of a field: a mistake in the program.
+    pub fn of(resource: &Resource, names: &[&str]) -> Result<Vec<Self>, String> {
+        let mut paths = Vec::with_capacity(names.len());
+        for name in names {
+            let field = resource.fields.iter().position(|field| field.name == *name);
+            let field = field.ok_or_else(|| format!("{} has no field {name}", resource.description.message))?;
+            paths.push(Self { field, reach: Reach::Whole });
+        }
+        paths.sort_by_key(|path| path.field);
+        Ok(paths)
+    }
 }
 
 /// Reads a read_mask. `None` and an empty mask mean every field; so does `*`.
