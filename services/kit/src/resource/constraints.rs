@@ -10,7 +10,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, ReflectMess
 const OPTION: &str = "buf.validate.field";
 
 /// The rules of a field, an item of a list, or a map's key or value. What is `None` or empty is not limited.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Constraints {
     /// Whether it must be set. A field without presence must then not be zero: an empty text is not set.
     pub required: bool,
@@ -36,6 +36,10 @@ pub struct Constraints {
     pub min: Option<i64>,
     /// The greatest integer.
     pub max: Option<i64>,
+    /// The least double.
+    pub least: Option<f64>,
+    /// The greatest double.
+    pub greatest: Option<f64>,
     /// The earliest timestamp or the shortest duration.
     pub earliest: Option<Time>,
     /// The latest timestamp or the longest duration.
@@ -100,6 +104,11 @@ impl Constraints {
             "int32" | "int64" => each_rule(message(value)?, |name, value| match name {
                 "gte" => set(&mut self.min, Some(integer(value)?)),
                 "lte" => set(&mut self.max, Some(integer(value)?)),
+                _ => unknown(name),
+            }),
+            "double" => each_rule(message(value)?, |name, value| match name {
+                "gte" => set(&mut self.least, Some(double(value)?)),
+                "lte" => set(&mut self.greatest, Some(double(value)?)),
                 _ => unknown(name),
             }),
             "string" => self.read_text(message(value)?),
@@ -187,6 +196,10 @@ fn truth(value: &Value) -> Result<bool, String> {
 
 fn integer(value: &Value) -> Result<i64, String> {
     value.as_i64().or_else(|| value.as_i32().map(i64::from)).ok_or_else(|| wrong(value, "an integer"))
+}
+
+fn double(value: &Value) -> Result<f64, String> {
+    value.as_f64().ok_or_else(|| wrong(value, "a double"))
 }
 
 fn count(value: &Value) -> Result<usize, String> {

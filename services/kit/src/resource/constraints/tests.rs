@@ -22,6 +22,8 @@ fn rules_of_every_kind_are_read_as_the_contract_states_them() {
     let kind = of("orrery.orders.v1.TransitionOrderRequest.to_phase");
     assert!(kind.required && kind.allowed.contains(&"draft".to_owned()) && kind.allowed.len() == 7, "{kind:?}");
     assert_eq!(of("orrery.orders.v1.Order.revision"), Constraints { min: Some(0), ..Constraints::default() });
+    let score = of("orrery.catalog.v1.ResolveProductsRequest.min_score");
+    assert_eq!(score, Constraints { least: Some(0.0), greatest: Some(1.0), ..Constraints::default() });
     let view = of("orrery.orders.v1.GetOrderRequest.view");
     assert_eq!(view, Constraints { defined_only: true, ..Constraints::default() });
     let lines = of("orrery.orders.v1.Address.lines");
