@@ -116,7 +116,10 @@ pub(crate) fn whole_requests(set: &FileDescriptorSet, forms: &BTreeMap<String, &
     let mut requests = BTreeMap::new();
     for file in set.file.iter().filter(|file| paths.generate(file.package())) {
         for method in file.service.iter().flat_map(|service| &service.method) {
-            let most = if leading_word(method.name()) == "Check" { "LARGEST_CHECK" } else { "LARGEST_REQUEST" };
+            let most = match leading_word(method.name()) {
+                "Check" | "Resolve" => "LARGEST_CHECK",
+                _ => "LARGEST_REQUEST",
+            };
             if !forms.contains_key(method.input_type()) {
                 requests.insert(method.input_type(), most);
             }

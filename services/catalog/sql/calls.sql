@@ -333,6 +333,19 @@ insert into catalog.product (uid, name, status, labels, annotations, create_ts) 
 -- as WriteProducts, WRITE_MODE_UPDATE, 10
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
+-- ResolveProducts of an exact name
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+copy (select t.uid, t.name from catalog.product as t where left(coalesce(name, ''), 128) collate "C" = any (array['WRITE_MODE_UPSERT']::text[]) and t.name = any (array['WRITE_MODE_UPSERT']::text[]) and true order by left(coalesce(name, ''), 128) collate "C", t.uid limit 1000) to stdout (format binary);
+commit;
+
+-- ResolveProducts of another name
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+copy (select t.uid, t.name from catalog.product as t where left(coalesce(name, ''), 128) collate "C" = any (array['Mug']::text[]) and t.name = any (array['Mug']::text[]) and true order by left(coalesce(name, ''), 128) collate "C", t.uid limit 1000) to stdout (format binary);
+commit;
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+copy (select t.uid, t.name, t.uid from catalog.product as t where octet_length(t.name) <= 8192 order by t.uid limit 501) to stdout (format binary);
+commit;
+
 -- GetProductMetrics
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts, t.product_uid, t.name from catalog.product_metric as t where t.product_uid = any(array['…']::text[]) order by t.product_uid, t.name limit 501) to stdout (format binary);

@@ -1,8 +1,10 @@
 //! The catalog slice: products and their metrics.
 //!
 //! - [`store`]: the descriptions of the slice's resources, and the meaning of their filters
+//! - [`resolve`]: how products are found by their names
 //! - [`rpc`]: the service, with a file for each method that only this slice has
 
+pub mod resolve;
 pub mod rpc;
 pub mod store;
 

@@ -11,7 +11,7 @@ from reflection import VERSIONS, Caller, database
 SERVICE = "orrery.catalog.v1.CatalogService"
 # By the fixture of its channel: each service, its part of the contract, and its number of methods.
 SERVICES = {
-    "channel": (contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 13),
+    "channel": (contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 14),
     "orders_channel": (contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),
     "records_channel": (contract.tags.DESCRIPTOR.services_by_name["TagsService"], 32),
 }
@@ -120,6 +120,12 @@ def test_every_method_can_be_called(channel, version, mark):
     assert [product.uid for product in batch.products] == [uids[4], uids[0]]
     [check] = caller.converse("CheckProducts", {"uids": [uids[1], "prd_missing"]})
     assert (check.checked, list(check.missing_uids)) == (2, ["prd_missing"])
+
+    names = [f"Number {uids[1]}", f"NUMBER  {uids[2]}!", f"Numbre {uids[3]}", f"Something else {mark}"]
+    resolutions = caller.ask("ResolveProducts", names=names).resolutions
+    assert [(found.name, found.product_uid) for found in resolutions] == list(zip(names, [*uids[1:4], ""]))
+    kinds = caller.service.file.enum_types_by_name["MatchKind"].values_by_number
+    assert [kinds[found.match].name.removeprefix("MATCH_KIND_") for found in resolutions] == ["EXACT", "NORMALIZED", "SIMILAR", "NONE"]
 
     metrics = [{"product_uid": uid, "name": "margin", "value": "12.50"} for uid in uids]
     answers = caller.converse("WriteProductMetrics", {"start": {}}, {"chunk": {"product_metrics": metrics}})

@@ -4,14 +4,17 @@ the rules from the descriptors, and to the service. Both must say the same of ea
 Left out is what the contract's comments explain and no annotation can say, because it depends on the method, on other fields or on what
 is stored: the grammar of new uids and names, the size of a map or a message as a whole, the phases of a lifecycle."""
 
+import math
 import random
 import re
 
+import grpc
 import protovalidate
 from google.protobuf import descriptor_pb2, message_factory
 from protovalidate._gen.buf.validate import validate_pb as original
 
 from contract import catalog, catalog_grpc, metric, order, orders, orders_grpc, product, rules, status, write
+from refusal import Refusal
 from stream import Conversation
 
 SEED = 7
@@ -229,6 +232,30 @@ def test_orders_are_judged_alike_with_all_that_belongs_to_them(orders_channel, m
         )
 
     assert_same(orders_grpc.OrdersServiceStub(orders_channel).WriteOrders, orders.WriteOrdersRequest, "orders", make)
+
+
+def test_names_to_resolve_are_judged_alike(channel):
+    resolve = catalog_grpc.CatalogServiceStub(channel).ResolveProducts
+    name, long = "A lamp", "x" * 2_048
+    good, bad = [[name], [name] * 1_000, [long], ["\u00e9" * 1_024]], [[], [name] * 1_001, [name, ""], ["a\0"], [long + "x", name, ""]]
+    cases = [{"names": names} for names in good + bad]
+    cases += [{"names": [name], "min_score": score} for score in (-0.1, -0.0, 0.5, 1.0, 1.1, math.inf, -math.inf, math.nan)]
+    cases += [{"names": [name], "phases": phases} for phases in (["active"] * 64, ["active"] * 65, ["x" * 256], ["x" * 257], [""], ["a\0"])]
+    refused = 0
+    for case in cases:
+        request = catalog.ResolveProductsRequest(**case)
+        expected = {service_path(violation) for violation in protovalidate.collect_violations(request)}
+        if "phases" in case:
+            # The service names the list.
+            expected = {path.partition("[")[0] for path in expected}
+        try:
+            resolve(request, timeout=60)
+            told = set()
+        except grpc.RpcError as error:
+            told = set(Refusal(error).fields)
+        assert told == expected, str(case)[:80]
+        refused += bool(expected)
+    assert len(bad) < refused < len(cases) - len(good)
 
 
 def test_the_rules_are_declared_as_protovalidate_declares_them():

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use orrery_proto::catalog::v1::{
-    DeleteProductRequest, GetProductRequest, ListProductsRequest, StreamProductsRequest, StreamProductsResponse,
-    UpdateProductRequest, WriteProductsRequest, write_products_request,
+    DeleteProductRequest, GetProductRequest, ListProductsRequest, ResolveProductsRequest, StreamProductsRequest,
+    StreamProductsResponse, UpdateProductRequest, WriteProductsRequest, write_products_request,
 };
 use orrery_proto::orders::v1::{
     CreateOrderRequest, GetOrderRequest, ListOrdersRequest, StreamOrdersRequest, StreamProductSalesRequest,
@@ -57,6 +57,7 @@ fn transactions() -> Vec<Call> {
         catalog("DeleteProduct", &DeleteProductRequest { uid: uid(3), ..Default::default() }),
         catalog("ListProducts", &ListProductsRequest::default()),
         catalog("StreamProducts", &StreamProductsRequest::default()),
+        catalog("ResolveProducts", &ResolveProductsRequest { names: vec!["Mug".to_owned()], ..Default::default() }),
         ("/orrery.catalog.v1.CatalogService/WriteProducts".to_owned(), messages.into(), false),
     ]
 }

@@ -46,6 +46,7 @@ mod pooler;
 mod read_masks;
 mod records;
 mod replica;
+mod resolve;
 mod resources;
 mod rights;
 mod service_process;

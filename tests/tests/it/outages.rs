@@ -9,8 +9,9 @@ use bytes::Bytes;
 use orrery_kit::config::DatabasePooler;
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CreateProductRequest, DeleteProductRequest,
-    GetProductMetricsRequest, GetProductRequest, ListProductsRequest, StreamProductsRequest, UpdateProductRequest,
-    WriteProductMetricsRequest, WriteProductsRequest, write_product_metrics_request, write_products_request,
+    GetProductMetricsRequest, GetProductRequest, ListProductsRequest, ResolveProductsRequest, StreamProductsRequest,
+    UpdateProductRequest, WriteProductMetricsRequest, WriteProductsRequest, write_product_metrics_request,
+    write_products_request,
 };
 use orrery_proto::r#type::v1::WriteStart;
 use prost::Message as _;
@@ -54,6 +55,9 @@ fn calls() -> Vec<(String, Vec<Bytes>)> {
                 }
                 "DeleteProduct" => vec![DeleteProductRequest { uid: uid(2), ..Default::default() }.encode_to_vec()],
                 "CheckProducts" => vec![CheckProductsRequest { uids: uids(2) }.encode_to_vec()],
+                "ResolveProducts" => {
+                    vec![ResolveProductsRequest { names: vec!["Mug".to_owned()], ..Default::default() }.encode_to_vec()]
+                }
                 "GetProductMetrics" => {
                     vec![GetProductMetricsRequest { product_uid: uid(1), ..Default::default() }.encode_to_vec()]
                 }

@@ -2,14 +2,15 @@
 //! method has a file of its own.
 
 mod product_metrics;
+mod resolve;
 
 use orrery_kit::collection::{Collection, Messages};
 use orrery_kit::context::Context;
 use orrery_proto::catalog::v1::server::CatalogService;
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CountProductsRequest, CountProductsResponse,
-    DeleteProductRequest, GetProductMetricsRequest, GetProductRequest, ListProductsRequest,
-    StreamProductMetricsRequest, StreamProductsRequest,
+    DeleteProductRequest, GetProductMetricsRequest, GetProductRequest, ListProductsRequest, ResolveProductsRequest,
+    ResolveProductsResponse, StreamProductMetricsRequest, StreamProductsRequest,
 };
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
@@ -86,6 +87,10 @@ impl CatalogService for Catalog {
         request: Request<Streaming<CheckProductsRequest>>,
     ) -> Answer<Messages<CheckProductsResponse>> {
         self.products.check(request)
+    }
+
+    async fn resolve_products(&self, request: Request<ResolveProductsRequest>) -> Answer<ResolveProductsResponse> {
+        Ok(resolve::resolve(&self.context, request).await?)
     }
 
     async fn get_product_metrics(&self, request: Request<GetProductMetricsRequest>) -> Answer<Encoded> {

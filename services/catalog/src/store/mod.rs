@@ -1,7 +1,8 @@
-//! The tables of the slice, one file each.
+//! The tables of the slice, one file each, and the statements that only one method has.
 
 pub mod product;
 pub mod product_metric;
+pub mod resolve;
 
 use std::sync::LazyLock;
 

@@ -13,6 +13,12 @@ use super::product_metric::PRODUCT_METRIC;
 /// The uids of products.
 pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
 
+/// How many characters of a name the index of the order by name has.
+pub const NAME_KEY_CHARS: usize = 128;
+/// What that index has of a name. Other programs store names that are too long for an index; a product without a name
+/// has an empty one.
+pub const NAME_KEY: &str = "left(coalesce(name, ''), 128) collate \"C\"";
+
 /// `orrery.catalog.v1.Product` in `catalog.product`.
 pub static PRODUCT: LazyLock<Resource> = LazyLock::new(|| Resource::compile(&DESCRIPTION, "products"));
 
@@ -28,11 +34,7 @@ static DESCRIPTION: Description = Description {
         ("etag", &kind::etag()),
     ],
     orders: &[
-        DeclaredOrder {
-            index: "product_name_idx",
-            // Other programs store names that are too long for an index; a product without a name has an empty one.
-            columns: &[SortColumn::indexed_as("name", "left(coalesce(name, ''), 128) collate \"C\"")],
-        },
+        DeclaredOrder { index: "product_name_idx", columns: &[SortColumn::indexed_as("name", NAME_KEY)] },
         DeclaredOrder { index: "product_create_ts_idx", columns: &[SortColumn::plain("create_ts")] },
         DeclaredOrder { index: "product_update_ts_idx", columns: &[SortColumn::plain("update_ts")] },
     ],

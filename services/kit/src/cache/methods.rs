@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn reads_are_and_writes_and_streams_are_not() {
         let paths = cacheable().unwrap();
-        for method in ["GetProduct", "BatchGetProducts", "ListProducts", "GetProductMetrics"] {
+        for method in ["GetProduct", "BatchGetProducts", "ListProducts", "ResolveProducts", "GetProductMetrics"] {
             assert!(paths.contains(&format!("/orrery.catalog.v1.CatalogService/{method}")), "{method}");
         }
         for method in ["CreateProduct", "UpdateProduct", "DeleteProduct", "StreamProducts", "CheckProducts"] {

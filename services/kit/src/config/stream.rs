@@ -57,7 +57,7 @@ pub struct StreamConfig {
     ///
     /// Larger messages fail with INVALID_ARGUMENT. Raise it for clients that send chunks of many thousand rows; each
     /// open write may hold this much memory. Requests without rows may have at most 512 KiB, or 2 MiB if they ask
-    /// whether rows exist.
+    /// whether rows exist or which rows have some names.
     #[arg(
         long,
         value_name = "BYTES",

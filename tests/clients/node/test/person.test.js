@@ -18,6 +18,7 @@ const PRODUCTS = [
   "GetProduct",
   "GetProductMetrics",
   "ListProducts",
+  "ResolveProducts",
   "StreamProductMetrics",
   "StreamProducts",
   "UpdateProduct",
@@ -79,6 +80,7 @@ test("every method of the catalog can be called", async () => {
   assert.deepEqual(await products.call("GetProduct", { uid: uids[0] }), [updated]);
 
   const rows = uids.slice(1).map((uid) => ({ uid, labels: { test: mark } }));
+  rows[0].name = `Oak  shelf, ${mark}`;
   const answers = await products.call(
     "WriteProducts",
     { start: { write_id: mark } },
@@ -101,6 +103,12 @@ test("every method of the catalog can be called", async () => {
   assert.deepEqual(await products.call("CountProducts", { filter }), [{ count: "5" }]);
   const checks = await products.call("CheckProducts", { uids: [uids[0], "prd_missing"] }, { uids: [uids[1]] });
   assert.deepEqual(checks, [{ checked: "2", missingUids: ["prd_missing"] }, { checked: "1" }]);
+
+  const [resolved] = await products.call("ResolveProducts", { names: [`oak shelf ${mark}`, `Nothing ${mark}`], min_score: 0.9 });
+  assert.deepEqual(resolved.resolutions.map(({ match, productUid }) => [match, productUid]), [
+    ["MATCH_KIND_NORMALIZED", uids[1]],
+    ["MATCH_KIND_NONE", undefined],
+  ]);
 
   const metrics = uids.map((uid) => ({ product_uid: uid, name: "margin", value: "12.50" }));
   const [measured] = await products.call("WriteProductMetrics", { start: {} }, { chunk: { offset: 0, product_metrics: metrics } });

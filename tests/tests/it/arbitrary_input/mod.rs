@@ -169,6 +169,7 @@ const VOCABULARY: Vocabulary = Vocabulary {
         "label_selector" => &["season=summer", "!a"],
         "key" => &["season", "k", "example.com/key"],
         "name" => &["sales"],
+        "names" if message == "ResolveProductsRequest" => &["Thing 1", "THING 2", "Thingy 3", "?"],
         "phase" | "phases" => &["active"],
         // Valid tokens and etags come from earlier responses.
         _ => &[],

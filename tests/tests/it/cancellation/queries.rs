@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CreateProductRequest, DeleteProductRequest, GetProductRequest,
-    ListProductsRequest, Product, StreamProductsRequest, UpdateProductRequest, WriteProductsRequest,
-    write_products_request,
+    ListProductsRequest, Product, ResolveProductsRequest, StreamProductsRequest, UpdateProductRequest,
+    WriteProductsRequest, write_products_request,
 };
 use orrery_proto::orders::v1::{
     ClaimDueOrdersRequest, CreateOrderRequest, DeleteOrderRequest, GetOrderRequest, ListOrdersRequest, Order,
@@ -58,6 +58,7 @@ fn calls_of_the_catalog() -> Vec<Called> {
         catalog("CheckProducts", &CheckProductsRequest { uids: vec![uid(1)] }),
         catalog("ListProducts", &ListProductsRequest::default()),
         catalog("StreamProducts", &StreamProductsRequest::default()),
+        catalog("ResolveProducts", &ResolveProductsRequest { names: vec!["Mug".to_owned()], ..Default::default() }),
     ]
 }
 

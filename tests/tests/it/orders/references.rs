@@ -16,8 +16,8 @@ use orrery_peers::config::CatalogPeerConfig;
 use orrery_proto::catalog::v1::server::{CatalogService, CatalogServiceServer};
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CheckProductsResponse, CountProductsRequest, CountProductsResponse,
-    DeleteProductRequest, GetProductMetricsRequest, GetProductRequest, ListProductsRequest,
-    StreamProductMetricsRequest, StreamProductsRequest,
+    DeleteProductRequest, GetProductMetricsRequest, GetProductRequest, ListProductsRequest, ResolveProductsRequest,
+    ResolveProductsResponse, StreamProductMetricsRequest, StreamProductsRequest,
 };
 use orrery_proto::orders::v1::{CreateOrderRequest, LineItem, Order, UpdateOrderRequest};
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteStart};
@@ -113,6 +113,7 @@ impl CatalogService for FakeCatalog {
         count_products(CountProductsRequest) -> CountProductsResponse;
         stream_products(StreamProductsRequest) -> Answers<Encoded>;
         write_products(Streaming<ReceivedWrite>) -> Answers<WriteResponse>;
+        resolve_products(ResolveProductsRequest) -> ResolveProductsResponse;
         get_product_metrics(GetProductMetricsRequest) -> Encoded;
         stream_product_metrics(StreamProductMetricsRequest) -> Answers<Encoded>;
         write_product_metrics(Streaming<ReceivedWrite>) -> Answers<WriteResponse>;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use orrery_kit::lsn::Lsn;
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, CheckProductsRequest, CreateProductRequest, GetProductMetricsRequest, GetProductRequest,
-    ListProductsRequest, StreamProductMetricsRequest, StreamProductsRequest,
+    ListProductsRequest, ResolveProductsRequest, StreamProductMetricsRequest, StreamProductsRequest,
 };
 use orrery_proto::orders::v1::lookup_orders_request::Criterion;
 use orrery_proto::orders::v1::{
@@ -29,6 +29,8 @@ use crate::writes::stream::{METRICS, write};
 pub(super) fn catalog_reads() -> Vec<Method> {
     let uids = vec![uid(1)];
     let name = || Some(FieldMask { paths: vec!["name".to_owned()] });
+    // Found by the index before a change, and among all names before and after it.
+    let names = ["Thing 1".to_owned(), "NEW".to_owned()];
     vec![
         method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: None }),
         method(CATALOG, "GetProduct", &GetProductRequest { uid: uid(1), read_mask: name() }),
@@ -36,6 +38,7 @@ pub(super) fn catalog_reads() -> Vec<Method> {
         method(CATALOG, "ListProducts", &ListProductsRequest::default()),
         method(CATALOG, "StreamProducts", &StreamProductsRequest::default()),
         method(CATALOG, "CheckProducts", &CheckProductsRequest { uids }),
+        method(CATALOG, "ResolveProducts", &ResolveProductsRequest { names: names.to_vec(), ..Default::default() }),
         method(CATALOG, "GetProductMetrics", &GetProductMetricsRequest { product_uid: uid(1), read_mask: None }),
         method(CATALOG, "StreamProductMetrics", &StreamProductMetricsRequest::default()),
     ]

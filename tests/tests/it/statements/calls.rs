@@ -196,6 +196,10 @@ async fn calls_of_the_catalog_run_what_is_written_down() {
     recorder
         .write("WriteProducts without write_id", write(server.channel(), PRODUCTS, WriteStart::default(), &rows))
         .await;
+    for (title, name) in [("of an exact name", "WRITE_MODE_UPSERT"), ("of another name", "Mug")] {
+        let request = catalog::ResolveProductsRequest { names: vec![name.to_owned()], ..Default::default() };
+        recorder.call(&format!("ResolveProducts {title}"), client().resolve_products(request)).await;
+    }
     let request = catalog::GetProductMetricsRequest { product_uid: "prd_2".to_owned(), ..Default::default() };
     recorder.call("GetProductMetrics", client().get_product_metrics(request)).await;
     let request = catalog::StreamProductMetricsRequest::default();
