@@ -1,5 +1,6 @@
 //! Products: a table with many small rows.
 
+mod resolve;
 mod service;
 mod updates;
 
@@ -32,6 +33,9 @@ const PRODUCT: &str = "'prd_' || lpad(n::text, 26, '0'), 'Product number ' || n,
 const FIRST_WRITTEN: usize = 1_000_000_000;
 
 pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
+    if wanted("resolve") {
+        resolve::measure(postgres, settings, report).await?;
+    }
     if !["stream", "depth", "get", "cached", "update", "upsert", "pooled"].into_iter().any(wanted) {
         return Ok(());
     }

@@ -73,7 +73,8 @@ impl Service {
         Ok(Self { process: Process::start(CATALOG, database_url, flags).await? })
     }
 
-    fn client(&self) -> CatalogServiceClient<Channel> {
+    /// A client of it.
+    pub(super) fn client(&self) -> CatalogServiceClient<Channel> {
         CatalogServiceClient::new(self.process.channel()).max_decoding_message_size(64 << 20)
     }
 
