@@ -1,10 +1,13 @@
 //! The drain of a process: it begins, running calls finish, and calls that still run at its end are aborted.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
+
+use crate::error::Error;
 
 /// How long a drain waits for work that a stream is waiting for.
 const GRACE_PERIOD: Duration = Duration::from_millis(500);
@@ -40,6 +43,15 @@ impl Draining {
             () = self.begun() => {}
         }
         tokio::time::timeout(GRACE_PERIOD, work).await.ok()
+    }
+
+    /// What `read` returns, or gives it up as [`unless_draining`](Self::unless_draining) says. For work of streams that
+    /// may be dropped at any point.
+    ///
+    /// # Errors
+    /// [`Error::Draining`] if it was given up; its own errors.
+    pub async fn read_unless_draining<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.unless_draining(&mut pin!(read)).await.unwrap_or(Err(Error::Draining))
     }
 }
 

@@ -7,6 +7,7 @@ mod categories;
 mod groups;
 mod links;
 mod merges;
+mod operations;
 mod performance;
 mod tags;
 

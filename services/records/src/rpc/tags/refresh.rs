@@ -50,7 +50,7 @@ pub(super) fn refresh(
     Ok(Response::new(Box::pin(async_stream::try_stream! {
         let parameters = parameters(&writes, request, call.deadline).await?;
         let begun = parameters.clone();
-        let mut rebuild = step(&writes, call.deadline, move |transaction| {
+        let mut rebuild = step(&writes, &call, move |transaction| {
             let parameters = begun.clone();
             Box::pin(async move { begin(transaction, &parameters).await })
         })
@@ -66,11 +66,10 @@ pub(super) fn refresh(
                 ..StreamProductSalesRequest::default()
             };
             let mut pages = sources.orders.stream_product_sales(request, call.deadline);
-            while let Some(page) = pages.next().await? {
-                stop_if_draining(&call)?;
+            while let Some(page) = call.draining.read_unless_draining(pages.next()).await? {
                 let next = rebuild.moved(Part::Sales, page.resume_token, page.product_sales.len());
                 let (sales, day_as_of) = (Arc::new(page.product_sales), parameters.day_as_of.clone());
-                rebuild = commit(&writes, call.deadline, next, move |transaction, generation| {
+                rebuild = commit(&writes, &call, next, move |transaction, generation| {
                     let (sales, day_as_of) = (Arc::clone(&sales), day_as_of.clone());
                     Box::pin(async move {
                         if !sales.is_empty() {
@@ -82,17 +81,16 @@ pub(super) fn refresh(
                 .await?;
                 yield progress(&rebuild);
             }
-            rebuild = commit_nothing(&writes, call.deadline, rebuild.moved(Part::Metrics, String::new(), 0)).await?;
+            rebuild = commit_nothing(&writes, &call, rebuild.moved(Part::Metrics, String::new(), 0)).await?;
         }
         if rebuild.part == Part::Metrics {
             let resume_token = rebuild.cursor.clone();
             let request = StreamProductMetricsRequest { resume_token, ..StreamProductMetricsRequest::default() };
             let mut pages = sources.catalog.stream_product_metrics(request, call.deadline);
-            while let Some(page) = pages.next().await? {
-                stop_if_draining(&call)?;
+            while let Some(page) = call.draining.read_unless_draining(pages.next()).await? {
                 let next = rebuild.moved(Part::Metrics, page.resume_token, page.product_metrics.len());
                 let metrics = Arc::new(page.product_metrics);
-                rebuild = commit(&writes, call.deadline, next, move |transaction, generation| {
+                rebuild = commit(&writes, &call, next, move |transaction, generation| {
                     let metrics = Arc::clone(&metrics);
                     Box::pin(async move {
                         if !metrics.is_empty() {
@@ -104,27 +102,22 @@ pub(super) fn refresh(
                 .await?;
                 yield progress(&rebuild);
             }
-            rebuild = commit_nothing(&writes, call.deadline, rebuild.moved(Part::Tags, String::new(), 0)).await?;
+            rebuild = commit_nothing(&writes, &call, rebuild.moved(Part::Tags, String::new(), 0)).await?;
         }
         while rebuild.part == Part::Tags {
-            stop_if_draining(&call)?;
-            rebuild = sum_up_some(&writes, call.deadline, rebuild).await?;
+            rebuild = sum_up_some(&writes, &call, rebuild).await?;
             yield progress(&rebuild);
         }
         let published = rebuild.clone();
-        step(&writes, call.deadline, move |transaction| {
+        step(&writes, &call, move |transaction| {
             let rebuild = published.clone();
             Box::pin(async move { publish(transaction, &rebuild).await })
         })
         .await?;
-        delete_old_generations(&writes, call.deadline, rebuild.generation).await?;
+        delete_old_generations(&writes, &call, rebuild.generation).await?;
         call.rows.add(rebuild.processed.unsigned_abs());
         yield Progress { step: RefreshStep::Done.into(), ..progress(&rebuild) };
     })))
-}
-
-fn stop_if_draining(call: &Call) -> Result<(), Error> {
-    if call.draining.has_begun() { Err(Error::Draining) } else { Ok(()) }
 }
 
 fn progress(rebuild: &Rebuild) -> Progress {
@@ -136,15 +129,18 @@ fn progress(rebuild: &Rebuild) -> Progress {
     Progress { generation: rebuild.generation, step: step.into(), processed: rebuild.processed }
 }
 
-/// Runs a transaction, again if it gave way to another one.
-async fn step<T, W>(writes: &Writes, deadline: Deadline, work: W) -> Result<T, Error>
+/// Runs a transaction, again if it gave way to another one. None begins while the service stops.
+async fn step<T, W>(writes: &Writes, call: &Call, work: W) -> Result<T, Error>
 where
     T: Send + 'static,
     W: for<'t> Fn(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<T, Error>> + Clone + Send + Sync + 'static,
 {
-    retried(deadline, || {
+    if call.draining.has_begun() {
+        return Err(Error::Draining);
+    }
+    retried(call.deadline, || {
         let work = work.clone();
-        writes.transaction(deadline, move |transaction| {
+        writes.transaction(call.deadline, move |transaction| {
             Box::pin(async move { Ok(TransactionEnd::Commit(work(transaction).await?)) })
         })
     })
@@ -152,11 +148,11 @@ where
 }
 
 /// Writes rows and moves the rebuild in one transaction.
-async fn commit<W>(writes: &Writes, deadline: Deadline, next: Rebuild, write: W) -> Result<Rebuild, Error>
+async fn commit<W>(writes: &Writes, call: &Call, next: Rebuild, write: W) -> Result<Rebuild, Error>
 where
     W: for<'t> Fn(&'t mut Transaction<'_>, i64) -> BoxFuture<'t, Result<(), Error>> + Clone + Send + Sync + 'static,
 {
-    step(writes, deadline, move |transaction| {
+    step(writes, call, move |transaction| {
         let (next, write) = (next.clone(), write.clone());
         Box::pin(async move {
             // First, so that a caller whose rebuild was taken over waits for nobody.
@@ -168,13 +164,13 @@ where
     .await
 }
 
-async fn commit_nothing(writes: &Writes, deadline: Deadline, next: Rebuild) -> Result<Rebuild, Error> {
-    commit(writes, deadline, next, |_, _| Box::pin(async { Ok(()) })).await
+async fn commit_nothing(writes: &Writes, call: &Call, next: Rebuild) -> Result<Rebuild, Error> {
+    commit(writes, call, next, |_, _| Box::pin(async { Ok(()) })).await
 }
 
 /// Adds the sums of the next links.
-async fn sum_up_some(writes: &Writes, deadline: Deadline, rebuild: Rebuild) -> Result<Rebuild, Error> {
-    step(writes, deadline, move |transaction| {
+async fn sum_up_some(writes: &Writes, call: &Call, rebuild: Rebuild) -> Result<Rebuild, Error> {
+    step(writes, call, move |transaction| {
         let rebuild = rebuild.clone();
         Box::pin(async move {
             let Some(window) = window(transaction, &rebuild.cursor).await? else {
@@ -192,11 +188,11 @@ async fn sum_up_some(writes: &Writes, deadline: Deadline, rebuild: Rebuild) -> R
 }
 
 /// Deletes the generations that nobody reads any more.
-async fn delete_old_generations(writes: &Writes, deadline: Deadline, current: i64) -> Result<(), Error> {
+async fn delete_old_generations(writes: &Writes, call: &Call, current: i64) -> Result<(), Error> {
     for table in GENERATIONS {
         let mut after = Some(String::new());
         while let Some(start) = after {
-            after = step(writes, deadline, move |transaction| {
+            after = step(writes, call, move |transaction| {
                 let start = start.clone();
                 Box::pin(async move { delete_old(transaction, table, current, &start).await })
             })
