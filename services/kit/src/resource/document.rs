@@ -51,6 +51,29 @@ pub(crate) fn phase(jsonb: &[u8]) -> Option<String> {
     }
 }
 
+/// Appends a status in a tuple with another phase. `jsonb` is its value; all other keys stay.
+pub(crate) fn put_with_phase(jsonb: Option<&[u8]>, phase: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\x01{\"phase\": ");
+    put_string(out, phase);
+    for (key, value) in entries(jsonb.and_then(|jsonb| jsonb.get(1..)).unwrap_or_default()) {
+        if *key.text() == *b"phase" {
+            continue;
+        }
+        out.extend_from_slice(b", \"");
+        out.extend_from_slice(key.raw);
+        out.extend_from_slice(b"\": ");
+        match value {
+            JsonValue::String(text) => {
+                out.push(b'"');
+                out.extend_from_slice(text.raw);
+                out.push(b'"');
+            }
+            JsonValue::Other(raw) => out.extend_from_slice(raw),
+        }
+    }
+    out.push(b'}');
+}
+
 /// The elements of `json` if it is an array; otherwise none.
 pub(super) fn elements(json: &[u8]) -> Items<'_> {
     let json = json.trim_ascii();
@@ -257,6 +280,23 @@ mod tests {
         let read = read(r#"{"a": {"b": [1, "}", "\"]"]}, "c": null, "d": 1.50, "e": "x", "f": []}"#);
         let expected = [("a", r#"{"b": [1, "}", "\"]"]}"#), ("c", "null"), ("d", "1.50"), ("e", "x"), ("f", "[]")];
         assert_eq!(read, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn a_phase_is_replaced_and_the_details_stay() {
+        let put = |json: Option<&str>| {
+            let jsonb = json.map(|json| [b"\x01", json.as_bytes()].concat());
+            let mut out = Vec::new();
+            put_with_phase(jsonb.as_deref(), "b\"", &mut out);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        assert_eq!(put(None), "\u{1}{\"phase\": \"b\\\"\"}");
+        assert_eq!(put(Some("[1]")), "\u{1}{\"phase\": \"b\\\"\"}");
+        let stored = r#"{"n\"": 1, "phase": "a", "t": "x\"y", "z": {"phase": 2}}"#;
+        assert_eq!(
+            put(Some(stored)),
+            "\u{1}{\"phase\": \"b\\\"\", \"n\\\"\": 1, \"t\": \"x\\\"y\", \"z\": {\"phase\": 2}}"
+        );
     }
 
     #[test]

@@ -12,8 +12,11 @@ use bytes::BufMut as _;
 
 use self::payload::InnerChange;
 pub use self::payload::{PayloadColumn, PayloadMember};
-pub use self::types::{BigInteger, ColumnType, DecimalText, Integer, Phase, Text, Texts, Timestamp, WritableType};
+pub use self::types::{
+    BigInteger, ColumnType, DecimalText, Integer, Phase, Text, TextEntries, Texts, Timestamp, WritableType,
+};
 use super::Resource;
+use super::document::put_with_phase;
 use super::tuple::{Columns, NULL, end_value, put_prefixed};
 
 /// A column of a resource's rows, read as `T`.
@@ -182,6 +185,13 @@ impl Changes {
     /// Sets a column. If it is set twice, the first value counts.
     pub fn set<T: WritableType>(&mut self, column: Column<T>, value: T::Value<'_>) {
         T::write(value, &mut self.bytes);
+        self.columns.push((column.place, Some(self.bytes.len())));
+    }
+
+    /// Sets the phase of a row's status; the other keys of the status stay.
+    pub fn set_phase(&mut self, column: Column<Phase>, row: Row<'_>, phase: &str) {
+        let status = Columns::new(row.tuple).nth(column.place).flatten();
+        put_with_phase(status, phase, &mut self.bytes);
         self.columns.push((column.place, Some(self.bytes.len())));
     }
 

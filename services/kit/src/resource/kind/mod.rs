@@ -58,6 +58,7 @@ pub use self::revision::{Revision, revision};
 pub use self::status::{MAX_PHASE_BYTES, Status, status};
 pub use self::text::{Checked, Free, TextFormat, TextKind, text, text_checked, text_not_null};
 pub use self::text_list::{TextList, text_list};
+pub(super) use self::text_map::is_text_map;
 pub use self::text_map::{TextMap, annotations, labels};
 pub use self::timestamp::{TimestampKind, created_at, measured_at, timestamp, updated_at};
 pub use self::uid::{Uid, uid, uid_of};

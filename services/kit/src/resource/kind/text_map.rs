@@ -73,6 +73,11 @@ impl TextMap {
     }
 }
 
+/// Whether a kind is a map of texts.
+pub(in crate::resource) fn is_text_map(kind: &dyn ColumnKind) -> bool {
+    kind.wire_form() == WireForm::List && kind.default_value() == Some(EMPTY_OBJECT)
+}
+
 /// The key and value of an entry; `None` if it is not decoded.
 fn map_entry<'a>(name: &str, entry: &'a [u8], portion: Portion<'_>) -> Result<Option<(&'a str, &'a str)>, Violation> {
     let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");

@@ -4,8 +4,8 @@ use bytes::BufMut as _;
 
 use crate::db::array::ElementType;
 use crate::resource::Field;
-use crate::resource::document;
-use crate::resource::kind::WireForm;
+use crate::resource::document::{self, JsonValue, entries};
+use crate::resource::kind::{WireForm, is_text_map};
 
 /// A type that a rule reads a column as.
 pub trait ColumnType {
@@ -54,6 +54,10 @@ pub enum Timestamp {}
 /// A list of texts in a `jsonb` column. If a stored element is no string, its JSON text.
 #[derive(Clone, Copy, Debug)]
 pub enum Texts {}
+
+/// A map of texts in a `jsonb` column, as its entries. A stored value that is no string is its JSON text.
+#[derive(Clone, Copy, Debug)]
+pub enum TextEntries {}
 
 /// The phase in a status column. If a stored phase is no string, its JSON text.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +183,8 @@ impl ColumnType for Texts {
     type Owned = Vec<String>;
 
     fn fits(field: &Field) -> bool {
-        field.wire_form == WireForm::List && field.element_type() == ElementType::Json
+        let is_list = field.wire_form == WireForm::List && field.element_type() == ElementType::Json;
+        is_list && !is_text_map(field.kind)
     }
 
     fn read(bytes: &[u8]) -> Option<Vec<String>> {
@@ -194,6 +199,29 @@ impl ColumnType for Texts {
 impl WritableType for Texts {
     fn write(value: Vec<String>, out: &mut Vec<u8>) {
         document::put_jsonb_texts(out, &value);
+    }
+}
+
+impl ColumnType for TextEntries {
+    type Value<'a> = Vec<(String, String)>;
+    type Owned = Vec<(String, String)>;
+
+    fn fits(field: &Field) -> bool {
+        is_text_map(field.kind)
+    }
+
+    fn read(bytes: &[u8]) -> Option<Vec<(String, String)>> {
+        let (_version, json) = bytes.split_first()?;
+        let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+        let value = |value| match value {
+            JsonValue::String(value) => text(&value.text()),
+            JsonValue::Other(raw) => text(raw),
+        };
+        json.starts_with(b"{").then(|| entries(json).map(|(key, own)| (text(&key.text()), value(own))).collect())
+    }
+
+    fn owned(value: Vec<(String, String)>) -> Vec<(String, String)> {
+        value
     }
 }
 
