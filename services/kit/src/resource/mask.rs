@@ -196,6 +196,9 @@ fn mask_paths(
         permitted(&resource.fields[field]).map_err(refuse)?;
         let reach = match (inner, resource.fields[field].child_table()) {
             _ if let Some(members) = resource.fields[field].members() => {
+                if let Some(field) = inner.and_then(|inner| members.inner(name, inner)) {
+                    permitted(field).map_err(refuse)?;
+                }
                 members.reach(name, inner).map_err(|why| refuse(&why))?
             }
             (None, _) => Reach::Whole,

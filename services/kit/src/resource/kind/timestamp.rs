@@ -16,31 +16,38 @@ use crate::timestamp as time;
 
 /// A timestamp that the caller sets and clears.
 pub const fn timestamp() -> TimestampKind {
-    TimestampKind { role: FieldRole::Stored }
+    TimestampKind { role: FieldRole::Stored, computed: false }
 }
 
 /// A timestamp that is now on a new row without one, and never changes.
 pub const fn created_at() -> TimestampKind {
-    TimestampKind { role: FieldRole::Created }
+    TimestampKind { role: FieldRole::Created, computed: false }
 }
 
 /// A timestamp that the service sets whenever the row changes.
 pub const fn updated_at() -> TimestampKind {
-    TimestampKind { role: FieldRole::Updated }
+    TimestampKind { role: FieldRole::Updated, computed: false }
 }
 
 /// A timestamp that is now if it is unset.
 pub const fn measured_at() -> TimestampKind {
-    TimestampKind { role: FieldRole::Measured }
+    TimestampKind { role: FieldRole::Measured, computed: false }
 }
 
 /// A timestamp column.
 #[derive(Clone, Copy, Debug)]
 pub struct TimestampKind {
     role: FieldRole,
+    computed: bool,
 }
 
 impl TimestampKind {
+    /// The same, set by the service, whatever the caller sends.
+    #[must_use]
+    pub const fn computed(self) -> Self {
+        Self { computed: true, ..self }
+    }
+
     fn is_free(&self) -> bool {
         self.role == FieldRole::Stored
     }
@@ -56,7 +63,7 @@ impl ColumnKind for TimestampKind {
     }
 
     fn limits(&self, _: Stated<'_>) -> Vec<Constraints> {
-        if self.role == FieldRole::Updated {
+        if self.role == FieldRole::Updated || self.computed {
             // The value that was sent is ignored.
             return limits::none();
         }
@@ -71,6 +78,10 @@ impl ColumnKind for TimestampKind {
 
     fn role(&self) -> FieldRole {
         self.role
+    }
+
+    fn is_computed(&self) -> bool {
+        self.computed
     }
 
     fn element_type(&self) -> ElementType {

@@ -14,6 +14,7 @@ use crate::resource::find_message;
 use crate::resource::json::JsonText;
 use crate::resource::kind::{FieldRole, JSONB_VERSION, OutputField, PutField, Reading};
 use crate::resource::mask::{KeySet, Reach};
+use crate::resource::row::{ColumnType as _, Texts};
 use crate::resource::slot::{Portion, Slot};
 use crate::resource::tuple::{Columns, NULL, end_value};
 use crate::resource::wire::{FieldReader, Malformed};
@@ -91,6 +92,11 @@ impl Members {
     /// The member whose field has this number.
     pub(in crate::resource) fn numbered(&self, number: u32) -> Option<&MemberFields> {
         self.members.iter().find(|member| member.number == number)
+    }
+
+    /// A field of a member.
+    pub(in crate::resource) fn inner(&self, member: &str, name: &str) -> Option<&Field> {
+        self.named(member.as_bytes())?.field(name.as_bytes()).map(|inner| &inner.field)
     }
 
     /// What a path of a mask reaches: a member, or one of its fields.
@@ -208,7 +214,11 @@ impl MemberFields {
         json.put(b": {");
     }
 
+    /// Whether a field is taken from the message that was sent: not if the service computes it.
     fn reaches(&self, portion: Portion<'_>, inner: &InnerField) -> bool {
+        if inner.is_computed() {
+            return false;
+        }
         match portion {
             Portion::All => true,
             Portion::Keys(keys) => keys.contain(self.name) || keys.contain(inner.path),
@@ -248,7 +258,7 @@ impl InnerField {
     /// A field with its path.
     pub(super) fn new(path: &'static str, field: Field) -> Result<Self, String> {
         let is_plain = matches!(field.kind.role(), FieldRole::Stored | FieldRole::CompletedInteger);
-        if !is_plain || field.kind.is_computed() || field.kind.payload().is_some() {
+        if !is_plain || field.kind.payload().is_some() {
             return Err(format!("field {path}: a payload has no fields of the kind {:?}", field.kind));
         }
         let element = field.stored_type();
@@ -267,6 +277,16 @@ impl InnerField {
     /// Its path in masks and in errors: `circle.radius`.
     pub fn path(&self) -> &'static str {
         self.path
+    }
+
+    /// Whether it is a list of texts.
+    pub(crate) fn is_text_list(&self) -> bool {
+        Texts::fits(&self.field)
+    }
+
+    /// Whether the service computes it, whatever the caller sends.
+    pub(in crate::resource) fn is_computed(&self) -> bool {
+        self.field.kind.is_computed()
     }
 
     /// Checks a value and appends it to a tuple; null if it is unset.

@@ -11,6 +11,9 @@
 //! fit its field reads as unset. A value that is sent replaces the stored one, unless jsonb takes the two for equal, as
 //! it does 1.5 and 1.50.
 //!
+//! What callers send for fields that the service computes is ignored: rules set them, and a mask that names the member
+//! leaves them.
+//!
 //! In tuples, sent and selected, the value is an object with a single key: the name of the member, and below it the
 //! stored object. `{"circle": {"radius": 2}}` is a circle.
 

@@ -85,7 +85,8 @@ impl Payload {
     /// The keys that a mask names are overwritten. If `clears`, they are also removed if no member was sent.
     fn masked(&self, name: &str, keys: &KeySet, clears: bool, new_kind: &str) -> Vec<String> {
         let stored_kind = format!("t.{}", self.discriminator);
-        let branch = |(member, named): (&Member, Vec<&str>)| {
+        let branch = |(member, mut named): (&Member, Vec<&str>)| {
+            named.retain(|name| !is_computed(member, name));
             let field = literal(member.field);
             let mut sent = format!("coalesce(i.{name} -> {field}, '{{}}')");
             // The object that was sent may hold keys outside the mask, because it may also become a new row.
@@ -148,6 +149,11 @@ impl Payload {
             (is_whole || !named.is_empty()).then_some((member, named))
         })
     }
+}
+
+/// Whether the service computes a field of a member. A mask that names the member leaves such a field as it is stored.
+fn is_computed(member: &Member, name: &str) -> bool {
+    member.fields.iter().any(|(field, kind)| *field == name && kind.is_computed())
 }
 
 /// The names of a member's fields.
