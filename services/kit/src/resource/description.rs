@@ -80,7 +80,8 @@ pub struct Unique {
 /// A reference: a column that holds the key of another row.
 #[derive(Debug)]
 pub struct Reference {
-    /// The column.
+    /// The column; or, with its path, a field of a member of a payload, which holds a key or a list of keys:
+    /// `circle.center_uid`.
     pub column: &'static str,
     /// The target.
     pub target: ReferenceTarget,

@@ -4,8 +4,8 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use super::constraints::Constraints;
 use super::kind::{
-    ColumnKind, ContractField, FieldRole, MANY_CHILDREN, MemberFields, Members, ONE_CHILD, Stated, WireForm,
-    check_limits,
+    ColumnKind, ContractField, FieldRole, InnerField, MANY_CHILDREN, MemberFields, Members, ONE_CHILD, Stated,
+    WireForm, check_limits,
 };
 use super::tuple::put_prefixed;
 use crate::db::array::ElementType;
@@ -164,6 +164,13 @@ impl Field {
     #[inline]
     pub(super) fn member(&self, number: u32) -> Option<&'static MemberFields> {
         self.members.and_then(|members| members.numbered(number))
+    }
+
+    /// The field of a member that a path names, if it is a payload: `circle.radius`.
+    pub fn inner(&self, path: &str) -> Option<(&'static MemberFields, &'static InnerField)> {
+        let (member, name) = path.split_once('.')?;
+        let member = self.members?.named(member.as_bytes())?;
+        Some((member, member.field(name.as_bytes())?))
     }
 
     /// The names of its fields in the contract: of a payload, those of its members.

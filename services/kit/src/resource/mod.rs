@@ -145,6 +145,7 @@ impl Resource {
         let known = |name: &str| fields.iter().any(|field| field.name == name);
         let named = description.fields.iter().map(|(name, _)| *name);
         let referring = description.references.iter().map(|reference| reference.column);
+        let referring = referring.filter(|path| !fields.iter().any(|field| field.inner(path).is_some()));
         let unique = description.unique.iter().flat_map(|unique| unique.columns).copied();
         let all = named.chain(referring).chain(unique).chain(description.newest_by);
         if let Some(unknown) = all.into_iter().find(|name| !known(name)) {

@@ -2,6 +2,7 @@
 //! before the transaction begins, once for all rows: a transaction must not wait for another service. Targets in the
 //! same slice are looked up and locked in the transaction.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use sqlx::Row as _;
@@ -13,8 +14,9 @@ use crate::db::{Statement, Transaction};
 use crate::deadline::Deadline;
 use crate::error::{Error, Violation};
 use crate::resource::child_table::provided;
+use crate::resource::kind::{InnerField, MemberFields};
 use crate::resource::refusal::Refusal;
-use crate::resource::row::{Row, rows};
+use crate::resource::row::{ColumnType as _, Row, Texts, rows};
 use crate::resource::tuple::Columns;
 use crate::resource::{ReferenceTarget, Resource};
 
@@ -49,7 +51,18 @@ struct ReferenceColumn {
     column: &'static str,
     /// The column's place in the tuple of the row or child.
     position: usize,
+    /// The field of a member that holds the reference, if the column is a payload.
+    inner: Option<(&'static MemberFields, &'static InnerField)>,
     target: ReferenceTarget,
+}
+
+/// Where a row names a target.
+#[derive(Clone, Copy, Debug, Default)]
+struct TargetPlace {
+    /// The place among the children.
+    child: usize,
+    /// The place in the list, if the field is one.
+    item: Option<usize>,
 }
 
 impl ReferenceColumn {
@@ -57,9 +70,11 @@ impl ReferenceColumn {
         let of = |of: &'static Resource, child_table: Option<usize>| {
             let owner_columns = child_table.map_or(0, |nth| resource.child_tables[nth].owner_columns);
             of.description.references.iter().filter_map(move |reference| {
+                let inner = of.fields.iter().find_map(|field| Some((field.name, field.inner(reference.column)?)));
+                let (column, inner) = inner.map_or((reference.column, None), |(column, inner)| (column, Some(inner)));
                 // A child's tuple does not contain the columns of its owner's key.
-                let position = of.input_position(reference.column)?.checked_sub(owner_columns)?;
-                Some(Self { child_table, column: reference.column, position, target: reference.target })
+                let position = of.input_position(column)?.checked_sub(owner_columns)?;
+                Some(Self { child_table, column: reference.column, position, inner, target: reference.target })
             })
         };
         let child_tables = resource.child_tables.iter().enumerate();
@@ -68,34 +83,51 @@ impl ReferenceColumn {
             .collect()
     }
 
-    /// The targets that a row's tuple names, each with its place among the children.
-    fn targets<'t>(&self, resource: &Resource, tuple: &'t [u8]) -> Vec<(usize, &'t str)> {
-        let target = |row: Row<'t>| {
-            let value = Columns::new(row.tuple()).nth(self.position).flatten()?;
-            std::str::from_utf8(value).ok()
-        };
+    /// The targets that a row's tuple names, each with its place.
+    fn targets<'t>(&self, resource: &Resource, tuple: &'t [u8]) -> Vec<(TargetPlace, Cow<'t, str>)> {
+        let mut found = Vec::new();
         match self.child_table {
-            None => target(Row::new(tuple)).map(|target| (0, target)).into_iter().collect(),
+            None => self.add_targets(Row::new(tuple), 0, &mut found),
             Some(nth) => {
                 let children = provided(resource, nth, tuple).unwrap_or_default();
-                rows(children).enumerate().filter_map(|(place, child)| Some((place, target(child)?))).collect()
+                rows(children).enumerate().for_each(|(place, child)| self.add_targets(child, place, &mut found));
             }
+        }
+        found
+    }
+
+    /// Adds the targets that a row or child names.
+    fn add_targets<'t>(&self, row: Row<'t>, child: usize, found: &mut Vec<(TargetPlace, Cow<'t, str>)>) {
+        let Some((member, inner)) = self.inner else {
+            let value = Columns::new(row.tuple()).nth(self.position).flatten();
+            let target = value.and_then(|value| std::str::from_utf8(value).ok());
+            found.extend(target.map(|target| (TargetPlace { child, item: None }, Cow::Borrowed(target))));
+            return;
+        };
+        let Some(value) = row.inner_value(self.position, member, inner) else { return };
+        if inner.is_text_list() {
+            let targets = Texts::read(&value).unwrap_or_default().into_iter().enumerate();
+            found.extend(targets.map(|(nth, target)| (TargetPlace { child, item: Some(nth) }, Cow::Owned(target))));
+        } else if let Ok(target) = String::from_utf8(value) {
+            found.push((TargetPlace { child, item: None }, Cow::Owned(target)));
         }
     }
 
-    fn path(&self, resource: &Resource, place: usize) -> String {
+    fn path(&self, resource: &Resource, place: TargetPlace) -> String {
+        let item = place.item.map_or(String::new(), |nth| format!("[{nth}]"));
         match self.child_table.and_then(|nth| resource.child_tables.get(nth)) {
-            None => self.column.to_owned(),
-            Some(child_table) if child_table.single => format!("{}.{}", child_table.name, self.column),
-            Some(child_table) => format!("{}[{place}].{}", child_table.name, self.column),
+            None => format!("{}{item}", self.column),
+            Some(child_table) if child_table.single => format!("{}.{}{item}", child_table.name, self.column),
+            Some(child_table) => format!("{}[{}].{}{item}", child_table.name, place.child, self.column),
         }
     }
 
     /// The different targets that rows name, in order.
-    fn all_targets<'t>(columns: &[&Self], resource: &Resource, tuples: &[&'t [u8]]) -> Vec<&'t str> {
-        let of_row = |tuple: &&'t [u8]| columns.iter().flat_map(|column| column.targets(resource, tuple)).collect();
-        let of_rows = tuples.iter().flat_map(|tuple| -> Vec<(usize, &'t str)> { of_row(tuple) });
-        let mut targets: Vec<&str> = of_rows.map(|(_, target)| target).collect();
+    fn all_targets<'t>(columns: &[&Self], resource: &Resource, tuples: &[&'t [u8]]) -> Vec<Cow<'t, str>> {
+        let of_row = |tuple: &&'t [u8]| -> Vec<(TargetPlace, Cow<'t, str>)> {
+            columns.iter().flat_map(|column| column.targets(resource, tuple)).collect()
+        };
+        let mut targets: Vec<Cow<'_, str>> = tuples.iter().flat_map(of_row).map(|(_, target)| target).collect();
         targets.sort_unstable();
         targets.dedup();
         targets
@@ -112,7 +144,7 @@ impl ReferenceColumn {
             columns.iter().find_map(|column| {
                 let mut targets = column.targets(resource, tuple).into_iter();
                 let (place, target) = targets.find(|(_, target)| is_missing(target))?;
-                Some(DanglingReference { row, path: column.path(resource, place), target: target.to_owned() })
+                Some(DanglingReference { row, path: column.path(resource, place), target: target.into_owned() })
             })
         };
         tuples.iter().enumerate().filter_map(first).collect()
@@ -144,7 +176,7 @@ pub(super) async fn missing_elsewhere(
         return Ok(Vec::new());
     }
     let foreign = context.foreign.as_ref().ok_or_else(|| Error::internal("nothing knows what exists elsewhere"))?;
-    let missing = foreign.missing(targets.into_iter().map(str::to_owned).collect(), deadline).await?;
+    let missing = foreign.missing(targets.into_iter().map(Cow::into_owned).collect(), deadline).await?;
     if missing.is_empty() {
         return Ok(Vec::new());
     }
@@ -194,11 +226,13 @@ pub(super) async fn missing_in_slice(
 /// The statements of a resource's references, each with a name, for people who read them.
 pub(super) fn sql(resource: &'static Resource) -> Vec<(String, String)> {
     let columns = ReferenceColumn::all(resource).into_iter();
+    let mut tables: Vec<(&str, &str)> = Vec::new();
     let statements = columns.filter_map(|ReferenceColumn { column, target, .. }| match target {
-        ReferenceTarget::Table { table, column: key } => {
+        ReferenceTarget::Table { table, column: key } if !tables.contains(&(table, key)) => {
+            tables.push((table, key));
             Some(Locking::targets(table, key).sql(&format!("lock what {column} refers to")))
         }
-        ReferenceTarget::Elsewhere => None,
+        ReferenceTarget::Table { .. } | ReferenceTarget::Elsewhere => None,
     });
     statements.flatten().collect()
 }

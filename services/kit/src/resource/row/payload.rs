@@ -12,16 +12,16 @@ use crate::resource::tuple::Columns;
 /// A payload, as a rule names it.
 #[derive(Clone, Copy, Debug)]
 pub struct PayloadMember {
-    place: usize,
-    members: &'static Members,
+    pub(in crate::resource) place: usize,
+    pub(in crate::resource) members: &'static Members,
 }
 
 /// A field of one member of a payload, read as `T`.
 #[derive(Debug)]
 pub struct PayloadColumn<T> {
-    place: usize,
-    member: &'static MemberFields,
-    inner: &'static InnerField,
+    pub(in crate::resource) place: usize,
+    pub(in crate::resource) member: &'static MemberFields,
+    pub(in crate::resource) inner: &'static InnerField,
     value: PhantomData<fn() -> T>,
 }
 
@@ -95,8 +95,12 @@ impl Row<'_> {
 
     /// The value of an inner field; `None` if it is unset, or if the row has another member.
     pub fn inner<T: ColumnType>(self, column: PayloadColumn<T>) -> Option<T::Owned> {
-        let value = Columns::new(self.tuple).nth(column.place).flatten()?;
-        T::read(&column.member.value(value, column.inner)?).map(T::owned)
+        T::read(&self.inner_value(column.place, column.member, column.inner)?).map(T::owned)
+    }
+
+    /// The same in Postgres's binary format.
+    pub(crate) fn inner_value(self, place: usize, member: &MemberFields, inner: &InnerField) -> Option<Vec<u8>> {
+        member.value(Columns::new(self.tuple).nth(place).flatten()?, inner)
     }
 }
 
