@@ -1,6 +1,9 @@
 //! A batch of rows on its way into the database, as [`Rules::prepare`](super::rules::Rules::prepare) sees it.
 
+mod payload;
+
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::key::Key;
 use super::mask::{KeySet, Reach, UpdateMask};
@@ -11,6 +14,7 @@ use super::tuple::Columns;
 use super::tuple::prefix;
 use super::{Field, Resource};
 use crate::db::Transaction;
+use crate::error::Violation;
 
 /// The kind of call that writes a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,7 @@ pub struct Batch<'b> {
     /// The kind of call that writes them.
     pub origin: Origin,
     mask: &'b UpdateMask,
+    is_direct: bool,
     entries: Vec<Entry<'b>>,
 }
 
@@ -155,7 +160,18 @@ impl<'b> Batch<'b> {
             let tuple = Cow::Borrowed(tuple);
             Entry { tuple, set: Vec::new(), exists: false, stored: None, fate: Fate::Written }
         };
-        Self { resource, origin, mask, entries: tuples.map(entry).collect() }
+        Self { resource, origin, mask, is_direct: false, entries: tuples.map(entry).collect() }
+    }
+
+    /// Whether a single statement writes the batch, which is one row, without a look at what is stored. If the row is
+    /// stored already, or breaks a unique key, that statement fails, and the batch is prepared again after a look. So
+    /// rules need not look for unique values here.
+    pub fn is_direct(&self) -> bool {
+        self.is_direct
+    }
+
+    pub(crate) fn set_direct(&mut self) {
+        self.is_direct = true;
     }
 
     /// The number of rows, including refused ones.
@@ -238,6 +254,11 @@ impl<'b> Batch<'b> {
         if is_kept { None } else { self.row(at).get(column) }
     }
 
+    /// Whether the write sets or clears a column of the row at a place, if that is stored.
+    pub fn writes<T>(&self, at: usize, column: Column<T>) -> bool {
+        self.resource.field(column.name()).is_some_and(|field| self.overwrites(at, field))
+    }
+
     /// Sets columns of a row.
     pub fn set(&mut self, at: usize, changes: &Changes) {
         let mut row = Vec::with_capacity(self.entries[at].tuple.len() + 64);
@@ -263,6 +284,22 @@ impl<'b> Batch<'b> {
     pub fn use_existing(&mut self, at: usize, key: &Key) {
         if matches!(self.entries[at].fate, Fate::Written) {
             self.entries[at].fate = Fate::Existing(key.tuple().to_vec());
+        }
+    }
+
+    /// Refuses rows for which another new row of the batch was to be used that is refused itself.
+    pub(crate) fn refuse_without_existing(&mut self) {
+        if !self.entries.iter().any(|entry| matches!(entry.fate, Fate::Existing(_))) {
+            return;
+        }
+        let length = self.resource.key_length();
+        let refused = self.entries.iter().filter(|entry| !entry.exists && matches!(entry.fate, Fate::Refused(_)));
+        let refused: HashSet<Vec<u8>> = refused.map(|entry| prefix(&entry.tuple, length).to_vec()).collect();
+        for entry in &mut self.entries {
+            if matches!(&entry.fate, Fate::Existing(key) if refused.contains(key)) {
+                let why = "equals another row of the request, which is refused";
+                entry.fate = Fate::Refused(Box::new(Refusal::invalid(Violation::new("", why))));
+            }
         }
     }
 

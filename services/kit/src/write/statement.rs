@@ -184,6 +184,7 @@ impl BatchWriter {
         self.check_new_keys(transaction, &mut batch).await?;
         resource.rules.prepare(&mut batch, &mut Store::within(transaction)).await?;
         refuse_taken(transaction, &mut batch, |at| incoming[at].offset).await?;
+        batch.refuse_without_existing();
         let created = self.create(transaction, &batch, now).await?;
         let updated = self.update(transaction, &batch, now).await?;
         let mut written = Written { created, updated, ..Written::default() };
@@ -254,6 +255,7 @@ impl BatchWriter {
     ) -> Result<(Batch<'r>, bool), Error> {
         let mut batch = Batch::new(self.resource, self.origin, &self.mask, std::iter::once(incoming.tuple));
         batch.entries_mut().iter_mut().for_each(|entry| entry.exists = exists);
+        batch.set_direct();
         let rules = &self.resource.rules;
         if exists && rules.reads_stored(&batch, 0) {
             batch.refuse(0, Refusal::whole(undo()));
