@@ -66,7 +66,8 @@ impl Description {
     }
 }
 
-/// Columns that are unique together. Nulls are not compared.
+/// Columns that are unique together. A row without a value in the first column is not compared, and neither is one of
+/// which an expression is null.
 #[derive(Debug)]
 pub struct Unique {
     /// The unique index of the table.

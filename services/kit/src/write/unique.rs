@@ -26,6 +26,8 @@ use crate::resource::{Field, Resource, Unique};
 enum NewValue {
     /// This value.
     Sent(Vec<u8>),
+    /// Null.
+    Null,
     /// The stored value.
     Stored,
 }
@@ -88,7 +90,7 @@ async fn look(
 ) -> Result<HashMap<usize, Found>, Error> {
     let resource = batch.resource;
     let fields = fields(resource, unique);
-    let values = |at: usize| Some((at, new_values(batch, &fields, at)?));
+    let values = |at: usize| Some((at, new_values(batch, unique, &fields, at)?));
     let rows: Vec<(usize, Vec<NewValue>)> = batch.places().into_iter().filter_map(values).collect();
     if rows.is_empty() {
         return Ok(HashMap::new());
@@ -96,14 +98,19 @@ async fn look(
     let types = parameters(resource, unique).into_iter().map(|(_, element)| element);
     let mut arrays: Vec<ArrayParameter> =
         types.map(|element| ArrayParameter::with_capacity(element, rows.len() * 32)).collect();
+    let compared_nulls = compared_nulls(resource, unique);
     for (at, values) in &rows {
         let (of_key, of_values) = arrays.split_at_mut(resource.key_length());
+        let (of_values, of_nulls) = of_values.split_at_mut(fields.len());
         ArrayParameter::push_columns(of_key, batch.row(*at).tuple());
         for (array, value) in of_values.iter_mut().zip(values) {
             match value {
                 NewValue::Sent(value) => array.push(value),
-                NewValue::Stored => array.push_prefixed(&(-1_i32).to_be_bytes()),
+                NewValue::Null | NewValue::Stored => array.push_prefixed(&(-1_i32).to_be_bytes()),
             }
+        }
+        for (array, nth) in of_nulls.iter_mut().zip(&compared_nulls) {
+            array.push(&[u8::from(values[*nth] == NewValue::Null)]);
         }
     }
     let mut select = Statement::new(holders(resource, unique), rows.len());
@@ -128,10 +135,17 @@ async fn look(
     Ok(found)
 }
 
-/// The values that a row will have in these columns; `None` if one of them is null, or if the row keeps all of them.
-fn new_values(batch: &Batch<'_>, fields: &[&'static Field], at: usize) -> Option<Vec<NewValue>> {
+/// The values that a row will have in these columns; `None` if they cannot be compared, or if the row keeps all of
+/// them.
+fn new_values(
+    batch: &Batch<'_>,
+    unique: &'static Unique,
+    fields: &[&'static Field],
+    at: usize,
+) -> Option<Vec<NewValue>> {
     let exists = batch.exists(at);
-    let value = |field: &&'static Field| {
+    let compared_nulls = compared_nulls(batch.resource, unique);
+    let value = |(nth, field): (usize, &&'static Field)| {
         let overwriting = if exists { batch.overwriting(field) } else { Overwriting::All };
         let sent = || {
             let place = batch.resource.input_position(field.name)?;
@@ -141,11 +155,25 @@ fn new_values(batch: &Batch<'_>, fields: &[&'static Field], at: usize) -> Option
             (Overwriting::Nothing, _) | (Overwriting::Set, None) => Some(NewValue::Stored),
             (_, Some(value)) => Some(NewValue::Sent(value.to_vec())),
             // An empty text that is stored as such is compared like any other value.
-            (Overwriting::All, None) => field.kind.default_value().map(|value| NewValue::Sent(value.to_vec())),
+            (Overwriting::All, None) => match field.kind.default_value() {
+                Some(value) => Some(NewValue::Sent(value.to_vec())),
+                None => compared_nulls.contains(&nth).then_some(NewValue::Null),
+            },
         }
     };
-    let values: Vec<NewValue> = fields.iter().map(value).collect::<Option<_>>()?;
+    let values: Vec<NewValue> = fields.iter().enumerate().map(value).collect::<Option<_>>()?;
     if values.iter().all(|value| *value == NewValue::Stored) { None } else { Some(values) }
+}
+
+/// The places of the columns whose nulls an expression may turn into a value.
+fn compared_nulls(resource: &Resource, unique: &Unique) -> Vec<usize> {
+    if unique.expressions == unique.columns {
+        return Vec::new();
+    }
+    let is_nullable = |column: &str| {
+        resource.field(column).and_then(|field| field.kind.column()).is_some_and(|column| column.nullable)
+    };
+    (1..unique.columns.len()).filter(|&nth| is_nullable(unique.columns[nth])).collect()
 }
 
 fn refusal(resource: &'static Resource, unique: &'static Unique, holder: &[u8]) -> Refusal {
@@ -170,10 +198,14 @@ fn fields(resource: &'static Resource, unique: &Unique) -> Vec<&'static Field> {
     unique.columns.iter().filter_map(|column| resource.field(column)).collect()
 }
 
-/// The parameters of the statement that finds holders: the key's columns, and the unique ones.
+/// The parameters of the statement that finds holders: the key's columns, the unique ones, and which of them are null.
 fn parameters(resource: &'static Resource, unique: &Unique) -> Vec<(String, ElementType)> {
+    let fields = fields(resource, unique);
     let key = resource.key_fields().map(|field| (format!("own_{}", field.name), field.element_type()));
-    key.chain(fields(resource, unique).iter().map(|field| (field.name.to_owned(), field.element_type()))).collect()
+    let values = fields.iter().map(|field| (field.name.to_owned(), field.element_type()));
+    let nulls = compared_nulls(resource, unique).into_iter();
+    let nulls = nulls.filter_map(|nth| Some((format!("no_{}", fields.get(nth)?.name), ElementType::Boolean)));
+    key.chain(values).chain(nulls).collect()
 }
 
 /// The statement that finds the rows that have unique values, with each value as it is compared. A parameter that is
@@ -185,13 +217,22 @@ pub(super) fn holders(resource: &'static Resource, unique: &'static Unique) -> A
     let (arrays, names) = lists(&columns, 1);
     let table = resource.description.table;
     let fields = fields(resource, unique);
-    let new_value = |field: &&Field| match (field.kind.payload(), field.stored_type()) {
-        (Some(payload), _) => format!("{} as {}", payload.written(field.name), field.name),
-        // Decimals travel as text.
-        (None, ElementType::Numeric) => format!("coalesce(n.{0}::numeric, o.{0}) as {0}", field.name),
-        (None, _) => format!("coalesce(n.{0}, o.{0}) as {0}", field.name),
+    let compared_nulls = compared_nulls(resource, unique);
+    let new_value = |(nth, field): (usize, &&Field)| {
+        let name = field.name;
+        let sent = match (field.kind.payload(), field.stored_type()) {
+            (Some(payload), _) => return format!("{} as {name}", payload.written(name)),
+            // Decimals travel as text.
+            (None, ElementType::Numeric) => format!("n.{name}::numeric"),
+            (None, _) => format!("n.{name}"),
+        };
+        if compared_nulls.contains(&nth) {
+            format!("case when not n.no_{name} then coalesce({sent}, o.{name}) end as {name}")
+        } else {
+            format!("coalesce({sent}, o.{name}) as {name}")
+        }
     };
-    let new_values: Vec<String> = fields.iter().map(new_value).collect();
+    let new_values: Vec<String> = fields.iter().enumerate().map(new_value).collect();
     let own: Vec<String> = resource.key_fields().map(|field| format!("o.{0} = n.own_{0}", field.name)).collect();
     let values: Vec<String> =
         unique.expressions.iter().zip(1..).map(|(value, nth)| format!("{value} as value_{nth}")).collect();
