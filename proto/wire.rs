@@ -2,8 +2,10 @@
 //!
 //! Every paged read answers with `{repeated Resource = 1; string token = 2}` and every chunked write takes
 //! `{start = 1 | chunk = 2 {offset = 1, repeated Resource = 2}}`. A `repeated Resource` and a `repeated bytes` are the
-//! same on the wire, so one Rust type serves every resource and no row becomes a struct on its way through. `build.rs`
-//! puts these types into the generated servers and refuses a contract whose messages do not have these shapes.
+//! same on the wire, so one Rust type serves every resource and no row becomes a struct on its way through. Creates and
+//! updates answer with the resource; a create whose rules can find an existing one with `{Resource = 1; bool
+//! deduplicated = 2}`. `build.rs` puts these types into the generated servers and refuses a contract whose messages do
+//! not have these shapes.
 
 use bytes::Bytes;
 

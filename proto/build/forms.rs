@@ -50,6 +50,7 @@ pub(crate) fn wire_forms(set: &FileDescriptorSet, paths: &Paths) -> Result<BTree
                 }
                 word @ ("Create" | "Update") => {
                     check(&input, |message| is_single_write(message, word == "Update"))?;
+                    check(&output, |message| is_written(message, &output.0, input.1, word == "Create"))?;
                     forms.insert(input.0, if word == "Create" { "ReceivedCreate" } else { "ReceivedUpdate" });
                     forms.insert(output.0, "Encoded");
                 }
@@ -109,6 +110,21 @@ fn is_single_write(message: &DescriptorProto, update: bool) -> bool {
     let is = |&(number, name, kind): &(i32, &str, Type)| has(message, number, Some(name), kind, false);
     let fields = 1 + required.len() + optional.iter().filter(|field| is(field)).count();
     has(message, 1, None, Type::Message, false) && required.iter().all(is) && message.field.len() == fields
+}
+
+/// Whether a message is the resource that its request holds. The answer of a create may also be
+/// `{Resource = 1; bool deduplicated = 2}`, if the resource's rules can find an existing one.
+fn is_written(message: &DescriptorProto, name: &str, request: Option<&&DescriptorProto>, create: bool) -> bool {
+    let resource_in = |message: &DescriptorProto| {
+        let field = message.field.iter().find(|field| field.number() == 1);
+        field.map(|field| field.type_name().to_owned())
+    };
+    let resource = request.and_then(|request| resource_in(request));
+    let is_deduplicated = message.field.len() == 2
+        && has(message, 1, None, Type::Message, false)
+        && has(message, 2, Some("deduplicated"), Type::Bool, false)
+        && resource_in(message) == resource;
+    resource.as_deref() == Some(name) || (create && is_deduplicated)
 }
 
 /// How requests without a wire form are taken: decoded as a whole, up to a size.

@@ -2,7 +2,9 @@
 //! caller says in the request metadata, up to the service's own limit. A larger answer is refused before anything is
 //! sent. A write whose answer would be too large answers with fewer fields of the resource.
 
+use bytes::Bytes;
 use orrery_proto::wire::Encoded;
+use prost::encoding::{WireType, encode_key, encode_varint};
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
@@ -30,6 +32,26 @@ pub struct WrittenResource {
     pub omitted: Vec<&'static str>,
     /// Whether it is an existing resource that a rule returned instead of creating one.
     pub existing: bool,
+}
+
+/// Most bytes that [`WrittenResource::deduplicated`] adds: two tags, a length and a boolean.
+pub(crate) const DEDUPLICATED_BYTES: usize = 16;
+
+impl WrittenResource {
+    /// The answer `{Resource = 1; bool deduplicated = 2}` that holds this resource.
+    pub(crate) fn deduplicated(self) -> Self {
+        let Self { message, omitted, existing } = self;
+        let Encoded { body, tail, rows } = message;
+        let mut answer = Vec::with_capacity(body.len() + tail.len() + DEDUPLICATED_BYTES);
+        encode_key(1, WireType::LengthDelimited, &mut answer);
+        encode_varint((body.len() + tail.len()) as u64, &mut answer);
+        answer.extend_from_slice(&body);
+        answer.extend_from_slice(&tail);
+        if existing {
+            prost::encoding::bool::encode(2, &existing, &mut answer);
+        }
+        Self { message: Encoded { body: answer.into(), tail: Bytes::new(), rows }, omitted, existing }
+    }
 }
 
 /// The service's own limit on answers. It is in the extensions of every request.
@@ -145,6 +167,19 @@ mod tests {
         assert_eq!(bytes("99999999999999999999999999"), 16 << 20);
         assert_eq!(limit(&["65536"], None).unwrap().page_bytes(1 << 20), (64 << 10) - TOKEN_RESERVE);
         assert_eq!(limit(&[], None).unwrap().page_bytes(1 << 20), 1 << 20);
+    }
+
+    #[test]
+    fn a_deduplicated_answer_holds_the_resource_and_whether_it_was_there() {
+        for (existing, end) in [(false, &b""[..]), (true, &b"\x10\x01"[..])] {
+            let message = Encoded { body: "\n\x03mda".into(), tail: Bytes::new(), rows: 1 };
+            let answer = WrittenResource { message, omitted: vec!["labels"], existing }.deduplicated();
+            assert_eq!(answer.message.body, [&b"\n\x05\n\x03mda"[..], end].concat());
+            assert_eq!((answer.message.rows, answer.omitted), (1, vec!["labels"]));
+        }
+        let message = Encoded { body: vec![0; 64 << 20].into(), tail: Bytes::new(), rows: 1 };
+        let answer = WrittenResource { message, omitted: Vec::new(), existing: true }.deduplicated();
+        assert!(answer.message.len() <= (64 << 20) + DEDUPLICATED_BYTES);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::view::asked_for;
 use super::{Collection, Messages, Unary};
+use crate::answer::{AnswerLimit, DEDUPLICATED_BYTES, WrittenResource};
 use crate::context::Call;
 use crate::error::Error;
 use crate::read::view::View;
@@ -21,19 +22,38 @@ impl Collection {
     pub fn create(&self, request: Request<ReceivedCreate>) -> Unary<'_, Encoded> {
         Box::pin(async move {
             let call = Call::of(&request)?;
-            let request = request.into_inner();
-            let create = CreateRequest {
-                message: request.resource,
-                field: self.singular,
-                request_id: &request.request_id,
-                references: self.reference_check(request.reference_check),
-                deadline: call.deadline,
-                answers: call.answers,
-                returned: self.returned(request.read_mask.as_ref(), request.view)?,
-            };
-            let created = single::create(&self.context.writes(&call), self.resource, create).await?;
+            let created = self.create_row(&call, request.into_inner(), call.answers).await?;
             Ok(call.answer_written(created)?)
         })
+    }
+
+    /// `CreateX` of a resource whose rules may find an existing row: makes one row, or finds one, and returns it with
+    /// the information which of the two it was.
+    pub fn create_deduplicated(&self, request: Request<ReceivedCreate>) -> Unary<'_, Encoded> {
+        Box::pin(async move {
+            let call = Call::of(&request)?;
+            let answers = call.answers.without(DEDUPLICATED_BYTES);
+            let created = self.create_row(&call, request.into_inner(), answers).await?;
+            Ok(call.answer_written(created.deduplicated())?)
+        })
+    }
+
+    async fn create_row(
+        &self,
+        call: &Call,
+        request: ReceivedCreate,
+        answers: AnswerLimit,
+    ) -> Result<WrittenResource, Error> {
+        let create = CreateRequest {
+            message: request.resource,
+            field: self.singular,
+            request_id: &request.request_id,
+            references: self.reference_check(request.reference_check),
+            deadline: call.deadline,
+            answers,
+            returned: self.returned(request.read_mask.as_ref(), request.view)?,
+        };
+        single::create(&self.context.writes(call), self.resource, create).await
     }
 
     /// `UpdateX`: changes one row and returns it.
