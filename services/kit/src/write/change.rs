@@ -26,6 +26,10 @@ use crate::resource::mask::MaskPath;
 pub type ChangeStep =
     Arc<dyn for<'t> Fn(&'t mut Transaction<'_>, StoredRow) -> BoxFuture<'t, Result<(), Error>> + Send + Sync>;
 
+/// A step whose answer is another row: it is called as a [`ChangeStep`], and returns the key of that row.
+pub type AnsweringStep =
+    Arc<dyn for<'t> Fn(&'t mut Transaction<'_>, StoredRow) -> BoxFuture<'t, Result<Key, Error>> + Send + Sync>;
+
 /// A request for a step.
 #[derive(Clone, Debug)]
 pub struct ChangeRequest {
@@ -56,6 +60,24 @@ pub fn change<'a>(
     request: ChangeRequest,
     step: ChangeStep,
 ) -> BoxFuture<'a, Result<WrittenResource, Error>> {
+    let key = request.key.clone();
+    let step: AnsweringStep = Arc::new(move |transaction, row| {
+        let (step, key) = (Arc::clone(&step), key.clone());
+        Box::pin(async move { step(transaction, row).await.map(|()| key) })
+    });
+    change_answering(context, resource, request, step)
+}
+
+/// Runs a step on a row and returns another row of the resource, as [`change`] returns the row itself.
+///
+/// # Errors
+/// As of [`change`]; [`Error::NotFound`] also if the row to be returned does not exist.
+pub fn change_answering<'a>(
+    context: &'a Writes,
+    resource: &'static Resource,
+    request: ChangeRequest,
+    step: AnsweringStep,
+) -> BoxFuture<'a, Result<WrittenResource, Error>> {
     Box::pin(change_row(context, resource, request, step))
 }
 
@@ -63,7 +85,7 @@ async fn change_row(
     context: &Writes,
     resource: &'static Resource,
     request: ChangeRequest,
-    step: ChangeStep,
+    step: AnsweringStep,
 ) -> Result<WrittenResource, Error> {
     if request.precondition.revision < 0 {
         return Err(Error::invalid("revision", "must not be negative"));
@@ -75,19 +97,22 @@ async fn change_row(
         let (request, step, name) = (Arc::clone(&request), Arc::clone(&step), name.clone());
         context.transaction(deadline, move |transaction| {
             Box::pin(async move {
-                if let Some(entry) = &request.entry
-                    && entry.enter(transaction, &request.key).await?.is_some()
+                let ChangeRequest { key, mask, entry, .. } = &*request;
+                if let Some(entry) = entry
+                    && let Some(answered) = entry.enter(transaction, key).await?
                 {
-                    let now = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
+                    let now = read_masked(transaction, resource, mask, &answered, answers, extent).await?;
                     return Ok(TransactionEnd::RollBack(now));
                 }
-                let stored = stored::lock(transaction, resource, &request.key).await?;
-                let Some(row) = stored else {
+                let Some(row) = stored::lock(transaction, resource, key).await? else {
                     return Err(Error::NotFound { resource: resource.description.message, name });
                 };
-                stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
-                step(transaction, row).await?;
-                let written = read_masked(transaction, resource, &request.mask, &request.key, answers, extent).await?;
+                stored::check(Some(&row), resource, key.tuple(), &request.precondition)?;
+                let answered = step(transaction, row).await?;
+                if let Some(entry) = entry.as_ref().filter(|_| answered != *key) {
+                    entry.enter_existing(transaction, &answered).await?;
+                }
+                let written = read_masked(transaction, resource, mask, &answered, answers, extent).await?;
                 Ok(TransactionEnd::Commit(written))
             })
         })
