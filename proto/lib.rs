@@ -57,7 +57,8 @@ pub mod orders {
 
 /// `orrery.records`: what people and programs say about products.
 pub mod records {
-    /// `orrery.records.v1`: messages and [`tags_service_client`](v1::tags_service_client).
+    /// `orrery.records.v1`: messages, [`records_service_client`](v1::records_service_client) and
+    /// [`tags_service_client`](v1::tags_service_client).
     #[allow(missing_docs, clippy::pedantic, reason = "generated; the manual is the .proto file")]
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/client/orrery.records.v1.rs"));
@@ -65,7 +66,8 @@ pub mod records {
         /// The services to implement, with rows in wire form.
         pub mod server {
             include!(concat!(env!("OUT_DIR"), "/server/orrery.records.v1.rs"));
-            pub use tags_service_server::*;
+            pub use records_service_server::{RecordsService, RecordsServiceServer};
+            pub use tags_service_server::{TagsService, TagsServiceServer};
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn wire_forms(set: &FileDescriptorSet, paths: &Paths) -> Result<BTree
                     forms.insert(input.0, "ReceivedWrite");
                     forms.insert(output.0, "WriteResponse");
                 }
-                "Stream" => {
+                "Stream" | "Classify" => {
                     check(&output, |message| is_page(message, "resume_token"))?;
                     forms.insert(output.0, "Encoded");
                 }

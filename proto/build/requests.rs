@@ -15,6 +15,7 @@ const KNOWN: &[(&str, Type)] = &[
     ("allow_missing", Type::Bool),
     ("etag", Type::String),
     ("filter", Type::Message),
+    ("force", Type::Bool),
     ("keys", Type::Message),
     ("order_by", Type::String),
     ("page_size", Type::Int32),
@@ -212,9 +213,10 @@ impl Request<'_> {
         Ok(self.from("BatchGet", &[keys, self.taken("read_mask"), self.taken("view")]))
     }
 
+    /// A `force` is for the slice to look at: without it the resource is archived instead.
     fn delete(&self) -> Result<String, String> {
         let key = self.key()?;
-        self.check_fields(&["etag", "revision", "allow_missing"], key.len())?;
+        self.check_fields(&["etag", "revision", "allow_missing", "force"], key.len())?;
         let fields = ["etag", "revision", "allow_missing"].map(|name| self.taken(name));
         Ok(self.from("Delete", &[&[self.key_field(&key)], &fields[..]].concat()))
     }

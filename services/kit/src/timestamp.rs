@@ -98,7 +98,7 @@ pub fn to_sql_literal(micros: i64) -> String {
 
 /// The RFC 3339 text of an instant, in UTC with microseconds: `2026-11-28T09:30:00.000000Z`. Values outside the years 1
 /// to 9999 are as in [`from_postgres`].
-pub(crate) fn to_rfc3339(micros: i64) -> String {
+pub fn to_rfc3339(micros: i64) -> String {
     let (seconds, nanos) = from_postgres(micros);
     let (year, month, day) = civil_date(seconds.div_euclid(SECONDS_PER_DAY));
     let second = seconds.rem_euclid(SECONDS_PER_DAY);

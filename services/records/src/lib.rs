@@ -1,11 +1,14 @@
 //! The records slice: tags, assets, suggestions, templates, combo reports and documents.
 //!
 //! - [`config`]: the settings
+//! - [`lifecycle`] and [`classes`]: the phases of artifacts, and the classes of products
 //! - [`store`]: the descriptions of the slice's resources, and its queries
 //! - [`rules`]: the rules of the resources
 //! - [`rpc`]: the services, with a file for each group of methods that only this slice has
 
+pub mod classes;
 pub mod config;
+pub mod lifecycle;
 pub mod rpc;
 pub mod rules;
 pub mod store;
@@ -18,7 +21,7 @@ use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
 use orrery_kit::server::{self, RunningService, Services};
 use orrery_peers::{CatalogClient, OrdersClient};
-use orrery_proto::records::v1::server::TagsServiceServer;
+use orrery_proto::records::v1::server::{RecordsServiceServer, TagsServiceServer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -60,12 +63,15 @@ async fn run_until_drained(
         .with_replica(replica)
         .with_foreign(Arc::new(catalog.clone()));
     let orders = OrdersClient::new(&config.orders);
+    let records = RecordsServiceServer::new(rpc::records::Records::new(context.clone(), catalog.clone()))
+        .max_decoding_message_size(settings.stream.max_message_bytes)
+        .max_encoding_message_size(usize::MAX);
     let tags = TagsServiceServer::new(rpc::tags::Tags::new(context.clone(), catalog, orders))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
+    let services = Services::new(records).with(tags);
     let probe = server::database_probe(&database);
-    let served =
-        server::serve(settings, &metrics, listener, Services::new(tags), &SERVICE_NAMES, probe, shutdown).await;
+    let served = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown).await;
     context.close().await;
     served
 }

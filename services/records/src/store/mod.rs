@@ -1,6 +1,13 @@
 //! The tables of the slice, and their queries.
 
+pub mod artifact;
+pub mod decision;
+pub mod macrodata_catalog;
+pub mod payload;
+pub mod product_link;
 pub mod product_tag;
+pub mod series;
+pub mod stored_artifact;
 pub mod tag;
 pub mod tag_category;
 pub mod tag_classification;
@@ -18,6 +25,9 @@ pub(crate) fn check() {
     LazyLock::force(&tag_classification::TAG_CLASSIFICATION);
     LazyLock::force(&tag_group::TAG_GROUP);
     LazyLock::force(&product_tag::PRODUCT_TAG);
+    LazyLock::force(&artifact::ARTIFACT);
+    LazyLock::force(&product_link::PRODUCT_LINK);
+    LazyLock::force(&macrodata_catalog::MACRODATA_CATALOG);
 }
 
 #[cfg(test)]

@@ -10,3 +10,9 @@ pub const TAG_GROUP_UID: UidKind = UidKind { prefix: "tgr_" };
 
 /// The uids of products, which the catalog slice owns.
 pub const PRODUCT_UID: UidKind = UidKind { prefix: "prd_" };
+
+/// The uids of artifacts.
+pub const ARTIFACT_UID: UidKind = UidKind { prefix: "mda_" };
+
+/// The uids of catalogs of artifacts.
+pub const MACRODATA_CATALOG_UID: UidKind = UidKind { prefix: "mdc_" };
