@@ -1,5 +1,6 @@
 """A client without a .proto file: reflection must return the contents of proto/, and the client calls all methods of the
-catalog. Those of orders and records are called in test_orders_reflection.py and test_tags_reflection.py."""
+catalog. Those of orders and records are called in test_orders_reflection.py, test_tags_reflection.py and
+test_records_reflection.py."""
 
 import grpc
 import pytest
@@ -9,23 +10,24 @@ import contract
 from reflection import VERSIONS, Caller, database
 
 SERVICE = "orrery.catalog.v1.CatalogService"
-# By the fixture of its channel: each service, its part of the contract, and its number of methods.
-SERVICES = {
-    "channel": (contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 14),
-    "orders_channel": (contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),
-    "records_channel": (contract.tags.DESCRIPTOR.services_by_name["TagsService"], 32),
-}
+# Each service: the fixture of its channel, its part of the contract, and its number of methods.
+SERVICES = [
+    ("channel", contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 14),
+    ("orders_channel", contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),
+    ("records_channel", contract.records.DESCRIPTOR.services_by_name["RecordsService"], 22),
+    ("records_channel", contract.tags.DESCRIPTOR.services_by_name["TagsService"], 32),
+]
 
 
-@pytest.fixture(params=SERVICES, ids=lambda channel: SERVICES[channel][0].name)
+@pytest.fixture(params=SERVICES, ids=lambda served: served[1].name)
 def served(request):
-    """The name of a service's fixture; the tests below hold for each."""
+    """A service; the tests below hold for each."""
     return request.param
 
 
 @pytest.fixture(params=VERSIONS)
 def reflection(request, served):
-    return database(request.getfixturevalue(served), request.param)
+    return database(request.getfixturevalue(served[0]), request.param)
 
 
 @pytest.fixture
@@ -34,8 +36,9 @@ def pool(reflection):
 
 
 def test_the_services_are_listed(reflection, served):
+    of_process = [service.full_name for channel, service, _ in SERVICES if channel == served[0]]
     assert set(reflection.get_services()) == {
-        SERVICES[served][0].full_name,
+        *of_process,
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
@@ -43,7 +46,7 @@ def test_the_services_are_listed(reflection, served):
 
 
 def test_what_is_described_is_the_contract(pool, served):
-    wanted, methods = SERVICES[served]
+    _, wanted, methods = served
 
     def everything(service):
         """The service's methods, and every message and enum that can be reached from them."""

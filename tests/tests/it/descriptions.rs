@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use orrery_catalog::store::{product, product_metric};
 use orrery_kit::resource::{ReferenceTarget, Resource, SortColumn};
 use orrery_orders::store::{address, line_item, order, summary};
-use orrery_records::store::{product_tag, tag, tag_classification, tag_group};
+use orrery_records::store::{
+    artifact, macrodata_catalog, product_link, product_tag, tag, tag_classification, tag_group,
+};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, query, query_as, query_scalar, raw_sql};
 
@@ -16,7 +18,7 @@ use crate::shelves::Shelves;
 use crate::shelves::descriptions::STOCKTAKE;
 
 /// Every resource.
-fn resources() -> [&'static Resource; 10] {
+fn resources() -> [&'static Resource; 13] {
     [
         &product::PRODUCT,
         &product_metric::PRODUCT_METRIC,
@@ -28,6 +30,9 @@ fn resources() -> [&'static Resource; 10] {
         &tag_classification::TAG_CLASSIFICATION,
         &tag_group::TAG_GROUP,
         &product_tag::PRODUCT_TAG,
+        &artifact::ARTIFACT,
+        &product_link::PRODUCT_LINK,
+        &macrodata_catalog::MACRODATA_CATALOG,
     ]
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test stops at the first surprise")]
 
+mod artifacts;
 mod chunks;
 mod deletes;
 mod metrics;
@@ -72,3 +73,5 @@ chunked!(chunked_shelves, super::shelves::ShelfSubject);
 complete!(all_of_shelves, super::shelves::ShelfSubject);
 chunked!(chunked_tags, super::tags::Tags);
 complete!(all_of_tags, super::tags::Tags);
+chunked!(chunked_artifacts, super::artifacts::Artifacts);
+complete!(all_of_artifacts, super::artifacts::Artifacts);

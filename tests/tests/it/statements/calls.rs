@@ -87,7 +87,12 @@ impl Recorder {
 
     /// Compares what was recorded with the file of a slice.
     pub(super) fn check(self, slice: &str) {
-        let stale = stale(&[(path(slice), self.text)]);
+        self.check_file(slice, "calls");
+    }
+
+    /// The same, with another file of the slice.
+    pub(super) fn check_file(self, slice: &str, name: &str) {
+        let stale = stale(&[(path(slice, name), self.text)]);
         assert!(stale.is_empty(), "{}", said_of(&stale));
     }
 }
@@ -107,7 +112,7 @@ fn normal(statement: &str) -> String {
     let mut rest = statement;
     while let Some((before, behind)) = rest.split_once('\'') {
         let (value, after) = behind.split_once('\'').unwrap_or((behind, ""));
-        let is_value = ["prd_", "ord_", "tag_", "tgr_"].iter().any(|prefix| value.starts_with(prefix));
+        let is_value = ["prd_", "ord_", "tag_", "tgr_", "mda_", "mdc_"].iter().any(|prefix| value.starts_with(prefix));
         let value = if is_value { "…" } else { value };
         normal.extend([before, "'", value, "'"]);
         rest = after;
@@ -126,8 +131,8 @@ fn without_times(statement: &str) -> String {
     normal
 }
 
-fn path(slice: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../services/{slice}/sql/calls.sql"))
+fn path(slice: &str, name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../services/{slice}/sql/{name}.sql"))
 }
 
 pub(super) const MODES: [(WriteMode, &str); 4] = [

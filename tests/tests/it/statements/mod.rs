@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod artifacts;
 mod calls;
 mod forms;
 mod records;
@@ -17,7 +18,8 @@ fn resources() -> Vec<(&'static str, &'static Resource)> {
     use orrery_catalog::store::{product::PRODUCT, product_metric::PRODUCT_METRIC};
     use orrery_orders::store::order::ORDER;
     use orrery_records::store::{
-        product_tag::PRODUCT_TAG, tag::TAG, tag_classification::TAG_CLASSIFICATION, tag_group::TAG_GROUP,
+        artifact::ARTIFACT, macrodata_catalog::MACRODATA_CATALOG, product_link::PRODUCT_LINK, product_tag::PRODUCT_TAG,
+        tag::TAG, tag_classification::TAG_CLASSIFICATION, tag_group::TAG_GROUP,
     };
     vec![
         ("catalog", &PRODUCT),
@@ -27,6 +29,9 @@ fn resources() -> Vec<(&'static str, &'static Resource)> {
         ("records", &TAG_CLASSIFICATION),
         ("records", &TAG_GROUP),
         ("records", &PRODUCT_TAG),
+        ("records", &ARTIFACT),
+        ("records", &PRODUCT_LINK),
+        ("records", &MACRODATA_CATALOG),
     ]
 }
 

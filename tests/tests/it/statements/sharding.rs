@@ -19,9 +19,15 @@ const LOCKS: [(&str, &str); 3] = [
     ("lock what product_uid refers to", "the other form writes each row again, and lets nobody else refer to it"),
 ];
 
-/// Small tables that every server has as a whole (Citus calls them reference tables): their names are unique whatever
-/// their uids are, and links of products join them.
-const ON_EVERY_SERVER: [&str; 3] = ["records.tag", "records.tag_classification", "records.tag_group"];
+/// Tables that every server has as a whole (Citus calls them reference tables): names, identifiers or contents are unique
+/// there whatever the uids are, and links of products join them.
+const ON_EVERY_SERVER: [&str; 5] = [
+    "records.tag",
+    "records.tag_classification",
+    "records.tag_group",
+    "records.macrodata_catalog",
+    "records.macrodata_artifact",
+];
 
 /// The end of the title of a statement that only sharded databases run.
 const SHARDED: &str = ", if the database is sharded";
@@ -90,6 +96,8 @@ pub(super) fn spread_by() -> BTreeMap<&'static str, &'static str> {
     for (_, resource) in resources() {
         add(resource, &mut tables);
     }
+    // The numbers of identifiers belong to no resource.
+    tables.insert("records.identifier_series", "name");
     tables
 }
 

@@ -1,0 +1,176 @@
+-- The statements of orrery.records.v1.MacrodataCatalog, as they run. Written by
+--   ORRERY_WRITE_SQL=1 cargo test --locked --workspace --test it -- statements
+
+-- read one row
+select t.uid, t.name, t.labels, t.annotations, t.create_ts, t.update_ts
+  from records.macrodata_catalog as t
+ where t.uid = $1;
+
+-- find the keys that are stored
+select t.uid
+  from records.macrodata_catalog as t
+ where t.uid = any ($1);
+
+-- find the rows that are stored
+with found as (
+    select i.ordinal
+      from unnest($1::text[]) with ordinality as i (uid, ordinal)
+      join records.macrodata_catalog as t on t.uid = i.uid
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
+
+-- lock and read one row
+select t.uid, t.name, t.labels, t.annotations, t.create_ts, t.update_ts
+  from records.macrodata_catalog as t
+ where t.uid = $1
+   for update;
+
+-- lock and read rows
+select t.uid, t.name, t.labels, t.annotations, t.create_ts, t.update_ts
+  from records.macrodata_catalog as t
+ where t.uid = any ($1)
+ order by t.uid
+   for update;
+
+-- lock and read rows, if the database is sharded
+update records.macrodata_catalog as t
+   set uid = t.uid
+  from unnest($1::text[]) with ordinality as i (uid, ordinal)
+ where t.uid = i.uid
+returning t.uid, t.name, t.labels, t.annotations, t.create_ts, t.update_ts;
+
+-- find who holds name
+select s.ordinal, s.value_1::text, t.uid
+  from (select ordinal, lower(name) as value_1
+          from (select n.ordinal, coalesce(n.name, o.name) as name
+                  from unnest($1::text[], $2::text[]) with ordinality as n (own_uid, name, ordinal)
+                  left join records.macrodata_catalog as o on o.uid = n.own_uid) as i) as s
+  left join (select uid, lower(name) as value_1 from records.macrodata_catalog) as t on t.value_1 = s.value_1;
+
+-- create one row, with one child of each kind
+with created as (
+    insert into records.macrodata_catalog as t (uid, name, labels, annotations, create_ts)
+    select i.uid, i.name, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
+      from (values ($1::text, $2::text, $3::jsonb, $4::jsonb, $5::timestamptz)) as i (uid, name, labels, annotations, create_ts)
+    returning t.uid, t.name, t.labels, t.annotations, t.create_ts, t.update_ts
+)
+select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
+  from (select) as one
+  left join created on true;
+
+-- create many rows
+copy records.macrodata_catalog (uid, name, labels, annotations, create_ts) from stdin (format binary);
+
+-- create rows
+insert into records.macrodata_catalog (uid, name, labels, annotations, create_ts) select * from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::timestamptz[]) as i (uid, name, labels, annotations, create_ts);
+
+-- update the rows that differ
+with stored as materialized (
+    select i.uid, i.ordinal, t.xmin as row_version,
+           coalesce(i.name, t.name) as name,
+           (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.name, t.name) is distinct from t.name
+        or (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations) as differing
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::timestamptz[]) with ordinality as i (uid, name, labels, annotations, create_ts, ordinal)
+      join records.macrodata_catalog as t on t.uid = i.uid
+), updated as (
+    update records.macrodata_catalog as t
+       set name = i.name,
+           labels = i.labels,
+           annotations = i.annotations,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
+-- update the rows that differ, with a mask of every field
+with stored as materialized (
+    select i.uid, i.ordinal, t.xmin as row_version,
+           i.name as name,
+           (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (i.name is distinct from t.name
+        or (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations) as differing
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::timestamptz[]) with ordinality as i (uid, name, labels, annotations, create_ts, ordinal)
+      join records.macrodata_catalog as t on t.uid = i.uid
+), updated as (
+    update records.macrodata_catalog as t
+       set name = i.name,
+           labels = i.labels,
+           annotations = i.annotations,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
+-- find and lock the rows that are stored
+with found as (
+    select i.ordinal
+      from unnest($1::text[]) with ordinality as i (uid, ordinal)
+      join records.macrodata_catalog as t on t.uid = i.uid
+     order by t.uid
+       for update of t
+)
+select (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
+
+-- find and lock the rows that are stored, if the database is sharded
+with found as (
+    update records.macrodata_catalog as t
+       set uid = t.uid
+      from unnest($1::text[]) with ordinality as i (uid, ordinal)
+     where t.uid = i.uid
+    returning i.ordinal
+)
+select count(*) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint as now, array_agg(ordinal) as stored from found;
+
+-- delete rows
+delete from records.macrodata_catalog as t
+ using unnest($1::text[]) with ordinality as i (uid, ordinal)
+ where t.uid = i.uid;
