@@ -332,7 +332,7 @@ impl BatchWriter {
             let keys: Vec<&[u8]> =
                 needed.iter().map(|&at| prefix(incoming[at].tuple, self.resource.key_length())).collect();
             let mut stored = lock_rows(transaction, self.resource, &keys, &self.locked_at_once).await?;
-            for (at, key) in needed.into_iter().zip(keys) {
+            for (&at, key) in needed.iter().zip(keys) {
                 let row = stored.remove(key);
                 let Incoming { tuple, precondition, .. } = incoming[at];
                 // For a missing row, a single update returns NOT_FOUND instead.
@@ -346,7 +346,12 @@ impl BatchWriter {
                 }
             }
         }
-        self.find_existing(transaction, batch).await
+        let now = self.find_existing(transaction, batch).await?;
+        // Another transaction created the row after the first of the two statements began.
+        if needed.iter().any(|&at| batch.exists(at) && batch.stored(at).is_none()) {
+            return Err(undo());
+        }
+        Ok(now)
     }
 
     async fn find_existing(&self, transaction: &mut Transaction<'_>, batch: &mut Batch<'_>) -> Result<i64, Error> {

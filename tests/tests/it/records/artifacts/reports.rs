@@ -6,11 +6,11 @@ use orrery_proto::records::v1::{Artifact, ComboReport, DeleteArtifactRequest, Fi
 use orrery_proto::r#type::v1::WriteMode;
 use tonic::{Code, Status};
 
-use super::{changed_report, named, phase, report, report_of, suggestion, told, with};
-use crate::harness::{assert_invalid, refusal, status, timestamp};
+use super::{ARTIFACTS, changed_report, named, phase, report, report_of, suggestion, told, with};
+use crate::harness::{Role, assert_invalid, refusal, status, timestamp, until_waiting};
 use crate::records::Records;
 use crate::resources::{in_mode, skipping};
-use crate::writes::stream::assert_status;
+use crate::writes::stream::{WriteStream, assert_status};
 
 async fn finalize(records: &Records, uid: &str, request_id: &str) -> Result<Artifact, Status> {
     let request = FinalizeComboReportRequest {
@@ -147,6 +147,31 @@ async fn writes_that_race_with_the_freeze_come_before_it_or_are_refused() {
             );
         }
     }
+}
+
+/// The chunk waits between its read of the first report and its look at which rows exist.
+#[tokio::test]
+async fn a_report_that_appears_frozen_under_a_chunk_is_not_changed() {
+    let records = Records::new().await;
+    let rows = ["mda_a", "mda_b"].map(|uid| named(uid, report()));
+    records.write_artifacts(in_mode(WriteMode::Create), &rows[..1]).await.1.unwrap();
+    let mut watcher = records.database.connect(Role::Operator).await;
+    let mut holding = records.pool.begin().await.unwrap();
+    let lock = "select from records.macrodata_artifact where uid = 'mda_a' for update";
+    sqlx::raw_sql(lock).execute(&mut *holding).await.unwrap();
+    let start = skipping(WriteMode::Upsert);
+    let stream = WriteStream::open(records.server.channel(), ARTIFACTS, start).await.unwrap();
+    let changed = rows.map(|row| changed_report(&row, |report| report.clicks = 1));
+    stream.send(0, &changed).await;
+    until_waiting(&mut watcher, Role::Records, 1).await;
+    let frozen = "insert into records.macrodata_artifact (uid, kind, status, body) \
+                  values ('mda_b', 'combo_report', '{\"phase\": \"final\"}', '{\"clicks\": 70}')";
+    records.execute(frozen).await;
+    holding.rollback().await.unwrap();
+    let (totals, end) = stream.finish().await;
+    end.unwrap();
+    assert_eq!((totals.counts(), told(&totals.errors)), ([0, 1, 0, 1, 0], vec![(1, "PHASE_FORBIDS", "")]));
+    assert_eq!(report_of(&records.artifact("mda_b").await).clicks, 70);
 }
 
 #[tokio::test]
