@@ -50,7 +50,7 @@ fn assert_is_the_callers(status: &Status, what: &dyn Fn() -> String) {
         Code::NotFound => &["RESOURCE_NOT_FOUND"],
         Code::AlreadyExists => &["RESOURCE_EXISTS"],
         Code::Aborted => &["ETAG_MISMATCH", "REVISION_MISMATCH", "OFFSET_CONFLICT"],
-        Code::FailedPrecondition => &["PHASE_FORBIDS", "REFERENCE_MISSING"],
+        Code::FailedPrecondition => &["PHASE_FORBIDS", "REFERENCE_MISSING", "RESOURCE_REFERENCED"],
         Code::OutOfRange => &["OFFSET_GAP"],
         _ => &[],
     };

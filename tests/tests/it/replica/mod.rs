@@ -9,6 +9,7 @@ mod faults;
 mod lacking;
 mod metadata;
 mod positions;
+mod positions_of_records;
 mod reads;
 mod within_pages;
 
@@ -25,6 +26,7 @@ use crate::harness::raw::{Answer, call_with};
 const CATALOG: &str = "orrery.catalog.v1.CatalogService";
 const ORDERS: &str = "orrery.orders.v1.OrdersService";
 const TAGS: &str = "orrery.records.v1.TagsService";
+const RECORDS: &str = "orrery.records.v1.RecordsService";
 
 const EVENTUAL: (&str, &str) = ("x-consistency", "eventual");
 

@@ -34,21 +34,21 @@ async fn wal(connection: &mut PgConnection, position: &str) -> Lsn {
 
 /// Calls writes one after the other. If a write changes something, its position must be after everything that was in
 /// the log before it, and never after the end of the log.
-struct Writes {
+pub(super) struct Writes {
     channel: Channel,
     operator: PgConnection,
 }
 
 impl Writes {
-    async fn new(database: &TestDatabase, channel: Channel) -> Self {
+    pub(super) async fn new(database: &TestDatabase, channel: Channel) -> Self {
         Self { channel, operator: database.connect(Role::Operator).await }
     }
 
-    async fn one(&mut self, changes: bool, method: &Method) {
+    pub(super) async fn one(&mut self, changes: bool, method: &Method) {
         self.several(changes, method, vec![method.message.clone()], Code::Ok).await;
     }
 
-    async fn several(&mut self, changes: bool, method: &Method, messages: Vec<bytes::Bytes>, code: Code) {
+    pub(super) async fn several(&mut self, changes: bool, method: &Method, messages: Vec<bytes::Bytes>, code: Code) {
         let before = wal(&mut self.operator, "pg_current_wal_insert_lsn").await;
         let answer: ReadAnswer = call_with(&self.channel, &method.path, &[], None, messages).await.into();
         assert_eq!(answer.code(), code, "{}: {answer:?}", method.path);
@@ -62,7 +62,7 @@ impl Writes {
     }
 }
 
-fn encoded(messages: &[impl Message]) -> Vec<bytes::Bytes> {
+pub(super) fn encoded(messages: &[impl Message]) -> Vec<bytes::Bytes> {
     messages.iter().map(|message| message.encode_to_vec().into()).collect()
 }
 

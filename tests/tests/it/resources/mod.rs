@@ -8,6 +8,7 @@ mod chunks;
 mod deletes;
 mod metrics;
 mod orders;
+mod product_links;
 mod products;
 mod reads;
 mod shelves;
@@ -48,6 +49,18 @@ macro_rules! chunked {
     };
 }
 
+/// The tests of chunked writes of rows that are nothing but their key.
+macro_rules! linked {
+    ($module:ident, $subject:ty) => {
+        tests!($module, $subject:
+            deletes::a_chunk_deletes_what_is_stored_and_all_that_belongs_to_it,
+            deletes::a_delete_whose_acknowledgement_was_lost_is_not_done_twice,
+            deletes::a_delete_takes_no_mask,
+            reads::streams_in_pages_hold_every_row_once,
+        );
+    };
+}
+
 /// The tests of all methods.
 macro_rules! complete {
     ($module:ident, $subject:ty) => {
@@ -75,3 +88,4 @@ chunked!(chunked_tags, super::tags::Tags);
 complete!(all_of_tags, super::tags::Tags);
 chunked!(chunked_artifacts, super::artifacts::Artifacts);
 complete!(all_of_artifacts, super::artifacts::Artifacts);
+linked!(linked_products, super::product_links::ProductLinks);

@@ -1,5 +1,6 @@
 //! Artifacts of every kind: their rules, their identifiers, and the methods that only they have.
 
+mod arbitrary_input;
 mod assets;
 mod catalogs;
 mod classes;
@@ -9,6 +10,7 @@ mod foreign_rows;
 mod identifiers;
 mod kinds;
 mod links;
+mod outages;
 mod references;
 mod reports;
 mod suggestions;
