@@ -41,6 +41,14 @@ pub trait Rules: Debug + Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
+    /// Whether [`prepare`](Self::prepare) replaces new rows by the stored ones that have their values of a unique key,
+    /// which is named by its index. If a new row breaks such a key afterwards, another transaction was faster, and the
+    /// write begins again.
+    fn replaces_by_holder(&self, index: &str) -> bool {
+        let _ = index;
+        false
+    }
+
     /// Checks a batch of rows that are about to be deleted, within the transaction. Only the keys of the rows are set.
     ///
     /// # Errors

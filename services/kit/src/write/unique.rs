@@ -42,7 +42,8 @@ type Looked = (&'static Unique, HashMap<usize, Found>, HashMap<Vec<String>, Key>
 /// of two rows of the batch was sent earlier. A value that a row of the batch gives up is free only after the batch.
 ///
 /// # Errors
-/// The errors of the database.
+/// [`Error::TransactionConflict`] if a row has such a value by now for which rules would have used that row; the errors
+/// of the database.
 pub(super) async fn refuse_taken(
     transaction: &mut Transaction<'_>,
     batch: &mut Batch<'_>,
@@ -60,6 +61,13 @@ pub(super) async fn refuse_taken(
     places.sort_by_key(|&at| order(at));
     for at in places {
         let own = batch.key(at);
+        let is_overtaken = |(unique, found, _): &Looked| {
+            let is_held = || matches!(found.get(&at), Some((_, Some(holder))) if holder != own.tuple());
+            resource.rules.replaces_by_holder(unique.index) && is_held()
+        };
+        if !batch.exists(at) && found.iter().any(is_overtaken) {
+            return Err(Error::TransactionConflict(sqlx::Error::RowNotFound));
+        }
         let taken = found.iter().find_map(|(unique, found, earlier)| {
             let (values, holder) = found.get(&at)?;
             let holder = holder.as_deref().filter(|holder| *holder != own.tuple());

@@ -43,6 +43,9 @@ pub const CLASSIFICATION_SPEC: &str = "classification_spec";
 /// A file that the service keeps.
 pub const DOCUMENT: &str = "document";
 
+/// The index in which a design asset is its content.
+pub const DESIGN_ASSET_INDEX: &str = "macrodata_artifact_design_asset_idx";
+
 const ARTIFACTS: ReferenceTarget = ReferenceTarget::Table { table: "records.macrodata_artifact", column: "uid" };
 
 /// `orrery.records.v1.Artifact` in `records.macrodata_artifact`.
@@ -71,7 +74,7 @@ static DESCRIPTION: Description = Description {
             expressions: &["identifier", "kind", "coalesce(catalog_uid, '')"],
         },
         Unique {
-            index: "macrodata_artifact_design_asset_idx",
+            index: DESIGN_ASSET_INDEX,
             columns: &["content_hash", "kind"],
             expressions: &["case when kind = 'design_asset' then content_hash end"],
         },

@@ -24,8 +24,8 @@ use self::reports::ReportRules;
 use self::specs::SpecRules;
 use self::suggestions::SuggestionRules;
 use crate::store::artifact::{
-    CLASSIFICATION_SPEC, COMBO_REPORT, COMBO_TEMPLATE, DESIGN_ASSET, DOCUMENT, FixedColumns, final_reports,
-    fixed_columns,
+    CLASSIFICATION_SPEC, COMBO_REPORT, COMBO_TEMPLATE, DESIGN_ASSET, DESIGN_ASSET_INDEX, DOCUMENT, FixedColumns,
+    final_reports, fixed_columns,
 };
 use crate::store::product_link;
 
@@ -230,6 +230,10 @@ impl Rules for ArtifactRules {
             self.assets.use_existing(batch, store).await?;
             self.combos.prepare(batch, store, &fixed, self).await
         })
+    }
+
+    fn replaces_by_holder(&self, index: &str) -> bool {
+        index == DESIGN_ASSET_INDEX
     }
 
     fn prepare_delete<'a>(

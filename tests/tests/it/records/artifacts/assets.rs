@@ -74,6 +74,22 @@ async fn of_32_creators_of_one_content_one_creates_and_all_get_the_asset() {
 }
 
 #[tokio::test]
+async fn of_32_chunks_with_one_content_one_creates_it_once() {
+    let records = Records::new().await;
+    let rows = |nth: usize| ["a", "b"].map(|name| named(&format!("mda_{name}{nth}"), asset(1)));
+    let chunks: Vec<_> = (0..32).map(rows).collect();
+    let writes = chunks.iter().map(|rows| records.write_artifacts(WriteStart::default(), rows));
+    let counts = join_all(writes).await.into_iter().map(|(totals, end)| {
+        end.unwrap();
+        totals.counts()
+    });
+    let mut counts: Vec<_> = counts.collect();
+    counts.sort_unstable();
+    assert_eq!((counts[0], counts[30], counts[31]), ([0, 0, 2, 0, 0], [0, 0, 2, 0, 0], [1, 0, 1, 0, 0]));
+    assert_eq!(records.texts("select count(*)::text from records.macrodata_artifact").await, ["1"]);
+}
+
+#[tokio::test]
 async fn in_a_chunk_what_is_there_counts_as_unchanged() {
     let records = Records::new().await;
     let first = records.created(asset(1)).await;
