@@ -2,13 +2,14 @@
 
 use futures::future::join_all;
 use orrery_proto::records::v1::{
-    LinkProductsRequest, ProductLink, ProductLinkFilter, StreamProductLinksRequest, UnlinkProductsRequest,
+    DeleteArtifactRequest, LinkProductsRequest, ProductLink, ProductLinkFilter, StreamProductLinksRequest,
+    UnlinkProductsRequest,
 };
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode, WriteStart};
 use tonic::{Code, Status};
 
 use super::{PRODUCT_LINKS, asset, named, told};
-use crate::harness::{assert_invalid, product, refusal, uid};
+use crate::harness::{Role, assert_invalid, product, refusal, uid, until_waiting};
 use crate::records::Records;
 use crate::resources::{in_mode, skipping};
 use crate::writes::stream::{PRODUCTS, assert_status, write};
@@ -68,6 +69,35 @@ async fn products_are_linked_and_unlinked_once() {
     assert_eq!(links, [(uid(1), artifact(1)), (uid(2), artifact(1))]);
     let answers = join_all((0..32).map(|_| link(&records, "mda_2", &[5, 6, 7]))).await;
     assert_eq!(answers.into_iter().map(|linked| linked.unwrap()).sum::<i32>(), 3);
+}
+
+/// The link waits for another program that makes the same one, while its artifact is deleted.
+#[tokio::test]
+async fn a_delete_takes_a_link_along_that_is_just_being_made() {
+    let records = linkable().await;
+    let mut watcher = records.database.connect(Role::Operator).await;
+    let mut holding = records.pool.begin().await.unwrap();
+    let same = format!(
+        "insert into records.link_product_macrodata_artifact (product_uid, artifact_uid) values ('{}', 'mda_1')",
+        uid(1)
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(same)).execute(&mut *holding).await.unwrap();
+    let force = DeleteArtifactRequest { uid: artifact(1), force: true, ..DeleteArtifactRequest::default() };
+    let mut deleting = records.artifacts();
+    let steps = async {
+        until_waiting(&mut watcher, Role::Records, 1).await;
+        let delete = deleting.delete_artifact(force);
+        let begun = async {
+            until_waiting(&mut watcher, Role::Records, 2).await;
+            holding.rollback().await.unwrap();
+        };
+        tokio::join!(delete, begun).0
+    };
+    let (linked, deleted) = tokio::join!(link(&records, "mda_1", &[1]), steps);
+    assert_eq!(linked.unwrap(), 1);
+    deleted.unwrap();
+    let (links, _) = streamed(&records, StreamProductLinksRequest::default()).await.unwrap();
+    assert_eq!(links, []);
 }
 
 #[tokio::test]

@@ -42,11 +42,13 @@ async fn what_an_artifact_names_must_exist_unless_that_is_accepted() {
     let of = records.created(template(&["IPH"])).await;
     let none = Artifact { catalog_uid: "mdc_none".to_owned(), ..asset(1) };
     let reporting = ComboReport { product_uids: vec!["prd_none".to_owned()], ..report_of(&report()).clone() };
+    let of_none = ComboReport { template_uid: "mda_none".to_owned(), ..report_of(&report()).clone() };
     let cases = [
         (none, "catalog_uid"),
         (proposing("mda_none", &[]), "combo_suggestion.template_uid"),
         (proposing(&of.uid, &["prd_a", "prd_none", "prd_other"]), "combo_suggestion.product_uids[1]"),
         (with(Payload::ComboReport(reporting)), "combo_report.product_uids[0]"),
+        (with(Payload::ComboReport(of_none)), "combo_report.template_uid"),
     ];
     for (nth, (artifact, field)) in cases.into_iter().enumerate() {
         assert_missing(records.create(artifact.clone()).await, &format!("artifact.{field}"));

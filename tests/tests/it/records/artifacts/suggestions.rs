@@ -11,7 +11,7 @@ use orrery_proto::r#type::v1::WriteMode;
 use tonic::{Code, Status};
 
 use super::{document, named, phase, report_of, suggestion, suggestion_of, template, told, with};
-use crate::harness::{assert_invalid, refusal, status};
+use crate::harness::{Role, assert_invalid, refusal, status, until_waiting};
 use crate::records::Records;
 use crate::resources::skipping;
 use crate::writes::stream::{assert_status, mask};
@@ -95,6 +95,26 @@ async fn of_32_that_accept_one_suggestion_one_makes_the_report() {
     join_all(many.iter().map(|made| async { accept(&records, &made.uid, "").await.unwrap() })).await;
     let expected: Vec<String> = (1..=33).map(|number| format!("SP-IPH-1-WOMEN-{number:03}")).collect();
     assert_eq!(reports(&records).await, expected);
+}
+
+/// The numbers of the reports are locked until all of them have begun.
+#[tokio::test]
+async fn of_4_that_accept_one_suggestion_at_the_same_moment_one_makes_the_report() {
+    let records = Records::new().await;
+    let of = records.created(template(&["IPH"])).await;
+    let made = records.created(suggestion(&of.uid)).await;
+    let mut watcher = records.database.connect(Role::Operator).await;
+    let mut holding = records.pool.begin().await.unwrap();
+    let number = "insert into records.identifier_series values ('/combo_report/SP-IPH-1-WOMEN', 0)";
+    sqlx::raw_sql(number).execute(&mut *holding).await.unwrap();
+    let accepts = join_all((0..4).map(|_| accept(&records, &made.uid, "")));
+    let begun = async {
+        until_waiting(&mut watcher, Role::Records, 4).await;
+        holding.rollback().await.unwrap();
+    };
+    let (accepted, ()) = tokio::join!(accepts, begun);
+    let uids: HashSet<String> = accepted.into_iter().map(|accepted| accepted.unwrap().uid).collect();
+    assert_eq!((uids.len(), reports(&records).await), (1, vec!["SP-IPH-1-WOMEN-001".to_owned()]));
 }
 
 #[tokio::test]
