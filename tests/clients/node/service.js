@@ -26,6 +26,7 @@ export function setting(name) {
 /** The services' addresses, host:port. */
 export const catalogAddress = setting("ORRERY_CATALOG");
 export const ordersAddress = setting("ORRERY_ORDERS");
+export const recordsAddress = setting("ORRERY_RECORDS");
 
 /** A client over gRPC with generated stubs. It refuses messages above 4 MiB, as most gRPC libraries do. */
 function clientOf(service, address) {

@@ -4,10 +4,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Person } from "../person.js";
-import { catalogAddress, makeMark, ordersAddress } from "../service.js";
+import { catalogAddress, makeMark, ordersAddress, recordsAddress } from "../service.js";
 
 const products = new Person(catalogAddress, "orrery.catalog.v1.CatalogService");
 const orders = new Person(ordersAddress, "orrery.orders.v1.OrdersService");
+const artifacts = new Person(recordsAddress, "orrery.records.v1.RecordsService");
+const tags = new Person(recordsAddress, "orrery.records.v1.TagsService");
 
 const PRODUCTS = [
   "BatchGetProducts",
@@ -44,7 +46,75 @@ const ORDERS = [
   "WriteOrders",
 ];
 
-for (const [person, wanted] of [[products, PRODUCTS], [orders, ORDERS]]) {
+const ARTIFACTS = [
+  "AcceptSuggestion",
+  "BatchGetArtifacts",
+  "CheckArtifacts",
+  "ClassifyProducts",
+  "CreateArtifact",
+  "CreateMacrodataCatalog",
+  "DeleteArtifact",
+  "DeleteMacrodataCatalog",
+  "FinalizeComboReport",
+  "GetArtifact",
+  "GetMacrodataCatalog",
+  "LinkProducts",
+  "ListArtifacts",
+  "ListMacrodataCatalogs",
+  "RejectSuggestion",
+  "StreamArtifacts",
+  "StreamProductLinks",
+  "UnlinkProducts",
+  "UpdateArtifact",
+  "UpdateMacrodataCatalog",
+  "WriteArtifacts",
+  "WriteProductLinks",
+];
+
+const TAGS = [
+  "BatchGetTags",
+  "CheckTags",
+  "CreateTag",
+  "CreateTagGroup",
+  "DeleteTag",
+  "DeleteTagClassification",
+  "DeleteTagGroup",
+  "GetTag",
+  "GetTagDistribution",
+  "GetTagGroup",
+  "GetTagGroupPerformance",
+  "GetTagPerformance",
+  "ListTagCategories",
+  "ListTagGroups",
+  "ListTags",
+  "ListTagsOfProducts",
+  "ListUnclassifiedTags",
+  "MergeTags",
+  "RefreshTagPerformanceAggregate",
+  "RenameTag",
+  "ResolveTags",
+  "StreamProductTags",
+  "StreamTagClassifications",
+  "StreamTagPerformance",
+  "StreamTags",
+  "StreamUnclassifiedTags",
+  "UpdateTag",
+  "UpdateTagGroup",
+  "UpsertTagClassification",
+  "WriteProductTags",
+  "WriteTagClassifications",
+  "WriteTags",
+];
+
+// Each service, its methods, and all services of its process.
+const SERVICES = [
+  [products, PRODUCTS, [products]],
+  [orders, ORDERS, [orders]],
+  [artifacts, ARTIFACTS, [artifacts, tags]],
+  [tags, TAGS, [artifacts, tags]],
+];
+
+for (const [person, wanted, beside] of SERVICES) {
   const { service } = person;
 
   for (const version of ["grpc-v1", "grpc-v1alpha"]) {
@@ -54,7 +124,7 @@ for (const [person, wanted] of [[products, PRODUCTS], [orders, ORDERS]]) {
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
-        service,
+        ...beside.map((person) => person.service),
       ]);
       const methods = await person.curl("", "--reflect-protocol", version, "--list-methods");
       const ours = methods.split("\n").filter((line) => line.startsWith(service));
