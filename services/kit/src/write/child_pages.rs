@@ -1,5 +1,6 @@
 //! Reads the stored rows of some owners, page by page: children, dependents, and rows that a write replaces.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::rows::ARRAY_ROWS;
@@ -68,14 +69,18 @@ impl ChildPages {
         mut on_row: impl FnMut(&[u8]) + Send,
     ) -> Result<(), Error> {
         for batch in owners.chunks(ARRAY_ROWS) {
-            let mut last = None;
-            while self.read_page(transaction, batch, &mut last, &mut on_row).await? {}
+            let mut place = Place::default();
+            while self.read_page(transaction, batch, &mut place, &mut on_row).await? {}
         }
         Ok(())
     }
 
-    /// Reads one page of the rows of at most [`ARRAY_ROWS`] owners: the first page, or what follows the key `last`,
-    /// which becomes the key of the page's last row. Returns whether there may be more.
+    /// Reads one page of the rows of at most [`ARRAY_ROWS`] owners: what follows `place`, which moves to its end.
+    /// Returns whether there may be more.
+    ///
+    /// A page that ends within an owner is continued with the rest of this owner alone, and the pages after that ask
+    /// for the other owners only. A condition on the key beside many owners would begin at that key for each of them,
+    /// and pass the rows of all owners between.
     ///
     /// # Errors
     /// The errors of the database.
@@ -83,30 +88,52 @@ impl ChildPages {
         &self,
         transaction: &mut Transaction<'_>,
         owners: &[&[u8]],
-        last: &mut Option<Vec<u8>>,
+        place: &mut Place,
         mut on_row: impl FnMut(&[u8]) + Send,
     ) -> Result<bool, Error> {
         let limits = transaction.limits();
         let most = limits.max_statement_rows.min(limits.max_query_rows).min(2 * ARRAY_ROWS);
-        let sql = if last.is_some() { &self.next } else { &self.first };
-        let mut page = Statement::new(Arc::clone(sql), most);
-        page = self.children.bind_key_prefixes(page, self.owner_columns, owners.iter().copied())?;
-        if let Some(last) = last {
-            page = self.children.bind_key(page, last)?;
-        }
+        let last = place.last.take();
+        let page = if let Some(last) = &last {
+            let page = Statement::new(Arc::clone(&self.next), most);
+            let page = self.children.bind_key_prefixes(page, self.owner_columns, [last.as_slice()])?;
+            self.children.bind_key(page, last)?
+        } else {
+            let page = Statement::new(Arc::clone(&self.first), most);
+            self.children.bind_key_prefixes(page, self.owner_columns, self.left(owners, place).copied())?
+        };
         let rows = transaction.fetch(page.bind(most as i64)?).await?;
-        let mut tuple = Vec::new();
+        let (mut tuple, mut owner) = (Vec::new(), Vec::new());
         for row in &rows {
             tuple.clear();
             put_tuple(row, self.columns, &mut tuple)?;
+            let own = prefix(&tuple, self.owner_columns);
+            if own != owner {
+                owner = own.to_vec();
+                place.owners.insert(owner.clone());
+            }
             on_row(&tuple);
         }
         if rows.len() < most {
-            return Ok(false);
+            return Ok(last.is_some() && self.left(owners, place).next().is_some());
         }
-        *last = Some(prefix(&tuple, self.children.key_length()).to_vec());
+        place.last = Some(prefix(&tuple, self.children.key_length()).to_vec());
         Ok(true)
     }
+
+    /// The owners that no page was about.
+    fn left<'o>(&self, owners: &'o [&'o [u8]], place: &Place) -> impl Iterator<Item = &'o &'o [u8]> + Clone {
+        owners.iter().filter(|owner| !place.owners.contains(prefix(owner, self.owner_columns)))
+    }
+}
+
+/// How far the rows of some owners were read.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The owners with rows on the pages so far. All their rows were read, except for those after `last`.
+    owners: HashSet<Vec<u8>>,
+    /// The last key of the page, if its owner may have more rows.
+    last: Option<Vec<u8>>,
 }
 
 /// The condition that a row belongs to one of some owners. Their columns are the first parameters.

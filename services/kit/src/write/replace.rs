@@ -15,7 +15,7 @@ use std::sync::Arc;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 use rustc_hash::FxBuildHasher;
 
-use super::child_pages::ChildPages;
+use super::child_pages::{ChildPages, Place};
 use super::chunk::Chunk;
 use super::owner_locks::OwnerLocks;
 use super::rows::ARRAY_ROWS;
@@ -296,7 +296,7 @@ impl OwnerReplacement {
         let most = ARRAY_ROWS.min(transaction.max_statement_rows());
         let mut deleted: Vec<(usize, usize)> = Vec::new();
         for batch in named.keys(places).chunks(ARRAY_ROWS) {
-            let (mut last, mut more) = (None, true);
+            let (mut place, mut more) = (Place::default(), true);
             let mut unsent: Vec<Vec<u8>> = Vec::new();
             while more {
                 let on_key = |key: &[u8]| {
@@ -304,7 +304,7 @@ impl OwnerReplacement {
                         unsent.push(key.to_vec());
                     }
                 };
-                more = self.keys.read_page(transaction, batch, &mut last, on_key).await?;
+                more = self.keys.read_page(transaction, batch, &mut place, on_key).await?;
                 while unsent.len() >= most || (!more && !unsent.is_empty()) {
                     let keys: Vec<Vec<u8>> = unsent.drain(..most.min(unsent.len())).collect();
                     if let Some(refusal) = self.delete(transaction, &keys).await? {

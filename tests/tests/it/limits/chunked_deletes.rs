@@ -1,5 +1,7 @@
 //! Chunked deletes of rows to which more belongs than one statement may touch.
 
+use std::time::{Duration, Instant};
+
 use orrery_kit::config::ServiceConfig;
 use orrery_proto::orders::v1::Order;
 use orrery_proto::r#type::v1::{WriteMode, WriteStart};
@@ -77,6 +79,45 @@ async fn orders_go_with_their_lines_in_bounded_statements() {
     assert_eq!(count(&mut operator, "select count(*) from orders.order_header").await, 1);
     assert_eq!(count(&mut operator, "select count(*) from orders.order_line_item").await, 10);
     assert_eq!(count(&mut operator, "select count(*) from orders.order_summary").await, 1);
+}
+
+#[tokio::test]
+async fn lines_of_other_orders_are_not_read() {
+    let database = TestDatabase::create().await;
+    let mut operator = database.connect(Role::Operator).await;
+    // 2,000 orders of 20 lines, of which every tenth is deleted.
+    run(
+        &mut operator,
+        "insert into orders.order_header (uid, currency_code) \
+         select 'ord_' || lpad(n::text, 7, '0'), 'GBP' from generate_series(1, 2000) n; \
+         insert into orders.order_line_item (order_uid, uid, line_number) \
+         select 'ord_' || lpad(n::text, 7, '0'), 'oli_' || l, l from generate_series(1, 2000) n, \
+                generate_series(1, 20) l; \
+         analyze orders.order_header, orders.order_line_item; \
+         select pg_stat_force_next_flush()",
+    )
+    .await;
+    let blocks = "select (idx_blks_hit + idx_blks_read)::bigint from pg_statio_user_indexes \
+                  where schemaname = 'orders' and indexrelname = 'order_line_item_pkey'";
+    let before = count(&mut operator, blocks).await;
+    let server = OrdersServer::start_with(&database, |config| bound(&mut config.service)).await;
+    let rows: Vec<Order> = (1..=200).map(|n| Order { uid: order_uid(10 * n), ..Order::default() }).collect();
+    let (totals, end) = write(server.channel(), ORDERS, deleting(), &rows).await;
+    end.unwrap();
+    assert_eq!(totals.deleted, 200);
+    assert_eq!(count(&mut operator, "select count(*) from orders.order_line_item").await, 36_000);
+    // Sessions report their statistics when they end.
+    server.stop().await.unwrap();
+    let deleted =
+        "select n_tup_del from pg_stat_user_tables where schemaname = 'orders' and relname = 'order_line_item'";
+    let patience = Instant::now();
+    while count(&mut operator, deleted).await < 4_000 {
+        assert!(patience.elapsed().as_secs() < 20, "the statistics were not reported");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // A few for each line that is deleted. All lines between the orders would be a hundred thousand and more.
+    let read = count(&mut operator, blocks).await - before;
+    assert!(read < 40_000, "{read} blocks were read");
 }
 
 #[tokio::test]
