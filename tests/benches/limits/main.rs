@@ -6,9 +6,10 @@
 //! (orders to claim, default 100,000), `ORRERY_BENCH_SECONDS` (for single reads and creates, default 5),
 //! `ORRERY_BENCH_RUNS` (repetitions, of which the median is used, default 3), `ORRERY_BENCH_ONLY` (some of
 //! `stream,depth,get,cached,update,upsert,pooled,resolve` for products,
-//! `orders-write,orders-stream,orders-create,orders-claim`, `tags-write,tags-stream`, and `overload`),
-//! `ORRERY_BENCH_LINKS` (tags of products to write and stream, default 1,000,000). Everything runs on this machine:
-//! Postgres, the service and its client share the cores, so the result includes the client's work.
+//! `orders-write,orders-stream,orders-create,orders-claim`, `tags-write,tags-stream,tags-refresh`, and `overload`),
+//! `ORRERY_BENCH_LINKS` (tags of products to write, stream and sum up, default 1,000,000), `ORRERY_BENCH_LINES` (lines
+//! of orders for the performance of tags, default 1,000,000). Everything runs on this machine: Postgres, the service and
+//! its client share the cores, so the result includes the client's work.
 
 mod callers;
 mod orders;

@@ -1,4 +1,7 @@
-//! The tags of products: many rows that are little more than their keys.
+//! The tags of products: many rows that are little more than their keys, and the performance that is computed from
+//! them.
+
+mod refresh;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -23,9 +26,17 @@ const TAGS_OF_PRODUCT: usize = 4;
 const TAGS: usize = 500;
 
 pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
-    if !["tags-write", "tags-stream"].into_iter().any(wanted) {
-        return Ok(());
+    if ["tags-write", "tags-stream"].into_iter().any(wanted) {
+        links(postgres, settings, report).await?;
     }
+    if wanted("tags-refresh") {
+        refresh::measure(postgres, settings, report).await?;
+    }
+    Ok(())
+}
+
+/// Writes and streams links.
+async fn links(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
     let rows = setting("ORRERY_BENCH_LINKS", 1_000_000);
     let records = Process::start(RECORDS, &postgres.url(Role::Records), &[]).await;
     let records = records.context("the records service did not start")?;
