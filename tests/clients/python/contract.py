@@ -40,7 +40,9 @@ from orrery.catalog.v1 import product_pb2 as product  # noqa: E402
 from orrery.orders.v1 import order_pb2 as order  # noqa: E402
 from orrery.orders.v1 import orders_service_pb2 as orders  # noqa: E402
 from orrery.orders.v1 import orders_service_pb2_grpc as orders_grpc  # noqa: E402
+from orrery.records.v1 import product_tag_pb2 as product_tag  # noqa: E402
 from orrery.records.v1 import records_service_pb2 as records  # noqa: E402
+from orrery.records.v1 import tag_pb2 as tag  # noqa: E402
 from orrery.records.v1 import tags_service_pb2 as tags  # noqa: E402
 from orrery.records.v1 import tags_service_pb2_grpc as tags_grpc  # noqa: E402
 from orrery.type.v1 import error_reason_pb2 as error_reason  # noqa: E402
@@ -57,9 +59,11 @@ __all__ = [
     "orders",
     "orders_grpc",
     "product",
+    "product_tag",
     "records",
     "rules",
     "status",
+    "tag",
     "tags",
     "tags_grpc",
     "write",
