@@ -6,11 +6,13 @@
 //! (orders to claim, default 100,000), `ORRERY_BENCH_SECONDS` (for single reads and creates, default 5),
 //! `ORRERY_BENCH_RUNS` (repetitions, of which the median is used, default 3), `ORRERY_BENCH_ONLY` (some of
 //! `stream,depth,get,cached,update,upsert,pooled,resolve` for products,
-//! `orders-write,orders-stream,orders-create,orders-claim`, `tags-write,tags-stream,tags-refresh`, and `overload`),
+//! `orders-write,orders-stream,orders-create,orders-claim`, `tags-write,tags-stream,tags-refresh`, `artifacts-create`,
+//! and `overload`),
 //! `ORRERY_BENCH_LINKS` (tags of products to write, stream and sum up, default 1,000,000), `ORRERY_BENCH_LINES` (lines
 //! of orders for the performance of tags, default 1,000,000). Everything runs on this machine: Postgres, the service and
 //! its client share the cores, so the result includes the client's work.
 
+mod artifacts;
 mod callers;
 mod orders;
 mod overload;
@@ -104,6 +106,7 @@ async fn run() -> anyhow::Result<()> {
     products::measure(&postgres, settings, &mut report).await?;
     orders::measure(&postgres, settings, &mut report).await?;
     tags::measure(&postgres, settings, &mut report).await?;
+    artifacts::measure(&postgres, settings, &mut report).await?;
     overload::measure(&postgres, settings, &mut report).await?;
     println!("\n| work | limit | limit reaches | Orrery reaches | ratio |\n| --- | --- | --- | --- | --- |");
     for row in &report.rows {

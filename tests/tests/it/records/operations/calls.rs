@@ -1,4 +1,4 @@
-//! A valid call of each method of the records service.
+//! A valid call of each method of TagsService.
 
 use bytes::Bytes;
 use orrery_proto::records::v1 as records;
@@ -11,10 +11,10 @@ use crate::harness::{product_tag, tag, tag_uid};
 /// A call: its path, and its messages.
 pub(super) type Call = (String, Vec<Bytes>);
 
-/// One call of each method, on the rows of [`ROWS`].
+/// One call of each method of TagsService, on the rows of [`ROWS`].
 pub(super) fn calls() -> Vec<Call> {
-    let services = orrery_records::SERVICE_NAMES.iter().flat_map(|service| methods(service));
-    services.map(|method| (method.path, messages(&method.name))).collect()
+    let of_tags = methods("orrery.records.v1.TagsService").into_iter();
+    of_tags.map(|method| (method.path, messages(&method.name))).collect()
 }
 
 /// Three tags, their category, a group, links, and a rebuilt aggregate.
