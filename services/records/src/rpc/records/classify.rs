@@ -11,10 +11,8 @@ use orrery_kit::read::point;
 use orrery_kit::read::stream::page_rows;
 use orrery_kit::read::view::{View, mask};
 use orrery_kit::resource::select::Selection;
-use orrery_peers::{CatalogClient, Pages};
-use orrery_proto::catalog::v1::{
-    ProductMetric, ProductMetricFilter, StreamProductMetricsRequest, StreamProductMetricsResponse,
-};
+use orrery_peers::CatalogClient;
+use orrery_proto::catalog::v1::{ProductMetric, ProductMetricFilter, StreamProductMetricsRequest};
 use orrery_proto::records::v1::artifact::Payload;
 use orrery_proto::records::v1::classify_products_request::Classification;
 use orrery_proto::records::v1::{Artifact, ClassificationSpec, ClassifyProductsRequest, ProductClass};
@@ -81,7 +79,7 @@ pub(super) async fn stream(
     let mut pages = catalog.stream_product_metrics(request, call.deadline);
     let max_bytes = call.answers.page_bytes(reads.stream.page_bytes);
     Ok(Response::new(Box::pin(async_stream::try_stream! {
-        while let Some(page) = next(&call, &mut pages).await? {
+        while let Some(page) = call.draining.read_unless_draining(pages.next()).await? {
             let rows = classified(page.product_metrics, &place.after, &classes);
             let mut rest = rows.as_slice();
             loop {
@@ -101,15 +99,6 @@ pub(super) async fn stream(
             }
         }
     })))
-}
-
-/// The next page of Catalog, unless the process drains first.
-async fn next(
-    call: &Call,
-    pages: &mut Pages<StreamProductMetricsResponse>,
-) -> Result<Option<StreamProductMetricsResponse>, Error> {
-    let mut page = std::pin::pin!(pages.next());
-    call.draining.unless_draining(&mut page).await.ok_or(Error::Draining)?
 }
 
 /// The spec in a stored artifact.

@@ -10,7 +10,6 @@ mod foreign_rows;
 mod identifiers;
 mod kinds;
 mod links;
-mod outages;
 mod references;
 mod reports;
 mod suggestions;

@@ -1,24 +1,35 @@
-//! A valid call of each method of TagsService.
+//! A valid call of each method of the records service.
 
 use bytes::Bytes;
 use orrery_proto::records::v1 as records;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteStart};
 use prost::Message;
 
-use crate::harness::raw::methods;
+use super::artifacts;
+use crate::harness::raw::{Method, methods};
 use crate::harness::{product_tag, tag, tag_uid};
 
 /// A call: its path, and its messages.
 pub(super) type Call = (String, Vec<Bytes>);
 
-/// One call of each method of TagsService, on the rows of [`ROWS`].
+/// One call of each method, on the rows of [`rows`].
 pub(super) fn calls() -> Vec<Call> {
-    let of_tags = methods("orrery.records.v1.TagsService").into_iter();
-    of_tags.map(|method| (method.path, messages(&method.name))).collect()
+    let all = orrery_records::SERVICE_NAMES.iter().flat_map(|service| methods(service));
+    let call = |method: Method| {
+        let is_of_tags = method.path.contains(".TagsService/");
+        let messages = if is_of_tags { messages(&method.name) } else { artifacts::messages(&method.name) };
+        (method.path, messages)
+    };
+    all.map(call).collect()
+}
+
+/// Statements that insert what the calls need.
+pub(super) fn rows() -> [&'static str; 2] {
+    [ROWS, artifacts::ROWS]
 }
 
 /// Three tags, their category, a group, links, and a rebuilt aggregate.
-pub(super) const ROWS: &str = "insert into records.tag (uid, name) \
+const ROWS: &str = "insert into records.tag (uid, name) \
     select 'tag_000000' || n, 'Tag ' || n from generate_series(1, 3) n; \
     insert into records.tag_classification (tag_uid, tag_name, category_name) \
     select uid, name, 'color' from records.tag where uid < 'tag_0000003'; \
@@ -110,10 +121,10 @@ fn messages(method: &str) -> Vec<Bytes> {
     }
 }
 
-fn one(message: &impl Message) -> Vec<Bytes> {
+pub(super) fn one(message: &impl Message) -> Vec<Bytes> {
     vec![message.encode_to_vec().into()]
 }
 
-fn several<M: Message>(messages: &[M]) -> Vec<Bytes> {
+pub(super) fn several<M: Message>(messages: &[M]) -> Vec<Bytes> {
     messages.iter().map(|message| message.encode_to_vec().into()).collect()
 }

@@ -1,15 +1,17 @@
 //! What a service must do in operation, for each method of the records service: without its database, without its
 //! peers, at the caller's deadline, and while it stops.
 
+mod artifacts;
 mod calls;
 
 use std::time::{Duration, Instant};
 
 use orrery_proto::records::v1::RefreshTagPerformanceAggregateRequest;
+use sqlx::PgConnection;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use self::calls::{Call, ROWS, calls};
+use self::calls::{Call, calls, rows};
 use crate::harness::raw::call;
 use crate::harness::timed::TimedClient;
 use crate::harness::{
@@ -22,6 +24,12 @@ async fn peers() -> (TestDatabase, CatalogServer, OrdersServer) {
     seed(&mut database.connect(Role::Operator).await, 2).await;
     let (catalog, orders) = (CatalogServer::start(&database).await, OrdersServer::start(&database).await);
     (database, catalog, orders)
+}
+
+async fn insert_rows(operator: &mut PgConnection) {
+    for rows in rows() {
+        run(operator, rows).await;
+    }
 }
 
 /// Checks that a call may be repeated later, and that it says when.
@@ -45,7 +53,7 @@ async fn without_its_database_every_method_says_so_and_then_serves_again() {
     let (_elsewhere, catalog, orders) = peers().await;
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await;
-    run(&mut database.connect(Role::Operator).await, ROWS).await;
+    insert_rows(&mut database.connect(Role::Operator).await).await;
     let server = RecordsServer::start_with(&database, |config| {
         config.service.database.database_acquire_timeout = Duration::from_millis(300);
         config.catalog.address = catalog.address().to_string().parse().unwrap();
@@ -72,11 +80,18 @@ async fn without_its_database_every_method_says_so_and_then_serves_again() {
 
 #[tokio::test]
 async fn without_its_peers_only_what_needs_them_fails_and_writes_nothing() {
-    const NEED_PEERS: [&str; 3] = ["GetTagDistribution", "WriteProductTags", "RefreshTagPerformanceAggregate"];
+    const NEED_PEERS: [&str; 5] = [
+        "/GetTagDistribution",
+        "/WriteProductTags",
+        "/RefreshTagPerformanceAggregate",
+        "/LinkProducts",
+        "/ClassifyProducts",
+    ];
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
-    run(&mut operator, ROWS).await;
-    run(&mut operator, "delete from records.link_product_tag").await;
+    insert_rows(&mut operator).await;
+    let none = "truncate records.link_product_tag, records.link_product_macrodata_artifact";
+    run(&mut operator, none).await;
     let server = RecordsServer::start_with(&database, |config| {
         config.catalog.timeout = Duration::from_millis(300);
         config.orders.timeout = Duration::from_millis(300);
@@ -90,8 +105,8 @@ async fn without_its_peers_only_what_needs_them_fails_and_writes_nothing() {
             answer.unwrap_or_else(|status| panic!("{path}: {status:?}"));
         }
     }
-    let links: i64 =
-        sqlx::query_scalar("select count(*) from records.link_product_tag").fetch_one(&mut operator).await.unwrap();
+    let links = "select count(*) from records.link_product_tag";
+    let links: i64 = sqlx::query_scalar(links).fetch_one(&mut operator).await.unwrap();
     assert_eq!(links, 0);
 }
 
@@ -100,7 +115,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 /// Locks that keep every method waiting.
 const EVERYTHING: &str = "begin; lock table records.tag, records.tag_classification, records.tag_group, \
-    records.link_product_tag, records.tag_performance_refresh in access exclusive mode";
+    records.link_product_tag, records.tag_performance_refresh, records.macrodata_catalog, \
+    records.macrodata_artifact, records.link_product_macrodata_artifact in access exclusive mode";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_method_ends_at_its_deadline() {
@@ -109,7 +125,7 @@ async fn every_method_ends_at_its_deadline() {
     let database = TestDatabase::create().await;
     let database = database.bypassing_pooler("more statements have to wait at once than it has sessions").await;
     let mut operator = database.connect(Role::Operator).await;
-    run(&mut operator, ROWS).await;
+    insert_rows(&mut operator).await;
     let server = RecordsServer::start_with(&database, |config| {
         config.catalog.address = catalog.address().to_string().parse().unwrap();
         config.orders.address = orders.address().to_string().parse().unwrap();
@@ -131,17 +147,19 @@ async fn every_method_ends_at_its_deadline() {
 
 #[tokio::test]
 async fn streams_end_with_the_service_and_say_so() {
-    const STREAMS: [&str; 5] = [
+    const STREAMS: [&str; 7] = [
         "StreamTags",
         "StreamTagClassifications",
         "StreamUnclassifiedTags",
         "StreamProductTags",
         "StreamTagPerformance",
+        "StreamArtifacts",
+        "StreamProductLinks",
     ];
     let (_elsewhere, catalog, orders) = peers().await;
     let database = TestDatabase::create().await;
     let (mut operator, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
-    run(&mut operator, ROWS).await;
+    insert_rows(&mut operator).await;
     let server = RecordsServer::start_with(&database, |config| {
         config.service.server.drain_timeout = DRAIN;
         config.service.stream.progress_interval = DRAIN;
