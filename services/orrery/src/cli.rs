@@ -34,7 +34,7 @@ pub enum Command {
     Migrate(migrate::MigrateOptions),
     /// Imports the rows of a file through a service: CSV with a mapping, or JSONL.
     Import(Box<import::ImportCommand>),
-    /// Exports the rows of a service as JSONL. `orrery import` can read the result.
+    /// Exports the rows of a service as JSONL or CSV. `orrery import` can read the result.
     Export(Box<export::ExportCommand>),
 }
 

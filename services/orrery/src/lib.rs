@@ -3,6 +3,7 @@
 pub mod cli;
 mod client;
 pub mod cluster;
+mod contract;
 mod database;
 pub mod export;
 #[doc(hidden)]

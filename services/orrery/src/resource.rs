@@ -1,12 +1,10 @@
 //! Describes the resources for import and export: name, message and the two streams. Fields, kinds and paths are read
 //! from the contract's descriptors.
 
-use std::sync::OnceLock;
-
 use anyhow::Context as _;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value,
-};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
+
+use crate::contract::{LIST_OF_OWNER, contract, method};
 
 /// A resource that can be imported and exported.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +26,23 @@ pub(crate) struct TransferResource {
     pub(crate) output_only: &'static [&'static str],
     /// Paths of fields that can only be set in new rows. An update_mask must not name them.
     pub(crate) fixed: &'static [&'static str],
+    /// The field that identifies a row without `key`: a name, of which the service knows the uid.
+    pub(crate) name_key: Option<&'static str>,
+    /// A field that files have and the contract's message does not, see [`contract`].
+    pub(crate) beside: Option<&'static str>,
+    /// Set if `key` is not the row itself but its owner, to which any number of rows belong.
+    pub(crate) owner: Option<Owner>,
+    /// The columns of a CSV export. Empty: it needs a read mask.
+    pub(crate) csv_columns: &'static [&'static str],
+}
+
+/// What the rows of one owner are in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    /// The full name of the message of an owner with its rows, see [`contract`].
+    pub(crate) message: &'static str,
+    /// The fields of which a row needs one.
+    pub(crate) members: &'static [&'static str],
 }
 
 /// `orrery.catalog.v1.Product`.
@@ -40,6 +55,10 @@ pub(crate) static PRODUCTS: TransferResource = TransferResource {
     key: "uid",
     output_only: &["update_ts", "etag"],
     fixed: &["create_ts"],
+    name_key: None,
+    beside: None,
+    owner: None,
+    csv_columns: &[],
 };
 
 /// `orrery.orders.v1.Order`.
@@ -63,9 +82,58 @@ pub(crate) static ORDERS: TransferResource = TransferResource {
         "summary.total",
     ],
     fixed: &["create_ts"],
+    name_key: None,
+    beside: None,
+    owner: None,
+    csv_columns: &[],
+};
+
+/// `orrery.records.v1.Tag`, with its category.
+pub(crate) static TAGS: TransferResource = TransferResource {
+    plural: "tags",
+    singular: "tag",
+    message: "orrery.records.v1.Tag",
+    write_method: "/orrery.records.v1.TagsService/WriteTags",
+    stream_method: "/orrery.records.v1.TagsService/StreamTags",
+    key: "uid",
+    output_only: &["update_ts", "etag"],
+    fixed: &["create_ts"],
+    name_key: Some("name"),
+    beside: Some("category_name"),
+    owner: None,
+    csv_columns: &["uid", "name", "category_name", "status.phase", "create_ts", "update_ts"],
+};
+
+/// `orrery.records.v1.ProductTag`, with the name of the tag.
+pub(crate) static PRODUCT_TAGS: TransferResource = TransferResource {
+    plural: "product tags",
+    singular: "product tag",
+    message: "orrery.records.v1.ProductTag",
+    write_method: "/orrery.records.v1.TagsService/WriteProductTags",
+    stream_method: "/orrery.records.v1.TagsService/StreamProductTags",
+    key: "product_uid",
+    output_only: &[],
+    fixed: &["create_ts"],
+    name_key: None,
+    beside: Some("tag_name"),
+    owner: Some(Owner { message: "orrery.records.v1.ProductWithTags", members: &["tag_uid", "tag_name"] }),
+    csv_columns: &["product_uid", "tag_uid", "tag_name", "create_ts"],
 };
 
 impl TransferResource {
+    /// The noun on the command line, such as `product-tags`.
+    pub(crate) fn noun(&self) -> String {
+        self.plural.replace(' ', "-")
+    }
+
+    /// The list of an owner's rows in the message of owners, if rows have one.
+    pub(crate) fn list_of_owner(&self) -> anyhow::Result<Option<FieldDescriptor>> {
+        let Some(owner) = self.owner else { return Ok(None) };
+        let message = contract()?.get_message_by_name(owner.message);
+        let list = message.and_then(|message| message.get_field_by_name(LIST_OF_OWNER));
+        list.map(Some).with_context(|| format!("{} has no list of rows", owner.message))
+    }
+
     /// The descriptor of the message.
     pub(crate) fn descriptor(&self) -> anyhow::Result<MessageDescriptor> {
         contract()?
@@ -124,29 +192,11 @@ fn clear(message: &mut DynamicMessage, path: &str) {
     }
 }
 
-/// The method with a path such as `/orrery.catalog.v1.CatalogService/StreamProducts`.
-fn method(path: &str) -> anyhow::Result<MethodDescriptor> {
-    let (service, name) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
-    contract()?
-        .get_service_by_name(service)
-        .and_then(|service| service.methods().find(|method| method.name() == name))
-        .with_context(|| format!("the contract has no method {path}"))
-}
-
-/// The descriptors of the contract, decoded once.
-pub(crate) fn contract() -> anyhow::Result<&'static DescriptorPool> {
-    static POOL: OnceLock<Result<DescriptorPool, String>> = OnceLock::new();
-    POOL.get_or_init(|| DescriptorPool::decode(orrery_proto::FILE_DESCRIPTOR_SET).map_err(|error| error.to_string()))
-        .as_ref()
-        .map_err(|error| anyhow::anyhow!("the contract's descriptors cannot be read: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use orrery_proto::orders::v1::{LineItem, Order, OrderView, StreamOrdersRequest, Summary};
-    use prost_reflect::FieldDescriptor;
     use prost_types::Timestamp;
 
     use super::*;
@@ -163,8 +213,8 @@ mod tests {
     // `crate::client::wire`). With other numbers, rows would be written incorrectly without an error.
     #[test]
     fn streams_have_the_shapes_that_the_clients_speak() {
-        for resource in [PRODUCTS, ORDERS] {
-            let plural = resource.plural.to_owned();
+        for resource in [PRODUCTS, ORDERS, TAGS, PRODUCT_TAGS] {
+            let plural = resource.plural.replace(' ', "_");
             let write = method(resource.write_method).unwrap();
             assert!(write.is_client_streaming() && write.is_server_streaming());
             assert_eq!(shape(&write.input()), [(1, "start".into()), (2, "chunk".into())]);
@@ -176,7 +226,7 @@ mod tests {
             assert!(!stream.is_client_streaming() && stream.is_server_streaming());
             assert_eq!(
                 message_of("filter", &stream.input()).rsplit_once('.').unwrap().1.to_lowercase(),
-                format!("{}filter", resource.singular)
+                format!("{}filter", resource.singular.replace(' ', ""))
             );
             assert_eq!(message_of("read_mask", &stream.input()), "google.protobuf.FieldMask");
             assert_eq!(stream.input().get_field_by_name("resume_token").unwrap().kind(), Kind::String);
@@ -184,6 +234,14 @@ mod tests {
             let row = stream.output().get_field(1).unwrap().kind().as_message().unwrap().clone();
             assert_eq!(row, resource.descriptor().unwrap());
             assert!(row.get_field_by_name(resource.key).is_some());
+            for name in
+                resource.name_key.iter().chain(&resource.beside).chain(resource.owner.iter().flat_map(|o| o.members))
+            {
+                assert_eq!(row.get_field_by_name(name).unwrap().kind(), Kind::String, "{name}");
+            }
+            if let Some(list) = resource.list_of_owner().unwrap() {
+                assert_eq!(*list.kind().as_message().unwrap(), row);
+            }
             for path in resource.output_only.iter().chain(resource.fixed) {
                 let (field, inner) = path.split_once('.').map_or((*path, None), |(field, inner)| (field, Some(inner)));
                 let field = row.get_field_by_name(field).unwrap_or_else(|| panic!("{path}"));

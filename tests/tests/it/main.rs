@@ -24,6 +24,7 @@ mod harness;
 mod health;
 mod import;
 mod import_orders;
+mod import_tags;
 mod label_selector;
 mod limits;
 mod lists;

@@ -3,6 +3,7 @@
 
 mod fault;
 mod read;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -12,6 +13,7 @@ mod write;
 pub(crate) use fault::describe;
 pub(crate) use orrery_kit::config::ServiceAddress;
 pub(crate) use read::{PageQuery, read_pages};
+pub(crate) use tags::{MAX_TAGS, TagsClient, Waiting};
 pub(crate) use window::SentChunk;
 pub(crate) use write::{WriteCounts, WriteEvent, WriteFault, WriteOptions, write};
 
@@ -32,10 +34,15 @@ fn backoff(limit: Duration) -> Backoff {
     Backoff::new(limit).with_first_limit(FIRST_LIMIT)
 }
 
-/// Connects to a service.
+/// Connects to a service for calls of any method.
 async fn connect(address: &ServiceAddress) -> Result<Grpc<Channel>, tonic::Status> {
+    Ok(Grpc::new(channel(address).await?).max_decoding_message_size(MESSAGE_LIMIT))
+}
+
+/// Connects to a service.
+async fn channel(address: &ServiceAddress) -> Result<Channel, tonic::Status> {
     const WINDOW: u32 = 4 * 1024 * 1024;
-    let channel = address
+    address
         .endpoint()
         .connect_timeout(Duration::from_secs(5))
         // Notices within 30 seconds that the service is unreachable, even if the connection was not closed.
@@ -45,6 +52,5 @@ async fn connect(address: &ServiceAddress) -> Result<Grpc<Channel>, tonic::Statu
         .initial_connection_window_size(2 * WINDOW)
         .connect()
         .await
-        .map_err(|error| fault::unreachable(address, &error))?;
-    Ok(Grpc::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
+        .map_err(|error| fault::unreachable(address, &error))
 }

@@ -29,6 +29,8 @@ pub(crate) struct WriteOptions {
     pub(crate) method: &'static str,
     /// Identifies the write, so that it can be resumed. Not used with `validate_only`.
     pub(crate) write_id: String,
+    /// What becomes of rows that are stored.
+    pub(crate) mode: WriteMode,
     /// Whether a rejected row stops the write or is skipped.
     pub(crate) on_row_error: RowErrorPolicy,
     /// Whether references to other rows are checked.
@@ -52,6 +54,8 @@ pub(crate) struct WriteCounts {
     pub(crate) unchanged: i64,
     pub(crate) rejected: i64,
     pub(crate) superseded: i64,
+    /// Stored rows that were deleted, because the sent rows replace them.
+    pub(crate) deleted: i64,
     /// Rows that an earlier run committed under this write_id.
     pub(crate) resumed: i64,
     /// Committed rows of which is not known whether they were created, updated or unchanged: the connection broke
@@ -182,7 +186,7 @@ impl Writer<'_> {
         let mask = &self.options.update_mask;
         WriteStart {
             write_id: if validate_only { String::new() } else { self.options.write_id.clone() },
-            mode: WriteMode::Upsert.into(),
+            mode: self.options.mode.into(),
             on_row_error: self.options.on_row_error.into(),
             reference_check: self.options.reference_check.into(),
             validate_only,
@@ -280,6 +284,7 @@ impl Writer<'_> {
         self.counts.unchanged += answer.unchanged;
         self.counts.rejected += answer.rejected;
         self.counts.superseded += answer.superseded;
+        self.counts.deleted += answer.deleted;
         for error in &answer.row_errors {
             (self.on_event)(WriteEvent::Rejected(self.window.line(error.offset), error));
         }

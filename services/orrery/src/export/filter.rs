@@ -3,6 +3,7 @@
 use clap::Args;
 use orrery_proto::catalog::v1::ProductFilter;
 use orrery_proto::orders::v1::OrderFilter;
+use orrery_proto::records::v1::{ProductTagFilter, TagFilter};
 use orrery_proto::r#type::v1::TimeRange;
 use prost_types::Timestamp;
 
@@ -95,6 +96,65 @@ impl OrderFilterOptions {
             provision_timer: range(self.filter_provision_timer_from, self.filter_provision_timer_before),
             currency_code: self.filter_currency_code.unwrap_or_default(),
             product_uid: self.filter_product_uid.unwrap_or_default(),
+        }
+    }
+}
+
+/// `orrery.records.v1.TagFilter` with an option for each field. All given conditions must hold.
+#[derive(Debug, Default, Args)]
+pub(crate) struct TagFilterOptions {
+    #[command(flatten)]
+    common: CommonFilterOptions,
+    /// Only tags whose name contains this, ignoring letter case.
+    #[arg(long, value_name = "TEXT")]
+    filter_name_contains: Option<String>,
+    /// Only tags in this category. Can be repeated.
+    #[arg(long, value_name = "NAME")]
+    filter_category_name: Vec<String>,
+}
+
+impl TagFilterOptions {
+    /// The filter.
+    pub(crate) fn into_message(self) -> TagFilter {
+        let common = self.common;
+        TagFilter {
+            label_selector: common.filter_label_selector.unwrap_or_default(),
+            phases: common.filter_phase,
+            uids: common.filter_uid,
+            created: range(common.filter_created_from, common.filter_created_before),
+            updated: range(common.filter_updated_from, common.filter_updated_before),
+            name_contains: self.filter_name_contains.unwrap_or_default(),
+            category_names: self.filter_category_name,
+        }
+    }
+}
+
+/// `orrery.records.v1.ProductTagFilter` with an option for each field. All given conditions must hold.
+#[derive(Debug, Default, Args)]
+#[expect(clippy::struct_field_names, reason = "the fields are the names of the options")]
+pub(crate) struct ProductTagFilterOptions {
+    /// Only tags of this product. Can be repeated.
+    #[arg(long, value_name = "UID")]
+    filter_product_uid: Vec<String>,
+    /// Only products with this tag. Can be repeated.
+    #[arg(long, value_name = "UID")]
+    filter_tag_uid: Vec<String>,
+    /// Only rows created at or after this time, such as "2026-05-01T00:00:00Z". At most nine digits after the decimal
+    /// point.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    filter_created_from: Option<Timestamp>,
+    /// Only rows created before this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    filter_created_before: Option<Timestamp>,
+}
+
+impl ProductTagFilterOptions {
+    /// The filter.
+    pub(crate) fn into_message(self) -> ProductTagFilter {
+        ProductTagFilter {
+            product_uids: self.filter_product_uid,
+            tag_uids: self.filter_tag_uid,
+            created: range(self.filter_created_from, self.filter_created_before),
         }
     }
 }

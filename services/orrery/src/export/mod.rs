@@ -1,6 +1,9 @@
-//! `orrery export`: writes the rows of a resource as JSONL, one row per line. `orrery import` can read the result.
+//! `orrery export`: writes the rows of a resource as JSONL or CSV, one row per line. `orrery import` can read the
+//! result.
 
+mod columns;
 mod filter;
+mod names;
 mod output;
 
 use std::io::{self, IsTerminal as _};
@@ -12,15 +15,17 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use prost_types::FieldMask;
 use tokio::sync::mpsc;
 
-use self::filter::{OrderFilterOptions, ProductFilterOptions};
+use self::columns::Columns;
+use self::filter::{OrderFilterOptions, ProductFilterOptions, ProductTagFilterOptions, TagFilterOptions};
+use self::names::RowNames;
 use self::output::ExportOutput;
 use crate::client::{PageQuery, ServiceAddress, describe, read_pages};
-use crate::message::write_json;
-use crate::resource::{ORDERS, PRODUCTS, TransferResource};
+use crate::mapping::Format;
+use crate::resource::{ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
 use crate::terminal::{PIPE_CLOSED, eprint_line};
 
 const AFTER_HELP: &str = "\
@@ -41,7 +46,7 @@ pub struct ExportCommand {
 
 #[derive(Debug, Subcommand)]
 enum ExportedResource {
-    /// Exports products as JSONL, ordered by uid.
+    /// Exports products, ordered by uid.
     #[command(after_help = AFTER_HELP)]
     Products {
         #[command(flatten)]
@@ -52,7 +57,7 @@ enum ExportedResource {
         #[arg(long, value_name = "ADDR", default_value = "localhost:50051")]
         catalog: ServiceAddress,
     },
-    /// Exports orders with their lines, addresses and totals as JSONL, ordered by uid.
+    /// Exports orders with their lines, addresses and totals, ordered by uid.
     #[command(after_help = AFTER_HELP)]
     Orders {
         #[command(flatten)]
@@ -62,6 +67,32 @@ enum ExportedResource {
         /// The address of the orders service.
         #[arg(long, value_name = "ADDR", default_value = "localhost:50052")]
         orders: ServiceAddress,
+    },
+    /// Exports tags with their categories, ordered by uid.
+    ///
+    /// category_name is the category of the tag, which orrery import tags reads back.
+    #[command(after_help = AFTER_HELP)]
+    Tags {
+        #[command(flatten)]
+        export: ExportOptions,
+        #[command(flatten)]
+        filter: TagFilterOptions,
+        /// The address of the records service.
+        #[arg(long, value_name = "ADDR", default_value = "localhost:50053")]
+        records: ServiceAddress,
+    },
+    /// Exports the tags of products, one row for each, ordered by product and tag.
+    ///
+    /// tag_name is the name of the tag, for people; an import uses tag_uid.
+    #[command(after_help = AFTER_HELP)]
+    ProductTags {
+        #[command(flatten)]
+        export: ExportOptions,
+        #[command(flatten)]
+        filter: ProductTagFilterOptions,
+        /// The address of the records service.
+        #[arg(long, value_name = "ADDR", default_value = "localhost:50053")]
+        records: ServiceAddress,
     },
 }
 
@@ -78,7 +109,12 @@ struct ExportOptions {
     /// Continues an export that ended early and printed this token. All other options must be the same.
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true, conflicts_with = "gzip")]
     resume_token: String,
-    /// The fields to write, such as "uid,name,labels.season". Default: all.
+    /// JSONL has all that is stored. CSV has a column for each path of --read-mask; maps and lists are JSON in their
+    /// cells, unset fields are empty. `orrery import` reads JSONL without a mapping, and CSV with one.
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+    format: Format,
+    /// The fields to write, such as "uid,name,labels.season". Default: all. For CSV of tags and product tags: the
+    /// columns of the mappings in deploy/examples.
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     read_mask: Vec<String>,
     /// How long to keep trying while the service cannot be reached, in seconds. For a service that was never reached: 5
@@ -96,6 +132,12 @@ pub async fn run(options: ExportCommand) -> anyhow::Result<ExitCode> {
         ExportedResource::Orders { export, filter, orders } => {
             export_resource(ORDERS, orders, export, filter.into_message()).await
         }
+        ExportedResource::Tags { export, filter, records } => {
+            export_resource(TAGS, records, export, filter.into_message()).await
+        }
+        ExportedResource::ProductTags { export, filter, records } => {
+            export_resource(PRODUCT_TAGS, records, export, filter.into_message()).await
+        }
     }
 }
 
@@ -105,25 +147,28 @@ async fn export_resource(
     options: ExportOptions,
     filter: impl prost::Message,
 ) -> anyhow::Result<ExitCode> {
-    let message = resource.descriptor()?;
+    let columns = Columns::plan(&resource, options.format, &options.read_mask)?;
+    let give_up_after = Duration::from_secs(options.patience);
+    let mut texts = RowNames::plan(&resource, &columns, &options.read_mask, &address, give_up_after)?;
     let output = ExportOutput::create(&options.output, options.gzip, !options.resume_token.is_empty())?;
     let partial = output.partial().map(Path::to_owned);
     let mut request = resource.stream_request()?;
     if filter.encoded_len() > 0 {
         set(&mut request, "filter", &filter)?;
     }
-    if !options.read_mask.is_empty() {
-        set(&mut request, "read_mask", &FieldMask { paths: options.read_mask })?;
+    let read_mask = columns.read_mask(&resource, options.read_mask);
+    if !read_mask.is_empty() {
+        set(&mut request, "read_mask", &FieldMask { paths: read_mask })?;
     }
-    let give_up_after = Duration::from_secs(options.patience);
     let query = PageQuery { address, method: resource.stream_method, request, give_up_after };
+    let begins = options.resume_token.is_empty();
     let mut pages = read_pages(query, options.resume_token);
     let bar = progress_bar();
     let begin = Instant::now();
 
     // Pages are fetched while earlier ones are written. At most two are buffered.
     let (sender, receiver) = mpsc::channel(2);
-    let writing = tokio::task::spawn_blocking(move || write_pages(output, &message, receiver));
+    let writing = tokio::task::spawn_blocking(move || write_pages(output, &columns, begins, receiver));
     let mut rows = 0_u64;
     let fetched = loop {
         let mut trying_again = |status: &tonic::Status, wait: Duration| {
@@ -133,9 +178,16 @@ async fn export_resource(
         };
         match pages.next(&mut trying_again).await {
             Ok(Some(page)) => {
-                rows += page.rows.len() as u64;
+                let page_rows = match &mut texts {
+                    None => page.rows,
+                    Some(texts) => match texts.add(page.rows, &mut trying_again).await {
+                        Ok(rows) => rows,
+                        Err(status) => break Err(status),
+                    },
+                };
+                rows += page_rows.len() as u64;
                 bar.set_position(rows);
-                if sender.send(Some((page.rows, page.resume_token))).await.is_err() {
+                if sender.send(Some((page_rows, page.resume_token))).await.is_err() {
                     break Ok(());
                 }
             }
@@ -200,15 +252,23 @@ type ExportPage = (Vec<Bytes>, String);
 /// after an error too.
 fn write_pages(
     mut output: ExportOutput,
-    message: &MessageDescriptor,
+    columns: &Columns,
+    begins: bool,
     mut pages: mpsc::Receiver<Option<ExportPage>>,
 ) -> (Exported, io::Result<()>) {
     let mut written = Exported::default();
     let mut lines = Vec::new();
+    let mut header = if begins { columns.header() } else { Vec::new() };
     while let Some(page) = pages.blocking_recv() {
-        let Some((rows, token)) = page else { return (written, output.finish()) };
+        let Some((rows, token)) = page else {
+            let written_header = if header.is_empty() { Ok(()) } else { output.write(&header) };
+            return (written, written_header.and_then(|()| output.finish()));
+        };
         let count = rows.len() as u64;
-        let result = page_lines(message, rows, &mut lines).and_then(|()| output.write(&lines));
+        let result = columns.lines(rows, &mut lines).and_then(|()| {
+            lines.splice(0..0, header.drain(..));
+            output.write(&lines)
+        });
         if let Err(error) = result {
             output.abandon();
             return (written, Err(error));
@@ -217,17 +277,6 @@ fn write_pages(
     }
     output.abandon();
     (written, Ok(()))
-}
-
-fn page_lines(message: &MessageDescriptor, rows: Vec<Bytes>, lines: &mut Vec<u8>) -> io::Result<()> {
-    lines.clear();
-    for row in rows {
-        let row = DynamicMessage::decode(message.clone(), row)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        write_json(&row, lines);
-        lines.push(b'\n');
-    }
-    Ok(())
 }
 
 fn progress_bar() -> ProgressBar {

@@ -10,9 +10,9 @@ use crate::client::SentChunk;
 use crate::mapping::RecordRefusal;
 
 /// The most rows in a chunk.
-const MAX_ROWS: usize = 2_000;
+pub(crate) const MAX_ROWS: usize = 2_000;
 /// The most bytes in a chunk with several rows, so that a message is below 1 MiB. A larger row is sent alone.
-const MAX_BYTES: usize = 900 * 1024;
+pub(crate) const MAX_BYTES: usize = 900 * 1024;
 
 /// Counters of the reading thread.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ pub(crate) fn produce(
 }
 
 fn fits(chunk: &SentChunk, row: &EncodedRow) -> bool {
-    chunk.rows.is_empty() || (chunk.rows.len() < MAX_ROWS && chunk.bytes + row.bytes.len() <= MAX_BYTES)
+    row.joins || chunk.rows.is_empty() || (chunk.rows.len() < MAX_ROWS && chunk.bytes + row.bytes.len() <= MAX_BYTES)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::csv::{CsvSource, Dialect, separates};
 use super::input::{Input, extension, format_of};
 use super::jsonl::{JsonLines, JsonlSource};
+use super::members::{Member, OwnerRows};
 use super::omissions::Omissions;
 use super::record::{NextRecord, Record, Warning};
 use crate::mapping::{
@@ -28,6 +29,8 @@ pub(crate) struct EncodedRow {
     pub(crate) line: u64,
     /// The encoded message.
     pub(crate) bytes: Bytes,
+    /// Whether the row must be in the chunk of the row before, because a write replaces the rows of an owner.
+    pub(crate) joins: bool,
 }
 
 /// An item read from a file.
@@ -62,6 +65,10 @@ pub(crate) struct FileRows {
     /// The number of records read.
     pub(crate) records: u64,
     omissions: Omissions,
+    /// Whether the rows of an owner replace those that are stored.
+    replaces: bool,
+    /// The items of an owner that was read.
+    members: VecDeque<FileItem>,
 }
 
 enum Reader {
@@ -122,10 +129,10 @@ impl FileRows {
         let input = input.decode(mapping.and_then(|mapping| mapping.source.encoding));
         let reader = match mapping {
             None => {
-                let plural = resource.plural;
+                let noun = resource.noun();
                 anyhow::ensure!(
                     format == Format::Jsonl,
-                    "CSV needs --mapping, which maps columns to fields; only JSONL as `orrery export {plural}` \
+                    "CSV needs --mapping, which maps columns to fields; only JSONL as `orrery export {noun}` \
                      writes it goes without"
                 );
                 Reader::Plain(JsonLines::new(input))
@@ -158,8 +165,32 @@ impl FileRows {
                 }))
             }
         };
-        let omissions = Omissions::default();
-        Ok(Self { reader, resource: *resource, message: resource.descriptor()?, records: 0, omissions })
+        Ok(Self {
+            reader,
+            resource: *resource,
+            message: resource.descriptor()?,
+            records: 0,
+            omissions: Omissions::default(),
+            replaces: false,
+            members: VecDeque::new(),
+        })
+    }
+
+    /// Makes the rows of an owner those that replace what is stored of it: an owner without rows has one that names
+    /// only the owner. Must be called before the first row is read.
+    ///
+    /// # Errors
+    /// The rows of an owner may be anywhere in the file, so that no row has all of them.
+    pub(crate) fn set_replace(&mut self) -> anyhow::Result<()> {
+        let TransferResource { key, singular, .. } = self.resource;
+        let is_grouped = matches!(&self.reader, Reader::Mapped(mapped) if mapped.plan.is_grouped_by_key());
+        anyhow::ensure!(
+            is_grouped,
+            "--mode replace needs a mapping with `by = \"{key}\"` in [group], so that each {singular} of the file is \
+             known before those that it replaces are deleted"
+        );
+        self.replaces = true;
+        Ok(())
     }
 
     /// Sets the memory for groups. Must be called before the first row is read.
@@ -184,6 +215,28 @@ impl FileRows {
 
     /// The next row, refusal or warning; none at the end. After an error, nothing more can be read.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<FileItem>> {
+        if self.resource.owner.is_none() {
+            return self.next_row();
+        }
+        loop {
+            if let Some(item) = self.members.pop_front() {
+                return Ok(Some(item));
+            }
+            match self.next_row()? {
+                Some(FileItem::Row(row)) => {
+                    let owner = match &self.reader {
+                        Reader::Plain(_) => OwnerRows::of_one(Member::decode(row.bytes)?, row.line),
+                        Reader::Mapped(_) => OwnerRows::decode(row.bytes)?,
+                    };
+                    self.members.extend(owner.into_items(self.replaces, row.line));
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// The next row as the file has it, refusal or warning.
+    fn next_row(&mut self) -> anyhow::Result<Option<FileItem>> {
         match &mut self.reader {
             Reader::Plain(lines) => {
                 let Some((line, json)) = lines.next()? else { return Ok(None) };
@@ -219,8 +272,8 @@ impl Mapped {
         self.warnings.extend(self.record.warning.take());
         Ok(match next {
             NextRecord::End => None,
-            NextRecord::Record => {
-                Some(self.plan.evaluate(&self.record.cells).map_err(refused).and_then(|mut values| {
+            NextRecord::Record => Some(
+                self.plan.evaluate(self.record.line, &self.record.cells).map_err(refused).and_then(|mut values| {
                     let line = self.record.line;
                     let added = self.sources.add(line, &std::mem::take(&mut values.sources));
                     added.map_err(|Collision { refusal, is_another_row, is_new }| Refused {
@@ -230,8 +283,8 @@ impl Mapped {
                     })?;
                     omissions.add(line, std::mem::take(&mut values.omissions));
                     Ok(values)
-                }))
-            }
+                }),
+            ),
             NextRecord::Refused(refusal) => Some(Err(refused(refusal))),
         })
     }
@@ -294,7 +347,12 @@ impl Mapped {
 fn plain_row(resource: &TransferResource, message: &MessageDescriptor, json: &Json) -> Result<Vec<u8>, RecordRefusal> {
     let mut row = from_json(message, json)?;
     resource.clear_output_only(&mut row);
-    if row.has_field_by_name(resource.key) {
+    if let Some(owner) = resource.owner
+        && !owner.members.iter().any(|member| row.has_field_by_name(member))
+    {
+        return Err(RecordRefusal::new(owner.members.join(" or "), "is empty", ""));
+    }
+    if [Some(resource.key), resource.name_key].into_iter().flatten().any(|key| row.has_field_by_name(key)) {
         Ok(row.encode_to_vec())
     } else {
         Err(RecordRefusal::new(resource.key, "is empty", ""))
@@ -307,7 +365,7 @@ fn item(line: u64, row: Result<Vec<u8>, RecordRefusal>, loss: Loss) -> FileItem 
         if bytes.len() > ROW_LIMIT {
             return Err(too_large(bytes.len()));
         }
-        Ok(EncodedRow { line, bytes: bytes.into() })
+        Ok(EncodedRow { line, bytes: bytes.into(), joins: false })
     });
     match row {
         Ok(row) => FileItem::Row(row),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::names::Found;
 use crate::client::WriteCounts;
 use crate::resource::TransferResource;
 
@@ -23,6 +24,10 @@ pub(crate) struct Summary {
     /// Values left out of rows.
     pub(crate) left_out: u64,
     pub(crate) counts: WriteCounts,
+    /// What was found for names of tags.
+    pub(crate) found: Found,
+    /// Categories of tags, if the file has any.
+    pub(crate) categories: Option<WriteCounts>,
     pub(crate) elapsed: Duration,
     /// Whether nothing was written.
     pub(crate) validate_only: bool,
@@ -36,7 +41,8 @@ impl Summary {
 
     /// Whether everything in the file was written.
     pub(crate) fn is_whole(&self) -> bool {
-        self.refused_records == 0 && self.rejected() == 0
+        let categories = self.categories.map_or(0, |counts| counts.rejected);
+        self.refused_records == 0 && self.rejected() == 0 && categories == 0
     }
 }
 
@@ -60,7 +66,8 @@ pub(crate) fn many(number: u64, singular: &str, plural: &str) -> String {
 
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WriteCounts { created, updated, unchanged, superseded, resumed, unspecified, .. } = self.counts;
+        let counts = self.counts;
+        let WriteCounts { created, updated, unchanged, superseded, resumed, unspecified, .. } = counts;
         let TransferResource { singular, plural, .. } = self.resource;
         let rows = self.rows + self.rows_of_refused_records + self.refused_rows;
         let read = format!("records read, {} in them", many(rows, singular, plural));
@@ -72,6 +79,16 @@ impl fmt::Display for Summary {
             (self.rejected(), "rejected"),
             (superseded as u64, "superseded by a later row with the same key"),
         ];
+        let Found { created_tags, unchecked } = self.found;
+        for (count, what) in [
+            (counts.deleted as u64, "deleted, because the file does not name them"),
+            (unchecked, "not checked further, because an import would create their tags"),
+            (created_tags, "tags created, because the file names them"),
+        ] {
+            if count > 0 {
+                lines.push((count, what));
+            }
+        }
         if self.left_out > 0 {
             lines.push((self.left_out, "values left out of written rows"));
         }
@@ -89,6 +106,15 @@ impl fmt::Display for Summary {
             let refused = many(self.refused_records, "record", "records");
             let lost = many(self.rows_of_refused_records, singular, plural);
             writeln!(formatter, "{refused} refused, {lost} rejected because of them")?;
+        }
+        if let Some(WriteCounts { created, updated, unchanged, rejected, resumed, unspecified, .. }) = self.categories {
+            let unchanged = unchanged + resumed + unspecified;
+            let counts = [created, updated, unchanged, rejected].map(|count| grouped(count as u64));
+            let [created, updated, unchanged, rejected] = counts;
+            writeln!(
+                formatter,
+                "categories: {created} new, {updated} changed, {unchanged} as before, {rejected} rejected"
+            )?;
         }
         let seconds = self.elapsed.as_secs_f64();
         let rate = ((self.counts.committed - resumed) as f64 / seconds.max(0.001)) as u64;

@@ -63,7 +63,7 @@
 //! | `prefix` | Text before the result, unless that is empty. |
 //! | `pick` | With `[group]`: the record whose value the row takes: `first-non-empty` (the default), `first`, `last-non-empty`, `last`, `earliest`, `latest` (times only). |
 //! | `value` | Without `column`: a constant. On a path that ends in `*`: the value of each key; the default is the original part. |
-//! | `split` | On a path that ends in `*`: the separator of the parts. A JSON list needs none. Empty parts are dropped. |
+//! | `split` | On a path that ends in `*`, and on a path of product tags: the separator of the parts. A JSON list needs none. Empty parts are dropped. |
 //! | `most` | On a path that ends in `*`: the most keys that a record makes. Further keys are left out and counted. |
 //! | `same` | On a uid: different texts that may become the same uid: `letter-case` (they differ only in letter case) or `all`. See "Keys". |
 //! | `on` | `create`: only new rows take the field. See "Existing rows". |
@@ -78,6 +78,25 @@
 //! Empty text leaves a field unset. Other text is parsed by the field's type: RFC 3339 for a time, digits for a number,
 //! `true` or `false`, the name of an enum value in any letter case, with or without the beginning that all names of the
 //! enum share (`ADDRESS_KIND_BILLING` or `billing`).
+//!
+//! # Tags
+//!
+//! Files name tags where the contract has uids. A product tag has `tag_uid` or `tag_name`; the name is used if the uid is
+//! empty. A tag has a `category_name` beside its own fields, and `name` can be its key in place of `uid`: the tag with
+//! that name, in any letter case, is updated in the other fields, and keeps the spelling of its name.
+//!
+//! A record of product tags makes a row, or with `split` one for each part. Blanks around the parts are removed. A record
+//! without a tag makes no row. A tag that a record names again, or with `[group]` another record of the same product,
+//! makes no further row; letter case makes no difference.
+//!
+//! ```toml
+//! [group]                       # Optional; needed by --mode replace.
+//! by = "product_uid"
+//!
+//! [fields]
+//! product_uid = { column = "Handle", transforms = ["lower", "key"], prefix = "prd_" }
+//! tag_name = { column = "Tags", split = "," }
+//! ```
 //!
 //! # Keys
 //!
@@ -156,6 +175,7 @@ mod document;
 mod fields;
 mod group;
 mod key;
+mod members;
 mod plan;
 mod rule;
 mod runs;

@@ -10,11 +10,13 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 
 use super::document::{Each, Mapping};
 use super::fields::PlannedFields;
+use super::members::{plan_members, rows_and_members};
 use super::rule::{Assigned, MappedColumn, PlannedRule, RuleContext};
 use super::sources::{Same, UidSource};
 use super::target::Scalar;
 use super::transform::quoted;
 use super::{Cell, Omission, RecordRefusal, update};
+use crate::contract::LINE_NUMBER;
 use crate::resource::TransferResource;
 
 /// The most bytes of a row: the default limit of a service for a message, with a margin.
@@ -39,7 +41,7 @@ pub(crate) struct Plan {
 
 /// A uid that different texts could make equal, and that is therefore checked.
 #[derive(Debug)]
-struct Check {
+pub(super) struct Check {
     path: Arc<str>,
     /// The rules of the uid.
     rules: Range<usize>,
@@ -58,11 +60,15 @@ struct PlannedGroup {
 
 /// How elements of a list are made.
 #[derive(Debug)]
-struct PlannedElement {
-    list: FieldDescriptor,
-    each: Each,
-    fields: PlannedFields,
-    checks: Vec<Check>,
+pub(super) struct PlannedElement {
+    pub(super) list: FieldDescriptor,
+    pub(super) each: Each,
+    pub(super) fields: PlannedFields,
+    pub(super) checks: Vec<Check>,
+    /// The rule that splits a text: each part makes an element.
+    pub(super) split: Option<usize>,
+    /// Whether elements have the line of their record.
+    pub(super) has_line: bool,
 }
 
 /// The values of a record, or of the records of a group so far.
@@ -111,13 +117,16 @@ impl Plan {
         let mut columns: Vec<MappedColumn> = Vec::new();
         let no_pick = mapping.group.is_none().then_some("without [group]");
         let by = mapping.group.as_ref().map(|group| group.by.as_str());
-        let place = RuleContext { resource, message: &message, before: "", no_pick, no_on: None, by };
-        let row = PlannedFields::new(&mapping.fields, &place, "fields", &mut columns).context(file.to_string())?;
-        let Some(key) = row.find_single(resource.key) else {
-            anyhow::bail!("{file}: fields.{} is missing: each {} needs it", resource.key, resource.singular);
+        let place = RuleContext { resource, message: &message, before: "", no_pick, no_on: None, by, may_split: false };
+        let (fields, of_members) = rows_and_members(mapping, resource);
+        let row = PlannedFields::new(&fields, &place, "fields", &mut columns).context(file.to_string())?;
+        let named = || resource.name_key.and_then(|name| row.find_single(name));
+        let Some(key) = row.find_single(resource.key).or_else(named) else {
+            let or = resource.name_key.map_or(String::new(), |name| format!(" or fields.{name}"));
+            anyhow::bail!("{file}: fields.{}{or} is missing: each {} needs it", resource.key, resource.singular);
         };
         for rule in &row.rules[key.clone()] {
-            rule.check_key().map_err(|problem| anyhow::anyhow!("{file}: fields.{:?}: {problem}", resource.key))?;
+            rule.check_key().map_err(|problem| anyhow::anyhow!("{file}: fields.{:?}: {problem}", rule.path))?;
         }
         let group = match &mapping.group {
             None => None,
@@ -127,6 +136,9 @@ impl Plan {
             },
         };
         let mut elements = Vec::new();
+        if let Some(list) = resource.list_of_owner()? {
+            elements.push(plan_members(list, &of_members, resource, &message, &mut columns).context(file.to_string())?);
+        }
         for name in mapping.lists() {
             let (list, inner) = find_list(&message, name).map_err(|problem| anyhow::anyhow!("{file}: {problem}"))?;
             for (section, element) in mapping.elements(name)? {
@@ -135,19 +147,36 @@ impl Plan {
                     Each::Row => no_pick,
                 };
                 let no_on = Some("belongs beside `each`, because a list is written as a whole");
-                let place =
-                    RuleContext { resource, message: &inner, before: &format!("{name}."), no_pick, no_on, by: None };
+                let before = format!("{name}.");
+                let place = RuleContext {
+                    resource,
+                    message: &inner,
+                    before: &before,
+                    no_pick,
+                    no_on,
+                    by: None,
+                    may_split: false,
+                };
                 let section = format!("{section}.fields");
                 let fields =
                     PlannedFields::new(&element.fields, &place, &section, &mut columns).context(file.to_string())?;
                 let checks = checks(&fields.rules, |_| false);
-                elements.push(PlannedElement { list: list.clone(), each: element.each, fields, checks });
+                let list = list.clone();
+                elements.push(PlannedElement {
+                    list,
+                    each: element.each,
+                    fields,
+                    checks,
+                    split: None,
+                    has_line: false,
+                });
             }
         }
         let by = group.as_ref().map_or(key.clone(), |group| group.by.clone());
         let checks = checks(&row.rules, |rules| *rules == key || *rules == by);
         let checks_keys_of_groups = by != key && !row.rules[key.clone()].iter().any(|rule| rule.picks);
-        let update_mask = update::mask(mapping, resource, &row.rules).context(file.to_string())?;
+        let update_mask =
+            update::mask(mapping, resource, &row.rules, &row.rules[key.start].path).context(file.to_string())?;
         Ok(Self { row, elements, columns, key, group, checks, checks_keys_of_groups, update_mask })
     }
 
@@ -166,6 +195,11 @@ impl Plan {
         self.group.is_some()
     }
 
+    /// Whether the records of a group are those with the same key.
+    pub(crate) fn is_grouped_by_key(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.by == self.key)
+    }
+
     /// Whether the records of a group are consecutive.
     pub(crate) fn is_consecutive(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.consecutive)
@@ -176,8 +210,8 @@ impl Plan {
         self.elements.iter().any(|element| element.each == Each::Record)
     }
 
-    /// Evaluates the rules for a record.
-    pub(crate) fn evaluate(&self, cells: &[Cell]) -> Result<Values, RecordRefusal> {
+    /// Evaluates the rules for the record that begins on a line.
+    pub(crate) fn evaluate(&self, line: u64, cells: &[Cell]) -> Result<Values, RecordRefusal> {
         let mut values = Values::default();
         self.row.evaluate(cells, &mut values.assigned, &mut values.omissions)?;
         for required in [Some(&self.key), self.group.as_ref().map(|group| &group.by)].into_iter().flatten() {
@@ -197,7 +231,17 @@ impl Plan {
                 sources.extend(check.source(&element.fields.rules, &into[begin..], cells, &row));
             }
             if element.each == Each::Record {
-                element.encode(&mut of_record, elements);
+                match element.split {
+                    None => element.encode(line, &mut of_record, elements),
+                    Some(place) => {
+                        for part in element.fields.rules[place].parts(cells)? {
+                            let mut of_part = of_record.clone();
+                            of_part[place] = part;
+                            element.encode(line, &mut of_part, elements);
+                        }
+                        of_record.clear();
+                    }
+                }
             }
         }
         Ok(values)
@@ -300,13 +344,15 @@ impl Plan {
 impl PlannedElement {
     /// Encodes the element that the values make and appends it to a row, unless no column has a value. Consumes the
     /// values.
-    fn encode(&self, values: &mut Vec<Assigned>, row: &mut Vec<u8>) {
+    fn encode(&self, line: u64, values: &mut Vec<Assigned>, row: &mut Vec<u8>) {
         if self.fields.have_content(values) {
-            let element = self.fields.build(values.drain(..));
+            let mut element = self.fields.build(values.drain(..)).encode_to_vec();
+            if self.has_line {
+                prost::encoding::uint64::encode(LINE_NUMBER, &line, &mut element);
+            }
             encode_key(self.list.number(), WireType::LengthDelimited, row);
-            encode_varint(element.encoded_len() as u64, row);
-            // Encoding into a vector cannot fail.
-            let _always = element.encode(row);
+            encode_varint(element.len() as u64, row);
+            row.extend(element);
         }
         values.clear();
     }
@@ -332,7 +378,7 @@ impl Check {
 }
 
 /// The uids among rules that must be checked, and the other fields that identify rows.
-fn checks(rules: &[PlannedRule], is_own: impl Fn(&Range<usize>) -> bool) -> Vec<Check> {
+pub(super) fn checks(rules: &[PlannedRule], is_own: impl Fn(&Range<usize>) -> bool) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut begin = 0;
     for of_path in rules.chunk_by(|one, next| one.path == next.path) {

@@ -79,6 +79,8 @@ pub(crate) struct RuleContext<'a> {
     pub(crate) no_on: Option<&'static str>,
     /// The path by which records are grouped.
     pub(crate) by: Option<&'a str>,
+    /// Whether a text of one value may be split, each part making an element.
+    pub(crate) may_split: bool,
 }
 
 impl PlannedRule {
@@ -162,6 +164,9 @@ impl PlannedRule {
         let Some(column) = self.column else {
             return self.scalar(self.value.as_deref().unwrap_or_default(), "");
         };
+        if self.makes_parts() {
+            return Ok(Assigned::Nothing);
+        }
         let cell = &cells[column];
         if self.target.is_open() {
             return self.keys(cell, omissions);
@@ -170,6 +175,32 @@ impl PlannedRule {
             return Err(RecordRefusal::new(self.path.clone(), "is a list, which needs a path that ends in `*`", ""));
         };
         self.scalar(&self.transformed(text)?, text)
+    }
+
+    /// Whether the rule splits a text into values, each of which makes an element.
+    pub(crate) fn makes_parts(&self) -> bool {
+        self.split.is_some() && !self.target.is_open()
+    }
+
+    /// The values of a rule that splits: those of the parts that are not empty, without blanks at their ends.
+    pub(crate) fn parts(&self, cells: &[Cell]) -> Result<Vec<Assigned>, RecordRefusal> {
+        let Some(cell) = self.column.and_then(|column| cells.get(column)) else { return Ok(Vec::new()) };
+        let mut values = Vec::new();
+        for part in self.written_parts(cell) {
+            match self.scalar(&self.transformed(part.trim())?, part)? {
+                Assigned::Nothing => {}
+                value => values.push(value),
+            }
+        }
+        Ok(values)
+    }
+
+    fn written_parts<'a>(&self, cell: &'a Cell) -> Vec<&'a str> {
+        match (cell, &self.split) {
+            (Cell::List(parts), _) => parts.iter().map(String::as_str).collect(),
+            (Cell::Text(text), Some(separator)) => text.split(separator.as_str()).collect(),
+            (Cell::Text(text), None) => vec![text],
+        }
     }
 
     fn scalar(&self, text: &str, written: &str) -> Result<Assigned, RecordRefusal> {
@@ -183,15 +214,10 @@ impl PlannedRule {
     }
 
     fn keys(&self, cell: &Cell, omissions: &mut Vec<Omission>) -> Result<Assigned, RecordRefusal> {
-        let parts: Vec<&str> = match (cell, &self.split) {
-            (Cell::List(parts), _) => parts.iter().map(String::as_str).collect(),
-            (Cell::Text(text), Some(separator)) => text.split(separator.as_str()).collect(),
-            (Cell::Text(text), None) => vec![text],
-        };
         let mut keys: Vec<(String, Scalar)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         let (mut same, mut beyond) = (0, 0);
-        for part in parts {
+        for part in self.written_parts(cell) {
             let key = self.transformed(part)?;
             if key.is_empty() {
                 continue;
@@ -248,6 +274,11 @@ impl PlannedRule {
     }
 }
 
+/// Whether a path identifies a row, a group, or what they reference.
+fn is_key(path: &str, target: &TargetPath, place: &RuleContext<'_>) -> bool {
+    target.is_identity() || place.by == Some(path) || place.resource.name_key == Some(path)
+}
+
 fn check_settings(rule: &Rule, path: &str, target: &TargetPath, place: &RuleContext<'_>) -> Result<(), String> {
     let constant_only = rule.column.is_none();
     match (&rule.column, &rule.value) {
@@ -266,7 +297,7 @@ fn check_settings(rule: &Rule, path: &str, target: &TargetPath, place: &RuleCont
     if let Some((setting, _)) = unused.iter().find(|(_, unused)| *unused) {
         return Err(format!("`{setting}` needs `column`"));
     }
-    if rule.split.is_some() && !target.is_open() {
+    if rule.split.is_some() && !target.is_open() && !(place.may_split && rule.column.is_some()) {
         return Err("`split` needs a path that ends in `*`, such as \"labels.tag/*\"".into());
     }
     if rule.split.as_deref() == Some("") {
@@ -277,7 +308,7 @@ fn check_settings(rule: &Rule, path: &str, target: &TargetPath, place: &RuleCont
         Some(0) => return Err("`most` is at least 1".into()),
         _ => {}
     }
-    if rule.same.is_some() && (constant_only || !(target.is_identity() || place.by == Some(path))) {
+    if rule.same.is_some() && (constant_only || !is_key(path, target, place)) {
         return Err("`same` needs a uid, or the field of group.by, that is made from a column".into());
     }
     if let (Some(_), Some(why)) = (rule.on, place.no_on) {

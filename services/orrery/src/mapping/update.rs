@@ -10,7 +10,14 @@ const MAX_PATHS: usize = 256;
 
 /// The update_mask of a mapping's writes. A field that the mapping names and a row leaves unset is kept. In maps, the
 /// named keys are replaced and others are kept.
-pub(super) fn mask(mapping: &Mapping, resource: &TransferResource, row: &[PlannedRule]) -> anyhow::Result<Vec<String>> {
+///
+/// A row that is found by its name (`key` is a name) keeps the name as it is stored.
+pub(super) fn mask(
+    mapping: &Mapping,
+    resource: &TransferResource,
+    row: &[PlannedRule],
+    key: &str,
+) -> anyhow::Result<Vec<String>> {
     let mut paths = Vec::new();
     for rules in row.chunk_by(|one, next| one.path == next.path) {
         let rule = &rules[0];
@@ -20,8 +27,10 @@ pub(super) fn mask(mapping: &Mapping, resource: &TransferResource, row: &[Planne
             "{}: some of its rules have `on = \"create\"` and others do not",
             section()
         );
-        if rule.path == resource.key {
+        if rule.path == key {
             anyhow::ensure!(!rule.on_create, "{}: `on` is not allowed for the key", section());
+        } else if resource.beside == Some(&rule.path) {
+            anyhow::ensure!(!rule.on_create, "{}: `on` is not allowed, because it is written for itself", section());
         } else if rule.on_create {
             anyhow::ensure!(
                 !resource.is_fixed(&rule.path),
@@ -53,6 +62,10 @@ pub(super) fn mask(mapping: &Mapping, resource: &TransferResource, row: &[Planne
         if !first && !elements.is_empty() {
             paths.push(list.to_owned());
         }
+    }
+    if paths.is_empty() && !has_on_create && key != resource.key {
+        // No row sets it, so that existing rows stay as they are.
+        paths.push("status.phase".to_owned());
     }
     anyhow::ensure!(
         paths.len() <= MAX_PATHS,

@@ -5,7 +5,7 @@ mod read;
 mod write;
 
 pub(crate) use read::from_json;
-pub(crate) use write::write_json;
+pub(crate) use write::{write_field, write_json};
 
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 const STRUCT: &str = "google.protobuf.Struct";

@@ -42,6 +42,11 @@ pub(crate) fn write_json(message: &DynamicMessage, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// Appends the value of a field of this kind as JSON.
+pub(crate) fn write_field(value: &Value, kind: &Kind, out: &mut Vec<u8>) {
+    write_value(value, kind, out);
+}
+
 fn write_value(value: &Value, kind: &Kind, out: &mut Vec<u8>) {
     match value {
         Value::String(text) => write_text(text, out),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orrery_proto::codec::reason_name;
-use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowErrorPolicy};
+use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowErrorPolicy, WriteMode};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -51,6 +51,7 @@ fn options(port: u16) -> WriteOptions {
         address: format!("127.0.0.1:{port}").parse().unwrap(),
         method: "/double/Write",
         write_id: "w".into(),
+        mode: WriteMode::Upsert,
         on_row_error: RowErrorPolicy::Skip,
         reference_check: ReferenceCheck::Unspecified,
         update_mask: Vec::new(),

@@ -9,6 +9,7 @@ mod files;
 mod groups;
 mod keys;
 mod mappings;
+mod members;
 mod orders;
 mod spilled;
 mod updates;
