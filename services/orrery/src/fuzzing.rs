@@ -10,7 +10,7 @@ use crate::import::{FileItem, FileRows, Input};
 use crate::mapping::{GroupMemory, Mapping, Plan};
 use crate::message::write_json;
 use crate::migrate::Migration;
-use crate::resource::{ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
+use crate::resource::{ARTIFACTS, ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
 use crate::terminal::one_line;
 
 /// The result of an import: rows as JSON, refusals and warnings, one line each, and the error if the file could not be
@@ -31,9 +31,10 @@ pub struct Imported {
 /// The problem, if it is valid for no resource.
 pub fn mapping(text: &str) -> Result<(), String> {
     let mapping = Mapping::parse(Path::new("mapping.toml"), text).map_err(|error| one_line(&error))?;
-    let plans = [PRODUCTS, ORDERS, TAGS, PRODUCT_TAGS].map(|resource| Plan::new(&mapping, &resource).map(drop));
-    let [products, orders, tags, product_tags] = plans;
-    products.or(orders).or(tags).or(product_tags).map_err(|error| one_line(&error))
+    let plans =
+        [PRODUCTS, ORDERS, TAGS, PRODUCT_TAGS, ARTIFACTS].map(|resource| Plan::new(&mapping, &resource).map(drop));
+    let [products, orders, tags, product_tags, artifacts] = plans;
+    products.or(orders).or(tags).or(product_tags).or(artifacts).map_err(|error| one_line(&error))
 }
 
 /// Imports a file called `name` as products or as orders.

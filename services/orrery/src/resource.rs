@@ -120,6 +120,45 @@ pub(crate) static PRODUCT_TAGS: TransferResource = TransferResource {
     csv_columns: &["product_uid", "tag_uid", "tag_name", "create_ts"],
 };
 
+/// `orrery.records.v1.Artifact`, of any kind.
+pub(crate) static ARTIFACTS: TransferResource = TransferResource {
+    plural: "artifacts",
+    singular: "artifact",
+    message: "orrery.records.v1.Artifact",
+    write_method: "/orrery.records.v1.RecordsService/WriteArtifacts",
+    stream_method: "/orrery.records.v1.RecordsService/StreamArtifacts",
+    key: "uid",
+    output_only: &[
+        "content_hash",
+        "revision",
+        "update_ts",
+        "etag",
+        "combo_suggestion.report_uid",
+        "combo_report.suggestion_uid",
+        "combo_report.final_ts",
+        "document.size_bytes",
+        "document.content_hash",
+        "document.bearer_key",
+    ],
+    fixed: &["create_ts", "kind"],
+    name_key: None,
+    beside: None,
+    owner: None,
+    csv_columns: &[
+        "uid",
+        "catalog_uid",
+        "identifier",
+        "status.phase",
+        "create_ts",
+        "design_asset",
+        "combo_template",
+        "combo_suggestion",
+        "combo_report",
+        "classification_spec",
+        "document",
+    ],
+};
+
 impl TransferResource {
     /// The noun on the command line, such as `product-tags`.
     pub(crate) fn noun(&self) -> String {
@@ -213,7 +252,7 @@ mod tests {
     // `crate::client::wire`). With other numbers, rows would be written incorrectly without an error.
     #[test]
     fn streams_have_the_shapes_that_the_clients_speak() {
-        for resource in [PRODUCTS, ORDERS, TAGS, PRODUCT_TAGS] {
+        for resource in [PRODUCTS, ORDERS, TAGS, PRODUCT_TAGS, ARTIFACTS] {
             let plural = resource.plural.replace(' ', "_");
             let write = method(resource.write_method).unwrap();
             assert!(write.is_client_streaming() && write.is_server_streaming());

@@ -23,6 +23,7 @@ mod fuzz;
 mod harness;
 mod health;
 mod import;
+mod import_artifacts;
 mod import_orders;
 mod import_tags;
 mod label_selector;

@@ -3,7 +3,7 @@
 use clap::Args;
 use orrery_proto::catalog::v1::ProductFilter;
 use orrery_proto::orders::v1::OrderFilter;
-use orrery_proto::records::v1::{ProductTagFilter, TagFilter};
+use orrery_proto::records::v1::{ArtifactFilter, ArtifactKind, ProductTagFilter, TagFilter};
 use orrery_proto::r#type::v1::TimeRange;
 use prost_types::Timestamp;
 
@@ -157,6 +157,58 @@ impl ProductTagFilterOptions {
             created: range(self.filter_created_from, self.filter_created_before),
         }
     }
+}
+
+/// `orrery.records.v1.ArtifactFilter` with an option for each field. All given conditions must hold.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ArtifactFilterOptions {
+    #[command(flatten)]
+    common: CommonFilterOptions,
+    /// Only artifacts of this kind, such as "design_asset". Can be repeated.
+    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    filter_kind: Vec<ArtifactKind>,
+    /// Only the artifact with this identifier. Can be repeated.
+    #[arg(long, value_name = "TEXT")]
+    filter_identifier: Vec<String>,
+    /// Only artifacts in this catalog. Can be repeated.
+    #[arg(long, value_name = "UID")]
+    filter_catalog_uid: Vec<String>,
+    /// Only artifacts with this content, by its SHA-256. Can be repeated.
+    #[arg(long, value_name = "HASH")]
+    filter_content_hash: Vec<String>,
+    /// Only artifacts that are linked to this product.
+    #[arg(long, value_name = "UID")]
+    filter_product_uid: Option<String>,
+    /// Only suggestions and reports of this template.
+    #[arg(long, value_name = "UID")]
+    filter_template_uid: Option<String>,
+}
+
+impl ArtifactFilterOptions {
+    /// The filter.
+    pub(crate) fn into_message(self) -> ArtifactFilter {
+        let common = self.common;
+        ArtifactFilter {
+            label_selector: common.filter_label_selector.unwrap_or_default(),
+            phases: common.filter_phase,
+            uids: common.filter_uid,
+            created: range(common.filter_created_from, common.filter_created_before),
+            updated: range(common.filter_updated_from, common.filter_updated_before),
+            kinds: self.filter_kind.into_iter().map(i32::from).collect(),
+            identifiers: self.filter_identifier,
+            catalog_uids: self.filter_catalog_uid,
+            content_hashes: self.filter_content_hash,
+            product_uid: self.filter_product_uid.unwrap_or_default(),
+            template_uid: self.filter_template_uid.unwrap_or_default(),
+        }
+    }
+}
+
+/// Parses the name of a kind, without what all names begin with.
+fn parse_kind(text: &str) -> Result<ArtifactKind, String> {
+    let name = format!("ARTIFACT_KIND_{}", text.to_ascii_uppercase());
+    let kind = ArtifactKind::from_str_name(&name).filter(|kind| *kind != ArtifactKind::Unspecified);
+    kind.ok_or_else(|| "is no kind; kinds are named as in the contract: design_asset, combo_report, ...".to_owned())
 }
 
 fn range(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<TimeRange> {

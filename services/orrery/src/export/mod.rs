@@ -20,12 +20,14 @@ use prost_types::FieldMask;
 use tokio::sync::mpsc;
 
 use self::columns::Columns;
-use self::filter::{OrderFilterOptions, ProductFilterOptions, ProductTagFilterOptions, TagFilterOptions};
+use self::filter::{
+    ArtifactFilterOptions, OrderFilterOptions, ProductFilterOptions, ProductTagFilterOptions, TagFilterOptions,
+};
 use self::names::RowNames;
 use self::output::ExportOutput;
 use crate::client::{PageQuery, ServiceAddress, describe, read_pages};
 use crate::mapping::Format;
-use crate::resource::{ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
+use crate::resource::{ARTIFACTS, ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
 use crate::terminal::{PIPE_CLOSED, eprint_line};
 
 const AFTER_HELP: &str = "\
@@ -67,6 +69,17 @@ enum ExportedResource {
         /// The address of the orders service.
         #[arg(long, value_name = "ADDR", default_value = "localhost:50052")]
         orders: ServiceAddress,
+    },
+    /// Exports artifacts with their payloads, ordered by uid.
+    #[command(after_help = AFTER_HELP)]
+    Artifacts {
+        #[command(flatten)]
+        export: ExportOptions,
+        #[command(flatten)]
+        filter: ArtifactFilterOptions,
+        /// The address of the records service.
+        #[arg(long, value_name = "ADDR", default_value = "localhost:50053")]
+        records: ServiceAddress,
     },
     /// Exports tags with their categories, ordered by uid.
     ///
@@ -113,7 +126,7 @@ struct ExportOptions {
     /// cells, unset fields are empty. `orrery import` reads JSONL without a mapping, and CSV with one.
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
-    /// The fields to write, such as "uid,name,labels.season". Default: all. For CSV of tags and product tags: the
+    /// The fields to write, such as "uid,name,labels.season". Default: all. For CSV of tags, product tags and artifacts: the
     /// columns of the mappings in deploy/examples.
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     read_mask: Vec<String>,
@@ -131,6 +144,9 @@ pub async fn run(options: ExportCommand) -> anyhow::Result<ExitCode> {
         }
         ExportedResource::Orders { export, filter, orders } => {
             export_resource(ORDERS, orders, export, filter.into_message()).await
+        }
+        ExportedResource::Artifacts { export, filter, records } => {
+            export_resource(ARTIFACTS, records, export, filter.into_message()).await
         }
         ExportedResource::Tags { export, filter, records } => {
             export_resource(TAGS, records, export, filter.into_message()).await

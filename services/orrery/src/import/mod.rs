@@ -44,7 +44,7 @@ pub(crate) use self::rows::{FileItem, FileRows};
 use self::summary::{Summary, grouped};
 use crate::client::{ServiceAddress, WriteEvent, WriteFault, WriteOptions, describe, write};
 use crate::mapping::{GroupMemory, Mapping, RecordRefusal};
-use crate::resource::{ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
+use crate::resource::{ARTIFACTS, ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
 use crate::terminal::{CommandOutput, eprint_line};
 
 /// The exit code if records were refused or rows rejected, and the others were written.
@@ -58,6 +58,9 @@ pub async fn run(options: ImportCommand) -> anyhow::Result<ExitCode> {
         }
         ImportedResource::Orders { import, reference_check, orders } => {
             import_resource(ORDERS, orders, import, reference_check.into(), WriteMode::Upsert).await
+        }
+        ImportedResource::Artifacts { import, reference_check, records } => {
+            import_resource(ARTIFACTS, records, import, reference_check.into(), WriteMode::Upsert).await
         }
         ImportedResource::Tags { import, records } => {
             import_resource(TAGS, records, import, ReferenceCheck::Unspecified, WriteMode::Upsert).await

@@ -72,6 +72,24 @@ pub(super) enum ImportedResource {
         #[arg(long, value_name = "ADDR", default_value = "localhost:50052")]
         orders: ServiceAddress,
     },
+    /// Imports artifacts of any kind: design assets, templates, suggestions and reports of combos, specifications of
+    /// classes, documents without their content.
+    ///
+    /// New artifacts are created. Existing ones are updated in the fields that the mapping names. A payload is in
+    /// columns of its own, or in one column as JSON. A design asset whose content_hash is there already under another
+    /// uid is not created and counts as unchanged.
+    #[command(after_help = AFTER_HELP)]
+    Artifacts {
+        #[command(flatten)]
+        import: ImportOptions,
+        /// Whether catalogs, products and templates that artifacts name must exist. "reject" rejects artifacts with
+        /// missing ones, and needs the catalog service.
+        #[arg(long, value_name = "POLICY", default_value = "accept")]
+        reference_check: OnMissing,
+        /// The address of the records service.
+        #[arg(long, value_name = "ADDR", default_value = "localhost:50053")]
+        records: ServiceAddress,
+    },
     /// Imports tags with their categories.
     ///
     /// A row is a tag by its uid, or, if it has none, by its name in any letter case. Existing tags are updated in the
@@ -144,7 +162,7 @@ pub(super) struct ImportOptions {
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     pub(super) on_row_error: OnRowError,
     /// Writes the line, field and reason of each refused record and rejected row to this file, as JSONL. "kind" is
-    /// "record" for one of several records of a row, else "product", "order", "tag" or "product tag".
+    /// "record" for one of several records of a row, else what is imported, such as "product".
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<PathBuf>,
     /// Checks everything and writes nothing.

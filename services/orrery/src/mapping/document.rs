@@ -112,6 +112,8 @@ pub(crate) struct Rule {
     pub(crate) prefix: String,
     pub(crate) pick: Option<Pick>,
     pub(crate) value: Option<String>,
+    #[serde(default)]
+    pub(crate) json: bool,
     pub(crate) split: Option<String>,
     pub(crate) most: Option<usize>,
     pub(crate) same: Option<Same>,

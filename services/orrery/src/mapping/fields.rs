@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::Context as _;
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 
 use super::document::Fields;
 use super::rule::{Assigned, MappedColumn, PlannedRule, RuleContext};
@@ -50,6 +50,20 @@ impl PlannedFields {
     ) -> Result<(), RecordRefusal> {
         for rule in &self.rules {
             values.push(rule.evaluate(cells, omissions)?);
+        }
+        self.check_alternatives(&values[values.len() - self.rules.len()..])
+    }
+
+    /// Refuses values of two fields of which the message has one.
+    fn check_alternatives(&self, values: &[Assigned]) -> Result<(), RecordRefusal> {
+        let mut chosen: Option<&FieldDescriptor> = None;
+        for (rule, _) in self.rules.iter().zip(values).filter(|(_, value)| **value != Assigned::Nothing) {
+            let Some(field) = rule.target.alternative() else { continue };
+            if let Some(other) = chosen.filter(|other| *other != field) {
+                let problem = format!("has a value, and so has {}: a row has one of them", other.name());
+                return Err(RecordRefusal::new(rule.path.clone(), problem, ""));
+            }
+            chosen = Some(field);
         }
         Ok(())
     }

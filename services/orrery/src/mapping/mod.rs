@@ -63,6 +63,7 @@
 //! | `prefix` | Text before the result, unless that is empty. |
 //! | `pick` | With `[group]`: the record whose value the row takes: `first-non-empty` (the default), `first`, `last-non-empty`, `last`, `earliest`, `latest` (times only). |
 //! | `value` | Without `column`: a constant. On a path that ends in `*`: the value of each key; the default is the original part. |
+//! | `json` | `true`: the column has a message as JSON, such as all of `design_asset`. The path names that message. |
 //! | `split` | On a path that ends in `*`, and on a path of product tags: the separator of the parts. A JSON list needs none. Empty parts are dropped. |
 //! | `most` | On a path that ends in `*`: the most keys that a record makes. Further keys are left out and counted. |
 //! | `same` | On a uid: different texts that may become the same uid: `letter-case` (they differ only in letter case) or `all`. See "Keys". |
@@ -97,6 +98,12 @@
 //! product_uid = { column = "Handle", transforms = ["lower", "key"], prefix = "prd_" }
 //! tag_name = { column = "Tags", split = "," }
 //! ```
+//!
+//! # Payloads
+//!
+//! An artifact has one payload, which says its kind: `design_asset`, `combo_template` and so on. A mapping names the
+//! fields of a payload (`"design_asset.content_hash"`) or, with `json`, all of it (`design_asset`), and may do so for
+//! several kinds. A record with values for two kinds is refused.
 //!
 //! # Keys
 //!

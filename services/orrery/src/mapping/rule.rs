@@ -91,7 +91,7 @@ impl PlannedRule {
         place: &RuleContext<'_>,
         columns: &mut Vec<MappedColumn>,
     ) -> Result<Self, String> {
-        let target = TargetPath::resolve(place.message, path)?;
+        let target = TargetPath::resolve(place.message, path, rule.json)?;
         let path = format!("{}{path}", place.before);
         if place.resource.is_output_only(&path) {
             return Err("is set by the service (output only)".into());
@@ -296,6 +296,9 @@ fn check_settings(rule: &Rule, path: &str, target: &TargetPath, place: &RuleCont
     ];
     if let Some((setting, _)) = unused.iter().find(|(_, unused)| *unused) {
         return Err(format!("`{setting}` needs `column`"));
+    }
+    if rule.json && !(target.is_json() && rule.column.is_some()) {
+        return Err("`json` needs a path of several fields, and a column".into());
     }
     if rule.split.is_some() && !target.is_open() && !(place.may_split && rule.column.is_some()) {
         return Err("`split` needs a path that ends in `*`, such as \"labels.tag/*\"".into());

@@ -7,9 +7,10 @@ use prost_reflect::{
     DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
 
-use super::Problem;
 use super::timestamp::LEAP_SECOND;
 use super::transform::quoted;
+use super::{Problem, RecordRefusal};
+use crate::message::from_json;
 
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
 const STRUCT: &str = "google.protobuf.Struct";
@@ -31,6 +32,8 @@ enum Leaf {
     Key(FieldDescriptor, String),
     /// Several keys of a map with this prefix.
     Keys(FieldDescriptor, String),
+    /// A message, written as JSON.
+    Json(FieldDescriptor),
     /// A key of a `google.protobuf.Struct`.
     StructKey(FieldDescriptor, String),
 }
@@ -59,7 +62,7 @@ impl Scalar {
 
 impl TargetPath {
     /// Resolves a path. An error says which paths are allowed.
-    pub(crate) fn resolve(message: &MessageDescriptor, path: &str) -> Result<Self, String> {
+    pub(crate) fn resolve(message: &MessageDescriptor, path: &str, json: bool) -> Result<Self, String> {
         let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
         let Some(field) = message.get_field_by_name(name) else {
             let names = quoted(message.fields().map(|field| field.name().to_owned()));
@@ -97,11 +100,14 @@ impl TargetPath {
                 };
             }
         };
+        if json && rest.is_none() {
+            return leaf(Leaf::Json(field));
+        }
         let Some(rest) = rest else {
             let names = quoted(inner.fields().map(|field| format!("{name}.{}", field.name())));
             return Err(format!("`{name}` is a message: use one of its fields {names}"));
         };
-        let mut target = Self::resolve(&inner, rest)?;
+        let mut target = Self::resolve(&inner, rest, json)?;
         target.steps.insert(0, field);
         Ok(target)
     }
@@ -109,6 +115,18 @@ impl TargetPath {
     /// Whether the path ends in `*`.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.leaf, Leaf::Keys(..))
+    }
+
+    /// Whether the path is a message that is written as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.leaf, Leaf::Json(_))
+    }
+
+    /// The field that the path begins with, if the message has only one of it and others.
+    pub(crate) fn alternative(&self) -> Option<&FieldDescriptor> {
+        let (Leaf::Field(leaf) | Leaf::Json(leaf)) = &self.leaf else { return None };
+        let first = self.steps.first().unwrap_or(leaf);
+        first.containing_oneof().filter(|oneof| oneof.fields().len() > 1).map(|_| first)
     }
 
     /// Whether the target takes one value, even from several rules.
@@ -156,6 +174,7 @@ impl TargetPath {
         match &self.leaf {
             Leaf::Field(field) | Leaf::Element(field) => read_scalar(&field.kind(), text),
             Leaf::StructKey(..) => Ok(Scalar::Text(text.to_owned())),
+            Leaf::Json(field) => read_json(field, text).map(|_| Scalar::Text(text.to_owned())),
             Leaf::Key(field, _) | Leaf::Keys(field, _) => match field.kind() {
                 Kind::Message(entry) => read_scalar(&entry.map_entry_value_field().kind(), text),
                 _ => Ok(Scalar::Text(text.to_owned())),
@@ -172,6 +191,13 @@ impl TargetPath {
         }
         match &self.leaf {
             Leaf::Field(field) => holder.set_field(field, value_of(&field.kind(), scalar)),
+            Leaf::Json(field) => {
+                if let Scalar::Text(text) = scalar
+                    && let Ok(value) = read_json(field, &text)
+                {
+                    holder.set_field(field, Value::Message(value));
+                }
+            }
             Leaf::Element(field) => {
                 if let Value::List(elements) = holder.get_field_mut(field) {
                     elements.push(value_of(&field.kind(), scalar));
@@ -186,6 +212,17 @@ impl TargetPath {
             }
         }
     }
+}
+
+/// Reads a message that is written as JSON.
+fn read_json(field: &FieldDescriptor, text: &str) -> Result<DynamicMessage, Problem> {
+    let Kind::Message(message) = field.kind() else { return Err("is not several fields".into()) };
+    let json = serde_json::from_str(text).map_err(|_| "is not JSON")?;
+    from_json(&message, &json).map_err(
+        |RecordRefusal { field, problem, .. }| {
+            if field.is_empty() { problem } else { format!("{field}: {problem}").into() }
+        },
+    )
 }
 
 fn insert(holder: &mut DynamicMessage, map: &FieldDescriptor, key: String, scalar: Scalar) {

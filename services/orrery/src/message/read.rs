@@ -70,6 +70,10 @@ fn read_message(descriptor: &MessageDescriptor, json: &Json, path: &Path<'_>) ->
         if json.is_null() {
             continue;
         }
+        if let Some(other) = field.containing_oneof().and_then(|one| one.fields().find(|it| message.has_field(it))) {
+            let problem = format!("is set, and so is {}: a row has one of them", other.name());
+            return Err(path.refuse(problem, json));
+        }
         let value = if field.is_map() {
             read_map(&field, json, &path)?
         } else if field.is_list() {
