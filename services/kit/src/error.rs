@@ -190,6 +190,14 @@ pub enum Error {
     /// A read that returns all rows at once found more than this many.
     #[error("more than {0} rows: read them page by page")]
     TooManyRows(usize),
+    /// The resource exists, but its content in the object storage does not, or is not what was stored.
+    #[error("the content of {resource} {} is lost: its object is missing, or not as long as it was", named(.name))]
+    ContentLost {
+        /// The resource's message type.
+        resource: &'static str,
+        /// Its key.
+        name: String,
+    },
     /// The process is at one of its limits.
     #[error("the service is at its limit of concurrent work")]
     Overloaded,
@@ -296,6 +304,7 @@ impl Error {
             Self::WriteMismatch(..) => ErrorReason::WriteSessionMismatch,
             Self::RowTooLarge { .. } | Self::ResultTooLarge(_) | Self::ResultRefused(_) => ErrorReason::RowTooLarge,
             Self::AnswerTooLarge(_) | Self::TooManyRows(_) => ErrorReason::AnswerTooLarge,
+            Self::ContentLost { .. } => ErrorReason::ContentLost,
             Self::Overloaded => ErrorReason::Overloaded,
             Self::DatabaseUnavailable(_) => ErrorReason::DatabaseUnavailable,
             Self::DependencyUnavailable { .. } => ErrorReason::DependencyUnavailable,
@@ -335,6 +344,7 @@ impl Error {
             | Self::ResultTooLarge(_)
             | Self::ResultRefused(_)
             | Self::Overloaded => Code::ResourceExhausted,
+            Self::ContentLost { .. } => Code::DataLoss,
             Self::DatabaseUnavailable(_) | Self::DependencyUnavailable { .. } | Self::Draining => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,

@@ -72,7 +72,8 @@ impl From<Error> for Status {
             | Error::EtagMismatch { resource, name }
             | Error::RevisionMismatch { resource, name }
             | Error::StillReferenced { resource, name, .. }
-            | Error::RowTooLarge { resource, name } => {
+            | Error::RowTooLarge { resource, name }
+            | Error::ContentLost { resource, name } => {
                 details.set_resource_info(*resource, shortened(name), "", cut(&text, MAX_TEXT));
             }
             Error::ValueTaken { resource, field, holder } => {
@@ -269,5 +270,15 @@ mod tests {
         assert_eq!(status.message(), "the catalog service is unavailable");
         assert!(status.get_details_retry_info().is_some());
         assert_eq!(status.get_details_error_info().expect("ErrorInfo").reason, "DEPENDENCY_UNAVAILABLE");
+    }
+    #[test]
+    fn lost_content_is_said_to_be_lost_of_which_resource() {
+        let status = Status::from(Error::ContentLost { resource: "a.v1.B", name: "b_1".to_owned() });
+        assert_eq!(status.code(), Code::DataLoss);
+        assert_eq!(status.get_details_error_info().expect("ErrorInfo").reason, "CONTENT_LOST");
+        let info = status.get_details_resource_info().expect("ResourceInfo");
+        assert_eq!((info.resource_type.as_str(), info.resource_name.as_str()), ("a.v1.B", "b_1"));
+        // Another try does not help.
+        assert!(status.get_details_retry_info().is_none());
     }
 }
