@@ -4,6 +4,7 @@
 //! - [`lifecycle`] and [`classes`]: the phases of artifacts, and the classes of products
 //! - [`store`]: the descriptions of the slice's resources, and its queries
 //! - [`rules`]: the rules of the resources
+//! - [`storage`]: the content of documents
 //! - [`rpc`]: the services, with a file for each group of methods that only this slice has
 
 pub mod classes;
@@ -11,6 +12,7 @@ pub mod config;
 pub mod lifecycle;
 pub mod rpc;
 pub mod rules;
+pub mod storage;
 pub mod store;
 
 use std::sync::Arc;
