@@ -35,6 +35,8 @@ pub enum Need {
     Valgrind,
     /// `npm`, with Node.js.
     Npm,
+    /// The Python of the clients, with the moto server, which has S3's interface.
+    Moto,
     /// Root rights.
     Root,
 }
@@ -49,6 +51,7 @@ impl Need {
             Self::Ip => "ip",
             Self::Valgrind => "valgrind",
             Self::Npm => "npm",
+            Self::Moto => "moto",
             Self::Root => "root",
         }
     }
@@ -58,6 +61,7 @@ impl Need {
         match self {
             Self::Root => "run the tests as root".to_owned(),
             Self::Npm => "install Node.js with npm".to_owned(),
+            Self::Moto => "run tests/clients/install python".to_owned(),
             program => format!("install it (Debian and Ubuntu: apt install {})", program.package().unwrap_or_default()),
         }
     }
@@ -70,7 +74,7 @@ impl Need {
             Self::PgBouncer => Some("pgbouncer"),
             Self::Ip => Some("iproute2"),
             // Its parts refer to each other by absolute paths.
-            Self::Valgrind | Self::Npm | Self::Root => None,
+            Self::Valgrind | Self::Npm | Self::Moto | Self::Root => None,
         }
     }
 }
@@ -121,6 +125,7 @@ fn find(need: Need) -> Result<Program, String> {
     let result = match need {
         Need::Root if nix::unistd::geteuid().is_root() => Ok(Program::none()),
         Need::Root => Err("this account is not root".to_owned()),
+        Need::Moto => program::python_with_moto(),
         program => Program::installed(program.name()).map_or_else(
             || match program.package() {
                 Some(package) => fetch::fetch(program.name(), package),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
+use crate::not_run::target_folder;
+
 /// A program that can be run.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -85,4 +87,16 @@ impl Program {
         }
         Ok(Self { path, libraries: vec![folder.to_owned()] })
     }
+}
+
+/// The Python of the clients, which `tests/clients/install` makes in the target folder. The error is the reason why it
+/// cannot be used.
+pub(crate) fn python_with_moto() -> Result<Program, String> {
+    let environment = target_folder()?.join("clients/python");
+    let path = environment.join("bin/python");
+    let installed = fs::read_to_string(environment.join("installed.txt")).unwrap_or_default();
+    if !path.is_file() || !installed.contains("moto") {
+        return Err(format!("{} has no moto server", environment.display()));
+    }
+    Ok(Program { path, libraries: Vec::new() })
 }

@@ -15,6 +15,7 @@ mod dbmate;
 mod deadlines;
 mod decimal;
 mod descriptions;
+mod documents;
 mod draining;
 mod faults;
 mod filters;

@@ -11,6 +11,7 @@
 //! - [`route`]: how services reach their database; by default through [`wire`], which enforces the limits of a managed
 //!   Postgres.
 //! - [`TestDatabase::pooled`]: a database that services reach through PgBouncer in transaction mode.
+//! - [`s3`] and [`s3_proxy`]: a server with S3's interface, and a proxy in front of it that records and fails requests.
 //! - [`until_waiting`]: waits until a call waits for a lock that the test holds.
 //! - [`Bystander`]: a client that must not be affected by other calls.
 //! - [`program`]: the path of a built program; [`operator::run`]: runs `orrery` to its end.
@@ -45,6 +46,8 @@ mod records;
 mod refusal;
 mod replica;
 mod route;
+pub(crate) mod s3;
+pub(crate) mod s3_proxy;
 mod serving;
 mod sessions;
 pub(crate) mod timed;

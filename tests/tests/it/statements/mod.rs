@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod calls;
+mod documents;
 mod forms;
 mod records;
 mod sharding;
