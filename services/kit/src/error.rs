@@ -171,7 +171,7 @@ pub enum Error {
         offset: i64,
     },
     /// Another stream has taken over the write.
-    #[error("another stream has taken over this write_id")]
+    #[error("another stream has taken over this write")]
     WriteTakenOver,
     /// The write_id or request_id was used before with something else. Holds the field's name and what differs.
     #[error("{0} was used before with different {1}")]

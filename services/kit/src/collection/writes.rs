@@ -52,6 +52,7 @@ impl Collection {
             deadline: call.deadline,
             answers,
             returned: self.returned(request.read_mask.as_ref(), request.view)?,
+            completion: None,
         };
         single::create(&self.context.writes(call), self.resource, create).await
     }

@@ -24,6 +24,15 @@ pub struct LedgerEntry {
     content: String,
 }
 
+/// What the ledger has of an earlier call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierCall {
+    /// The text that describes its result: for a row with one text as its key, that key.
+    pub text: String,
+    /// Whether it had the same content.
+    pub is_same: bool,
+}
+
 /// The hash of an encoded request.
 pub fn digest(request: &[u8]) -> String {
     format!("{:016x}", xxh3_64(request))
@@ -53,6 +62,17 @@ impl LedgerEntry {
     /// The errors of the database.
     pub(super) async fn is_known(&self, context: &Writes, deadline: Deadline) -> Result<bool, Error> {
         Ok(!context.fetch(&self.select()?, deadline).await?.is_empty())
+    }
+
+    /// What the ledger has under the same id. An entry whose transaction has not committed is not seen.
+    ///
+    /// # Errors
+    /// The errors of the database.
+    pub async fn entered(&self, context: &Writes, deadline: Deadline) -> Result<Option<EarlierCall>, Error> {
+        let rows = context.fetch(&self.select()?, deadline).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let is_same = row.try_get::<String, _>(0)? == self.content;
+        Ok(Some(EarlierCall { text: row.try_get(1)?, is_same }))
     }
 
     /// Enters it with the key of the row that it creates or changes, or returns the key from an earlier call with the

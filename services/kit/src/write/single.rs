@@ -1,6 +1,7 @@
 //! Creates and updates one row: a batch of one row, with the same checks as a chunked write. The answer is read within
 //! the transaction.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -50,6 +51,26 @@ pub struct CreateRequest<'a> {
     pub answers: AnswerLimit,
     /// The fields of the resource that are returned.
     pub returned: Vec<MaskPath>,
+    /// What else the transaction does.
+    pub completion: Option<Completion>,
+}
+
+/// A step that ends a create: it runs in the transaction, after the row is created. It may be called several times,
+/// because the transaction is tried again after a conflict.
+pub type CreateStep = Arc<dyn for<'t> Fn(&'t mut Transaction<'_>) -> BoxFuture<'t, Result<(), Error>> + Send + Sync>;
+
+/// What a create does once the row is there.
+pub struct Completion {
+    /// The ledger entry that recognises a retry of the whole call, in place of a request_id.
+    pub entry: LedgerEntry,
+    /// The step. It is not called if the ledger has the entry already.
+    pub step: CreateStep,
+}
+
+impl fmt::Debug for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completion").field("entry", &self.entry).finish_non_exhaustive()
+    }
 }
 
 /// A request to update a row.
@@ -110,6 +131,29 @@ async fn decode(
     .await?
 }
 
+/// Checks a message that is to be created later, as far as that is possible without the database.
+///
+/// # Errors
+/// [`Error::Invalid`] with the field, within `field`.
+pub async fn check_new(resource: &'static Resource, message: Bytes, field: &'static str) -> Result<(), Error> {
+    decode_new(resource, Some(message), field).await.map(drop)
+}
+
+async fn decode_new(
+    resource: &'static Resource,
+    message: Option<Bytes>,
+    field: &'static str,
+) -> Result<DecodedRow, Error> {
+    let row = decode(resource, message, field, KeyPolicy::NewOrMade, None).await?;
+    if !row.decoded.precondition.etag.is_empty() {
+        return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
+    }
+    if row.decoded.precondition.revision != 0 {
+        return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
+    }
+    Ok(row)
+}
+
 /// Creates one row and returns it, with as many fields as fit. If an earlier call had the same request_id, returns the
 /// row that it created, even if the targets of its references are gone now.
 ///
@@ -129,17 +173,14 @@ async fn create_row(
     resource: &'static Resource,
     request: CreateRequest<'_>,
 ) -> Result<WrittenResource, Error> {
-    let CreateRequest { message, field, request_id, references, deadline, answers, returned } = request;
+    let CreateRequest { message, field, request_id, references, deadline, answers, returned, completion } = request;
     check_id(request_id).map_err(|why| Error::invalid("request_id", why))?;
     let references = reference_check(references)?;
-    let row = decode(resource, message, field, KeyPolicy::NewOrMade, None).await?;
-    if !row.decoded.precondition.etag.is_empty() {
-        return Err(Error::invalid(format!("{field}.etag"), "must be unset: what is new has none yet"));
-    }
-    if row.decoded.precondition.revision != 0 {
-        return Err(Error::invalid(format!("{field}.revision"), "must be unset: what is new has none yet"));
-    }
-    let entry = LedgerEntry::of(context, "create", resource, request_id, row.digest);
+    let row = decode_new(resource, message, field).await?;
+    let (entry, step) = match completion {
+        Some(Completion { entry, step }) => (Some(entry), Some(step)),
+        None => (LedgerEntry::of(context, "create", resource, request_id, row.digest), None),
+    };
     let name = resource.name_of(row.key.tuple());
     let writer = context.writers.of(resource, WriteMode::Create, UpdateMask::Populated, references);
     let write = Arc::new(RowWrite {
@@ -154,7 +195,7 @@ async fn create_row(
         returned,
         at_once: AtomicBool::new(true),
     });
-    let creation = Creation { context, entry, write, deadline };
+    let creation = Creation { context, entry, step, write, deadline };
     // A retry is recognised before the row is checked, because others may have changed data in the meantime.
     if references == ReferenceCheck::Reject
         && let Some(made) = creation.made_before().await?
@@ -313,6 +354,7 @@ fn conflict(error: Error) -> Error {
 struct Creation<'a> {
     context: &'a Writes,
     entry: Option<LedgerEntry>,
+    step: Option<CreateStep>,
     write: Arc<RowWrite>,
     deadline: Deadline,
 }
@@ -384,7 +426,7 @@ impl Creation<'_> {
         }
         let entry = self.entry.take();
         returning(self.deadline, |extent| {
-            let (write, entry) = (Arc::clone(&self.write), entry.clone());
+            let (write, entry, step) = (Arc::clone(&self.write), entry.clone(), self.step.clone());
             let begins = if entry.is_some() { Begins::AtOnce } else { Begins::WhenNeeded };
             self.context.transaction_that(begins, self.deadline, move |transaction| {
                 Box::pin(async move {
@@ -397,6 +439,11 @@ impl Creation<'_> {
                     if let (Some(entry), Some(key)) = (&entry, &existing) {
                         entry.enter_existing(transaction, key).await?;
                     }
+                    let Some(step) = step else { return Ok(TransactionEnd::Commit(returned)) };
+                    step(transaction).await?;
+                    let RowWrite { resource, returned: mask, answers, .. } = &*write;
+                    let key = existing.as_ref().unwrap_or(&write.key);
+                    let returned = read_masked(transaction, resource, mask, key, *answers, extent).await?;
                     Ok(TransactionEnd::Commit(returned))
                 })
             })
