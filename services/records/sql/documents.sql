@@ -9,7 +9,7 @@ update records.upload as t
  where t.upload_id = $1 and t.content_hash = $2
 returning t.fence, t.object_key, t.part_bytes, t.committed_offset, t.multipart_id, t.part_ids, t.hash_state,
           t.stored_bytes;
-select 1 from records.upload as t where t.upload_id = $1;
+select t.content_hash = $2 from records.upload as t where t.upload_id = $1;
 
 -- Store the first part
 insert into records.upload
@@ -71,7 +71,11 @@ commit;
 
 -- Release the content of a document
 begin; set local statement_timeout = …;
-insert into records.object_removal (object_key) values ($1) on conflict (object_key) do nothing returning 1;
+insert into records.object_removal (object_key)
+select i.object_key
+  from unnest($1::text[]) as i (object_key)
+on conflict (object_key) do nothing
+returning 1;
 commit;
 
 -- The time of a sweep

@@ -16,6 +16,8 @@ const MAX_PART_BYTES: usize = 64 * 1024 * 1024;
 const MAX_PARTS: usize = 10_000;
 /// Unfinished uploads must be gone within a day, and the process that removes them may be down for a while.
 const MAX_UNFINISHED_LIFETIME: Duration = Duration::from_hours(23);
+/// Unfinished uploads are gone within this time after they have expired.
+const MAX_SWEEP_INTERVAL: Duration = Duration::from_mins(30);
 
 /// Where the content of documents is kept, and within which limits.
 #[derive(Args, Clone, Debug)]
@@ -139,6 +141,17 @@ pub struct DocumentsConfig {
         value_parser = parse_duration
     )]
     pub unfinished_lifetime: Duration,
+
+    /// How often, on average, a process looks for content that belongs to no document, and removes it.
+    #[arg(
+        long = "documents-sweep-interval",
+        id = "documents-sweep-interval",
+        value_name = "DURATION",
+        env = "DOCUMENTS_SWEEP_INTERVAL",
+        default_value = "10m",
+        value_parser = parse_duration
+    )]
+    pub sweep_interval: Duration,
 }
 
 impl DocumentsConfig {
@@ -172,6 +185,9 @@ impl DocumentsConfig {
         }
         if !(Duration::from_mins(1)..=MAX_UNFINISHED_LIFETIME).contains(&self.unfinished_lifetime) {
             return refuse("documents-unfinished-lifetime", "must be 1m to 23h".to_owned());
+        }
+        if self.sweep_interval.is_zero() || self.sweep_interval > MAX_SWEEP_INTERVAL {
+            return refuse("documents-sweep-interval", "must be longer than 0s, and at most 30m".to_owned());
         }
         let is_bucket = matches!(self.location, DocumentsLocation::Bucket { .. });
         if self.endpoint.is_some() && !is_bucket {
@@ -261,6 +277,8 @@ mod tests {
             ("--documents-retry-time", "5m"),
             ("--documents-unfinished-lifetime", "24h"),
             ("--documents-unfinished-lifetime", "1s"),
+            ("--documents-sweep-interval", "0s"),
+            ("--documents-sweep-interval", "31m"),
         ] {
             let refused = parse(&[flag, value]).unwrap_err();
             assert!(refused.contains(flag) && !refused.contains("of use to"), "{flag} {value}: {refused}");

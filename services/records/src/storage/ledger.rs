@@ -15,9 +15,12 @@ use sqlx::postgres::PgRow;
 use super::hash::{ContentHash, Hasher};
 use super::removals::plan_removal;
 use super::store::ObjectKey;
+use super::upload::UploadProgress;
 
 /// The database's time, in microseconds since 2000.
 const NOW: &str = "(extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint";
+/// How often an upload is tried to be taken over that other streams are just storing.
+const MAX_TAKES: usize = 3;
 /// How many rows a statement of the sweep takes.
 pub(super) const SWEEP_ROWS: usize = 100;
 
@@ -64,7 +67,8 @@ impl Ledger {
     /// Takes an upload over from its older streams. `None` if it is not stored.
     ///
     /// # Errors
-    /// [`Error::WriteMismatch`] if it was begun with another hash; errors of the database.
+    /// [`Error::WriteMismatch`] if it was begun with another hash; [`Error::WriteTakenOver`] if other streams come and go
+    /// meanwhile; errors of the database.
     pub(super) async fn take_over(
         &self,
         upload_id: &str,
@@ -82,14 +86,39 @@ returning t.fence, t.object_key, t.part_bytes, t.committed_offset, t.multipart_i
         .bind(upload_id)?
         .bind(hash.0.as_slice())?
         .bind(self.lifetime_micros())?;
-        if let Some(row) = self.write(take, deadline).await?.first() {
-            return Ok(Some(UploadRow::of(row)?));
+        let other = Statement::new("select t.content_hash = $2 from records.upload as t where t.upload_id = $1", 1)
+            .bind(upload_id)?
+            .bind(hash.0.as_slice())?;
+        for _ in 0..MAX_TAKES {
+            if let Some(row) = self.write(take.clone(), deadline).await?.first() {
+                return Ok(Some(UploadRow::of(row)?));
+            }
+            match self.database.fetch(&other, deadline).await?.first() {
+                None => return Ok(None),
+                // Another stream has just stored it.
+                Some(row) if row.try_get(0)? => {}
+                Some(_) => return Err(Error::WriteMismatch("start.upload_id", "content_hash")),
+            }
         }
-        let other = Statement::new("select 1 from records.upload as t where t.upload_id = $1", 1).bind(upload_id)?;
-        if self.database.fetch(&other, deadline).await?.is_empty() {
-            return Ok(None);
-        }
-        Err(Error::WriteMismatch("start.upload_id", "content_hash"))
+        Err(Error::WriteTakenOver)
+    }
+
+    /// How far an upload is.
+    ///
+    /// # Errors
+    /// Errors of the database.
+    pub(super) async fn progress(&self, upload_id: &str, deadline: Deadline) -> Result<UploadProgress, Error> {
+        let select = Statement::new(
+            "select coalesce(t.stored_bytes, t.committed_offset), t.stored_bytes is not null
+  from records.upload as t
+ where t.upload_id = $1",
+            1,
+        )
+        .bind(upload_id)?;
+        let rows = self.database.fetch(&select, deadline).await?;
+        let Some(row) = rows.first() else { return Ok(UploadProgress::default()) };
+        let offset = u64::try_from(row.try_get::<i64, _>(0)?).map_err(Error::internal)?;
+        Ok(UploadProgress { offset, is_complete: row.try_get(1)? })
     }
 
     /// Stores a new upload, before anything of its object is stored.

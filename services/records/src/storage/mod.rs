@@ -40,8 +40,8 @@ use self::ledger::Ledger;
 pub use self::location::DocumentsLocation;
 pub use self::read::{Content, ContentStream};
 use self::store::Store;
-pub use self::sweep::{SWEEP_INTERVAL, Swept};
-pub use self::upload::{NewUpload, StoredContent, Upload};
+pub use self::sweep::Swept;
+pub use self::upload::{NewUpload, StoredContent, Upload, UploadProgress};
 
 /// The content of documents. Cheap to clone.
 #[derive(Clone, Debug)]

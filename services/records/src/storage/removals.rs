@@ -81,17 +81,24 @@ impl Ledger {
     }
 }
 
-/// Plans the removal of an object that stops being the content of a document in this transaction.
+/// Plans the removal of objects that stop being the content of documents in this transaction.
 ///
 /// # Errors
 /// Errors of the database.
-pub(super) async fn release(transaction: &mut Transaction<'_>, key: &ObjectKey) -> Result<(), Error> {
-    let insert = Statement::new(
-        "insert into records.object_removal (object_key) values ($1) on conflict (object_key) do nothing returning 1",
-        1,
-    )
-    .bind(key.as_str())?;
-    transaction.write(insert).await.map(drop)
+pub(super) async fn release(transaction: &mut Transaction<'_>, keys: &[ObjectKey]) -> Result<(), Error> {
+    for keys in keys.chunks(transaction.max_statement_rows()) {
+        let insert = Statement::new(
+            "insert into records.object_removal (object_key)
+select i.object_key
+  from unnest($1::text[]) as i (object_key)
+on conflict (object_key) do nothing
+returning 1",
+            keys.len(),
+        )
+        .bind(ArrayParameter::texts(keys.iter().map(ObjectKey::as_str)))?;
+        transaction.write(insert).await?;
+    }
+    Ok(())
 }
 
 /// Plans the removal of the objects of deleted uploads at the time `now`, in microseconds since 2000.

@@ -13,8 +13,6 @@ use super::removals::{self, Removal};
 use super::store::ObjectKey;
 use super::{Documents, within};
 
-/// The mean time between two sweeps of a process.
-pub const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// The most batches of one sweep.
 const MAX_BATCHES: usize = 20;
 /// How long a sweep may take.
@@ -39,17 +37,15 @@ pub struct Swept {
 }
 
 impl Documents {
-    /// Plans the removal of an object that stops being the content of a document in this transaction: the document is
-    /// deleted, or gets other content. After the commit, [`remove`](Self::remove) does it at once.
+    /// Plans the removal of objects that stop being the content of documents in this transaction: the documents are
+    /// deleted, or get other content. A sweep does it after the commit, or [`remove`](Self::remove) at once.
     ///
     /// # Errors
     /// Errors of the database.
-    pub async fn release(transaction: &mut Transaction<'_>, key: &str) -> Result<(), Error> {
+    pub async fn release<K: AsRef<str>>(transaction: &mut Transaction<'_>, keys: &[K]) -> Result<(), Error> {
         // Other keys were written by other programs, which also remove what they name.
-        match ObjectKey::parse(key) {
-            Some(key) => removals::release(transaction, &key).await,
-            None => Ok(()),
-        }
+        let keys: Vec<ObjectKey> = keys.iter().filter_map(|key| ObjectKey::parse(key.as_ref())).collect();
+        removals::release(transaction, &keys).await
     }
 
     /// Removes an object that a committed transaction has [released](Self::release). If that fails, a sweep does it.
@@ -143,10 +139,10 @@ impl Documents {
     }
 
     /// Sweeps until `shutdown`, after pauses of `interval` on average. Each replica of a service does; their times
-    /// differ by chance. The first pause is a tenth, so that a process that is often restarted sweeps too.
+    /// differ by chance. The first pause is a quarter, so that a process that is often restarted sweeps too.
     pub async fn sweep_every(self, interval: Duration, shutdown: CancellationToken) {
         let work = async {
-            let mut pause = interval / 10;
+            let mut pause = interval / 4;
             loop {
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
                 pause = interval;

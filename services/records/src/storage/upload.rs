@@ -30,6 +30,15 @@ pub struct NewUpload {
     pub content_hash: ContentHash,
 }
 
+/// How far an upload is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UploadProgress {
+    /// How many bytes are stored, whatever happens to this process: 0 if there is no such upload.
+    pub offset: u64,
+    /// Whether these are all, and their hash is right.
+    pub is_complete: bool,
+}
+
 /// Content that is stored and checked, and belongs to no document yet. Unless a document [adopts](Self::adopt) it, it
 /// is removed after some hours.
 #[derive(Clone, Debug)]
@@ -103,6 +112,14 @@ impl Documents {
         let (documents, part) = (self.clone(), Part::default());
         Ok(Upload { documents, id: upload_id, hash: content_hash, row, is_stored, part, deadline })
     }
+
+    /// How far an upload is, without taking it over.
+    ///
+    /// # Errors
+    /// Errors of the database.
+    pub async fn progress(&self, upload_id: &str, deadline: Deadline) -> Result<UploadProgress, Error> {
+        self.shared.ledger.progress(upload_id, deadline).await
+    }
 }
 
 impl Upload {
@@ -117,6 +134,15 @@ impl Upload {
         self.row.stored_bytes.is_some()
     }
 
+    /// Until when to wait for more bytes. An upload that sends nothing must not hold memory, which others may be
+    /// waiting for.
+    pub fn patience(&self) -> Deadline {
+        match &self.part.permit {
+            Some(_) => Deadline::after(self.documents.shared.timeout).min(self.deadline),
+            None => self.deadline,
+        }
+    }
+
     /// Writes all pieces of a stream, the first of which begins at `offset`. A stream that ends with an error is not
     /// complete.
     ///
@@ -129,11 +155,7 @@ impl Upload {
         mut pieces: impl Stream<Item = Result<Bytes, Error>> + Send + Unpin,
     ) -> Result<(), Error> {
         loop {
-            let patience = match &self.part.permit {
-                Some(_) => Deadline::after(self.documents.shared.timeout).min(self.deadline),
-                None => self.deadline,
-            };
-            let Some(piece) = within(patience, async { pieces.next().await.transpose() }).await? else {
+            let Some(piece) = within(self.patience(), async { pieces.next().await.transpose() }).await? else {
                 return Ok(());
             };
             self.write(offset, &piece).await?;

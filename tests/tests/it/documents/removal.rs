@@ -29,7 +29,7 @@ async fn release(fixture: &Fixture, key: &str) {
         .data_layer()
         .transaction(soon(), move |transaction| {
             Box::pin(async move {
-                Documents::release(transaction, &key).await?;
+                Documents::release(transaction, &[key]).await?;
                 Ok(TransactionEnd::Commit(()))
             })
         })
@@ -111,7 +111,7 @@ async fn content_that_a_document_released_is_removed_and_no_other(fixture: Fixtu
         .data_layer()
         .transaction(soon(), move |transaction| {
             Box::pin(async move {
-                Documents::release(transaction, &key).await?;
+                Documents::release(transaction, &[key]).await?;
                 Ok(TransactionEnd::RollBack(()))
             })
         })
