@@ -48,7 +48,8 @@ impl Outgoing for Encoded {
 /// nothing takes twelve times as many. A filter of as many uids as one may have, each as long as it may be, has half of
 /// that.
 pub const LARGEST_REQUEST: usize = 512 * 1024;
-/// Most bytes of a request that asks whether rows exist, of 10,000 uids, or which rows have some names, of 1,000 names.
+/// Most bytes of a request that asks whether rows exist, of 10,000 uids, or which rows have some names, of 1,000 names,
+/// and of one that holds 1 MiB of content.
 pub const LARGEST_CHECK: usize = 2 * 1024 * 1024;
 
 /// What [`ServerCodec`] can take.

@@ -59,7 +59,12 @@ pub mod orders {
 pub mod records {
     /// `orrery.records.v1`: messages, [`records_service_client`](v1::records_service_client) and
     /// [`tags_service_client`](v1::tags_service_client).
-    #[allow(missing_docs, clippy::pedantic, reason = "generated; the manual is the .proto file")]
+    #[allow(
+        missing_docs,
+        clippy::pedantic,
+        clippy::large_enum_variant,
+        reason = "generated; the manual is the .proto file"
+    )]
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/client/orrery.records.v1.rs"));
 

@@ -133,7 +133,7 @@ pub(crate) fn whole_requests(set: &FileDescriptorSet, forms: &BTreeMap<String, &
     for file in set.file.iter().filter(|file| paths.generate(file.package())) {
         for method in file.service.iter().flat_map(|service| &service.method) {
             let most = match leading_word(method.name()) {
-                "Check" | "Resolve" => "LARGEST_CHECK",
+                "Check" | "Resolve" | "Upload" => "LARGEST_CHECK",
                 _ => "LARGEST_REQUEST",
             };
             if !forms.contains_key(method.input_type()) {

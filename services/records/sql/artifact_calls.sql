@@ -559,6 +559,11 @@ select t.artifact_uid, count(*)
  group by t.artifact_uid;
 delete from records.link_product_macrodata_artifact as t
  where t.artifact_uid = any ($1);
+select t.body ->> 'bearer_key'
+  from records.macrodata_artifact as t
+ where t.uid = any ($1)
+   and t.kind = 'document'
+   and t.body ->> 'bearer_key' is not null;
 delete from records.macrodata_artifact as t
  where t.uid = $1;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;

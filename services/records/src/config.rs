@@ -1,8 +1,11 @@
-//! The settings of the records service: the common ones, and those of the catalog and of orders.
+//! The settings of the records service: the common ones, those of the catalog and of orders, and those of the storage of
+//! documents.
 
 use clap::Args;
 use orrery_kit::config::{ConfigError, Configuration, ServiceConfig};
 use orrery_peers::config::{CatalogPeerConfig, OrdersPeerConfig};
+
+use crate::storage::{AwsEnvironment, DocumentsConfig};
 
 /// The settings of the records service.
 #[derive(Args, Clone, Debug)]
@@ -16,6 +19,12 @@ pub struct RecordsConfig {
     /// The orders service, which knows how much of each product was sold.
     #[command(flatten)]
     pub orders: OrdersPeerConfig,
+    /// The object storage that keeps the content of documents.
+    #[command(flatten)]
+    pub documents: DocumentsConfig,
+    /// The credentials of the object storage, if it is a bucket.
+    #[arg(skip = AwsEnvironment::of_process())]
+    pub environment: AwsEnvironment,
 }
 
 impl RecordsConfig {
@@ -38,7 +47,8 @@ impl Configuration for RecordsConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         self.service.validate()?;
         self.catalog.validate()?;
-        self.orders.validate()
+        self.orders.validate()?;
+        self.documents.validate()
     }
 }
 
@@ -95,6 +105,8 @@ mod tests {
             ["--orders", "https://orders:1"],
             ["--orders-timeout", "0s"],
             ["--orders-timeout", "5"],
+            ["--documents", "gs://shop"],
+            ["--documents-part-bytes", "4MiB"],
         ] {
             let refused = parse(&arguments).unwrap_err().to_string();
             assert!(refused.contains(arguments[0]), "{refused}");
@@ -113,6 +125,11 @@ mod tests {
             "--orders <ADDR>",
             "[env: ORDERS=",
             "[env: ORDERS_TIMEOUT=",
+            "--documents <URL>",
+            "[env: DOCUMENTS=",
+            "--documents-endpoint <URL>",
+            "--documents-max-bytes",
+            "AWS_SECRET_ACCESS_KEY",
             "127.0.0.1:50053",
             "--max-query-rows",
         ] {

@@ -27,6 +27,8 @@ use orrery_proto::records::v1::server::{RecordsServiceServer, TagsServiceServer}
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::storage::Documents;
+
 /// The name and the default address of the binary `orrery-records`.
 pub const BINARY: Binary = Binary {
     name: "orrery-records",
@@ -65,7 +67,9 @@ async fn run_until_drained(
         .with_replica(replica)
         .with_foreign(Arc::new(catalog.clone()));
     let orders = OrdersClient::new(&config.orders);
-    let records = RecordsServiceServer::new(rpc::records::Records::new(context.clone(), catalog.clone()))
+    let documents = Documents::open(&config.documents, &config.environment, database.clone())?;
+    let sweeping = tokio::spawn(documents.clone().sweep_every(config.documents.sweep_interval, shutdown.clone()));
+    let records = RecordsServiceServer::new(rpc::records::Records::new(context.clone(), catalog.clone(), documents))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let tags = TagsServiceServer::new(rpc::tags::Tags::new(context.clone(), catalog, orders))
@@ -74,6 +78,8 @@ async fn run_until_drained(
     let services = Services::new(records).with(tags);
     let probe = server::database_probe(&database);
     let served = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown).await;
+    // It ends at the same signal, and all that it does can be repeated.
+    sweeping.abort();
     context.close().await;
     served
 }

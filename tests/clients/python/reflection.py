@@ -41,7 +41,12 @@ class Caller:
 
     def _method(self, name: str):
         method = self.service.methods_by_name[name]
-        kind = {(False, False): "unary_unary", (False, True): "unary_stream", (True, True): "stream_stream"}
+        kind = {
+            (False, False): "unary_unary",
+            (False, True): "unary_stream",
+            (True, False): "stream_unary",
+            (True, True): "stream_stream",
+        }
         self.called.add(name)
         return getattr(self.channel, kind[method.client_streaming, method.server_streaming])(
             f"/{self.service.full_name}/{name}",
@@ -56,6 +61,11 @@ class Caller:
     def read(self, method: str, **fields) -> list:
         """The messages of a stream."""
         return list(self._method(method)(self.message(method, fields), timeout=10))
+
+    def send(self, method: str, *requests: dict):
+        """The response to a stream of messages."""
+        messages = [self.message(method, fields) for fields in requests]
+        return self._method(method)(iter(messages), timeout=10)
 
     def converse(self, method: str, *requests: dict) -> list:
         """The response messages of a bidirectional stream."""

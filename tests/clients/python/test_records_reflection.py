@@ -1,5 +1,7 @@
 """A client without a .proto file calls all methods of RecordsService, and reads the details of errors."""
 
+import hashlib
+
 import grpc
 import pytest
 from google.protobuf import descriptor_pool
@@ -112,6 +114,29 @@ def test_every_method_can_be_called(caller, mark, products):
         classes = [(row.product_uid, row.class_name, row.value) for page in pages for row in page.product_classes]
         assert classes == list(zip(products, ["loser", "average", "winner"], ["1", "2", "3"], strict=True))
 
+    content = mark.encode() * 100_000
+    start = {
+        "upload_id": f"upload-{mark}",
+        "content_hash": hashlib.sha256(content).hexdigest(),
+        "artifact": {"labels": labels, "document": {"title": mark, "media_type": "text/plain"}},
+    }
+    chunks = [
+        {"chunk": {"offset": at, "data": content[at : at + 300_000]}} for at in range(0, len(content), 300_000)
+    ]
+    assert caller.ask("QueryDocumentUpload", upload_id=start["upload_id"]).committed_offset == 0
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID"):
+        caller.send("UploadDocument", {"start": start}, *chunks[:-1])
+    document = caller.send("UploadDocument", {"start": start}, *chunks)
+    assert (document.document.size_bytes, document.document.title) == (len(content), mark)
+    told = caller.ask("QueryDocumentUpload", upload_id=start["upload_id"])
+    assert (told.complete, told.uid) == (True, document.uid)
+    assert caller.send("UploadDocument", {"start": start}) == document
+    first, *rest = caller.read("DownloadDocument", uid=document.uid)
+    assert (first.start.size_bytes, first.start.content_hash) == (len(content), start["content_hash"])
+    assert b"".join(message.chunk.data for message in rest) == content
+    _, *rest = caller.read("DownloadDocument", uid=document.uid, offset=1_000, length=7)
+    assert [(message.chunk.offset, message.chunk.data) for message in rest] == [(1_000, content[1_000:1_007])]
+
     caller.ask("DeleteArtifact", uid=asset.uid)
     assert caller.ask("GetArtifact", uid=asset.uid).status.phase == "archived"
     caller.ask("DeleteArtifact", uid=asset.uid, force=True)
@@ -142,6 +167,7 @@ def test_every_method_can_be_called(caller, mark, products):
         ("AcceptSuggestion", {}, "uid"),
         ("RejectSuggestion", {"uid": "mda_1", "reason": "x" * 1_025}, "reason"),
         ("FinalizeComboReport", {"uid": "mda_1", "request_id": "a b"}, "request_id"),
+        ("QueryDocumentUpload", {"upload_id": "a b"}, "upload_id"),
         ("LinkProducts", {"artifact_uid": "mda_1"}, "product_uids"),
         ("UnlinkProducts", {"product_uids": ["prd_1"]}, "artifact_uid"),
         ("CreateMacrodataCatalog", {"macrodata_catalog": {}}, "macrodata_catalog.name"),

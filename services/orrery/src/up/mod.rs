@@ -23,7 +23,8 @@ use crate::terminal::print_line;
 /// The options of `orrery up`.
 #[derive(Args, Debug)]
 pub struct UpOptions {
-    /// The data folder of the private Postgres: its files, passwords and log. Created on the first run.
+    /// The data folder: the files, passwords and log of the private Postgres, and the content of documents. Created on
+    /// the first run.
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
     /// The folder with Postgres's programs (initdb, postgres). Default: an installed Postgres is searched; if there is

@@ -1,6 +1,7 @@
 //! The three services of `orrery up`, as tasks of one process.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use orrery_kit::config::{AdminListen, ConfigError, Configuration as _, ListenCon
 use orrery_kit::server::RunningService;
 use orrery_orders::config::OrdersConfig;
 use orrery_records::config::RecordsConfig;
+use orrery_records::storage::DocumentsLocation;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -24,12 +26,16 @@ use crate::terminal::print_line;
 /// How long a service may take to become healthy.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(30);
 const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
+/// The folder of documents in the data folder.
+const DOCUMENTS_DIR: &str = "documents";
 
 /// What a service is started with.
 struct ServiceStart {
     config: ServiceConfig,
     listener: TcpListener,
     peers: Peers,
+    /// The folder of documents.
+    documents: PathBuf,
     shutdown: CancellationToken,
 }
 
@@ -53,9 +59,10 @@ impl Peers {
         Ok(config)
     }
 
-    /// The configuration of the records service with these addresses.
-    fn records_config(self, service: ServiceConfig) -> Result<RecordsConfig, ConfigError> {
+    /// The configuration of the records service with these addresses and a folder for documents.
+    fn records_config(self, service: ServiceConfig, documents: PathBuf) -> Result<RecordsConfig, ConfigError> {
         let mut config = RecordsConfig::with_service(service)?;
+        config.documents.location = DocumentsLocation::Folder(documents);
         config.catalog.address = self.catalog;
         config.orders.address = self.orders;
         Ok(config)
@@ -92,7 +99,7 @@ const SLICES: [SliceSpec; 3] = [
         grpc: orrery_records::SERVICE_NAMES[0],
         run: |start| {
             Box::pin(async move {
-                let config = start.peers.records_config(start.config)?;
+                let config = start.peers.records_config(start.config, start.documents)?;
                 orrery_records::run(config, start.listener, start.shutdown).await
             })
         },
@@ -185,8 +192,13 @@ impl RunningServices {
             config.validate()?;
             // The services share the process's limit of open files.
             config.server.max_connections = Some(orrery_kit::server::connections(&config, SLICES.len())?);
-            let start =
-                ServiceStart { config, listener: listener.grpc, peers: peers.clone(), shutdown: shutdown.clone() };
+            let start = ServiceStart {
+                config,
+                listener: listener.grpc,
+                peers: peers.clone(),
+                documents: options.data_dir.join(DOCUMENTS_DIR),
+                shutdown: shutdown.clone(),
+            };
             let service = (slice.run)(start);
             tasks.spawn(async move { (slice.name, service.await) });
         }
@@ -303,7 +315,8 @@ mod tests {
         let service = ServiceConfig::for_database("postgres://me@localhost/shop").unwrap();
         let config = peers.clone().orders_config(service.clone()).unwrap();
         assert_eq!(config.catalog.address.to_string(), catalog_at);
-        let config = peers.records_config(service).unwrap();
+        let config = peers.records_config(service, "data/documents".into()).unwrap();
         assert_eq!((config.catalog.address.to_string(), config.orders.address.to_string()), (catalog_at, orders_at));
+        assert_eq!(config.documents.location.to_string(), "data/documents");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod decision;
+pub mod document;
 pub mod macrodata_catalog;
 pub mod payload;
 pub mod product_link;

@@ -4,7 +4,7 @@ use orrery_kit::error::Error;
 use orrery_kit::resource::batch::StoredRow;
 use orrery_kit::resource::row::{Phase, Row, Text, Texts, Timestamp};
 
-use super::artifact::{ARTIFACT, COMBO_REPORT, COMBO_SUGGESTION};
+use super::artifact::{ARTIFACT, COMBO_REPORT, COMBO_SUGGESTION, DOCUMENT};
 use crate::lifecycle::FINAL;
 
 /// A stored artifact. What another program stored in another form reads as unset.
@@ -26,6 +26,8 @@ pub struct StoredArtifact {
     pub report_uid: Option<String>,
     /// Whether it is a combo report that is frozen.
     pub is_frozen: bool,
+    /// Of a document: the key of its content.
+    pub bearer_key: Option<String>,
 }
 
 impl StoredArtifact {
@@ -53,6 +55,7 @@ impl StoredArtifact {
             template_uid: of_suggestion("template_uid")?,
             product_uids: row.inner(products).unwrap_or_default(),
             report_uid: of_suggestion("report_uid")?,
+            bearer_key: row.inner(ARTIFACT.payload_column::<Text>("body", DOCUMENT, "bearer_key")?),
             kind,
         })
     }

@@ -47,7 +47,7 @@ fn assert_is_the_callers(status: &Status, what: &dyn Fn() -> String) {
             "ROW_REJECTED",
             "WRITE_SESSION_MISMATCH",
         ],
-        Code::NotFound => &["RESOURCE_NOT_FOUND"],
+        Code::NotFound => &["RESOURCE_NOT_FOUND", "CREATED_RESOURCE_DELETED"],
         Code::AlreadyExists => &["RESOURCE_EXISTS"],
         Code::Aborted => &["ETAG_MISMATCH", "REVISION_MISMATCH", "OFFSET_CONFLICT"],
         Code::FailedPrecondition => &["PHASE_FORBIDS", "REFERENCE_MISSING", "RESOURCE_REFERENCED"],

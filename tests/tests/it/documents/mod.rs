@@ -24,6 +24,7 @@ macro_rules! on_both {
 
 mod both;
 mod bucket;
+pub(crate) mod calls;
 mod faults;
 pub(crate) mod fixture;
 mod folder;

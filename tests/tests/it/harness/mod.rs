@@ -66,7 +66,7 @@ pub(crate) use postgres::Postgres;
 pub(crate) use process::ServiceProcess;
 pub(crate) use products::{metric, product, run, seed, timestamp, uid, uids};
 pub(crate) use programs::program;
-pub(crate) use records::{RecordsServer, product_tag, tag, tag_uid};
+pub(crate) use records::{RecordsProcess, RecordsServer, product_tag, tag, tag_uid};
 pub(crate) use refusal::{assert_invalid, refusal};
 pub(crate) use replica::StandbyServer;
 pub(crate) use route::Route;

@@ -42,11 +42,34 @@ impl ServiceProcess {
     pub(crate) async fn spawn_with_files(
         program: &'static str,
         name: &'static str,
-        (database, role): (&TestDatabase, Role),
+        of: (&TestDatabase, Role),
         arguments: &[&str],
         files: Option<u32>,
     ) -> Self {
+        Self::start_with(program, name, of, arguments, &[], files).await
+    }
+
+    /// As [`spawn`](Self::spawn), with more variables of the environment.
+    pub(crate) async fn spawn_in(
+        program: &'static str,
+        name: &'static str,
+        of: (&TestDatabase, Role),
+        arguments: &[&str],
+        environment: &[(&'static str, &str)],
+    ) -> Self {
+        Self::start_with(program, name, of, arguments, environment, None).await
+    }
+
+    async fn start_with(
+        program: &'static str,
+        name: &'static str,
+        (database, role): (&TestDatabase, Role),
+        arguments: &[&str],
+        more: &[(&'static str, &str)],
+        files: Option<u32>,
+    ) -> Self {
         let mut environment = vec![("DATABASE_URL", database.url(role))];
+        environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         if database.pooler_mode() == DatabasePooler::Transaction {
             environment.push(("DATABASE_POOLER", "transaction".to_owned()));
         }

@@ -1,7 +1,7 @@
 //! The records service for tests, in this process or as a process, and test rows.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::time::Duration;
 
 use orrery::cluster::Role;
@@ -88,21 +88,17 @@ impl Drop for RecordsServer {
 pub(crate) struct RecordsProcess(ServiceProcess);
 
 impl RecordsProcess {
-    /// Runs the program on `database` with the slice's own role, and waits until it is healthy.
-    pub(crate) async fn spawn(database: &TestDatabase) -> Self {
-        Self::spawn_with(database, &[]).await
-    }
-
-    /// As [`spawn`](Self::spawn), with more flags.
-    pub(crate) async fn spawn_with(database: &TestDatabase, arguments: &[&str]) -> Self {
+    /// Runs the program on `database` with the slice's own role, with more flags and variables of the environment, and
+    /// waits until it is healthy.
+    pub(crate) async fn spawn_with(
+        database: &TestDatabase,
+        arguments: &[&str],
+        environment: &[(&'static str, &str)],
+    ) -> Self {
         let name = orrery_records::SERVICE_NAMES[0];
         let arguments = [&["--catalog=127.0.0.1:1", "--orders=127.0.0.1:1"], arguments].concat();
-        Self(ServiceProcess::spawn("orrery-records", name, (database, Role::Records), &arguments).await)
-    }
-
-    /// A client on a new connection.
-    pub(crate) fn client(&self) -> TagsServiceClient<Channel> {
-        client(channel(self.address()))
+        let role = (database, Role::Records);
+        Self(ServiceProcess::spawn_in("orrery-records", name, role, &arguments, environment).await)
     }
 }
 
@@ -111,12 +107,6 @@ impl Deref for RecordsProcess {
 
     fn deref(&self) -> &ServiceProcess {
         &self.0
-    }
-}
-
-impl DerefMut for RecordsProcess {
-    fn deref_mut(&mut self) -> &mut ServiceProcess {
-        &mut self.0
     }
 }
 

@@ -12,9 +12,14 @@ mod operations;
 mod performance;
 mod tags;
 
+use std::path::Path;
+use std::time::Duration;
+
 use orrery_proto::records::v1::tags_service_client::TagsServiceClient;
 use orrery_proto::records::v1::{ProductTag, StreamProductTagsRequest, Tag};
 use orrery_proto::r#type::v1::WriteStart;
+use orrery_records::config::RecordsConfig;
+use orrery_records::storage::DocumentsLocation;
 use prost::Message;
 use sqlx::{AssertSqlSafe, PgPool};
 use tonic::transport::Channel;
@@ -39,10 +44,29 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) async fn new() -> Self {
+        Self::start(|_| ()).await
+    }
+
+    /// As [`new`](Self::new), with a folder for documents.
+    pub(crate) async fn with_documents(folder: &Path) -> Self {
+        let location = DocumentsLocation::Folder(folder.to_owned());
+        Self::start(|config| {
+            config.documents.location = location;
+            // Not during the test.
+            config.documents.sweep_interval = Duration::from_mins(30);
+        })
+        .await
+    }
+
+    async fn start(change: impl FnOnce(&mut RecordsConfig)) -> Self {
         let database = TestDatabase::create().await;
         let catalog = CatalogServer::start(&database).await;
         let address = catalog.address().to_string().parse().unwrap();
-        let server = RecordsServer::start_with(&database, |config| config.catalog.address = address).await;
+        let server = RecordsServer::start_with(&database, |config| {
+            config.catalog.address = address;
+            change(config);
+        })
+        .await;
         let pool = database.pool(Role::Operator).await;
         Self { server, catalog, pool, database }
     }

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use orrery_proto::records::v1::upload_document_request::Start;
+use orrery_proto::records::v1::upload_document_request::start::Target;
 use orrery_proto::records::v1::{
     AcceptSuggestionRequest, Artifact, CreateArtifactRequest, CreateMacrodataCatalogRequest, DeleteArtifactRequest,
     DeleteMacrodataCatalogRequest, FinalizeComboReportRequest, GetArtifactRequest, LinkProductsRequest,
     MacrodataCatalog, ProductLink, RejectSuggestionRequest, UnlinkProductsRequest, UpdateArtifactRequest,
-    UpdateMacrodataCatalogRequest, WriteArtifactsRequest, WriteProductLinksRequest, write_artifacts_request,
-    write_product_links_request,
+    UpdateMacrodataCatalogRequest, UploadDocumentRequest, WriteArtifactsRequest, WriteProductLinksRequest,
+    upload_document_request, write_artifacts_request, write_product_links_request,
 };
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteStart};
+use orrery_records::storage::{ContentHash, DocumentsLocation};
 use prost::Message;
 use tonic::Code;
 
@@ -17,7 +20,7 @@ use super::positions::{Writes, encoded};
 use super::{RECORDS, method};
 use crate::harness::raw::methods;
 use crate::harness::{RecordsServer, TestDatabase};
-use crate::records::artifacts::{asset, named, report, suggestion, template};
+use crate::records::artifacts::{asset, document, named, report, suggestion, template};
 
 /// Calls of a method, one after the other, each with whether it changes something.
 struct Calls {
@@ -46,7 +49,9 @@ impl Calls {
 #[tokio::test]
 async fn every_write_of_artifacts_says_where_it_can_be_read() {
     let database = TestDatabase::create().await;
-    let server = RecordsServer::start(&database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let location = DocumentsLocation::Folder(folder.path().to_owned());
+    let server = RecordsServer::start_with(&database, |config| config.documents.location = location).await;
     let writes = Writes::new(&database, server.channel()).await;
     let mut calls = Calls { writes, called: BTreeSet::new() };
 
@@ -106,13 +111,19 @@ async fn every_write_of_artifacts_says_where_it_can_be_read() {
     let messages = messages.map(|message| WriteArtifactsRequest { payload: Some(message) });
     calls.chunk("WriteArtifacts", &messages).await;
 
+    let target = Target::Artifact(named("mda_document", document("A")));
+    let content_hash = ContentHash::of(b"").to_string();
+    let start = Start { upload_id: "once".to_owned(), content_hash, target: Some(target), ..Start::default() };
+    let upload = UploadDocumentRequest { payload: Some(upload_document_request::Payload::Start(start)) };
+    calls.twice("UploadDocument", &upload).await;
+
     for force in [false, true] {
         let uid = "mda_asset".to_owned();
         let delete = DeleteArtifactRequest { uid, allow_missing: true, force, ..DeleteArtifactRequest::default() };
         calls.twice("DeleteArtifact", &delete).await;
     }
 
-    let reads = ["Get", "BatchGet", "List", "Stream", "Check", "Classify"];
+    let reads = ["Get", "BatchGet", "List", "Stream", "Check", "Classify", "Query", "Download"];
     let all = methods(RECORDS).into_iter().map(|method| method.name);
     let all: Vec<String> = all.filter(|name| !reads.iter().any(|read| name.starts_with(read))).collect();
     assert_eq!(all.iter().map(String::as_str).collect::<BTreeSet<_>>(), calls.called);

@@ -2,11 +2,18 @@
 
 use orrery_kit::db::TransactionEnd;
 use orrery_kit::error::Error;
-use orrery_records::storage::{AwsEnvironment, Documents};
+use orrery_proto::records::v1 as records;
+use orrery_proto::records::v1::records_service_client::RecordsServiceClient;
+use orrery_proto::records::v1::upload_document_request::Start;
+use orrery_proto::records::v1::upload_document_request::start::Target;
+use orrery_records::storage::{AwsEnvironment, Documents, DocumentsLocation};
 use tonic::Status;
 
 use super::calls::Recorder;
+use crate::documents::calls::{messages, start, start_for};
 use crate::documents::fixture::{PART, begin, bytes, config, data_layer, soon};
+use crate::harness::RecordsServer;
+use crate::records::artifacts::{document, named};
 
 const DAY: i64 = 24 * 3_600 * 1_000_000;
 
@@ -62,7 +69,7 @@ async fn the_storage_of_documents_runs_what_is_written_down() {
 
     let release = database.transaction(soon(), move |transaction| {
         Box::pin(async move {
-            Documents::release(transaction, &key).await?;
+            Documents::release(transaction, &[key]).await?;
             Ok(TransactionEnd::Commit(()))
         })
     });
@@ -74,4 +81,34 @@ async fn the_storage_of_documents_runs_what_is_written_down() {
     let sweep = async { documents.sweep(time + 2 * DAY, soon()).await.map_err(Status::from) };
     recorder.call("Sweep, with objects that were removed", sweep).await;
     recorder.check_file("records", "documents");
+}
+
+#[tokio::test]
+async fn calls_about_documents_run_what_is_written_down() {
+    let mut recorder = Recorder::new("RecordsService about documents").await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = RecordsServer::start_with(&recorder.database, |config| {
+        config.documents.location = DocumentsLocation::Folder(folder.path().to_owned());
+    })
+    .await;
+    let client = || RecordsServiceClient::new(server.channel());
+    let content = bytes(PART + 10, 1);
+    let new = || Start { target: Some(Target::Artifact(named("mda_1", document("a")))), ..start("one", &content) };
+    let upload = |start: Start| {
+        let messages = messages(start, &content, 0);
+        async move { client().upload_document(messages).await }
+    };
+    recorder.call("UploadDocument of a new document", upload(new())).await;
+    recorder.call("UploadDocument, repeated", upload(new())).await;
+    let other = start_for("mda_1", "two", &content);
+    recorder.call("UploadDocument of a stored document", upload(other)).await;
+    let query = records::QueryDocumentUploadRequest { upload_id: "two".to_owned() };
+    recorder.call("QueryDocumentUpload of what is done", client().query_document_upload(query)).await;
+    let query = records::QueryDocumentUploadRequest { upload_id: "three".to_owned() };
+    recorder.call("QueryDocumentUpload", client().query_document_upload(query)).await;
+    let download = records::DownloadDocumentRequest { uid: "mda_1".to_owned(), ..Default::default() };
+    recorder.stream("DownloadDocument", client().download_document(download)).await;
+    let delete = records::DeleteArtifactRequest { uid: "mda_1".to_owned(), force: true, ..Default::default() };
+    recorder.call("DeleteArtifact with force", client().delete_artifact(delete)).await;
+    recorder.check_file("records", "document_calls");
 }

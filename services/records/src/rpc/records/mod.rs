@@ -4,8 +4,10 @@
 mod classify;
 mod decisions;
 mod delete;
+mod download;
 mod links;
 mod suggestions;
+mod upload;
 
 use orrery_kit::collection::{Collection, Messages};
 use orrery_kit::context::Context;
@@ -13,14 +15,16 @@ use orrery_peers::CatalogClient;
 use orrery_proto::records::v1::server::RecordsService;
 use orrery_proto::records::v1::{
     AcceptSuggestionRequest, BatchGetArtifactsRequest, CheckArtifactsRequest, CheckArtifactsResponse,
-    ClassifyProductsRequest, DeleteArtifactRequest, DeleteMacrodataCatalogRequest, FinalizeComboReportRequest,
-    GetArtifactRequest, GetMacrodataCatalogRequest, LinkProductsRequest, LinkProductsResponse, ListArtifactsRequest,
-    ListMacrodataCatalogsRequest, RejectSuggestionRequest, StreamArtifactsRequest, StreamProductLinksRequest,
-    UnlinkProductsRequest, UnlinkProductsResponse,
+    ClassifyProductsRequest, DeleteArtifactRequest, DeleteMacrodataCatalogRequest, DownloadDocumentRequest,
+    DownloadDocumentResponse, FinalizeComboReportRequest, GetArtifactRequest, GetMacrodataCatalogRequest,
+    LinkProductsRequest, LinkProductsResponse, ListArtifactsRequest, ListMacrodataCatalogsRequest,
+    QueryDocumentUploadRequest, QueryDocumentUploadResponse, RejectSuggestionRequest, StreamArtifactsRequest,
+    StreamProductLinksRequest, UnlinkProductsRequest, UnlinkProductsResponse, UploadDocumentRequest,
 };
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::storage::Documents;
 use crate::store::artifact::{self, ARTIFACT};
 use crate::store::macrodata_catalog::{self, MACRODATA_CATALOG};
 use crate::store::product_link::{self, PRODUCT_LINK};
@@ -30,18 +34,20 @@ use crate::store::product_link::{self, PRODUCT_LINK};
 pub struct Records {
     context: Context,
     catalog: CatalogClient,
+    documents: Documents,
     artifacts: Collection,
     links: Collection,
     catalogs: Collection,
 }
 
 impl Records {
-    /// The service on a database. Its context may check products; `catalog` has their metrics.
-    pub fn new(context: Context, catalog: CatalogClient) -> Self {
+    /// The service on a database. Its context may check products; `catalog` has their metrics; `documents` keeps the
+    /// content of documents.
+    pub fn new(context: Context, catalog: CatalogClient, documents: Documents) -> Self {
         let artifacts = Collection::new(&context, &ARTIFACT);
         let links = Collection::new(&context, &PRODUCT_LINK);
         let catalogs = Collection::new(&context, &MACRODATA_CATALOG);
-        Self { context, catalog, artifacts, links, catalogs }
+        Self { context, catalog, documents, artifacts, links, catalogs }
     }
 }
 
@@ -110,6 +116,26 @@ impl RecordsService for Records {
 
     async fn classify_products(&self, request: Request<ClassifyProductsRequest>) -> Answer<Messages<Encoded>> {
         Ok(classify::stream(&self.context, &self.catalog, request).await?)
+    }
+
+    async fn upload_document(&self, request: Request<Streaming<UploadDocumentRequest>>) -> Answer<Encoded> {
+        upload::upload(&self.context, &self.documents, request).await
+    }
+
+    async fn query_document_upload(
+        &self,
+        request: Request<QueryDocumentUploadRequest>,
+    ) -> Answer<QueryDocumentUploadResponse> {
+        Ok(upload::query(&self.context, &self.documents, request).await?)
+    }
+
+    type DownloadDocumentStream = Messages<DownloadDocumentResponse>;
+
+    async fn download_document(
+        &self,
+        request: Request<DownloadDocumentRequest>,
+    ) -> Answer<Messages<DownloadDocumentResponse>> {
+        Ok(download::download(&self.context, &self.documents, request).await?)
     }
 
     async fn link_products(&self, request: Request<LinkProductsRequest>) -> Answer<LinkProductsResponse> {

@@ -23,11 +23,12 @@ use self::design_assets::DesignAssetRules;
 use self::reports::ReportRules;
 use self::specs::SpecRules;
 use self::suggestions::SuggestionRules;
+use crate::storage::Documents;
 use crate::store::artifact::{
     CLASSIFICATION_SPEC, COMBO_REPORT, COMBO_TEMPLATE, DESIGN_ASSET, DESIGN_ASSET_INDEX, DOCUMENT, FixedColumns,
     final_reports, fixed_columns,
 };
-use crate::store::product_link;
+use crate::store::{document, product_link};
 
 /// The columns of artifacts that rules need.
 #[derive(Clone, Copy, Debug)]
@@ -252,6 +253,9 @@ impl Rules for ArtifactRules {
             let frozen: HashSet<String> = final_reports(store.transaction(), &uids).await?.into_iter().collect();
             let deleted: Vec<String> = uids.iter().filter(|uid| !frozen.contains(*uid)).cloned().collect();
             let linked = product_link::delete_all(store.transaction(), &deleted).await?;
+            let gone: Vec<String> = deleted.into_iter().filter(|uid| !linked.contains(uid)).collect();
+            let keys = document::bearer_keys(store.transaction(), &gone).await?;
+            Documents::release(store.transaction(), &keys).await?;
             for (at, name) in places.into_iter().zip(uids) {
                 if frozen.contains(&name) {
                     batch.refuse(at, reports::is_final(resource, name, "deleted"));

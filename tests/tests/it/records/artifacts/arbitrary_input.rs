@@ -9,10 +9,14 @@ const CONTENTS: &str = "select md5(concat( \
     (select string_agg(t::text, '|' order by uid) from records.macrodata_catalog t), \
     (select string_agg(t::text, '|' order by uid) from records.macrodata_artifact t), \
     (select string_agg(t::text, '|' order by name) from records.identifier_series t), \
+    (select string_agg(t::text, '|' order by upload_id) from records.upload t), \
     (select string_agg(t::text, '|' order by product_uid, artifact_uid) \
        from records.link_product_macrodata_artifact t)))";
 
 const ARTIFACTS: &[&str] = &["mda_0000001", "mda_0000002", "mda_0000003", "mda_0000004", "mda_0000005", "mda_new"];
+
+/// The SHA-256 of nothing.
+const OF_NOTHING: &[&str] = &["e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"];
 
 const VOCABULARY: Vocabulary = Vocabulary {
     fitting: |message, field| match (message, field) {
@@ -28,6 +32,11 @@ const VOCABULARY: Vocabulary = Vocabulary {
         ("AcceptSuggestionRequest", "uid") => &["mda_0000003"],
         ("RejectSuggestionRequest", "uid") => &["mda_0000006"],
         ("FinalizeComboReportRequest", "uid") => &["mda_0000004"],
+        // Of an upload.
+        ("Start" | "DownloadDocumentRequest", "uid") => &["mda_0000007"],
+        ("Start", "content_hash") => OF_NOTHING,
+        ("DownloadDocumentRequest", "content_hash") => &[],
+        (_, "upload_id") => &["upload-1", "upload-2", "upload-3"],
         (_, "spec_uid") => &["mda_0000005"],
         (_, "template_uid") => &["mda_0000002", ""],
         (_, "uid" | "uids" | "artifact_uid" | "artifact_uids") => ARTIFACTS,
@@ -75,7 +84,7 @@ const VOCABULARY: Vocabulary = Vocabulary {
     ],
 };
 
-/// An asset, a template, two suggestions, a report and a spec, and links.
+/// An asset, a template, two suggestions, a report, a spec and a document with empty content, and links.
 const ROWS: &str = "delete from records.macrodata_artifact; delete from records.identifier_series; \
     insert into records.macrodata_catalog (uid, name) \
     select 'mdc_000000' || n, 'Catalog ' || n from generate_series(1, 2) n on conflict do nothing; \
@@ -90,13 +99,18 @@ const ROWS: &str = "delete from records.macrodata_artifact; delete from records.
      '{\"type\": \"SP\", \"product_codes\": [\"IPH\"], \"product_count\": 1, \"audience\": \"WOMEN\"}'), \
     ('mda_0000005', null, 'classification_spec', null, null, '{\"phase\": \"active\"}', \
      '{\"metric_name\": \"roas\", \"thresholds\": {\"winner\": \"3\", \"loser\": \"\"}}'), \
-    ('mda_0000006', null, 'combo_suggestion', null, null, '{\"phase\": \"proposed\"}', '{}'); \
+    ('mda_0000006', null, 'combo_suggestion', null, null, '{\"phase\": \"proposed\"}', '{}'), \
+    ('mda_0000007', null, 'document', null, null, '{\"phase\": \"active\"}', \
+     '{\"title\": \"Old\", \"bearer_key\": \"documents/upl_1\"}'); \
     insert into records.link_product_macrodata_artifact (product_uid, artifact_uid) \
     select 'prd_000000' || n, uid from records.macrodata_artifact, generate_series(1, 2) n on conflict do nothing";
 
 /// Runs `test` with the services.
 async fn with_artifacts<T>(test: impl AsyncFnOnce(Target<'_>) -> T) -> T {
-    let records = Records::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("documents")).unwrap();
+    std::fs::write(folder.path().join("documents/upl_1"), "").unwrap();
+    let records = Records::with_documents(folder.path()).await;
     seed(&mut records.database.connect(Role::Operator).await, 5).await;
     records
         .execute("insert into catalog.product_metric (product_uid, name, value) values ('prd_0000001', 'roas', 2)")
