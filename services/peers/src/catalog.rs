@@ -11,7 +11,8 @@ use orrery_kit::references::ForeignReferences;
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::{
     BatchGetProductsRequest, BatchGetProductsResponse, CheckProductsRequest, CountProductsRequest,
-    StreamProductMetricsRequest, StreamProductMetricsResponse, StreamProductsRequest, StreamProductsResponse,
+    ResolveProductsRequest, ResolvedProduct, StreamProductMetricsRequest, StreamProductMetricsResponse,
+    StreamProductsRequest, StreamProductsResponse,
 };
 use tonic::transport::Channel;
 
@@ -22,6 +23,8 @@ use crate::peer::{Peer, request};
 
 /// Maximum number of uids in one message of CheckProducts.
 const MAX_UIDS: usize = 10_000;
+/// How many times the timeout ResolveProducts may take: it compares names with those of all products.
+const RESOLVE_PATIENCE: u32 = 12;
 
 /// A client of the catalog service. Clones share a connection.
 ///
@@ -66,6 +69,26 @@ impl CatalogClient {
             Ok(self.client.clone().count_products(request(message, Some(timeout))).await?.into_inner().count)
         };
         self.peer.call("CountProducts", deadline, call).await
+    }
+
+    /// Finds products by what other systems call them: one resolution for each name, in the order of the request. At
+    /// most 1,000 names; an answer of more than 4 MiB is [`Error::Internal`]. The catalog may have to read the names of
+    /// all products, so that the call waits twelve times as long as others.
+    ///
+    /// # Errors
+    /// See [`CatalogClient`].
+    pub async fn resolve_products(
+        &self,
+        message: ResolveProductsRequest,
+        deadline: Deadline,
+    ) -> Result<Vec<ResolvedProduct>, Error> {
+        let names = message.names.len();
+        let call = |timeout: Duration| async move {
+            let request = request(message, Some(timeout));
+            let resolutions = self.client.clone().resolve_products(request).await?.into_inner().resolutions;
+            if resolutions.len() == names { Ok(resolutions) } else { Err(Fault::Answer("a resolution for each name")) }
+        };
+        self.peer.patient(RESOLVE_PATIENCE).call("ResolveProducts", deadline, call).await
     }
 
     /// Streams products.

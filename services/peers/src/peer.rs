@@ -44,6 +44,11 @@ impl Peer {
         Self { name, channel, timeout }
     }
 
+    /// The same peer, waited for `times` as long: for calls that take long.
+    pub(crate) fn patient(&self, times: u32) -> Self {
+        Self { timeout: self.timeout.saturating_mul(times), ..self.clone() }
+    }
+
     /// The connection, for a generated client.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()

@@ -10,7 +10,8 @@ use orrery_kit::error::Error;
 use orrery_kit::references::ForeignReferences as _;
 use orrery_peers::{Page, Pages};
 use orrery_proto::catalog::v1::{
-    BatchGetProductsRequest, StreamProductMetricsRequest, StreamProductsRequest, StreamProductsResponse,
+    BatchGetProductsRequest, ResolveProductsRequest, StreamProductMetricsRequest, StreamProductsRequest,
+    StreamProductsResponse,
 };
 use orrery_proto::orders::v1::StreamProductSalesRequest;
 use prost_types::FieldMask;
@@ -19,7 +20,7 @@ use tokio::net::TcpListener;
 use super::{PATIENT, assert_unavailable, catalog, orders};
 use crate::harness::admin::Scrape;
 use crate::harness::{
-    CatalogProcess, CatalogServer, OrdersProcess, Role, ServiceProcess, TestDatabase, run, seed, uids,
+    CatalogProcess, CatalogServer, OrdersProcess, Role, ServiceProcess, TestDatabase, run, seed, uid, uids,
 };
 
 const SHORT: Duration = Duration::from_millis(500);
@@ -243,4 +244,32 @@ async fn products_are_returned_by_uid() {
     // A request that is refused is this service's mistake, not its caller's.
     let error = client.batch_get_products(BatchGetProductsRequest::default(), Deadline::none()).await.unwrap_err();
     assert!(matches!(error, Error::Internal(_)), "{error:?}");
+}
+
+/// The catalog compares names with those of all products, which takes longer than other calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn products_are_found_by_name_and_waited_for_longer() {
+    let database = TestDatabase::create().await;
+    seed(&mut database.connect(Role::Operator).await, 10).await;
+    let process = CatalogProcess::spawn(&database).await;
+    let request = |names: &[&str]| ResolveProductsRequest {
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+        ..ResolveProductsRequest::default()
+    };
+    let client = catalog(process.address(), SHORT);
+    let error = client.resolve_products(request(&[]), Deadline::none()).await.unwrap_err();
+    assert!(matches!(error, Error::Internal(_)), "{error:?}");
+    let pid = Pid::from_raw(process.pid().cast_signed());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let find = client.resolve_products(request(&["THING 2", "none", "Thing 1"]), Deadline::none());
+    let resume = async {
+        let batch = BatchGetProductsRequest { uids: uids(1), ..BatchGetProductsRequest::default() };
+        assert_unavailable(client.batch_get_products(batch, Deadline::none()).await.unwrap_err(), "catalog");
+        tokio::time::sleep(SHORT).await;
+        kill(pid, Signal::SIGCONT).unwrap();
+    };
+    let (found, ()) = tokio::join!(find, resume);
+    let found = found.unwrap();
+    let found: Vec<&str> = found.iter().map(|resolved| resolved.product_uid.as_str()).collect();
+    assert_eq!(found, [&*uid(2), "", &*uid(1)]);
 }
