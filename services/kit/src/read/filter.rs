@@ -134,6 +134,12 @@ impl Filter {
         self.when(format!("t.{column} = {}", literal(text)))
     }
 
+    /// Rows whose column has no text: null, or an empty one that another program stored.
+    #[must_use]
+    pub fn unset(self, column: &str) -> Self {
+        self.when(format!("coalesce(t.{column}, '') = ''"))
+    }
+
     /// Texts of at most so many bytes in a column; no nulls. The server does not fetch longer ones to find out.
     #[must_use]
     pub fn at_most_bytes(self, column: &str, max_bytes: usize) -> Self {

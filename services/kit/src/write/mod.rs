@@ -15,6 +15,7 @@
 //! - [`start`]: the settings of a stream, and the grammar of write ids
 //! - [`queue`]: rows that were received and are not committed yet
 //! - [`stream`]: the protocol of `WriteX`
+//! - [`direct`]: rows that a method of a slice makes itself
 //! - [`single`] and [`delete`]: writes of one row
 //! - [`request_id`]: the ledger of calls with a request_id, which recognises retries
 //! - [`change`]: a change of one stored row that the slice defines
@@ -34,6 +35,7 @@ mod children;
 pub mod chunk;
 pub mod commit;
 pub mod delete;
+pub mod direct;
 mod locking;
 mod mentions;
 mod owner_locks;
