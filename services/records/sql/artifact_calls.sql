@@ -509,6 +509,98 @@ begin; set local statement_timeout = …; set local idle_in_transaction_session_
 copy (select t.product_uid, t.artifact_uid, t.create_ts, t.artifact_uid, t.product_uid from records.link_product_macrodata_artifact as t where true order by t.artifact_uid, t.product_uid limit 501) to stdout (format binary);
 commit;
 
+-- ImportComboReports of new reports
+select t.uid
+  from records.macrodata_catalog as t
+ where t.uid = $1;
+select t.identifier, t.uid
+  from records.macrodata_artifact as t
+ where t.identifier = any ($1)
+   and t.kind = $2
+   and coalesce(t.catalog_uid, '') = $3;
+-- as ImportComboReports of new reports, 2
+select t.uid, coalesce(t.identifier, '')
+  from records.macrodata_artifact as t
+ where t.uid = any ($1);
+begin; set local statement_timeout = …;
+-- as WriteArtifacts, WRITE_MODE_CREATE, 9
+-- as CreateArtifact of a design asset that is there, 3
+-- as CreateArtifact, a combo template in a catalog, 2
+-- as CreateArtifact, a combo suggestion, 2
+-- as CreateArtifact, a combo suggestion, 3
+insert into records.identifier_series as t (name, last)
+select i.name, i.last
+  from unnest($1::text[], $2::integer[]) as i (name, last)
+ order by i.name
+    on conflict (name) do update set last = greatest(t.last, excluded.last)
+returning 1;
+-- as CreateArtifact, a combo template in a catalog, 3
+-- as AcceptSuggestion, 5
+-- as UpdateArtifact without a mask, 4
+insert into records.macrodata_artifact (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body) select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::jsonb[], $9::timestamptz[], $10::jsonb[]) as i (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body);
+commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+
+-- ImportComboReports of stored reports
+-- as ImportComboReports of new reports, 1
+-- as ImportComboReports of new reports, 2
+-- as ImportComboReports of new reports, 2
+-- as ImportComboReports of new reports, 4
+begin; set local statement_timeout = …;
+-- as WriteArtifacts, WRITE_MODE_CREATE, 9
+-- as CreateArtifact of a design asset that is there, 3
+-- as CreateArtifact, a combo template in a catalog, 2
+-- as CreateArtifact, a combo suggestion, 2
+-- as CreateArtifact, a combo suggestion, 3
+with stored as materialized (
+    select i.uid, i.ordinal, t.xmin as row_version,
+           (case when jsonb_typeof(t.body) <> 'object'
+                  and coalesce(i.body -> t.kind, '{}') = '{}' then t.body
+                 when t.kind = 'combo_report' and (i.body is null or i.body ? 'combo_report')
+                 then ((case when jsonb_typeof(t.body) = 'object' then t.body else '{}' end)
+                       - array['template_uid', 'notes']::text[])
+                   || (coalesce(i.body -> 'combo_report', '{}')
+                       - array['type', 'product_codes', 'product_count', 'audience',
+                               'ran_from', 'ran_to', 'product_uids', 'spend',
+                               'impressions', 'clicks', 'purchases', 'suggestion_uid',
+                               'final_ts']::text[])
+                 else t.body end) as body,
+           ((case when jsonb_typeof(t.body) <> 'object'
+                  and coalesce(i.body -> t.kind, '{}') = '{}' then t.body
+                 when t.kind = 'combo_report' and (i.body is null or i.body ? 'combo_report')
+                 then ((case when jsonb_typeof(t.body) = 'object' then t.body else '{}' end)
+                       - array['template_uid', 'notes']::text[])
+                   || (coalesce(i.body -> 'combo_report', '{}')
+                       - array['type', 'product_codes', 'product_count', 'audience',
+                               'ran_from', 'ran_to', 'product_uids', 'spend',
+                               'impressions', 'clicks', 'purchases', 'suggestion_uid',
+                               'final_ts']::text[])
+                 else t.body end) is distinct from t.body) as differing
+      from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::jsonb[], $9::timestamptz[], $10::jsonb[]) with ordinality as i (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body, ordinal)
+      join records.macrodata_artifact as t on t.uid = i.uid
+), updated as (
+    update records.macrodata_artifact as t
+       set body = i.body,
+           revision = t.revision + 1,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid and t.xmin = i.row_version
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+
+-- ExportComboReports of a catalog
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+copy (select t.uid, t.kind, t.identifier, jsonb_set('{}', array[coalesce(t.kind, '')], t.body), t.uid from records.macrodata_artifact as t where t.kind = 'combo_report' and t.catalog_uid = any(array['…']::text[]) order by t.uid limit 501) to stdout (format binary);
+commit;
+-- as ImportComboReports of new reports, 4
+
+-- ExportComboReports
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+copy (select t.uid, t.kind, t.identifier, jsonb_set('{}', array[coalesce(t.kind, '')], t.body), t.uid from records.macrodata_artifact as t where t.kind = 'combo_report' and coalesce(t.catalog_uid, '') = '' order by t.uid limit 501) to stdout (format binary);
+commit;
+-- as ImportComboReports of new reports, 4
+
 -- DeleteArtifact
 begin; set local statement_timeout = …;
 -- as UpdateArtifact of one field of a combo suggestion, 2

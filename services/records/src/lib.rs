@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: the settings
 //! - [`lifecycle`] and [`classes`]: the phases of artifacts, and the classes of products
+//! - [`report_files`]: combo reports as CSV
 //! - [`store`]: the descriptions of the slice's resources, and its queries
 //! - [`rules`]: the rules of the resources
 //! - [`storage`]: the content of documents
@@ -10,6 +11,7 @@
 pub mod classes;
 pub mod config;
 pub mod lifecycle;
+pub mod report_files;
 pub mod rpc;
 pub mod rules;
 pub mod storage;

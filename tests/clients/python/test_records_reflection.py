@@ -1,6 +1,8 @@
 """A client without a .proto file calls all methods of RecordsService, and reads the details of errors."""
 
+import csv
 import hashlib
+import io
 
 import grpc
 import pytest
@@ -137,6 +139,19 @@ def test_every_method_can_be_called(caller, mark, products):
     _, *rest = caller.read("DownloadDocument", uid=document.uid, offset=1_000, length=7)
     assert [(message.chunk.offset, message.chunk.data) for message in rest] == [(1_000, content[1_000:1_007])]
 
+    file = f"template,product_uids,clicks\n{template.identifier},{products[0]},7\n{template.identifier},prd_none,x\n"
+    start = {"catalog_uid": catalog.uid, "import_id": mark}
+    pieces = [{"data": piece} for piece in (file[:30].encode(), file[30:].encode())]
+    answer = caller.send("ImportComboReports", {"start": start}, *pieces)
+    assert (answer.created, answer.rejected) == (1, 1)
+    assert [(error.line, error.column) for error in answer.errors] == [(3, "clicks")]
+    pages = caller.read("ExportComboReports", catalog_uid=catalog.uid, filter={"phases": ["active"]})
+    rows = list(csv.DictReader(io.StringIO(b"".join(page.data for page in pages).decode())))
+    assert [(row["identifier"], row["product_uids"], row["clicks"]) for row in rows] == [
+        ("SP-IPH+MAC-2-WOMEN-002", products[0], "7")
+    ]
+    assert pages[-1].resume_token
+
     caller.ask("DeleteArtifact", uid=asset.uid)
     assert caller.ask("GetArtifact", uid=asset.uid).status.phase == "archived"
     caller.ask("DeleteArtifact", uid=asset.uid, force=True)
@@ -168,6 +183,7 @@ def test_every_method_can_be_called(caller, mark, products):
         ("RejectSuggestion", {"uid": "mda_1", "reason": "x" * 1_025}, "reason"),
         ("FinalizeComboReport", {"uid": "mda_1", "request_id": "a b"}, "request_id"),
         ("QueryDocumentUpload", {"upload_id": "a b"}, "upload_id"),
+        ("ExportComboReports", {"filter": {"kinds": [4]}}, "filter.kinds"),
         ("LinkProducts", {"artifact_uid": "mda_1"}, "product_uids"),
         ("UnlinkProducts", {"product_uids": ["prd_1"]}, "artifact_uid"),
         ("CreateMacrodataCatalog", {"macrodata_catalog": {}}, "macrodata_catalog.name"),

@@ -14,7 +14,7 @@ SERVICE = "orrery.catalog.v1.CatalogService"
 SERVICES = [
     ("channel", contract.catalog.DESCRIPTOR.services_by_name["CatalogService"], 14),
     ("orders_channel", contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),
-    ("records_channel", contract.records.DESCRIPTOR.services_by_name["RecordsService"], 25),
+    ("records_channel", contract.records.DESCRIPTOR.services_by_name["RecordsService"], 27),
     ("records_channel", contract.tags.DESCRIPTOR.services_by_name["TagsService"], 32),
 ]
 

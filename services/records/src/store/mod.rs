@@ -7,6 +7,7 @@ pub mod macrodata_catalog;
 pub mod payload;
 pub mod product_link;
 pub mod product_tag;
+pub mod report_names;
 pub mod series;
 pub mod stored_artifact;
 pub mod tag;

@@ -216,14 +216,16 @@ impl Generator {
         self.fitting = [50, 80, 95, 100, 100][self.random.random_range(0..5)];
         let mut messages = vec![self.message(&method.input, 0)];
         if method.streams_in {
-            if method.name.starts_with("Write") && self.random.random_range(0..10) > 0 {
+            let (writes, imports) = (method.name.starts_with("Write"), method.name.starts_with("Import"));
+            if (writes || imports) && self.random.random_range(0..10) > 0 {
                 // A valid start of a stream, so that the rest is read: start is field 1.
                 let mut start = Vec::new();
-                let body = if self.random.random_range(0..3) > 0 {
+                let body = match self.random.random_range(0..3) > 0 {
                     // on_row_error is field 3.
-                    vec![3 << 3, self.random.random_range(0..3)]
-                } else {
-                    self.message(".orrery.type.v1.WriteStart", 1)
+                    true if writes => vec![3 << 3, self.random.random_range(0..3)],
+                    true => Vec::new(),
+                    false if writes => self.message(".orrery.type.v1.WriteStart", 1),
+                    false => self.message(&format!("{}.Start", method.input), 1),
                 };
                 put_key(&mut start, 1, 2);
                 put_varint(&mut start, body.len() as u64);

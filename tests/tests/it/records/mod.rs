@@ -5,6 +5,7 @@
 mod arbitrary_input;
 pub(crate) mod artifacts;
 mod categories;
+mod combo_reports;
 mod groups;
 mod links;
 mod merges;

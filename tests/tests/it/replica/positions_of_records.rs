@@ -6,10 +6,11 @@ use orrery_proto::records::v1::upload_document_request::Start;
 use orrery_proto::records::v1::upload_document_request::start::Target;
 use orrery_proto::records::v1::{
     AcceptSuggestionRequest, Artifact, CreateArtifactRequest, CreateMacrodataCatalogRequest, DeleteArtifactRequest,
-    DeleteMacrodataCatalogRequest, FinalizeComboReportRequest, GetArtifactRequest, LinkProductsRequest,
-    MacrodataCatalog, ProductLink, RejectSuggestionRequest, UnlinkProductsRequest, UpdateArtifactRequest,
-    UpdateMacrodataCatalogRequest, UploadDocumentRequest, WriteArtifactsRequest, WriteProductLinksRequest,
-    upload_document_request, write_artifacts_request, write_product_links_request,
+    DeleteMacrodataCatalogRequest, FinalizeComboReportRequest, GetArtifactRequest, ImportComboReportsRequest,
+    LinkProductsRequest, MacrodataCatalog, ProductLink, RejectSuggestionRequest, UnlinkProductsRequest,
+    UpdateArtifactRequest, UpdateMacrodataCatalogRequest, UploadDocumentRequest, WriteArtifactsRequest,
+    WriteProductLinksRequest, import_combo_reports_request, upload_document_request, write_artifacts_request,
+    write_product_links_request,
 };
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteStart};
 use orrery_records::storage::{ContentHash, DocumentsLocation};
@@ -116,6 +117,11 @@ async fn every_write_of_artifacts_says_where_it_can_be_read() {
     let start = Start { upload_id: "once".to_owned(), content_hash, target: Some(target), ..Start::default() };
     let upload = UploadDocumentRequest { payload: Some(upload_document_request::Payload::Start(start)) };
     calls.twice("UploadDocument", &upload).await;
+    let start = import_combo_reports_request::Message::Start(import_combo_reports_request::Start::default());
+    let file = b"identifier,notes\nSP-A-1-ALL-001,x\n".to_vec();
+    let messages = [start, import_combo_reports_request::Message::Data(file.into())];
+    let messages = messages.map(|message| ImportComboReportsRequest { message: Some(message) });
+    calls.chunk("ImportComboReports", &messages).await;
 
     for force in [false, true] {
         let uid = "mda_asset".to_owned();
@@ -124,6 +130,7 @@ async fn every_write_of_artifacts_says_where_it_can_be_read() {
     }
 
     let reads = ["Get", "BatchGet", "List", "Stream", "Check", "Classify", "Query", "Download"];
+    let reads = ["Get", "BatchGet", "List", "Stream", "Check", "Classify", "Export"];
     let all = methods(RECORDS).into_iter().map(|method| method.name);
     let all: Vec<String> = all.filter(|name| !reads.iter().any(|read| name.starts_with(read))).collect();
     assert_eq!(all.iter().map(String::as_str).collect::<BTreeSet<_>>(), calls.called);

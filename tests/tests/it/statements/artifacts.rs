@@ -107,6 +107,26 @@ async fn calls_about_artifacts_run_what_is_written_down() {
     recorder.call("UnlinkProducts", client().unlink_products(unlinked)).await;
     let request = records::StreamProductLinksRequest { order_by: "artifact_uid".to_owned(), ..Default::default() };
     recorder.stream("StreamProductLinks by artifact_uid", client().stream_product_links(request)).await;
+    let file = b"identifier,template,notes\nSP-IPH-1-WOMEN-001,SP-IPH-1-WOMEN-001,a\n,SP-IPH-1-WOMEN-001,b\n";
+    let import = |catalog_uid: &str| {
+        let start = records::import_combo_reports_request::Start {
+            catalog_uid: catalog_uid.to_owned(),
+            import_id: "file".to_owned(),
+            ..Default::default()
+        };
+        let data = records::import_combo_reports_request::Message::Data(file.to_vec().into());
+        [records::import_combo_reports_request::Message::Start(start), data]
+            .map(|message| records::ImportComboReportsRequest { message: Some(message) })
+    };
+    let call = |messages| async move { client().import_combo_reports(tokio_stream::iter(messages)).await };
+    let imported = recorder.call("ImportComboReports of new reports", call(import("mdc_1"))).await.into_inner();
+    assert_eq!((imported.created, imported.rejected), (2, 0), "{imported:?}");
+    let imported = recorder.call("ImportComboReports of stored reports", call(import("mdc_1"))).await.into_inner();
+    assert_eq!((imported.unchanged, imported.rejected), (2, 0), "{imported:?}");
+    let request = records::ExportComboReportsRequest { catalog_uid: "mdc_1".to_owned(), ..Default::default() };
+    recorder.stream("ExportComboReports of a catalog", client().export_combo_reports(request)).await;
+    let request = records::ExportComboReportsRequest::default();
+    recorder.stream("ExportComboReports", client().export_combo_reports(request)).await;
     let delete = |force| records::DeleteArtifactRequest { uid: "mda_1".to_owned(), force, ..Default::default() };
     recorder.call("DeleteArtifact", client().delete_artifact(delete(false))).await;
     recorder.call("DeleteArtifact with force", client().delete_artifact(delete(true))).await;

@@ -5,6 +5,8 @@ mod classify;
 mod decisions;
 mod delete;
 mod download;
+mod export_reports;
+mod import_reports;
 mod links;
 mod suggestions;
 mod upload;
@@ -16,7 +18,8 @@ use orrery_proto::records::v1::server::RecordsService;
 use orrery_proto::records::v1::{
     AcceptSuggestionRequest, BatchGetArtifactsRequest, CheckArtifactsRequest, CheckArtifactsResponse,
     ClassifyProductsRequest, DeleteArtifactRequest, DeleteMacrodataCatalogRequest, DownloadDocumentRequest,
-    DownloadDocumentResponse, FinalizeComboReportRequest, GetArtifactRequest, GetMacrodataCatalogRequest,
+    DownloadDocumentResponse, ExportComboReportsRequest, ExportComboReportsResponse, FinalizeComboReportRequest,
+    GetArtifactRequest, GetMacrodataCatalogRequest, ImportComboReportsRequest, ImportComboReportsResponse,
     LinkProductsRequest, LinkProductsResponse, ListArtifactsRequest, ListMacrodataCatalogsRequest,
     QueryDocumentUploadRequest, QueryDocumentUploadResponse, RejectSuggestionRequest, StreamArtifactsRequest,
     StreamProductLinksRequest, UnlinkProductsRequest, UnlinkProductsResponse, UploadDocumentRequest,
@@ -110,6 +113,22 @@ impl RecordsService for Records {
 
     async fn finalize_combo_report(&self, request: Request<FinalizeComboReportRequest>) -> Answer<Encoded> {
         Ok(decisions::finalize(&self.context, request).await?)
+    }
+
+    async fn import_combo_reports(
+        &self,
+        request: Request<Streaming<ImportComboReportsRequest>>,
+    ) -> Answer<ImportComboReportsResponse> {
+        import_reports::import(&self.context, &self.catalog, request).await
+    }
+
+    type ExportComboReportsStream = Messages<ExportComboReportsResponse>;
+
+    async fn export_combo_reports(
+        &self,
+        request: Request<ExportComboReportsRequest>,
+    ) -> Answer<Messages<ExportComboReportsResponse>> {
+        Ok(export_reports::stream(&self.context, &self.catalog, request).await?)
     }
 
     type ClassifyProductsStream = Messages<Encoded>;

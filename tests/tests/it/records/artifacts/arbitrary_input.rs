@@ -59,6 +59,9 @@ const VOCABULARY: Vocabulary = Vocabulary {
         (_, "order_by") => &["create_ts desc", "uid", "artifact_uid, product_uid", "name"],
         (_, "label_selector") => &["season=summer", "!a"],
         (_, "key") => &["season", "k", "example.com/key"],
+        ("ImportComboReportsRequest", "data") => &["identifier,notes\nSP-IPH-1-WOMEN-001,x\n,y\n"],
+        (_, "delimiter") => &[",", ""],
+        (_, "import_id") => &["", "file"],
         // Valid tokens and etags come from earlier responses.
         _ => &[],
     },
