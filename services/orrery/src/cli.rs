@@ -32,7 +32,7 @@ pub enum Command {
     /// Migrates a database. Files and the table of applied migrations are in dbmate's format, so dbmate can be used as
     /// well.
     Migrate(migrate::MigrateOptions),
-    /// Imports the rows of a file through a service: CSV with a mapping, or JSONL.
+    /// Imports the rows of a file through a service: CSV with a mapping, or JSONL; combo reports from CSV.
     Import(Box<import::ImportCommand>),
     /// Exports the rows of a service as JSONL or CSV. `orrery import` can read the result.
     Export(Box<export::ExportCommand>),

@@ -9,6 +9,7 @@ use orrery_proto::catalog::v1::{
     StreamProductMetricsRequest, StreamProductMetricsResponse, StreamProductsRequest, StreamProductsResponse,
 };
 use orrery_proto::orders::v1::{StreamProductSalesRequest, StreamProductSalesResponse};
+use orrery_proto::records::v1::ExportComboReportsResponse;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::backoff::Backoff;
@@ -47,6 +48,12 @@ paged! {
     StreamProductsRequest => StreamProductsResponse;
     StreamProductMetricsRequest => StreamProductMetricsResponse;
     StreamProductSalesRequest => StreamProductSalesResponse;
+}
+
+impl Page for ExportComboReportsResponse {
+    fn resume_token(&self) -> &str {
+        &self.resume_token
+    }
 }
 
 /// A stream of another service, page by page. When the service is lost, the stream is requested again with the last

@@ -24,13 +24,13 @@ use tonic::client::Grpc;
 use tonic::transport::Channel;
 
 /// The largest message that the client accepts.
-const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+pub(crate) const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// How long to try to reach a service that was never reached: its address is probably wrong.
 const FIRST_LIMIT: Duration = Duration::from_secs(5);
 
 /// How to try again until `limit` has passed without progress.
-fn backoff(limit: Duration) -> Backoff {
+pub(crate) fn backoff(limit: Duration) -> Backoff {
     Backoff::new(limit).with_first_limit(FIRST_LIMIT)
 }
 
@@ -39,8 +39,8 @@ async fn connect(address: &ServiceAddress) -> Result<Grpc<Channel>, tonic::Statu
     Ok(Grpc::new(channel(address).await?).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
-/// Connects to a service.
-async fn channel(address: &ServiceAddress) -> Result<Channel, tonic::Status> {
+/// A connection to a service.
+pub(crate) async fn channel(address: &ServiceAddress) -> Result<Channel, tonic::Status> {
     const WINDOW: u32 = 4 * 1024 * 1024;
     address
         .endpoint()

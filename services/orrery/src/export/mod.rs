@@ -2,6 +2,7 @@
 //! result.
 
 mod columns;
+mod combo_reports;
 mod filter;
 mod names;
 mod output;
@@ -107,6 +108,9 @@ enum ExportedResource {
         #[arg(long, value_name = "ADDR", default_value = "localhost:50053")]
         records: ServiceAddress,
     },
+    /// Exports combo reports as CSV, ordered by uid. `orrery import combo-reports` can read the result.
+    #[command(after_help = AFTER_HELP)]
+    ComboReports(combo_reports::ComboReportOptions),
 }
 
 /// The options for all resources.
@@ -154,6 +158,7 @@ pub async fn run(options: ExportCommand) -> anyhow::Result<ExitCode> {
         ExportedResource::ProductTags { export, filter, records } => {
             export_resource(PRODUCT_TAGS, records, export, filter.into_message()).await
         }
+        ExportedResource::ComboReports(options) => combo_reports::run(options).await,
     }
 }
 

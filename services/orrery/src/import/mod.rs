@@ -3,6 +3,7 @@
 mod categories;
 mod cells;
 mod chunks;
+mod combo_reports;
 mod csv;
 mod decode;
 mod input;
@@ -68,6 +69,7 @@ pub async fn run(options: ImportCommand) -> anyhow::Result<ExitCode> {
         ImportedResource::ProductTags { import, mode, reference_check, records } => {
             import_resource(PRODUCT_TAGS, records, import, reference_check.into(), mode.into()).await
         }
+        ImportedResource::ComboReports(options) => combo_reports::run(options).await,
     }
 }
 

@@ -7,6 +7,7 @@ use orrery_kit::config::parse_bytes;
 use orrery_kit::write::check_id;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode};
 
+use super::combo_reports;
 use crate::client::ServiceAddress;
 use crate::mapping::Format;
 
@@ -129,6 +130,12 @@ pub(super) enum ImportedResource {
         #[arg(long, value_name = "ADDR", default_value = "localhost:50053")]
         records: ServiceAddress,
     },
+    /// Imports combo reports from CSV.
+    ///
+    /// The columns have fixed names, and need no mapping. A row with an identifier is written to the report that has
+    /// it, or to a new one; a file that is imported again changes nothing. Products are named by uid or by name.
+    #[command(after_help = combo_reports::AFTER_HELP)]
+    ComboReports(combo_reports::ComboReportOptions),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -1,6 +1,7 @@
 //! Combo reports as files: `ImportComboReports` and `ExportComboReports`.
 
 mod arbitrary;
+mod command;
 mod exports;
 mod faults;
 mod files;
