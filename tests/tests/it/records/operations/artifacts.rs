@@ -5,15 +5,17 @@ use orrery_proto::records::v1::classify_products_request::Classification;
 use orrery_proto::records::v1::{
     AcceptSuggestionRequest, BatchGetArtifactsRequest, CheckArtifactsRequest, ClassifyProductsRequest,
     CreateArtifactRequest, CreateMacrodataCatalogRequest, DeleteArtifactRequest, DeleteMacrodataCatalogRequest,
-    FinalizeComboReportRequest, GetArtifactRequest, GetMacrodataCatalogRequest, LinkProductsRequest, MacrodataCatalog,
-    ProductLink, RejectSuggestionRequest, UnlinkProductsRequest, UpdateArtifactRequest, UpdateMacrodataCatalogRequest,
-    WriteArtifactsRequest, WriteProductLinksRequest, write_artifacts_request, write_product_links_request,
+    Document, DownloadDocumentRequest, FinalizeComboReportRequest, GetArtifactRequest, GetMacrodataCatalogRequest,
+    ImportComboReportsRequest, LinkProductsRequest, MacrodataCatalog, ProductLink, QueryDocumentUploadRequest,
+    RejectSuggestionRequest, UnlinkProductsRequest, UpdateArtifactRequest, UpdateMacrodataCatalogRequest,
+    UploadDocumentRequest, WriteArtifactsRequest, WriteProductLinksRequest, artifact, import_combo_reports_request,
+    upload_document_request, write_artifacts_request, write_product_links_request,
 };
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteStart};
 
 use super::calls::{one, several};
 use crate::harness::uid as product_uid;
-use crate::records::artifacts::{asset, named};
+use crate::records::artifacts::{asset, named, with};
 
 /// Two catalogs, and an artifact of each kind that a method needs.
 pub(super) const ROWS: &str = "insert into records.macrodata_catalog (uid, name) \
@@ -33,6 +35,9 @@ pub(super) const ROWS: &str = "insert into records.macrodata_catalog (uid, name)
      '{\"type\": \"SP\", \"product_codes\": [\"IPH\"], \"product_count\": 1, \"audience\": \"WOMEN\"}'), \
     ('mda_spec', 'classification_spec', null, null, '{\"phase\": \"active\"}', \
      '{\"metric_name\": \"views\", \"thresholds\": {\"winner\": \"10\"}}')";
+
+/// The SHA-256 of no bytes.
+const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn catalog(uid: &str, name: &str) -> MacrodataCatalog {
     MacrodataCatalog { uid: uid.to_owned(), name: name.to_owned(), ..MacrodataCatalog::default() }
@@ -89,7 +94,32 @@ pub(super) fn messages(method: &str) -> Vec<Bytes> {
             let payloads = [start, write_product_links_request::Payload::Chunk(chunk)];
             several(&payloads.map(|payload| WriteProductLinksRequest { payload: Some(payload) }))
         }
-        "ListArtifacts" | "StreamArtifacts" | "StreamProductLinks" | "ListMacrodataCatalogs" => vec![Bytes::new()],
+        "ImportComboReports" => {
+            let start = import_combo_reports_request::Message::Start(import_combo_reports_request::Start::default());
+            let file = format!("identifier,product_uids\nSP-A-1-ALL-001,{}\n", product_uid(1)).into_bytes();
+            let messages = [start, import_combo_reports_request::Message::Data(file.into())];
+            several(&messages.map(|message| ImportComboReportsRequest { message: Some(message) }))
+        }
+        "UploadDocument" => {
+            use upload_document_request::{Chunk, Payload, Start, start::Target};
+            let document = Document { title: "Empty".to_owned(), ..Document::default() };
+            let document = with(artifact::Payload::Document(document));
+            let start = Start {
+                upload_id: "upload".to_owned(),
+                content_hash: EMPTY.to_owned(),
+                target: Some(Target::Artifact(named("mda_document", document))),
+                ..Start::default()
+            };
+            let payloads = [Payload::Start(start), Payload::Chunk(Chunk::default())];
+            several(&payloads.map(|payload| UploadDocumentRequest { payload: Some(payload) }))
+        }
+        "QueryDocumentUpload" => one(&QueryDocumentUploadRequest { upload_id: "upload".to_owned() }),
+        "DownloadDocument" => {
+            one(&DownloadDocumentRequest { uid: "mda_document".to_owned(), ..DownloadDocumentRequest::default() })
+        }
+        "ExportComboReports" | "ListArtifacts" | "StreamArtifacts" | "StreamProductLinks" | "ListMacrodataCatalogs" => {
+            vec![Bytes::new()]
+        }
         other => panic!("no call of {other} is known: add one"),
     }
 }

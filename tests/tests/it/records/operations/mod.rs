@@ -4,9 +4,12 @@
 mod artifacts;
 mod calls;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use orrery_proto::records::v1::RefreshTagPerformanceAggregateRequest;
+use orrery_records::config::RecordsConfig;
+use orrery_records::storage::DocumentsLocation;
 use sqlx::PgConnection;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -24,6 +27,15 @@ async fn peers() -> (TestDatabase, CatalogServer, OrdersServer) {
     seed(&mut database.connect(Role::Operator).await, 2).await;
     let (catalog, orders) = (CatalogServer::start(&database).await, OrdersServer::start(&database).await);
     (database, catalog, orders)
+}
+
+/// The records service, with a folder for documents.
+async fn start(database: &TestDatabase, folder: &Path, change: impl FnOnce(&mut RecordsConfig)) -> RecordsServer {
+    RecordsServer::start_with(database, |config| {
+        config.documents.location = DocumentsLocation::Folder(folder.to_owned());
+        change(config);
+    })
+    .await
 }
 
 async fn insert_rows(operator: &mut PgConnection) {
@@ -54,7 +66,8 @@ async fn without_its_database_every_method_says_so_and_then_serves_again() {
     let postgres = Postgres::own().await;
     let database = postgres.create_database().await;
     insert_rows(&mut database.connect(Role::Operator).await).await;
-    let server = RecordsServer::start_with(&database, |config| {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(&database, folder.path(), |config| {
         config.service.database.database_acquire_timeout = Duration::from_millis(300);
         config.catalog.address = catalog.address().to_string().parse().unwrap();
         config.orders.address = orders.address().to_string().parse().unwrap();
@@ -80,19 +93,21 @@ async fn without_its_database_every_method_says_so_and_then_serves_again() {
 
 #[tokio::test]
 async fn without_its_peers_only_what_needs_them_fails_and_writes_nothing() {
-    const NEED_PEERS: [&str; 5] = [
+    const NEED_PEERS: [&str; 6] = [
         "/GetTagDistribution",
         "/WriteProductTags",
         "/RefreshTagPerformanceAggregate",
         "/LinkProducts",
         "/ClassifyProducts",
+        "/ImportComboReports",
     ];
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     insert_rows(&mut operator).await;
     let none = "truncate records.link_product_tag, records.link_product_macrodata_artifact";
     run(&mut operator, none).await;
-    let server = RecordsServer::start_with(&database, |config| {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(&database, folder.path(), |config| {
         config.catalog.timeout = Duration::from_millis(300);
         config.orders.timeout = Duration::from_millis(300);
     })
@@ -116,7 +131,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Locks that keep every method waiting.
 const EVERYTHING: &str = "begin; lock table records.tag, records.tag_classification, records.tag_group, \
     records.link_product_tag, records.tag_performance_refresh, records.macrodata_catalog, \
-    records.macrodata_artifact, records.link_product_macrodata_artifact in access exclusive mode";
+    records.macrodata_artifact, records.link_product_macrodata_artifact, records.upload \
+    in access exclusive mode";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_method_ends_at_its_deadline() {
@@ -126,7 +142,8 @@ async fn every_method_ends_at_its_deadline() {
     let database = database.bypassing_pooler("more statements have to wait at once than it has sessions").await;
     let mut operator = database.connect(Role::Operator).await;
     insert_rows(&mut operator).await;
-    let server = RecordsServer::start_with(&database, |config| {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(&database, folder.path(), |config| {
         config.catalog.address = catalog.address().to_string().parse().unwrap();
         config.orders.address = orders.address().to_string().parse().unwrap();
     })
@@ -147,20 +164,22 @@ async fn every_method_ends_at_its_deadline() {
 
 #[tokio::test]
 async fn streams_end_with_the_service_and_say_so() {
-    const STREAMS: [&str; 7] = [
+    const STREAMS: [&str; 8] = [
         "StreamTags",
         "StreamTagClassifications",
         "StreamUnclassifiedTags",
         "StreamProductTags",
         "StreamTagPerformance",
         "StreamArtifacts",
+        "ExportComboReports",
         "StreamProductLinks",
     ];
     let (_elsewhere, catalog, orders) = peers().await;
     let database = TestDatabase::create().await;
     let (mut operator, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
     insert_rows(&mut operator).await;
-    let server = RecordsServer::start_with(&database, |config| {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(&database, folder.path(), |config| {
         config.service.server.drain_timeout = DRAIN;
         config.service.stream.progress_interval = DRAIN;
         config.catalog.address = catalog.address().to_string().parse().unwrap();
@@ -189,7 +208,8 @@ async fn streams_end_with_the_service_and_say_so() {
 async fn a_rebuild_that_waits_for_another_service_ends_with_its_own() {
     let (elsewhere, catalog, orders) = peers().await;
     let database = TestDatabase::create().await;
-    let server = RecordsServer::start_with(&database, |config| {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(&database, folder.path(), |config| {
         config.service.server.drain_timeout = DRAIN;
         config.orders.timeout = DRAIN;
         config.catalog.address = catalog.address().to_string().parse().unwrap();
