@@ -190,7 +190,9 @@ def test_every_method_can_be_called(caller, mark, products):
     ],
 )
 def test_requests_that_break_a_rule(caller, method, fields, at):
+    # A stream is refused with its first message.
+    call = caller.read if method == "ExportComboReports" else caller.ask
     with pytest.raises(grpc.RpcError) as raised:
-        caller.ask(method, **fields)
+        call(method, **fields)
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert at in raised.value.details()
