@@ -152,7 +152,8 @@ fn no_name_is_a_keyword_of_a_language_that_clients_are_generated_for() {
         "yield",
     ];
     // In no language that is generated for is `end` of a range or `message` of an error out of reach; both are the
-    // words that everybody uses for it. `type` of a combo is the word of its identifier's format, and the key in bodies.
+    // words that everybody uses for it. `type` of a combo is the word of its identifier's format, and the key in
+    // bodies.
     let accepted = [
         "orrery.type.v1.TimeRange.end",
         "orrery.type.v1.RowError.message",

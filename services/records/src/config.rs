@@ -1,5 +1,5 @@
-//! The settings of the records service: the common ones, those of the catalog and of orders, and those of the storage of
-//! documents.
+//! The settings of the records service: the common ones, those of the catalog and of orders, and those of the storage
+//! of documents.
 
 use clap::Args;
 use orrery_kit::config::{ConfigError, Configuration, ServiceConfig};

@@ -9,8 +9,8 @@
 //! `orders-write,orders-stream,orders-create,orders-claim`, `tags-write,tags-stream,tags-refresh`, `artifacts-create`,
 //! and `overload`),
 //! `ORRERY_BENCH_LINKS` (tags of products to write, stream and sum up, default 1,000,000), `ORRERY_BENCH_LINES` (lines
-//! of orders for the performance of tags, default 1,000,000). Everything runs on this machine: Postgres, the service and
-//! its client share the cores, so the result includes the client's work.
+//! of orders for the performance of tags, default 1,000,000). Everything runs on this machine: Postgres, the service
+//! and its client share the cores, so the result includes the client's work.
 
 mod artifacts;
 mod callers;

@@ -130,8 +130,8 @@ struct ExportOptions {
     /// cells, unset fields are empty. `orrery import` reads JSONL without a mapping, and CSV with one.
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
-    /// The fields to write, such as "uid,name,labels.season". Default: all. For CSV of tags, product tags and artifacts: the
-    /// columns of the mappings in deploy/examples.
+    /// The fields to write, such as "uid,name,labels.season". Default: all. For CSV of tags, product tags and
+    /// artifacts: the columns of the mappings in deploy/examples.
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     read_mask: Vec<String>,
     /// How long to keep trying while the service cannot be reached, in seconds. For a service that was never reached: 5

@@ -1,7 +1,7 @@
 //! Names in place of uids: finds the uids of tags between the file and the service.
 //!
-//! A row must have the same uid whenever the same file is imported under the same write id, because the service compares
-//! the rows of an import that continues.
+//! A row must have the same uid whenever the same file is imported under the same write id, because the service
+//! compares the rows of an import that continues.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -113,8 +113,8 @@ pub(crate) fn name_rows<'a>(
     (chunks, std::future::ready(Ok(Found::default())).boxed_local())
 }
 
-/// Turns the rows of chunks into product tags, until the channel closes. Missing tags are created, or, if nothing may be
-/// written, their rows are left out.
+/// Turns the rows of chunks into product tags, until the channel closes. Missing tags are created, or, if nothing may
+/// be written, their rows are left out.
 async fn link(
     mut names: TagNames,
     mut chunks: mpsc::Receiver<SentChunk>,

@@ -2,8 +2,8 @@
 //! delimiters and line breaks may be within quotes. A record ends with LF, CRLF or CR. Empty lines are skipped, and so
 //! is a byte order mark at the beginning.
 //!
-//! Only the current record is in memory, and no more of it than [`MAX_RECORD_BYTES`] and [`MAX_CELLS`]. A record that is
-//! longer, or wrongly quoted, is returned with its fault; the next one begins where it ends.
+//! Only the current record is in memory, and no more of it than [`MAX_RECORD_BYTES`] and [`MAX_CELLS`]. A record that
+//! is longer, or wrongly quoted, is returned with its fault; the next one begins where it ends.
 
 /// Maximum length of a record in bytes, without what ends it.
 pub const MAX_RECORD_BYTES: usize = 4 << 20;

@@ -1,6 +1,6 @@
-//! The table `records.upload`, and with [`removals`](super::removals) `records.object_removal`. Every object that is not
-//! the content of a document has a row in one of them, written before the object: an upload that is not finished, or an
-//! object to remove. A finished upload becomes the content of a document in the transaction that deletes its row.
+//! The table `records.upload`, and with [`removals`](super::removals) `records.object_removal`. Every object that is
+//! not the content of a document has a row in one of them, written before the object: an upload that is not finished,
+//! or an object to remove. A finished upload becomes the content of a document in the transaction that deletes its row.
 
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ impl Ledger {
     /// Takes an upload over from its older streams. `None` if it is not stored.
     ///
     /// # Errors
-    /// [`Error::WriteMismatch`] if it was begun with another hash; [`Error::WriteTakenOver`] if other streams come and go
-    /// meanwhile; errors of the database.
+    /// [`Error::WriteMismatch`] if it was begun with another hash; [`Error::WriteTakenOver`] if other streams come and
+    /// go meanwhile; errors of the database.
     pub(super) async fn take_over(
         &self,
         upload_id: &str,

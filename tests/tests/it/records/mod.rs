@@ -1,4 +1,5 @@
-//! The records service: artifacts, and tags, the categories that they are in, the products that have them, and groups of them.
+//! The records service: artifacts, and tags, the categories that they are in, the products that have them, and groups
+//! of them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 

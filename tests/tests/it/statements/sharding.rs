@@ -19,8 +19,8 @@ const LOCKS: [(&str, &str); 3] = [
     ("lock what product_uid refers to", "the other form writes each row again, and lets nobody else refer to it"),
 ];
 
-/// Tables that every server has as a whole (Citus calls them reference tables): names, identifiers or contents are unique
-/// there whatever the uids are, and links of products join them.
+/// Tables that every server has as a whole (Citus calls them reference tables): names, identifiers or contents are
+/// unique there whatever the uids are, and links of products join them.
 const ON_EVERY_SERVER: [&str; 5] = [
     "records.tag",
     "records.tag_classification",
