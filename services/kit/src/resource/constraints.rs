@@ -16,7 +16,7 @@ pub struct Constraints {
     pub required: bool,
     /// The fewest bytes of a text.
     pub min_bytes: Option<usize>,
-    /// The most bytes of a text.
+    /// The most bytes of a text, or of bytes.
     pub max_bytes: Option<usize>,
     /// The fewest characters (code points) of a text.
     pub min_chars: Option<usize>,
@@ -112,6 +112,10 @@ impl Constraints {
                 _ => unknown(name),
             }),
             "string" => self.read_text(message(value)?),
+            "bytes" => each_rule(message(value)?, |name, value| match name {
+                "max_len" => set(&mut self.max_bytes, Some(count(value)?)),
+                _ => unknown(name),
+            }),
             "enum" => each_rule(message(value)?, |name, value| match name {
                 "defined_only" => set(&mut self.defined_only, truth(value)?),
                 "not_in" => set(&mut self.refused_numbers, numbers(value)?),

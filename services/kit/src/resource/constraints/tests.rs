@@ -26,6 +26,8 @@ fn rules_of_every_kind_are_read_as_the_contract_states_them() {
     assert_eq!(score, Constraints { least: Some(0.0), greatest: Some(1.0), ..Constraints::default() });
     let view = of("orrery.orders.v1.GetOrderRequest.view");
     assert_eq!(view, Constraints { defined_only: true, ..Constraints::default() });
+    let data = of("orrery.records.v1.UploadDocumentRequest.Chunk.data");
+    assert_eq!(data, Constraints { max_bytes: Some(1 << 20), ..Constraints::default() });
     let lines = of("orrery.orders.v1.Address.lines");
     let items = Some(Box::new(text(512)));
     assert_eq!(lines, Constraints { max_items: Some(8), items, ..Constraints::default() });
@@ -49,7 +51,10 @@ fn visit(message: &MessageDescriptor, seen: &mut usize) {
             assert!(field.is_list(), "{}", field.full_name());
         }
         assert_eq!(constraints.keys.is_some(), field.is_map() && constraints.max_pairs.is_some());
-        if constraints.max_bytes.is_some() || constraints.pattern.is_some() || !constraints.allowed.is_empty() {
+        if constraints.max_bytes.is_some() {
+            assert!([Kind::String, Kind::Bytes].contains(&field.kind()), "{}", field.full_name());
+        }
+        if constraints.pattern.is_some() || !constraints.allowed.is_empty() {
             assert_eq!(field.kind(), Kind::String, "{}", field.full_name());
         }
     }
