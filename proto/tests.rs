@@ -157,6 +157,7 @@ fn no_name_is_a_keyword_of_a_language_that_clients_are_generated_for() {
     let accepted = [
         "orrery.type.v1.TimeRange.end",
         "orrery.type.v1.RowError.message",
+        "orrery.records.v1.ImportError.message",
         "orrery.records.v1.ComboTemplate.type",
         "orrery.records.v1.ComboReport.type",
     ];

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use orrery_kit::write::check_id;
 use orrery_peers::retry_after;
-use orrery_proto::records::v1::import_combo_reports_request::{Message, Start};
+use orrery_proto::records::v1::import_combo_reports_request::{Payload, Start};
 use orrery_proto::records::v1::records_service_client::RecordsServiceClient;
 use orrery_proto::records::v1::{ImportComboReportsRequest, ImportComboReportsResponse, ImportError};
 use orrery_proto::r#type::v1::ReferenceCheck;
@@ -169,8 +169,8 @@ async fn send(channel: Channel, start: Start, input: Input) -> Result<ImportComb
 
 /// Sends the messages of a file. Ends early if nobody receives them.
 fn read(mut input: Input, start: Start, sender: &mpsc::Sender<ImportComboReportsRequest>) -> anyhow::Result<()> {
-    let send = |message| sender.blocking_send(ImportComboReportsRequest { message: Some(message) }).is_ok();
-    if !send(Message::Start(start)) {
+    let send = |payload| sender.blocking_send(ImportComboReportsRequest { payload: Some(payload) }).is_ok();
+    if !send(Payload::Start(start)) {
         return Ok(());
     }
     loop {
@@ -183,7 +183,7 @@ fn read(mut input: Input, start: Start, sender: &mpsc::Sender<ImportComboReports
             return Ok(());
         }
         input.reader.consume(piece.len());
-        if !send(Message::Data(piece.into())) {
+        if !send(Payload::Data(piece.into())) {
             return Ok(());
         }
     }

@@ -117,10 +117,10 @@ async fn every_write_of_artifacts_says_where_it_can_be_read() {
     let start = Start { upload_id: "once".to_owned(), content_hash, target: Some(target), ..Start::default() };
     let upload = UploadDocumentRequest { payload: Some(upload_document_request::Payload::Start(start)) };
     calls.twice("UploadDocument", &upload).await;
-    let start = import_combo_reports_request::Message::Start(import_combo_reports_request::Start::default());
+    let start = import_combo_reports_request::Payload::Start(import_combo_reports_request::Start::default());
     let file = b"identifier,notes\nSP-A-1-ALL-001,x\n".to_vec();
-    let messages = [start, import_combo_reports_request::Message::Data(file.into())];
-    let messages = messages.map(|message| ImportComboReportsRequest { message: Some(message) });
+    let messages = [start, import_combo_reports_request::Payload::Data(file.into())];
+    let messages = messages.map(|payload| ImportComboReportsRequest { payload: Some(payload) });
     calls.chunk("ImportComboReports", &messages).await;
 
     for force in [false, true] {

@@ -114,9 +114,9 @@ async fn calls_about_artifacts_run_what_is_written_down() {
             import_id: "file".to_owned(),
             ..Default::default()
         };
-        let data = records::import_combo_reports_request::Message::Data(file.to_vec().into());
-        [records::import_combo_reports_request::Message::Start(start), data]
-            .map(|message| records::ImportComboReportsRequest { message: Some(message) })
+        let data = records::import_combo_reports_request::Payload::Data(file.to_vec().into());
+        [records::import_combo_reports_request::Payload::Start(start), data]
+            .map(|payload| records::ImportComboReportsRequest { payload: Some(payload) })
     };
     let call = |messages| async move { client().import_combo_reports(tokio_stream::iter(messages)).await };
     let imported = recorder.call("ImportComboReports of new reports", call(import("mdc_1"))).await.into_inner();

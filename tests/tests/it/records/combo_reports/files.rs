@@ -50,9 +50,9 @@ async fn messages_and_headers_that_are_wrong_are_refused_by_name() {
     let start = || first(Start::default());
     invalid(vec![], "start").await;
     invalid(vec![data(b"identifier,notes\n")], "start").await;
-    invalid(vec![ImportComboReportsRequest { message: None }], "start").await;
+    invalid(vec![ImportComboReportsRequest { payload: None }], "start").await;
     invalid(vec![start(), start()], "start").await;
-    invalid(vec![start(), ImportComboReportsRequest { message: None }], "message").await;
+    invalid(vec![start(), ImportComboReportsRequest { payload: None }], "payload").await;
     let mut long = b"identifier,notes\n".to_vec();
     long.resize(MAX_DATA + 1, b'\n');
     invalid(vec![start(), data(&long)], "data").await;

@@ -8,7 +8,7 @@ mod files;
 mod products;
 mod rows;
 
-use orrery_proto::records::v1::import_combo_reports_request::{Message, Start};
+use orrery_proto::records::v1::import_combo_reports_request::{Payload, Start};
 use orrery_proto::records::v1::{
     ExportComboReportsRequest, ImportComboReportsRequest, ImportComboReportsResponse, ImportError,
 };
@@ -22,11 +22,11 @@ use super::Records;
 const MAX_DATA: usize = 256 << 10;
 
 fn first(start: Start) -> ImportComboReportsRequest {
-    ImportComboReportsRequest { message: Some(Message::Start(start)) }
+    ImportComboReportsRequest { payload: Some(Payload::Start(start)) }
 }
 
 fn data(bytes: &[u8]) -> ImportComboReportsRequest {
-    ImportComboReportsRequest { message: Some(Message::Data(bytes.to_vec().into())) }
+    ImportComboReportsRequest { payload: Some(Payload::Data(bytes.to_vec().into())) }
 }
 
 impl Records {

@@ -95,10 +95,10 @@ pub(super) fn messages(method: &str) -> Vec<Bytes> {
             several(&payloads.map(|payload| WriteProductLinksRequest { payload: Some(payload) }))
         }
         "ImportComboReports" => {
-            let start = import_combo_reports_request::Message::Start(import_combo_reports_request::Start::default());
+            let start = import_combo_reports_request::Payload::Start(import_combo_reports_request::Start::default());
             let file = format!("identifier,product_uids\nSP-A-1-ALL-001,{}\n", product_uid(1)).into_bytes();
-            let messages = [start, import_combo_reports_request::Message::Data(file.into())];
-            several(&messages.map(|message| ImportComboReportsRequest { message: Some(message) }))
+            let messages = [start, import_combo_reports_request::Payload::Data(file.into())];
+            several(&messages.map(|payload| ImportComboReportsRequest { payload: Some(payload) }))
         }
         "UploadDocument" => {
             use upload_document_request::{Chunk, Payload, Start, start::Target};

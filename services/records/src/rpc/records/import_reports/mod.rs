@@ -8,7 +8,7 @@ use orrery_kit::context::{Call, Context, Writes};
 use orrery_kit::error::{Error, Violation};
 use orrery_kit::write::check_id;
 use orrery_peers::CatalogClient;
-use orrery_proto::records::v1::import_combo_reports_request::{Message, Start};
+use orrery_proto::records::v1::import_combo_reports_request::{Payload, Start};
 use orrery_proto::records::v1::{ImportComboReportsRequest, ImportComboReportsResponse};
 use orrery_proto::r#type::v1::ReferenceCheck;
 use tonic::{Request, Response, Status, Streaming};
@@ -37,20 +37,20 @@ pub(super) async fn import(
     let call = Call::of(&request)?;
     let writes = context.writes(&call);
     let mut inbound = request.into_inner();
-    let first = call.next(&mut inbound).await?.and_then(|first| first.message);
-    let Some(Message::Start(start)) = first else {
+    let first = call.next(&mut inbound).await?.and_then(|first| first.payload);
+    let Some(Payload::Start(start)) = first else {
         return Err(Error::invalid("start", "must be the first message").into());
     };
     let mut import = Import::begin(&call, writes, catalog, start).await?;
     while let Some(message) = call.next(&mut inbound).await? {
-        match message.message {
-            Some(Message::Data(data)) if data.len() <= MAX_DATA_BYTES => import.take(&data).await?,
-            Some(Message::Data(_)) => {
+        match message.payload {
+            Some(Payload::Data(data)) if data.len() <= MAX_DATA_BYTES => import.take(&data).await?,
+            Some(Payload::Data(_)) => {
                 let why = format!("must be at most {} KiB", MAX_DATA_BYTES >> 10);
                 return Err(Error::invalid("data", why).into());
             }
-            Some(Message::Start(_)) => return Err(Error::invalid("start", "must be sent once").into()),
-            None => return Err(Error::invalid("message", "is required").into()),
+            Some(Payload::Start(_)) => return Err(Error::invalid("start", "must be sent once").into()),
+            None => return Err(Error::invalid("payload", "is required").into()),
         }
     }
     Ok(Response::new(import.end().await?))
