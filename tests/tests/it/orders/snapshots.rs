@@ -1,7 +1,7 @@
 //! An order is read as of one moment while it is being changed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use orrery_proto::orders::v1::{
     BatchGetOrdersRequest, GetOrderRequest, ListOrdersRequest, Order, OrderView, StreamOrdersRequest,
@@ -12,7 +12,11 @@ use crate::harness::{OrdersServer, Role, TestDatabase, order_uid, run};
 
 const FULL: i32 = OrderView::Full as i32;
 const ORDERS: usize = 12;
-const CHANGES: usize = 150;
+/// The least changes of an order, and the most.
+const CHANGES: i32 = 150;
+const MOST_CHANGES: i32 = 3_000;
+/// The least rounds of reads meanwhile.
+const READS: usize = 10;
 
 /// The number of lines at a revision: 1 to 7.
 fn lines_at(revision: i32) -> usize {
@@ -66,12 +70,17 @@ async fn header_lines_addresses_and_summary_fit_together_whoever_changes_them() 
     }
     let server = OrdersServer::start(&database).await;
     let done = Arc::new(AtomicBool::new(false));
+    let reads = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..2)
         .map(|writer| {
-            let url = database.url(Role::Operator);
+            let (url, reads) = (database.url(Role::Operator), Arc::clone(&reads));
             tokio::spawn(async move {
                 let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
-                for revision in 2..2 + CHANGES as i32 {
+                for revision in 2..2 + MOST_CHANGES {
+                    // However slow the machine is, some reads must meet changes.
+                    if revision > 2 + CHANGES && reads.load(Ordering::Relaxed) >= READS {
+                        break;
+                    }
                     for number in (1..=ORDERS).filter(|number| number % 2 == writer) {
                         run(&mut connection, &change(number, revision)).await;
                     }
@@ -79,13 +88,13 @@ async fn header_lines_addresses_and_summary_fit_together_whoever_changes_them() 
             })
         })
         .collect();
-    let stop = Arc::clone(&done);
+    let (stop, counted) = (Arc::clone(&done), Arc::clone(&reads));
     let mut client = server.client();
     let reader = tokio::spawn(async move {
         let uids: Vec<String> = (1..=ORDERS).map(order_uid).collect();
-        let mut reads = 0_usize;
         while !stop.load(Ordering::Relaxed) {
-            let request = GetOrderRequest { uid: order_uid(reads % ORDERS + 1), ..Default::default() };
+            let nth = counted.fetch_add(1, Ordering::Relaxed);
+            let request = GetOrderRequest { uid: order_uid(nth % ORDERS + 1), ..Default::default() };
             let mut orders = vec![client.get_order(request).await.unwrap().into_inner()];
             let request = BatchGetOrdersRequest { uids: uids.clone(), ..Default::default() };
             orders.extend(client.batch_get_orders(request).await.unwrap().into_inner().orders);
@@ -99,13 +108,12 @@ async fn header_lines_addresses_and_summary_fit_together_whoever_changes_them() 
             }
             assert_eq!(orders.len(), 1 + 3 * ORDERS);
             orders.iter().for_each(assert_of_one_moment);
-            reads += 1;
         }
-        reads
     });
     for writer in writers {
         writer.await.unwrap();
     }
     done.store(true, Ordering::Relaxed);
-    assert!(reader.await.unwrap() > 5);
+    reader.await.unwrap();
+    assert!(reads.load(Ordering::Relaxed) >= READS);
 }
