@@ -46,13 +46,18 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) async fn new() -> Self {
-        Self::start(|_| ()).await
+        Self::start(TestDatabase::create().await, |_| ()).await
+    }
+
+    /// As [`new`](Self::new). The services bypass the pooler if that is the suite's route, because of `reason`.
+    pub(crate) async fn bypassing_pooler(reason: &str) -> Self {
+        Self::start(TestDatabase::create().await.bypassing_pooler(reason).await, |_| ()).await
     }
 
     /// As [`new`](Self::new), with a folder for documents.
     pub(crate) async fn with_documents(folder: &Path) -> Self {
         let location = DocumentsLocation::Folder(folder.to_owned());
-        Self::start(|config| {
+        Self::start(TestDatabase::create().await, |config| {
             config.documents.location = location;
             // Not during the test.
             config.documents.sweep_interval = Duration::from_mins(30);
@@ -60,8 +65,7 @@ impl Records {
         .await
     }
 
-    async fn start(change: impl FnOnce(&mut RecordsConfig)) -> Self {
-        let database = TestDatabase::create().await;
+    async fn start(database: TestDatabase, change: impl FnOnce(&mut RecordsConfig)) -> Self {
         let catalog = CatalogServer::start(&database).await;
         let address = catalog.address().to_string().parse().unwrap();
         let server = RecordsServer::start_with(&database, |config| {

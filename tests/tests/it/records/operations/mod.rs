@@ -176,6 +176,7 @@ async fn streams_end_with_the_service_and_say_so() {
     ];
     let (_elsewhere, catalog, orders) = peers().await;
     let database = TestDatabase::create().await;
+    let database = database.bypassing_pooler("more streams have to wait at once than it has sessions").await;
     let (mut operator, mut watcher) = (database.connect(Role::Operator).await, database.connect(Role::Operator).await);
     insert_rows(&mut operator).await;
     let folder = tempfile::tempdir().unwrap();
