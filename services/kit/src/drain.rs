@@ -45,13 +45,13 @@ impl Draining {
         tokio::time::timeout(GRACE_PERIOD, work).await.ok()
     }
 
-    /// What `read` returns, or gives it up as [`unless_draining`](Self::unless_draining) says. For work of streams that
+    /// What a step of a stream returns, or gives it up as [`unless_draining`](Self::unless_draining) says. For steps that
     /// may be dropped at any point.
     ///
     /// # Errors
     /// [`Error::Draining`] if it was given up; its own errors.
-    pub async fn read_unless_draining<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        self.unless_draining(&mut pin!(read)).await.unwrap_or(Err(Error::Draining))
+    pub async fn step<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.unless_draining(&mut pin!(step)).await.unwrap_or(Err(Error::Draining))
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) async fn stream(
     let mut pages = catalog.stream_product_metrics(request, call.deadline);
     let max_bytes = call.answers.page_bytes(reads.stream.page_bytes);
     Ok(Response::new(Box::pin(async_stream::try_stream! {
-        while let Some(page) = call.draining.read_unless_draining(pages.next()).await? {
+        while let Some(page) = call.draining.step(pages.next()).await? {
             let rows = classified(page.product_metrics, &place.after, &classes);
             let mut rest = rows.as_slice();
             loop {

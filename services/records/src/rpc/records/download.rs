@@ -100,8 +100,7 @@ async fn read(
     }
     let range = asked.offset..asked.end(document.bytes)?;
     let content = Content { document: uid.to_owned(), key: document.bearer_key.clone(), bytes: document.bytes };
-    let mut opening = std::pin::pin!(documents.read(content, range, call.deadline));
-    call.draining.unless_draining(&mut opening).await.unwrap_or(Err(Error::Draining))
+    call.draining.step(documents.read(content, range, call.deadline)).await
 }
 
 /// The answer: what the document is, and its content.

@@ -129,10 +129,7 @@ fn filter(request: &ExportComboReportsRequest) -> Result<Filter, Error> {
 /// The next page, and the place after it, unless the process drains first.
 async fn next_page(call: &Call, scan: &Scan, cursor: &Cursor) -> Result<(Page, Cursor), Error> {
     let mut after = cursor.clone();
-    let page = {
-        let mut page = std::pin::pin!(scan.page(&mut after, PAGE_ROWS, call.deadline));
-        call.draining.unless_draining(&mut page).await.ok_or(Error::Draining)??
-    };
+    let page = call.draining.step(Box::pin(scan.page(&mut after, PAGE_ROWS, call.deadline))).await?;
     Ok((page, after))
 }
 

@@ -1,6 +1,5 @@
 //! UploadDocument and QueryDocumentUpload: content arrives, is stored and checked, and becomes that of a document.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use orrery_kit::answer::WrittenResource;
@@ -57,7 +56,7 @@ pub(super) async fn upload(
         delivery.check(&context.reads(&call), call.deadline).await?;
         let mut upload = documents.upload(delivery.upload.clone(), call.deadline).await?;
         receive(&call, &mut inbound, &mut upload).await?;
-        Some(unless_draining(&call, upload.finish()).await?)
+        Some(call.draining.step(upload.finish()).await?)
     };
     let written = delivery.commit(&call, &writes, stored).await?;
     Ok(call.answer_written(written)?)
@@ -86,14 +85,8 @@ async fn receive(
         if data.len() > MAX_CHUNK_BYTES {
             return Err(Error::invalid("chunk.data", format!("must be at most {MAX_CHUNK_BYTES} bytes")).into());
         }
-        unless_draining(call, upload.write(offset, &data)).await?;
+        call.draining.step(upload.write(offset, &data)).await?;
     }
-}
-
-/// The result of a step of an upload, which can be repeated, unless the process drains first.
-async fn unless_draining<T>(call: &Call, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let mut step = pin!(step);
-    call.draining.unless_draining(&mut step).await.unwrap_or(Err(Error::Draining))
 }
 
 /// An upload, and the document that its content is for.

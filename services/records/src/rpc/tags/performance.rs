@@ -107,7 +107,7 @@ pub(super) async fn stream(
     if top_per_category < 0 {
         return Err(Error::invalid("filter.top_per_category", "must not be negative"));
     }
-    let generation = call.draining.read_unless_draining(Box::pin(generation(&reads, &call))).await?.number;
+    let generation = call.draining.step(Box::pin(generation(&reads, &call))).await?.number;
     let (tag_uids, category_names) = (filter.tag_uids, filter.category_names);
     let rows = Rows { generation, tag_uids, category_names, currency_code, top_per_category, measure, descending };
     Ok(Response::new(computed::stream(&reads, call, request, rows).await?))

@@ -66,7 +66,7 @@ pub(super) fn refresh(
                 ..StreamProductSalesRequest::default()
             };
             let mut pages = sources.orders.stream_product_sales(request, call.deadline);
-            while let Some(page) = call.draining.read_unless_draining(pages.next()).await? {
+            while let Some(page) = call.draining.step(pages.next()).await? {
                 let next = rebuild.moved(Part::Sales, page.resume_token, page.product_sales.len());
                 let (sales, day_as_of) = (Arc::new(page.product_sales), parameters.day_as_of.clone());
                 rebuild = commit(&writes, &call, next, move |transaction, generation| {
@@ -87,7 +87,7 @@ pub(super) fn refresh(
             let resume_token = rebuild.cursor.clone();
             let request = StreamProductMetricsRequest { resume_token, ..StreamProductMetricsRequest::default() };
             let mut pages = sources.catalog.stream_product_metrics(request, call.deadline);
-            while let Some(page) = call.draining.read_unless_draining(pages.next()).await? {
+            while let Some(page) = call.draining.step(pages.next()).await? {
                 let next = rebuild.moved(Part::Metrics, page.resume_token, page.product_metrics.len());
                 let metrics = Arc::new(page.product_metrics);
                 rebuild = commit(&writes, &call, next, move |transaction, generation| {
