@@ -656,12 +656,34 @@ copy (select s.product_uid, to_char(s.day, 'YYYY-MM-DD'), s.currency_code, s.ord
          where l.product_uid is not null
            and t.create_ts >= (date '2026-01-01')::timestamp at time zone 'UTC' - interval '1 day'
            and t.create_ts <  (date '2026-01-31')::timestamp at time zone 'UTC' + interval '2 days'
-           and (t.create_ts at time zone 'UTC')::date between date '2026-01-01' and date '2026-01-31'
+           and ((t.create_ts at time zone 'UTC')::date < date '2026-01-01') is not true
+           and ((t.create_ts at time zone 'UTC')::date > date '2026-01-31') is not true
            and (t.status ->> 'phase') = any(array['confirmed', 'provisioning', 'fulfilled', 'closed', 'returned']::text[])
          group by 1, 2, 3
          order by 1, 2, 3
          limit 20000) as s
  order by s.product_uid, s.day, s.currency_code) to stdout (format binary);
+commit;
+
+-- StreamProductSales with recent_days
+begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
+copy (select s.product_uid, s.currency_code, s.orders, s.units, s.gross::text, s.units_0, s.gross_0::text, s.units_1, s.gross_1::text
+  from (select l.product_uid, t.currency_code,
+               count(distinct l.order_uid) as orders, sum(l.quantity) as units, sum(l.quantity * l.unit_price) as gross,
+               coalesce(sum(l.quantity) filter (where (t.create_ts at time zone 'UTC')::date > date '2026-01-31' - 7), 0) as units_0, coalesce(sum(l.quantity * l.unit_price) filter (where (t.create_ts at time zone 'UTC')::date > date '2026-01-31' - 7), 0) as gross_0,
+               coalesce(sum(l.quantity) filter (where (t.create_ts at time zone 'UTC')::date > date '2026-01-31' - 30), 0) as units_1, coalesce(sum(l.quantity * l.unit_price) filter (where (t.create_ts at time zone 'UTC')::date > date '2026-01-31' - 30), 0) as gross_1
+          from orders.order_line_item as l
+          join orders.order_header as t on t.uid = l.order_uid
+         where l.product_uid is not null
+           and t.create_ts >= (date '2026-01-01')::timestamp at time zone 'UTC' - interval '1 day'
+           and t.create_ts <  (date '2026-01-31')::timestamp at time zone 'UTC' + interval '2 days'
+           and ((t.create_ts at time zone 'UTC')::date < date '2026-01-01') is not true
+           and ((t.create_ts at time zone 'UTC')::date > date '2026-01-31') is not true
+           and (t.status ->> 'phase') = any(array['confirmed', 'provisioning', 'fulfilled', 'closed', 'returned']::text[])
+         group by 1, 2
+         order by 1, 2
+         limit 20000) as s
+ order by s.product_uid, s.currency_code) to stdout (format binary);
 commit;
 
 -- DeleteOrder

@@ -619,16 +619,11 @@ update records.tag_performance_refresh as t
    and t.phase = 'running'
 returning 1;
 insert into records.product_performance as t (product_uid, generation, currency_code, units, gross, units_7d, gross_7d, units_30d, gross_30d, units_90d, gross_90d, value)
-select i.product_uid, $6, i.currency_code, sum(i.units), sum(i.gross),
-       coalesce(sum(i.units) filter (where i.day > date '1970-01-01' + ($7 - 7)), 0),
-       coalesce(sum(i.gross) filter (where i.day > date '1970-01-01' + ($7 - 7)), 0),
-       coalesce(sum(i.units) filter (where i.day > date '1970-01-01' + ($7 - 30)), 0),
-       coalesce(sum(i.gross) filter (where i.day > date '1970-01-01' + ($7 - 30)), 0),
-       coalesce(sum(i.units) filter (where i.day > date '1970-01-01' + ($7 - 90)), 0),
-       coalesce(sum(i.gross) filter (where i.day > date '1970-01-01' + ($7 - 90)), 0), 0
-  from unnest($1::text[], $2::text[]::date[], $3::text[], $4::bigint[], $5::text[]::numeric[])
-       as i (product_uid, day, currency_code, units, gross)
- group by i.product_uid, i.currency_code
+select i.product_uid, $1, i.currency_code, i.units, i.gross, i.units_7d, i.gross_7d, i.units_30d, i.gross_30d,
+       i.units_90d, i.gross_90d, 0
+  from unnest($2::text[], $3::text[], $4::bigint[], $5::text[]::numeric[], $6::bigint[], $7::text[]::numeric[],
+              $8::bigint[], $9::text[]::numeric[], $10::bigint[], $11::text[]::numeric[])
+       as i (product_uid, currency_code, units, gross, units_7d, gross_7d, units_30d, gross_30d, units_90d, gross_90d)
     on conflict (product_uid, generation, currency_code, metric_name) do update
    set units = t.units + excluded.units, gross = t.gross + excluded.gross,
        units_7d = t.units_7d + excluded.units_7d, gross_7d = t.gross_7d + excluded.gross_7d,

@@ -194,11 +194,12 @@ impl<C: Computed> Pages<C> {
             let interval = self.reads.stream.progress_interval;
             let page_bytes = call.answers.page_bytes(self.reads.stream.page_bytes);
             let mut silent_since = Instant::now();
+            let begin = |cursor: &C::Cursor| {
+                let (pages, cursor) = (self.clone(), cursor.clone());
+                AbortOnDropHandle::new(tokio::spawn(async move { pages.step(cursor, max_rows).await }))
+            };
+            let mut reading = begin(&cursor);
             loop {
-                let step = { let (pages, cursor) = (self.clone(), cursor.clone()); async move {
-                    pages.step(cursor, max_rows).await
-                }};
-                let mut reading = AbortOnDropHandle::new(tokio::spawn(step));
                 // One step may take long, or many steps may find nothing. Meanwhile the caller is told the position of
                 // the stream.
                 let (Step { rows, end }, passed) = loop {
@@ -217,6 +218,10 @@ impl<C: Computed> Pages<C> {
                 if rows.is_empty() && !end && call.draining.has_begun() {
                     yield call.answers.checked(self.message(&[], Some(&passed)).await?)?;
                     Err(Error::Draining)?;
+                }
+                // The next step runs while the caller takes the rows of this one.
+                if !end {
+                    reading = begin(&passed);
                 }
                 let mut sent = 0;
                 while sent < rows.len() {

@@ -1,4 +1,4 @@
-//! StreamProductSales: sold units per product, day and currency.
+//! StreamProductSales: sold units per product, currency, and day or period.
 
 use chrono::{Datelike as _, NaiveDate};
 use orrery_kit::collection::Messages;
@@ -19,6 +19,8 @@ use crate::store::product_sales::{SalesPeriod, knows_time_zone, orders_in};
 const MAX_DAYS: i64 = 3_660;
 /// Maximum length of a time zone's name.
 const MAX_ZONE_BYTES: usize = 64;
+/// Maximum number of sums of last days in a row.
+const MAX_RECENT: usize = 8;
 /// The default time zone.
 const UTC: &str = "UTC";
 
@@ -50,9 +52,16 @@ async fn period(reads: &Reads, request: &StreamProductSalesRequest, deadline: De
         let why = "must be the name of a time zone in the IANA database, such as \"Europe/London\"";
         return Err(Error::invalid("time_zone", why));
     }
+    let recent_days = request.recent_days.clone();
+    if recent_days.len() > MAX_RECENT {
+        return Err(Error::invalid("recent_days", format!("has more than {MAX_RECENT} entries")));
+    }
+    if let Some(nth) = recent_days.iter().position(|&days| !(1..=MAX_DAYS + 1).contains(&days.into())) {
+        return Err(Error::invalid(format!("recent_days[{nth}]"), format!("must be from 1 to {}", MAX_DAYS + 1)));
+    }
     let sold: Vec<String> = SOLD_PHASES.iter().map(|&phase| phase.to_owned()).collect();
     let orders = orders_in(if request.phases.is_empty() { &sold } else { &request.phases })?;
-    Ok(SalesPeriod { from, to, time_zone: time_zone.to_owned(), orders })
+    Ok(SalesPeriod { from, to, time_zone: time_zone.to_owned(), orders, recent_days })
 }
 
 /// Parses a day such as "2011-06-09", of the years 1 to 9999.

@@ -51,7 +51,9 @@ impl Log {
         };
         self.read += text.len() as i64;
         let sent = format!("{} LOG:  statement: copy (", self.role.name());
-        text.lines()
+        // The further lines of a statement begin with a tab.
+        text.replace("\n\t", " ")
+            .lines()
             .filter_map(|line| line.strip_prefix(&sent)?.strip_suffix(") to stdout (format binary)"))
             .map(str::to_owned)
             .collect()

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use orrery_kit::decimal::Decimal;
 use orrery_proto::orders::v1::orders_service_client::OrdersServiceClient;
-use orrery_proto::orders::v1::{ProductSales, StreamProductSalesRequest};
+use orrery_proto::orders::v1::{ProductSales, RecentSales, StreamProductSalesRequest};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -102,8 +102,80 @@ pub(super) fn expected(sales: &[Sale], zone: &str, from: &str, to: &str, phases:
             orders: sold.orders.len() as i64,
             units: sold.units,
             gross: sold.gross.unwrap().to_string(),
+            recent: Vec::new(),
         })
         .collect()
+}
+
+/// The expected sums of a whole period and of its last days.
+pub(super) fn expected_sums(
+    sales: &[Sale],
+    zone: &str,
+    from: &str,
+    to: &str,
+    recent_days: &[i32],
+) -> Vec<ProductSales> {
+    let last: chrono::NaiveDate = to.parse().unwrap();
+    let whole = |from: &str| {
+        let mut sums: BTreeMap<(String, String), (BTreeSet<usize>, i64, Decimal)> = BTreeMap::new();
+        let zone: Tz = zone.parse().unwrap();
+        for sale in sales.iter().filter(|sale| SOLD.contains(&sale.phase)) {
+            let day = sale.at.with_timezone(&zone).date_naive().to_string();
+            if day.as_str() < from || day.as_str() > to {
+                continue;
+            }
+            let key = (format!("prd_{}", sale.product), sale.currency.to_owned());
+            let none = || (BTreeSet::new(), 0, Decimal::from(0));
+            let (orders, units, gross) = sums.entry(key).or_insert_with(none);
+            let price: Decimal = sale.price.parse().unwrap();
+            let amount = Decimal::from(i64::from(sale.quantity)).checked_mul(&price).unwrap();
+            orders.insert(sale.order);
+            *units += i64::from(sale.quantity);
+            *gross = gross.checked_add(&amount).unwrap();
+        }
+        sums
+    };
+    let recent: Vec<_> = recent_days
+        .iter()
+        .map(|&days| {
+            let first = (last - chrono::Duration::days(i64::from(days) - 1)).to_string();
+            (days, whole(&first.max(from.to_owned())))
+        })
+        .collect();
+    whole(from)
+        .into_iter()
+        .map(|(key, (orders, units, gross))| ProductSales {
+            recent: recent
+                .iter()
+                .map(|(days, sums)| {
+                    let (units, gross) = sums.get(&key).map_or((0, Decimal::from(0)), |sum| (sum.1, sum.2.clone()));
+                    RecentSales { days: *days, units, gross: gross.to_string() }
+                })
+                .collect(),
+            product_uid: key.0,
+            day: String::new(),
+            currency_code: key.1,
+            orders: orders.len() as i64,
+            units,
+            gross: gross.to_string(),
+        })
+        .collect()
+}
+
+/// Rows whose amounts are compared as numbers: Postgres keeps the digits of all that it adds.
+pub(super) fn in_numbers(rows: Vec<ProductSales>) -> Vec<ProductSales> {
+    let number = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    let mut rows = rows;
+    for row in &mut rows {
+        row.gross = number(&row.gross);
+        for recent in &mut row.recent {
+            recent.gross = number(&recent.gross);
+        }
+    }
+    rows
 }
 
 pub(super) fn request(from: &str, to: &str, zone: &str) -> StreamProductSalesRequest {
@@ -182,6 +254,30 @@ async fn the_sums_are_those_of_the_lines_in_every_time_zone() {
     };
     let found = rows(&fixture, drafts).await;
     assert_eq!(found, expected(&sales, "UTC", "2011-01-01", "2011-12-31", &["draft", "theirs"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_period_is_summed_up_with_its_last_days() {
+    let fixture = Fixture::new().await;
+    let sales = many();
+    put(&fixture, &sales).await;
+    for zone in ["UTC", "Europe/London", "Asia/Kolkata", "Pacific/Apia"] {
+        for (from, to) in [("2011-01-01", "2011-12-31"), ("2011-03-26", "2011-03-28"), ("2011-03-01", "2011-10-30")] {
+            for recent_days in [&[1, 2, 3_661][..], &[2, 2], &[60]] {
+                let asked = StreamProductSalesRequest { recent_days: recent_days.to_vec(), ..request(from, to, zone) };
+                let all = in_numbers(rows(&fixture, asked.clone()).await);
+                assert_eq!(all, in_numbers(expected_sums(&sales, zone, from, to, recent_days)), "{zone} {from} {to}");
+                let mut passed = 0;
+                let small = StreamProductSalesRequest { page_size: 4, ..asked };
+                for (page, resume_token) in pages(&mut fixture.server.client(), small.clone()).await.unwrap() {
+                    passed += page.len();
+                    let rest = rows(&fixture, StreamProductSalesRequest { resume_token, ..small.clone() }).await;
+                    assert_eq!(in_numbers(rest), all[passed..], "after {passed}");
+                }
+                assert_eq!(passed, all.len());
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,6 +373,9 @@ async fn wrong_arguments_are_named() {
         (StreamProductSalesRequest { phases: vec![String::new()], ..good.clone() }, "phases"),
         (StreamProductSalesRequest { phases: vec!["x".to_owned(); 65], ..good.clone() }, "phases"),
         (StreamProductSalesRequest { page_size: -1, ..good.clone() }, "page_size"),
+        (StreamProductSalesRequest { recent_days: vec![1; 9], ..good.clone() }, "recent_days"),
+        (StreamProductSalesRequest { recent_days: vec![1, 0], ..good.clone() }, "recent_days[1]"),
+        (StreamProductSalesRequest { recent_days: vec![3_662], ..good.clone() }, "recent_days[0]"),
     ] {
         assert_invalid(client.stream_product_sales(request).await, "FIELD_INVALID", field);
     }

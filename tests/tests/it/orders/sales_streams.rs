@@ -7,8 +7,9 @@ use tonic::Code;
 
 use super::fixture::Fixture;
 use super::sales::{SOLD, expected, many, pages, put, request, rows};
+use crate::harness::plan::{Log, explain, nodes};
 use crate::harness::wire::WireLimits;
-use crate::harness::{TestDatabase, assert_invalid, refusal};
+use crate::harness::{Role, TestDatabase, assert_invalid, refusal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_token_goes_on_without_a_gap_or_a_repeat() {
@@ -44,6 +45,7 @@ async fn a_token_belongs_to_what_was_asked() {
         StreamProductSalesRequest { day_to: "2011-10-29".to_owned(), ..same.clone() },
         StreamProductSalesRequest { time_zone: "UTC".to_owned(), ..same.clone() },
         StreamProductSalesRequest { phases: vec!["closed".to_owned()], ..same.clone() },
+        StreamProductSalesRequest { recent_days: vec![7], ..same.clone() },
     ] {
         assert_invalid(client.stream_product_sales(other).await, "TOKEN_MISMATCH", "resume_token");
     }
@@ -86,8 +88,36 @@ async fn large(fixture: &Fixture) -> Vec<ProductSales> {
             orders,
             units,
             gross,
+            recent: Vec::new(),
         })
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_window_reads_lines_order_by_order() {
+    let database = Log::server().await.create_database().await;
+    let mut operator = database.connect(Role::Operator).await;
+    let fixture = Fixture::on(database, |config| {
+        config.service.stream.progress_interval = Duration::from_millis(2);
+    })
+    .await;
+    let all = large(&fixture).await;
+    let mut log = Log::new(&mut operator, Role::Orders).await;
+    for recent_days in [vec![], vec![7, 30]] {
+        let asked = StreamProductSalesRequest { recent_days, ..request("2011-01-01", "2011-12-31", "Europe/London") };
+        let is_by_day = asked.recent_days.is_empty();
+        let found = rows(&fixture, asked).await;
+        assert!(if is_by_day { found == all } else { found.len() < all.len() });
+        let selects = log.selects(&mut operator).await;
+        let windows: Vec<_> = selects.iter().filter(|select| select.contains("l.product_uid <= ")).collect();
+        assert!(windows.len() > 1, "{selects:?}");
+        for select in windows {
+            let plan = explain(&mut operator, select).await;
+            let lines = nodes(&plan).into_iter().filter(|node| node["Relation Name"] == "order_line_item");
+            let scans: Vec<u64> = lines.map(|node| node["Actual Loops"].as_u64().unwrap()).collect();
+            assert!(!scans.is_empty() && scans.iter().all(|&loops| loops <= 8), "{select}: {plan:#}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

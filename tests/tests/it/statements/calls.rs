@@ -310,7 +310,9 @@ async fn calls_of_the_orders_run_what_is_written_down() {
         day_to: "2026-01-31".to_owned(),
         ..Default::default()
     };
-    recorder.stream("StreamProductSales", client().stream_product_sales(request)).await;
+    recorder.stream("StreamProductSales", client().stream_product_sales(request.clone())).await;
+    let request = orders::StreamProductSalesRequest { recent_days: vec![7, 30], ..request };
+    recorder.stream("StreamProductSales with recent_days", client().stream_product_sales(request)).await;
     let request = orders::DeleteOrderRequest { uid: "ord_2".to_owned(), ..Default::default() };
     recorder.call("DeleteOrder", client().delete_order(request)).await;
     recorder.check("orders");

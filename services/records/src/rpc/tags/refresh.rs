@@ -19,6 +19,7 @@ use orrery_proto::records::v1::{
 use sqlx::Row as _;
 use tonic::{Request, Response};
 
+use crate::store::tag_performance::RECENT_DAYS;
 use crate::store::tag_performance::refresh::{
     GENERATIONS, Parameters, Part, Rebuild, add_links, add_metrics, add_sales, advance, begin, delete_old, publish,
     today, window,
@@ -63,17 +64,18 @@ pub(super) fn refresh(
                 day_to: last.to_string(),
                 time_zone,
                 resume_token: rebuild.cursor.clone(),
+                recent_days: RECENT_DAYS.to_vec(),
                 ..StreamProductSalesRequest::default()
             };
             let mut pages = sources.orders.stream_product_sales(request, call.deadline);
             while let Some(page) = call.draining.step(pages.next()).await? {
                 let next = rebuild.moved(Part::Sales, page.resume_token, page.product_sales.len());
-                let (sales, day_as_of) = (Arc::new(page.product_sales), parameters.day_as_of.clone());
+                let sales = Arc::new(page.product_sales);
                 rebuild = commit(&writes, &call, next, move |transaction, generation| {
-                    let (sales, day_as_of) = (Arc::clone(&sales), day_as_of.clone());
+                    let sales = Arc::clone(&sales);
                     Box::pin(async move {
                         if !sales.is_empty() {
-                            transaction.write(add_sales(generation, &day_as_of, &sales)?).await?;
+                            transaction.write(add_sales(generation, &sales)?).await?;
                         }
                         Ok(())
                     })

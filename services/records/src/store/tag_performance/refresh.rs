@@ -8,6 +8,8 @@ use orrery_proto::catalog::v1::ProductMetric;
 use orrery_proto::orders::v1::ProductSales;
 use sqlx::Row as _;
 
+use super::RECENT_DAYS;
+
 /// How many links one step sums up.
 const LINKS_AT_ONCE: i64 = 50_000;
 /// How many rows of old generations one step deletes, about.
@@ -148,42 +150,38 @@ const ADDED: &str = "set units = t.units + excluded.units, gross = t.gross + exc
        units_90d = t.units_90d + excluded.units_90d, gross_90d = t.gross_90d + excluded.gross_90d,
        value = t.value + excluded.value";
 
-/// Adds sales, each of one product, day and currency.
+/// Adds sales, each of one product and currency in the whole period, with those of the [`RECENT_DAYS`].
 ///
 /// # Errors
-/// [`Error::Internal`] if a parameter cannot be encoded.
-pub fn add_sales(generation: i64, day_as_of: &str, sales: &[ProductSales]) -> Result<Statement, Error> {
-    let last = |column: &str, days: u32| {
-        format!("coalesce(sum(i.{column}) filter (where i.day > date '1970-01-01' + ($7 - {days})), 0)")
-    };
-    let sums: Vec<String> =
-        [7, 30, 90].into_iter().flat_map(|days| [last("units", days), last("gross", days)]).collect();
+/// [`Error::Internal`] if the sales have other recent days, or if a parameter cannot be encoded.
+pub fn add_sales(generation: i64, sales: &[ProductSales]) -> Result<Statement, Error> {
+    if sales.iter().any(|sale| !sale.recent.iter().map(|recent| recent.days).eq(RECENT_DAYS)) {
+        return Err(Error::internal("the orders service does not know recent_days"));
+    }
     let sql = format!(
         "insert into records.product_performance as t (product_uid, generation, currency_code, {COLUMNS})
-select i.product_uid, $6, i.currency_code, sum(i.units), sum(i.gross),
-       {}, 0
-  from unnest($1::text[], $2::text[]::date[], $3::text[], $4::bigint[], $5::text[]::numeric[])
-       as i (product_uid, day, currency_code, units, gross)
- group by i.product_uid, i.currency_code
+select i.product_uid, $1, i.currency_code, i.units, i.gross, i.units_7d, i.gross_7d, i.units_30d, i.gross_30d,
+       i.units_90d, i.gross_90d, 0
+  from unnest($2::text[], $3::text[], $4::bigint[], $5::text[]::numeric[], $6::bigint[], $7::text[]::numeric[],
+              $8::bigint[], $9::text[]::numeric[], $10::bigint[], $11::text[]::numeric[])
+       as i (product_uid, currency_code, units, gross, units_7d, gross_7d, units_30d, gross_30d, units_90d, gross_90d)
     on conflict (product_uid, generation, currency_code, metric_name) do update
-   {ADDED}",
-        sums.join(",\n       ")
+   {ADDED}"
     );
     let texts = |of: fn(&ProductSales) -> &String| ArrayParameter::texts(sales.iter().map(of));
     let units: Vec<i64> = sales.iter().map(|sale| sale.units).collect();
-    Statement::new(sql, sales.len())
+    let mut statement = Statement::new(sql, sales.len())
+        .bind(generation)?
         .bind(texts(|sale| &sale.product_uid))?
-        .bind(texts(|sale| &sale.day))?
         .bind(texts(|sale| &sale.currency_code))?
         .bind(units)?
-        .bind(texts(|sale| &sale.gross))?
-        .bind(generation)?
-        .bind(days_since_1970(day_as_of)?)
-}
-
-fn days_since_1970(day: &str) -> Result<i32, Error> {
-    let day = chrono::NaiveDate::parse_from_str(day, "%Y-%m-%d").map_err(Error::internal)?;
-    Ok(i32::try_from(day.signed_duration_since(chrono::NaiveDate::default()).num_days()).unwrap_or(i32::MAX))
+        .bind(texts(|sale| &sale.gross))?;
+    for nth in 0..RECENT_DAYS.len() {
+        let recent = || sales.iter().filter_map(|sale| sale.recent.get(nth));
+        let units: Vec<i64> = recent().map(|recent| recent.units).collect();
+        statement = statement.bind(units)?.bind(ArrayParameter::texts(recent().map(|recent| &recent.gross)))?;
+    }
+    Ok(statement)
 }
 
 /// Adds metrics of products.

@@ -246,4 +246,9 @@ pub(super) fn sales(cases: &mut Cases) {
     for phases in invalid_names() {
         cases.add("StreamProductSales", "phases", &StreamProductSalesRequest { phases, ..good() });
     }
+    for days in [0, -1, 3_662, i32::MAX, i32::MIN] {
+        let sales = StreamProductSalesRequest { recent_days: vec![7, days], ..good() };
+        cases.add("StreamProductSales", "recent_days[1]", &sales);
+    }
+    cases.add("StreamProductSales", "recent_days", &StreamProductSalesRequest { recent_days: vec![7; 9], ..good() });
 }
