@@ -21,6 +21,7 @@ mod postgres;
 mod process;
 mod products;
 mod tags;
+mod undecoded;
 
 use std::time::Duration;
 

@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 use super::FIRST_WRITTEN;
 use crate::callers::Callers;
 use crate::process::{CATALOG, Process};
+use crate::undecoded::stream_undecoded;
 
 /// The rows in a message when the cost of depth is measured.
 const PAGE: i32 = 200;
@@ -56,13 +57,6 @@ pub(super) enum Expect {
     Unchanged,
 }
 
-/// A `StreamProductsResponse` whose products stay encoded.
-#[derive(Clone, PartialEq, prost::Message)]
-struct UndecodedPage {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    products: Vec<bytes::Bytes>,
-}
-
 /// A running `orrery-catalog`.
 pub(super) struct Service {
     process: Process,
@@ -101,19 +95,8 @@ impl Service {
 
     /// Streams and counts all products without decoding them: the throughput of the service itself.
     pub(super) async fn stream_undecoded(&self) -> anyhow::Result<(usize, Duration)> {
-        let started = Instant::now();
-        let mut client = tonic::client::Grpc::new(self.process.channel()).max_decoding_message_size(64 << 20);
-        client.ready().await?;
-        let path =
-            tonic::codegen::http::uri::PathAndQuery::from_static("/orrery.catalog.v1.CatalogService/StreamProducts");
-        let request = tonic::Request::new(StreamProductsRequest::default());
-        let codec = tonic_prost::ProstCodec::<StreamProductsRequest, UndecodedPage>::default();
-        let mut stream = client.server_streaming(request, path, codec).await?.into_inner();
-        let mut count = 0;
-        while let Some(page) = stream.message().await? {
-            count += page.products.len();
-        }
-        Ok((count, started.elapsed()))
+        let method = "/orrery.catalog.v1.CatalogService/StreamProducts";
+        stream_undecoded(self.process.channel(), method, StreamProductsRequest::default()).await
     }
 
     /// The token after the first `rows` products, or at the end of their page.
