@@ -8,12 +8,13 @@ use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode};
 use orrery_proto::wire::WriteResponse;
 
 use super::chunk::{Chunk, ChunkRow, RowForm};
+use super::new_rows::NewRows;
 use super::references::{DanglingReference, missing_elsewhere};
 use super::refusal::{Refusals, row_error};
 use super::replace::{NamedOwners, OwnerReplacement, Replaced};
 use super::search::{By, Search};
 use super::session::{Advance, Session};
-use super::statement::{BatchWriter, Incoming};
+use super::statement::{BatchWriter, Incoming, Presence};
 use super::unique::is_breach;
 use crate::context::Writes;
 use crate::db::retry::on_present_plans;
@@ -56,12 +57,15 @@ pub struct ChunkWriter {
     pub statement_rows: usize,
     /// Most bytes of rows in a statement; a larger row is written alone.
     pub statement_bytes: usize,
+    /// Whether the next rows are likely to be new.
+    pub(super) new_rows: NewRows,
 }
 
 /// One try of a commit.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     by: By,
+    presence: Presence,
     /// Whether no other one was made before, which may have met another writer.
     is_first: bool,
     deadline: Deadline,
@@ -104,6 +108,7 @@ impl ChunkWriter {
         let dangling = Arc::new(self.missing_elsewhere(context, chunks, deadline).await?);
         let mut pause = PAUSE;
         let (mut by, mut breaches) = (By::Batches, 0);
+        let mut presence = if self.new_rows.are_likely() { Presence::LikelyNew } else { Presence::Unknown };
         for attempt in 1.. {
             let outcome = on_present_plans(deadline, || {
                 let (writer, session, chunks) = (Arc::clone(self), session.cloned(), Arc::clone(chunks));
@@ -116,7 +121,7 @@ impl ChunkWriter {
                                 return Ok(TransactionEnd::RollBack(Some(Outcome::Begun)));
                             }
                         }
-                        let how = Attempt { by, is_first: attempt == 1, deadline };
+                        let how = Attempt { by, presence, is_first: attempt == 1, deadline };
                         let outcome = writer.write(transaction, &chunks, &dangling, how).await?;
                         let committed = matches!(outcome, Some(Outcome::Committed(_)));
                         if writer.validate_only && committed {
@@ -129,6 +134,10 @@ impl ChunkWriter {
             })
             .await;
             match outcome {
+                Err(Error::TransactionConflict(_) | Error::RowRefused(_)) if presence == Presence::LikelyNew => {
+                    presence = Presence::Unknown;
+                    self.new_rows.note_wrong();
+                }
                 // Another transaction just took a unique value: the next try finds its row and refuses this one.
                 Err(error) if by == By::Batches && breaches < BREACHES && is_breach(&error, self.resource) => {
                     breaches += 1;
@@ -139,7 +148,13 @@ impl ChunkWriter {
                     pause *= 2;
                 }
                 Ok(None) => by = By::Pieces,
-                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(Some(outcome)) => {
+                    if let Outcome::Committed(ack) = &outcome {
+                        let rows: usize = chunks.iter().map(|chunk| chunk.rows.len()).sum();
+                        self.new_rows.note(ack.created == rows as i64);
+                    }
+                    return Ok(outcome);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -215,7 +230,7 @@ impl ChunkWriter {
             let of_piece =
                 |(place, (_, row)): (usize, &(&Chunk, &ChunkRow))| Some(dangling.get(&row.offset)?.of_row(place));
             let dangling: Vec<DanglingReference> = piece.iter().enumerate().filter_map(of_piece).collect();
-            match (search.write(&self.batches, transaction, &incoming, &dangling).await?, piece) {
+            match (search.write(&self.batches, transaction, &incoming, &dangling, how.presence).await?, piece) {
                 (Ok(written), _) => {
                     ack.created += written.created as i64;
                     ack.updated += written.updated as i64;

@@ -10,6 +10,7 @@
 //! - [`session`]: the ledger of writes with a write_id: their offsets and the hashes of their commits
 //! - `references`: whether the targets of references exist
 //! - [`commit`]: chunks and ledger in one transaction
+//! - `new_rows`: whether the next rows are likely to be new
 //! - `search`: finds the rows of a commit that the database refuses
 //! - [`refusal`]: the refusals of rows, counted and limited
 //! - [`start`]: the settings of a stream, and the grammar of write ids
@@ -38,6 +39,7 @@ pub mod delete;
 pub mod direct;
 mod locking;
 mod mentions;
+mod new_rows;
 mod owner_locks;
 mod queue;
 mod references;

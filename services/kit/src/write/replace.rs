@@ -20,7 +20,7 @@ use super::chunk::Chunk;
 use super::owner_locks::OwnerLocks;
 use super::rows::ARRAY_ROWS;
 use super::search::Search;
-use super::statement::{BatchWriter, Incoming};
+use super::statement::{BatchWriter, Incoming, Presence};
 use crate::db::Transaction;
 use crate::error::refused::RowRefusal;
 use crate::error::{Error, Violation};
@@ -327,7 +327,7 @@ impl OwnerReplacement {
         let tuples: Vec<Vec<u8>> = keys.iter().map(|key| [key.as_slice(), &self.unset].concat()).collect();
         let row = |tuple| Incoming { tuple, precondition: &NO_PRECONDITION, offset: 0, was_stored: true };
         let rows: Vec<Incoming<'_>> = tuples.iter().map(|tuple| row(tuple.as_slice())).collect();
-        let written = self.deletes.run(transaction, &rows, &[]).await?;
+        let written = self.deletes.run(transaction, &rows, &[], Presence::Unknown).await?;
         let refused = written.refused.into_iter().next();
         Ok(refused.map(|(at, refusal)| {
             let name = keys.get(at).map(|key| self.resource.name_of(key)).unwrap_or_default();

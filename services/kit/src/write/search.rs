@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::references::DanglingReference;
-use super::statement::{BatchWriter, Incoming, Written};
+use super::statement::{BatchWriter, Incoming, Presence, Written};
 use crate::db::{Savepoint, Transaction};
 use crate::error::Error;
 use crate::error::refused::RowRefusal;
@@ -56,9 +56,10 @@ impl Search {
         transaction: &mut Transaction<'_>,
         rows: &[Incoming<'_>],
         dangling: &[DanglingReference],
+        presence: Presence,
     ) -> Result<Result<Written, Box<RowRefusal>>, Error> {
         let savepoint = self.begin(transaction).await?;
-        let written = writer.run(transaction, rows, dangling).await;
+        let written = writer.run(transaction, rows, dangling, presence).await;
         self.end(transaction, savepoint, written).await
     }
 

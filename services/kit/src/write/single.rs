@@ -16,7 +16,7 @@ use super::references::{DanglingReference, missing_elsewhere, refers_elsewhere};
 use super::request_id::LedgerEntry;
 use super::returned::{read_masked, returning};
 use super::start::check_id;
-use super::statement::{BatchWriter, Incoming};
+use super::statement::{BatchWriter, Incoming, Presence};
 use super::unique::is_breach;
 use crate::answer::{AnswerLimit, WrittenResource};
 use crate::context::Writes;
@@ -241,7 +241,7 @@ impl RowWrite {
                 }
             }
         }
-        let outcome = self.writer.run(transaction, &[incoming], &self.dangling).await;
+        let outcome = self.writer.run(transaction, &[incoming], &self.dangling, Presence::Unknown).await;
         let written = outcome.map_err(|error| {
             // Another transaction just took the value: the next try finds its row.
             if is_breach(&error, self.resource) { conflict(error) } else { error }

@@ -3,6 +3,7 @@
 use orrery_proto::r#type::v1::{ReferenceCheck, RowErrorPolicy, WriteMode, WriteStart};
 
 use super::commit::ChunkWriter;
+use super::new_rows::NewRows;
 use super::replace::OwnerReplacement;
 use super::statement::BatchWriter;
 use crate::context::Writes;
@@ -66,6 +67,7 @@ pub(super) fn writer(context: &Writes, resource: &'static Resource, start: &Writ
                 validate_only: start.validate_only,
                 statement_rows: context.stream.write_batch_rows,
                 statement_bytes: context.stream.write_batch_bytes,
+                new_rows: NewRows::default(),
             })
         }
         Ok(_) => Err(Error::Invalid(violations)),

@@ -83,6 +83,15 @@ pub struct Incoming<'r> {
     pub was_stored: bool,
 }
 
+/// What is known about the rows of a batch before they are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing.
+    Unknown,
+    /// They are likely to be new. If that is wrong, nothing of the batch may be kept.
+    LikelyNew,
+}
+
 /// The result of a batch.
 #[derive(Debug, Default)]
 pub struct Written {
@@ -159,12 +168,14 @@ impl BatchWriter {
     /// slices.
     ///
     /// # Errors [`Error::TransactionConflict`] if another transaction created one of the rows meanwhile, deleted one,
-    /// or made one what it was to become; the errors of the database.
+    /// or made one what it was to become, or if a row that was likely to be new may be stored; the errors of the
+    /// database.
     pub(super) async fn run(
         &self,
         transaction: &mut Transaction<'_>,
         incoming: &[Incoming<'_>],
         dangling: &[DanglingReference],
+        presence: Presence,
     ) -> Result<Written, Error> {
         let resource = self.resource;
         let tuples = incoming.iter().map(|row| row.tuple);
@@ -172,7 +183,11 @@ impl BatchWriter {
         for reference in dangling {
             batch.refuse(reference.row, reference.refusal());
         }
-        let now = self.look(transaction, &mut batch, incoming).await?;
+        let are_new = presence == Presence::LikelyNew && self.may_be_new(&batch, incoming);
+        let now = match are_new {
+            true => self.now(transaction).await?,
+            false => self.look(transaction, &mut batch, incoming).await?,
+        };
         if incoming.iter().zip(batch.entries()).any(|(row, entry)| row.was_stored && !entry.exists) {
             return Err(undo());
         }
@@ -185,6 +200,10 @@ impl BatchWriter {
         resource.rules.prepare(&mut batch, &mut Store::within(transaction)).await?;
         refuse_taken(transaction, &mut batch, |at| incoming[at].offset).await?;
         batch.refuse_without_existing();
+        // A row that is refused as a new one may be allowed to change.
+        if are_new && batch.entries().iter().any(|entry| !matches!(entry.fate, Fate::Written)) {
+            return Err(undo());
+        }
         let created = self.create(transaction, &batch, now).await?;
         let updated = self.update(transaction, &batch, now).await?;
         let mut written = Written { created, updated, ..Written::default() };
@@ -354,21 +373,41 @@ impl BatchWriter {
         Ok(now)
     }
 
+    /// Whether rows may be written without a look: the index of the key refuses those that are stored.
+    fn may_be_new(&self, batch: &Batch<'_>, incoming: &[Incoming<'_>]) -> bool {
+        matches!(self.mode, WriteMode::Create | WriteMode::Upsert)
+            && matches!(self.look, Look::Only(_))
+            && self.origin == Origin::Chunked
+            && incoming.iter().all(|row| row.precondition.is_none())
+            && !(0..batch.len()).any(|at| self.resource.rules.reads_stored(batch, at))
+    }
+
+    /// The transaction's time.
+    async fn now(&self, transaction: &mut Transaction<'_>) -> Result<i64, Error> {
+        Ok(self.find(transaction, &[]).await?.0)
+    }
+
     async fn find_existing(&self, transaction: &mut Transaction<'_>, batch: &mut Batch<'_>) -> Result<i64, Error> {
-        let look = match &self.look {
-            Look::Only(look) => Arc::clone(look),
-            Look::AndLock(look) => look.text(transaction),
-        };
-        let look = Statement::new(look, batch.len());
-        let look = self.resource.bind_keys(look, batch.entries().iter().map(Entry::tuple))?;
-        let rows = transaction.fetch(look).await?;
-        let row = rows.first().ok_or_else(|| Error::internal("a look at the keys returned nothing"))?;
-        for ordinal in row.try_get::<Option<Vec<i64>>, _>("stored")?.unwrap_or_default() {
+        let keys: Vec<&[u8]> = batch.entries().iter().map(Entry::tuple).collect();
+        let (now, stored) = self.find(transaction, &keys).await?;
+        for ordinal in stored {
             if let Some(entry) = usize::try_from(ordinal - 1).ok().and_then(|at| batch.entries_mut().get_mut(at)) {
                 entry.exists = true;
             }
         }
-        Ok(row.try_get("now")?)
+        Ok(now)
+    }
+
+    /// The transaction's time, and the numbers of the keys that are stored, from 1.
+    async fn find(&self, transaction: &mut Transaction<'_>, keys: &[&[u8]]) -> Result<(i64, Vec<i64>), Error> {
+        let look = match &self.look {
+            Look::Only(look) => Arc::clone(look),
+            Look::AndLock(look) => look.text(transaction),
+        };
+        let look = self.resource.bind_keys(Statement::new(look, keys.len()), keys.iter().copied())?;
+        let rows = transaction.fetch(look).await?;
+        let row = rows.first().ok_or_else(|| Error::internal("a look at the keys returned nothing"))?;
+        Ok((row.try_get("now")?, row.try_get::<Option<Vec<i64>>, _>("stored")?.unwrap_or_default()))
     }
 
     /// Refuses rows with references to missing rows of the same slice.

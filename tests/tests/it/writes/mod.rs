@@ -18,6 +18,7 @@ mod ledger;
 mod metrics;
 mod model;
 mod modes;
+mod new_rows;
 mod properties;
 mod refused_by_database;
 mod row_errors;
