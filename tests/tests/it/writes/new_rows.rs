@@ -40,31 +40,41 @@ async fn rows_that_are_likely_to_be_new_are_not_looked_for() {
 #[tokio::test]
 async fn a_stored_row_among_them_is_found() {
     let fixture = Fixture::new().await;
-    // Written by another program, and no uid that a new row may have.
+    // Written by another program, with a uid that no new row may have.
     let foreign = "insert into catalog.product (uid, name) values ('Their Own!', 'Theirs')";
     sqlx::query(foreign).execute(&fixture.pool).await.unwrap();
-    for mode in [WriteMode::Upsert, WriteMode::Create] {
-        // The rows of one mode are not those of the other.
-        let first = if mode == WriteMode::Upsert { 0 } else { 1_000 };
-        let start =
-            WriteStart { mode: mode.into(), on_row_error: RowErrorPolicy::Skip.into(), ..WriteStart::default() };
-        let mut stream = WriteStream::open(fixture.server.channel(), PRODUCTS, start).await.unwrap();
-        let mut offset = 0;
-        for chunk in 0..3 {
-            let new = first + chunk * 10;
-            stream.send(offset, &products(new..new + 10)).await;
-            offset += 10;
-            let counts = stream.acknowledged(offset).await.unwrap().counts();
-            assert_eq!(counts, [10, 0, 0, 0, 0], "{mode:?}");
-        }
-        // Ten new rows, one that equals a stored one, one that differs, and the foreign one.
-        let mut rows = products(first + 30..first + 40);
-        rows.extend(products(first + 5..first + 6));
-        rows.push(Product { name: "Changed".to_owned(), ..products(first + 7..first + 8).remove(0) });
-        rows.push(Product { uid: "Their Own!".to_owned(), ..product("x", "Ours") });
-        stream.send(offset, &rows).await;
-        let counts = stream.acknowledged(offset + 13).await.unwrap().counts();
-        let expected = if mode == WriteMode::Upsert { [10, 2, 1, 0, 0] } else { [10, 0, 0, 3, 0] };
-        assert_eq!(counts, expected, "{mode:?}");
+    let ours = || Product { uid: "Their Own!".to_owned(), ..product("x", "Ours") };
+    let changed = || Product { name: "Changed".to_owned(), ..products(7..8).remove(0) };
+    for (last, expected) in [
+        (vec![ours()], [10, 1, 0, 0, 0]),
+        (products(5..6), [10, 0, 1, 0, 0]),
+        (vec![changed()], [10, 1, 0, 0, 0]),
+        (vec![changed(), ours(), products(5..6).remove(0)], [10, 0, 3, 0, 0]),
+    ] {
+        let mut stream = WriteStream::open(fixture.server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
+        let new = write_new(&fixture, &mut stream).await;
+        let rows: Vec<Product> = products(new..new + 10).into_iter().chain(last).collect();
+        stream.send(30, &rows).await;
+        assert_eq!(stream.acknowledged(30 + rows.len() as i64).await.unwrap().counts(), expected);
     }
+    let start = WriteStart {
+        mode: WriteMode::Create.into(),
+        on_row_error: RowErrorPolicy::Skip.into(),
+        ..WriteStart::default()
+    };
+    let mut stream = WriteStream::open(fixture.server.channel(), PRODUCTS, start).await.unwrap();
+    let new = write_new(&fixture, &mut stream).await;
+    let rows: Vec<Product> = products(new..new + 10).into_iter().chain(products(5..7)).collect();
+    stream.send(30, &rows).await;
+    assert_eq!(stream.acknowledged(42).await.unwrap().counts(), [10, 0, 0, 2, 0]);
+}
+
+/// Writes three chunks of ten new rows each. Returns the number of the next new row.
+async fn write_new(fixture: &Fixture, stream: &mut WriteStream) -> i64 {
+    let first = fixture.count("catalog.product").await;
+    for chunk in 0..3 {
+        stream.send(chunk * 10, &products(first + chunk * 10..first + chunk * 10 + 10)).await;
+        assert_eq!(stream.acknowledged(chunk * 10 + 10).await.unwrap().counts(), [10, 0, 0, 0, 0]);
+    }
+    first + 30
 }
