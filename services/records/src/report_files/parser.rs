@@ -2,6 +2,9 @@
 //! delimiters and line breaks may be within quotes. A record ends with LF, CRLF or CR. Empty lines are skipped, and so
 //! is a byte order mark at the beginning.
 //!
+//! Existing parsers accept wrong quotes silently, and one misplaced quote could swallow the records after it. This one
+//! says where such a quote opens. The tests compare its records with those of `csv-core` for files with right quotes.
+//!
 //! Only the current record is in memory, and no more of it than [`MAX_RECORD_BYTES`] and [`MAX_CELLS`]. A record that
 //! is longer, or wrongly quoted, is returned with its fault; the next one begins where it ends.
 
