@@ -9,6 +9,7 @@ pub mod array;
 mod attempts;
 mod copy;
 mod page_rows;
+mod positions;
 mod replica;
 pub mod retry;
 mod route;
@@ -38,6 +39,7 @@ pub(crate) use route::Route;
 pub(crate) use transaction::Begins;
 pub use transaction::{Savepoint, Transaction, TransactionEnd};
 
+use self::positions::Positions;
 use self::session::SessionScope;
 use self::socket::{Endpoint, Tuning};
 use self::spares::{Spare, Spares};
@@ -64,6 +66,8 @@ pub struct Database {
     probe: PgPool,
     /// Connections that are idle and not in the pool.
     spares: Spares,
+    /// The WAL position, which callers share.
+    positions: Positions,
     session: SessionScope,
     limits: Arc<Limits>,
     /// Counts the callers that wait for a connection.
@@ -161,6 +165,7 @@ impl Database {
             pool,
             probe,
             spares: Spares::new(waits.clone()),
+            positions: Positions::default(),
             session,
             limits: Arc::new(*limits),
             waits,

@@ -13,6 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio_util::sync::CancellationToken;
 
+use super::positions::WAL_POSITION;
 use super::session::SessionScope;
 use super::{CopyEnd, CopySource, Database, Lease, PageRows, Statement, within};
 use crate::config::Limits;
@@ -21,12 +22,6 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::error::refused::is_primary_key_violation;
 use crate::metrics::StatementKind;
-
-/// The WAL position after a commit: everything committed is before it. It is not the position of the next record, which
-/// at the start of a page is behind the page header: an idle replica never reaches that. The written position includes
-/// every acknowledged commit, unless `synchronous_commit` is off; then the insert position is needed.
-const WAL_POSITION: &str = "select (case current_setting('synchronous_commit') when 'off' \
-     then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text";
 
 /// A transaction, borrowed by the work that runs in it.
 pub struct Transaction<'c> {
@@ -352,29 +347,6 @@ impl Lease {
     }
 }
 
-impl Lease {
-    /// Ends the use of a connection on which a statement ran alone, and records the WAL position after it. That it
-    /// cannot be found out is no error: the statement is committed.
-    async fn end_alone(&mut self, noted_in: Option<&Provenance>, deadline: Deadline) {
-        if let Some(provenance) = noted_in {
-            let mut rows = Vec::new();
-            let position = self.fetch(Statement::new(WAL_POSITION, 1), usize::MAX, &mut rows, Error::from);
-            let found = within(deadline, position).await.and_then(|()| {
-                let row = rows.first().ok_or_else(|| Error::internal("there is no WAL position"))?;
-                row.try_get::<&str, _>(0)?.parse().map_err(Error::internal)
-            });
-            match found {
-                Ok(lsn) => provenance.committed(lsn),
-                Err(error) => {
-                    tracing::warn!(%error, "a statement is committed, but its WAL position is unknown");
-                    return;
-                }
-            }
-        }
-        self.mark_clean();
-    }
-}
-
 impl Database {
     /// Runs `work` in a transaction and ends it as `work` says. The deadline and
     /// [`Limits::transaction_timeout`](crate::config::Limits::transaction_timeout) bound the transaction; the server
@@ -501,8 +473,10 @@ impl Database {
             if phase != Phase::Begun {
                 // A statement that still runs, or whose outcome is unknown, keeps its connection from being used again.
                 if failed == 0 {
-                    let noted_in = noted_in.as_ref().filter(|_| phase == Phase::RanAlone);
-                    lease.end_alone(noted_in, whole).await;
+                    match noted_in.filter(|_| phase == Phase::RanAlone) {
+                        Some(noted_in) => database.end_alone(lease, &noted_in, whole, bound).await,
+                        None => lease.mark_clean(),
+                    }
                 }
                 return outcome.map(|end| match end {
                     TransactionEnd::Commit(value) | TransactionEnd::RollBack(value) => value,
