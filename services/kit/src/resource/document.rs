@@ -141,16 +141,11 @@ impl<'a> Items<'a> {
     fn string(&mut self) -> Option<JsonString<'a>> {
         let inside = self.rest.strip_prefix(b"\"")?;
         let mut escaped = false;
-        let mut at = 0;
-        loop {
-            match *inside.get(at)? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    at += 2;
-                }
-                _ => at += 1,
-            }
+        let mut at = plain_length(inside);
+        while *inside.get(at)? != b'"' {
+            escaped = true;
+            at += 2;
+            at += plain_length(inside.get(at..)?);
         }
         let (raw, rest) = inside.split_at_checked(at)?;
         self.rest = rest.get(1..).unwrap_or_default();
@@ -160,17 +155,21 @@ impl<'a> Items<'a> {
     /// A number, literal, object or array, up to what ends it.
     fn other(&mut self) -> &'a [u8] {
         let mut depth = 0_usize;
-        let mut in_string = false;
         let mut at = 0;
         while let Some(&byte) = self.rest.get(at) {
             match byte {
-                b'0'..=b'9' if !in_string => {
+                b'0'..=b'9' => {
                     at += 1 + digits(&self.rest[at + 1..]);
                     continue;
                 }
-                b'\\' if in_string => at += 1,
-                b'"' => in_string = !in_string,
-                _ if in_string => {}
+                b'"' => {
+                    at += 1;
+                    at += plain_length(&self.rest[at..]);
+                    while self.rest.get(at) == Some(&b'\\') {
+                        at += 2;
+                        at += plain_length(self.rest.get(at..).unwrap_or_default());
+                    }
+                }
                 b'{' | b'[' => depth += 1,
                 b'}' | b']' | b',' if depth == 0 => break,
                 b'}' | b']' => depth -= 1,
@@ -182,6 +181,22 @@ impl<'a> Items<'a> {
         self.rest = rest;
         value.trim_ascii()
     }
+}
+
+/// The place of the first quote or backslash in a text, or its length. It looks at groups of eight.
+#[inline]
+fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (eights, _) = text.as_chunks::<8>();
+    // Not zero if one of the bytes is zero.
+    let has_zero = |eight: u64| eight.wrapping_sub(ONES) & !eight & HIGH;
+    let is_plain = |eight: &[u8; 8]| {
+        let eight = u64::from_ne_bytes(*eight);
+        has_zero(eight ^ (ONES * u64::from(b'"'))) | has_zero(eight ^ (ONES * u64::from(b'\\'))) == 0
+    };
+    let plain = 8 * eights.iter().take_while(|eight| is_plain(eight)).count();
+    plain + text[plain..].iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count()
 }
 
 /// The number of digits at the start of a text, counted in groups of eight.
@@ -311,6 +326,14 @@ mod tests {
         fn a_map_of_texts_comes_back(map: BTreeMap<String, String>) {
             let json = serde_json::to_string(&map).expect("a map is an object");
             prop_assert_eq!(read(&json).into_iter().collect::<BTreeMap<_, _>>(), map);
+        }
+
+        #[test]
+        fn a_nested_map_of_texts_is_cut_out_whole(map: BTreeMap<String, String>) {
+            let nested = serde_json::to_string(&map).expect("a map is an object");
+            let json = format!("{{\"a\": {nested}, \"b\": [{nested}]}}");
+            let expected = [("a".to_owned(), nested.clone()), ("b".to_owned(), format!("[{nested}]"))];
+            prop_assert_eq!(read(&json), expected);
         }
 
         #[test]
