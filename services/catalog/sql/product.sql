@@ -39,16 +39,10 @@ update catalog.product as t
  where t.uid = i.uid
 returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts;
 
--- create one row, with one child of each kind
-with created as (
-    insert into catalog.product as t (uid, name, status, labels, annotations, create_ts)
-    select i.uid, i.name, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from (values ($1::text, $2::text, $3::jsonb, $4::jsonb, $5::jsonb, $6::timestamptz)) as i (uid, name, status, labels, annotations, create_ts)
-    returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+-- create one row
+insert into catalog.product as t (uid, name, status, labels, annotations, create_ts)
+values ($1::text, $2::text, $3::jsonb, $4::jsonb, $5::jsonb, now())
+returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts;
 
 -- create many rows
 copy catalog.product (uid, name, status, labels, annotations, create_ts) from stdin (format binary);

@@ -52,16 +52,10 @@ update catalog.product as t
  where t.uid = any ($1)
 returning t.uid;
 
--- create one row, with one child of each kind
-with created as (
-    insert into catalog.product_metric as t (product_uid, name, value, unit, as_of_ts)
-    select i.product_uid, i.name, i.value, i.unit, case i.as_of_ts when 'infinity' then now() else i.as_of_ts end
-      from (values ($1::text, $2::text, $3::numeric, $4::text, $5::timestamptz)) as i (product_uid, name, value, unit, as_of_ts)
-    returning t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+-- create one row
+insert into catalog.product_metric as t (product_uid, name, value, unit, as_of_ts)
+values ($1::text, $2::text, $3::numeric, $4::text, now())
+returning t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts;
 
 -- create many rows
 copy catalog.product_metric (product_uid, name, value, unit, as_of_ts) from stdin (format binary);

@@ -3,27 +3,15 @@
 --   ORRERY_WRITE_SQL=1 cargo test --locked --workspace --test it -- statements
 
 -- CreateMacrodataCatalog
-with created as (
-    insert into records.macrodata_catalog as t (uid, name, labels, annotations, create_ts)
-    select i.uid, i.name, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from (values ($1::text, $2::text, $3::jsonb, $4::jsonb, $5::timestamptz)) as i (uid, name, labels, annotations, create_ts)
-    returning t.uid, t.name, t.labels, t.annotations, t.create_ts, t.update_ts
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+insert into records.macrodata_catalog as t (uid, name, labels, annotations, create_ts)
+values ($1::text, $2::text, $3::jsonb, $4::jsonb, now())
+returning t.uid, t.name, t.labels, t.annotations, t.create_ts, t.update_ts;
 select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- CreateArtifact, a design asset
-with created as (
-    insert into records.macrodata_artifact as t (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
-    select i.uid, i.catalog_uid, i.kind, i.identifier, i.content_hash, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end, i.body
-      from (values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::jsonb, $7::jsonb, $8::jsonb, $9::timestamptz, $10::jsonb)) as i (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
-    returning t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body)
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+insert into records.macrodata_artifact as t (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
+values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::jsonb, $7::jsonb, $8::jsonb, now(), $9::jsonb)
+returning t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body);
 select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- CreateArtifact with request_id

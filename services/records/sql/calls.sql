@@ -9,15 +9,9 @@ update records.tag_classification as t
   from unnest($1::text[], $2::text[]) as i (uid, name)
  where t.tag_uid = i.uid
    and t.tag_name is distinct from i.name;
-with created as (
-    insert into records.tag as t (uid, name, status, labels, annotations, create_ts)
-    select i.uid, i.name, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from (values ($1::text, $2::text, $3::jsonb, $4::jsonb, $5::jsonb, $6::timestamptz)) as i (uid, name, status, labels, annotations, create_ts)
-    returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+insert into records.tag as t (uid, name, status, labels, annotations, create_ts)
+values ($1::text, $2::text, $3::jsonb, $4::jsonb, $5::jsonb, now())
+returning t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- CreateTag
@@ -539,15 +533,9 @@ commit;
 -- CreateTagGroup
 begin; set local statement_timeout = …;
 -- as UpsertTagClassification, 3
-with created as (
-    insert into records.tag_group as t (uid, name, description, tag_uids, labels, annotations, create_ts)
-    select i.uid, i.name, i.description, i.tag_uids, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from (values ($1::text, $2::text, $3::text, $4::jsonb, $5::jsonb, $6::jsonb, $7::timestamptz)) as i (uid, name, description, tag_uids, labels, annotations, create_ts)
-    returning t.uid, t.name, t.description, t.tag_uids, t.labels, t.annotations, t.create_ts, t.update_ts
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+insert into records.tag_group as t (uid, name, description, tag_uids, labels, annotations, create_ts)
+values ($1::text, $2::text, $3::text, $4::jsonb, $5::jsonb, $6::jsonb, now())
+returning t.uid, t.name, t.description, t.tag_uids, t.labels, t.annotations, t.create_ts, t.update_ts;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ListTagGroups

@@ -26,15 +26,9 @@ update records.upload as t
 returning 1;
 begin; set local statement_timeout = …;
 insert into records.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
-with created as (
-    insert into records.macrodata_artifact as t (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
-    select i.uid, i.catalog_uid, i.kind, i.identifier, i.content_hash, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end, i.body
-      from (values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::jsonb, $7::jsonb, $8::jsonb, $9::timestamptz, $10::jsonb)) as i (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
-    returning t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body)
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+insert into records.macrodata_artifact as t (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
+values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::jsonb, $7::jsonb, $8::jsonb, now(), $9::jsonb)
+returning t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body);
 delete from records.upload as t
  where t.upload_id = $1 and t.fence = $2 and t.stored_bytes is not null
 returning 1;

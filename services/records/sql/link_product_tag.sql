@@ -52,16 +52,10 @@ update records.tag as t
  where t.uid = any ($1)
 returning t.uid;
 
--- create one row, with one child of each kind
-with created as (
-    insert into records.link_product_tag as t (product_uid, tag_uid, create_ts)
-    select i.product_uid, i.tag_uid, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from (values ($1::text, $2::text, $3::timestamptz)) as i (product_uid, tag_uid, create_ts)
-    returning t.product_uid, t.tag_uid, t.create_ts
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+-- create one row
+insert into records.link_product_tag as t (product_uid, tag_uid, create_ts)
+values ($1::text, $2::text, now())
+returning t.product_uid, t.tag_uid, t.create_ts;
 
 -- create many rows
 copy records.link_product_tag (product_uid, tag_uid, create_ts) from stdin (format binary);

@@ -81,16 +81,10 @@ select s.ordinal, s.value_1::text, t.uid
                   left join records.macrodata_artifact as o on o.uid = n.own_uid) as i) as s
   left join (select uid, case when kind = 'design_asset' then content_hash end as value_1 from records.macrodata_artifact) as t on t.value_1 = s.value_1;
 
--- create one row, with one child of each kind
-with created as (
-    insert into records.macrodata_artifact as t (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
-    select i.uid, i.catalog_uid, i.kind, i.identifier, i.content_hash, i.status, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end, i.body
-      from (values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::jsonb, $7::jsonb, $8::jsonb, $9::timestamptz, $10::jsonb)) as i (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
-    returning t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body)
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+-- create one row
+insert into records.macrodata_artifact as t (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body)
+values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::jsonb, $7::jsonb, $8::jsonb, now(), $9::jsonb)
+returning t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body);
 
 -- create many rows
 copy records.macrodata_artifact (uid, catalog_uid, kind, identifier, content_hash, status, labels, annotations, create_ts, body) from stdin (format binary);

@@ -52,16 +52,10 @@ update records.tag as t
  where t.uid = any ($1)
 returning t.uid;
 
--- create one row, with one child of each kind
-with created as (
-    insert into records.tag_classification as t (tag_uid, category_name, tag_name, create_ts)
-    select i.tag_uid, i.category_name, i.tag_name, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from (values ($1::text, $2::text, $3::text, $4::timestamptz)) as i (tag_uid, category_name, tag_name, create_ts)
-    returning t.tag_uid, t.category_name, t.tag_name, t.create_ts, t.update_ts
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+-- create one row
+insert into records.tag_classification as t (tag_uid, category_name, tag_name, create_ts)
+values ($1::text, $2::text, $3::text, now())
+returning t.tag_uid, t.category_name, t.tag_name, t.create_ts, t.update_ts;
 
 -- create many rows
 copy records.tag_classification (tag_uid, category_name, tag_name, create_ts) from stdin (format binary);

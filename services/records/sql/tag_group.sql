@@ -47,16 +47,10 @@ select s.ordinal, s.value_1::text, t.uid
                   left join records.tag_group as o on o.uid = n.own_uid) as i) as s
   left join (select uid, lower(name) as value_1 from records.tag_group) as t on t.value_1 = s.value_1;
 
--- create one row, with one child of each kind
-with created as (
-    insert into records.tag_group as t (uid, name, description, tag_uids, labels, annotations, create_ts)
-    select i.uid, i.name, i.description, i.tag_uids, i.labels, i.annotations, case i.create_ts when 'infinity' then now() else i.create_ts end
-      from (values ($1::text, $2::text, $3::text, $4::jsonb, $5::jsonb, $6::jsonb, $7::timestamptz)) as i (uid, name, description, tag_uids, labels, annotations, create_ts)
-    returning t.uid, t.name, t.description, t.tag_uids, t.labels, t.annotations, t.create_ts, t.update_ts
-)
-select (select count(*) from created) as written, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint, created.*
-  from (select) as one
-  left join created on true;
+-- create one row
+insert into records.tag_group as t (uid, name, description, tag_uids, labels, annotations, create_ts)
+values ($1::text, $2::text, $3::text, $4::jsonb, $5::jsonb, $6::jsonb, now())
+returning t.uid, t.name, t.description, t.tag_uids, t.labels, t.annotations, t.create_ts, t.update_ts;
 
 -- create many rows
 copy records.tag_group (uid, name, description, tag_uids, labels, annotations, create_ts) from stdin (format binary);

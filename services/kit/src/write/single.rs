@@ -315,16 +315,15 @@ impl RowWrite {
         let (mut body, mut scratch) = (Vec::with_capacity(2 * entry.bytes() + 256), Vec::new());
         selection.put_message(&created.stored, &mut body);
         for children in &selection.children {
-            let Some(nth) = self.resource.child_tables.iter().position(|table| table.number == children.number) else {
-                continue;
-            };
+            let nth = self.resource.child_tables.iter().position(|table| table.number == children.number);
+            let (Some(nth), Some(now)) = (nth, created.now) else { continue };
             let (mut tuple, mut message) = (Vec::new(), Vec::new());
             for child in rows(entry.children(self.resource, nth).unwrap_or_default()) {
                 tuple.clear();
                 tuple.extend_from_slice(prefix(entry.tuple(), children.owner_columns));
                 tuple.extend_from_slice(child.tuple());
                 message.clear();
-                children.selection.put_created(children.resource, &tuple, created.now, &mut scratch, &mut message);
+                children.selection.put_created(children.resource, &tuple, now, &mut scratch, &mut message);
                 put_child(children.number, &message, &mut body);
             }
         }
