@@ -100,6 +100,30 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
+-- update the rows that differ, if the database is sharded
+with stored as materialized (
+    select i.product_uid, i.name, i.ordinal, t.value as old_value, t.unit as old_unit, t.as_of_ts as old_as_of_ts,
+           coalesce(i.value::numeric, t.value) as value,
+           coalesce(i.unit, t.unit) as unit,
+           coalesce(i.as_of_ts, now()) as as_of_ts,
+           ((i.value is not null and i.value is distinct from t.value::text
+        or coalesce(i.unit, t.unit) is distinct from t.unit
+        or i.as_of_ts is not null and i.as_of_ts is distinct from t.as_of_ts) and coalesce(i.as_of_ts, now()) >= t.as_of_ts) as differing
+      from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) with ordinality as i (product_uid, name, value, unit, as_of_ts, ordinal)
+      join catalog.product_metric as t on t.product_uid = i.product_uid and t.name = i.name
+), updated as (
+    update catalog.product_metric as t
+       set value = i.value,
+           unit = i.unit,
+           as_of_ts = i.as_of_ts
+      from stored as i
+     where i.differing and t.product_uid = i.product_uid and t.name = i.name and t.value is not distinct from i.old_value
+       and t.unit is not distinct from i.old_unit
+       and t.as_of_ts is not distinct from i.old_as_of_ts
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
 -- update the rows that differ, with a mask of every field
 with stored as materialized (
     select i.product_uid, i.name, i.ordinal, t.xmin as row_version,
@@ -118,6 +142,30 @@ with stored as materialized (
            as_of_ts = i.as_of_ts
       from stored as i
      where i.differing and t.product_uid = i.product_uid and t.name = i.name and t.xmin = i.row_version
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
+-- update the rows that differ, if the database is sharded, with a mask of every field
+with stored as materialized (
+    select i.product_uid, i.name, i.ordinal, t.value as old_value, t.unit as old_unit, t.as_of_ts as old_as_of_ts,
+           coalesce(i.value::numeric, t.value) as value,
+           coalesce(i.unit, '') as unit,
+           coalesce(i.as_of_ts, now()) as as_of_ts,
+           ((i.value is not null and i.value is distinct from t.value::text
+        or coalesce(i.unit, '') is distinct from t.unit
+        or i.as_of_ts is not null and i.as_of_ts is distinct from t.as_of_ts) and coalesce(i.as_of_ts, now()) >= t.as_of_ts) as differing
+      from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) with ordinality as i (product_uid, name, value, unit, as_of_ts, ordinal)
+      join catalog.product_metric as t on t.product_uid = i.product_uid and t.name = i.name
+), updated as (
+    update catalog.product_metric as t
+       set value = i.value,
+           unit = i.unit,
+           as_of_ts = i.as_of_ts
+      from stored as i
+     where i.differing and t.product_uid = i.product_uid and t.name = i.name and t.value is not distinct from i.old_value
+       and t.unit is not distinct from i.old_unit
+       and t.as_of_ts is not distinct from i.old_as_of_ts
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;

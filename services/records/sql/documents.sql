@@ -61,9 +61,9 @@ returning 1;
 begin; set local statement_timeout = …;
 delete from records.upload as t
  where t.upload_id = $1 and t.fence = $2
-returning t.object_key, t.multipart_id, (extract(epoch from now() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint;
+returning t.object_key, t.multipart_id;
 insert into records.object_removal (object_key, multipart_id, remove_ts, create_ts)
-select i.object_key, nullif(i.multipart_id, ''), $3, $3
+select i.object_key, nullif(i.multipart_id, ''), coalesce($3, now()), coalesce($3, now())
   from unnest($1::text[], $2::text[]) as i (object_key, multipart_id)
 on conflict (object_key) do nothing
 returning 1;

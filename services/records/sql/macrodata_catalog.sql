@@ -101,6 +101,53 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
+-- update the rows that differ, if the database is sharded
+with stored as materialized (
+    select i.uid, i.ordinal, t.name as old_name, t.labels as old_labels, t.annotations as old_annotations, t.create_ts as old_create_ts, t.update_ts as old_update_ts,
+           coalesce(i.name, t.name) as name,
+           (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.name, t.name) is distinct from t.name
+        or (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations) as differing
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::timestamptz[]) with ordinality as i (uid, name, labels, annotations, create_ts, ordinal)
+      join records.macrodata_catalog as t on t.uid = i.uid
+), updated as (
+    update records.macrodata_catalog as t
+       set name = i.name,
+           labels = i.labels,
+           annotations = i.annotations,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid and t.name is not distinct from i.old_name
+       and t.labels is not distinct from i.old_labels
+       and t.annotations is not distinct from i.old_annotations
+       and t.create_ts is not distinct from i.old_create_ts
+       and t.update_ts is not distinct from i.old_update_ts
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
 -- update the rows that differ, with a mask of every field
 with stored as materialized (
     select i.uid, i.ordinal, t.xmin as row_version,
@@ -140,6 +187,53 @@ with stored as materialized (
            update_ts = now()
       from stored as i
      where i.differing and t.uid = i.uid and t.xmin = i.row_version
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
+-- update the rows that differ, if the database is sharded, with a mask of every field
+with stored as materialized (
+    select i.uid, i.ordinal, t.name as old_name, t.labels as old_labels, t.annotations as old_annotations, t.create_ts as old_create_ts, t.update_ts as old_update_ts,
+           i.name as name,
+           (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (i.name is distinct from t.name
+        or (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations) as differing
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::timestamptz[]) with ordinality as i (uid, name, labels, annotations, create_ts, ordinal)
+      join records.macrodata_catalog as t on t.uid = i.uid
+), updated as (
+    update records.macrodata_catalog as t
+       set name = i.name,
+           labels = i.labels,
+           annotations = i.annotations,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid and t.name is not distinct from i.old_name
+       and t.labels is not distinct from i.old_labels
+       and t.annotations is not distinct from i.old_annotations
+       and t.create_ts is not distinct from i.old_create_ts
+       and t.update_ts is not distinct from i.old_update_ts
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;

@@ -124,6 +124,77 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
+-- update the rows that differ, if the database is sharded
+with stored as materialized (
+    select i.uid, i.ordinal, t.name as old_name, t.status as old_status, t.labels as old_labels, t.annotations as old_annotations, t.create_ts as old_create_ts, t.update_ts as old_update_ts,
+           coalesce(i.name, t.name) as name,
+           (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (coalesce(i.name, t.name) is distinct from t.name
+        or (case when i.status is null or i.status = t.status then t.status
+                 when i.status - 'phase' = '{}'
+                 then (case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || i.status
+                 else (case when t.status -> 'phase' is null then '{}'
+                            else jsonb_set('{}', '{phase}', t.status -> 'phase') end)
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) is distinct from t.status
+        or (case when i.labels is null or i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations is null or i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations) as differing
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) with ordinality as i (uid, name, status, labels, annotations, create_ts, ordinal)
+      join records.tag as t on t.uid = i.uid
+), updated as (
+    update records.tag as t
+       set name = i.name,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid and t.name is not distinct from i.old_name
+       and t.status is not distinct from i.old_status
+       and t.labels is not distinct from i.old_labels
+       and t.annotations is not distinct from i.old_annotations
+       and t.create_ts is not distinct from i.old_create_ts
+       and t.update_ts is not distinct from i.old_update_ts
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
 -- update the rows that differ, with a mask of every field
 with stored as materialized (
     select i.uid, i.ordinal, t.xmin as row_version,
@@ -180,6 +251,71 @@ with stored as materialized (
            update_ts = now()
       from stored as i
      where i.differing and t.uid = i.uid and t.xmin = i.row_version
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
+-- update the rows that differ, if the database is sharded, with a mask of every field
+with stored as materialized (
+    select i.uid, i.ordinal, t.name as old_name, t.status as old_status, t.labels as old_labels, t.annotations as old_annotations, t.create_ts as old_create_ts, t.update_ts as old_update_ts,
+           i.name as name,
+           (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
+                 else '{"phase": "active"}'::jsonb
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) as status,
+           (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) as labels,
+           (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) as annotations,
+           (i.name is distinct from t.name
+        or (case when '{"phase": "active"}'::jsonb || i.status = t.status then t.status
+                 else '{"phase": "active"}'::jsonb
+                   || (select coalesce(jsonb_object_agg(n.key, case
+                                when t.status -> n.key = n.value then t.status -> n.key
+                                when jsonb_typeof(n.value) = 'string' and length(n.value #>> '{}') > 15
+                                 and t.status ->> n.key = n.value #>> '{}' then t.status -> n.key
+                                else n.value end), '{}')
+                         from jsonb_each(i.status) as n) end) is distinct from t.status
+        or (case when i.labels = t.labels then t.labels
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.labels ->> n.key = n.value #>> '{}' then t.labels -> n.key
+                                when t.labels -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.labels) as n) end) is distinct from t.labels
+        or (case when i.annotations = t.annotations then t.annotations
+                 else (select coalesce(jsonb_object_agg(n.key, case
+                                when t.annotations ->> n.key = n.value #>> '{}' then t.annotations -> n.key
+                                when t.annotations -> n.key = 'null' and n.value = '"null"' then 'null'
+                                else n.value end), '{}')
+                         from jsonb_each(i.annotations) as n) end) is distinct from t.annotations) as differing
+      from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::timestamptz[]) with ordinality as i (uid, name, status, labels, annotations, create_ts, ordinal)
+      join records.tag as t on t.uid = i.uid
+), updated as (
+    update records.tag as t
+       set name = i.name,
+           status = i.status,
+           labels = i.labels,
+           annotations = i.annotations,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.uid = i.uid and t.name is not distinct from i.old_name
+       and t.status is not distinct from i.old_status
+       and t.labels is not distinct from i.old_labels
+       and t.annotations is not distinct from i.old_annotations
+       and t.create_ts is not distinct from i.old_create_ts
+       and t.update_ts is not distinct from i.old_update_ts
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;

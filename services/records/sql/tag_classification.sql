@@ -90,6 +90,26 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 
+-- update the rows that differ, if the database is sharded
+with stored as materialized (
+    select i.tag_uid, i.ordinal, t.category_name as old_category_name, t.tag_name as old_tag_name, t.create_ts as old_create_ts, t.update_ts as old_update_ts,
+           coalesce(i.category_name, t.category_name) as category_name,
+           (coalesce(i.category_name, t.category_name) is distinct from t.category_name) as differing
+      from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) with ordinality as i (tag_uid, category_name, tag_name, create_ts, ordinal)
+      join records.tag_classification as t on t.tag_uid = i.tag_uid
+), updated as (
+    update records.tag_classification as t
+       set category_name = i.category_name,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.tag_uid = i.tag_uid and t.category_name is not distinct from i.old_category_name
+       and t.tag_name is not distinct from i.old_tag_name
+       and t.create_ts is not distinct from i.old_create_ts
+       and t.update_ts is not distinct from i.old_update_ts
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
 -- update the rows that differ, with a mask of every field
 with stored as materialized (
     select i.tag_uid, i.ordinal, t.xmin as row_version,
@@ -103,6 +123,26 @@ with stored as materialized (
            update_ts = now()
       from stored as i
      where i.differing and t.tag_uid = i.tag_uid and t.xmin = i.row_version
+    returning i.ordinal
+)
+select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
+
+-- update the rows that differ, if the database is sharded, with a mask of every field
+with stored as materialized (
+    select i.tag_uid, i.ordinal, t.category_name as old_category_name, t.tag_name as old_tag_name, t.create_ts as old_create_ts, t.update_ts as old_update_ts,
+           i.category_name as category_name,
+           (i.category_name is distinct from t.category_name) as differing
+      from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) with ordinality as i (tag_uid, category_name, tag_name, create_ts, ordinal)
+      join records.tag_classification as t on t.tag_uid = i.tag_uid
+), updated as (
+    update records.tag_classification as t
+       set category_name = i.category_name,
+           update_ts = now()
+      from stored as i
+     where i.differing and t.tag_uid = i.tag_uid and t.category_name is not distinct from i.old_category_name
+       and t.tag_name is not distinct from i.old_tag_name
+       and t.create_ts is not distinct from i.old_create_ts
+       and t.update_ts is not distinct from i.old_update_ts
     returning i.ordinal
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;

@@ -5,7 +5,6 @@
 //! its text.
 
 use orrery_proto::r#type::v1::ErrorReason;
-use sqlx::error::DatabaseError as _;
 use sqlx::postgres::PgDatabaseError;
 use tonic::Code;
 
@@ -77,8 +76,36 @@ impl Error {
 /// the shards of a distributed table add a number.
 pub(crate) fn is_primary_key_violation(error: &sqlx::Error) -> bool {
     database_error(error).is_some_and(|error| {
-        error.is_unique_violation() && error.constraint().is_some_and(|name| name.contains("_pkey"))
+        sqlstate(error) == UNIQUE_VIOLATION && constraint(error).is_some_and(|name| name.contains("_pkey"))
     })
+}
+
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// How a sharded database passes errors of rows on that another server has refused: `insert ... select` and `copy` give
+/// them all the SQLSTATE XX000, and only the message tells them apart.
+const PASSED_ON: [(&str, &str); 4] = [
+    ("duplicate key value violates unique constraint ", UNIQUE_VIOLATION),
+    ("conflicting key value violates exclusion constraint ", "23P01"),
+    ("null value in column ", "23502"),
+    ("new row for relation ", "23514"),
+];
+
+/// The SQLSTATE of an error; of one that a sharded database passes on, that of the server where it happened.
+fn sqlstate(error: &PgDatabaseError) -> &str {
+    let passed_on =
+        PASSED_ON.iter().find(|(message, _)| error.code() == "XX000" && error.message().starts_with(message));
+    passed_on.map_or(error.code(), |(_, state)| state)
+}
+
+/// The constraint or unique index that an error is about. A sharded database names that of the shard, and that of
+/// another server in the message alone.
+pub(crate) fn constraint(error: &PgDatabaseError) -> Option<&str> {
+    let in_message = || {
+        let is_named = PASSED_ON.iter().take(2).any(|(message, _)| error.message().starts_with(message));
+        error.message().split('"').nth(1).filter(|_| is_named)
+    };
+    error.constraint().or_else(in_message)
 }
 
 pub(crate) fn database_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
@@ -91,10 +118,10 @@ pub(crate) fn database_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 /// index entry that is too large. An error that a trigger raises (P0001) can mean anything and counts as a fault of the
 /// database.
 fn refusal_kind(error: &sqlx::Error) -> Option<RefusalKind> {
-    let state = database_error(error)?.code();
+    let state = sqlstate(database_error(error)?);
     match state {
-        // unique_violation, exclusion_violation
-        "23505" | "23P01" => Some(RefusalKind::Duplicate),
+        // exclusion_violation
+        UNIQUE_VIOLATION | "23P01" => Some(RefusalKind::Duplicate),
         // foreign_key_violation, restrict_violation
         "23503" | "23001" => Some(RefusalKind::ReferenceMissing),
         "44000" => Some(RefusalKind::Value),
@@ -104,11 +131,11 @@ fn refusal_kind(error: &sqlx::Error) -> Option<RefusalKind> {
 
 fn description(error: &sqlx::Error) -> String {
     let Some(error) = database_error(error) else { return String::new() };
-    let what = match error.code() {
+    let what = match sqlstate(error) {
         "22021" | "22P05" => "contains characters that the database cannot store",
         "23502" => "must be set: the database requires it",
         "23503" | "23001" => "refers to something that does not exist",
-        "23505" | "23P01" => "duplicates a value that the database requires to be unique",
+        UNIQUE_VIOLATION | "23P01" => "duplicates a value that the database requires to be unique",
         "23514" => "does not meet a check constraint of the database",
         state if state.starts_with("54") => "is too large for the database",
         state if state.starts_with("22") => "contains a value that the database cannot store",
@@ -118,7 +145,7 @@ fn description(error: &sqlx::Error) -> String {
 }
 
 pub(crate) fn with_constraint(what: &str, error: &PgDatabaseError) -> String {
-    match error.constraint() {
+    match constraint(error) {
         Some(name) => format!("{what} (constraint {})", shortened(name)),
         None => what.to_owned(),
     }

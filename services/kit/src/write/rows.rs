@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::Row as _;
 
 use super::assignment::{assignment, next_revision};
+use super::locking::SHARDED;
 use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::sql::indented;
 use crate::db::{Statement, Transaction};
@@ -44,7 +45,7 @@ pub(super) struct RowStatements {
     copy: Arc<str>,
     insert: Arc<str>,
     /// `None` if nothing of an existing row may be changed.
-    update: Option<Arc<str>>,
+    update: Option<Update>,
     returning: Returning,
     /// Whether the statement is kept prepared. Statements for masks of callers are not, because these vary.
     keep_prepared: bool,
@@ -59,7 +60,7 @@ impl RowStatements {
             resource,
             copy: format!("copy {table} ({names}) from stdin (format binary)").into(),
             insert: format!("insert into {table} ({names}) select * from {}", unnested_new(resource)).into(),
-            update: mask.and_then(|mask| update(resource, mask, returning)).map(Into::into),
+            update: mask.and_then(|mask| Update::new(resource, mask, returning)),
             returning,
             keep_prepared: mask.is_none_or(|mask| *mask == UpdateMask::Populated),
         }
@@ -71,7 +72,7 @@ impl RowStatements {
             ("create many rows".to_owned(), Arc::clone(&self.copy)),
             ("create rows".to_owned(), Arc::clone(&self.insert)),
         ];
-        all.extend(self.update.iter().map(|update| ("update the rows that differ".to_owned(), Arc::clone(update))));
+        all.extend(self.update.iter().flat_map(|update| update.sql("update the rows that differ")));
         all
     }
 
@@ -143,7 +144,7 @@ impl RowStatements {
         let mut total = 0;
         let most = ARRAY_ROWS.min(transaction.max_statement_rows());
         for (start, batch) in (0..).step_by(most).zip(tuples.chunks(most)) {
-            let mut statement = Statement::new(Arc::clone(update), batch.len());
+            let mut statement = Statement::new(update.text(transaction), batch.len());
             statement.keep_prepared = self.keep_prepared;
             for array in arrays(self.resource.inputs(), batch) {
                 statement = statement.bind(array)?;
@@ -293,9 +294,47 @@ impl Overwrite {
 ///
 /// The new values are computed beside the comparison, and not in the update: a sharded database does not accept
 /// functions such as `jsonb_object_agg` within a `case` of an update.
-fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<String> {
+#[derive(Clone, Debug)]
+struct Update {
+    single: Arc<str>,
+    sharded: Arc<str>,
+}
+
+impl Update {
+    /// `None` if no field may be changed.
+    fn new(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Option<Self> {
+        let touched = !resource.child_tables.is_empty();
+        let overwrite = Overwrite::new(resource, mask, touched)?;
+        let read = resource.stored().map(|field| field.name).filter(|name| !resource.description.key.contains(name));
+        let read: Vec<&str> = read.collect();
+        let single = ("t.xmin as row_version".to_owned(), "t.xmin = i.row_version".to_owned());
+        // A reference table has the same rows on all servers, each with an `xmin` of its own. The columns are the same.
+        let sharded = (
+            read.iter().map(|name| format!("t.{name} as old_{name}")).collect::<Vec<_>>().join(", "),
+            read.iter()
+                .map(|name| format!("t.{name} is not distinct from i.old_{name}"))
+                .collect::<Vec<_>>()
+                .join("\n       and "),
+        );
+        let [single, sharded] = [single, sharded]
+            .map(|(version, unchanged)| update(resource, &overwrite, returning, &version, &unchanged).into());
+        Some(Self { single, sharded })
+    }
+
+    /// The text for the database of a transaction.
+    fn text(&self, transaction: &Transaction<'_>) -> Arc<str> {
+        Arc::clone(if transaction.is_sharded() { &self.sharded } else { &self.single })
+    }
+
+    /// Both texts with their names, for people who read them.
+    fn sql(&self, title: &str) -> [(String, Arc<str>); 2] {
+        [(title.to_owned(), Arc::clone(&self.single)), (format!("{title}{SHARDED}"), Arc::clone(&self.sharded))]
+    }
+}
+
+/// The text of an [`Update`]. `version` selects what a row of `t` is recognized by, and `unchanged` compares it.
+fn update(resource: &Resource, overwrite: &Overwrite, returning: Returning, version: &str, unchanged: &str) -> String {
     let touched = !resource.child_tables.is_empty();
-    let overwrite = Overwrite::new(resource, mask, touched)?;
     let (set, values, differs) = (overwrite.set_computed(), overwrite.list(), &overwrite.differs);
     let (table, same_key) = (resource.description.table, resource.same_key("t", "i"));
     let key = resource.key_columns("i");
@@ -303,9 +342,9 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
         Returning::Count => "",
         Returning::Places => ", (select array_agg(ordinal) from updated)",
     };
-    Some(format!(
+    format!(
         "with stored as materialized (\n    \
-             select {key}, i.ordinal, t.xmin as row_version,\n\
+             select {key}, i.ordinal, {version},\n\
              {values}           \
                ({differs}) as differing\n      \
                from {}\n      \
@@ -314,10 +353,10 @@ fn update(resource: &Resource, mask: &UpdateMask, returning: Returning) -> Optio
              update {table} as t\n       \
                 set {}\n      \
                from stored as i\n     \
-              where i.differing and {same_key} and t.xmin = i.row_version\n    \
+              where i.differing and {same_key} and {unchanged}\n    \
              returning i.ordinal\n\
          )\nselect (select count(*) from updated) as written, count(*), count(*) filter (where differing){places} from stored",
         unnested(resource.inputs(), touched),
         set,
-    ))
+    )
 }

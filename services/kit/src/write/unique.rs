@@ -13,7 +13,7 @@ use super::rows::lists;
 use crate::db::array::{ArrayParameter, ElementType};
 use crate::db::{Statement, Transaction};
 use crate::error::Error;
-use crate::error::refused::{RefusalKind, database_error};
+use crate::error::refused::{RefusalKind, constraint, database_error};
 use crate::read::point::put_column;
 use crate::resource::batch::{Batch, Overwriting};
 use crate::resource::key::Key;
@@ -197,9 +197,13 @@ fn refusal(resource: &'static Resource, unique: &'static Unique, holder: &[u8]) 
 /// the value.
 pub(super) fn is_breach(error: &Error, resource: &Resource) -> bool {
     let Error::RowRefused(refusal) = error else { return false };
-    let index = database_error(&refusal.cause).and_then(|error| error.constraint());
-    refusal.kind == RefusalKind::Duplicate
-        && resource.description.unique.iter().any(|unique| index == Some(unique.index))
+    let Some(name) = database_error(&refusal.cause).and_then(constraint) else { return false };
+    // The index of a shard has the shard's number at the end of its name.
+    let is_of_shard = |rest: &str| {
+        rest.strip_prefix('_').is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
+    };
+    let is_of = |index: &str| name.strip_prefix(index).is_some_and(|rest| rest.is_empty() || is_of_shard(rest));
+    refusal.kind == RefusalKind::Duplicate && resource.description.unique.iter().any(|unique| is_of(unique.index))
 }
 
 fn fields(resource: &'static Resource, unique: &Unique) -> Vec<&'static Field> {

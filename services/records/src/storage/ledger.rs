@@ -229,17 +229,13 @@ returning 1",
             self.database.transaction(deadline, move |transaction| {
                 Box::pin(async move {
                     let delete = Statement::new(
-                        format!(
-                            "delete from records.upload as t
+                        "delete from records.upload as t
  where t.upload_id = $1 and t.fence = $2
-returning t.object_key, t.multipart_id, {NOW}"
-                        ),
+returning t.object_key, t.multipart_id",
                         1,
                     );
                     let given_up = transaction.write(of.bind(delete)?).await?;
-                    if let Some(row) = given_up.first() {
-                        plan_removal(transaction, &given_up, row.try_get(2)?).await?;
-                    }
+                    plan_removal(transaction, &given_up, None).await?;
                     Ok(TransactionEnd::Commit(!given_up.is_empty()))
                 })
             })
@@ -282,7 +278,7 @@ returning t.object_key, t.multipart_id",
                     .bind(ArrayParameter::texts(&ids))?
                     .bind(timestamp(now))?;
                     let given_up = transaction.write(delete).await?;
-                    plan_removal(transaction, &given_up, now).await?;
+                    plan_removal(transaction, &given_up, Some(now)).await?;
                     Ok(TransactionEnd::Commit(given_up.len()))
                 })
             })

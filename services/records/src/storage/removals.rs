@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orrery_kit::db::array::ArrayParameter;
+use orrery_kit::db::array::{ArrayParameter, ElementType, ValueParameter};
 use orrery_kit::db::{Statement, Transaction};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
@@ -101,8 +101,12 @@ returning 1",
     Ok(())
 }
 
-/// Plans the removal of the objects of deleted uploads at the time `now`, in microseconds since 2000.
-pub(super) async fn plan_removal(transaction: &mut Transaction<'_>, uploads: &[PgRow], now: i64) -> Result<(), Error> {
+/// Plans the removal of the objects of deleted uploads at the time `now`, in microseconds since 2000; by default now.
+pub(super) async fn plan_removal(
+    transaction: &mut Transaction<'_>,
+    uploads: &[PgRow],
+    now: Option<i64>,
+) -> Result<(), Error> {
     if uploads.is_empty() {
         return Ok(());
     }
@@ -114,7 +118,7 @@ pub(super) async fn plan_removal(transaction: &mut Transaction<'_>, uploads: &[P
     }
     let insert = Statement::new(
         "insert into records.object_removal (object_key, multipart_id, remove_ts, create_ts)
-select i.object_key, nullif(i.multipart_id, ''), $3, $3
+select i.object_key, nullif(i.multipart_id, ''), coalesce($3, now()), coalesce($3, now())
   from unnest($1::text[], $2::text[]) as i (object_key, multipart_id)
 on conflict (object_key) do nothing
 returning 1",
@@ -122,6 +126,6 @@ returning 1",
     )
     .bind(ArrayParameter::texts(&keys))?
     .bind(ArrayParameter::texts(&ids))?
-    .bind(timestamp(now))?;
+    .bind(ValueParameter::new(ElementType::Timestamp, now.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice)))?;
     transaction.write(insert).await.map(drop)
 }

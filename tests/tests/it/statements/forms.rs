@@ -8,11 +8,21 @@ use std::time::Duration;
 
 use orrery_proto::catalog::v1 as catalog;
 use orrery_proto::orders::v1 as orders;
-use orrery_proto::r#type::v1::{WriteMode, WriteStart};
+use orrery_proto::records::v1 as records;
+use orrery_proto::records::v1::records_service_client::RecordsServiceClient;
+use orrery_proto::records::v1::upload_document_request::start::Target;
+use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode, WriteStart};
+use orrery_records::storage::DocumentsLocation;
+use tonic::Code;
 
 use super::sharding::{breaches, spread_by};
+use crate::documents::calls::{messages, start as start_upload};
+use crate::documents::fixture::{PART, bytes};
 use crate::harness::wire::WireLimits;
-use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, order, order_uid, product, run, uid};
+use crate::harness::{
+    CatalogServer, OrdersServer, RecordsServer, Role, TestDatabase, order, order_uid, product, run, uid,
+};
+use crate::records::artifacts::{document, named};
 use crate::shelves::contract::Stocktake;
 use crate::shelves::{STOCKTAKES, Shelves};
 use crate::writes::stream::{ORDERS, PRODUCTS, write};
@@ -146,4 +156,38 @@ async fn due_orders_are_claimed_alike() {
     }
     assert_eq!(seen.len(), COUNT);
     assert!(statements(&database).iter().any(|statement| statement.contains("candidates as materialized")));
+}
+
+#[tokio::test]
+async fn products_are_linked_and_uploads_given_up_alike() {
+    let database = sharded().await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = RecordsServer::start_with(&database, |config| {
+        config.documents.location = DocumentsLocation::Folder(folder.path().to_owned());
+    })
+    .await;
+    let mut client = RecordsServiceClient::new(server.channel());
+    let create = records::CreateArtifactRequest { artifact: Some(named("mda_1", document("a"))), ..Default::default() };
+    client.create_artifact(create).await.unwrap();
+    let link = records::LinkProductsRequest {
+        artifact_uid: "mda_1".to_owned(),
+        product_uids: vec![uid(1), uid(2)],
+        reference_check: ReferenceCheck::Accept.into(),
+    };
+    assert_eq!(client.link_products(link.clone()).await.unwrap().into_inner().linked, 2);
+    assert_eq!(client.link_products(link).await.unwrap().into_inner().linked, 0);
+
+    let (told, sent) = (bytes(PART + 10, 1), bytes(PART + 10, 2));
+    let target = Some(Target::Artifact(named("mda_2", document("b"))));
+    let start = records::upload_document_request::Start { target, ..start_upload("one", &told) };
+    let refused = client.upload_document(messages(start, &sent, 0)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+
+    let all = database.take_statements();
+    let given_up = all.iter().find(|statement| statement.starts_with("delete from records.upload")).unwrap();
+    assert!(!given_up.contains("now()"), "what is returned must be immutable: {given_up}");
+    for lock in ["for key share", "for share"] {
+        assert!(!all.iter().any(|statement| statement.contains(lock)), "locks of a reference table cannot be shared");
+    }
+    assert!(all.iter().any(|statement| statement.contains("macrodata_artifact") && statement.contains("for update")));
 }

@@ -78,3 +78,27 @@ async fn write_new(fixture: &Fixture, stream: &mut WriteStream) -> i64 {
     }
     first + 30
 }
+
+#[tokio::test]
+async fn a_stored_row_that_another_server_refuses_is_found() {
+    let fixture = Fixture::new().await;
+    // What Citus passes on from another server: neither the SQLSTATE nor the constraint.
+    for statement in [
+        "create function catalog.refuse() returns trigger language plpgsql as $$
+         begin
+             if exists (select from catalog.product where uid = new.uid) then
+                 raise exception 'duplicate key value violates unique constraint \"product_pkey_102097\"'
+                       using errcode = 'XX000';
+             end if;
+             return new;
+         end $$",
+        "create trigger refuse before insert on catalog.product for each row execute function catalog.refuse()",
+    ] {
+        sqlx::query(statement).execute(&fixture.pool).await.unwrap();
+    }
+    let mut stream = WriteStream::open(fixture.server.channel(), PRODUCTS, WriteStart::default()).await.unwrap();
+    let new = write_new(&fixture, &mut stream).await;
+    let rows: Vec<Product> = products(new..new + 10).into_iter().chain(products(5..6)).collect();
+    stream.send(30, &rows).await;
+    assert_eq!(stream.acknowledged(41).await.unwrap().counts(), [10, 0, 1, 0, 0]);
+}

@@ -46,7 +46,9 @@ fn checked(
 
 /// Locks an artifact, so that it stays.
 async fn lock(transaction: &mut Transaction<'_>, uid: &str) -> Result<(), Error> {
-    let sql = "select t.uid\n  from records.macrodata_artifact as t\n where t.uid = $1\n   for key share";
+    // Transactions that share locks of one reference table of a sharded database deadlock.
+    let strength = if transaction.is_sharded() { "update" } else { "key share" };
+    let sql = format!("select t.uid\n  from records.macrodata_artifact as t\n where t.uid = $1\n   for {strength}");
     if transaction.fetch(Statement::new(sql, 1).bind(uid)?).await?.is_empty() {
         return Err(Error::NotFound { resource: ARTIFACT.description.message, name: uid.to_owned() });
     }
