@@ -184,10 +184,8 @@ impl BatchWriter {
             batch.refuse(reference.row, reference.refusal());
         }
         let are_new = presence == Presence::LikelyNew && self.may_be_new(&batch, incoming);
-        let now = match are_new {
-            true => self.now(transaction).await?,
-            false => self.look(transaction, &mut batch, incoming).await?,
-        };
+        let now =
+            if are_new { self.now(transaction).await? } else { self.look(transaction, &mut batch, incoming).await? };
         if incoming.iter().zip(batch.entries()).any(|(row, entry)| row.was_stored && !entry.exists) {
             return Err(undo());
         }

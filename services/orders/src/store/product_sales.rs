@@ -253,20 +253,22 @@ impl Sales<'_> {
         let zone = literal(time_zone);
         let day = format!("(t.create_ts at time zone {zone})::date");
         let midnight = |date: &NaiveDate| format!("(date '{date}')::timestamp at time zone {zone}");
-        let (day_key, day_text, order, places) = match recent_days.is_empty() {
-            true => {
-                let order = "s.product_uid, s.day, s.currency_code";
-                (format!("{day} as day, "), "to_char(s.day, 'YYYY-MM-DD'), ", order, "1, 2, 3")
-            }
-            false => (String::new(), "", "s.product_uid, s.currency_code", "1, 2"),
+        let (day_key, day_text, order, places) = if recent_days.is_empty() {
+            let order = "s.product_uid, s.day, s.currency_code";
+            (format!("{day} as day, "), "to_char(s.day, 'YYYY-MM-DD'), ", order, "1, 2, 3")
+        } else {
+            (String::new(), "", "s.product_uid, s.currency_code", "1, 2")
         };
-        let (mut recent_sums, mut recent_texts) = (String::new(), String::new());
-        for (nth, days) in recent_days.iter().enumerate() {
-            let recent = |sum| format!("coalesce({sum} filter (where {day} > date '{to}' - {days}), 0)");
-            let (units, gross) = (recent(UNITS), recent(GROSS));
-            recent_sums += &format!(",\n               {units} as units_{nth}, {gross} as gross_{nth}");
-            recent_texts += &format!(", s.units_{nth}, s.gross_{nth}::text");
-        }
+        let recent = |nth: usize, days: &i32| {
+            let sum = |sum| format!("coalesce({sum} filter (where {day} > date '{to}' - {days}), 0)");
+            format!(",\n               {} as units_{nth}, {} as gross_{nth}", sum(UNITS), sum(GROSS))
+        };
+        let recent_sums =
+            recent_days.iter().enumerate().map(|(nth, days)| recent(nth, days)).collect::<Vec<_>>().concat();
+        let recent_texts = (0..recent_days.len())
+            .map(|nth| format!(", s.units_{nth}, s.gross_{nth}::text"))
+            .collect::<Vec<_>>()
+            .concat();
         // The range lets the index be used, and is one day too wide on both sides: only the conditions on the day are
         // exact where a clock is put back at midnight. The planner knows nothing about days. Written as a range, it
         // would expect one order in 200 to match, and read all lines of all orders for each window.

@@ -164,9 +164,9 @@ pub(super) fn expected_sums(
 
 /// Rows whose amounts are compared as numbers: Postgres keeps the digits of all that it adds.
 pub(super) fn in_numbers(rows: Vec<ProductSales>) -> Vec<ProductSales> {
-    let number = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
+    let number = |text: &str| {
+        let number = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+        number.to_owned()
     };
     let mut rows = rows;
     for row in &mut rows {
