@@ -21,7 +21,7 @@ select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_t
 
 -- BatchGetProducts
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from catalog.product as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from catalog.product as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
 commit;
 
 -- UpdateProduct
@@ -77,27 +77,27 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- ListProducts
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from catalog.product as t where true order by t.uid limit 2) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from catalog.product as t where true order by t.uid limit 2) to stdout (format binary);
 commit;
 
 -- ListProducts, next page
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from catalog.product as t where true and (t.uid) > ('…') order by t.uid limit 2) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from catalog.product as t where true and (t.uid) > ('…') order by t.uid limit 2) to stdout (format binary);
 commit;
 
 -- ListProducts by name
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, left(coalesce(name, ''), 128) collate "C", t.uid from catalog.product as t where true order by left(coalesce(name, ''), 128) collate "C", t.uid limit 51) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, left(coalesce(name, ''), 128) collate "C" from catalog.product as t where true order by left(coalesce(name, ''), 128) collate "C", t.uid limit 51) to stdout (format binary);
 commit;
 
 -- ListProducts by create_ts desc
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.create_ts, t.uid from catalog.product as t where true order by t.create_ts desc, t.uid desc limit 51) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.create_ts from catalog.product as t where true order by t.create_ts desc, t.uid desc limit 51) to stdout (format binary);
 commit;
 
 -- StreamProducts
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from catalog.product as t where true order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from catalog.product as t where true order by t.uid limit 501) to stdout (format binary);
 commit;
 
 -- CheckProducts
@@ -337,17 +337,17 @@ begin; set local statement_timeout = …; set local idle_in_transaction_session_
 copy (select t.uid, t.name from catalog.product as t where left(coalesce(name, ''), 128) collate "C" = any (array['Mug']::text[]) and t.name = any (array['Mug']::text[]) and true order by left(coalesce(name, ''), 128) collate "C", t.uid limit 1000) to stdout (format binary);
 commit;
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.uid from catalog.product as t where octet_length(t.name) <= 8192 order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.name from catalog.product as t where octet_length(t.name) <= 8192 order by t.uid limit 501) to stdout (format binary);
 commit;
 
 -- GetProductMetrics
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts, t.product_uid, t.name from catalog.product_metric as t where t.product_uid = any(array['…']::text[]) order by t.product_uid, t.name limit 501) to stdout (format binary);
+copy (select t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts from catalog.product_metric as t where t.product_uid = any(array['…']::text[]) order by t.product_uid, t.name limit 501) to stdout (format binary);
 commit;
 
 -- StreamProductMetrics
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts, t.product_uid, t.name from catalog.product_metric as t where true order by t.product_uid, t.name limit 501) to stdout (format binary);
+copy (select t.product_uid, t.name, t.value::text, t.unit, t.as_of_ts from catalog.product_metric as t where true order by t.product_uid, t.name limit 501) to stdout (format binary);
 commit;
 
 -- DeleteProduct

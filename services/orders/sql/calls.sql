@@ -41,20 +41,20 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 -- GetOrder, ORDER_VIEW_FULL
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid = '…' order by t.uid) to stdout (format binary);
-copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.order_uid, t.line_number, t.uid from orders.order_line_item as t where t.order_uid = '…' order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
-copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email, t.order_uid, t.kind from orders.order_address as t where t.order_uid = '…' order by t.order_uid, t.kind limit 20000) to stdout (format binary);
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.line_number from orders.order_line_item as t where t.order_uid = '…' order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email from orders.order_address as t where t.order_uid = '…' order by t.order_uid, t.kind limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- GetOrder, ORDER_VIEW_BASIC
 begin isolation level repeatable read read only; set local statement_timeout = …;
 copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid = '…' order by t.uid) to stdout (format binary);
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- BatchGetOrders
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from orders.order_line_item as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email from orders.order_address as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid, t.kind limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid limit 20000) to stdout (format binary);
@@ -90,7 +90,7 @@ select (select count(*) from updated) as written, count(*), count(*) filter (whe
 select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts
   from orders.order_header as t
  where t.uid = $1;
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- UpdateOrder of the lines
@@ -238,30 +238,30 @@ with stored as materialized (
 )
 select (select count(*) from updated) as written, count(*), count(*) filter (where differing) from stored;
 -- as UpdateOrder of a field, 4
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ListOrders
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true order by t.uid limit 2) to stdout (format binary);
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where true order by t.uid limit 2) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- ListOrders, next page
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true and (t.uid) > ('…') order by t.uid limit 2) to stdout (format binary);
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where true and (t.uid) > ('…') order by t.uid limit 2) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- ListOrders by provision_timer_ts
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, coalesce(provision_timer_ts, 'infinity'), t.uid from orders.order_header as t where true order by coalesce(provision_timer_ts, 'infinity'), t.uid limit 51) to stdout (format binary);
+copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, coalesce(provision_timer_ts, 'infinity') from orders.order_header as t where true order by coalesce(provision_timer_ts, 'infinity'), t.uid limit 51) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = any (array['…', '…']::text[]) order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- StreamOrders, ORDER_VIEW_FULL
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where true order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where true order by t.uid limit 501) to stdout (format binary);
 copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from orders.order_line_item as t where t.order_uid between '…' and '…' order by t.order_uid, t.line_number, t.uid limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.kind, t.name, t.company, t.lines, t.city, t.region, t.postal_code, t.country_code, t.phone, t.email from orders.order_address as t where t.order_uid between '…' and '…' order by t.order_uid, t.kind limit 20000) to stdout (format binary);
 copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid between '…' and '…' order by t.order_uid limit 20000) to stdout (format binary);
@@ -290,7 +290,7 @@ update orders.order_header as t
   from moved
  where t.uid = $1 and moved.uid = t.uid;
 -- as UpdateOrder of a field, 4
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- TransitionOrder with request_id
@@ -299,7 +299,7 @@ insert into orders.write_session (resource, write_id, parameters) values ($1, $2
 -- as TransitionOrder, 2
 -- as TransitionOrder, 3
 -- as UpdateOrder of a field, 4
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- SetProvisionTimer
@@ -312,7 +312,7 @@ update orders.order_header as t
  where t.uid = $1
    and t.provision_timer_ts is distinct from '1970-01-01 00:16:40.000000+00'::timestamptz;
 -- as UpdateOrder of a field, 4
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders, the first
@@ -324,7 +324,7 @@ select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.
  order by t.provision_timer_ts, t.uid
  limit $1
    for update skip locked;
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 with claimed as materialized (
     select t.uid, case when t.status ->> 'phase' = 'confirmed' then ((case when jsonb_typeof(t.status) = 'object' then t.status else '{}' end) || jsonb_build_object('phase', 'provisioning'::text, 'transitions', case when coalesce((t.status -> 'transitions'), 'null') = 'null' then '[]' when jsonb_typeof((t.status -> 'transitions')) <> 'array' then jsonb_build_array((t.status -> 'transitions')) when jsonb_array_length((t.status -> 'transitions')) <= 31 then (t.status -> 'transitions') else (select jsonb_agg(e.entry order by e.place) from jsonb_array_elements((t.status -> 'transitions')) with ordinality as e (entry, place) where e.place > jsonb_array_length((t.status -> 'transitions')) - 31) end || jsonb_build_object('at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'from', 'confirmed'::text, 'to', 'provisioning'::text, 'reason', 'claimed'::text))) else t.status end as status
       from orders.order_header as t
@@ -358,14 +358,14 @@ update orders.order_header as t
        revision = t.revision + 1
  where t.uid = any (array(select uid from due))
 returning t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid, t.revision;
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- ClaimDueOrders with request_id
 begin; set local statement_timeout = …;
 insert into orders.write_session (resource, write_id, parameters) values ($1, $2, jsonb_build_object('content', $3::text, 'uid', $4::text)) on conflict (resource, write_id) do nothing returning 1;
 -- as ClaimDueOrders, 2
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 update orders.write_session set parameters = parameters || jsonb_build_object('uid', $3::text) where resource = $1 and write_id = $2;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
@@ -382,7 +382,7 @@ select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.
    and t.status ->> 'phase' = 'provisioning'
    and t.provision_timer_ts > now()
  order by t.uid;
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 rollback; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- WriteOrders, WRITE_MODE_CREATE
@@ -625,25 +625,25 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- LookupOrders by text
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.uid from orders.order_header as t where t.customer_id = any(array['17850']::text[]) union select t.uid from orders.order_header as t where lower(normalize(t.customer_id, nfc)) = any(array['17850']::text[]) and t.customer_id <> lower(normalize(t.customer_id, nfc)) union select t.order_uid from orders.order_line_item as t where t.sku = any(array['17850']::text[]) union select t.order_uid from orders.order_line_item as t where lower(normalize(t.sku, nfc)) = any(array['17850']::text[]) and t.sku <> lower(normalize(t.sku, nfc)) union select h.uid from orders.order_header as h where h.uid >= '17850' and h.uid < '17851') order by t.uid limit 51) to stdout (format binary);
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid in (select t.uid from orders.order_header as t where t.customer_id = any(array['17850']::text[]) union select t.uid from orders.order_header as t where lower(normalize(t.customer_id, nfc)) = any(array['17850']::text[]) and t.customer_id <> lower(normalize(t.customer_id, nfc)) union select t.order_uid from orders.order_line_item as t where t.sku = any(array['17850']::text[]) union select t.order_uid from orders.order_line_item as t where lower(normalize(t.sku, nfc)) = any(array['17850']::text[]) and t.sku <> lower(normalize(t.sku, nfc)) union select h.uid from orders.order_header as h where h.uid >= '17850' and h.uid < '17851') order by t.uid limit 51) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- LookupOrders by customer_id
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.uid from orders.order_header as t where t.customer_id = any(array['17850']::text[]) union select t.uid from orders.order_header as t where lower(normalize(t.customer_id, nfc)) = any(array['17850']::text[]) and t.customer_id <> lower(normalize(t.customer_id, nfc))) order by t.uid limit 51) to stdout (format binary);
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid in (select t.uid from orders.order_header as t where t.customer_id = any(array['17850']::text[]) union select t.uid from orders.order_header as t where lower(normalize(t.customer_id, nfc)) = any(array['17850']::text[]) and t.customer_id <> lower(normalize(t.customer_id, nfc))) order by t.uid limit 51) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- LookupOrders by sku
 begin isolation level repeatable read read only; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts, t.uid from orders.order_header as t where t.uid in (select t.order_uid from orders.order_line_item as t where t.sku = any(array['85123a']::text[]) union select t.order_uid from orders.order_line_item as t where lower(normalize(t.sku, nfc)) = any(array['85123a']::text[]) and t.sku <> lower(normalize(t.sku, nfc))) order by t.uid limit 51) to stdout (format binary);
-copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text, t.order_uid from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
+copy (select t.uid, t.customer_id, t.currency_code, t.revision, t.status, t.labels, t.annotations, t.provision_timer_ts, t.create_ts, t.update_ts from orders.order_header as t where t.uid in (select t.order_uid from orders.order_line_item as t where t.sku = any(array['85123a']::text[]) union select t.order_uid from orders.order_line_item as t where lower(normalize(t.sku, nfc)) = any(array['85123a']::text[]) and t.sku <> lower(normalize(t.sku, nfc))) order by t.uid limit 51) to stdout (format binary);
+copy (select t.order_uid, t.line_count, t.quantity, t.subtotal::text, t.discount::text, t.tax::text, t.shipping::text, t.total::text from orders.order_summary as t where t.order_uid = '…' order by t.order_uid limit 20000) to stdout (format binary);
 commit;
 
 -- StreamLineItems
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.order_uid, t.line_number, t.uid from orders.order_line_item as t where true order by t.order_uid, t.line_number, t.uid limit 501) to stdout (format binary);
+copy (select t.order_uid, t.uid, t.line_number, t.product_uid, t.sku, t.name, t.quantity, t.unit_price::text, t.discount::text, t.tax::text, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.line_number from orders.order_line_item as t where true order by t.order_uid, t.line_number, t.uid limit 501) to stdout (format binary);
 commit;
 
 -- StreamProductSales

@@ -273,12 +273,12 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- ListArtifacts
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body), t.uid from records.macrodata_artifact as t where t.kind = 'combo_suggestion' and t.uid in (select p.artifact_uid from records.link_product_macrodata_artifact as p where p.product_uid = '…') and t.body ->> 'template_uid' = '…' order by t.uid limit 51) to stdout (format binary);
+copy (select t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body) from records.macrodata_artifact as t where t.kind = 'combo_suggestion' and t.uid in (select p.artifact_uid from records.link_product_macrodata_artifact as p where p.product_uid = '…') and t.body ->> 'template_uid' = '…' order by t.uid limit 51) to stdout (format binary);
 commit;
 
 -- StreamArtifacts
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body), t.uid from records.macrodata_artifact as t where true order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, jsonb_set('{}', array[coalesce(t.kind, '')], t.body) from records.macrodata_artifact as t where true order by t.uid limit 501) to stdout (format binary);
 commit;
 begin; set local statement_timeout = …;
 insert into records.token_key (name, key) values ('page', $1) on conflict (name) do nothing;
@@ -494,7 +494,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- StreamProductLinks by artifact_uid
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.product_uid, t.artifact_uid, t.create_ts, t.artifact_uid, t.product_uid from records.link_product_macrodata_artifact as t where true order by t.artifact_uid, t.product_uid limit 501) to stdout (format binary);
+copy (select t.product_uid, t.artifact_uid, t.create_ts from records.link_product_macrodata_artifact as t where true order by t.artifact_uid, t.product_uid limit 501) to stdout (format binary);
 commit;
 
 -- ImportComboReports of new reports
@@ -579,13 +579,13 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- ExportComboReports of a catalog
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.kind, t.identifier, jsonb_set('{}', array[coalesce(t.kind, '')], t.body), t.uid from records.macrodata_artifact as t where t.kind = 'combo_report' and t.catalog_uid = any(array['…']::text[]) order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.kind, t.identifier, jsonb_set('{}', array[coalesce(t.kind, '')], t.body) from records.macrodata_artifact as t where t.kind = 'combo_report' and t.catalog_uid = any(array['…']::text[]) order by t.uid limit 501) to stdout (format binary);
 commit;
 -- as ImportComboReports of new reports, 4
 
 -- ExportComboReports
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.kind, t.identifier, jsonb_set('{}', array[coalesce(t.kind, '')], t.body), t.uid from records.macrodata_artifact as t where t.kind = 'combo_report' and coalesce(t.catalog_uid, '') = '' order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.kind, t.identifier, jsonb_set('{}', array[coalesce(t.kind, '')], t.body) from records.macrodata_artifact as t where t.kind = 'combo_report' and coalesce(t.catalog_uid, '') = '' order by t.uid limit 501) to stdout (format binary);
 commit;
 -- as ImportComboReports of new reports, 4
 

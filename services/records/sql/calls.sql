@@ -96,12 +96,12 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- ListTags by name
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, left(name, 128) collate "C", t.uid from records.tag as t where true order by left(name, 128) collate "C", t.uid limit 51) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, left(name, 128) collate "C" from records.tag as t where true order by left(name, 128) collate "C", t.uid limit 51) to stdout (format binary);
 commit;
 
 -- StreamTags
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from records.tag as t where true order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from records.tag as t where true order by t.uid limit 501) to stdout (format binary);
 commit;
 begin; set local statement_timeout = …;
 insert into records.token_key (name, key) values ('page', $1) on conflict (name) do nothing;
@@ -487,7 +487,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- StreamTagClassifications by category_name
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.tag_uid, t.category_name, t.tag_name, t.create_ts, t.update_ts, t.category_name, t.tag_uid from records.tag_classification as t where true order by t.category_name, t.tag_uid limit 501) to stdout (format binary);
+copy (select t.tag_uid, t.category_name, t.tag_name, t.create_ts, t.update_ts, t.category_name from records.tag_classification as t where true order by t.category_name, t.tag_uid limit 501) to stdout (format binary);
 commit;
 
 -- ListTagCategories
@@ -518,7 +518,7 @@ select t.tag_uid, count(*)
 
 -- StreamProductTags by tag_uid
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.product_uid, t.tag_uid, t.create_ts, t.tag_uid, t.product_uid from records.link_product_tag as t where true order by t.tag_uid, t.product_uid limit 501) to stdout (format binary);
+copy (select t.product_uid, t.tag_uid, t.create_ts from records.link_product_tag as t where true order by t.tag_uid, t.product_uid limit 501) to stdout (format binary);
 commit;
 
 -- ListTagsOfProducts
@@ -527,7 +527,7 @@ select t.product_uid, t.tag_uid
  where t.product_uid = any ($1)
  limit $2;
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from records.tag as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
+copy (select t.uid, t.name, t.status, t.labels, t.annotations, t.create_ts, t.update_ts from records.tag as t where t.uid = any (array['…', '…']::text[]) order by t.uid limit 501) to stdout (format binary);
 commit;
 
 -- CreateTagGroup
@@ -540,7 +540,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- ListTagGroups
 begin; set local statement_timeout = …; set local idle_in_transaction_session_timeout = …;
-copy (select t.uid, t.name, t.description, t.tag_uids, t.labels, t.annotations, t.create_ts, t.update_ts, t.uid from records.tag_group as t where t.tag_uids ?| array['…']::text[] order by t.uid limit 51) to stdout (format binary);
+copy (select t.uid, t.name, t.description, t.tag_uids, t.labels, t.annotations, t.create_ts, t.update_ts from records.tag_group as t where t.tag_uids ?| array['…']::text[] order by t.uid limit 51) to stdout (format binary);
 commit;
 
 -- UpdateTagGroup

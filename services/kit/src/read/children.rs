@@ -261,7 +261,7 @@ fn select(
         [first, .., last] if adjacent => owner.key_between_literals(&columns, first, last),
         keys => owner.key_in_literals(&columns, keys.iter().map(Vec::as_slice)),
     };
-    let place = if keys.len() == 1 { format!(", {}", order.column_list(child)) } else { String::new() };
+    let place = if keys.len() == 1 { order.columns_beside_key(child) } else { String::new() };
     let after = after.map(|position| format!(" and {}", order.after(child, position)));
     format!(
         "select {}{place} from {} as t where {condition}{} order by {} limit {limit}",

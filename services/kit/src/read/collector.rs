@@ -88,8 +88,8 @@ pub(super) struct ChildCollector<'a> {
     fewer: Option<usize>,
     seen: usize,
     surplus: usize,
-    /// The position of the last row, if there is only one owner.
-    place: Vec<u8>,
+    /// The key of the last row, and the columns selected after its own, if there is only one owner.
+    place: (Vec<u8>, Vec<u8>),
     scratch: Vec<u8>,
 }
 
@@ -108,7 +108,7 @@ impl<'a> ChildCollector<'a> {
             fewer: None,
             seen: 0,
             surplus: 0,
-            place: Vec::new(),
+            place: Default::default(),
             scratch: Vec::new(),
         }
     }
@@ -123,7 +123,8 @@ impl<'a> ChildCollector<'a> {
     /// # Errors
     /// As [`Order::position_of`].
     pub(super) fn place(&self) -> Result<Position, Error> {
-        Order::NATURAL.position_of(self.table.resource, &self.place)
+        let (key, beside) = &self.place;
+        Order::NATURAL.position_of_row(self.table.resource, key, beside)
     }
 
     /// Takes a row. Breaks if no more rows are wanted.
@@ -167,8 +168,11 @@ impl<'a> ChildCollector<'a> {
             }
         }
         if self.pending.keys.len() == 1 {
-            self.place.clear();
-            self.place.extend_from_slice(selection.rest(tuple));
+            let (key, beside) = &mut self.place;
+            key.clear();
+            key.extend_from_slice(selection.key(tuple));
+            beside.clear();
+            beside.extend_from_slice(selection.rest(tuple));
         }
         self.check_room();
         Ok(())

@@ -69,9 +69,9 @@ impl ScanQuery {
         // One row beyond the limit tells whether there is more.
         let asked = if lone { 1 } else { limit + 1 };
         let select = format!(
-            "select {}, {} from {} as t where {} order by {} limit {}",
+            "select {}{} from {} as t where {} order by {} limit {}",
             self.selection.sql,
-            self.order.column_list(self.resource),
+            self.order.columns_beside_key(self.resource),
             self.resource.description.table,
             self.conditions(after, up_to),
             self.order.order_by(self.resource),
@@ -94,7 +94,7 @@ impl ScanQuery {
         deadline: Deadline,
     ) -> Result<Fetched, Error> {
         let mut scratch = Vec::new();
-        let mut last = Vec::new();
+        let (mut last_key, mut last_beside) = (Vec::new(), Vec::new());
         let (mut kept, mut surplus, mut more, mut full) = (0, 0, false, false);
         let outcome = self
             .reads
@@ -113,14 +113,18 @@ impl ScanQuery {
                     let enough = surplus > SURPLUS_PAGES * self.page_bytes;
                     return Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
                 }
-                self.count(page, self.selection.key(tuple));
+                let key = self.selection.key(tuple);
+                self.count(page, key);
                 kept += 1;
-                last.clear();
-                last.extend_from_slice(self.selection.rest(tuple));
+                last_key.clear();
+                last_key.extend_from_slice(key);
+                last_beside.clear();
+                last_beside.extend_from_slice(self.selection.rest(tuple));
                 Ok(ControlFlow::Continue(()))
             })
             .await;
-        let last = (kept > 0).then(|| self.order.position_of(self.resource, &last)).transpose()?;
+        let position = || self.order.position_of_row(self.resource, &last_key, &last_beside);
+        let last = (kept > 0).then(position).transpose()?;
         Ok(match outcome {
             Ok(end) => Fetched { more, full, last, ..Fetched::nothing(end) },
             Err(error) => Fetched { more, full, last, ..Fetched::not_begun(error) },
@@ -182,7 +186,7 @@ impl ScanQuery {
                 Err(error) => return Ok(Fetched::broken(error)),
             };
         snapshot.release().await;
-        let mut kept = 0;
+        let mut kept = 0_usize;
         for owner in 0..children.taken() {
             let before = page.body.len();
             put_row_of(once(owners.message(owner)).chain(children.of(owner)), &mut page.body);
@@ -193,7 +197,8 @@ impl ScanQuery {
             self.count(page, owners.key(owner));
             kept += 1;
         }
-        let last = (kept > 0).then(|| self.order.position_of(self.resource, owners.rest(kept - 1))).transpose()?;
+        let position = |at| self.order.position_of_row(self.resource, owners.key(at), owners.rest(at));
+        let last = kept.checked_sub(1).map(position).transpose()?;
         let full = full || kept < owners.len();
         Ok(Fetched { more: seen > kept, full, last, ..Fetched::nothing(CopyEnd::Whole) })
     }

@@ -97,6 +97,13 @@ impl Order {
         self.columns(resource).into_iter().map(SortColumn::sql).collect::<Vec<_>>().join(", ")
     }
 
+    /// `, t.create_ts`: the columns that are not columns of the key. A row's key is always selected, so these are all
+    /// that a query adds to find the position of a row.
+    pub fn columns_beside_key(self, resource: &Resource) -> String {
+        let columns = self.columns(resource).into_iter().filter(|column| place_in_key(resource, column).is_none());
+        columns.map(|column| format!(", {}", column.sql())).collect::<Vec<_>>().concat()
+    }
+
     /// `t.create_ts desc, t.uid desc`
     pub fn order_by(self, resource: &Resource) -> String {
         let direction = if self.descending { " desc" } else { "" };
@@ -128,19 +135,41 @@ impl Order {
         Some(Position { values, literals })
     }
 
-    /// The position of a selected row, from a tuple that begins with the order's columns.
+    /// The position of a selected row, from its key and its [columns beside the key](Self::columns_beside_key).
+    ///
+    /// # Errors
+    /// As [`position_of`](Self::position_of).
+    pub fn position_of_row(self, resource: &Resource, key: &[u8], beside: &[u8]) -> Result<Position, Error> {
+        let mut beside = Columns::new(beside);
+        let values = self.columns(resource).into_iter().map(|column| match place_in_key(resource, &column) {
+            Some(place) => Columns::new(key).nth(place).flatten(),
+            None => beside.next().flatten(),
+        });
+        self.position_at(resource, values.map(|value| value.map(<[u8]>::to_vec)).collect())
+    }
+
+    /// The position of a row, from a tuple that begins with the order's columns.
     ///
     /// # Errors
     /// [`Error::Internal`] if there is none, for example because a column is null. Continuing without a position would
     /// return rows twice.
     pub fn position_of(self, resource: &Resource, tuple: &[u8]) -> Result<Position, Error> {
         let count = self.columns(resource).len();
-        let values: Option<Vec<_>> = Columns::new(tuple).take(count).map(|value| Some(value?.to_vec())).collect();
+        self.position_at(resource, Columns::new(tuple).take(count).map(|value| Some(value?.to_vec())).collect())
+    }
+
+    fn position_at(self, resource: &Resource, values: Option<Vec<Vec<u8>>>) -> Result<Position, Error> {
         values.and_then(|values| self.position(resource, values)).ok_or_else(|| {
             let table = resource.description.table;
             Error::internal(format!("a row of {table} has no place in the order by {}", self.column_list(resource)))
         })
     }
+}
+
+/// Which column of the key a column of an order is; `None` if it is none of them, or an expression over one.
+fn place_in_key(resource: &Resource, column: &SortColumn) -> Option<usize> {
+    let place = resource.description.key.iter().position(|name| *name == column.name)?;
+    column.expression.is_none().then_some(place)
 }
 
 /// All orders of a resource; the default one is `None`.

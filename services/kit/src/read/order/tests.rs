@@ -125,3 +125,28 @@ fn what_is_no_place_is_none() {
     assert!(matches!(of(&[&owner[..], &[0xff; 4], uid].concat()), Err(Error::Internal(_))));
     assert!(matches!(of(&[&owner[..], number].concat()), Err(Error::Internal(_))));
 }
+
+#[test]
+fn a_position_is_found_by_the_key_and_what_is_selected_beside_it() {
+    let resource = resource();
+    let tuple = |values: &[&[u8]]| {
+        let mut tuple = Vec::new();
+        values.iter().for_each(|value| crate::resource::tuple::put_prefixed(&mut tuple, value));
+        tuple
+    };
+    let key = tuple(&[b"o", b"u"]);
+    let (number, time, sum) = (7_i32.to_be_bytes(), 9_i64.to_be_bytes(), [0; 8]);
+    let columns: [(&str, &str, &[&[u8]], &[&[u8]]); 3] = [
+        ("", ", t.number", &[&number], &[b"o", &number, b"u"]),
+        ("create_ts desc", ", t.create_ts", &[&time], &[&time, b"o", b"u"]),
+        ("uid", ", coalesce(sum, 0)", &[&sum], &[b"u", &sum, b"o"]),
+    ];
+    for (text, beside, selected, whole) in columns {
+        let order = Order::parse(&resource, text).expect(text);
+        assert_eq!(order.columns_beside_key(&resource), beside);
+        let position = order.position_of_row(&resource, &key, &tuple(selected)).expect(text);
+        assert_eq!(Some(&position), order.position_of(&resource, &tuple(whole)).ok().as_ref(), "{text}");
+        // A column that is null has no position.
+        assert!(order.position_of_row(&resource, &key, &(-1_i32).to_be_bytes()).is_err(), "{text}");
+    }
+}
