@@ -126,27 +126,42 @@ fn what_is_no_place_is_none() {
     assert!(matches!(of(&[&owner[..], number].concat()), Err(Error::Internal(_))));
 }
 
+/// What an order selects beside the key, with its value, and where each of its columns then comes from.
+struct Beside {
+    order: &'static str,
+    sql: &'static str,
+    value: Vec<u8>,
+    whole: Vec<Vec<u8>>,
+}
+
 #[test]
 fn a_position_is_found_by_the_key_and_what_is_selected_beside_it() {
     let resource = resource();
-    let tuple = |values: &[&[u8]]| {
+    let tuple = |values: &[Vec<u8>]| {
         let mut tuple = Vec::new();
-        values.iter().for_each(|value| crate::resource::tuple::put_prefixed(&mut tuple, value));
+        for value in values {
+            crate::resource::tuple::put_prefixed(&mut tuple, value);
+        }
         tuple
     };
-    let key = tuple(&[b"o", b"u"]);
-    let (number, time, sum) = (7_i32.to_be_bytes(), 9_i64.to_be_bytes(), [0; 8]);
-    let columns: [(&str, &str, &[&[u8]], &[&[u8]]); 3] = [
-        ("", ", t.number", &[&number], &[b"o", &number, b"u"]),
-        ("create_ts desc", ", t.create_ts", &[&time], &[&time, b"o", b"u"]),
-        ("uid", ", coalesce(sum, 0)", &[&sum], &[b"u", &sum, b"o"]),
-    ];
-    for (text, beside, selected, whole) in columns {
-        let order = Order::parse(&resource, text).expect(text);
-        assert_eq!(order.columns_beside_key(&resource), beside);
-        let position = order.position_of_row(&resource, &key, &tuple(selected)).expect(text);
-        assert_eq!(Some(&position), order.position_of(&resource, &tuple(whole)).ok().as_ref(), "{text}");
+    let (owner, uid) = (b"o".to_vec(), b"u".to_vec());
+    let (number, time, sum) = (7_i32.to_be_bytes().to_vec(), 9_i64.to_be_bytes().to_vec(), vec![0; 8]);
+    let key = tuple(&[owner.clone(), uid.clone()]);
+    for Beside { order, sql, value, whole } in [
+        Beside { order: "", sql: ", t.number", value: number.clone(), whole: vec![owner.clone(), number, uid.clone()] },
+        Beside {
+            order: "create_ts desc",
+            sql: ", t.create_ts",
+            value: time.clone(),
+            whole: vec![time, owner.clone(), uid.clone()],
+        },
+        Beside { order: "uid", sql: ", coalesce(sum, 0)", value: sum.clone(), whole: vec![uid, sum, owner] },
+    ] {
+        let by = Order::parse(&resource, order).expect(order);
+        assert_eq!(by.columns_beside_key(&resource), sql);
+        let position = by.position_of_row(&resource, &key, &tuple(&[value])).expect(order);
+        assert_eq!(Some(&position), by.position_of(&resource, &tuple(&whole)).ok().as_ref(), "{order}");
         // A column that is null has no position.
-        assert!(order.position_of_row(&resource, &key, &(-1_i32).to_be_bytes()).is_err(), "{text}");
+        assert!(by.position_of_row(&resource, &key, &(-1_i32).to_be_bytes()).is_err(), "{order}");
     }
 }
