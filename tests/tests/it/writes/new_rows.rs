@@ -32,9 +32,10 @@ async fn rows_that_are_likely_to_be_new_are_not_looked_for() {
             break;
         }
     }
-    // The first commit looks for its rows: by a scan of the empty table, or by its index for each row.
+    // The first commit looks for its rows: by a scan of the empty table, or by its index for each row. Others ask for
+    // the time alone, but the planner may look up the ends of the index for that. 20 looks would take 2,000 scans.
     let scans = scans(&fixture).await - before;
-    assert!((1..=100).contains(&scans), "{scans} scans for 20 commits of 100 rows");
+    assert!((1..=300).contains(&scans), "{scans} scans for 20 commits of 100 rows");
 }
 
 #[tokio::test]
