@@ -219,10 +219,7 @@ impl<C: Computed> Pages<C> {
                     yield call.answers.checked(self.message(&[], Some(&passed)).await?)?;
                     Err(Error::Draining)?;
                 }
-                // The next step runs while the caller takes the rows of this one.
-                if !end {
-                    reading = begin(&passed);
-                }
+                let mut messages = Vec::new();
                 let mut sent = 0;
                 while sent < rows.len() {
                     let now = fitting(&rows[sent..], max_rows, page_bytes);
@@ -231,10 +228,20 @@ impl<C: Computed> Pages<C> {
                     let is_last = sent == rows.len();
                     let reached =
                         if is_last { passed.clone() } else { self.computed.after(&cursor, &passed, &rows[..sent]) };
-                    call.rows.add(now.len() as u64);
-                    yield call.answers.checked(self.message(now, Some(&reached)).await?)?;
+                    messages.push((now.len(), call.answers.checked(self.message(now, Some(&reached)).await?)?));
+                }
+                // The next step runs while the caller takes the rows of this one. Encoded they take the least memory,
+                // should the caller be slow.
+                drop(rows);
+                if !end {
+                    reading = begin(&passed);
+                }
+                let mut messages = messages.into_iter().peekable();
+                while let Some((count, message)) = messages.next() {
+                    call.rows.add(count as u64);
+                    yield message;
                     silent_since = Instant::now();
-                    if call.draining.has_begun() && !(end && is_last) {
+                    if call.draining.has_begun() && !(end && messages.peek().is_none()) {
                         Err(Error::Draining)?;
                     }
                 }

@@ -28,6 +28,8 @@ const LARGEST_WINDOW: usize = 1_000_000;
 const WINDOW_TIME: Duration = Duration::from_millis(250);
 /// Maximum number of rows of one query: they are all in memory.
 const MAX_ROWS: usize = 20_000;
+/// Maximum number of sums of one query: a row has one of its own, and one for each of the recent days.
+const MAX_SUMS: usize = 60_000;
 /// How long the planner may choose: a period with few sales takes less.
 const PLAIN_TIME: Duration = Duration::from_secs(2);
 /// The sums of lines.
@@ -157,7 +159,8 @@ async fn step(
     cursor: &mut SalesCursor,
     deadline: Deadline,
 ) -> Result<Step<ProductSales>, Error> {
-    let limit = cursor.limit.min(reads.limits().max_query_rows);
+    let most = MAX_SUMS / (1 + period.recent_days.len());
+    let limit = cursor.limit.min(most).min(reads.limits().max_query_rows);
     let started = Instant::now();
     let read = async {
         // The end of the window: the last product whose lines belong to it.
