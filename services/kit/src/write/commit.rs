@@ -147,7 +147,7 @@ impl ChunkWriter {
                     tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
                     pause *= 2;
                 }
-                Ok(None) => by = By::Pieces,
+                Ok(None) => (by, presence) = (By::Pieces, Presence::Unknown),
                 Ok(Some(outcome)) => {
                     if let Outcome::Committed(ack) = &outcome {
                         let rows: usize = chunks.iter().map(|chunk| chunk.rows.len()).sum();
