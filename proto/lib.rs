@@ -77,5 +77,20 @@ pub mod records {
     }
 }
 
+/// `orrery.procedures`: background work of every slice.
+pub mod procedures {
+    /// `orrery.procedures.v1`: messages and [`procedures_service_client`](v1::procedures_service_client).
+    #[allow(missing_docs, clippy::pedantic, reason = "generated; the manual is the .proto file")]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/client/orrery.procedures.v1.rs"));
+
+        /// The service to implement, with rows in wire form.
+        pub mod server {
+            include!(concat!(env!("OUT_DIR"), "/server/orrery.procedures.v1.rs"));
+            pub use procedures_service_server::*;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;
