@@ -12,6 +12,7 @@ use orrery_kit::config::{Binary, ServiceConfig};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
+use orrery_kit::procedures::{self, Procedures};
 use orrery_kit::server::{self, RunningService, Services};
 use orrery_proto::catalog::v1::server::CatalogServiceServer;
 use tokio::net::TcpListener;
@@ -25,7 +26,7 @@ pub const BINARY: Binary = Binary {
 };
 
 /// The gRPC services of this process, by the names that health uses.
-pub const SERVICE_NAMES: [&str; 1] = ["orrery.catalog.v1.CatalogService"];
+pub const SERVICE_NAMES: [&str; 2] = ["orrery.catalog.v1.CatalogService", procedures::SERVICE_NAME];
 
 /// The slice's schema.
 const SCHEMA: &str = "catalog";
@@ -52,9 +53,11 @@ async fn run_until_drained(
     let service = CatalogServiceServer::new(rpc::Catalog::new(context.clone()))
         .max_decoding_message_size(config.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
-    let probe = server::database_probe(&database);
-    let served =
-        server::serve(&config, &metrics, listener, Services::new(service), &SERVICE_NAMES, probe, shutdown).await;
+    let procedures = Procedures::new(&context, config.procedures, procedures::of_every_slice(&context));
+    let services = Services::new(service).with(procedures.service());
+    let (probe, stop) = (server::database_probe(&database), shutdown.clone());
+    let serving = server::serve(&config, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);
+    let served = procedures.work_beside(serving, &stop).await;
     context.close().await;
     served
 }

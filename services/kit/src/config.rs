@@ -10,6 +10,7 @@ mod database_url;
 mod limits;
 mod listen;
 mod overload;
+mod procedures;
 mod replica;
 mod server;
 mod service_address;
@@ -30,6 +31,7 @@ pub use self::database_url::DatabaseUrl;
 pub use self::limits::Limits;
 pub use self::listen::ListenConfig;
 pub use self::overload::OverloadConfig;
+pub use self::procedures::ProceduresConfig;
 pub use self::replica::ReplicaConfig;
 pub use self::server::ServerConfig;
 pub use self::service_address::ServiceAddress;
@@ -68,6 +70,9 @@ pub struct ServiceConfig {
     /// The cache of answers.
     #[command(flatten)]
     pub cache: CacheConfig,
+    /// Background procedures.
+    #[command(flatten)]
+    pub procedures: ProceduresConfig,
     /// Logging.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
@@ -179,6 +184,7 @@ impl Configuration for ServiceConfig {
         self.overload.validate()?;
         self.server.validate()?;
         self.cache.validate()?;
+        self.procedures.validate()?;
         self.telemetry.validate()
     }
 }

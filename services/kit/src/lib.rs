@@ -25,6 +25,7 @@ pub mod lifecycle;
 pub mod lsn;
 pub mod metrics;
 pub mod page_token;
+pub mod procedures;
 pub mod read;
 pub mod references;
 pub mod resource;

@@ -18,6 +18,7 @@ use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
+use orrery_kit::procedures::{self, Procedures};
 use orrery_kit::server::{self, RunningService, Services};
 use orrery_peers::CatalogClient;
 use orrery_proto::orders::v1::server::OrdersServiceServer;
@@ -32,7 +33,7 @@ pub const BINARY: Binary = Binary {
 };
 
 /// The gRPC services of this process, by the names that health uses.
-pub const SERVICE_NAMES: [&str; 1] = ["orrery.orders.v1.OrdersService"];
+pub const SERVICE_NAMES: [&str; 2] = ["orrery.orders.v1.OrdersService", procedures::SERVICE_NAME];
 
 /// The slice's schema.
 const SCHEMA: &str = "orders";
@@ -64,9 +65,11 @@ async fn run_until_drained(
     let service = OrdersServiceServer::new(rpc::Orders::new(context.clone()))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
-    let probe = server::database_probe(&database);
-    let served =
-        server::serve(settings, &metrics, listener, Services::new(service), &SERVICE_NAMES, probe, shutdown).await;
+    let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context));
+    let services = Services::new(service).with(procedures.service());
+    let (probe, stop) = (server::database_probe(&database), shutdown.clone());
+    let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);
+    let served = procedures.work_beside(serving, &stop).await;
     context.close().await;
     served
 }

@@ -23,6 +23,7 @@ use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::metrics::Metrics;
+use orrery_kit::procedures::{self, Procedures};
 use orrery_kit::server::{self, RunningService, Services};
 use orrery_peers::{CatalogClient, OrdersClient};
 use orrery_proto::records::v1::server::{RecordsServiceServer, TagsServiceServer};
@@ -39,7 +40,8 @@ pub const BINARY: Binary = Binary {
 };
 
 /// The gRPC services of this process, by the names that health uses.
-pub const SERVICE_NAMES: [&str; 2] = ["orrery.records.v1.RecordsService", "orrery.records.v1.TagsService"];
+pub const SERVICE_NAMES: [&str; 3] =
+    ["orrery.records.v1.RecordsService", "orrery.records.v1.TagsService", procedures::SERVICE_NAME];
 
 /// The slice's schema.
 const SCHEMA: &str = "records";
@@ -77,9 +79,11 @@ async fn run_until_drained(
     let tags = TagsServiceServer::new(rpc::tags::Tags::new(context.clone(), catalog, orders))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
-    let services = Services::new(records).with(tags);
-    let probe = server::database_probe(&database);
-    let served = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown).await;
+    let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context));
+    let services = Services::new(records).with(tags).with(procedures.service());
+    let (probe, stop) = (server::database_probe(&database), shutdown.clone());
+    let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);
+    let served = procedures.work_beside(serving, &stop).await;
     // It ends at the same signal, and all that it does can be repeated.
     sweeping.abort();
     context.close().await;

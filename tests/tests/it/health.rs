@@ -34,6 +34,7 @@ impl Catalog {
         let database = postgres.create_database().await;
         let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();
         config.database.database_pooler = database.pooler_mode();
+        config.procedures.procedure_workers = 0;
         config.server.drain_timeout = DRAIN;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -39,6 +39,12 @@ impl Context {
         };
         Reads { shared: Arc::clone(&self.0), replica }
     }
+
+    /// Returns the database access of background work that reads: the primary.
+    #[must_use]
+    pub fn background_reads(&self) -> Reads {
+        Reads { shared: Arc::clone(&self.0), replica: None }
+    }
 }
 
 /// Settings, token keys and metrics.

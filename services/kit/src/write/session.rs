@@ -299,21 +299,47 @@ async fn clear(context: Writes) {
 
 /// Deletes a few writes that were not used for a long time.
 fn clearing(schema: &str, sharded: bool) -> Statement {
+    let old = format!("now() - interval '{RETENTION_DAYS} days'");
+    deletion(schema, &old, CLEARED_AT_ONCE, sharded)
+}
+
+/// Deletes up to `most` writes that were not used for `retention`, fewer if a statement may not touch so many rows. Its
+/// result has two columns: how many rows it deleted, and how many writes.
+///
+/// # Errors
+/// [`Error::Internal`] if a parameter cannot be encoded.
+pub(crate) fn expire(
+    schema: &str,
+    retention: Duration,
+    most: usize,
+    transaction: &Transaction<'_>,
+) -> Result<Statement, Error> {
+    let most = most.min(transaction.max_statement_rows() / ROWS_OF_WRITE).max(1);
+    let old = "now() - $1 * interval '1 microsecond'";
+    deletion(schema, old, most, transaction.is_sharded()).bind(retention.as_secs_f64() * 1e6)
+}
+
+/// Most rows of the ledger that belong to one write.
+const ROWS_OF_WRITE: usize = REMEMBERED_COMMITS as usize + 2;
+
+/// Deletes up to `most` writes that were not used since `old`, the longest unused first.
+fn deletion(schema: &str, old: &str, most: usize, sharded: bool) -> Statement {
     // A sharded database locks no rows of several shards; the deletes wait for those that others hold.
     let skip = if sharded { "" } else { " for update skip locked" };
     let sql = format!(
         "with old as materialized (\
              select resource, write_id from {schema}.write_session \
-             where update_ts < now() - interval '{RETENTION_DAYS} days' \
-             order by update_ts limit {CLEARED_AT_ONCE}{skip}), \
+             where update_ts < {old} \
+             order by update_ts limit {most}{skip}), \
          commits as (\
              delete from {schema}.write_commit as c using old \
              where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), \
          sessions as (\
              delete from {schema}.write_session as s using old \
              where (s.resource, s.write_id) = (old.resource, old.write_id) \
-               and s.update_ts < now() - interval '{RETENTION_DAYS} days' returning 1) \
-         select (select count(*) from commits) + (select count(*) from sessions) as written"
+               and s.update_ts < {old} returning 1) \
+         select (select count(*) from commits) + (select count(*) from sessions) as written, \
+                (select count(*) from sessions) as sessions"
     );
-    Statement::new(sql, CLEARED_AT_ONCE * (REMEMBERED_COMMITS as usize + 2))
+    Statement::new(sql, most * ROWS_OF_WRITE)
 }

@@ -37,6 +37,8 @@ impl CatalogServer {
     pub(crate) async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Self {
         let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();
         config.database.database_pooler = database.pooler_mode();
+        // Background work would disturb what tests measure; those of procedures switch it on.
+        config.procedures.procedure_workers = 0;
         config.server.drain_timeout = Duration::from_secs(2);
         change(&mut config);
         database.enforce(&config.limits);

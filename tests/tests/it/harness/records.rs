@@ -36,6 +36,8 @@ impl RecordsServer {
     pub(crate) async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut RecordsConfig)) -> Self {
         let mut config = RecordsConfig::for_database(&database.url(Role::Records)).unwrap();
         config.service.database.database_pooler = database.pooler_mode();
+        // Background work would disturb what tests measure; those of procedures switch it on.
+        config.service.procedures.procedure_workers = 0;
         config.service.server.drain_timeout = Duration::from_secs(2);
         // Nothing listens there.
         config.catalog.address = "127.0.0.1:1".parse().unwrap();
