@@ -19,6 +19,7 @@ pub mod decimal;
 pub mod drain;
 pub mod error;
 mod health;
+pub mod integrity;
 pub mod label;
 pub mod label_selector;
 pub mod lifecycle;

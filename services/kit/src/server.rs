@@ -36,9 +36,11 @@ use crate::admin::Admin;
 use crate::cache::CacheLayer;
 use crate::config::{Configuration, HumanDuration, ServerConfig, ServiceConfig};
 use crate::db::Database;
+use crate::deadline::Deadline;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
 use crate::health::{Health, ProbeTiming};
+use crate::integrity::References;
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcLayer;
 use crate::rpc_layer::admission::Admission;
@@ -46,8 +48,14 @@ use crate::telemetry;
 
 /// A running service. Boxed, so that each slice is compiled once, in its own crate.
 pub type RunningService = BoxFuture<'static, anyhow::Result<()>>;
-/// Asks whether the service can work.
-pub type Probe = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// Tells whether the service can work.
+pub struct Probe {
+    /// Asks whether it can work now.
+    ask: Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>,
+    /// Returns if it can never work.
+    refusal: BoxFuture<'static, anyhow::Error>,
+}
 
 /// How long connections may take to close after their calls were cut off.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -62,7 +70,8 @@ const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.refl
 /// Serves `services` on `listener`, with health for each of `service_names` and with reflection, until `shutdown` is
 /// cancelled and the drain is over. Calls are counted in `metrics`, which the admin port shows.
 ///
-/// `probe` is asked every second whether the service can work, and health reports its answer. The extensions of every
+/// `probe` is asked every second whether the service can work, and health reports its answer. If it finds that the
+/// service can never work, the service is drained and this function fails. The extensions of every
 /// request hold a [`Draining`], a [`Deadline`](crate::deadline::Deadline) and an
 /// [`RpcRows`](crate::rpc_layer::RpcRows); each type has a function `of(&request)`.
 ///
@@ -73,8 +82,8 @@ const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.refl
 ///
 /// # Errors
 ///
-/// When `config` is not valid, `listener`'s address is not allowed, the admin port cannot be opened, or the transport
-/// fails.
+/// When `config` is not valid, `listener`'s address is not allowed, the admin port cannot be opened, the transport
+/// fails, or `probe` says why the service can never work.
 ///
 /// Boxed, so that the transport is compiled here and not in each slice: an async function is compiled where it is
 /// awaited.
@@ -103,7 +112,8 @@ async fn serve_until_drained(
     let address = listener.local_addr().context("the listener has no address")?;
     config.listen.check(address)?;
 
-    let health = Health::start(service_names, ProbeTiming::DEFAULT, probe).await;
+    let Probe { ask, refusal } = probe;
+    let health = Health::start(service_names, ProbeTiming::DEFAULT, ask).await;
     // Answers until this function returns.
     let _admin = Admin::start(config, metrics.clone(), health.readiness()).await?;
     let routes = with_reflection(Routes::new(health.service()), service_names)?;
@@ -148,10 +158,11 @@ async fn serve_until_drained(
 
     tracing::info!(%address, services = service_names.join(" "), "listening");
     let _looked_after = AbortOnDropHandle::new(tokio::spawn(async move { connections.look_after().await }));
-    tokio::select! {
+    let served = tokio::select! {
         result = &mut server => return result.context("the transport failed"),
-        () = shutdown.cancelled() => {}
-    }
+        () = shutdown.cancelled() => Ok(()),
+        error = refusal => Err(error),
+    };
 
     tracing::info!(bound = %HumanDuration(settings.drain_timeout), "draining");
     health.stop().await;
@@ -162,14 +173,14 @@ async fn serve_until_drained(
         // These wait only a moment for their peers.
         closing.wait().await;
         tracing::info!("drained");
-        return result.context("the transport failed");
+        return served.and(result.context("the transport failed"));
     }
     tracing::warn!(bound = %HumanDuration(settings.drain_timeout), "calls still run at the end of the drain; ending them");
     drain.abort();
-    let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return Ok(()) };
+    let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return served };
     closing.close();
     closing.wait().await;
-    result.context("the transport failed")
+    served.and(result.context("the transport failed"))
 }
 
 /// An accepted connection; `None` if there are too many, or its peer has gone.
@@ -215,13 +226,16 @@ pub async fn run_until_signal<C: Configuration>(
     }
 }
 
-/// A probe for [`serve`]: whether `database` answers.
-pub fn database_probe(database: &Database) -> Probe {
-    let database = database.clone();
-    Box::new(move || {
-        let database = database.clone();
-        Box::pin(async move { database.ping().await })
-    })
+/// A probe for [`serve`]: whether `database` answers and the references are read. A service whose references are not
+/// valid can never work.
+pub fn database_probe(database: &Database, references: &References) -> Probe {
+    let (database, known) = (database.clone(), references.clone());
+    let ask = Box::new(move || -> BoxFuture<'static, bool> {
+        let (database, known) = (database.clone(), known.clone());
+        Box::pin(async move { database.ping().await && known.get(Deadline::none()).await.is_ok() })
+    });
+    let references = references.clone();
+    Probe { ask, refusal: Box::pin(async move { references.until_refused().await.into() }) }
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

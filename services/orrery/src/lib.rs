@@ -5,6 +5,7 @@ mod client;
 pub mod cluster;
 mod contract;
 mod database;
+pub mod doctor;
 pub mod export;
 #[doc(hidden)]
 pub mod fuzzing;

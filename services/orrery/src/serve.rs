@@ -31,6 +31,9 @@ pub enum Slice {
 impl Slice {
     const ALL: [Self; 3] = [Self::Catalog, Self::Orders, Self::Records];
 
+    /// The schemas of all slices.
+    pub const SCHEMAS: [&'static str; 3] = [orrery_catalog::SCHEMA, orrery_orders::SCHEMA, orrery_records::SCHEMA];
+
     /// The name and version of the service's program.
     fn binary(self) -> Binary {
         match self {

@@ -86,16 +86,18 @@ pub(crate) fn exit_code_of(error: &anyhow::Error) -> ExitCode {
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     const BEGINNING: usize = 2_000;
     const END: usize = 500;
-    let mut text = format!("{error:#}");
-    if text.contains(char::is_control) {
-        text =
-            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect();
-    }
+    let mut text = printable(&format!("{error:#}"));
     if text.len() > BEGINNING + END {
         let (begin, end) = (text.floor_char_boundary(BEGINNING), text.floor_char_boundary(text.len() - END));
         text.replace_range(begin..end, " … ");
     }
     text
+}
+
+/// A text with its control characters escaped.
+pub(crate) fn printable(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
 }
 
 /// Exits with the parser's message: an error on standard error, or the help or version on standard output.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
+use orrery_kit::integrity::References;
 use orrery_kit::metrics::Metrics;
 use orrery_kit::procedures::{self, Procedures};
 use orrery_kit::server::{self, RunningService, Services};
@@ -44,13 +45,13 @@ pub const SERVICE_NAMES: [&str; 3] =
     ["orrery.records.v1.RecordsService", "orrery.records.v1.TagsService", procedures::SERVICE_NAME];
 
 /// The slice's schema.
-const SCHEMA: &str = "records";
+pub const SCHEMA: &str = "records";
 
 /// Serves the slice on `listener` until `shutdown` is cancelled and the drain has ended.
 ///
 /// # Errors
 ///
-/// An invalid configuration, or a failed transport.
+/// An invalid configuration, a comment in the database that documents no valid reference, or a failed transport.
 pub fn run(config: config::RecordsConfig, listener: TcpListener, shutdown: CancellationToken) -> RunningService {
     Box::pin(run_until_drained(config, listener, shutdown))
 }
@@ -79,9 +80,10 @@ async fn run_until_drained(
     let tags = TagsServiceServer::new(rpc::tags::Tags::new(context.clone(), catalog, orders))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
+    let references = References::new(database.clone(), SCHEMA);
     let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context));
     let services = Services::new(records).with(tags).with(procedures.service());
-    let (probe, stop) = (server::database_probe(&database), shutdown.clone());
+    let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
     let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);
     let served = procedures.work_beside(serving, &stop).await;
     // It ends at the same signal, and all that it does can be repeated.

@@ -27,6 +27,7 @@ mod import;
 mod import_artifacts;
 mod import_orders;
 mod import_tags;
+mod integrity;
 mod label_selector;
 mod limits;
 mod lists;

@@ -56,6 +56,7 @@ async fn an_answer_that_nobody_reads_ends_quietly_and_one_that_is_lost_does_not_
         &["serve", "orders", "--version"],
         &["migrate", "status", &url],
         &["migrate", "up", &url],
+        &["doctor", &url],
         &["migrate", "new", "one", &new],
         &["link", folder.path().to_str().unwrap()],
     ]

@@ -344,6 +344,21 @@ pub fn remembered_url(data_dir: &Path, database: &str) -> anyhow::Result<Option<
     Ok(ClusterState::load(data_dir)?.map(|state| state.url(Role::Operator, database)))
 }
 
+/// The URL that a command was given, or that of the private cluster under `data_dir`.
+///
+/// # Errors
+///
+/// When there is neither, or the cluster's file cannot be read.
+pub(crate) fn url_or_remembered(url: Option<String>, data_dir: &Path) -> anyhow::Result<String> {
+    if let Some(url) = url {
+        return Ok(url);
+    }
+    remembered_url(data_dir, DATABASE)?.with_context(|| {
+        let data_dir = data_dir.display();
+        format!("no database: set --database-url, or run `orrery up` first, which creates one in {data_dir}")
+    })
+}
+
 /// Runs blocking work (processes, files) on a thread for that.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {

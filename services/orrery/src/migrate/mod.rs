@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 
 pub use self::apply::{LockTimeouts, Migrator};
@@ -113,16 +112,7 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
 
 impl MigrateOptions {
     fn migrator(&self) -> anyhow::Result<Migrator> {
-        let url = match &self.database_url {
-            Some(url) => url.clone(),
-            None => match cluster::remembered_url(&self.data_dir, cluster::DATABASE)? {
-                Some(url) => url,
-                None => bail!(
-                    "no database: set --database-url, or run `orrery up` first, which creates one in {}",
-                    self.data_dir.display()
-                ),
-            },
-        };
+        let url = cluster::url_or_remembered(self.database_url.clone(), &self.data_dir)?;
         let timeouts = LockTimeouts {
             lock_timeout: Duration::from_millis(self.lock_timeout),
             total: Duration::from_secs(self.patience),

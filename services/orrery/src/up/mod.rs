@@ -88,7 +88,7 @@ pub async fn run(options: UpOptions) -> anyhow::Result<ExitCode> {
         // The ports are taken first: a port in use is the most likely error and the cheapest to detect.
         let listeners = services::listen(&options).await?;
         let storage = Storage::open(&options).await?;
-        let services = RunningServices::start(&options, listeners, storage.urls())?;
+        let mut services = RunningServices::start(&options, listeners, storage.urls())?;
         services.wait_until_healthy().await?;
         anyhow::Ok((storage, services))
     };

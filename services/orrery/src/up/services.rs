@@ -106,6 +106,9 @@ const SLICES: [SliceSpec; 3] = [
     },
 ];
 
+/// A service that has ended: its name, and how.
+type Ended = (&'static str, anyhow::Result<()>);
+
 /// The sockets that a service listens on.
 pub(super) struct Listeners {
     grpc: TcpListener,
@@ -159,7 +162,7 @@ async fn listen_on(slice: &SliceSpec, address: SocketAddr, options: &UpOptions) 
 
 /// The running services.
 pub(super) struct RunningServices {
-    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
+    tasks: JoinSet<Ended>,
     shutdown: CancellationToken,
     addresses: [SocketAddr; 3],
     /// The addresses of metrics and probes.
@@ -207,9 +210,15 @@ impl RunningServices {
     }
 
     /// Waits until each service is healthy, as seen by a client, and prints a line for each.
-    pub(super) async fn wait_until_healthy(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// Why a service has ended, or which one does not become healthy.
+    pub(super) async fn wait_until_healthy(&mut self) -> anyhow::Result<()> {
         for (slice, address) in SLICES.iter().zip(&self.addresses) {
-            let answer = timeout(HEALTH_TIMEOUT, until_healthy(slice.grpc, *address)).await;
+            let answer = tokio::select! {
+                answer = timeout(HEALTH_TIMEOUT, until_healthy(slice.grpc, *address)) => answer,
+                fault = first_end(&mut self.tasks) => return Err(fault),
+            };
             if answer.is_err() {
                 bail!("{} did not become healthy within {} s; its log says why", slice.name, HEALTH_TIMEOUT.as_secs());
             }
@@ -250,12 +259,7 @@ impl RunningServices {
 
     /// Waits until a service ends, which only happens after a failure.
     pub(super) async fn first_end(&mut self) -> anyhow::Error {
-        match self.tasks.join_next().await {
-            Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
-            Some(Ok((name, Ok(())))) => anyhow!("{name} ended unexpectedly"),
-            Some(Err(error)) => anyhow!("a service failed: {error}"),
-            None => anyhow!("no service runs"),
-        }
+        first_end(&mut self.tasks).await
     }
 
     /// Drains all services and waits until the last has ended.
@@ -266,6 +270,15 @@ impl RunningServices {
                 print_line(&format!("{name} failed while stopping: {error:#}"));
             }
         }
+    }
+}
+
+async fn first_end(tasks: &mut JoinSet<Ended>) -> anyhow::Error {
+    match tasks.join_next().await {
+        Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
+        Some(Ok((name, Ok(())))) => anyhow!("{name} ended unexpectedly"),
+        Some(Err(error)) => anyhow!("a service failed: {error}"),
+        None => anyhow!("no service runs"),
     }
 }
 

@@ -1,0 +1,3 @@
+//! Integrity without foreign keys.
+
+mod references;
