@@ -55,7 +55,7 @@ async fn run_until_drained(
         .max_decoding_message_size(config.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let references = References::new(database.clone(), SCHEMA);
-    let procedures = Procedures::new(&context, config.procedures, procedures::of_every_slice(&context));
+    let procedures = Procedures::new(&context, config.procedures, procedures::of_every_slice(&context, &references));
     let services = Services::new(service).with(procedures.service());
     let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
     let serving = server::serve(&config, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);

@@ -21,6 +21,7 @@ use crate::db::{Database, Replica};
 use crate::deadline::Deadline;
 use crate::drain::Draining;
 use crate::error::Error;
+use crate::integrity::orphans::ForeignUids;
 use crate::metrics::Metrics;
 use crate::references::ForeignReferences;
 use crate::resource::Resource;
@@ -57,6 +58,8 @@ pub struct SharedContext {
     pub(crate) writers: Writers,
     /// Checks that rows of another slice exist; `None` if no row of this slice refers to one.
     pub foreign: Option<Arc<dyn ForeignReferences>>,
+    /// Knows the uids of other slices that rows of this slice refer to.
+    pub foreign_uids: Vec<Arc<dyn ForeignUids>>,
 }
 
 impl Deref for Context {
@@ -83,6 +86,7 @@ impl Context {
             named_calls,
             writers,
             foreign: None,
+            foreign_uids: Vec::new(),
         }))
     }
 
@@ -97,6 +101,13 @@ impl Context {
     #[must_use]
     pub fn with_foreign(mut self, foreign: Arc<dyn ForeignReferences>) -> Self {
         Arc::make_mut(&mut self.0).foreign = Some(foreign);
+        self
+    }
+
+    /// Adds a service that knows uids of another slice.
+    #[must_use]
+    pub fn with_foreign_uids(mut self, foreign: Arc<dyn ForeignUids>) -> Self {
+        Arc::make_mut(&mut self.0).foreign_uids.push(foreign);
         self
     }
 

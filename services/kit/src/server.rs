@@ -158,7 +158,7 @@ async fn serve_until_drained(
 
     tracing::info!(%address, services = service_names.join(" "), "listening");
     let _looked_after = AbortOnDropHandle::new(tokio::spawn(async move { connections.look_after().await }));
-    let served = tokio::select! {
+    let ending = tokio::select! {
         result = &mut server => return result.context("the transport failed"),
         () = shutdown.cancelled() => Ok(()),
         error = refusal => Err(error),
@@ -173,14 +173,14 @@ async fn serve_until_drained(
         // These wait only a moment for their peers.
         closing.wait().await;
         tracing::info!("drained");
-        return served.and(result.context("the transport failed"));
+        return ending.and(result.context("the transport failed"));
     }
     tracing::warn!(bound = %HumanDuration(settings.drain_timeout), "calls still run at the end of the drain; ending them");
     drain.abort();
-    let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return served };
+    let Ok(result) = tokio::time::timeout(CLOSING, &mut server).await else { return ending };
     closing.close();
     closing.wait().await;
-    served.and(result.context("the transport failed"))
+    ending.and(result.context("the transport failed"))
 }
 
 /// An accepted connection; `None` if there are too many, or its peer has gone.

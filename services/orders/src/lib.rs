@@ -62,12 +62,13 @@ async fn run_until_drained(
     let replica = Replica::of(settings, &metrics)?;
     let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone())
         .with_replica(replica)
-        .with_foreign(catalog);
+        .with_foreign(catalog.clone())
+        .with_foreign_uids(catalog);
     let service = OrdersServiceServer::new(rpc::Orders::new(context.clone()))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let references = References::new(database.clone(), SCHEMA);
-    let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context));
+    let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context, &references));
     let services = Services::new(service).with(procedures.service());
     let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
     let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);

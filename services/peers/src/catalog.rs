@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, stream};
 use orrery_kit::deadline::Deadline;
 use orrery_kit::error::Error;
+use orrery_kit::integrity::orphans::{ForeignUids, UidPage, UidPages};
 use orrery_kit::references::ForeignReferences;
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use orrery_proto::catalog::v1::{
@@ -14,6 +15,7 @@ use orrery_proto::catalog::v1::{
     ResolveProductsRequest, ResolvedProduct, StreamProductMetricsRequest, StreamProductMetricsResponse,
     StreamProductsRequest, StreamProductsResponse,
 };
+use prost_types::FieldMask;
 use tonic::transport::Channel;
 
 use crate::config::CatalogPeerConfig;
@@ -139,6 +141,42 @@ impl ForeignReferences for CatalogClient {
                 return Ok(HashSet::new());
             }
             self.peer.call("CheckProducts", deadline, |timeout| self.check(uids, timeout)).await
+        }
+        .boxed()
+    }
+}
+
+impl ForeignUids for CatalogClient {
+    fn target(&self) -> &'static str {
+        "catalog.product.uid"
+    }
+
+    fn missing(&self, uids: Vec<String>, deadline: Deadline) -> BoxFuture<'_, Result<HashSet<String>, Error>> {
+        ForeignReferences::missing(self, uids, deadline)
+    }
+
+    fn count(&self, deadline: Deadline) -> BoxFuture<'_, Result<i64, Error>> {
+        self.count_products(CountProductsRequest::default(), deadline).boxed()
+    }
+
+    fn all(&self, token: String) -> Box<dyn UidPages> {
+        let read_mask = Some(FieldMask { paths: vec!["uid".to_owned()] });
+        let message = StreamProductsRequest { read_mask, resume_token: token, ..StreamProductsRequest::default() };
+        Box::new(ProductUids(self.stream_products(message, Deadline::none())))
+    }
+}
+
+/// The uids of all products.
+struct ProductUids(Pages<StreamProductsResponse>);
+
+impl UidPages for ProductUids {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<UidPage>, Error>> {
+        async move {
+            let page = self.0.next().await?;
+            Ok(page.map(|page| UidPage {
+                uids: page.products.into_iter().map(|product| product.uid).collect(),
+                token: page.resume_token,
+            }))
         }
         .boxed()
     }

@@ -70,7 +70,8 @@ async fn run_until_drained(
     let replica = Replica::of(settings, &metrics)?;
     let context = Context::new(database.clone(), SCHEMA, settings.stream, metrics.clone())
         .with_replica(replica)
-        .with_foreign(Arc::new(catalog.clone()));
+        .with_foreign(Arc::new(catalog.clone()))
+        .with_foreign_uids(Arc::new(catalog.clone()));
     let orders = OrdersClient::new(&config.orders);
     let documents = Documents::open(&config.documents, &config.environment, database.clone())?;
     let sweeping = tokio::spawn(documents.clone().sweep_every(config.documents.sweep_interval, shutdown.clone()));
@@ -81,7 +82,7 @@ async fn run_until_drained(
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let references = References::new(database.clone(), SCHEMA);
-    let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context));
+    let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context, &references));
     let services = Services::new(records).with(tags).with(procedures.service());
     let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
     let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);

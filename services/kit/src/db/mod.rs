@@ -182,6 +182,11 @@ impl Database {
         &self.limits
     }
 
+    /// Whether the database spreads its tables over shards, as far as any connection has found out.
+    pub(crate) fn is_sharded(&self) -> bool {
+        self.sharded.get() == Some(&true)
+    }
+
     /// Whether the database answers within two seconds. An answer to any call counts: behind a busy pooler, the probe
     /// waits for a server session like every other call.
     pub fn ping(&self) -> BoxFuture<'_, bool> {

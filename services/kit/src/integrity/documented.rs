@@ -46,6 +46,7 @@ const SELECT: &str = "select t.relname::text, c.attname::text, format_type(c.att
 
 /// A reference, and what a search for its orphans has to know about its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact about the table, and none excludes another")]
 pub struct Documented {
     /// The reference.
     pub reference: Reference,

@@ -6,10 +6,12 @@
 //! - [`references`]: the references that a service works with, read once
 //! - [`check`]: what is wrong with the comments of a database
 //! - [`graph`]: references as text and for Graphviz
+//! - [`orphans`]: the procedure that finds references without targets
 
 pub mod check;
 pub mod documented;
 pub mod graph;
+pub mod orphans;
 pub mod reference;
 pub mod references;
 #[cfg(test)]

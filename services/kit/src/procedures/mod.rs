@@ -39,13 +39,15 @@ pub use self::worker::is_transient;
 use crate::config::ProceduresConfig;
 use crate::context::Context;
 use crate::error::Error;
+use crate::integrity::References;
+use crate::integrity::orphans::DetectOrphans;
 
 /// The name of the service of procedures, in every slice.
 pub const SERVICE_NAME: &str = "orrery.procedures.v1.ProceduresService";
 
-/// The procedures that every slice has.
-pub fn of_every_slice(context: &Context) -> Vec<Box<dyn Procedure>> {
-    vec![Box::new(expire_writes::ExpireWriteSessions::new(context))]
+/// The procedures that every slice has, for a slice with these documented references.
+pub fn of_every_slice(context: &Context, references: &References) -> Vec<Box<dyn Procedure>> {
+    vec![Box::new(DetectOrphans::new(context, references)), Box::new(expire_writes::ExpireWriteSessions::new(context))]
 }
 
 /// The procedures of a slice. Cheap to clone.

@@ -266,7 +266,7 @@ async fn a_listener_that_other_machines_reach_is_refused_unless_said_aloud() {
             listener,
             Services::default(),
             &[],
-            Box::new(|| Box::pin(async { true })),
+            Probe { ask: Box::new(|| Box::pin(async { true })), refusal: Box::pin(std::future::pending()) },
             shutdown,
         )
         .await;
