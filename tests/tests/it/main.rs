@@ -47,6 +47,7 @@ mod peers;
 mod plans;
 mod point_reads;
 mod pooler;
+mod procedures;
 mod read_masks;
 mod records;
 mod replica;

@@ -69,7 +69,7 @@ pub(super) async fn heal(
          order by o.missing_uid
          limit {most}))
     returning 1)
-select count(*) from gone"
+select count(*) as written from gone"
     );
     let delete = Statement::new(sql, most).bind(relation)?.bind(execution_uid)?;
     let rows = transaction.write(delete).await?;
@@ -189,7 +189,7 @@ pub(super) async fn delete(
      where t.relation = i.relation
        and t.missing_uid = i.missing_uid
     returning 1)
-select count(*) from gone"
+select count(*) as written from gone"
     );
     let mut deleted = 0;
     for keys in keys.chunks(transaction.max_statement_rows().max(1)) {

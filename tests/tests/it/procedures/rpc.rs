@@ -1,0 +1,1 @@
+//! `ProceduresService` as its clients see it.

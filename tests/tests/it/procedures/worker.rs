@@ -1,0 +1,1 @@
+//! Workers: each step once, whoever dies or sleeps.
