@@ -156,9 +156,8 @@ impl Parameters {
             let path = format!("{field}.{name}");
             match declared.iter().find(|parameter| parameter.name == name) {
                 None => {
-                    let known: Vec<&str> = declared.iter().map(|parameter| parameter.name).collect();
-                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                    violations.push(Violation::new(path, format!("is no parameter of the procedure; it has {known}")));
+                    violations
+                        .push(Violation::new(path, "is no parameter of the procedure; ListProcedures names them"));
                 }
                 Some(_) if value.is_null() => {}
                 Some(parameter) => match parameter.kind.checked(value) {

@@ -12,7 +12,7 @@ use super::execution::{self, Held, Taken};
 use super::procedure::{Job, Next, Run};
 use super::{Shared, parameters::Parameters, schedule};
 use crate::deadline::Deadline;
-use crate::error::Error;
+use crate::error::{Error, Violation};
 
 /// How long a step may take, with all that it asks other services for.
 const STEP_TIMEOUT: Duration = Duration::from_mins(10);
@@ -142,12 +142,23 @@ async fn run(shared: &Shared, mut taken: Taken, shutdown: &CancellationToken) {
             let attempts = taken.attempts.saturating_add(1);
             let pause = pause_after(attempts, most_attempts(&error));
             log_failure(&taken, attempts, &error, pause);
-            taken.failed(context, attempts, &error.to_string(), pause, PATIENCE).await
+            taken.failed(context, attempts, &told(&error), pause, PATIENCE).await
         }
     };
     if let Err(error) = recorded {
         // Then its lease passes, and another worker takes it.
         tracing::debug!(uid, procedure, %error, "an execution was not given back");
+    }
+}
+
+/// An error as the execution shows it: without causes, which only the log has, but with the names of fields.
+fn told(error: &Error) -> String {
+    match error {
+        Error::Invalid(violations) => {
+            let told = |violation: &Violation| format!("{}: {}", violation.field, violation.description);
+            violations.iter().map(told).collect::<Vec<_>>().join("; ")
+        }
+        error => error.to_string(),
     }
 }
 

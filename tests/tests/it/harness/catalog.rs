@@ -33,8 +33,18 @@ impl CatalogServer {
         Self::start_with(database, |_| ()).await
     }
 
+    /// As [`start`](Self::start), at an address where a service was stopped.
+    pub(crate) async fn start_at(database: &TestDatabase, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        Self::serve(database, listener, |_| ()).await
+    }
+
     /// As [`start`](Self::start), with settings changed by `change`.
     pub(crate) async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut ServiceConfig)) -> Self {
+        Self::serve(database, TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(), change).await
+    }
+
+    async fn serve(database: &TestDatabase, listener: TcpListener, change: impl FnOnce(&mut ServiceConfig)) -> Self {
         let mut config = ServiceConfig::for_database(&database.url(Role::Catalog)).unwrap();
         config.database.database_pooler = database.pooler_mode();
         // Background work would disturb what tests measure; those of procedures switch it on.
@@ -42,7 +52,6 @@ impl CatalogServer {
         config.server.drain_timeout = Duration::from_secs(2);
         change(&mut config);
         database.enforce(&config.limits);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(orrery_catalog::run(config, listener, shutdown.clone()));

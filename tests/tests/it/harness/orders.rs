@@ -86,7 +86,7 @@ impl Drop for OrdersServer {
     }
 }
 
-/// The program `orrery-orders`, without a catalog.
+/// The program `orrery-orders`, without a catalog unless its flags name one.
 pub(crate) struct OrdersProcess(ServiceProcess);
 
 impl OrdersProcess {
@@ -98,7 +98,9 @@ impl OrdersProcess {
     /// As [`spawn`](Self::spawn), with more flags.
     pub(crate) async fn spawn_with(database: &TestDatabase, arguments: &[&str]) -> Self {
         let name = orrery_orders::SERVICE_NAMES[0];
-        let arguments = [&["--catalog=127.0.0.1:1"], arguments].concat();
+        let has_catalog = arguments.iter().any(|argument| argument.starts_with("--catalog="));
+        let without: &[&str] = if has_catalog { &[] } else { &["--catalog=127.0.0.1:1"] };
+        let arguments = [without, arguments].concat();
         Self(ServiceProcess::spawn("orrery-orders", name, (database, Role::Orders), &arguments).await)
     }
 

@@ -25,7 +25,7 @@ pub(crate) fn refusal(status: &Status) -> Refusal {
     let mut texts = vec![status.message().to_owned(), format!("{:?}", info.metadata)];
     texts.extend(violations.iter().map(|violation| violation.description.clone()));
     for text in texts {
-        for secret in ["select ", "insert ", "127.0.0.1", "_service", "password", "relation", "sqlx", "SQLSTATE"] {
+        for secret in ["select ", "insert ", "127.0.0.1", "_service", "password", "relation \"", "sqlx", "SQLSTATE"] {
             assert!(!text.contains(secret), "{text:?} holds {secret:?}");
         }
     }
