@@ -6,11 +6,12 @@
 //! (orders to claim, default 100,000), `ORRERY_BENCH_SECONDS` (for single reads and creates, default 5),
 //! `ORRERY_BENCH_RUNS` (repetitions, of which the median is used, default 3), `ORRERY_BENCH_ONLY` (some of
 //! `stream,depth,get,cached,update,upsert,pooled,resolve` for products,
-//! `orders-write,orders-stream,orders-create,orders-claim`, `tags-write,tags-stream,tags-refresh`, `artifacts-create`,
-//! and `overload`),
+//! `orders-write,orders-stream,orders-create,orders-claim,orphans`, `tags-write,tags-stream,tags-refresh`,
+//! `artifacts-create`, and `overload`),
 //! `ORRERY_BENCH_LINKS` (tags of products to write, stream and sum up, default 1,000,000), `ORRERY_BENCH_LINES` (lines
-//! of orders for the performance of tags, default 1,000,000). Everything runs on this machine: Postgres, the service
-//! and its client share the cores, so the result includes the client's work.
+//! of orders for the performance of tags, default 1,000,000), `ORRERY_BENCH_REFERENCES` (lines of orders whose products
+//! are looked for, default 5,000,000). Everything runs on this machine: Postgres, the service and its client share the
+//! cores, so the result includes the client's work.
 
 mod artifacts;
 mod callers;

@@ -3,6 +3,7 @@
 mod claims;
 mod creates;
 mod input;
+mod orphans;
 mod service;
 mod tables;
 
@@ -18,6 +19,9 @@ const SERVICE: &str = "the orders service";
 pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mut Report) -> anyhow::Result<()> {
     let (write, stream) = (wanted("orders-write"), wanted("orders-stream"));
     let (create, claim) = (wanted("orders-create"), wanted("orders-claim"));
+    if wanted("orphans") {
+        orphans::measure(postgres, settings.runs, report).await?;
+    }
     if !(write || stream || create || claim) {
         return Ok(());
     }
