@@ -40,6 +40,8 @@ from orrery.catalog.v1 import product_pb2 as product  # noqa: E402
 from orrery.orders.v1 import order_pb2 as order  # noqa: E402
 from orrery.orders.v1 import orders_service_pb2 as orders  # noqa: E402
 from orrery.orders.v1 import orders_service_pb2_grpc as orders_grpc  # noqa: E402
+from orrery.procedures.v1 import procedures_service_pb2 as procedures  # noqa: E402
+from orrery.procedures.v1 import procedures_service_pb2_grpc as procedures_grpc  # noqa: E402
 from orrery.records.v1 import product_tag_pb2 as product_tag  # noqa: E402
 from orrery.records.v1 import records_service_pb2 as records  # noqa: E402
 from orrery.records.v1 import tag_pb2 as tag  # noqa: E402
@@ -58,6 +60,8 @@ __all__ = [
     "order",
     "orders",
     "orders_grpc",
+    "procedures",
+    "procedures_grpc",
     "product",
     "product_tag",
     "records",

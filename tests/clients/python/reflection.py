@@ -58,9 +58,9 @@ class Caller:
         """The response of a unary method."""
         return self._method(method)(self.message(method, fields), timeout=10)
 
-    def read(self, method: str, **fields) -> list:
+    def read(self, method: str, timeout: float = 10, **fields) -> list:
         """The messages of a stream."""
-        return list(self._method(method)(self.message(method, fields), timeout=10))
+        return list(self._method(method)(self.message(method, fields), timeout=timeout))
 
     def send(self, method: str, *requests: dict):
         """The response to a stream of messages."""

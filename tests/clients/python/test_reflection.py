@@ -1,6 +1,6 @@
 """A client without a .proto file: reflection must return the contents of proto/, and the client calls all methods of the
-catalog. Those of orders and records are called in test_orders_reflection.py, test_tags_reflection.py and
-test_records_reflection.py."""
+catalog. Those of the other services are called in test_orders_reflection.py, test_tags_reflection.py,
+test_records_reflection.py and test_procedures_reflection.py."""
 
 import grpc
 import pytest
@@ -16,10 +16,13 @@ SERVICES = [
     ("orders_channel", contract.orders.DESCRIPTOR.services_by_name["OrdersService"], 15),
     ("records_channel", contract.records.DESCRIPTOR.services_by_name["RecordsService"], 27),
     ("records_channel", contract.tags.DESCRIPTOR.services_by_name["TagsService"], 32),
+    ("channel", contract.procedures.DESCRIPTOR.services_by_name["ProceduresService"], 9),
+    ("orders_channel", contract.procedures.DESCRIPTOR.services_by_name["ProceduresService"], 9),
+    ("records_channel", contract.procedures.DESCRIPTOR.services_by_name["ProceduresService"], 9),
 ]
 
 
-@pytest.fixture(params=SERVICES, ids=lambda served: served[1].name)
+@pytest.fixture(params=SERVICES, ids=lambda served: f"{served[0]}-{served[1].name}")
 def served(request):
     """A service; the tests below hold for each."""
     return request.param

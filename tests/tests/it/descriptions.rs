@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use orrery_catalog::store::{product, product_metric};
+use orrery_kit::procedures::ProcedureRecords;
 use orrery_kit::resource::{ReferenceTarget, Resource, SortColumn};
 use orrery_orders::store::{address, line_item, order, summary};
 use orrery_records::store::{
@@ -18,8 +19,8 @@ use crate::shelves::Shelves;
 use crate::shelves::descriptions::STOCKTAKE;
 
 /// Every resource.
-fn resources() -> [&'static Resource; 13] {
-    [
+fn resources() -> Vec<&'static Resource> {
+    let of_slices: [&'static Resource; 13] = [
         &product::PRODUCT,
         &product_metric::PRODUCT_METRIC,
         &order::ORDER,
@@ -33,8 +34,20 @@ fn resources() -> [&'static Resource; 13] {
         &artifact::ARTIFACT,
         &product_link::PRODUCT_LINK,
         &macrodata_catalog::MACRODATA_CATALOG,
-    ]
+    ];
+    let schemas = [orrery_catalog::SCHEMA, orrery_orders::SCHEMA, orrery_records::SCHEMA];
+    let of_procedures = schemas.map(ProcedureRecords::of);
+    of_procedures.into_iter().flat_map(|records| [records.executions, records.orphans]).chain(of_slices).collect()
 }
+
+/// Columns that are for the workers of procedures alone: messages and columns.
+const OF_WORKERS: [(&str, &str); 5] = [
+    ("orrery.procedures.v1.ProcedureExecution", "cursor"),
+    ("orrery.procedures.v1.ProcedureExecution", "fence"),
+    ("orrery.procedures.v1.ProcedureExecution", "lease_ts"),
+    ("orrery.procedures.v1.ProcedureExecution", "request_id"),
+    ("orrery.procedures.v1.Orphan", "execution_uid"),
+];
 
 /// A column of a table.
 struct Column {
@@ -94,6 +107,7 @@ async fn mismatches(connection: &mut PgConnection, resource: &Resource) -> Vec<S
     let description = resource.description;
     let table = description.table;
     let mut stored = columns(connection, table).await;
+    stored.retain(|name, _| !OF_WORKERS.contains(&(description.message, name)));
     let indexes = indexes(connection, table).await;
     let mut found = Vec::new();
     for field in resource.stored() {
@@ -249,7 +263,12 @@ async fn every_difference_is_found() {
     assert!(takes("numeric", (34, 18)) && takes("numeric(19,4)", (15, 4)));
     assert!(!takes("numeric(19,4)", (16, 4)) && !takes("numeric(19,4)", (15, 5)));
     let tables: i64 = query_scalar("select count(*) from pg_class where relname = any ($1) and relkind = 'r'")
-        .bind(resources().map(|resource| resource.description.table.split_once('.').unwrap().1.to_owned()).to_vec())
+        .bind(
+            resources()
+                .iter()
+                .map(|resource| resource.description.table.split_once('.').unwrap().1.to_owned())
+                .collect::<Vec<_>>(),
+        )
         .fetch_one(&mut operator)
         .await
         .unwrap();

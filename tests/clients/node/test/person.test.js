@@ -10,6 +10,9 @@ const products = new Person(catalogAddress, "orrery.catalog.v1.CatalogService");
 const orders = new Person(ordersAddress, "orrery.orders.v1.OrdersService");
 const artifacts = new Person(recordsAddress, "orrery.records.v1.RecordsService");
 const tags = new Person(recordsAddress, "orrery.records.v1.TagsService");
+const [ofCatalog, ofOrders, ofRecords] = [catalogAddress, ordersAddress, recordsAddress].map(
+  (address) => new Person(address, "orrery.procedures.v1.ProceduresService"),
+);
 
 const PRODUCTS = [
   "BatchGetProducts",
@@ -111,25 +114,40 @@ const TAGS = [
   "WriteTags",
 ];
 
-// Each service, its methods, and all services of its process.
+const PROCEDURES = [
+  "CancelProcedureExecution",
+  "GetProcedureExecution",
+  "ListOrphans",
+  "ListProcedureExecutions",
+  "ListProcedures",
+  "RunProcedure",
+  "SetProcedureSchedule",
+  "StreamOrphans",
+  "WatchProcedureExecution",
+];
+
+// Each service, its methods, and all services of its process beside ProceduresService.
 const SERVICES = [
   [products, PRODUCTS, [products]],
   [orders, ORDERS, [orders]],
   [artifacts, ARTIFACTS, [artifacts, tags]],
   [tags, TAGS, [artifacts, tags]],
+  [ofCatalog, PROCEDURES, [products]],
+  [ofOrders, PROCEDURES, [orders]],
+  [ofRecords, PROCEDURES, [artifacts, tags]],
 ];
 
 for (const [person, wanted, beside] of SERVICES) {
   const { service } = person;
 
   for (const version of ["grpc-v1", "grpc-v1alpha"]) {
-    test(`${service} and its methods are listed by ${version}`, async () => {
+    test(`${service} of ${person.address} and its methods are listed by ${version}`, async () => {
       const services = await person.curl("", "--reflect-protocol", version, "--list-services");
       assert.deepEqual(services.trim().split("\n"), [
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
-        ...beside.map((person) => person.service),
+        ...[...beside.map((person) => person.service), ofCatalog.service].sort(),
       ]);
       const methods = await person.curl("", "--reflect-protocol", version, "--list-methods");
       const ours = methods.split("\n").filter((line) => line.startsWith(service));
@@ -137,7 +155,7 @@ for (const [person, wanted, beside] of SERVICES) {
     });
   }
 
-  test(`the health of ${service} is asked by reflection too`, async () => {
+  test(`the health of ${service} of ${person.address} is asked by reflection too`, async () => {
     const printed = await person.curl("/grpc.health.v1.Health/Check", "-d", JSON.stringify({ service }));
     assert.deepEqual(JSON.parse(printed), { status: "SERVING" });
   });
@@ -239,3 +257,26 @@ test("an order is written, moved, found and sold", async () => {
   const pages = await orders.call("StreamOrders", { filter: { customer_id: mark } });
   assert.deepEqual(pages.flatMap((page) => page.orders ?? []).map((each) => [each.uid, each.lineItems]), [[uid, undefined]]);
 });
+
+for (const [person, relation] of [
+  [ofCatalog, "catalog.product_metric.product_uid"],
+  [ofOrders, "orders.order_address.order_uid"],
+  [ofRecords, "records.tag_classification.tag_uid"],
+]) {
+  test(`every procedure method of ${person.address} can be called`, async () => {
+    const [{ procedures }] = await person.call("ListProcedures", {});
+    assert.ok(procedures.some(({ name }) => name === "detect_orphans"));
+    const [asked] = await person.call("RunProcedure", { procedure: "detect_orphans", parameters: { dry_run: true, grace: "0s", relations: [relation] } });
+    const watched = await person.call("WatchProcedureExecution", { uid: asked.uid });
+    const last = watched.at(-1);
+    assert.deepEqual([last.uid, last.phase], [asked.uid, "EXECUTION_PHASE_SUCCEEDED"]);
+    assert.deepEqual(await person.call("GetProcedureExecution", { uid: asked.uid }), [last]);
+    const [{ procedure_executions: executions }] = await person.call("ListProcedureExecutions", { order_by: "create_ts desc", page_size: 1000 });
+    assert.ok(executions.some(({ uid }) => uid === asked.uid));
+    const [scheduled] = await person.call("SetProcedureSchedule", { procedure: "expire_write_sessions", schedule: { interval: "86400s" } });
+    assert.equal(scheduled.schedule.interval, "86400s");
+    await person.call("ListOrphans", {});
+    await person.call("StreamOrphans", {});
+    await assert.rejects(person.call("CancelProcedureExecution", { uid: asked.uid }), /failed_precondition/);
+  });
+}

@@ -102,8 +102,9 @@ fn sets_the_session(statement: &str) -> bool {
     ["set statement_timeout", "reset statement_timeout"].iter().any(|setting| statement.starts_with(setting))
 }
 
+/// Whether a statement is one that health waits for: it is sent at any time, or once when the service starts.
 fn is_of_the_health_check(statement: &str) -> bool {
-    statement == "select 1"
+    statement == "select 1" || statement.contains("from pg_description as d")
 }
 
 /// A statement without what differs between runs: the values in its text.

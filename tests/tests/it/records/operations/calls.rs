@@ -5,7 +5,7 @@ use orrery_proto::records::v1 as records;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteStart};
 use prost::Message;
 
-use super::artifacts;
+use super::{artifacts, procedures};
 use crate::harness::raw::{Method, methods};
 use crate::harness::{product_tag, tag, tag_uid};
 
@@ -16,16 +16,22 @@ pub(super) type Call = (String, Vec<Bytes>);
 pub(super) fn calls() -> Vec<Call> {
     let all = orrery_records::SERVICE_NAMES.iter().flat_map(|service| methods(service));
     let call = |method: Method| {
-        let is_of_tags = method.path.contains(".TagsService/");
-        let messages = if is_of_tags { messages(&method.name) } else { artifacts::messages(&method.name) };
+        let of = |service: &str| method.path.contains(service);
+        let messages = if of(".TagsService/") {
+            messages(&method.name)
+        } else if of(".ProceduresService/") {
+            procedures::messages(&method.name)
+        } else {
+            artifacts::messages(&method.name)
+        };
         (method.path, messages)
     };
     all.map(call).collect()
 }
 
 /// Statements that insert what the calls need.
-pub(super) fn rows() -> [&'static str; 2] {
-    [ROWS, artifacts::ROWS]
+pub(super) fn rows() -> [&'static str; 3] {
+    [ROWS, artifacts::ROWS, procedures::ROWS]
 }
 
 /// Three tags, their category, a group, links, and a rebuilt aggregate.

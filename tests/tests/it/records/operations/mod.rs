@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod calls;
+mod procedures;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -131,7 +132,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Locks that keep every method waiting.
 const EVERYTHING: &str = "begin; lock table records.tag, records.tag_classification, records.tag_group, \
     records.link_product_tag, records.tag_performance_refresh, records.macrodata_catalog, \
-    records.macrodata_artifact, records.link_product_macrodata_artifact, records.upload \
+    records.macrodata_artifact, records.link_product_macrodata_artifact, records.upload, \
+    records.procedure_execution, records.procedure_schedule, records.orphan \
     in access exclusive mode";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +166,7 @@ async fn every_method_ends_at_its_deadline() {
 
 #[tokio::test]
 async fn streams_end_with_the_service_and_say_so() {
-    const STREAMS: [&str; 8] = [
+    const STREAMS: [&str; 10] = [
         "StreamTags",
         "StreamTagClassifications",
         "StreamUnclassifiedTags",
@@ -173,6 +175,8 @@ async fn streams_end_with_the_service_and_say_so() {
         "StreamArtifacts",
         "ExportComboReports",
         "StreamProductLinks",
+        "StreamOrphans",
+        "WatchProcedureExecution",
     ];
     let (_elsewhere, catalog, orders) = peers().await;
     let database = TestDatabase::create().await;
