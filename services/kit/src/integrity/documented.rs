@@ -126,7 +126,8 @@ fn of_row(schema: &str, row: &PgRow) -> Result<Result<Vec<Documented>, InvalidCo
 }
 
 /// All rows of a statement about the columns of a schema. It takes the schema, the table and the column after which a
-/// page begins, and the number of rows of a page, and returns the table and the column first.
+/// page begins, and the number of rows of a page, and returns the table and the column first. A page that the server
+/// refuses for its size is asked for again, smaller.
 ///
 /// # Errors
 /// Errors of the database.
@@ -136,13 +137,22 @@ pub(super) async fn pages(
     schema: &str,
     deadline: Deadline,
 ) -> Result<Vec<PgRow>, Error> {
-    let most = page_rows(database.limits());
+    let mut most = page_rows(database.limits());
     let (mut rows, mut after): (Vec<PgRow>, _) = (Vec::new(), (String::new(), String::new()));
     loop {
-        let mut statement =
-            Statement::new(select, most).bind(schema.to_owned())?.bind(after.0)?.bind(after.1)?.bind(most as i64)?;
+        let mut statement = Statement::new(select, most)
+            .bind(schema.to_owned())?
+            .bind(after.0.clone())?
+            .bind(after.1.clone())?
+            .bind(most as i64)?;
         statement.keep_prepared = false;
-        let page = database.fetch(&statement, deadline).await?;
+        let page = match database.fetch(&statement, deadline).await {
+            Err(error) if error.may_be_too_large() && most > 1 => {
+                most /= 2;
+                continue;
+            }
+            page => page?,
+        };
         let Some(last) = page.last().filter(|_| page.len() >= most) else {
             rows.extend(page);
             return Ok(rows);
