@@ -26,7 +26,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::harness::operator::{CommandResult, ended, orrery, repository};
+use crate::harness::operator::{CommandResult, orrery, repository};
 use crate::harness::{OrdersServer, Postgres, Role, TestDatabase, program, run, until_healthy};
 use crate::shelves::Shelves;
 
@@ -383,9 +383,15 @@ async fn a_service_is_not_healthy_before_they_are_read() {
 }
 
 /// Runs a program that must end by itself.
-async fn output(command: &mut Command) -> CommandResult {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    timeout(PATIENCE, ended(child)).await.expect("the program ends")
+async fn output(command: Command) -> CommandResult {
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await.expect("the program ends").unwrap();
+    CommandResult {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
 }
 
 #[tokio::test]
@@ -406,8 +412,8 @@ async fn the_programs_say_which_comment_is_not_valid() {
     up.current_dir(repository("")).arg("up").arg("--data-dir").arg(folder.path());
     up.args(["--catalog=127.0.0.1:0", "--orders=127.0.0.1:0", "--records=127.0.0.1:0"]);
     up.arg(format!("--database-url={}", database.url(Role::Operator)));
-    for mut command in [service, up] {
-        let refused = output(&mut command).await;
+    for command in [service, up] {
+        let refused = output(command).await;
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert_names_the_comment(refused.stderr.lines().last().unwrap_or_default());
     }
@@ -415,7 +421,7 @@ async fn the_programs_say_which_comment_is_not_valid() {
 
 async fn doctor(database: &TestDatabase, arguments: &[&str]) -> CommandResult {
     let url = format!("--database-url={}", database.url(Role::Operator));
-    output(&mut orrery(&[&["doctor", &url], arguments].concat())).await
+    output(orrery(&[&["doctor", &url], arguments].concat())).await
 }
 
 #[tokio::test]
@@ -470,7 +476,8 @@ async fn the_doctor_shows_the_references_and_finds_mistakes() {
     assert!(empty.stderr.contains("there is no schema catalog"), "{empty:?}");
     let folder = tempfile::tempdir().unwrap();
     let mut command = orrery(&["doctor", "--data-dir", folder.path().to_str().unwrap()]);
-    let none = output(command.env_remove("DATABASE_URL")).await;
+    command.env_remove("DATABASE_URL");
+    let none = output(command).await;
     assert_eq!(none.code, Some(1), "{none:?}");
     assert!(none.stderr.starts_with("orrery: no database: set --database-url"), "{none:?}");
 }
