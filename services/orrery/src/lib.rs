@@ -13,6 +13,8 @@ pub mod import;
 mod mapping;
 mod message;
 pub mod migrate;
+mod numbers;
+mod progress;
 mod resource;
 pub mod serve;
 mod terminal;

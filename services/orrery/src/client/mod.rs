@@ -3,6 +3,7 @@
 
 mod fault;
 mod read;
+mod retrying;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,8 @@ mod write;
 pub(crate) use fault::describe;
 pub(crate) use orrery_kit::config::ServiceAddress;
 pub(crate) use read::{PageQuery, read_pages};
-pub(crate) use tags::{MAX_TAGS, TagsClient, Waiting};
+pub(crate) use retrying::{RetryingClient, Waiting};
+pub(crate) use tags::{MAX_TAGS, TagsClient};
 pub(crate) use window::SentChunk;
 pub(crate) use write::{WriteCounts, WriteEvent, WriteFault, WriteOptions, write};
 

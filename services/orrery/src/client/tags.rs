@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use orrery_kit::answer::MAX_ANSWER_BYTES;
-use orrery_peers::{Backoff, retry_after};
 use orrery_proto::records::v1::tags_service_client::TagsServiceClient;
 use orrery_proto::records::v1::{
     BatchGetTagsRequest, ResolveTagsRequest, StreamTagClassificationsRequest, TagClassificationFilter,
@@ -13,25 +12,20 @@ use prost_types::FieldMask;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use super::{MESSAGE_LIMIT, ServiceAddress, backoff, channel};
+use super::{MESSAGE_LIMIT, RetryingClient, ServiceAddress, Waiting};
 
 /// The most names or uids of a call.
 pub(crate) const MAX_TAGS: usize = 1_000;
 
-/// Is told that a call failed and will be tried again after this time.
-pub(crate) type Waiting<'a> = &'a mut (dyn FnMut(&Status, Duration) + Send);
-
 /// A client that tries again until it gives up.
-pub(crate) struct TagsClient {
-    address: ServiceAddress,
-    backoff: Backoff,
-    client: Option<TagsServiceClient<Channel>>,
-}
+pub(crate) struct TagsClient(RetryingClient<TagsServiceClient<Channel>>);
 
 impl TagsClient {
     /// A client that gives up after a time without an answer.
     pub(crate) fn new(address: ServiceAddress, give_up_after: Duration) -> Self {
-        Self { address, backoff: backoff(give_up_after), client: None }
+        Self(RetryingClient::new(address, give_up_after, |channel| {
+            TagsServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT)
+        }))
     }
 
     /// The uids of the tags with these names, at most [`MAX_TAGS`], and how many of them were created. The uid of a
@@ -43,7 +37,8 @@ impl TagsClient {
         waiting: Waiting<'_>,
     ) -> Result<(Vec<String>, i64), Status> {
         let request = ResolveTagsRequest { names, create_missing: create };
-        let answer = self.call(waiting, async |client| client.resolve_tags(request.clone()).await).await?.into_inner();
+        let answer =
+            self.0.call(waiting, async |client| client.resolve_tags(request.clone()).await).await?.into_inner();
         if answer.tag_uids.len() != request.names.len() {
             return Err(Status::data_loss("ResolveTags did not answer each name"));
         }
@@ -58,7 +53,7 @@ impl TagsClient {
     ) -> Result<HashMap<String, String>, Status> {
         let read_mask = Some(FieldMask { paths: vec!["uid".to_owned(), "name".to_owned()] });
         let message = BatchGetTagsRequest { uids, read_mask };
-        let tags = self.call(waiting, async |client| client.batch_get_tags(request(message.clone())).await).await?;
+        let tags = self.0.call(waiting, async |client| client.batch_get_tags(request(message.clone())).await).await?;
         Ok(tags.into_inner().tags.into_iter().map(|tag| (tag.uid, tag.name)).collect())
     }
 
@@ -70,48 +65,16 @@ impl TagsClient {
     ) -> Result<HashMap<String, String>, Status> {
         let filter = TagClassificationFilter { tag_uids: uids, ..TagClassificationFilter::default() };
         let message = StreamTagClassificationsRequest { filter: Some(filter), ..Default::default() };
-        self.call(waiting, async |client| {
-            let mut stream = client.stream_tag_classifications(request(message.clone())).await?.into_inner();
-            let mut categories = HashMap::new();
-            while let Some(page) = stream.message().await? {
-                categories.extend(page.tag_classifications.into_iter().map(|row| (row.tag_uid, row.category_name)));
-            }
-            Ok(categories)
-        })
-        .await
-    }
-
-    async fn call<T>(
-        &mut self,
-        waiting: Waiting<'_>,
-        ask: impl AsyncFn(&mut TagsServiceClient<Channel>) -> Result<T, Status>,
-    ) -> Result<T, Status> {
-        self.backoff.restart();
-        loop {
-            let status = match self.connected().await {
-                Ok(client) => match ask(client).await {
-                    Ok(answer) => {
-                        self.backoff.succeeded();
-                        return Ok(answer);
-                    }
-                    Err(status) => status,
-                },
-                Err(status) => status,
-            };
-            self.client = None;
-            let wait = retry_after(&status).and_then(|asked| self.backoff.next_wait(asked));
-            let Some(wait) = wait else { return Err(status) };
-            waiting(&status, wait);
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    async fn connected(&mut self) -> Result<&mut TagsServiceClient<Channel>, Status> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => TagsServiceClient::new(channel(&self.address).await?).max_decoding_message_size(MESSAGE_LIMIT),
-        };
-        Ok(self.client.insert(client))
+        self.0
+            .call(waiting, async |client| {
+                let mut stream = client.stream_tag_classifications(request(message.clone())).await?.into_inner();
+                let mut categories = HashMap::new();
+                while let Some(page) = stream.message().await? {
+                    categories.extend(page.tag_classifications.into_iter().map(|row| (row.tag_uid, row.category_name)));
+                }
+                Ok(categories)
+            })
+            .await
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use prost_types::FieldMask;
 use tokio::sync::mpsc;
@@ -28,6 +28,7 @@ use self::names::RowNames;
 use self::output::ExportOutput;
 use crate::client::{PageQuery, ServiceAddress, describe, read_pages};
 use crate::mapping::Format;
+use crate::progress::{print_retry, progress_bar};
 use crate::resource::{ARTIFACTS, ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
 use crate::terminal::{PIPE_CLOSED, eprint_line};
 
@@ -184,7 +185,7 @@ async fn export_resource(
     let query = PageQuery { address, method: resource.stream_method, request, give_up_after };
     let begins = options.resume_token.is_empty();
     let mut pages = read_pages(query, options.resume_token);
-    let bar = progress_bar();
+    let bar = rows_bar();
     let begin = Instant::now();
 
     // Pages are fetched while earlier ones are written. At most two are buffered.
@@ -192,11 +193,7 @@ async fn export_resource(
     let writing = tokio::task::spawn_blocking(move || write_pages(output, &columns, begins, receiver));
     let mut rows = 0_u64;
     let fetched = loop {
-        let mut trying_again = |status: &tonic::Status, wait: Duration| {
-            bar.suspend(|| {
-                eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64()));
-            });
-        };
+        let mut trying_again = |status: &tonic::Status, wait: Duration| print_retry(&bar, status, wait);
         match pages.next(&mut trying_again).await {
             Ok(Some(page)) => {
                 let page_rows = match &mut texts {
@@ -300,14 +297,10 @@ fn write_pages(
     (written, Ok(()))
 }
 
-fn progress_bar() -> ProgressBar {
+fn rows_bar() -> ProgressBar {
     // On a terminal, the rows themselves show the progress.
-    if !io::stderr().is_terminal() || io::stdout().is_terminal() {
+    if io::stdout().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new_spinner();
-    match ProgressStyle::with_template("{spinner} {human_pos} {elapsed}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+    progress_bar(ProgressBar::new_spinner(), "{spinner} {human_pos} {elapsed}")
 }

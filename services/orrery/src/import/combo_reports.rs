@@ -19,10 +19,10 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::options::OnMissing;
-use super::summary::grouped;
 use super::{Input, SOME_REJECTED};
 use crate::client::{ServiceAddress, backoff, channel, describe};
-use crate::terminal::{CommandOutput, eprint_line};
+use crate::numbers::grouped;
+use crate::terminal::{CommandOutput, eprint_line, printable};
 
 /// How many bytes of the file go into a message.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -236,5 +236,5 @@ fn shown(error: &ImportError, file: &Path) -> String {
         text = format!("{text}{before}{} ({:?})", candidate.product_uid, candidate.name);
     }
     // It may quote the file.
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    printable(&text)
 }

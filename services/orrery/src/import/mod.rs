@@ -19,7 +19,6 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -28,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use orrery_proto::codec::reason_name;
 use orrery_proto::r#type::v1::{ErrorReason, ReferenceCheck, RowError, RowErrorPolicy, WriteMode};
 use tokio::sync::{mpsc, oneshot};
@@ -42,9 +41,11 @@ use self::options::{ImportOptions, ImportedResource, OnRowError};
 use self::rejects::Rejects;
 use self::rows::Loss;
 pub(crate) use self::rows::{FileItem, FileRows};
-use self::summary::{Summary, grouped};
+use self::summary::Summary;
 use crate::client::{ServiceAddress, WriteEvent, WriteFault, WriteOptions, describe, write};
 use crate::mapping::{GroupMemory, Mapping, RecordRefusal};
+use crate::numbers::grouped;
+use crate::progress::{print_retry, progress_bar};
 use crate::resource::{ARTIFACTS, ORDERS, PRODUCT_TAGS, PRODUCTS, TAGS, TransferResource};
 use crate::terminal::{CommandOutput, eprint_line};
 
@@ -101,7 +102,7 @@ async fn import_resource(
 ) -> anyhow::Result<ExitCode> {
     let mapping = options.mapping.as_deref().map(Mapping::load).transpose()?;
     let input = Input::open(&options.file)?;
-    let bar = progress_bar(input.size);
+    let bar = file_bar(input.size);
     let position = Arc::clone(&input.position);
     let mut rows = FileRows::open(&resource, &options.file, input, options.format, mapping.as_ref())?;
     let folder = options.temp_dir.unwrap_or_else(std::env::temp_dir);
@@ -238,10 +239,6 @@ async fn import_resource(
     Ok(if summary.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(SOME_REJECTED) })
 }
 
-fn print_retry(bar: &ProgressBar, status: &tonic::Status, wait: Duration) {
-    bar.suspend(|| eprint_line(format_args!("{}; trying again in {:.1} s", describe(status), wait.as_secs_f64())));
-}
-
 fn explain(fault: &WriteFault, resource: &TransferResource, write_id: &str, resumable: bool) -> String {
     const TO_GO_ON: &str =
         "To continue, use the original file and mapping of that import; to import this file, leave --write-id out";
@@ -277,16 +274,9 @@ fn refusal_of(error: &RowError) -> RecordRefusal {
     RecordRefusal { field: error.field.clone(), problem: reason.into(), value: error.message.clone() }
 }
 
-fn progress_bar(size: Option<u64>) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match size {
-        Some(size) => (ProgressBar::new(size), "{bar:40} {percent:>3} % {elapsed} {msg}"),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {elapsed} {msg}"),
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+fn file_bar(size: Option<u64>) -> ProgressBar {
+    match size {
+        Some(size) => progress_bar(ProgressBar::new(size), "{bar:40} {percent:>3} % {elapsed} {msg}"),
+        None => progress_bar(ProgressBar::new_spinner(), "{spinner} {bytes} {elapsed} {msg}"),
     }
 }

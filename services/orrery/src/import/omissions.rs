@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::summary::grouped;
 use crate::mapping::Omission;
+use crate::numbers::grouped;
 
 /// The number of lines kept for each kind.
 const EXAMPLES: usize = 5;

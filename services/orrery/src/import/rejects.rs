@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::record::Warning;
 use super::rows::Loss;
-use super::summary::many;
 use crate::mapping::RecordRefusal;
+use crate::numbers::many;
 use crate::resource::TransferResource;
 
 /// The number of examples kept for each reason.

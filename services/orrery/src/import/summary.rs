@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::names::Found;
 use crate::client::WriteCounts;
+use crate::numbers::{grouped, many};
 use crate::resource::TransferResource;
 
 /// The final report.
@@ -44,24 +45,6 @@ impl Summary {
         let categories = self.categories.map_or(0, |counts| counts.rejected);
         self.refused_records == 0 && self.rejected() == 0 && categories == 0
     }
-}
-
-/// A number with thousands separators: `3,561`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.char_indices() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A count with its noun: `1 order`, `3,561 orders`.
-pub(crate) fn many(number: u64, singular: &str, plural: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { singular } else { plural })
 }
 
 impl fmt::Display for Summary {
