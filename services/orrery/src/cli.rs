@@ -7,7 +7,7 @@ use futures::future::LocalBoxFuture;
 
 use orrery_kit::build_info;
 
-use crate::{doctor, export, import, migrate, serve, up};
+use crate::{doctor, export, import, migrate, procedures, serve, up};
 
 /// Runs and administers Orrery: gRPC services over one Postgres database.
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ pub enum Command {
     Import(Box<import::ImportCommand>),
     /// Exports the rows of a service as JSONL or CSV. `orrery import` can read the result.
     Export(Box<export::ExportCommand>),
+    /// Runs, watches, cancels and schedules the background work of a service, and lists orphans.
+    Procedures(Box<procedures::ProceduresCommand>),
     /// Shows which columns refer to which, as the database documents it, and finds mistakes in that.
     Doctor(doctor::DoctorOptions),
 }
@@ -55,6 +57,7 @@ async fn run_command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(options) => migrate::run(options).await,
         Command::Import(options) => import::run(*options).await,
         Command::Export(options) => export::run(*options).await,
+        Command::Procedures(options) => procedures::run(*options).await,
         Command::Doctor(options) => doctor::run(options).await,
     }
 }

@@ -14,6 +14,7 @@ mod mapping;
 mod message;
 pub mod migrate;
 mod numbers;
+pub mod procedures;
 mod progress;
 mod resource;
 pub mod serve;

@@ -49,8 +49,13 @@ impl CommandOutput {
 }
 
 fn write_line(line: &impl fmt::Display) -> io::Result<()> {
+    write_stdout(format!("{line}\n").as_bytes())
+}
+
+/// Writes to standard output. All of it has been passed to the operating system then.
+pub(crate) fn write_stdout(bytes: &[u8]) -> io::Result<()> {
     // `io::stdout()` ignores a descriptor that cannot be written to, so this writes to the file.
-    file_of(io::stdout())?.write_all(format!("{line}\n").as_bytes())
+    file_of(io::stdout())?.write_all(bytes)
 }
 
 /// A standard stream as a file, which reports all errors.

@@ -48,6 +48,7 @@ mod plans;
 mod point_reads;
 mod pooler;
 mod procedures;
+mod procedures_command;
 mod read_masks;
 mod records;
 mod replica;

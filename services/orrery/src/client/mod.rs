@@ -11,7 +11,7 @@ mod window;
 mod wire;
 mod write;
 
-pub(crate) use fault::describe;
+pub(crate) use fault::{describe, ended_early};
 pub(crate) use orrery_kit::config::ServiceAddress;
 pub(crate) use read::{PageQuery, read_pages};
 pub(crate) use retrying::{RetryingClient, Waiting};
