@@ -3,10 +3,12 @@
 //! - [`config`]: the settings
 //! - [`store`]: the descriptions of the slice's resources, and its queries
 //! - [`lifecycle`] and [`summary`]: the rules of orders
+//! - [`procedures`]: background work
 //! - [`rpc`]: the service, with a file for each method that only this slice has
 
 pub mod config;
 pub mod lifecycle;
+pub mod procedures;
 pub mod rpc;
 pub mod rules;
 pub mod store;
@@ -19,7 +21,7 @@ use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::integrity::References;
 use orrery_kit::metrics::Metrics;
-use orrery_kit::procedures::{self, Procedures};
+use orrery_kit::procedures::{Procedures, SERVICE_NAME};
 use orrery_kit::server::{self, RunningService, Services};
 use orrery_peers::CatalogClient;
 use orrery_proto::orders::v1::server::OrdersServiceServer;
@@ -34,7 +36,7 @@ pub const BINARY: Binary = Binary {
 };
 
 /// The gRPC services of this process, by the names that health uses.
-pub const SERVICE_NAMES: [&str; 2] = ["orrery.orders.v1.OrdersService", procedures::SERVICE_NAME];
+pub const SERVICE_NAMES: [&str; 2] = ["orrery.orders.v1.OrdersService", SERVICE_NAME];
 
 /// The slice's schema.
 pub const SCHEMA: &str = "orders";
@@ -68,7 +70,7 @@ async fn run_until_drained(
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let references = References::new(database.clone(), SCHEMA);
-    let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context, &references));
+    let procedures = Procedures::new(&context, settings.procedures, procedures::all(&context, &references));
     let services = Services::new(service).with(procedures.service());
     let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
     let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);

@@ -1,6 +1,7 @@
 //! The summary of an order. It is computed from its lines whenever they change, exactly, and never by the database: the
 //! sums have no limit of digits here.
 
+mod adding;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -9,7 +10,7 @@ use orrery_kit::decimal::Decimal;
 use orrery_kit::error::Violation;
 use orrery_kit::resource::row::{BigInteger, Changes, ChildRows, Children, Column, DecimalText, Integer, Row};
 
-use self::sum::Sum;
+pub use self::adding::{Adding, Amounts, Paused};
 use crate::store::amount::AMOUNT_DIGITS;
 
 /// The columns that sums are computed from and stored in.
@@ -32,11 +33,11 @@ pub struct Summaries {
 /// The sums over an order's lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
-    line_count: i32,
-    quantity: i64,
-    subtotal: Decimal,
-    discount: Decimal,
-    tax: Decimal,
+    pub(crate) line_count: i32,
+    pub(crate) quantity: i64,
+    pub(crate) subtotal: Decimal,
+    pub(crate) discount: Decimal,
+    pub(crate) tax: Decimal,
 }
 
 impl Summaries {
@@ -66,18 +67,16 @@ impl Summaries {
     /// # Errors
     /// A sum that cannot be stored; the violation is a path from the order.
     pub fn over<'r>(&self, lines: impl Iterator<Item = Row<'r>>) -> Result<Sums, Violation> {
-        let (mut line_count, mut quantity) = (0_i32, 0_i64);
-        let [mut subtotal, mut discount, mut tax] = [Sum::default(), Sum::default(), Sum::default()];
+        let mut adding = Adding::default();
         for line in lines {
-            let pieces = line.get(self.line_quantity).unwrap_or(0);
-            line_count += 1;
-            quantity += i64::from(pieces);
-            add("subtotal", &mut subtotal, line.get(self.unit_price), pieces)?;
-            add("discount", &mut discount, line.get(self.line_discount), 1)?;
-            add("tax", &mut tax, line.get(self.line_tax), 1)?;
+            adding.add(Amounts {
+                pieces: line.get(self.line_quantity),
+                unit_price: line.get(self.unit_price),
+                discount: line.get(self.line_discount),
+                tax: line.get(self.line_tax),
+            })?;
         }
-        let (subtotal, discount) = (total("subtotal", &subtotal)?, total("discount", &discount)?);
-        Ok(Sums { line_count, quantity, subtotal, discount, tax: total("tax", &tax)? })
+        adding.sums()
     }
 
     /// The sums in a summary; `None` if it has none yet.
@@ -160,20 +159,6 @@ fn decimal(name: &str, text: Option<&str>) -> Result<Decimal, Violation> {
     let Some(text) = text else { return Ok(Decimal::zero()) };
     let refuse = |error| Violation::new(format!("summary.{name}"), format!("{text} cannot be added up: {error}"));
     text.parse().map_err(refuse)
-}
-
-fn add(name: &str, sum: &mut Sum, amount: Option<&str>, times: i32) -> Result<(), Violation> {
-    let Some(text) = amount else { return Ok(()) };
-    sum.add(text, times).map_err(|error| {
-        let why = format!("an amount of {text} cannot be added up: {error}");
-        Violation::new(format!("summary.{name}"), why)
-    })
-}
-
-fn total(name: &str, sum: &Sum) -> Result<Decimal, Violation> {
-    let total = sum.total().map_err(|error| Violation::new(format!("summary.{name}"), error.to_string()))?;
-    check(name, &total)?;
-    Ok(total)
 }
 
 /// Checks that a sum can be stored: it has no more digits before the point than an amount may have.

@@ -8,6 +8,7 @@ pub mod lookup;
 pub mod order;
 mod pasted;
 pub mod product_sales;
+pub mod rebuild;
 pub mod summary;
 pub mod timer;
 pub mod transition;

@@ -27,6 +27,11 @@ impl Default for Sum {
 }
 
 impl Sum {
+    /// A sum that is this so far.
+    pub(super) fn of(sum: Decimal) -> Self {
+        Self { rest: sum, ..Self::default() }
+    }
+
     /// Adds an amount `times` times.
     ///
     /// # Errors
