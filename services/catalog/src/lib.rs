@@ -2,8 +2,10 @@
 //!
 //! - [`store`]: the descriptions of the slice's resources, and the meaning of their filters
 //! - [`resolve`]: how products are found by their names
+//! - [`procedures`]: background work
 //! - [`rpc`]: the service, with a file for each method that only this slice has
 
+pub mod procedures;
 pub mod resolve;
 pub mod rpc;
 pub mod store;
@@ -13,7 +15,7 @@ use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::integrity::References;
 use orrery_kit::metrics::Metrics;
-use orrery_kit::procedures::{self, Procedures};
+use orrery_kit::procedures::{Procedures, SERVICE_NAME};
 use orrery_kit::server::{self, RunningService, Services};
 use orrery_proto::catalog::v1::server::CatalogServiceServer;
 use tokio::net::TcpListener;
@@ -27,7 +29,7 @@ pub const BINARY: Binary = Binary {
 };
 
 /// The gRPC services of this process, by the names that health uses.
-pub const SERVICE_NAMES: [&str; 2] = ["orrery.catalog.v1.CatalogService", procedures::SERVICE_NAME];
+pub const SERVICE_NAMES: [&str; 2] = ["orrery.catalog.v1.CatalogService", SERVICE_NAME];
 
 /// The slice's schema.
 pub const SCHEMA: &str = "catalog";
@@ -55,7 +57,7 @@ async fn run_until_drained(
         .max_decoding_message_size(config.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let references = References::new(database.clone(), SCHEMA);
-    let procedures = Procedures::new(&context, config.procedures, procedures::of_every_slice(&context, &references));
+    let procedures = Procedures::new(&context, config.procedures, procedures::all(&context, &references));
     let services = Services::new(service).with(procedures.service());
     let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
     let serving = server::serve(&config, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);

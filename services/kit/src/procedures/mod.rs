@@ -8,6 +8,7 @@
 //! - `worker`: what runs them in this process
 //! - `service`, `records`: `orrery.procedures.v1.ProceduresService`
 //! - `expire_writes`: a procedure that every slice has
+//! - `purge`: a procedure of slices with resources that can be archived
 //!
 //! The path of an execution: RunProcedure or a schedule inserts a row. A worker takes it for the length of a lease, and
 //! does one step after the other. Each step's transaction first locks the row, if the worker still has it; then it does
@@ -17,6 +18,7 @@ mod execution;
 mod expire_writes;
 mod parameters;
 mod procedure;
+mod purge;
 mod records;
 mod schedule;
 mod service;
@@ -32,6 +34,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::parameters::{Parameter, ParameterKind, Parameters};
 pub use self::procedure::{Job, Next, Position, Procedure, Run, Step};
+pub use self::purge::{Freeing, PurgeArchived};
 pub use self::records::ProcedureRecords;
 pub use self::schedule::Schedule;
 pub use self::service::ProceduresOfSlice;

@@ -6,7 +6,7 @@
 //! can be called again and continues.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
@@ -85,8 +85,7 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
             let (request, name) = (Arc::clone(&request), name.clone());
             context.transaction(deadline, move |transaction| {
                 Box::pin(async move {
-                    let until =
-                        Instant::now() + deadline.bound(transaction.limits().transaction_timeout) / SHARE_OF_TIME;
+                    let until = until_commit(deadline.bound(transaction.limits().transaction_timeout));
                     let Some(row) = stored::lock(transaction, resource, &request.key).await? else {
                         let missing = Error::NotFound { resource: resource.description.message, name };
                         let accepted = request.allow_missing || begun;
@@ -98,17 +97,11 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
                     };
                     if !begun {
                         stored::check(Some(&row), resource, request.key.tuple(), &request.precondition)?;
-                        ask_rules(transaction, resource, &request.key).await?;
-                    }
-                    for dependent in dependents(resource) {
-                        let progress = delete_dependents(transaction, resource, dependent, &request.key, until);
-                        if matches!(progress.await?, DeleteProgress::Partly) {
-                            return Ok(TransactionEnd::Commit(DeleteProgress::Partly));
+                        if let Some(refusal) = ask_rules(transaction, resource, &request.key).await? {
+                            return Err(refusal);
                         }
                     }
-                    let delete = Statement::new(delete_one(resource), 1);
-                    transaction.write(resource.bind_key(delete, request.key.tuple())?).await?;
-                    Ok(TransactionEnd::Commit(DeleteProgress::Done))
+                    Ok(TransactionEnd::Commit(delete_locked(transaction, resource, &request.key, until).await?))
                 })
             })
         })
@@ -121,8 +114,66 @@ async fn delete_row(context: &Writes, resource: &'static Resource, request: Dele
     }
 }
 
-/// Applies the resource's own rules to the delete of one row, as in a chunked write.
-async fn ask_rules(transaction: &mut Transaction<'_>, resource: &'static Resource, key: &Key) -> Result<(), Error> {
+/// Deletes a locked row that the rules let go, after its children and dependents: as many of these as the time until
+/// `until` is enough for.
+async fn delete_locked(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    key: &Key,
+    until: Instant,
+) -> Result<DeleteProgress, Error> {
+    for dependent in dependents(resource) {
+        let progress = delete_dependents(transaction, resource, dependent, key, until);
+        if matches!(progress.await?, DeleteProgress::Partly) {
+            return Ok(DeleteProgress::Partly);
+        }
+    }
+    let delete = Statement::new(delete_one(resource), 1);
+    transaction.write(resource.bind_key(delete, key.tuple())?).await?;
+    Ok(DeleteProgress::Done)
+}
+
+/// What became of a row that was to be deleted within a transaction.
+#[derive(Debug)]
+pub(crate) enum Deleted {
+    /// It is deleted.
+    Whole,
+    /// Some of its children and dependents are deleted. The rest is for another transaction.
+    Partly,
+    /// The resource's own rules keep it, and nothing of it was deleted.
+    Refused(Error),
+}
+
+/// Deletes a row that is locked, in the transaction of the caller, as [`delete`] does. Statements begin until `until`.
+///
+/// # Errors
+/// The errors of the database and of the rules.
+pub(crate) async fn delete_within(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    key: &Key,
+    until: Instant,
+) -> Result<Deleted, Error> {
+    if let Some(refusal) = ask_rules(transaction, resource, key).await? {
+        return Ok(Deleted::Refused(refusal));
+    }
+    Ok(match delete_locked(transaction, resource, key, until).await? {
+        DeleteProgress::Done => Deleted::Whole,
+        DeleteProgress::Partly => Deleted::Partly,
+    })
+}
+
+/// When the last statement of a transaction that deletes children and dependents may begin, if it begins now.
+pub(crate) fn until_commit(limit: Duration) -> Instant {
+    Instant::now() + limit / SHARE_OF_TIME
+}
+
+/// Applies the resource's own rules to the delete of one row, as in a chunked write. Returns why they refuse it.
+async fn ask_rules(
+    transaction: &mut Transaction<'_>,
+    resource: &'static Resource,
+    key: &Key,
+) -> Result<Option<Error>, Error> {
     let unset = resource.inputs().count() - resource.key_length() + resource.child_tables.len();
     let tuple = [key.tuple(), &NULL.to_be_bytes().repeat(unset)].concat();
     let mask = UpdateMask::Paths(Vec::new());
@@ -130,8 +181,8 @@ async fn ask_rules(transaction: &mut Transaction<'_>, resource: &'static Resourc
     batch.entries_mut().iter_mut().for_each(|entry| entry.exists = true);
     resource.rules.prepare_delete(&mut batch, &mut Store::within(transaction)).await?;
     match batch.entries_mut().first_mut().map(|entry| std::mem::take(&mut entry.fate)) {
-        Some(Fate::Refused(refusal)) => Err(refusal.error),
-        _ => Ok(()),
+        Some(Fate::Refused(refusal)) => Ok(Some(refusal.error)),
+        _ => Ok(None),
     }
 }
 
