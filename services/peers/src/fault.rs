@@ -30,6 +30,14 @@ pub fn retry_after(status: &Status) -> Option<Duration> {
     again.then(|| asked.unwrap_or_default())
 }
 
+/// Whether the service refuses the token of a stream.
+pub(crate) fn refuses_token(status: &Status) -> bool {
+    let refusals = [ErrorReason::TokenInvalid, ErrorReason::TokenMismatch];
+    status
+        .get_details_error_info()
+        .is_some_and(|info| refusals.iter().any(|reason| reason_name(*reason) == info.reason))
+}
+
 /// Why a call failed.
 #[derive(Debug)]
 pub(crate) enum Fault {

@@ -13,7 +13,7 @@ use orrery_proto::records::v1::ExportComboReportsResponse;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::backoff::Backoff;
-use crate::fault::Fault;
+use crate::fault::{Fault, refuses_token};
 use crate::peer::{Peer, request};
 use crate::resume::{Page, ResumingStream};
 
@@ -66,6 +66,7 @@ pub struct Pages<P> {
     method: &'static str,
     deadline: Deadline,
     stream: ResumingStream<P>,
+    refused_token: bool,
 }
 
 impl<P: Page> Pages<P> {
@@ -88,12 +89,18 @@ impl<P: Page> Pages<P> {
             let opening = open(request(message, deadline.remaining()));
             async { opening.await.map(Response::into_inner) }
         });
-        Self { peer, method, deadline, stream }
+        Self { peer, method, deadline, stream, refused_token: false }
     }
 
     /// The token of the last page: a request with it continues after that page, also in another process.
     pub fn token(&self) -> &str {
         self.stream.token()
+    }
+
+    /// Whether the last error was that the other service does not go on after the token: its keys have changed, or what
+    /// the token belongs to. Then only a stream from the beginning can help.
+    pub fn refused_token(&self) -> bool {
+        self.refused_token
     }
 
     /// The next page, which may have no rows; none at the end. It may take as long as the timeout of the peer, during
@@ -112,7 +119,10 @@ impl<P: Page> Pages<P> {
             last = Some(status.clone());
         };
         match tokio::time::timeout(patience.timeout, self.stream.next(&mut on_retry)).await {
-            Ok(page) => page.map_err(|status| patience.failed(method, Fault::Status(status))),
+            Ok(page) => page.map_err(|status| {
+                self.refused_token = refuses_token(&status);
+                patience.failed(method, Fault::Status(status))
+            }),
             Err(_) => Err(patience.too_late(last)),
         }
     }

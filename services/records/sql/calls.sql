@@ -143,7 +143,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteTags, WRITE_MODE_CREATE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -158,7 +158,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteTagClassifications, WRITE_MODE_CREATE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -177,7 +177,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteProductTags, WRITE_MODE_CREATE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -195,7 +195,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteTags, WRITE_MODE_UPDATE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -274,7 +274,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteTagClassifications, WRITE_MODE_UPDATE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -302,7 +302,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteProductTags, WRITE_MODE_UPDATE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -314,7 +314,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteTags, WRITE_MODE_UPSERT
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -330,7 +330,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteTagClassifications, WRITE_MODE_UPSERT
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -344,7 +344,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteProductTags, WRITE_MODE_UPSERT
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -356,7 +356,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteTags, WRITE_MODE_DELETE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -414,7 +414,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteTagClassifications, WRITE_MODE_DELETE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -436,7 +436,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteProductTags, WRITE_MODE_DELETE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -458,7 +458,7 @@ commit; select (case current_setting('synchronous_commit') when 'off' then pg_cu
 
 -- WriteProductTags, WRITE_MODE_REPLACE
 begin; set local statement_timeout = …;
-with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written;
+with old as materialized (select resource, write_id from records.write_session where update_ts < now() - interval '30 days' order by update_ts limit 10 for update skip locked), commits as (delete from records.write_commit as c using old where (c.resource, c.write_id) = (old.resource, old.write_id) returning 1), sessions as (delete from records.write_session as s using old where (s.resource, s.write_id) = (old.resource, old.write_id) and s.update_ts < now() - interval '30 days' returning 1) select (select count(*) from commits) + (select count(*) from sessions) as written, (select count(*) from sessions) as sessions;
 update records.write_session as s set fence = greatest(s.fence + 1, (extract(epoch from statement_timestamp()) * 1000000)::bigint), update_ts = now() where resource = $1 and write_id = $2 returning s.fence, s.committed_offset, s.parameters = $3::text::jsonb;
 select (extract(epoch from statement_timestamp()) * 1000000)::bigint, 0::bigint, true;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
@@ -581,10 +581,10 @@ select t.uid, t.name, t.description, t.tag_uids, t.labels, t.annotations, t.crea
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- RefreshTagPerformanceAggregate, the first
+begin; set local statement_timeout = …;
 select (now() at time zone z.name)::date::text
   from pg_timezone_names as z
  where z.name = $1;
-begin; set local statement_timeout = …;
 update records.tag_performance_refresh as t
    set phase = 'abandoned', update_ts = now()
  where t.phase = 'running'
@@ -672,6 +672,7 @@ begin; set local statement_timeout = …;
 -- as RefreshTagPerformanceAggregate, the first, 8
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
+-- as RefreshTagPerformanceAggregate, the first, 8
 update records.tag_performance_refresh as t
    set phase = 'retired', update_ts = now()
  where t.phase = 'current';
@@ -694,17 +695,19 @@ delete from records.product_performance as t
    and t.generation <> all ($3);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 35
+-- as RefreshTagPerformanceAggregate, the first, 36
 select t.tag_uid from records.tag_performance_aggregate as t where t.tag_uid > $1 order by t.tag_uid offset 19999 limit 1;
 delete from records.tag_performance_aggregate as t
  where t.tag_uid > $1
    and t.generation < $2
    and t.generation <> all ($3);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+begin; set local statement_timeout = …;
+commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- RefreshTagPerformanceAggregate
--- as RefreshTagPerformanceAggregate, the first, 1
 begin; set local statement_timeout = …;
+-- as RefreshTagPerformanceAggregate, the first, 2
 -- as RefreshTagPerformanceAggregate, the first, 3
 -- as RefreshTagPerformanceAggregate, the first, 4
 -- as RefreshTagPerformanceAggregate, the first, 5
@@ -733,18 +736,21 @@ begin; set local statement_timeout = …;
 -- as RefreshTagPerformanceAggregate, the first, 8
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 31
+-- as RefreshTagPerformanceAggregate, the first, 8
 -- as RefreshTagPerformanceAggregate, the first, 32
+-- as RefreshTagPerformanceAggregate, the first, 33
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 35
+-- as RefreshTagPerformanceAggregate, the first, 36
 select t.product_uid from records.product_performance as t where t.product_uid > $1 order by t.product_uid offset 19999 limit 1;
--- as RefreshTagPerformanceAggregate, the first, 37
+-- as RefreshTagPerformanceAggregate, the first, 38
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 begin; set local statement_timeout = …;
--- as RefreshTagPerformanceAggregate, the first, 35
+-- as RefreshTagPerformanceAggregate, the first, 36
 select t.tag_uid from records.tag_performance_aggregate as t where t.tag_uid > $1 order by t.tag_uid offset 19999 limit 1;
--- as RefreshTagPerformanceAggregate, the first, 42
+-- as RefreshTagPerformanceAggregate, the first, 43
+commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+begin; set local statement_timeout = …;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- GetTagPerformance

@@ -6,11 +6,15 @@
 //! - [`store`]: the descriptions of the slice's resources, and its queries
 //! - [`rules`]: the rules of the resources
 //! - [`storage`]: the content of documents
+//! - [`refresh`]: the steps in which the performance of tags is rebuilt
+//! - [`procedures`]: background work
 //! - [`rpc`]: the services, with a file for each group of methods that only this slice has
 
 pub mod classes;
 pub mod config;
 pub mod lifecycle;
+pub mod procedures;
+pub mod refresh;
 pub mod report_files;
 pub mod rpc;
 pub mod rules;
@@ -24,13 +28,14 @@ use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
 use orrery_kit::integrity::References;
 use orrery_kit::metrics::Metrics;
-use orrery_kit::procedures::{self, Procedures};
+use orrery_kit::procedures::{Procedures, SERVICE_NAME};
 use orrery_kit::server::{self, RunningService, Services};
 use orrery_peers::{CatalogClient, OrdersClient};
 use orrery_proto::records::v1::server::{RecordsServiceServer, TagsServiceServer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::refresh::Sources;
 use crate::storage::Documents;
 
 /// The name and the default address of the binary `orrery-records`.
@@ -42,7 +47,7 @@ pub const BINARY: Binary = Binary {
 
 /// The gRPC services of this process, by the names that health uses.
 pub const SERVICE_NAMES: [&str; 3] =
-    ["orrery.records.v1.RecordsService", "orrery.records.v1.TagsService", procedures::SERVICE_NAME];
+    ["orrery.records.v1.RecordsService", "orrery.records.v1.TagsService", SERVICE_NAME];
 
 /// The slice's schema.
 pub const SCHEMA: &str = "records";
@@ -72,17 +77,17 @@ async fn run_until_drained(
         .with_replica(replica)
         .with_foreign(Arc::new(catalog.clone()))
         .with_foreign_uids(Arc::new(catalog.clone()));
-    let orders = OrdersClient::new(&config.orders);
+    let sources = Sources { catalog: catalog.clone(), orders: OrdersClient::new(&config.orders) };
     let documents = Documents::open(&config.documents, &config.environment, database.clone())?;
     let sweeping = tokio::spawn(documents.clone().sweep_every(config.documents.sweep_interval, shutdown.clone()));
-    let records = RecordsServiceServer::new(rpc::records::Records::new(context.clone(), catalog.clone(), documents))
+    let records = RecordsServiceServer::new(rpc::records::Records::new(context.clone(), catalog, documents))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
-    let tags = TagsServiceServer::new(rpc::tags::Tags::new(context.clone(), catalog, orders))
+    let tags = TagsServiceServer::new(rpc::tags::Tags::new(context.clone(), sources.clone()))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let references = References::new(database.clone(), SCHEMA);
-    let procedures = Procedures::new(&context, settings.procedures, procedures::of_every_slice(&context, &references));
+    let procedures = Procedures::new(&context, settings.procedures, procedures::all(&context, &references, &sources));
     let services = Services::new(records).with(tags).with(procedures.service());
     let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
     let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);

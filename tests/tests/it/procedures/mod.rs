@@ -5,6 +5,7 @@
 mod arbitrary_input;
 mod orphans;
 mod rpc;
+mod slices;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ mod groups;
 mod links;
 mod merges;
 mod operations;
-mod performance;
+pub(crate) mod performance;
 mod tags;
 
 use std::path::Path;
@@ -52,6 +52,11 @@ impl Records {
     /// As [`new`](Self::new). The services bypass the pooler if that is the suite's route, because of `reason`.
     pub(crate) async fn bypassing_pooler(reason: &str) -> Self {
         Self::start(TestDatabase::create().await.bypassing_pooler(reason).await, |_| ()).await
+    }
+
+    /// As [`new`](Self::new), with a worker of procedures.
+    pub(crate) async fn working() -> Self {
+        Self::start(TestDatabase::create().await, |config| config.service.procedures.procedure_workers = 1).await
     }
 
     /// As [`new`](Self::new), with a folder for documents.

@@ -23,13 +23,13 @@ const LAST_DAY: i64 = 1_774_915_200;
 const DAY: i64 = 86_400;
 
 /// All three services on one database.
-pub(super) struct Shop {
-    pub(super) records: Records,
-    orders: OrdersServer,
+pub(crate) struct Shop {
+    pub(crate) records: Records,
+    pub(crate) orders: OrdersServer,
 }
 
 impl Shop {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let database = TestDatabase::create().await;
         let catalog = CatalogServer::start(&database).await;
         let orders = OrdersServer::start(&database).await;
@@ -63,7 +63,7 @@ impl Shop {
     }
 
     /// Rebuilds the aggregate, and returns the steps that were told.
-    async fn refresh(&self) -> Result<Vec<RefreshStep>, Status> {
+    pub(crate) async fn refresh(&self) -> Result<Vec<RefreshStep>, Status> {
         let request = RefreshTagPerformanceAggregateRequest {
             day_as_of: "2026-03-31".to_owned(),
             ..RefreshTagPerformanceAggregateRequest::default()
@@ -76,7 +76,7 @@ impl Shop {
         Ok(steps)
     }
 
-    async fn stream(&self, request: StreamTagPerformanceRequest) -> Result<Vec<TagPerformance>, Status> {
+    pub(crate) async fn stream(&self, request: StreamTagPerformanceRequest) -> Result<Vec<TagPerformance>, Status> {
         let mut stream = self.records.client().stream_tag_performance(request).await?.into_inner();
         let mut rows = Vec::new();
         while let Some(page) = stream.message().await? {
@@ -87,7 +87,7 @@ impl Shop {
 }
 
 /// Products 1 and 2 have tag 1, products 2 and 3 tag 2, nothing has tag 3.
-async fn shop() -> Shop {
+pub(crate) async fn shop() -> Shop {
     let shop = Shop::new().await;
     let records = &shop.records;
     seed(&mut records.database.connect(Role::Operator).await, 4).await;

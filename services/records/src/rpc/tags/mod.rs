@@ -27,13 +27,12 @@ use orrery_proto::requests::{List, Stream};
 use orrery_proto::wire::{Encoded, ReceivedCreate, ReceivedUpdate, ReceivedWrite, WriteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
-use self::refresh::Sources;
+use crate::refresh::Sources;
 use crate::store::product_tag::{self, PRODUCT_TAG};
 use crate::store::tag::{self, TAG};
 use crate::store::tag_category::{Categories, Unclassified};
 use crate::store::tag_classification::{self, TAG_CLASSIFICATION};
 use crate::store::tag_group::{self, TAG_GROUP};
-use orrery_peers::{CatalogClient, OrdersClient};
 
 /// The service.
 #[derive(Debug)]
@@ -48,14 +47,14 @@ pub struct Tags {
 }
 
 impl Tags {
-    /// The service on a database. Its context may check products; the clients tell what products there are, and how they
+    /// The service on a database. Its context may check products; the sources tell what products there are, and how they
     /// sell.
-    pub fn new(context: Context, catalog: CatalogClient, orders: OrdersClient) -> Self {
+    pub fn new(context: Context, sources: Sources) -> Self {
         let tags = Collection::new(&context, &TAG);
         let classifications = Collection::new(&context, &TAG_CLASSIFICATION);
         let groups = Collection::new(&context, &TAG_GROUP);
         let links = Collection::new(&context, &PRODUCT_TAG);
-        Self { context, sources: Sources { catalog, orders }, tags, classifications, groups, links }
+        Self { context, sources, tags, classifications, groups, links }
     }
 }
 

@@ -10,10 +10,10 @@ use sqlx::Row as _;
 
 use super::RECENT_DAYS;
 
-/// How many links one step sums up.
-const LINKS_AT_ONCE: i64 = 50_000;
-/// How many rows of old generations one step deletes, about.
-const ROWS_AT_ONCE: i64 = 20_000;
+/// The most links that one step sums up.
+const LINKS_AT_ONCE: usize = 50_000;
+/// How many rows of old generations one step deletes at most, about.
+const ROWS_AT_ONCE: usize = 20_000;
 
 /// The parameters of a rebuild.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub enum Part {
 }
 
 impl Part {
-    fn name(self) -> &'static str {
+    /// Its name in the database.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Sales => "sales",
             Self::Metrics => "metrics",
@@ -47,7 +48,8 @@ impl Part {
         }
     }
 
-    fn of_name(name: &str) -> Option<Self> {
+    /// The part of that name; `None` if there is none.
+    pub fn of_name(name: &str) -> Option<Self> {
         [Self::Sales, Self::Metrics, Self::Tags, Self::Publish].into_iter().find(|part| part.name() == name)
     }
 }
@@ -68,6 +70,16 @@ pub struct Rebuild {
 }
 
 impl Rebuild {
+    /// A rebuild that was continued before, with its [`fence`](Self::fence).
+    pub fn of((generation, fence): (i64, i64), part: Part, cursor: String, processed: i64) -> Self {
+        Self { generation, part, cursor, processed, fence }
+    }
+
+    /// The number of this caller: it grows with each one that takes the rebuild over.
+    pub fn fence(&self) -> i64 {
+        self.fence
+    }
+
     /// The rebuild after some more rows.
     #[must_use]
     pub fn moved(&self, part: Part, cursor: String, rows: usize) -> Self {
@@ -137,6 +149,21 @@ pub async fn advance(transaction: &mut Transaction<'_>, next: &Rebuild) -> Resul
 returning 1";
     let update = Statement::new(sql, 1).bind(next.generation)?.bind(next.fence)?;
     let update = update.bind(next.part.name())?.bind(&next.cursor)?.bind(next.processed)?;
+    if transaction.write(update).await?.is_empty() { Err(Error::WriteTakenOver) } else { Ok(()) }
+}
+
+/// Gives a rebuild up, so that another one can begin.
+///
+/// # Errors
+/// As [`advance`].
+pub async fn abandon(transaction: &mut Transaction<'_>, rebuild: &Rebuild) -> Result<(), Error> {
+    let sql = "update records.tag_performance_refresh as t
+   set phase = 'abandoned', update_ts = now()
+ where t.generation = $1
+   and t.fence = $2
+   and t.phase = 'running'
+returning 1";
+    let update = Statement::new(sql, 1).bind(rebuild.generation)?.bind(rebuild.fence)?;
     if transaction.write(update).await?.is_empty() { Err(Error::WriteTakenOver) } else { Ok(()) }
 }
 
@@ -240,7 +267,8 @@ pub async fn window(transaction: &mut Transaction<'_>, cursor: &str) -> Result<O
          limit $3) as w
  order by w.links desc
  limit 1";
-    let select = Statement::new(sql, 1).bind(&after.0)?.bind(&after.1)?.bind(LINKS_AT_ONCE)?;
+    let most = LINKS_AT_ONCE.min(transaction.max_statement_rows());
+    let select = Statement::new(sql, 1).bind(&after.0)?.bind(&after.1)?.bind(most as i64)?;
     let found = transaction.fetch(select).await?;
     let Some(row) = found.first() else { return Ok(None) };
     Ok(Some(Window { after, last: (row.try_get(0)?, row.try_get(1)?), links: row.try_get(2)? }))
@@ -290,6 +318,8 @@ select l.tag_uid, $1, '', '', count(*), {zeros}
 /// # Errors
 /// As [`advance`].
 pub async fn publish(transaction: &mut Transaction<'_>, rebuild: &Rebuild) -> Result<(), Error> {
+    // First, so that nothing is retired if the rebuild was taken over.
+    advance(transaction, rebuild).await?;
     let retire = "update records.tag_performance_refresh as t\n   set phase = 'retired', update_ts = now()\n where t.phase = 'current'";
     transaction.write(Statement::new(retire, 1_000)).await?;
     let sql = "update records.tag_performance_refresh as t
@@ -323,17 +353,15 @@ pub async fn delete_old(
  limit 2";
     let kept = transaction.fetch(Statement::new(kept, 2).bind(current)?).await?;
     let kept: Vec<i64> = kept.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let last = format!(
-        "select t.{key} from {table} as t where t.{key} > $1 order by t.{key} offset {} limit 1",
-        ROWS_AT_ONCE - 1
-    );
+    let rows = ROWS_AT_ONCE.min(transaction.max_statement_rows());
+    let last =
+        format!("select t.{key} from {table} as t where t.{key} > $1 order by t.{key} offset {} limit 1", rows - 1);
     let last = transaction.fetch(Statement::new(last, 1).bind(after)?).await?;
     let last: Option<String> = last.first().map(|row| row.try_get(0)).transpose()?;
     let up_to = if last.is_some() { format!("\n   and t.{key} <= $4") } else { String::new() };
     let sql = format!(
         "delete from {table} as t\n where t.{key} > $1\n   and t.generation < $2\n   and t.generation <> all ($3){up_to}"
     );
-    let rows = usize::try_from(ROWS_AT_ONCE).unwrap_or_default().min(transaction.max_statement_rows());
     let mut delete = Statement::new(sql, rows).bind(after)?.bind(current)?.bind(kept)?;
     if let Some(last) = &last {
         delete = delete.bind(last)?;
