@@ -702,8 +702,6 @@ delete from records.tag_performance_aggregate as t
    and t.generation < $2
    and t.generation <> all ($3);
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …;
-commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- RefreshTagPerformanceAggregate
 begin; set local statement_timeout = …;
@@ -749,8 +747,6 @@ begin; set local statement_timeout = …;
 -- as RefreshTagPerformanceAggregate, the first, 36
 select t.tag_uid from records.tag_performance_aggregate as t where t.tag_uid > $1 order by t.tag_uid offset 19999 limit 1;
 -- as RefreshTagPerformanceAggregate, the first, 43
-commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
-begin; set local statement_timeout = …;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
 
 -- GetTagPerformance

@@ -250,7 +250,7 @@ async fn they_are_read_in_pages_of_as_many_rows_as_a_query_may_return() {
         assert_eq!(checked.mistakes.len(), 120, "no table has a key: {:?}", checked.mistakes.first());
         assert!(checked.mistakes.iter().all(|mistake| mistake.to_string().contains("no primary key")));
         let none: String =
-            comments.iter().map(|comment| format!("{} is null;", comment.split(" is ").next().unwrap())).collect();
+            comments.iter().flat_map(|comment| [comment.split(" is ").next().unwrap(), " is null;"]).collect();
         run(&mut operator, &none).await;
     }
 }
@@ -320,13 +320,13 @@ impl Orders {
     }
 
     /// Waits for the end of the service, which names the broken comment.
-    async fn is_refused(self) {
+    async fn until_refused(self) {
         let error = timeout(PATIENCE, self.task).await.expect("the service ends").unwrap().unwrap_err();
         assert_names_the_comment(&format!("{error:#}"));
     }
 
     /// Waits until the service is healthy, and ends it.
-    async fn is_served(self) {
+    async fn until_served(self) {
         until_healthy(&self.channel, orrery_orders::SERVICE_NAMES[0]).await;
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
@@ -344,11 +344,11 @@ async fn a_service_does_not_start_with_a_comment_that_is_not_valid() {
     let database = TestDatabase::create().await;
     let mut operator = database.connect(Role::Operator).await;
     run(&mut operator, BROKEN).await;
-    Orders::start(&database).await.is_refused().await;
+    Orders::start(&database).await.until_refused().await;
     // The comments of another slice are not read.
     crate::harness::CatalogServer::start(&database).await.stop().await.unwrap();
     run(&mut operator, MENDED).await;
-    Orders::start(&database).await.is_served().await;
+    Orders::start(&database).await.until_served().await;
     OrdersServer::start(&database).await;
 }
 
@@ -364,9 +364,9 @@ async fn a_service_that_starts_without_its_database_reads_them_when_it_answers()
         orders.stays_unhealthy().await;
         postgres.restart().await;
         if broken {
-            orders.is_refused().await;
+            orders.until_refused().await;
         } else {
-            orders.is_served().await;
+            orders.until_served().await;
         }
     }
 }
@@ -379,7 +379,7 @@ async fn a_service_is_not_healthy_before_they_are_read() {
     let orders = Orders::start(&database).await;
     orders.stays_unhealthy().await;
     run(&mut operator, "grant select on pg_catalog.pg_description to public").await;
-    orders.is_served().await;
+    orders.until_served().await;
 }
 
 /// Runs a program that must end by itself.

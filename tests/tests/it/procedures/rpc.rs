@@ -55,8 +55,8 @@ fn named(procedure: &str) -> RunProcedureRequest {
     RunProcedureRequest { procedure: procedure.to_owned(), ..Default::default() }
 }
 
-fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn an_execution_is_asked_for_found_again_and_cancelled() {
         let listed = fixture.client().0.list_procedure_executions(request).await.unwrap().into_inner();
         listed.procedure_executions.into_iter().map(|execution| execution.uid).collect::<Vec<String>>()
     };
-    assert_eq!(list(Default::default()).await, [separate.uid.clone(), asked.uid.clone()]);
+    assert_eq!(list(ProcedureExecutionFilter::default()).await, [separate.uid.clone(), asked.uid.clone()]);
     let phases = vec![ExecutionPhase::Cancelled.into()];
     assert_eq!(list(ProcedureExecutionFilter { phases, ..Default::default() }).await, [asked.uid]);
     let procedures = vec!["expire_write_sessions".to_owned()];
@@ -184,8 +184,8 @@ async fn a_schedule_is_set_and_shown() {
     let mut client = fixture.client().0;
     let set = |schedule| SetProcedureScheduleRequest { procedure: "detect_orphans".to_owned(), schedule };
     let schedule = ProcedureSchedule {
-        interval: seconds(7_200),
-        jitter: seconds(60),
+        interval: Some(seconds(7_200)),
+        jitter: Some(seconds(60)),
         parameters: Some(object(&[("grace", text("5s"))])),
         ..Default::default()
     };
@@ -207,10 +207,10 @@ async fn a_schedule_is_set_and_shown() {
     let nanos = |nanos| Some(prost_types::Duration { seconds: 0, nanos });
     for (interval, jitter, field) in [
         (nanos(1), None, "schedule.interval"),
-        (seconds(-1), None, "schedule.interval"),
-        (seconds(367 * 86_400), None, "schedule.interval"),
-        (seconds(10), seconds(11), "schedule.jitter"),
-        (seconds(10), seconds(-1), "schedule.jitter"),
+        (Some(seconds(-1)), None, "schedule.interval"),
+        (Some(seconds(367 * 86_400)), None, "schedule.interval"),
+        (Some(seconds(10)), Some(seconds(11)), "schedule.jitter"),
+        (Some(seconds(10)), Some(seconds(-1)), "schedule.jitter"),
     ] {
         let schedule = ProcedureSchedule { interval, jitter, ..Default::default() };
         assert_invalid(&client.set_procedure_schedule(set(Some(schedule))).await.unwrap_err(), field);
