@@ -266,7 +266,10 @@ fn of_message(message: &prost_types::Value) -> Value {
     use prost_types::value::Kind;
     match &message.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::NumberValue(number)) => Number::from_f64(*number).map_or(Value::Null, Value::Number),
+        // JSON has no NaN and no infinities; as texts they are refused as numbers.
+        Some(Kind::NumberValue(number)) => {
+            Number::from_f64(*number).map_or_else(|| Value::String(number.to_string()), Value::Number)
+        }
         Some(Kind::StringValue(text)) => Value::String(text.clone()),
         Some(Kind::BoolValue(truth)) => Value::Bool(*truth),
         Some(Kind::StructValue(object)) => Value::Object(of_struct(object)),

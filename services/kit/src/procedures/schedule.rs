@@ -62,6 +62,13 @@ fn of_micros(micros: i64) -> Duration {
     Duration::from_micros(micros.unsigned_abs())
 }
 
+/// A duration of the contract; `None` if it is negative or malformed. The conversion of prost-types cannot take the
+/// least number of seconds.
+fn of_message(duration: prost_types::Duration) -> Option<Duration> {
+    let nanos = u32::try_from(duration.nanos).ok().filter(|&nanos| nanos < 1_000_000_000)?;
+    Some(Duration::new(u64::try_from(duration.seconds).ok()?, nanos))
+}
+
 fn to_timestamp(micros: i64) -> prost_types::Timestamp {
     let (seconds, nanos) = timestamp::from_postgres(micros);
     prost_types::Timestamp { seconds, nanos }
@@ -75,7 +82,7 @@ pub(super) fn checked(
     let mut violations = Vec::new();
     let mut duration = |name: &str, value: Option<&prost_types::Duration>| {
         let value = value.copied().unwrap_or_default();
-        Duration::try_from(value).unwrap_or_else(|_| {
+        of_message(value).unwrap_or_else(|| {
             violations.push(Violation::new(format!("schedule.{name}"), "must not be negative"));
             Duration::ZERO
         })
@@ -245,6 +252,16 @@ returning 1"
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_neither_negative_nor_malformed() {
+        let of = |seconds, nanos| of_message(prost_types::Duration { seconds, nanos });
+        assert_eq!(of(1, 500_000_000), Some(Duration::from_millis(1_500)));
+        assert_eq!(of(i64::MAX, 999_999_999), Some(Duration::new(i64::MAX.unsigned_abs(), 999_999_999)));
+        for (seconds, nanos) in [(-1, 0), (i64::MIN, 0), (0, -1), (0, i32::MIN), (1, 1_000_000_000)] {
+            assert_eq!(of(seconds, nanos), None);
+        }
+    }
 
     #[test]
     fn a_start_is_late_by_a_part_of_the_jitter() {

@@ -77,7 +77,8 @@ async fn every_column_that_is_named_like_a_reference_is_one_and_its_target_exist
         "create table records.scratch (uid text primary key, tag_uid text, tag_uids text[], uids text, guid text)",
     )
     .await;
-    let undocumented = |column: &str| format!("{column} has no comment \"references SCHEMA.TABLE.COLUMN\"");
+    let undocumented =
+        |column: &str| format!("{column} has no comment \"references SCHEMA.TABLE.COLUMN\", nor \"no reference: WHY\"");
     let both = ["records.scratch.tag_uid", "records.scratch.tag_uids"];
     assert_eq!(mistakes(&reader).await, both.map(undocumented));
     run(
@@ -462,7 +463,10 @@ async fn the_doctor_shows_the_references_and_finds_mistakes() {
         let sick = doctor(&database, arguments).await;
         let lines: Vec<&str> = sick.stderr.lines().collect();
         assert_eq!((sick.code, lines.len()), (Some(1), 3), "{sick:?}");
-        assert_eq!(lines[0], "orrery: catalog.scratch.product_uid has no comment \"references SCHEMA.TABLE.COLUMN\"");
+        assert_eq!(
+            lines[0],
+            "orrery: catalog.scratch.product_uid has no comment \"references SCHEMA.TABLE.COLUMN\", nor \"no reference: WHY\""
+        );
         assert_names_the_comment(lines[1]);
         let missing =
             "orrery: orders.order_summary.order_uid references orders.order.uid, but there is no such table or column";

@@ -146,7 +146,8 @@ async fn an_execution_is_asked_for_found_again_and_cancelled() {
 async fn what_a_procedure_does_not_take_is_refused_by_name() {
     let fixture = Fixture::new().await;
     let mut client = fixture.client().0;
-    let cases: [(&str, Kind); 6] = [
+    let cases: [(&str, Kind); 7] = [
+        ("max_deletions", Kind::NumberValue(f64::NAN)),
         ("dry_run", text("yes")),
         ("max_deletions", Kind::NumberValue(-1.0)),
         ("max_deletions", Kind::NumberValue(1.5)),
