@@ -14,7 +14,8 @@ use crate::error::Error;
 const PAGE_ROWS: usize = 1_000;
 
 /// A page of the columns whose comments may document references. An index serves a reference if it is ordered by the
-/// column's bytes and holds every row in which the column is not null.
+/// column's bytes and holds every row in which the column is not null. The condition of an index is compared as the
+/// server stores it, a tree as text: the functions that print it wait for whoever changes the table.
 const SELECT: &str = "select t.relname::text, c.attname::text, format_type(c.atttypid, null), not c.attnotnull,
        d.description,
        array(select k.attname::text
@@ -32,7 +33,8 @@ const SELECT: &str = "select t.relname::text, c.attname::text, format_type(c.att
                 where i.indrelid = t.oid and i.indisvalid and i.indkey[0] = c.attnum
                   and m.amname = 'btree' and l.collname in ('C', 'POSIX')
                   and (i.indpred is null
-                       or pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', c.attname)))
+                       or i.indpred::text ~ format(
+                           '^[{]NULLTEST :arg [{]VAR [^{}]*:varattno %s [^{}]*[}] :nulltesttype 1 ', c.attnum)))
   from pg_description as d
   join pg_class as t on t.oid = d.objoid
   join pg_namespace as s on s.oid = t.relnamespace
