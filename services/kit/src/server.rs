@@ -57,6 +57,15 @@ pub struct Probe {
     refusal: BoxFuture<'static, anyhow::Error>,
 }
 
+#[cfg(test)]
+impl Probe {
+    /// A probe that never finds that the service cannot work at all.
+    pub(crate) fn asking(ask: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let ask = Box::new(move || -> BoxFuture<'static, bool> { Box::pin(std::future::ready(ask())) });
+        Self { ask, refusal: Box::pin(std::future::pending()) }
+    }
+}
+
 /// How long connections may take to close after their calls were cut off.
 const CLOSING: Duration = Duration::from_millis(500);
 /// Pause after a connection could not be accepted. Without it, a process without free file descriptors would spin.

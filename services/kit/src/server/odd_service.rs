@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
@@ -160,11 +159,7 @@ impl Process {
         let (service, uploads) = OddService::new();
         let (answers, stopped) = (database.clone(), shutdown.clone());
         let task = tokio::spawn(async move {
-            let ask = Box::new(move || -> BoxFuture<'static, bool> {
-                let answer = answers.load(Ordering::SeqCst);
-                Box::pin(async move { answer })
-            });
-            let probe = Probe { ask, refusal: Box::pin(std::future::pending()) };
+            let probe = Probe::asking(move || answers.load(Ordering::SeqCst));
             let names = ["orrery.catalog.v1.CatalogService", "test.Odd"];
             serve(&config, &Metrics::new(&names), listener, Services::new(service), &names, probe, stopped).await
         });

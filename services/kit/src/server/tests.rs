@@ -260,16 +260,9 @@ async fn a_listener_that_other_machines_reach_is_refused_unless_said_aloud() {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
         let shutdown = CancellationToken::new();
         shutdown.cancel();
-        let served = serve(
-            &config,
-            &Metrics::default(),
-            listener,
-            Services::default(),
-            &[],
-            Probe { ask: Box::new(|| Box::pin(async { true })), refusal: Box::pin(std::future::pending()) },
-            shutdown,
-        )
-        .await;
+        let served =
+            serve(&config, &Metrics::default(), listener, Services::default(), &[], Probe::asking(|| true), shutdown)
+                .await;
         match served {
             Ok(()) => assert!(insecure),
             Err(refused) => assert!(!insecure && refused.to_string().contains("--insecure"), "{refused}"),
