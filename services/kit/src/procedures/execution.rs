@@ -145,8 +145,8 @@ pub(super) async fn take(
    and t.next_ts <= now()
    and (t.lease_ts is null or t.lease_ts <= now())
    and (t.phase = 'running'
-        or not exists (select from {schema}.procedure_execution as r
-                        where r.procedure = t.procedure and r.phase = 'running'))
+        or t.procedure <> all (array(
+            select r.procedure from {schema}.procedure_execution as r where r.phase = 'running')))
  order by t.next_ts, t.uid
  limit {CANDIDATES}"
     );

@@ -89,7 +89,9 @@ pub(super) async fn work(shared: Arc<Shared>, shutdown: CancellationToken) {
             }
             Ok::<(), Error>(())
         };
-        match round.await {
+        // A database that does not answer must not keep the process from ending.
+        let Some(round) = shutdown.run_until_cancelled(round).await else { break };
+        match round {
             Ok(()) => was_available = true,
             Err(error) => {
                 let cause = std::error::Error::source(&error);

@@ -85,6 +85,21 @@ impl Recorder {
         self.call(title, async { write.await.1 }).await;
     }
 
+    /// Records the statements of work in the background that `wanted` selects, each one once, at its first place.
+    pub(super) async fn each_once(&mut self, title: &str, wanted: fn(&str) -> bool, work: impl Future<Output = ()>) {
+        self.database.take_statements();
+        work.await;
+        self.text.extend(["\n-- ", title, "\n"]);
+        let mut seen = std::collections::HashSet::new();
+        for statement in self.database.take_statements() {
+            let statement = normal(&statement);
+            let is_of_tables = statement.contains('\n') && wanted(&statement);
+            if is_of_tables && !is_of_the_health_check(&statement) && seen.insert(statement.clone()) {
+                self.text.extend([&statement, ";\n"]);
+            }
+        }
+    }
+
     /// Compares what was recorded with the file of a slice.
     pub(super) fn check(self, slice: &str) {
         self.check_file(slice, "calls");

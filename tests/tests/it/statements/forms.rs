@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use orrery_proto::catalog::v1 as catalog;
@@ -13,6 +13,7 @@ use orrery_proto::records::v1::records_service_client::RecordsServiceClient;
 use orrery_proto::records::v1::upload_document_request::start::Target;
 use orrery_proto::r#type::v1::{ReferenceCheck, WriteMode, WriteStart};
 use orrery_records::storage::DocumentsLocation;
+use prost_types::value::Kind;
 use tonic::Code;
 
 use super::sharding::{breaches, spread_by};
@@ -22,6 +23,7 @@ use crate::harness::wire::WireLimits;
 use crate::harness::{
     CatalogServer, OrdersServer, RecordsServer, Role, TestDatabase, order, order_uid, product, run, uid,
 };
+use crate::procedures::{Client as Procedures, text};
 use crate::records::artifacts::{document, named};
 use crate::shelves::contract::Stocktake;
 use crate::shelves::{STOCKTAKES, Shelves};
@@ -190,4 +192,71 @@ async fn products_are_linked_and_uploads_given_up_alike() {
         assert!(!all.iter().any(|statement| statement.contains(lock)), "locks of a reference table cannot be shared");
     }
     assert!(all.iter().any(|statement| statement.contains("macrodata_artifact") && statement.contains("for update")));
+}
+
+/// What statements over several shards do not hold; the same as for the statements of resources, and what only the
+/// other forms of these statements have.
+const NOT_OVER_SHARDS: [&str; 8] = [
+    "lateral",
+    "with recursive",
+    "not exists (",
+    "case jsonb_typeof(",
+    "skip locked",
+    "xmin",
+    "clock_timestamp(",
+    "full join",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orphans_are_found_alike() {
+    let database = sharded().await;
+    run(
+        &mut database.connect(Role::Operator).await,
+        "insert into orders.order_header (uid, currency_code) select 'ord_' || n, 'GBP' from generate_series(1, 9) n;
+         insert into orders.order_line_item (order_uid, uid, line_number, product_uid)
+         select 'ord_' || n, 'oli_' || n, 1, 'prd_' || n from generate_series(1, 12) n;
+         insert into catalog.product (uid, name) select 'prd_' || n, 'p' from generate_series(1, 8) n;
+         insert into orders.write_commit (resource, write_id, first_offset, row_count, row_hashes)
+         values ('r', 'w', 0, 0, ''), ('r', 'w', 1, 0, '')",
+    )
+    .await;
+    let elsewhere = TestDatabase::create().await;
+    run(
+        &mut elsewhere.connect(Role::Operator).await,
+        "insert into catalog.product (uid, name) select 'prd_' || n, 'p' from generate_series(1, 8) n",
+    )
+    .await;
+    let catalog = CatalogServer::start(&elsewhere).await;
+    let server = OrdersServer::start_with(&database, |config| {
+        config.catalog.address = catalog.address().to_string().parse().unwrap();
+        config.service.procedures.procedure_workers = 1;
+    })
+    .await;
+    let client = Procedures::of(server.channel());
+    let grace = ("grace", text("0s"));
+    let dry = client.numbers("detect_orphans", &[grace.clone(), ("dry_run", Kind::BoolValue(true))]).await;
+    let of = |numbers: &BTreeMap<String, i64>| {
+        ["order_line_item.product_uid", "order_line_item.order_uid", "write_commit.write_id"]
+            .map(|relation| numbers[&format!("orders.{relation}")])
+    };
+    assert_eq!((of(&dry), dry["would_delete"]), ([4, 3, 1], 5), "{dry:?}");
+    let orphans = client.orphans().await;
+    let products: Vec<(&str, &str)> = orphans
+        .iter()
+        .filter(|orphan| orphan.relation == "orders.order_line_item.product_uid")
+        .map(|orphan| (&*orphan.missing_uid, &*orphan.child_uid))
+        .collect();
+    assert_eq!(products, [("prd_10", "oli_10"), ("prd_11", "oli_11"), ("prd_12", "oli_12"), ("prd_9", "oli_9")]);
+    let done = client.numbers("detect_orphans", &[grace]).await;
+    assert_eq!((of(&done), done["deleted"]), ([4, 0, 0], 5), "{done:?}");
+    let again = client.numbers("detect_orphans", &[("grace", text("0s"))]).await;
+    assert_eq!(of(&again), [1, 0, 0], "the lines of orders that are gone went with them: {again:?}");
+    let recorded = database.take_statements();
+    assert!(recorded.iter().any(|statement| statement.contains("select distinct t.\"product_uid\" as v")));
+    for statement in
+        recorded.iter().filter(|statement| !statement.contains("pg_catalog.") && !statement.contains("pg_description"))
+    {
+        let found: Vec<&&str> = NOT_OVER_SHARDS.iter().filter(|text| statement.contains(**text)).collect();
+        assert!(found.is_empty(), "{found:?}: {statement}");
+    }
 }

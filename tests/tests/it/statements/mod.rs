@@ -6,6 +6,7 @@ mod artifacts;
 mod calls;
 mod documents;
 mod forms;
+mod procedures;
 mod records;
 mod sharding;
 

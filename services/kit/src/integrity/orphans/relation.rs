@@ -59,10 +59,10 @@ fn references(documented: &Documented) -> String {
     match (documented.reference.list, &documented.reference.path) {
         (true, _) => format!(
             "array(select e.value #>> '{{}}'
-          from jsonb_array_elements(case jsonb_typeof({json}) when 'array' then {json} else '[]' end) as e
+          from jsonb_array_elements(case when jsonb_typeof({json}) = 'array' then {json} else '[]' end) as e
          where jsonb_typeof(e.value) = 'string')"
         ),
-        (false, Some(_)) => format!("array[case jsonb_typeof({json}) when 'string' then {json} #>> '{{}}' end]"),
+        (false, Some(_)) => format!("array[case when jsonb_typeof({json}) = 'string' then {json} #>> '{{}}' end]"),
         (false, None) => format!("array[{}]", column(documented)),
     }
 }
