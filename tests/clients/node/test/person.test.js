@@ -271,7 +271,7 @@ for (const [person, relation] of [
     const last = watched.at(-1);
     assert.deepEqual([last.uid, last.phase], [asked.uid, "EXECUTION_PHASE_SUCCEEDED"]);
     assert.deepEqual(await person.call("GetProcedureExecution", { uid: asked.uid }), [last]);
-    const [{ procedure_executions: executions }] = await person.call("ListProcedureExecutions", { order_by: "create_ts desc", page_size: 1000 });
+    const [{ procedureExecutions: executions }] = await person.call("ListProcedureExecutions", { order_by: "create_ts desc", page_size: 1000 });
     assert.ok(executions.some(({ uid }) => uid === asked.uid));
     const [scheduled] = await person.call("SetProcedureSchedule", { procedure: "expire_write_sessions", schedule: { interval: "86400s" } });
     assert.equal(scheduled.schedule.interval, "86400s");
