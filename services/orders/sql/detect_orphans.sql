@@ -116,6 +116,11 @@ select array[t."order_uid"::text, t."uid"::text]
  where t."order_uid" = any (array['…']::text[])
  order by t."order_uid", t."uid"
  limit 500;
+with done as (
+    delete from "orders"."order_line_item" as t
+     where (t."order_uid", t."uid") in (('…', 'oli_3')) and t."order_uid" = any (array['…']::text[]) and not exists (select from "orders"."order_header" as o where o."uid" = t."order_uid")
+    returning 1)
+select count(*) as written from done;
 with gone as (
     delete from orders.orphan as t
      using unnest($1::text[], $2::text[]) as i (relation, missing_uid)
@@ -128,6 +133,11 @@ select array[t."resource"::text, t."write_id"::text, t."first_offset"::text]
  where t."write_id" = any (array['w']::text[])
  order by t."resource", t."write_id", t."first_offset"
  limit 500;
+with done as (
+    delete from "orders"."write_commit" as t
+     where (t."resource", t."write_id", t."first_offset") in (('r', 'w', '0')) and t."write_id" = any (array['w']::text[]) and not exists (select from "orders"."write_session" as o where o."write_id" = t."write_id")
+    returning 1)
+select count(*) as written from done;
 select t.relation, count(*)
   from orders.orphan as t
  where t.relation = any ($1)
