@@ -31,8 +31,8 @@ pub struct ProceduresConfig {
 
     /// How long a process holds a procedure without a sign of life. Then another process continues it.
     ///
-    /// The process extends the lease three times as often. A shorter lease makes up for a lost process sooner; a process
-    /// that pauses for longer, for example because its machine is busy, loses the procedure.
+    /// The process extends the lease three times as often. A shorter lease makes up for a lost process sooner; a
+    /// process that pauses for longer, for example because its machine is busy, loses the procedure.
     #[arg(
         long,
         value_name = "DURATION",

@@ -63,8 +63,10 @@ impl Shop {
         execute(
             &mut self.operator,
             &format!(
-                "insert into catalog.product (uid, name) select 'prd_' || to_char(n, 'fm00000000'), 'p' from generate_series(1, {products}) as n;
-                 insert into orders.order_header (uid, currency_code) select 'ord_' || to_char(n, 'fm00000000'), 'GBP' from generate_series(1, {orders}) as n;
+                "insert into catalog.product (uid, name)
+                 select 'prd_' || to_char(n, 'fm00000000'), 'p' from generate_series(1, {products}) as n;
+                 insert into orders.order_header (uid, currency_code)
+                 select 'ord_' || to_char(n, 'fm00000000'), 'GBP' from generate_series(1, {orders}) as n;
                  insert into orders.order_line_item (order_uid, uid, line_number, product_uid)
                  select 'ord_' || to_char(o, 'fm00000000'), 'oli_' || o || '_' || l, l,
                         'prd_' || to_char(1 + (o * 7919 + l * 104729) % {products}, 'fm00000000')
@@ -97,7 +99,8 @@ impl Shop {
         let missing: Vec<String> = orphans.iter().map(|orphan| orphan.missing_uid.clone()).collect();
         let wrong: i64 = sqlx::query_scalar(
             "select count(*) from unnest($1::text[], $2::text[]) as i (child, missing)
-              where not exists (select from orders.order_line_item as l where l.uid = i.child and l.product_uid = i.missing)",
+              where not exists (
+                  select from orders.order_line_item as l where l.uid = i.child and l.product_uid = i.missing)",
         )
         .bind(children)
         .bind(missing)
@@ -289,7 +292,9 @@ body.other_uids[] references orders.order_header.uid';
 async fn a_parent_that_arrives_within_the_grace_period_is_no_orphan() {
     let mut shop = Shop::new().await;
     shop.fill(50, 20, 2).await;
-    execute(&mut shop.operator, "create table public.kept as select * from catalog.product where uid < 'prd_00000030'; delete from catalog.product where uid < 'prd_00000040'").await;
+    let vanish = "create table public.kept as select * from catalog.product where uid < 'prd_00000030';
+                  delete from catalog.product where uid < 'prd_00000040'";
+    execute(&mut shop.operator, vanish).await;
     let missing = shop.missing_products().await;
     let client = shop.procedures();
     let uid = client.run(PROCEDURE, &[("grace", text("4s"))]).await;

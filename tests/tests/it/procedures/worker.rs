@@ -184,12 +184,9 @@ impl Fixture {
     }
 
     async fn ask(&self, uid: &str, parameters: &str) {
-        sqlx::query("insert into catalog.procedure_execution (uid, procedure, parameters) values ($1, 'count', $2::text::jsonb)")
-            .bind(uid)
-            .bind(parameters)
-            .execute(&self.pool)
-            .await
-            .unwrap();
+        let sql = "insert into catalog.procedure_execution (uid, procedure, parameters)
+                   values ($1, 'count', $2::text::jsonb)";
+        sqlx::query(sql).bind(uid).bind(parameters).execute(&self.pool).await.unwrap();
     }
 
     async fn stored(&self, uid: &str) -> Stored {
@@ -397,7 +394,8 @@ async fn executions_that_ended_long_ago_are_deleted() {
     fixture
         .execute(
             "insert into catalog.procedure_execution (uid, procedure, phase, finish_ts, next_ts)
-             select 'exe_' || n, 'count', 'succeeded', now() - n * interval '1 day', null from generate_series(1, 40) as n;
+             select 'exe_' || n, 'count', 'succeeded', now() - n * interval '1 day', null
+               from generate_series(1, 40) as n;
              insert into catalog.procedure_schedule (procedure, interval_micros, next_ts, parameters)
              values ('count', 3600000000, now(), '{\"to\": 0}')",
         )
@@ -431,7 +429,8 @@ async fn a_frozen_process_commits_nothing_after_another_one_has_finished() {
     let pool = database.pool(Role::Operator).await;
     sqlx::raw_sql(AssertSqlSafe(format!(
         "insert into catalog.write_session (resource, write_id, parameters, update_ts)
-         select 'orrery.catalog.v1.Product', 'w' || n, '{{}}', now() - interval '90 days' from generate_series(1, {WRITES}) as n"
+         select 'orrery.catalog.v1.Product', 'w' || n, '{{}}', now() - interval '90 days'
+           from generate_series(1, {WRITES}) as n"
     )))
     .execute(&pool)
     .await

@@ -160,7 +160,11 @@ impl Rows {
             OnOrphan::Delete | OnOrphan::Report => format!("delete from {table} as t"),
         };
         let sql = format!(
-            "with done as (\n    {change}\n     where {condition}\n    returning 1)\nselect count(*) as written from done"
+            "with done as (
+    {change}
+     where {condition}
+    returning 1)
+select count(*) as written from done"
         );
         let mut statement = Statement::new(sql, keys.len());
         statement.keep_prepared = false;

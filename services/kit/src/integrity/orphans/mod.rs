@@ -90,10 +90,10 @@ impl Procedure for DetectOrphans {
     }
 
     fn description(&self) -> &'static str {
-        "Finds uids that rows refer to although nothing has them, for each reference that a column's comment documents, \
-         and deletes or clears rows where the comment says so. Results: by relation, the number of its orphans; healed, \
-         orphans and candidates that are none any more; deleted and cleared, rows; would_delete and would_clear, rows \
-         in a dry run. Progress is in distinct references."
+        "Finds uids that rows refer to although nothing has them, for each reference that a column's comment \
+         documents, and deletes or clears rows where the comment says so. Results: by relation, the number of its \
+         orphans; healed, orphans and candidates that are none any more; deleted and cleared, rows; would_delete and \
+         would_clear, rows in a dry run. Progress is in distinct references."
     }
 
     fn parameters(&self) -> &'static [Parameter] {

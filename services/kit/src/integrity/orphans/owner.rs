@@ -26,8 +26,8 @@ pub trait ForeignUids: fmt::Debug + Send + Sync {
     /// As [`missing`](Self::missing).
     fn count(&self, deadline: Deadline) -> BoxFuture<'_, Result<i64, Error>>;
 
-    /// All uids in the order of their bytes, page by page, after the page that ended with this token; from the beginning
-    /// if it is empty.
+    /// All uids in the order of their bytes, page by page, after the page that ended with this token; from the
+    /// beginning if it is empty.
     fn all(&self, token: String) -> Box<dyn UidPages>;
 }
 

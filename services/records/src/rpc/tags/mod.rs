@@ -47,8 +47,8 @@ pub struct Tags {
 }
 
 impl Tags {
-    /// The service on a database. Its context may check products; the sources tell what products there are, and how they
-    /// sell.
+    /// The service on a database. Its context may check products; the sources tell what products there are, and how
+    /// they sell.
     pub fn new(context: Context, sources: Sources) -> Self {
         let tags = Collection::new(&context, &TAG);
         let classifications = Collection::new(&context, &TAG_CLASSIFICATION);
