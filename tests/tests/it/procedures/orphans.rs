@@ -122,7 +122,8 @@ fn at_once() -> Vec<(&'static str, Kind)> {
 async fn orders_without_products_are_found_and_healed() {
     let (file, missing) = match retail_file() {
         Some(file) => (file, 3_561),
-        None => (repository("tests/data/online-retail-sample.csv"), 54),
+        // 54 codes, two of which differ from others in their letter case alone.
+        None => (repository("tests/data/online-retail-sample.csv"), 52),
     };
     let mut shop = Shop::new().await;
     let orders = format!("--orders={}", shop.orders.address());
