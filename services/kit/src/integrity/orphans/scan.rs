@@ -21,8 +21,10 @@ pub(super) struct Scan {
     place: String,
     /// The sorted uids of another slice, if they are walked along with.
     owner: Option<OwnerUids>,
-    /// Most references or rows of a window. Less after a window was too large.
+    /// Most references or rows of a window. Less after a window was too large or the connection broke.
     rows: usize,
+    /// What `rows` grows to again.
+    most: usize,
 }
 
 /// A window of references.
@@ -46,12 +48,9 @@ impl Scan {
     ) -> Result<Self, Error> {
         let database = detection.context.database();
         let most = if documented.indexed { WINDOW } else { ROWS_WINDOW };
-        let mut scan = Self {
-            relation: documented.reference.name(),
-            place: place.to_owned(),
-            owner: None,
-            rows: relation::rows_at_once(database, most),
-        };
+        let most = relation::rows_at_once(database, most);
+        let mut scan =
+            Self { relation: documented.reference.name(), place: place.to_owned(), owner: None, rows: most, most };
         if documented.indexed && !detection.is_here(documented) {
             let owner = detection.owner(documented)?;
             // Few references are asked for, many are compared with all uids, in whichever order costs less.
@@ -89,6 +88,7 @@ impl Scan {
         documented: &Documented,
         deadline: Deadline,
     ) -> Result<Window, Error> {
+        let token = self.token().to_owned();
         loop {
             let window = if documented.indexed {
                 self.by_value(detection, documented, deadline).await
@@ -96,8 +96,17 @@ impl Scan {
                 self.by_row(detection, documented, deadline).await
             };
             match window {
-                Err(error) if error.may_be_too_large() && self.rows > 1 => self.rows = self.rows.div_ceil(4),
-                window => return window,
+                Err(error) if error.may_be_too_large() && self.rows > 1 => {
+                    self.rows = self.rows.div_ceil(4);
+                    // The walk may have passed references of this window already.
+                    if self.owner.is_some() {
+                        self.owner = Some(OwnerUids::after(&**detection.owner(documented)?, &token));
+                    }
+                }
+                window => {
+                    self.rows = self.rows.saturating_mul(2).min(self.most);
+                    return window;
+                }
             }
         }
     }
