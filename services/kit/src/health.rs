@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
@@ -53,13 +53,13 @@ impl Readiness {
     }
 }
 
-/// The health of a process. A task of its own updates it until [`stop`](Self::stop).
+/// The health of a process. A task of its own updates it until [`stop`](Self::stop), or until this is dropped.
 pub(crate) struct Health {
     reporter: HealthReporter,
     names: Vec<String>,
     readiness: Readiness,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Health {
@@ -74,7 +74,8 @@ impl Health {
         report(&reporter, &names, ServingStatus::NotServing).await;
         let stop = CancellationToken::new();
         let (reporting, readiness) = ((reporter.clone(), names.clone()), Readiness::default());
-        let task = tokio::spawn(watch_database(reporting, readiness.clone(), timing, probe, stop.clone()));
+        let watch = watch_database(reporting, readiness.clone(), timing, probe, stop.clone());
+        let task = AbortOnDropHandle::new(tokio::spawn(watch));
         Self { reporter, names, readiness, stop, task }
     }
 
@@ -204,5 +205,23 @@ mod tests {
         .await;
         let changes = [NotServing, Serving, NotServing, Serving, NotServing, Serving, NotServing];
         assert_eq!(reported, changes.map(i32::from));
+    }
+    /// A service that is dropped without a drain must leave the database alone.
+    #[tokio::test]
+    async fn nothing_is_asked_after_a_drop() {
+        let timing = ProbeTiming { interval: Duration::from_millis(20), timeout: Duration::from_millis(10) };
+        let count = Arc::new(AtomicUsize::new(0));
+        let asked = count.clone();
+        let probe = move || std::future::ready(count.fetch_add(1, Ordering::SeqCst) > 0);
+        let health = Health::start(&["a.B"], timing, probe).await;
+        while asked.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(timing.interval).await;
+        }
+        drop(health);
+        // An aborted task may be in the middle of a probe.
+        tokio::task::yield_now().await;
+        let before = asked.load(Ordering::SeqCst);
+        tokio::time::sleep(timing.interval * 10).await;
+        assert_eq!(asked.load(Ordering::SeqCst), before);
     }
 }

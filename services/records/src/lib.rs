@@ -34,6 +34,7 @@ use orrery_peers::{CatalogClient, OrdersClient};
 use orrery_proto::records::v1::server::{RecordsServiceServer, TagsServiceServer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::refresh::Sources;
 use crate::storage::Documents;
@@ -79,7 +80,8 @@ async fn run_until_drained(
         .with_foreign_uids(Arc::new(catalog.clone()));
     let sources = Sources { catalog: catalog.clone(), orders: OrdersClient::new(&config.orders) };
     let documents = Documents::open(&config.documents, &config.environment, database.clone())?;
-    let sweeping = tokio::spawn(documents.clone().sweep_every(config.documents.sweep_interval, shutdown.clone()));
+    let sweep = documents.clone().sweep_every(config.documents.sweep_interval, shutdown.clone());
+    let sweeping = AbortOnDropHandle::new(tokio::spawn(sweep));
     let records = RecordsServiceServer::new(rpc::records::Records::new(context.clone(), catalog, documents))
         .max_decoding_message_size(settings.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
@@ -92,8 +94,8 @@ async fn run_until_drained(
     let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
     let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);
     let served = procedures.work_beside(serving, &stop).await;
-    // It ends at the same signal, and all that it does can be repeated.
-    sweeping.abort();
+    // All that it does can be repeated.
+    drop(sweeping);
     context.close().await;
     served
 }
