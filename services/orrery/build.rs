@@ -7,6 +7,8 @@ use std::{env, fs};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../migrations").canonicalize()?;
     println!("cargo:rerun-if-changed={}", folder.display());
+    // Of several checkouts that share a target folder, each has its own files.
+    println!("cargo:rerun-if-env-changed=CARGO_MANIFEST_DIR");
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder)? {
         let name = entry?.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))?;

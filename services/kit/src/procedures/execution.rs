@@ -40,6 +40,8 @@ pub(super) struct Taken {
     /// The parameters as JSON.
     pub(super) parameters: String,
     pub(super) attempts: i32,
+    /// How many workers in a row have ended in the middle of the present step, without a word.
+    pub(super) interruptions: i32,
     pub(super) position: Position,
     fence: i64,
 }
@@ -182,12 +184,14 @@ async fn take_one(
     let begun = if phase == "pending" { ", phase = 'running', start_ts = now()" } else { "" };
     let sql = format!(
         "update {schema}.procedure_execution as t
-   set fence = t.fence + 1, lease_ts = now() + $4 * interval '1 microsecond', update_ts = now(){begun}
+   set fence = t.fence + 1, lease_ts = now() + $4 * interval '1 microsecond', update_ts = now(),
+       interruptions = case when t.lease_ts is null then t.interruptions else t.interruptions + 1 end{begun}
  where t.uid = $1
    and t.fence = $2
    and t.phase = $3
    and (t.lease_ts is null or t.lease_ts <= now())
-returning t.procedure, t.parameters::text, t.attempts, t.step, t.cursor, t.processed, t.total, t.result::text, t.fence"
+returning t.procedure, t.parameters::text, t.attempts, t.step, t.cursor, t.processed, t.total, t.result::text, t.fence,
+          t.interruptions"
     );
     let update = Statement::new(sql, 1).bind(uid)?.bind(fence)?.bind(phase)?.bind(micros(lease))?;
     let taken = transaction.write(update).await?;
@@ -206,6 +210,7 @@ returning t.procedure, t.parameters::text, t.attempts, t.step, t.cursor, t.proce
         attempts: row.try_get(2)?,
         position,
         fence: row.try_get(8)?,
+        interruptions: row.try_get(9)?,
     }))
 }
 
@@ -281,7 +286,7 @@ impl Taken {
         let sql = format!(
             "update {schema}.procedure_execution as t
    set step = $3, cursor = $4, processed = $5, total = $6, result = $7::text::jsonb, attempts = 0, error = '',
-       update_ts = now(), {moved}
+       interruptions = 0, update_ts = now(), {moved}
  where t.uid = $1
    and t.fence = $2"
         );

@@ -30,6 +30,10 @@ const TRANSIENT_ATTEMPTS: i32 = 1_500;
 /// Most attempts in a row that fail for another reason.
 const OTHER_ATTEMPTS: i32 = 5;
 
+/// Most workers in a row that end in the middle of one step. A step that ends its process each time must not go on to
+/// do so: the calls that the process serves end with it.
+const MOST_INTERRUPTIONS: i32 = 10;
+
 /// Whether an attempt failed because something is not available now. Such an execution waits until it is.
 pub fn is_transient(error: &Error) -> bool {
     matches!(
@@ -120,6 +124,7 @@ async fn run(shared: &Shared, mut taken: Taken, shutdown: &CancellationToken) {
     tracing::debug!(uid, procedure, step = taken.position.step, cursor = taken.position.cursor, "taken");
     let outcome = tokio::select! {
         biased;
+        () = std::future::ready(()), if taken.interruptions >= MOST_INTERRUPTIONS => Outcome::Interrupted,
         outcome = steps(shared, &mut taken, lease) => outcome,
         lost = hold(shared, &held, lease) => match lost {
             Held::Cancelled => Outcome::Cancelled,
@@ -140,6 +145,11 @@ async fn run(shared: &Shared, mut taken: Taken, shutdown: &CancellationToken) {
         }
         Outcome::Cancelled => taken.cancelled(context, PATIENCE).await,
         Outcome::Stopped => taken.release(context, RELEASE_PATIENCE).await,
+        Outcome::Interrupted => {
+            let error = format!("{} workers in a row ended in the middle of this step", taken.interruptions);
+            tracing::error!(uid, procedure, error, "a procedure has failed");
+            taken.failed(context, taken.attempts, &error, None, PATIENCE).await
+        }
         Outcome::Failed(error) => {
             let attempts = taken.attempts.saturating_add(1);
             let pause = pause_after(attempts, most_attempts(&error));
@@ -186,6 +196,8 @@ enum Outcome {
     Cancelled,
     /// The process stops.
     Stopped,
+    /// Too many workers have ended in the middle of its step.
+    Interrupted,
     /// An attempt has failed.
     Failed(Error),
 }

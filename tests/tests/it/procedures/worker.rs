@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Client, numbers};
-use crate::harness::{CatalogProcess, Role, TestDatabase};
+use crate::harness::{CatalogProcess, Role, TestDatabase, until_waiting};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter { name: "to", kind: ParameterKind::Integer { default: 10, min: 0, max: 1_000_000 }, description: "" },
@@ -258,6 +258,39 @@ async fn another_worker_continues_after_the_lease_of_a_dead_one() {
     second.stop().await;
 }
 
+/// A step that ends its process each time is not tried for ever, and one that is done makes the count begin anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_interrupts_too_many_workers_fails() {
+    let fixture = Fixture::new().await;
+    let interrupted = "interruptions, phase, error from catalog.procedure_execution where uid = 'exe_1'";
+    let stored = async || -> (i32, String, String) {
+        sqlx::query_as(AssertSqlSafe(format!("select {interrupted}"))).fetch_one(&fixture.pool).await.unwrap()
+    };
+    fixture.ask("exe_1", r#"{"to": 2, "pause": "30s"}"#).await;
+    for times in 0..3 {
+        let worker = fixture.worker(Duration::from_secs(2));
+        fixture.until("exe_1", |stored| stored.fence == i64::from(times) + 1).await;
+        worker.kill();
+        assert_eq!(stored().await, (times, "running".to_owned(), String::new()));
+    }
+    fixture.execute("update catalog.procedure_execution set parameters = '{\"to\": 4, \"pause\": \"1s\"}'").await;
+    let worker = fixture.worker(Duration::from_secs(2));
+    fixture.until("exe_1", |stored| stored.processed == 1).await;
+    assert_eq!(stored().await.0, 0);
+    fixture.until("exe_1", |stored| stored.phase == "succeeded").await;
+    worker.stop().await;
+
+    fixture.execute("update catalog.procedure_execution set phase = 'running', next_ts = now(), finish_ts = null").await;
+    fixture
+        .execute("update catalog.procedure_execution set lease_ts = now(), interruptions = 9, parameters = '{}'")
+        .await;
+    let worker = fixture.worker(LONG);
+    fixture.until("exe_1", |stored| stored.phase == "failed").await;
+    let error = "10 workers in a row ended in the middle of this step";
+    assert_eq!(stored().await, (10, "failed".to_owned(), error.to_owned()));
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stops_gives_back_what_it_holds() {
     let fixture = Fixture::new().await;
@@ -437,11 +470,15 @@ async fn a_frozen_process_commits_nothing_after_another_one_has_finished() {
     .unwrap();
     let flags = ["--procedure-lease=1s", "--procedure-poll-interval=100ms", "--transaction-timeout=3s"];
     let frozen = CatalogProcess::spawn_with(&database, &flags).await;
+    // In the middle of a step: it waits for this lock, and gets it when it cannot go on.
+    let mut held = pool.begin().await.unwrap();
+    sqlx::raw_sql("lock table catalog.write_commit in exclusive mode").execute(&mut *held).await.unwrap();
     let client = Client::of(crate::writes::stream::connect(frozen.address()));
     let uid = client.run("expire_write_sessions", &[]).await;
-    client.until(&uid, |execution| execution.processed > 1_000).await;
+    until_waiting(&mut pool.acquire().await.unwrap(), Role::Catalog, 1).await;
     let pid = Pid::from_raw(frozen.pid().cast_signed());
     kill(pid, Signal::SIGSTOP).unwrap();
+    held.rollback().await.unwrap();
 
     let awake = CatalogProcess::spawn_with(&database, &flags).await;
     let ended = Client::of(crate::writes::stream::connect(awake.address())).ended(&uid).await;
