@@ -216,6 +216,35 @@ async fn rows_are_deleted_up_to_the_cap_where_the_comment_says_so() {
     assert!(shop.procedures().orphans().await.is_empty());
 }
 
+/// A run that deletes exactly as many rows as it may leaves no orphan without a row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_that_is_reached_by_the_last_row_leaves_nothing_listed() {
+    let mut shop = Shop::new().await;
+    shop.fill(100, 50, 4).await;
+    execute(&mut shop.operator, "delete from orders.order_header where uid <= 'ord_00000010'").await;
+    let capped = [at_once(), vec![("max_deletions", Kind::NumberValue(50.0))]].concat();
+    let numbers = shop.procedures().numbers(PROCEDURE, &capped).await;
+    assert_eq!(numbers["deleted"], 50, "{numbers:?}");
+    assert!(shop.procedures().orphans().await.is_empty());
+}
+
+/// A search that may not delete what it found goes on and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_trigger_keeps_stay_orphans_and_hold_up_nothing() {
+    let mut shop = Shop::new().await;
+    shop.fill(100, 700, 1).await;
+    execute(&mut shop.operator, "delete from orders.order_header").await;
+    let keep = "create function public.keep() returns trigger language plpgsql as $$ begin return null; end $$;
+                create trigger keep before delete on orders.order_line_item
+                for each row execute function public.keep()";
+    execute(&mut shop.operator, keep).await;
+    let numbers = shop.procedures().numbers(PROCEDURE, &at_once()).await;
+    assert_eq!((numbers["deleted"], numbers["orders.order_line_item.order_uid"]), (700, 700), "{numbers:?}");
+    let orphans = shop.procedures().orphans().await;
+    assert!(orphans.iter().all(|orphan| orphan.relation == "orders.order_line_item.order_uid"));
+    assert_eq!(orphans.len(), 700);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn references_inside_columns_are_found_and_cleared() {
     let database = TestDatabase::create().await;

@@ -280,7 +280,9 @@ async fn a_step_that_interrupts_too_many_workers_fails() {
     fixture.until("exe_1", |stored| stored.phase == "succeeded").await;
     worker.stop().await;
 
-    fixture.execute("update catalog.procedure_execution set phase = 'running', next_ts = now(), finish_ts = null").await;
+    fixture
+        .execute("update catalog.procedure_execution set phase = 'running', next_ts = now(), finish_ts = null")
+        .await;
     fixture
         .execute("update catalog.procedure_execution set lease_ts = now(), interruptions = 9, parameters = '{}'")
         .await;

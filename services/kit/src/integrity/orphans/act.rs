@@ -60,21 +60,29 @@ impl Detection {
             passed.add(dry_name, rows.count(&self.context, deadline).await?);
             return Ok(Step::to(Next::Step(passed)));
         }
-        let most = rows_at_once(self.context.database(), ROWS_AT_ONCE).min(left);
-        let keys = rows.keys(&self.context, most, deadline).await?;
-        let gone = if keys.len() < most {
+        // One more tells whether these are all.
+        let looked_at = rows_at_once(self.context.database(), ROWS_AT_ONCE + 1).max(2);
+        let most = left.min(looked_at - 1);
+        let mut keys = rows.keys(&self.context, most + 1, deadline).await?;
+        let are_all = keys.len() <= most;
+        keys.truncate(most);
+        let gone = if are_all {
             rows.missing.iter().map(|uid| (relation.clone(), uid.clone())).chain(found.clone()).collect()
         } else {
-            found
+            found.clone()
         };
-        let next = if keys.len() < most { passed } else { at.clone().to_cursor(cursor(&[&after[0], &after[1]])?) };
-        let (schema, work) = (self.context.schema, Arc::new((rows, keys, gone)));
+        let stays = at.clone().to_cursor(cursor(&[&after[0], &after[1]])?);
+        let (schema, work) = (self.context.schema, Arc::new((rows, keys, gone, found)));
         Ok(Step::that(move |transaction| {
-            let (mut next, work) = (next.clone(), Arc::clone(&work));
+            let (stays, passed, work) = (stays.clone(), passed.clone(), Arc::clone(&work));
             Box::pin(async move {
-                let (rows, keys, gone) = &*work;
-                next.add(name, rows.act(transaction, keys).await?);
-                ledger::delete(transaction, schema, gone).await?;
+                let (rows, keys, gone, found) = &*work;
+                let done = rows.act(transaction, keys).await?;
+                // A trigger of another program can keep rows.
+                let is_refused = done == 0 && !keys.is_empty();
+                ledger::delete(transaction, schema, if is_refused { found } else { gone }).await?;
+                let mut next = if are_all || is_refused { passed } else { stays };
+                next.add(name, done);
                 Ok(Next::Step(next))
             })
         }))
