@@ -6,8 +6,11 @@ mod check;
 mod file;
 mod folder;
 mod history;
+mod lock;
 mod new;
+mod run;
 mod statement;
+mod unfinished;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,8 +37,8 @@ pub struct MigrateOptions {
     /// The folder of migrations. Default: ./migrations if it holds Orrery's migrations, else the compiled-in files.
     #[arg(long, global = true, value_name = "DIR")]
     migrations: Option<PathBuf>,
-    /// How long one attempt waits for a lock, in milliseconds. Traffic may be blocked that long.
-    #[arg(long, global = true, value_name = "MS", default_value_t = 2_000)]
+    /// How long one attempt waits for locks, in milliseconds. Traffic may be blocked that long.
+    #[arg(long, global = true, value_name = "MS", default_value_t = 500)]
     lock_timeout: u64,
     /// How long to keep trying to get locks, in seconds.
     #[arg(long, global = true, value_name = "S", default_value_t = 300)]

@@ -75,6 +75,24 @@ pub(super) fn statements(sql: &str) -> Vec<ScriptStatement> {
     found
 }
 
+/// The tokens of `sql` without comments and white space: words, quoted names and texts, and single characters.
+pub(super) fn tokens(sql: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(next) = sql[at..].chars().next() {
+        let rest = &sql[at..];
+        let comment = comment_length(rest);
+        if comment > 0 || next.is_whitespace() {
+            at += comment.max(next.len_utf8());
+            continue;
+        }
+        let length = token_length(rest);
+        found.push(&rest[..length]);
+        at += length;
+    }
+    found
+}
+
 /// The length of a comment at the start of `text`, or 0.
 fn comment_length(text: &str) -> usize {
     if text.starts_with("--") {
@@ -197,6 +215,7 @@ mod tests {
             let statements = statements(&sql);
             prop_assert!(statements.windows(2).all(|pair| pair[0].start < pair[1].start));
             prop_assert!(statements.iter().all(|statement| !sql[statement.start..].starts_with(char::is_whitespace)));
+            prop_assert!(tokens(&sql).iter().all(|token| !token.is_empty() && !token.starts_with(char::is_whitespace)));
         }
     }
 }
