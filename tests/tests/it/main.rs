@@ -55,6 +55,7 @@ mod replica;
 mod resolve;
 mod resources;
 mod rights;
+mod schema_changes;
 mod service_process;
 mod shelves;
 mod single_writes;

@@ -19,7 +19,7 @@ fn with_later(sql: &str) -> Folder {
     folder
 }
 
-fn folder_of(files: &[(&str, &str)]) -> Folder {
+pub(crate) fn folder_of(files: &[(&str, &str)]) -> Folder {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -33,11 +33,11 @@ fn migrator(database: &TestDatabase, folder: Folder) -> Migrator {
     Migrator::new(&database.url(Role::Operator), folder, LockTimeouts::default())
 }
 
-async fn run(connection: &mut PgConnection, sql: &str) {
+pub(crate) async fn run(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap();
 }
 
-async fn applied(connection: &mut PgConnection) -> Vec<String> {
+pub(crate) async fn applied(connection: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar("select version from public.schema_migrations order by version")
         .fetch_all(connection)
         .await

@@ -1,0 +1,3 @@
+//! Changes of the schema of a database that is used: `orrery migrate` and its commands.
+
+mod interrupted;
