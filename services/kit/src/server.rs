@@ -40,7 +40,7 @@ use crate::deadline::Deadline;
 use crate::drain::Drain;
 pub use crate::drain::Draining;
 use crate::health::{Health, ProbeTiming};
-use crate::integrity::References;
+use crate::integrity::{References, RequiredColumns};
 use crate::metrics::Metrics;
 use crate::rpc_layer::RpcLayer;
 use crate::rpc_layer::admission::Admission;
@@ -235,16 +235,26 @@ pub async fn run_until_signal<C: Configuration>(
     }
 }
 
-/// A probe for [`serve`]: whether `database` answers and the references are read. A service whose references are not
-/// valid can never work.
-pub fn database_probe(database: &Database, references: &References) -> Probe {
-    let (database, known) = (database.clone(), references.clone());
+/// A probe for [`serve`]: whether `database` answers, has the columns and its references are read. A service can never
+/// work if the schema is older than it, or references are not valid.
+pub fn database_probe(database: &Database, references: &References, columns: &RequiredColumns) -> Probe {
+    let all = (database.clone(), references.clone(), columns.clone());
     let ask = Box::new(move || -> BoxFuture<'static, bool> {
-        let (database, known) = (database.clone(), known.clone());
-        Box::pin(async move { database.ping().await && known.get(Deadline::none()).await.is_ok() })
+        let (database, references, columns) = all.clone();
+        Box::pin(async move {
+            database.ping().await
+                && columns.are_there(&database).await
+                && references.get(Deadline::none()).await.is_ok()
+        })
     });
-    let references = references.clone();
-    Probe { ask, refusal: Box::pin(async move { references.until_refused().await.into() }) }
+    let (database, references, columns) = (database.clone(), references.clone(), columns.clone());
+    let refusal = Box::pin(async move {
+        match columns.until_checked(&database).await {
+            Some(outdated) => outdated.into(),
+            None => references.until_refused().await.into(),
+        }
+    });
+    Probe { ask, refusal }
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

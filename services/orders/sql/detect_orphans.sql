@@ -115,7 +115,7 @@ select array[t."order_uid"::text, t."uid"::text]
   from "orders"."order_line_item" as t
  where t."order_uid" = any (array['…']::text[])
  order by t."order_uid", t."uid"
- limit 500;
+ limit 501;
 with done as (
     delete from "orders"."order_line_item" as t
      where (t."order_uid", t."uid") in (('…', 'oli_3')) and t."order_uid" = any (array['…']::text[]) and not exists (select from "orders"."order_header" as o where o."uid" = t."order_uid")
@@ -132,7 +132,7 @@ select array[t."resource"::text, t."write_id"::text, t."first_offset"::text]
   from "orders"."write_commit" as t
  where t."write_id" = any (array['w']::text[])
  order by t."resource", t."write_id", t."first_offset"
- limit 500;
+ limit 501;
 with done as (
     delete from "orders"."write_commit" as t
      where (t."resource", t."write_id", t."first_offset") in (('r', 'w', '0')) and t."write_id" = any (array['w']::text[]) and not exists (select from "orders"."write_session" as o where o."write_id" = t."write_id")

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use orrery_kit::config::{Binary, Configuration as _};
 use orrery_kit::context::Context;
 use orrery_kit::db::{Database, Replica};
-use orrery_kit::integrity::References;
+use orrery_kit::integrity::{References, RequiredColumns};
 use orrery_kit::metrics::Metrics;
 use orrery_kit::procedures::{Procedures, SERVICE_NAME};
 use orrery_kit::server::{self, RunningService, Services};
@@ -50,6 +50,11 @@ pub fn run(config: config::OrdersConfig, listener: TcpListener, shutdown: Cancel
     Box::pin(run_until_drained(config, listener, shutdown))
 }
 
+/// The columns that the service cannot work without.
+pub fn required_columns() -> RequiredColumns {
+    RequiredColumns::new(SCHEMA, include_str!("../required_columns.txt"))
+}
+
 async fn run_until_drained(
     config: config::OrdersConfig,
     listener: TcpListener,
@@ -72,7 +77,7 @@ async fn run_until_drained(
     let references = References::new(database.clone(), SCHEMA);
     let procedures = Procedures::new(&context, settings.procedures, procedures::all(&context, &references));
     let services = Services::new(service).with(procedures.service());
-    let (probe, stop) = (server::database_probe(&database, &references), shutdown.clone());
+    let (probe, stop) = (server::database_probe(&database, &references, &required_columns()), shutdown.clone());
     let serving = server::serve(settings, &metrics, listener, services, &SERVICE_NAMES, probe, shutdown);
     let served = procedures.work_beside(serving, &stop).await;
     context.close().await;

@@ -6,6 +6,7 @@
 //! - [`references`]: the references that a service works with, read once
 //! - [`check`]: what is wrong with the comments of a database
 //! - [`graph`]: references as text and for Graphviz
+//! - [`required`]: the columns that a service cannot work without
 //! - [`orphans`]: the procedure that finds references without targets
 
 pub mod check;
@@ -14,9 +15,11 @@ pub mod graph;
 pub mod orphans;
 pub mod reference;
 pub mod references;
+pub mod required;
 #[cfg(test)]
 mod tests;
 
 pub use documented::{Documented, ReadError, read};
 pub use reference::{InvalidComment, InvalidComments, OnOrphan, Reference, Target};
 pub use references::References;
+pub use required::{OutdatedSchema, RequiredColumns};

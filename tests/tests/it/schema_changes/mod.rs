@@ -1,3 +1,4 @@
 //! Changes of the schema of a database that is used: `orrery migrate` and its commands.
 
+mod compatibility;
 mod interrupted;

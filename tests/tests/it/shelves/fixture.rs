@@ -6,7 +6,7 @@ use std::time::Duration;
 use orrery_kit::config::{Configuration as _, ServiceConfig};
 use orrery_kit::context::Context;
 use orrery_kit::db::Database;
-use orrery_kit::integrity::References;
+use orrery_kit::integrity::{References, RequiredColumns};
 use orrery_kit::metrics::Metrics;
 use orrery_kit::server::{self, Services};
 use orrery_proto::r#type::v1::RowError;
@@ -106,7 +106,7 @@ async fn serve(config: ServiceConfig, listener: TcpListener) -> anyhow::Result<(
         .max_decoding_message_size(config.stream.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let references = References::new(database.clone(), SCHEMA);
-    let probe = server::database_probe(&database, &references);
+    let probe = server::database_probe(&database, &references, &RequiredColumns::new(SCHEMA, "shelf.slot"));
     server::serve(&config, &metrics, listener, Services::new(service), &[NAME], probe, CancellationToken::new()).await
 }
 

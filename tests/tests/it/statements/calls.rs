@@ -119,7 +119,9 @@ fn sets_the_session(statement: &str) -> bool {
 
 /// Whether a statement is one that health waits for: it is sent at any time, or once when the service starts.
 fn is_of_the_health_check(statement: &str) -> bool {
-    statement == "select 1" || statement.contains("from pg_description as d")
+    statement == "select 1"
+        || statement.contains("from pg_description as d")
+        || statement.contains("from pg_catalog.pg_attribute as a")
 }
 
 /// A statement without what differs between runs: the values in its text.

@@ -42,6 +42,11 @@ fn path(slice: &str, resource: &Resource) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../services/{slice}/sql/{table}.sql"))
 }
 
+/// Whether a statement is about the database itself: its catalogs, or whether it answers.
+fn is_of_the_system(statement: &str) -> bool {
+    statement == "select 1" || statement.contains("pg_catalog.") || statement.contains("from pg_description as d")
+}
+
 /// The files that do not hold their text. They are written if ORRERY_WRITE_SQL is set.
 fn stale(files: &[(PathBuf, String)]) -> Vec<PathBuf> {
     let write = std::env::var_os("ORRERY_WRITE_SQL").is_some();
