@@ -17,6 +17,7 @@ mod numbers;
 pub mod procedures;
 mod progress;
 mod resource;
+pub mod schema;
 pub mod serve;
 mod terminal;
 pub mod up;
