@@ -2,6 +2,7 @@
 //! applied migrations are dbmate's, so that dbmate can be used as well.
 
 mod apply;
+mod branch;
 mod check;
 mod file;
 mod folder;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 pub use self::apply::{LockTimeouts, Migrator};
+pub use self::branch::{Branch, BranchContents, BranchInfo, Windows};
 pub use self::file::{FileError, Migration, Section};
 pub use self::folder::Folder;
 use crate::cluster;
@@ -72,6 +74,8 @@ enum MigrateCommand {
         /// What the migration does, such as `add_order_summary`.
         name: String,
     },
+    /// Creates, lists and drops branches: isolated copies of the schema, each a database on the same server.
+    Branch(branch::command::BranchCommand),
 }
 
 /// The offsets at which the statements of a script begin.
@@ -87,6 +91,10 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
         answer.line(new::write(&folder, name, chrono::Utc::now())?.display());
         answer.finish()?;
         return Ok(ExitCode::SUCCESS);
+    }
+    match &options.command {
+        MigrateCommand::Branch(command) => return branch::command::run(&options, command).await,
+        _ => {}
     }
     let migrator = options.migrator()?;
     match options.command {
@@ -107,7 +115,7 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        MigrateCommand::New { .. } => {}
+        MigrateCommand::New { .. } | MigrateCommand::Branch(_) => {}
     }
     answer.finish()?;
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,5 @@
 //! Changes of the schema of a database that is used: `orrery migrate` and its commands.
 
+mod branches;
 mod compatibility;
 mod interrupted;
