@@ -4,6 +4,7 @@
 mod apply;
 mod branch;
 mod check;
+mod diff;
 mod file;
 mod folder;
 mod history;
@@ -74,6 +75,8 @@ enum MigrateCommand {
         /// What the migration does, such as `add_order_summary`.
         name: String,
     },
+    /// Prints the SQL that turns the schema of A into that of B, and back.
+    Diff(diff::DiffOptions),
     /// Creates, lists and drops branches: isolated copies of the schema, each a database on the same server.
     Branch(branch::command::BranchCommand),
 }
@@ -93,6 +96,7 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match &options.command {
+        MigrateCommand::Diff(diff) => return diff::run(&options, diff).await,
         MigrateCommand::Branch(command) => return branch::command::run(&options, command).await,
         _ => {}
     }
@@ -115,7 +119,7 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        MigrateCommand::New { .. } | MigrateCommand::Branch(_) => {}
+        MigrateCommand::New { .. } | MigrateCommand::Diff(_) | MigrateCommand::Branch(_) => {}
     }
     answer.finish()?;
     Ok(ExitCode::SUCCESS)

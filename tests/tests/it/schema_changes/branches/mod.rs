@@ -1,9 +1,10 @@
-//! `orrery migrate branch`, and the reading and comparing of schemas behind them.
+//! `orrery migrate diff` and `orrery migrate branch`, and the reading and comparing of schemas behind them.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod branch;
 mod changes;
+mod command;
 mod rows;
 mod strange;
 
