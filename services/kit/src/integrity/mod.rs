@@ -20,6 +20,6 @@ pub mod required;
 mod tests;
 
 pub use documented::{Documented, ReadError, read};
-pub use reference::{InvalidComment, InvalidComments, OnOrphan, Reference, Target};
+pub use reference::{Column, InvalidComment, InvalidComments, OnOrphan, Reference, Target};
 pub use references::References;
 pub use required::{OutdatedSchema, RequiredColumns};

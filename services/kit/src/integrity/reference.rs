@@ -91,21 +91,24 @@ impl Reference {
 
 /// A column of a table, as far as the references in it depend on it.
 #[derive(Clone, Debug)]
-pub(crate) struct Column {
-    pub(crate) schema: String,
-    pub(crate) table: String,
-    pub(crate) name: String,
+pub struct Column {
+    /// The schema of its table.
+    pub schema: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
     /// The type as Postgres writes it: `text`, `jsonb`, `text[]`.
-    pub(crate) data_type: String,
+    pub data_type: String,
     /// Whether it may be null.
-    pub(crate) nullable: bool,
+    pub nullable: bool,
     /// Whether it belongs to the primary key.
-    pub(crate) in_key: bool,
+    pub in_key: bool,
 }
 
 impl Column {
     /// `SCHEMA.TABLE.COLUMN`.
-    pub(crate) fn full_name(&self) -> String {
+    pub fn full_name(&self) -> String {
         format!("{}.{}.{}", self.schema, self.table, self.name)
     }
 
@@ -113,7 +116,7 @@ impl Column {
     ///
     /// # Errors
     /// What is wrong with the first clause that is not valid.
-    pub(crate) fn references(&self, comment: &str) -> Result<Vec<Reference>, InvalidComment> {
+    pub fn references(&self, comment: &str) -> Result<Vec<Reference>, InvalidComment> {
         let invalid = |problem| InvalidComment { column: self.full_name(), problem };
         let mut found: Vec<(&str, Reference)> = Vec::new();
         for line in comment.lines() {

@@ -335,6 +335,11 @@ impl Drop for Cluster {
     }
 }
 
+/// All folders that may hold the programs of an installed Postgres.
+pub(crate) fn installed_folders() -> Vec<PathBuf> {
+    binaries::installed()
+}
+
 /// The superuser's URL of `database` on the cluster under `data_dir`, if a cluster exists there.
 ///
 /// # Errors

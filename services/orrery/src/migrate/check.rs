@@ -4,39 +4,54 @@
 use super::file::Section;
 use super::statement::{ScriptStatement, statements};
 
+/// A statement that a section must not contain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The offset of the statement in the section.
+    pub(super) at: usize,
+    /// Whether it begins or ends a transaction. Otherwise Postgres refuses it in one.
+    pub(super) controls_transaction: bool,
+    /// The problem and its solution.
+    pub(super) problem: String,
+}
+
 /// Checks whether a section can run.
 ///
 /// # Errors
-/// The line of the statement in the file, from 1, and the problem.
+/// The line of the first such statement in the file, from 1, and the problem.
 pub(super) fn check(section: &Section) -> Result<(), (usize, String)> {
-    let statements = statements(&section.sql);
-    for statement in &statements {
-        if let Some(problem) = problem(statement, section.transaction, statements.len()) {
-            let line = section.first_line + section.sql[..statement.start].matches('\n').count();
-            return Err((line, problem));
-        }
-    }
-    Ok(())
+    refusals(section).into_iter().next().map_or(Ok(()), |Refusal { at, problem, .. }| {
+        Err((section.first_line + section.sql[..at].matches('\n').count(), problem))
+    })
 }
 
-fn problem(statement: &ScriptStatement, transaction: bool, of: usize) -> Option<String> {
+/// All statements that the section must not contain.
+pub(super) fn refusals(section: &Section) -> Vec<Refusal> {
+    let statements = statements(&section.sql);
+    let refusal = |statement: &ScriptStatement| refuse(statement, section.transaction, statements.len());
+    statements.iter().filter_map(refusal).collect()
+}
+
+fn refuse(statement: &ScriptStatement, transaction: bool, of: usize) -> Option<Refusal> {
+    let refusal = |controls_transaction, problem| Refusal { at: statement.start, controls_transaction, problem };
     if let Some(words) = controls_transaction(statement) {
         let rule = if transaction {
             "a migration and its row in schema_migrations share one transaction, which orrery begins and ends"
         } else {
             "then the migration would not share a transaction with its row in schema_migrations"
         };
-        return Some(format!("`{words}` is not allowed in a migration: {rule}; remove it"));
+        return Some(refusal(true, format!("`{words}` is not allowed in a migration: {rule}; remove it")));
     }
     let words = needs_no_transaction(statement)?;
-    if transaction {
-        return Some(format!(
+    let problem = if transaction {
+        format!(
             "`{words}` cannot run in a transaction: move it to a file of its own with transaction:false, written \
              without a space"
-        ));
-    }
-    (of > 1)
-        .then(|| format!("`{words}` must be the only statement of its section, because several run in one transaction"))
+        )
+    } else {
+        format!("`{words}` must be the only statement of its section, because several run in one transaction")
+    };
+    (transaction || of > 1).then(|| refusal(false, problem))
 }
 
 /// The keywords of a statement that begins or ends a transaction. Savepoints are allowed.

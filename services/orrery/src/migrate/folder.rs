@@ -9,7 +9,7 @@ use super::file::{FileError, Migration, is_migration_name};
 use crate::whole_file::read_text;
 
 /// The largest migration file.
-const MAX_MIB: u64 = 16;
+pub(super) const MAX_MIB: u64 = 16;
 
 /// The files of `migrations/` at compile time, in order: name and text.
 const COMPILED_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// With its schema, because the search path of the database starts with another.
-const TABLE: &str = "public.schema_migrations";
+pub(super) const TABLE: &str = "public.schema_migrations";
 
 /// Creates the table if it is missing. The caller holds the lock, because concurrent creation fails.
 pub(super) async fn ensure(connection: &mut PgConnection) -> sqlx::Result<()> {

@@ -5,16 +5,18 @@ mod apply;
 mod branch;
 mod check;
 mod diff;
+mod dump;
 mod file;
 mod folder;
 mod history;
+mod lint;
 mod lock;
 mod new;
 mod run;
 mod statement;
 mod unfinished;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use clap::{Args, Subcommand};
 
 pub use self::apply::{LockTimeouts, Migrator};
 pub use self::branch::{Branch, BranchContents, BranchInfo, Windows};
+pub use self::dump::dump;
 pub use self::file::{FileError, Migration, Section};
 pub use self::folder::Folder;
 use crate::cluster;
@@ -79,6 +82,17 @@ enum MigrateCommand {
     Diff(diff::DiffOptions),
     /// Creates, lists and drops branches: isolated copies of the schema, each a database on the same server.
     Branch(branch::command::BranchCommand),
+    /// Checks files against rules, without a database, and exits with 1 if they find something.
+    ///
+    /// A comment `-- lint: allow RULE: WHY` directly above a statement allows what RULE finds there. At the head of a
+    /// section it allows what RULE finds in the section as a whole. Comments for squawk have no effect.
+    Lint(lint::LintOptions),
+    /// Writes the database's schema as SQL, as `dbmate dump` does. Needs pg_dump, not older than the server.
+    Dump {
+        /// The file; - for standard output. Default: schema.sql in the folder --migrations, or in ./migrations.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// The offsets at which the statements of a script begin.
@@ -96,6 +110,8 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match &options.command {
+        MigrateCommand::Lint(lint) => return lint::run(options.migrations.as_deref(), lint),
+        MigrateCommand::Dump { output } => return options.dump(output.as_deref()).await,
         MigrateCommand::Diff(diff) => return diff::run(&options, diff).await,
         MigrateCommand::Branch(command) => return branch::command::run(&options, command).await,
         _ => {}
@@ -119,13 +135,33 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        MigrateCommand::New { .. } | MigrateCommand::Diff(_) | MigrateCommand::Branch(_) => {}
+        MigrateCommand::New { .. }
+        | MigrateCommand::Lint(_)
+        | MigrateCommand::Dump { .. }
+        | MigrateCommand::Diff(_)
+        | MigrateCommand::Branch(_) => {}
     }
     answer.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 
 impl MigrateOptions {
+    /// Writes the schema to `output`, or to the folder of the migrations.
+    async fn dump(&self, output: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let folder = self.migrations.as_deref().unwrap_or(Path::new("migrations"));
+        let output = output.map_or_else(|| folder.join(dump::FILE), Path::to_owned);
+        let url = cluster::url_or_remembered(self.database_url.clone(), &self.data_dir)?;
+        let schema = dump::dump(&url).await?;
+        if output == Path::new("-") {
+            let mut answer = CommandOutput::default();
+            answer.line(schema.trim_end_matches('\n'));
+            answer.finish()?;
+        } else {
+            dump::write(&output, &schema)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     fn migrator(&self) -> anyhow::Result<Migrator> {
         let url = cluster::url_or_remembered(self.database_url.clone(), &self.data_dir)?;
         let timeouts = LockTimeouts {
