@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+mod alternating;
+mod dump;
+mod odd_files;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,13 +55,18 @@ fn migrations() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations")
 }
 
-/// Runs dbmate as the role in `url`, and returns its output or its error.
+/// Runs dbmate on the repository's migrations as the role in `url`, and returns its output or its error.
 fn run_dbmate(program: &Path, url: &str, arguments: &[&str]) -> Result<String, String> {
+    run_dbmate_in(program, &migrations(), url, arguments)
+}
+
+/// Runs dbmate on the migrations in `folder`.
+fn run_dbmate_in(program: &Path, folder: &Path, url: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program)
         .arg("--url")
         .arg(format!("{url}?sslmode=disable"))
         .arg("--migrations-dir")
-        .arg(migrations())
+        .arg(folder)
         .arg("--no-dump-schema")
         .args(arguments)
         .current_dir(std::env::temp_dir())
@@ -69,7 +78,11 @@ fn run_dbmate(program: &Path, url: &str, arguments: &[&str]) -> Result<String, S
 }
 
 fn orrery(database: &TestDatabase) -> Migrator {
-    Migrator::new(&database.url(Role::Operator), Folder::read(&migrations()).unwrap(), LockTimeouts::default())
+    orrery_in(&migrations(), database)
+}
+
+fn orrery_in(folder: &Path, database: &TestDatabase) -> Migrator {
+    Migrator::new(&database.url(Role::Operator), Folder::read(folder).unwrap(), LockTimeouts::default())
 }
 
 /// The migrations that `orrery migrate status` shows as applied.

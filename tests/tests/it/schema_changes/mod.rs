@@ -3,3 +3,5 @@
 mod branches;
 mod compatibility;
 mod interrupted;
+mod lint;
+mod policy;
