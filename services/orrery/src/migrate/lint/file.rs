@@ -29,7 +29,7 @@ pub(super) fn lint(file: &str, name: &str, text: &str) -> Vec<Finding> {
     };
     let mut findings = before_sections(file, &migration, text);
     let finding = |section: &Section, hit: Hit| {
-        let before = hit.at.map_or(0, |at| section.sql.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count());
+        let before = hit.at.map_or(0, |at| section.sql.bytes().take(at).filter(|byte| *byte == b'\n').count());
         Finding {
             file: file.to_owned(),
             line: section.first_line + before,

@@ -1,7 +1,7 @@
 //! The slices: each table belongs to one, and so does each file.
 
-use squawk_syntax::SyntaxKind;
 use squawk_syntax::ast::{self, AstNode as _};
+use squawk_syntax::{SyntaxElement, SyntaxKind, SyntaxToken};
 
 use super::finding::Hit;
 use super::rules::Own;
@@ -50,14 +50,14 @@ pub(super) fn touched(parsed: &Parsed<'_>) -> Vec<Touch> {
         let tokens: Vec<_> = statement
             .syntax()
             .descendants_with_tokens()
-            .filter_map(squawk_syntax::SyntaxElement::into_token)
+            .filter_map(SyntaxElement::into_token)
             .filter(|token| !matches!(token.kind(), SyntaxKind::WHITESPACE | SyntaxKind::COMMENT))
             .collect();
         for (number, token) in tokens.iter().enumerate() {
             let name = token.text().trim_matches('"');
             let Some(slice) = SLICES.iter().find(|slice| slice.eq_ignore_ascii_case(name)) else { continue };
-            let before = number.checked_sub(1).and_then(|before| tokens.get(before)).map(|token| token.text());
-            let after = tokens.get(number + 1).map(|token| token.text());
+            let before = number.checked_sub(1).and_then(|before| tokens.get(before)).map(SyntaxToken::text);
+            let after = tokens.get(number + 1).map(SyntaxToken::text);
             // A schema is the first part of a name, or follows the word.
             let names_schema = before.is_some_and(|word| word.eq_ignore_ascii_case("schema"));
             if (names_schema || (after == Some(".") && before != Some(".")))

@@ -79,8 +79,7 @@ fn setting(rule: Rule) -> Setting {
         Rule::BanDropExtension | Rule::BanAlterExtension => On("an extension that the operator of the server manages"),
         Rule::BanReplicaIdentity => On("replication that the operator of the server sets up"),
         Rule::BanRevoke => On("the right, until no running release needs it"),
-        Rule::BanReplaceViewFunction => On("a view of a new name"),
-        Rule::BanAlterViewOptions => On("a view of a new name"),
+        Rule::BanReplaceViewFunction | Rule::BanAlterViewOptions => On("a view of a new name"),
         Rule::BanAlterRoleOptions | Rule::BanAlterDatabaseOptions | Rule::BanAlterSystemOptions => {
             On("a setting that the operator of the server makes")
         }
