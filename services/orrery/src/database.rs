@@ -102,6 +102,11 @@ pub(crate) fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
     parsed.context("the database URL cannot be read")
 }
 
+/// Describes the database at `url` without the password.
+pub(crate) fn described(url: &str) -> anyhow::Result<String> {
+    Ok(describe(&options(url)?))
+}
+
 /// Describes the database of `options` without the password.
 fn describe(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or_else(|| options.get_username());

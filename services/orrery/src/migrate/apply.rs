@@ -48,18 +48,64 @@ enum Step {
     Nothing,
 }
 
+/// When to try again.
+struct Retries {
+    total: Duration,
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Retries {
+    fn new(total: Duration) -> Self {
+        Self { total, deadline: Instant::now() + total, pause: MIN_PAUSE }
+    }
+
+    /// Pauses after an attempt that is worth another one.
+    ///
+    /// # Errors
+    /// The failure is final, or the time is over.
+    async fn pause_after(&mut self, failure: Failure, tell: &mut impl FnMut(&str)) -> anyhow::Result<()> {
+        let reason = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Busy(reason) => reason,
+        };
+        if Instant::now() + self.pause >= self.deadline {
+            bail!("{reason}; gave up after {} s", self.total.as_secs());
+        }
+        tell(&format!("{reason}; trying again in {} ms", self.pause.as_millis()));
+        tokio::time::sleep(self.pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        Ok(())
+    }
+}
+
 /// Migrates the schema of one database.
 #[derive(Clone, Debug)]
 pub struct Migrator {
     url: String,
     folder: Folder,
     timeouts: LockTimeouts,
+    /// The versions that may be applied, if not all.
+    reviewed: Option<BTreeSet<String>>,
 }
 
 impl Migrator {
     /// Migrates the database at `url` with the migrations of `folder`.
     pub fn new(url: &str, folder: Folder, timeouts: LockTimeouts) -> Self {
-        Self { url: url.to_owned(), folder, timeouts }
+        Self { url: url.to_owned(), folder, timeouts, reviewed: None }
+    }
+
+    /// As this one, but applies only these versions: another pending one is an error.
+    pub(super) fn reviewed(&self, versions: &[String]) -> Self {
+        Self { reviewed: Some(versions.iter().cloned().collect()), ..self.clone() }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
     }
 
     /// Applies all pending migrations, oldest first. Calls `tell` with a message about each. Returns how many were
@@ -107,22 +153,37 @@ impl Migrator {
         Ok((known, applied.into_iter().collect()))
     }
 
-    /// Tries until the step is done or the time is over.
     async fn step(&self, direction: Direction, tell: &mut impl FnMut(&str)) -> anyhow::Result<Step> {
-        let deadline = Instant::now() + self.timeouts.total;
-        let mut pause = MIN_PAUSE;
+        let mut retries = Retries::new(self.timeouts.total);
         loop {
             match self.attempt(direction, tell).await {
                 Ok(step) => return Ok(step),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Busy(reason)) if Instant::now() + pause >= deadline => {
-                    bail!("{reason}; gave up after {} s", self.timeouts.total.as_secs());
-                }
-                Err(Failure::Busy(reason)) => {
-                    tell(&format!("{reason}; trying again in {} ms", pause.as_millis()));
-                    tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-                    pause = (pause * 2).min(MAX_PAUSE);
-                }
+                Err(failure) => retries.pause_after(failure, tell).await?,
+            }
+        }
+    }
+
+    /// Runs `work` in a transaction that holds the lock of migrations, and tries again while locks are not available.
+    pub(super) async fn locked<T>(
+        &self,
+        tell: &mut impl FnMut(&str),
+        work: impl AsyncFn(&mut PgConnection) -> Result<T, Failure>,
+    ) -> anyhow::Result<T> {
+        let mut retries = Retries::new(self.timeouts.total);
+        loop {
+            let mut connection = database::connect(&self.url).await?;
+            let attempt = async {
+                let mut gate = lock::begin(&mut connection, self.timeouts.lock_timeout).await?;
+                let result = work(&mut gate).await?;
+                gate.commit().await.map_err(|error| failure(&error, "the change cannot be committed"))?;
+                Ok(result)
+            };
+            let result = attempt.await;
+            // Closing the connection rolls a failed transaction back.
+            let _ = connection.close().await;
+            match result {
+                Ok(result) => return Ok(result),
+                Err(failure) => retries.pause_after(failure, tell).await?,
             }
         }
     }
@@ -130,13 +191,14 @@ impl Migrator {
     /// Each attempt has its own connection, so that session settings of one migration do not affect another.
     async fn attempt(&self, direction: Direction, tell: &mut impl FnMut(&str)) -> Result<Step, Failure> {
         let mut connection = database::connect(&self.url).await.map_err(Failure::Final)?;
-        let step = self.locked(&mut connection, direction, tell).await;
+        let step = self.next(&mut connection, direction, tell).await;
         // Closing the connection rolls a failed transaction back.
         let _ = connection.close().await;
         step
     }
 
-    async fn locked(
+    /// Applies the oldest pending migration, or rolls the newest one back.
+    async fn next(
         &self,
         connection: &mut PgConnection,
         direction: Direction,
@@ -176,6 +238,10 @@ impl Migrator {
         let Some(migration) = next else {
             return Ok(Step::Nothing);
         };
+        if self.reviewed.as_ref().is_some_and(|reviewed| !reviewed.contains(&migration.version)) {
+            let name = self.folder.display(migration);
+            return Err(Failure::Final(anyhow::anyhow!("{name} is pending, but it was not reviewed; deploy again")));
+        }
         let section = match direction {
             Direction::Up => &migration.up,
             Direction::Down => &migration.down,

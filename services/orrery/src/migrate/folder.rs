@@ -21,6 +21,8 @@ pub struct Folder {
     pub path: PathBuf,
     /// The migrations, oldest first.
     pub migrations: Vec<Migration>,
+    /// Whether they are the compiled-in ones.
+    pub compiled_in: bool,
 }
 
 impl Folder {
@@ -32,7 +34,7 @@ impl Folder {
     pub fn compiled_in() -> Result<Self, FileError> {
         let migrations =
             COMPILED_IN.iter().map(|(name, text)| Migration::parse(name, text)).collect::<Result<_, _>>()?;
-        Ok(Self { path: PathBuf::from("migrations"), migrations })
+        Ok(Self { path: PathBuf::from("migrations"), migrations, compiled_in: true })
     }
 
     /// The migrations in the folder `path`. Files that do not start with a digit or do not end in `.sql` are ignored.
@@ -61,7 +63,7 @@ impl Folder {
             }
             migrations.push(migration);
         }
-        Ok(Self { path: path.to_owned(), migrations })
+        Ok(Self { path: path.to_owned(), migrations, compiled_in: false })
     }
 
     /// The folder given on the command line; else `./migrations` if it contains Orrery's oldest migration; else the

@@ -4,6 +4,7 @@
 mod apply;
 mod branch;
 mod check;
+mod deploy;
 mod diff;
 mod dump;
 mod file;
@@ -67,6 +68,15 @@ enum MigrateCommand {
         #[arg(long, default_value_t = 1)]
         steps: usize,
     },
+    /// Applies all pending migrations on a database that is used, after a trial.
+    ///
+    /// Checks the files as `lint` does, tries them out on a branch (up, down and up again), shows how the schema changes,
+    /// asks, applies them with short waits for locks, and records them as one deployment. Refuses what fails a step.
+    Deploy {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Lists all migrations and marks those that are applied.
     Status {
         /// Exit with 1 if a migration is pending.
@@ -128,6 +138,7 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
                 migrator.down(|line| answer.line(line)).await?;
             }
         }
+        MigrateCommand::Deploy { yes } => deploy::run(&migrator, yes, &mut answer).await?,
         MigrateCommand::Status { exit_code } => {
             let pending = print_status(&migrator, &mut answer).await?;
             if exit_code && pending > 0 {

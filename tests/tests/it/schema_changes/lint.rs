@@ -45,7 +45,7 @@ async fn a_finding_names_file_line_rule_reason_and_remedy() {
     let name = file.to_str().unwrap();
     let [why, instead] = [
         "Dropping a column may break existing clients",
-        "the column, until no running release reads it; then allow it and say so",
+        "keep the column, until no running release reads it; then allow it and say so",
     ];
 
     let text = run(&["migrate", "lint", name]).await;

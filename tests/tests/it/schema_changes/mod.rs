@@ -2,6 +2,7 @@
 
 mod branches;
 mod compatibility;
+mod deploy;
 mod interrupted;
 mod lint;
 mod policy;

@@ -32,8 +32,9 @@ use clap::{Args, ValueEnum};
 use self::finding::Finding;
 use self::rules::Own;
 use self::squawk::Setting;
+use super::Migration;
 use super::file::is_migration_name;
-use super::folder::MAX_MIB;
+use super::folder::{Folder, MAX_MIB};
 use crate::terminal::CommandOutput;
 use crate::whole_file::read_text;
 
@@ -80,6 +81,15 @@ pub(super) fn run(folder: Option<&Path>, options: &LintOptions) -> anyhow::Resul
     }
     answer.finish()?;
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the rules find in some migrations of a folder, as lines. The compiled-in ones were checked before this program was built.
+pub(super) fn findings_of(folder: &Folder, migrations: &[Migration]) -> anyhow::Result<Vec<String>> {
+    if folder.compiled_in {
+        return Ok(Vec::new());
+    }
+    let files: Vec<PathBuf> = migrations.iter().map(|migration| folder.path.join(&migration.file_name)).collect();
+    Ok(on_a_large_stack(|| lint(&files, false))?.iter().map(Finding::to_string).collect())
 }
 
 /// The migrations of a folder, by name, and the files in it that look like migrations and are ignored.

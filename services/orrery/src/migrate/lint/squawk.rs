@@ -52,9 +52,9 @@ fn setting(rule: Rule) -> Setting {
         Rule::PreferTextField => On("text; the service checks the length"),
         Rule::PreferTimestampTz => On("timestamptz"),
         Rule::BanCharField => On("text"),
-        Rule::BanDropColumn => On("the column, until no running release reads it; then allow it and say so"),
-        Rule::BanDropTable => On("the table, until no running release reads it; then allow it and say so"),
-        Rule::BanDropNotNull => On("`not null`, until no running release relies on it"),
+        Rule::BanDropColumn => On("keep the column, until no running release reads it; then allow it and say so"),
+        Rule::BanDropTable => On("keep the table, until no running release reads it; then allow it and say so"),
+        Rule::BanDropNotNull => On("keep `not null`, until no running release relies on it"),
         Rule::AddingRequiredField => On("a column that may be null, or that has a constant default"),
         Rule::BanCreateDomainWithConstraint | Rule::BanAlterDomainWithAddConstraint => {
             On("a check constraint of the table, `not valid` at first")
@@ -64,13 +64,13 @@ fn setting(rule: Rule) -> Setting {
         Rule::RequireConcurrentPartitionDetach => On("detach partition concurrently"),
         Rule::RequireConcurrentReindex => On("reindex concurrently"),
         Rule::BanDuplicateColumnAssignments => On("one assignment for each column"),
-        Rule::BanDropView => On("the view, until no running release reads it"),
-        Rule::BanDropFunction => On("the function, until no running release calls it"),
-        Rule::BanDropType | Rule::BanDropDomain => On("the type, until no column and no running release uses it"),
-        Rule::BanDropDefault => On("the default, until every running release writes the column"),
-        Rule::BanDropSchema => On("the schema; a slice is removed by hand"),
-        Rule::BanDropSequence => On("the sequence, until no running release uses it"),
-        Rule::BanDropConstraint => On("the constraint, until no running release relies on it"),
+        Rule::BanDropView => On("keep the view, until no running release reads it"),
+        Rule::BanDropFunction => On("keep the function, until no running release calls it"),
+        Rule::BanDropType | Rule::BanDropDomain => On("keep the type, until no column and no running release uses it"),
+        Rule::BanDropDefault => On("keep the default, until every running release writes the column"),
+        Rule::BanDropSchema => On("keep the schema; a slice is removed by hand"),
+        Rule::BanDropSequence => On("keep the sequence, until no running release uses it"),
+        Rule::BanDropConstraint => On("keep the constraint, until no running release relies on it"),
         Rule::BanDropGeneratedExpression | Rule::BanAlterGeneratedExpression => {
             On("a new column, which the service writes")
         }
