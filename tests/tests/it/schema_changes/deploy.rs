@@ -46,7 +46,9 @@ impl Fixture {
             std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
         }
         let fixture = Self { database, operator, folder };
-        more.iter().for_each(|(name, text)| fixture.add(name, text));
+        for (name, text) in more {
+            fixture.add(name, text);
+        }
         fixture
     }
 
