@@ -12,8 +12,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLSTATE of "database does not exist".
 const NO_SUCH_DATABASE: &str = "3D000";
-/// SQLSTATE of "database already exists".
-const DATABASE_EXISTS: &str = "42P04";
+/// SQLSTATEs of "database already exists", the second one if another session creates it at the same time.
+const DATABASE_EXISTS: [&str; 2] = ["42P04", "23505"];
 /// A database that exists on every server.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
@@ -80,7 +80,7 @@ pub(crate) async fn ensure(options: PgConnectOptions, database: &str) -> anyhow:
         let quoted = database.replace('"', "\"\"");
         let made = sqlx::raw_sql(AssertSqlSafe(format!("create database \"{quoted}\""))).execute(&mut connection).await;
         match made {
-            Err(error) if sql_state(&error).as_deref() != Some(DATABASE_EXISTS) => {
+            Err(error) if !is_taken(&error) => {
                 bail!("{}: {}", failed(), reason(&error));
             }
             _ => {}
@@ -88,6 +88,11 @@ pub(crate) async fn ensure(options: PgConnectOptions, database: &str) -> anyhow:
     }
     connection.close().await?;
     Ok(())
+}
+
+/// Whether a database could not be created because it exists, or another session creates it.
+pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
+    sql_state(error).is_some_and(|state| DATABASE_EXISTS.contains(&state.as_str()))
 }
 
 /// `url` with an option that switches to `role` on connecting.

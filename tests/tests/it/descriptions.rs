@@ -41,9 +41,10 @@ fn resources() -> Vec<&'static Resource> {
 }
 
 /// Columns that are for the workers of procedures alone: messages and columns.
-const OF_WORKERS: [(&str, &str); 5] = [
+const OF_WORKERS: [(&str, &str); 6] = [
     ("orrery.procedures.v1.ProcedureExecution", "cursor"),
     ("orrery.procedures.v1.ProcedureExecution", "fence"),
+    ("orrery.procedures.v1.ProcedureExecution", "interruptions"),
     ("orrery.procedures.v1.ProcedureExecution", "lease_ts"),
     ("orrery.procedures.v1.ProcedureExecution", "request_id"),
     ("orrery.procedures.v1.Orphan", "execution_uid"),

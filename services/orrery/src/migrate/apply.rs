@@ -12,6 +12,7 @@ use super::file::{Migration, Section};
 use super::folder::Folder;
 use super::lock::{self, Outside};
 use super::run::{self, Failure, failure};
+use super::undone::back;
 use super::{check, history, unfinished};
 use crate::database;
 
@@ -49,14 +50,14 @@ enum Step {
 }
 
 /// When to try again.
-struct Retries {
+pub(super) struct Retries {
     total: Duration,
     deadline: Instant,
     pause: Duration,
 }
 
 impl Retries {
-    fn new(total: Duration) -> Self {
+    pub(super) fn new(total: Duration) -> Self {
         Self { total, deadline: Instant::now() + total, pause: MIN_PAUSE }
     }
 
@@ -64,7 +65,7 @@ impl Retries {
     ///
     /// # Errors
     /// The failure is final, or the time is over.
-    async fn pause_after(&mut self, failure: Failure, tell: &mut impl FnMut(&str)) -> anyhow::Result<()> {
+    pub(super) async fn pause_after(&mut self, failure: Failure, tell: &mut impl FnMut(&str)) -> anyhow::Result<()> {
         let reason = match failure {
             Failure::Final(error) => return Err(error),
             Failure::Busy(reason) => reason,
@@ -104,6 +105,15 @@ impl Migrator {
         &self.url
     }
 
+    pub(super) fn lock_timeout(&self) -> Duration {
+        self.timeouts.lock_timeout
+    }
+
+    /// How long to keep trying to get locks.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeouts.total
+    }
+
     pub(super) fn folder(&self) -> &Folder {
         &self.folder
     }
@@ -121,6 +131,10 @@ impl Migrator {
             tell(&format!("Applied {name}"));
             count += 1;
         }
+        let mut connection = database::connect(&self.url).await?;
+        let applied = history::applied(&mut connection).await?;
+        connection.close().await?;
+        back::of_applied(&self.url, &applied, self.timeouts.total, &mut tell).await?;
         Ok(count)
     }
 
@@ -253,6 +267,9 @@ impl Migrator {
         }
         let patience = self.timeouts.lock_timeout;
         run::in_transaction(&mut transaction, section, &name, &migration.version, patience).await?;
+        if direction == Direction::Up {
+            back::with_its_migration(&mut transaction, &migration.version, tell).await?;
+        }
         record(&mut transaction, direction, &migration.version).await.map_err(|error| failure(&error, &name))?;
         transaction.commit().await.map_err(|error| failure(&error, &name))?;
         Ok(Step::Done(name))

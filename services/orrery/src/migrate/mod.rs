@@ -15,6 +15,9 @@ mod lock;
 mod new;
 mod run;
 mod statement;
+mod trial;
+mod undo;
+mod undone;
 mod unfinished;
 
 use std::path::{Path, PathBuf};
@@ -77,6 +80,17 @@ enum MigrateCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Rolls the last deployment back without losing data.
+    ///
+    /// The tables and columns that this drops are set aside in the schema `undone`, with their rows. They come back when
+    /// their migrations are applied again. Roll the services back first: they must not need what is set aside.
+    Undo {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Lists what `undo` has set aside, and purges it.
+    Undone(undone::command::UndoneCommand),
     /// Lists all migrations and marks those that are applied.
     Status {
         /// Exit with 1 if a migration is pending.
@@ -139,6 +153,8 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
             }
         }
         MigrateCommand::Deploy { yes } => deploy::run(&migrator, yes, &mut answer).await?,
+        MigrateCommand::Undo { yes } => undo::run(&migrator, yes, &mut answer).await?,
+        MigrateCommand::Undone(command) => undone::command::run(&migrator, &command, &mut answer).await?,
         MigrateCommand::Status { exit_code } => {
             let pending = print_status(&migrator, &mut answer).await?;
             if exit_code && pending > 0 {

@@ -3,6 +3,8 @@
 mod branches;
 mod compatibility;
 mod deploy;
+mod fixture;
 mod interrupted;
 mod lint;
 mod policy;
+mod undo;

@@ -86,7 +86,15 @@ async fn create_database(source: &mut PgConnection, branch: &Branch) -> anyhow::
     let options: String = sqlx::query_scalar(query).fetch_one(&mut *source).await?;
     let database = identifier(&branch.database);
     let statement = format!("create database {database} template template0 {options} allow_connections false");
-    execute(source, &statement).await.with_context(|| format!("cannot create the database {}", branch.database))
+    match sqlx::raw_sql(AssertSqlSafe(statement)).execute(source).await {
+        Ok(_) => Ok(()),
+        // A server goes on with the statement of a client that was killed.
+        Err(error) if database::is_taken(&error) => {
+            bail!("another session is creating the branch {} just now; try again", branch.name)
+        }
+        Err(error) => Err(anyhow::anyhow!(database::reason(&error)))
+            .with_context(|| format!("cannot create the database {}", branch.database)),
+    }
 }
 
 /// The creation of a branch whose database exists.

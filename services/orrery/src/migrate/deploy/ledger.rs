@@ -12,6 +12,10 @@ pub(in crate::migrate) enum Phase {
     Applying,
     /// All of them are applied.
     Deployed,
+    /// They are being rolled back.
+    Undoing,
+    /// None of them is applied.
+    Undone,
 }
 
 impl Phase {
@@ -19,6 +23,8 @@ impl Phase {
         match self {
             Self::Applying => "applying",
             Self::Deployed => "deployed",
+            Self::Undoing => "undoing",
+            Self::Undone => "undone",
         }
     }
 }
@@ -29,6 +35,7 @@ pub(in crate::migrate) struct Deployment {
     pub(in crate::migrate) uid: String,
     /// The versions of its migrations, oldest first.
     pub(in crate::migrate) versions: Vec<String>,
+    pub(in crate::migrate) phase: Phase,
 }
 
 /// Creates the table if it is missing. The caller holds the lock of migrations.
@@ -46,18 +53,33 @@ pub(super) async fn ensure(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(create)).execute(connection).await.map(drop)
 }
 
-/// The deployment whose migrations are being applied, if one was interrupted or runs.
+/// The deployment that was interrupted or runs, if any.
 pub(super) async fn unfinished(connection: &mut PgConnection) -> sqlx::Result<Option<Deployment>> {
+    newest(connection, &[Phase::Applying, Phase::Undoing]).await
+}
+
+/// The last deployment that is not undone.
+pub(in crate::migrate) async fn last(connection: &mut PgConnection) -> sqlx::Result<Option<Deployment>> {
+    newest(connection, &[Phase::Applying, Phase::Deployed, Phase::Undoing]).await
+}
+
+/// The newest deployment in one of these phases.
+async fn newest(connection: &mut PgConnection, phases: &[Phase]) -> sqlx::Result<Option<Deployment>> {
     let exists: bool =
         sqlx::query_scalar("select to_regclass($1) is not null").bind(TABLE).fetch_one(&mut *connection).await?;
     if !exists {
         return Ok(None);
     }
-    let select =
-        format!("select uid, versions from {TABLE} where phase = $1 order by create_ts desc, uid desc limit 1");
-    let found: Option<(String, Vec<String>)> =
-        sqlx::query_as(AssertSqlSafe(select)).bind(Phase::Applying.name()).fetch_optional(connection).await?;
-    Ok(found.map(|(uid, versions)| Deployment { uid, versions }))
+    let select = format!(
+        "select uid, versions, phase from {TABLE} where phase = any ($1) order by create_ts desc, uid desc limit 1"
+    );
+    let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
+    let found: Option<(String, Vec<String>, String)> =
+        sqlx::query_as(AssertSqlSafe(select)).bind(names).fetch_optional(connection).await?;
+    Ok(found.and_then(|(uid, versions, name)| {
+        let phase = phases.iter().copied().find(|phase| phase.name() == name)?;
+        Some(Deployment { uid, versions, phase })
+    }))
 }
 
 /// Records a deployment, or what has changed of it.

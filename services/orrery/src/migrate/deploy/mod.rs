@@ -6,7 +6,7 @@
 //! 4. apply them, with short waits for locks;
 //! 5. record them as one deployment ([`ledger`]).
 
-mod ledger;
+pub(super) mod ledger;
 mod rehearsal;
 
 use std::io::{self, BufRead as _, IsTerminal as _};
@@ -17,11 +17,13 @@ use ulid::Ulid;
 
 use self::ledger::{Deployment, Phase};
 use super::run::failure;
-use super::{Migration, Migrator, lint};
+use super::{Branch, Migration, Migrator, lint, trial};
 use crate::database;
 use crate::schema::Change;
 use crate::terminal::{CommandOutput, eprint_line};
 
+/// The name of the branch of the trial.
+const BRANCH: &str = "deploy";
 /// A deployment's uid.
 const UID_PREFIX: &str = "dep_";
 
@@ -29,6 +31,9 @@ const UID_PREFIX: &str = "dep_";
 pub(super) async fn run(migrator: &Migrator, agreed: bool, answer: &mut CommandOutput) -> anyhow::Result<()> {
     let unfinished = unfinished(migrator).await?;
     let pending = pending(migrator).await?;
+    if let Some(found) = unfinished.as_ref().filter(|found| found.phase == Phase::Undoing) {
+        bail!("the undo of {} was interrupted; finish it with `orrery migrate undo`", found.uid);
+    }
     if let Some(found) = &unfinished {
         let left = found.versions.iter().filter(|version| pending.iter().any(|file| file.version == **version)).count();
         let all = found.versions.len();
@@ -47,10 +52,11 @@ pub(super) async fn run(migrator: &Migrator, agreed: bool, answer: &mut CommandO
         bail!("{} problems in pending migrations, and nothing was deployed", findings.len());
     }
     let mut tell = |line: &str| answer.line(line);
-    let changes = rehearsal::rehearse(migrator.url(), migrator.folder(), pending.len(), &mut tell).await?;
+    let work = async |branch: &Branch| rehearsal::up_down_up(branch, migrator.folder(), pending.len()).await;
+    let changes = trial::on_a_branch(migrator.url(), BRANCH, &mut tell, work).await?;
     show(&pending, &changes, answer);
     if !agreed {
-        ask(migrator.url())?;
+        ask("Deploy", migrator.url())?;
     }
     let mut versions = unfinished.as_ref().map_or_else(Vec::new, |found| found.versions.clone());
     versions.extend(pending.iter().map(|migration| migration.version.clone()));
@@ -58,7 +64,7 @@ pub(super) async fn run(migrator: &Migrator, agreed: bool, answer: &mut CommandO
     versions.dedup();
     let uid = unfinished
         .map_or_else(|| format!("{UID_PREFIX}{}", Ulid::generate().to_string().to_lowercase()), |found| found.uid);
-    let deployment = Deployment { uid, versions };
+    let deployment = Deployment { uid, versions, phase: Phase::Applying };
     record(migrator, &deployment, Phase::Applying, answer).await?;
     migrator.reviewed(&deployment.versions).up(|line| answer.line(line)).await?;
     finish(migrator, &deployment, answer).await
@@ -92,15 +98,15 @@ fn show(pending: &[Migration], changes: &[Change], answer: &mut CommandOutput) {
 }
 
 /// Asks whoever is at the terminal.
-fn ask(url: &str) -> anyhow::Result<()> {
+pub(super) fn ask(what: &str, url: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
-        bail!("nothing was deployed: nobody is there to ask; agree with --yes");
+        bail!("nothing was changed: nobody is there to ask; agree with --yes");
     }
-    eprint_line(format_args!("Deploy to {}? [y/N]", database::described(url)?));
+    eprint_line(format_args!("{what} on {}? [y/N]", database::described(url)?));
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("the answer cannot be read")?;
     if !["y", "yes"].contains(&line.trim().to_lowercase().as_str()) {
-        bail!("nothing was deployed");
+        bail!("nothing was changed");
     }
     Ok(())
 }
@@ -113,9 +119,9 @@ async fn unfinished(migrator: &Migrator) -> anyhow::Result<Option<Deployment>> {
 }
 
 /// What errors name.
-const LEDGER: &str = "public.schema_deployments";
+pub(super) const LEDGER: &str = "public.schema_deployments";
 
-async fn record(
+pub(super) async fn record(
     migrator: &Migrator,
     deployment: &Deployment,
     phase: Phase,

@@ -57,29 +57,49 @@ impl Schema {
         }
     }
 
-    /// Reads once. Also returns what is not supported.
+    /// Reads the schema as a transaction sees it. Changes settings of the transaction: the search path is empty then.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), at the first attempt.
+    pub(crate) async fn read_within(transaction: &mut PgConnection) -> anyhow::Result<Self> {
+        match Self::read_in(transaction).await {
+            Ok((schema, unsupported)) if unsupported.is_empty() => Ok(schema),
+            Ok((_, unsupported)) => bail!("the schema has what is not supported: {}", unsupported.join(", ")),
+            Err(ReadError::Database(error)) => bail!("the schema cannot be read: {}", database::reason(&error)),
+            Err(ReadError::Format(error)) => bail!("the catalogs cannot be read: {error}"),
+        }
+    }
+
+    /// Reads once, in a transaction of its own. Also returns what is not supported.
     async fn read_once(connection: &mut PgConnection) -> Result<(Self, Vec<String>), ReadError> {
         let mut transaction = connection.begin_with("begin isolation level repeatable read, read only").await?;
+        let read = Self::read_in(&mut transaction).await?;
+        transaction.rollback().await?;
+        Ok(read)
+    }
+
+    async fn read_in(transaction: &mut PgConnection) -> Result<(Self, Vec<String>), ReadError> {
         let settings = format!(
             "set local search_path = ''; set local lock_timeout = '{LOCK_TIMEOUT}'; set local quote_all_identifiers = \
              off"
         );
         sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *transaction).await?;
-        let unsupported = unsupported::read(&mut transaction).await?;
-        let mut reader = Reader { connection: &mut transaction, keys: HashMap::new(), columns: HashMap::new() };
+        let unsupported = unsupported::read(transaction).await?;
+        let mut reader = Reader { connection: transaction, keys: HashMap::new(), columns: HashMap::new() };
         let mut schema = Self { objects: BTreeMap::new(), left_out: Vec::new(), role: None };
         // What is not supported may be a kind of object that the queries below do not expect.
         if unsupported.is_empty() {
             objects::read(&mut reader, &mut schema).await?;
             relations::read(&mut reader, &mut schema).await?;
             depend::read(&mut reader, &mut schema).await?;
-            let role = sqlx::query_scalar("select quote_ident(current_user)").fetch_one(&mut *transaction).await?;
+            let connection = reader.connection;
+            let role = sqlx::query_scalar("select quote_ident(current_user)").fetch_one(&mut *connection).await?;
             schema.role = Some(role);
-            schema.left_out = unsupported::left_out(&mut transaction).await?;
+            schema.left_out = unsupported::left_out(connection).await?;
             let invalid = schema.objects.values().filter(|object| object.is_invalid());
             schema.left_out.extend(invalid.map(|index| format!("the invalid index {}", index.sql)));
         }
-        transaction.rollback().await?;
         Ok((schema, unsupported))
     }
 }

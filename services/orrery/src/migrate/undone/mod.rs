@@ -1,0 +1,19 @@
+//! The schema `undone`: tables and columns that `orrery migrate undo` has set aside with their rows, until their
+//! migration is applied again or they are purged.
+//!
+//! - [`item`]: the list of what is set aside
+//! - [`tables`]: a whole table moves into the schema, and back
+//! - [`columns`]: the values of a column are copied into a table of the schema, and back
+//! - [`windows`]: rows in short transactions, by primary key
+//! - [`back`]: what comes back when a migration is applied
+//! - [`command`]: `orrery migrate undone`
+
+pub(super) mod back;
+pub(super) mod columns;
+pub(super) mod command;
+pub(super) mod item;
+pub(super) mod tables;
+mod windows;
+
+/// The schema. Only the role that migrates may use it.
+pub(super) const SCHEMA: &str = "undone";
