@@ -7,7 +7,7 @@
 //! `ORRERY_BENCH_RUNS` (repetitions, of which the median is used, default 3), `ORRERY_BENCH_ONLY` (some of
 //! `stream,depth,get,cached,update,upsert,pooled,resolve` for products,
 //! `orders-write,orders-stream,orders-create,orders-claim,orphans`, `tags-write,tags-stream,tags-refresh`,
-//! `artifacts-create`, and `overload`),
+//! `artifacts-create`, `overload`, and `deploy`),
 //! `ORRERY_BENCH_LINKS` (tags of products to write, stream and sum up, default 1,000,000), `ORRERY_BENCH_LINES` (lines
 //! of orders for the performance of tags, default 1,000,000), `ORRERY_BENCH_REFERENCES` (lines of orders whose products
 //! are looked for, default 5,000,000). Everything runs on this machine: Postgres, the service and its client share the
@@ -15,6 +15,7 @@
 
 mod artifacts;
 mod callers;
+mod deploy;
 mod orders;
 mod overload;
 mod pooler;
@@ -110,6 +111,7 @@ async fn run() -> anyhow::Result<()> {
     tags::measure(&postgres, settings, &mut report).await?;
     artifacts::measure(&postgres, settings, &mut report).await?;
     overload::measure(&postgres, settings, &mut report).await?;
+    deploy::measure(&postgres, settings, &mut report).await?;
     println!("\n| work | limit | limit reaches | Orrery reaches | ratio |\n| --- | --- | --- | --- | --- |");
     for row in &report.rows {
         println!("{row}");

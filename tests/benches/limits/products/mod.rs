@@ -12,6 +12,7 @@ use orrery::cluster::Role;
 
 pub(crate) use self::service::getters;
 use self::service::{Expect, Service};
+pub(crate) use self::updates::updaters;
 use crate::pooler::Pooler;
 use crate::postgres::Postgres;
 use crate::{Rate, Report, Settings, setting, wanted};

@@ -60,7 +60,7 @@ pub(super) async fn measure(
 }
 
 /// Callers that give random ones of the first `rows` products a new name.
-fn updaters(rows: usize) -> Callers {
+pub(crate) fn updaters(rows: usize) -> Callers {
     Callers {
         method: "/orrery.catalog.v1.CatalogService/UpdateProduct",
         message: |rows| {

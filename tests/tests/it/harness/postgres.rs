@@ -1,8 +1,9 @@
 //! Postgres servers for tests.
 
 use std::fs;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -17,6 +18,17 @@ use super::{Pooler, TestDatabase};
 const TEMPLATE: &str = "migrated";
 
 static SHARED: OnceCell<Postgres> = OnceCell::const_new();
+
+/// The programs of the major version in `ORRERY_TEST_POSTGRES`, if it is set. They are fetched where none is installed.
+fn chosen_programs() -> Option<PathBuf> {
+    static CHOSEN: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        let major = std::env::var("ORRERY_TEST_POSTGRES").ok().filter(|major| !major.is_empty())?;
+        let major: u32 = major.parse().expect("ORRERY_TEST_POSTGRES is a major version of Postgres, such as 18");
+        let software = std::env::temp_dir().join(format!("orrery-test-postgres-{major}"));
+        Some(orrery::cluster::postgres_programs(major, &software).expect("the Postgres of ORRERY_TEST_POSTGRES"))
+    });
+    CHOSEN.clone()
+}
 
 /// A running server with a template for migrated databases.
 #[derive(Clone)]
@@ -55,6 +67,7 @@ impl Postgres {
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let options = ClusterOptions {
             data_dir: folder.keep(),
+            postgres_bin: chosen_programs(),
             settings: settings.collect(),
             ephemeral: true,
             ..ClusterOptions::default()

@@ -165,10 +165,8 @@ mod tests {
     fn names_are_short_and_differ() {
         let item = Item::new("20260101000000", &of("product", Some("shade")));
         assert_eq!(item.name, "20260101000000_catalog_product_shade");
-        assert_eq!(
-            (item.described(), item.former()),
-            ("catalog.product.shade".to_owned(), "catalog.product".to_owned())
-        );
+        let written = (item.described(), item.former());
+        assert_eq!(written, ("catalog.product.shade".to_owned(), "\"catalog\".\"product\"".to_owned()));
         let (long, other) = ("ä".repeat(31), "ä".repeat(30) + "o");
         let names = [&long, &other].map(|table| Item::new("20260101000000", &of(table, Some(&long))).name);
         assert!(names[0] != names[1] && names.iter().all(|name| name.len() <= MAX_NAME), "{names:?}");
