@@ -87,6 +87,11 @@ pub(crate) fn indexes(plan: &Value) -> Vec<&str> {
     nodes(plan).into_iter().filter_map(|node| node["Index Name"].as_str()).collect()
 }
 
+/// The number of rows that a plan brought. Newer servers print it as 1001.00, because it may be a mean.
+pub(crate) fn rows(plan: &Value) -> u64 {
+    plan["Actual Rows"].as_f64().unwrap() as u64
+}
+
 /// The number of 8 KiB pages that were read.
 pub(crate) fn pages(plan: &Value) -> u64 {
     plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap()

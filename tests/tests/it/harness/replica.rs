@@ -1,8 +1,8 @@
-//! A streaming replica for tests, created by `pg_basebackup`. It can be paused, frozen, killed and restarted.
+//! A streaming replica for tests. It can be paused, frozen, killed and restarted.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -36,17 +36,37 @@ impl StandbyServer {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let folder = primary.home().join(format!("standby-{port}"));
         let mut standby = Self { primary: primary.clone(), folder, programs, port, shell: None };
-        let copied = standby
-            .command(&standby.programs.join("pg_basebackup"))
-            .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync", "--pgdata"])
-            .arg(&standby.folder)
-            .arg("--dbname")
-            .arg(primary.url(Role::Operator, "postgres"))
-            .output()
-            .unwrap();
-        assert!(copied.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr));
+        standby.copy().await;
         standby.start().await;
         standby
+    }
+
+    /// Copies the primary by the functions that Postgres has for that (manual, 25.3.4): the package of Postgres that is
+    /// fetched for tests has no pg_basebackup.
+    async fn copy(&self) {
+        let mut connection = self.primary.connect().await;
+        run(&mut connection, "select pg_backup_start('standby', true)").await;
+        let data: String = query_scalar("show data_directory").fetch_one(&mut connection).await.unwrap();
+        let copied = self.command(Path::new("/bin/cp")).arg("-a").arg(&data).arg(&self.folder).output().unwrap();
+        let complaints = String::from_utf8(copied.stderr).unwrap();
+        let others = complaints.lines().filter(|line| !line.ends_with("No such file or directory"));
+        assert_eq!(others.collect::<Vec<_>>(), [""; 0], "files come and go, but nothing else goes wrong");
+        let label: String = query_scalar("select labelfile from pg_backup_stop(wait_for_archive => false)")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        let source = self.primary.url(Role::Operator, "postgres");
+        let owner = fs::metadata(&self.folder).unwrap();
+        for (name, text) in [("backup_label", label), ("standby.signal", String::new())] {
+            let path = self.folder.join(name);
+            fs::write(&path, text).unwrap();
+            chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        let settings = self.folder.join("postgresql.auto.conf");
+        let kept = fs::read_to_string(&settings).unwrap();
+        fs::write(&settings, format!("{kept}primary_conninfo = '{source}'\n")).unwrap();
+        fs::remove_file(self.folder.join("postmaster.pid")).unwrap();
     }
 
     /// The URL of a database on the standby.

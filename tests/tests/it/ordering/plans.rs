@@ -4,7 +4,7 @@ use orrery_proto::catalog::v1::{ProductMetricFilter, StreamProductMetricsRequest
 use sqlx::PgConnection;
 
 use super::subjects::{METHODS, Method, Services, in_direction};
-use crate::harness::plan::{Log, explain, indexes, node_types, pages};
+use crate::harness::plan::{self, Log, explain, indexes, node_types, pages};
 use crate::harness::{CatalogServer, Role, TestDatabase, run, seed};
 
 const ROWS: usize = 40_000;
@@ -63,7 +63,7 @@ async fn every_declared_order_is_read_from_its_index_at_any_depth() {
                     let sorts = node_types(&plan).iter().any(|node| node.contains("Sort") || *node == "Seq Scan");
                     assert!(!sorts, "{method:?} by {order_by}: {select}: {plan:#}");
                     assert_eq!(indexes(&plan), [index], "{method:?} by {order_by}: {select}: {plan:#}");
-                    let rows = plan["Actual Rows"].as_f64().unwrap();
+                    let rows = plan::rows(&plan) as f64;
                     costs.push(pages(&plan) as f64 / rows);
                 }
                 // The page of each row and a share of the index: rows before the page in the order are not read.

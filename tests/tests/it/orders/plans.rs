@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio_stream::StreamExt as _;
 
 use super::seed::{large_order, seed};
-use crate::harness::plan::{Log, explain, node_types};
+use crate::harness::plan::{self, Log, explain, node_types};
 use crate::harness::{OrdersServer, Role, TestDatabase, order_uid, run};
 
 const FULL: i32 = OrderView::Full as i32;
@@ -118,5 +118,5 @@ async fn claims_read_no_more_orders_than_they_take() {
 }
 
 async fn rows(connection: &mut PgConnection, select: &str) -> u64 {
-    explain(connection, select).await["Actual Rows"].as_u64().unwrap()
+    plan::rows(&explain(connection, select).await)
 }
