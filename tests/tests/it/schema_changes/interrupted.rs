@@ -149,7 +149,9 @@ async fn a_migrator_that_is_killed_again_and_again_finishes() {
     let url = database.url(Role::Operator);
     let count = Folder::compiled_in().unwrap().migrations.len();
     let mut kills = 0;
-    for delay in (0..).map(|round| Duration::from_millis(round % 25 * 12)) {
+    // Later and later, until the machine is fast enough.
+    for delay in (0_i32..).map(|round| Duration::from_millis(12).mul_f64(f64::from(round % 25) * 1.03_f64.powi(round)))
+    {
         let mut child = orrery(&["migrate", "up", "--database-url", &url]).spawn().unwrap();
         tokio::time::sleep(delay).await;
         if child.try_wait().unwrap().is_some() {
