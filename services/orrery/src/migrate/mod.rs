@@ -1,5 +1,14 @@
 //! `orrery migrate`: migrates a database's schema with the files of `migrations/`. The file format and the table of
 //! applied migrations are dbmate's, so that dbmate can be used as well.
+//!
+//! - [`folder`], [`file`](mod@file), [`statement`]: the files, their sections, and the statements in these
+//! - [`check`], [`lint`]: what a file must not contain, and what it should not
+//! - [`history`]: the table of applied migrations
+//! - [`apply`]: one migration after the other, up or down, by means of [`lock`] (one run at a time), [`run`] (the
+//!   statements of a section) and [`unfinished`] (what an interrupted run left)
+//! - [`branch`], [`trial`]: copies of the schema, and trials on them
+//! - [`deploy`], [`undo`], [`undone`]: migrations of a database that is used, the way back, and what it sets aside
+//! - [`diff`], [`dump`], [`new`]: the schema as SQL, and a new file
 
 mod apply;
 mod branch;
