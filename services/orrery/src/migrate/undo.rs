@@ -190,7 +190,14 @@ async fn undo(migrator: &Migrator, step: &Step, answer: &mut CommandOutput) -> a
                 tables::set_aside(gate, &migration.version, dropped).await.map_err(place)?;
             }
             let live = Schema::read_within(gate).await.map_err(Failure::Final)?;
-            for change in difference(&live, after) {
+            let changes = difference(&live, after);
+            // What another program has added since the trial is not set aside.
+            let is_other = |dropped: &&Dropped| !drops.contains(dropped);
+            if let Some(other) = changes.iter().filter_map(|change| change.drops.as_ref()).find(is_other) {
+                let other = Item::new(&migration.version, other).described();
+                return Err(Failure::Final(anyhow::anyhow!("{other} was added since the trial; undo again")));
+            }
+            for change in changes {
                 lock::set_lock_timeout(gate, migrator.lock_timeout()).await.map_err(place)?;
                 sqlx::raw_sql(AssertSqlSafe(change.sql)).execute(&mut *gate).await.map_err(place)?;
             }

@@ -134,6 +134,22 @@ async fn newer_rows_and_values_are_kept() {
     assert_eq!(fixture.succeeds("undone").await, "Nothing is set aside\n");
 }
 
+/// A value without a column is not given up.
+#[tokio::test]
+async fn a_table_that_lacks_a_column_gets_no_rows_back() {
+    let mut fixture = deployed().await;
+    fixture.succeeds("undo --yes").await;
+    let by_hand = format!(
+        "create table catalog.shade (name text collate \"C\" primary key);
+         insert into public.schema_migrations values ('{}')",
+        &TABLE.0[..14]
+    );
+    run(&mut fixture.operator, &by_hand).await;
+    let told = fixture.succeeds("up").await;
+    assert!(told.contains("catalog.shade stays set aside"), "{told}");
+    assert_eq!(fixture.count("undone.\"29990101000002_catalog_shade\" where note = 'note'").await, 100);
+}
+
 #[tokio::test]
 async fn what_is_set_aside_is_purged_by_name_or_all() {
     let mut fixture = deployed().await;

@@ -64,8 +64,8 @@ pub(super) async fn put_back(connection: &mut PgConnection, item: &Item) -> sqlx
     Ok(true)
 }
 
-/// Copies the rows of a table into the one that its migration has made, as far as both have the columns, and keeps rows
-/// that are there already.
+/// Copies the rows of a table into the one that its migration has made, and keeps rows that are there already. Returns
+/// whether it did; it does not if the new table lacks a column.
 pub(super) async fn copy_back(
     connection: &mut PgConnection,
     url: &str,
@@ -77,8 +77,13 @@ pub(super) async fn copy_back(
     let windows = Windows::of(connection, (SCHEMA, &item.name), patience).await?;
     let Some(windows) = windows else { return Ok(false) };
     let there = columns(connection, &former).await?;
-    let names = columns(connection, &aside).await?.into_iter().filter(|column| there.contains(column));
-    let names: Vec<String> = names.map(|(name, ..)| identifier(&name)).collect();
+    let names = columns(connection, &aside).await?;
+    // Values without a column would be lost with the table.
+    let has = |(name, kind, _): &(String, String, bool)| there.iter().any(|(is, of, _)| (is, of) == (name, kind));
+    if !names.iter().all(has) {
+        return Ok(false);
+    }
+    let names: Vec<String> = names.iter().map(|(name, ..)| identifier(name)).collect();
     let others: Vec<String> =
         names.iter().filter(|name| !windows.is_key(name)).map(|name| format!(", {name}")).collect();
     let others = others.concat();
