@@ -45,8 +45,8 @@ impl Draining {
         tokio::time::timeout(GRACE_PERIOD, work).await.ok()
     }
 
-    /// What a step of a stream returns, or gives it up as [`unless_draining`](Self::unless_draining) says. For steps that
-    /// may be dropped at any point.
+    /// What a step of a stream returns, or gives it up as [`unless_draining`](Self::unless_draining) says. For steps
+    /// that may be dropped at any point.
     ///
     /// # Errors
     /// [`Error::Draining`] if it was given up; its own errors.

@@ -108,8 +108,8 @@ pub(crate) async fn measure(postgres: &Postgres, settings: Settings, report: &mu
         rates.sort_by(|left, right| left.0.total_cmp(&right.0));
         let (ratio, before, during, slowest) = rates.get(rates.len() / 2).copied().context("at least one run")?;
         report.note(format!(
-            "deploy on {rows} rows, p99 of {of}: {before:.2} ms before, {during:.2} ms during (ratio {ratio:.2}), slowest \
-             {slowest:.1} ms"
+            "deploy on {rows} rows, p99 of {of}: {before:.2} ms before, {during:.2} ms during (ratio {ratio:.2}), \
+             slowest {slowest:.1} ms"
         ));
     }
     drop(process);

@@ -37,8 +37,8 @@ pub trait Computed: Clone + Debug + Send + Sync + 'static {
     /// What a token keeps of a cursor.
     fn parts(&self, cursor: &Self::Cursor) -> Vec<String>;
 
-    /// A cursor that continues after `taken`, the first rows of a step that began at `before` and ended at `passed`. There
-    /// is at least one.
+    /// A cursor that continues after `taken`, the first rows of a step that began at `before` and ended at `passed`.
+    /// There is at least one.
     fn after(&self, before: &Self::Cursor, passed: &Self::Cursor, taken: &[Self::Row]) -> Self::Cursor;
 
     /// Computes the next rows, about `limit` of them if there are so many, and moves the cursor after them. A step may

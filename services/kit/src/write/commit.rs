@@ -93,8 +93,8 @@ impl ChunkWriter {
         }
     }
 
-    /// Writes chunks, whose scopes must all differ, and moves the write's offset. With the policy STOP, rows that failed
-    /// the decoding must have been refused before.
+    /// Writes chunks, whose scopes must all differ, and moves the write's offset. With the policy STOP, rows that
+    /// failed the decoding must have been refused before.
     ///
     /// # Errors
     /// What the database says; [`Error::WriteTakenOver`].

@@ -1,8 +1,8 @@
 //! A guess that saves a look at the table: whether the rows of the next commit are all new.
 //!
-//! A load of new rows looks for each of their keys in vain. When all rows of the last commit were new, those of the next
-//! one are written as new ones at once. If one of them is stored, the index of the key refuses it, the transaction is
-//! rolled back, and the commit looks first. What such a commit has written until then is work for the vacuum, so a
+//! A load of new rows looks for each of their keys in vain. When all rows of the last commit were new, those of the
+//! next one are written as new ones at once. If one of them is stored, the index of the key refuses it, the transaction
+//! is rolled back, and the commit looks first. What such a commit has written until then is work for the vacuum, so a
 //! stream that guessed wrong must see more and more new rows before it guesses again.
 
 use std::sync::Mutex;

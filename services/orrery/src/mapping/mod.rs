@@ -82,13 +82,13 @@
 //!
 //! # Tags
 //!
-//! Files name tags where the contract has uids. A product tag has `tag_uid` or `tag_name`; the name is used if the uid is
-//! empty. A tag has a `category_name` beside its own fields, and `name` can be its key in place of `uid`: the tag with
-//! that name, in any letter case, is updated in the other fields, and keeps the spelling of its name.
+//! Files name tags where the contract has uids. A product tag has `tag_uid` or `tag_name`; the name is used if the uid
+//! is empty. A tag has a `category_name` beside its own fields, and `name` can be its key in place of `uid`: the tag
+//! with that name, in any letter case, is updated in the other fields, and keeps the spelling of its name.
 //!
-//! A record of product tags makes a row, or with `split` one for each part. Blanks around the parts are removed. A record
-//! without a tag makes no row. A tag that a record names again, or with `[group]` another record of the same product,
-//! makes no further row; letter case makes no difference.
+//! A record of product tags makes a row, or with `split` one for each part. Blanks around the parts are removed. A
+//! record without a tag makes no row. A tag that a record names again, or with `[group]` another record of the same
+//! product, makes no further row; letter case makes no difference.
 //!
 //! ```toml
 //! [group]                       # Optional; needed by --mode replace.

@@ -86,7 +86,7 @@ pub struct Migrator {
     url: String,
     folder: Folder,
     timeouts: LockTimeouts,
-    /// The versions that may be applied, if not all.
+    /// The versions that may be applied or rolled back, if not all.
     reviewed: Option<BTreeSet<String>>,
 }
 
@@ -96,7 +96,7 @@ impl Migrator {
         Self { url: url.to_owned(), folder, timeouts, reviewed: None }
     }
 
-    /// As this one, but applies only these versions: another pending one is an error.
+    /// As this one, but applies and rolls back only these versions: where another one is next, that is an error.
     pub(super) fn reviewed(&self, versions: &[String]) -> Self {
         Self { reviewed: Some(versions.iter().cloned().collect()), ..self.clone() }
     }
@@ -183,14 +183,36 @@ impl Migrator {
         tell: &mut impl FnMut(&str),
         work: impl AsyncFn(&mut PgConnection) -> Result<T, Failure>,
     ) -> anyhow::Result<T> {
+        let commit = async |gate: Transaction<'_, Postgres>| {
+            gate.commit().await.map_err(|error| failure(&error, "the change cannot be committed"))
+        };
+        self.locked_until(tell, work, commit).await.map(|(result, ())| result)
+    }
+
+    /// As [`Self::locked`], and keeps other migrators out after the transaction, until the second result is dropped.
+    pub(super) async fn locked_on<T>(
+        &self,
+        tell: &mut impl FnMut(&str),
+        work: impl AsyncFn(&mut PgConnection) -> Result<T, Failure>,
+    ) -> anyhow::Result<(T, Outside)> {
+        let go_outside = async |gate: Transaction<'_, Postgres>| Outside::enter(&self.url, gate).await;
+        self.locked_until(tell, work, go_outside).await
+    }
+
+    /// Runs `work` in a transaction that holds the lock of migrations, and ends the transaction by `end`.
+    async fn locked_until<T, E>(
+        &self,
+        tell: &mut impl FnMut(&str),
+        work: impl AsyncFn(&mut PgConnection) -> Result<T, Failure>,
+        end: impl AsyncFn(Transaction<'_, Postgres>) -> Result<E, Failure>,
+    ) -> anyhow::Result<(T, E)> {
         let mut retries = Retries::new(self.timeouts.total);
         loop {
             let mut connection = database::connect(&self.url).await?;
             let attempt = async {
                 let mut gate = lock::begin(&mut connection, self.timeouts.lock_timeout).await?;
                 let result = work(&mut gate).await?;
-                gate.commit().await.map_err(|error| failure(&error, "the change cannot be committed"))?;
-                Ok(result)
+                Ok((result, end(gate).await?))
             };
             let result = attempt.await;
             // Closing the connection rolls a failed transaction back.
@@ -254,7 +276,11 @@ impl Migrator {
         };
         if self.reviewed.as_ref().is_some_and(|reviewed| !reviewed.contains(&migration.version)) {
             let name = self.folder.display(migration);
-            return Err(Failure::Final(anyhow::anyhow!("{name} is pending, but it was not reviewed; deploy again")));
+            let problem = match direction {
+                Direction::Up => "is pending, but it was not reviewed; deploy again",
+                Direction::Down => "was applied meanwhile, and it is not to be rolled back; undo again",
+            };
+            return Err(Failure::Final(anyhow::anyhow!("{name} {problem}")));
         }
         let section = match direction {
             Direction::Up => &migration.up,

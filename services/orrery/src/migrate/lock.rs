@@ -7,7 +7,7 @@
 //!
 //! Migrators of older releases only know the gate.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 use tokio_util::task::AbortOnDropHandle;
@@ -22,6 +22,9 @@ const GATE: i64 = 0x6f72_7265_7279;
 const OUTSIDE: i64 = GATE + 1;
 /// How old a transaction becomes that holds it. Managed servers end transactions after 20 s.
 const RENEWAL: Duration = Duration::from_secs(5);
+
+/// The least time that a statement waits for a lock.
+const LEAST_WAIT: Duration = Duration::from_millis(50);
 
 const ANOTHER_RUN: &str = "another run is migrating this database";
 
@@ -45,8 +48,27 @@ pub(super) async fn begin(
     if is_free { Ok(transaction) } else { Err(Failure::Busy(ANOTHER_RUN.to_owned())) }
 }
 
+/// How long the statements of a transaction wait for locks in all: what waits for a lock keeps the locks that it has,
+/// and traffic behind them.
+pub(super) struct LockBudget {
+    begun: Instant,
+    total: Duration,
+}
+
+impl LockBudget {
+    pub(super) fn new(total: Duration) -> Self {
+        Self { begun: Instant::now(), total }
+    }
+
+    /// Limits the next statement to what is left.
+    pub(super) async fn limit_next(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        let left = self.total.saturating_sub(self.begun.elapsed()).max(LEAST_WAIT);
+        set_lock_timeout(connection, left).await
+    }
+}
+
 /// Limits how long each following statement of the transaction waits for a lock.
-pub(super) async fn set_lock_timeout(connection: &mut PgConnection, lock_timeout: Duration) -> sqlx::Result<()> {
+async fn set_lock_timeout(connection: &mut PgConnection, lock_timeout: Duration) -> sqlx::Result<()> {
     let set = format!("set local lock_timeout = {}", lock_timeout.as_millis().max(1));
     sqlx::raw_sql(AssertSqlSafe(set)).execute(connection).await.map(drop)
 }

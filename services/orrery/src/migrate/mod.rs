@@ -71,7 +71,8 @@ enum MigrateCommand {
     /// Applies all pending migrations, oldest first.
     ///
     /// Nothing runs if a section of one of them begins or ends a transaction, or contains a statement that cannot run
-    /// in one without saying transaction:false. The error names file, line and statement.
+    /// in one without saying transaction:false. The error names file, line and statement. An interrupted `undo` is
+    /// called off.
     Up,
     /// Rolls back the newest applied migration, after the same checks.
     #[command(alias = "rollback")]
@@ -82,8 +83,9 @@ enum MigrateCommand {
     },
     /// Applies all pending migrations on a database that is used, after a trial.
     ///
-    /// Checks the files as `lint` does, tries them out on a branch (up, down and up again), shows how the schema changes,
-    /// asks, applies them with short waits for locks, and records them as one deployment. Refuses what fails a step.
+    /// Checks the files as `lint` does, tries them out on a branch (up, down and up again), shows how the schema
+    /// changes, asks, applies them with short waits for locks, and records them as one deployment. Refuses what fails a
+    /// step.
     Deploy {
         /// Do not ask.
         #[arg(long)]
@@ -91,8 +93,8 @@ enum MigrateCommand {
     },
     /// Rolls the last deployment back without losing data.
     ///
-    /// The tables and columns that this drops are set aside in the schema `undone`, with their rows. They come back when
-    /// their migrations are applied again. Roll the services back first: they must not need what is set aside.
+    /// The tables and columns that this drops are set aside in the schema `undone`, with their rows. They come back
+    /// when their migrations are applied again. Roll the services back first: they must not need what is set aside.
     Undo {
         /// Do not ask.
         #[arg(long)]
@@ -152,11 +154,14 @@ pub async fn run(options: MigrateOptions) -> anyhow::Result<ExitCode> {
     let migrator = options.migrator()?;
     match options.command {
         MigrateCommand::Up => {
+            undo::unfinished::give_up_copies(&migrator, &mut |line| answer.line(line)).await?;
             if migrator.up(|line| answer.line(line)).await? == 0 {
                 answer.line("Nothing to apply");
             }
+            undo::unfinished::call_off(&migrator, &mut answer).await?;
         }
         MigrateCommand::Down { steps } => {
+            undo::unfinished::give_up_copies(&migrator, &mut |line| answer.line(line)).await?;
             for _ in 0..steps {
                 migrator.down(|line| answer.line(line)).await?;
             }

@@ -1,18 +1,16 @@
 //! Runs the statements of a section, and says on which line of the file one failed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::file::Section;
-use super::lock;
+use super::lock::LockBudget;
 use super::statement::statements;
 use crate::database;
 
 /// SQLSTATEs after which a migration is tried again: lock not available, and deadlock detected.
 const WORTH_RETRYING: [&str; 2] = ["55P03", "40P01"];
-/// The least time that a statement waits for a lock.
-const LEAST_WAIT: Duration = Duration::from_millis(50);
 
 /// Why an attempt failed.
 #[derive(Debug)]
@@ -41,9 +39,8 @@ pub(super) fn failure(error: &sqlx::Error, place: &str) -> Failure {
     Failure::Final(anyhow::anyhow!(reason))
 }
 
-/// Runs a section in a transaction, whose statements wait for locks no longer than `patience` in all: what waits for a
-/// lock keeps the locks that it has, and traffic behind them. Checks that the section did not end the transaction
-/// itself. Otherwise the schema and the table of applied migrations could differ.
+/// Runs a section in a transaction, whose statements wait for locks no longer than `patience` in all. Checks that the
+/// section did not end the transaction itself. Otherwise the schema and the table of applied migrations could differ.
 pub(super) async fn in_transaction(
     connection: &mut PgConnection,
     section: &Section,
@@ -57,11 +54,10 @@ pub(super) async fn in_transaction(
         .execute(&mut *connection)
         .await
         .map_err(place)?;
-    let begun = Instant::now();
+    let budget = LockBudget::new(patience);
     for (start, end) in pieces(&section.sql) {
-        let left = patience.saturating_sub(begun.elapsed()).max(LEAST_WAIT);
         // After the end of the transaction the setting only causes a warning.
-        lock::set_lock_timeout(&mut *connection, left).await.map_err(place)?;
+        budget.limit_next(&mut *connection).await.map_err(place)?;
         execute(connection, section, start, end, name).await?;
     }
     let still: Option<String> = sqlx::query_scalar("select current_setting('orrery.migration', true)")

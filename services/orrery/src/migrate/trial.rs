@@ -4,8 +4,8 @@ use anyhow::Context as _;
 
 use super::branch::Branch;
 
-/// Creates the branch `name` of the database at `url`, runs `work` on it, and drops it. While `work` runs it is connected
-/// to the branch, so that no other run takes the branch for one that was left.
+/// Creates the branch `name` of the database at `url`, runs `work` on it, and drops it. While `work` runs it is
+/// connected to the branch, so that no other run takes the branch for one that was left.
 ///
 /// # Errors
 ///

@@ -18,7 +18,8 @@ fn comparable(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !differs.iter().any(|start| line.starts_with(start))).collect()
 }
 
-/// A migrated database, if there is a pg_dump for its server: the package that is fetched for a chosen version has none.
+/// A migrated database, if there is a pg_dump for its server: the package that is fetched for a chosen version has
+/// none.
 async fn dumpable() -> Option<TestDatabase> {
     let database = TestDatabase::create_empty().await;
     orrery(&database).up(|_| ()).await.unwrap();

@@ -175,7 +175,8 @@ async fn calls_go_on_while_migrations_are_deployed() {
     let check = (
         "29990101000002_check_shade.sql",
         "-- migrate:up\n\
-         alter table catalog.product add constraint product_shade_check check (shade in ('none', 'dark')) not valid;\n\n\
+         alter table catalog.product add constraint product_shade_check\n\
+             check (shade in ('none', 'dark')) not valid;\n\n\
          -- migrate:down\n\
          alter table catalog.product drop constraint product_shade_check;\n",
     );

@@ -88,7 +88,8 @@ async fn an_index_whose_build_was_interrupted_is_built_again() {
     let started = fixture.start();
     fixture.until_it_builds().await;
     let end = "select pg_terminate_backend(pid) from pg_stat_activity \
-               where datname = current_database() and query like '%create index concurrently%' and pid <> pg_backend_pid()";
+               where datname = current_database() and pid <> pg_backend_pid() \
+                 and query like '%create index concurrently%'";
     run(&mut fixture.operator, end).await;
     started.task.await.unwrap().unwrap_err();
     run(&mut fixture.holder, "rollback").await;

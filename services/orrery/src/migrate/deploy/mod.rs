@@ -32,7 +32,11 @@ pub(super) async fn run(migrator: &Migrator, agreed: bool, answer: &mut CommandO
     let unfinished = unfinished(migrator).await?;
     let pending = pending(migrator).await?;
     if let Some(found) = unfinished.as_ref().filter(|found| found.phase == Phase::Undoing) {
-        bail!("the undo of {} was interrupted; finish it with `orrery migrate undo`", found.uid);
+        bail!(
+            "the undo of {} was interrupted; finish it with `orrery migrate undo`, or call it off with `orrery migrate \
+             up`",
+            found.uid
+        );
     }
     if let Some(found) = &unfinished {
         let left = found.versions.iter().filter(|version| pending.iter().any(|file| file.version == **version)).count();
@@ -111,7 +115,7 @@ pub(super) fn ask(what: &str, url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn unfinished(migrator: &Migrator) -> anyhow::Result<Option<Deployment>> {
+pub(super) async fn unfinished(migrator: &Migrator) -> anyhow::Result<Option<Deployment>> {
     let mut connection = database::connect(migrator.url()).await?;
     let found = ledger::unfinished(&mut connection).await.map_err(|error| failure(&error, LEDGER))?;
     connection.close().await?;

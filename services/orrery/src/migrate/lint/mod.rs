@@ -83,7 +83,8 @@ pub(super) fn run(folder: Option<&Path>, options: &LintOptions) -> anyhow::Resul
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the rules find in some migrations of a folder, as lines. The compiled-in ones were checked before this program was built.
+/// What the rules find in some migrations of a folder, as lines. The compiled-in ones were checked before this program
+/// was built.
 pub(super) fn findings_of(folder: &Folder, migrations: &[Migration]) -> anyhow::Result<Vec<String>> {
     if folder.compiled_in {
         return Ok(Vec::new());

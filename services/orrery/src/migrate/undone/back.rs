@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::item::{self, Item, Phase};
-use super::{columns, tables};
+use super::{Copied, columns, tables};
 use crate::database;
 use crate::migrate::run::{Failure, failure};
 
@@ -38,11 +38,16 @@ pub(in crate::migrate) async fn of_applied(
     let items = item::list(&mut connection, Some(Phase::Aside), None).await?;
     for item in items.into_iter().filter(|item| applied.contains(&item.version)) {
         let describe = || format!("{} cannot be copied back", item.described());
-        if one(&mut connection, url, &item, patience, tell).await.with_context(describe)? {
-            tell(&format!("Copied {} back", item.described()));
-        } else {
-            tell(&format!("{} stays set aside: {} has no place for it", item.described(), item.former()));
-        }
+        let line = match one(&mut connection, url, &item, patience, tell).await.with_context(describe)? {
+            Copied::Whole => format!("Copied {} back", item.described()),
+            Copied::NoPlace => format!("{} stays set aside: {} has no place for it", item.described(), item.former()),
+            Copied::Without(rows) => format!(
+                "{} stays set aside: a unique index does not allow {rows} of its rows beside newer ones; the others \
+                 are copied back",
+                item.described()
+            ),
+        };
+        tell(&line);
     }
     connection.close().await?;
     Ok(())
@@ -54,21 +59,19 @@ async fn one(
     item: &Item,
     patience: Duration,
     tell: &mut impl FnMut(&str),
-) -> anyhow::Result<bool> {
-    let exists: bool = sqlx::query_scalar("select to_regclass($1) is not null")
-        .bind(item.former())
-        .fetch_one(&mut *connection)
-        .await?;
-    let is_back = exists
-        && match item.of.column {
-            Some(_) => columns::copy_back(connection, url, item, patience, tell).await?,
-            None => tables::copy_back(connection, url, item, patience, tell).await?,
-        };
-    if is_back {
+) -> anyhow::Result<Copied> {
+    if !item::exists(connection, &item.former()).await? {
+        return Ok(Copied::NoPlace);
+    }
+    let copied = match item.of.column {
+        Some(_) => columns::copy_back(connection, url, item, patience, tell).await?,
+        None => tables::copy_back(connection, url, item, patience, tell).await?,
+    };
+    if matches!(copied, Copied::Whole) {
         let mut transaction = connection.begin().await?;
         sqlx::raw_sql(AssertSqlSafe(format!("drop table {}", item.sql()))).execute(&mut *transaction).await?;
         item::remove(&mut transaction, item).await?;
         transaction.commit().await?;
     }
-    Ok(is_back)
+    Ok(copied)
 }

@@ -1,16 +1,17 @@
 //! The values of a column are copied into a table of the schema `undone`, and back.
 //!
-//! A column that is being copied has another name, so that no service writes to it: what is copied is what there is. Its
-//! services were rolled back before the schema, and older ones do not know it. Renaming changes only the catalog.
+//! A column that is being copied has another name, so that no service writes to it: what is copied is what there is.
+//! Its services were rolled back before the schema, and older ones do not know it. Renaming changes only the catalog.
 
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::Copied;
 use super::item::{self, Item, Phase};
 use super::windows::Windows;
 use crate::migrate::run::{Failure, failure};
-use crate::schema::{Dropped, identifier};
+use crate::schema::{Dropped, identifier, literal};
 
 /// The column of values in a table of `undone`.
 const VALUE: &str = "undone_value";
@@ -70,11 +71,12 @@ pub(in crate::migrate) async fn copy_aside(
     let Some(windows) = windows else { anyhow::bail!("{} has no primary key any more", item.former()) };
     let hidden = format!(", {} as {VALUE}", identifier(&item.name));
     let change = format!(
-        "insert into {} ({key}, {VALUE}) select {key}, {VALUE} from part on conflict do nothing returning 1",
+        "counted as (
+            insert into {} ({key}, {VALUE}) select {key}, {VALUE} from part on conflict do nothing returning 1)",
         item.sql(),
         key = windows.key("")
     );
-    windows.each(url, &item.former(), &hidden, &change, tell).await
+    windows.each(url, &item.former(), &hidden, &change, tell).await.map(drop)
 }
 
 /// Gives a hidden column its name back. `and_forget` says that it is not set aside after all.
@@ -90,18 +92,19 @@ pub(in crate::migrate) async fn show(connection: &mut PgConnection, item: &Item,
     item::remove(connection, item).await
 }
 
-/// Copies values back into the column that its migration has added. A row whose value is not the default has a newer
-/// one, and keeps it.
+/// Copies values back into the column that its migration has added. A row keeps the value that it has if that is
+/// neither null nor the default: it is newer.
 pub(super) async fn copy_back(
     connection: &mut PgConnection,
     url: &str,
     item: &Item,
     patience: Duration,
     tell: &mut impl FnMut(&str),
-) -> anyhow::Result<bool> {
-    let Some(column) = &item.of.column else { return Ok(false) };
-    let default: Option<Option<String>> = sqlx::query_scalar(
-        "select pg_get_expr(d.adbin, d.adrelid)
+) -> anyhow::Result<Copied> {
+    let Some(column) = &item.of.column else { return Ok(Copied::NoPlace) };
+    // The default, and the value that it gave to the rows which were there when the column was added.
+    let default: Option<(Option<String>, Option<String>)> = sqlx::query_as(
+        "select pg_get_expr(d.adbin, d.adrelid), (a.attmissingval::text::text[])[1]
            from pg_attribute as a left join pg_attrdef as d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
           where a.attrelid = to_regclass($1) and a.attname = $2 and not a.attisdropped",
     )
@@ -110,26 +113,28 @@ pub(super) async fn copy_back(
     .fetch_optional(&mut *connection)
     .await?;
     let windows = Windows::of(connection, (super::SCHEMA, &item.name), patience).await?;
-    let (Some(default), Some(windows)) = (default, windows) else { return Ok(false) };
+    let (Some((default, given)), Some(windows)) = (default, windows) else { return Ok(Copied::NoPlace) };
     let column = identifier(column);
-    // A default that is computed differs from row to row.
-    let is_old = match default {
-        None => format!("and t.{column} is null"),
-        Some(constant) if !constant.contains('(') => {
-            format!("and t.{column}::text is not distinct from ({constant})::text")
-        }
-        Some(_) => String::new(),
-    };
+    let mut old = vec![format!("t.{column} is null")];
+    match (default, given) {
+        (_, Some(given)) => old.push(format!("t.{column}::text = {}", literal(&given))),
+        (Some(constant), None) if !constant.contains('(') => old.push(format!("t.{column}::text = ({constant})::text")),
+        // Computed for each row, so nobody knows which values are newer.
+        (Some(_), None) => old.push("true".to_owned()),
+        (None, None) => {}
+    }
     let change = format!(
-        "update {former} as t set {column} = part.{VALUE} from part
-          where ({of_table}) = ({of_part}) and t.{column}::text is distinct from part.{VALUE}::text {is_old}
-         returning 1",
+        "counted as (
+            update {former} as t set {column} = part.{VALUE} from part
+             where ({of_table}) = ({of_part}) and t.{column}::text is distinct from part.{VALUE}::text and ({old})
+            returning 1)",
         former = item.former(),
         of_table = windows.key("t."),
         of_part = windows.key("part."),
+        old = old.join(" or "),
     );
     windows.each(url, &item.sql(), &format!(", {VALUE}"), &change, tell).await?;
-    Ok(true)
+    Ok(Copied::Whole)
 }
 
 async fn described_column(connection: &mut PgConnection, item: &Item, name: &str) -> sqlx::Result<Column> {

@@ -100,7 +100,8 @@ pub(in crate::migrate) async fn list(
     phase: Option<Phase>,
     version: Option<&str>,
 ) -> sqlx::Result<Vec<Item>> {
-    if !exists(connection).await? {
+    // Nothing was ever set aside in this database.
+    if !exists(connection, &format!("{SCHEMA}.item")).await? {
         return Ok(Vec::new());
     }
     let select = format!(
@@ -121,9 +122,9 @@ pub(in crate::migrate) async fn list(
     rows.iter().map(item).collect()
 }
 
-/// Whether anything was ever set aside in this database.
-pub(super) async fn exists(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select to_regclass($1) is not null").bind(format!("{SCHEMA}.item")).fetch_one(connection).await
+/// Whether a table exists.
+pub(super) async fn exists(connection: &mut PgConnection, table: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select to_regclass($1) is not null").bind(table).fetch_one(connection).await
 }
 
 /// Adds an item to the list, or changes its phase.

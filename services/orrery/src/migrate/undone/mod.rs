@@ -15,5 +15,15 @@ pub(super) mod item;
 pub(super) mod tables;
 mod windows;
 
+/// How much of what was set aside is copied back.
+pub(in crate::migrate) enum Copied {
+    /// All of it.
+    Whole,
+    /// Nothing: its table or a column of it is missing, or its rows have no primary key.
+    NoPlace,
+    /// All but so many rows, which a unique index does not allow beside newer rows.
+    Without(u64),
+}
+
 /// The schema. Only the role that migrates may use it.
 pub(super) const SCHEMA: &str = "undone";

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::item::{self, Item, Phase};
-use super::{SCHEMA, windows::Windows};
+use super::{Copied, SCHEMA, windows::Windows};
 use crate::schema::{Dropped, identifier};
 
 /// Moves a table out of its schema, with its indexes, which get names of their own: names are unique in a schema.
@@ -38,9 +38,7 @@ pub(in crate::migrate) async fn set_aside(
 /// columns. Returns whether it did; it does not if somebody has written to the new table, or the file was changed.
 pub(super) async fn put_back(connection: &mut PgConnection, item: &Item) -> sqlx::Result<bool> {
     let (former, aside) = (item.former(), item.sql());
-    let exists: bool =
-        sqlx::query_scalar("select to_regclass($1) is not null").bind(&former).fetch_one(&mut *connection).await?;
-    if !exists {
+    if !item::exists(connection, &former).await? {
         return Ok(false);
     }
     run(connection, &[format!("lock table {former} in access exclusive mode")]).await?;
@@ -64,33 +62,46 @@ pub(super) async fn put_back(connection: &mut PgConnection, item: &Item) -> sqlx
     Ok(true)
 }
 
-/// Copies the rows of a table into the one that its migration has made, and keeps rows that are there already. Returns
-/// whether it did; it does not if the new table lacks a column.
+/// Copies the rows of a table into the one that its migration has made, and keeps rows that are there already.
 pub(super) async fn copy_back(
     connection: &mut PgConnection,
     url: &str,
     item: &Item,
     patience: std::time::Duration,
     tell: &mut impl FnMut(&str),
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Copied> {
     let (former, aside) = (item.former(), item.sql());
     let windows = Windows::of(connection, (SCHEMA, &item.name), patience).await?;
-    let Some(windows) = windows else { return Ok(false) };
+    let Some(windows) = windows else { return Ok(Copied::NoPlace) };
     let there = columns(connection, &former).await?;
     let names = columns(connection, &aside).await?;
     // Values without a column would be lost with the table.
     let has = |(name, kind, _): &(String, String, bool)| there.iter().any(|(is, of, _)| (is, of) == (name, kind));
     if !names.iter().all(has) {
-        return Ok(false);
+        return Ok(Copied::NoPlace);
     }
     let names: Vec<String> = names.iter().map(|(name, ..)| identifier(name)).collect();
     let others: Vec<String> =
         names.iter().filter(|name| !windows.is_key(name)).map(|name| format!(", {name}")).collect();
     let others = others.concat();
     let list = format!("{}{others}", windows.key(""));
-    let change = format!("insert into {former} ({list}) select {list} from part on conflict do nothing returning 1");
-    windows.each(url, &aside, &others, &change, tell).await?;
-    Ok(true)
+    // A row whose key is not there afterwards is in conflict with another row, by another unique index.
+    let change = format!(
+        "done as (
+            insert into {former} ({list}) select {list} from part on conflict do nothing returning {key}),
+         counted as (
+            select from part
+             where not exists (select from done where ({of_done}) = ({of_part}))
+               and not exists (select from {former} as t where ({of_table}) = ({of_part})))",
+        key = windows.key(""),
+        of_done = windows.key("done."),
+        of_part = windows.key("part."),
+        of_table = windows.key("t."),
+    );
+    Ok(match windows.each(url, &aside, &others, &change, tell).await? {
+        0 => Copied::Whole,
+        refused => Copied::Without(refused),
+    })
 }
 
 /// The columns of a table: name, type and whether they may be null.

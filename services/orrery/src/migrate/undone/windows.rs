@@ -55,8 +55,9 @@ impl Windows {
         self.key.iter().any(|of_key| of_key == column)
     }
 
-    /// Runs `change` for each window of the rows of `from`. `columns` are read beside the key. The change is the text of
-    /// a statement that takes the window from `part`.
+    /// Runs a change for each window of the rows of `from`, and returns how many rows it counted. `columns` are read
+    /// beside the key. The change is the text of common table expressions that take the window from `part`; the one
+    /// named `counted` has the rows to count.
     pub(super) async fn each(
         &self,
         url: &str,
@@ -64,11 +65,12 @@ impl Windows {
         columns: &str,
         change: &str,
         tell: &mut impl FnMut(&str),
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u64> {
         let key = self.key("");
         let texts: Vec<String> = self.key.iter().map(|column| format!("{column}::text")).collect();
         let backwards: Vec<String> = self.key.iter().map(|column| format!("{column} desc")).collect();
         let mut after = String::new();
+        let mut counted = 0;
         let mut retries = Retries::new(self.patience);
         let mut connection = database::connect(url).await?;
         let set = format!("set lock_timeout = {}", LOCK_TIMEOUT.as_millis());
@@ -77,16 +79,17 @@ impl Windows {
             let statement = format!(
                 "with part as (
                     select {key}{columns} from {from} {after} order by {key} limit {ROWS}),
-                 done as ({change})
-                 select array[{}] from part order by {} limit 1",
+                 {change}
+                 select array[{}], (select count(*) from counted) from part order by {} limit 1",
                 texts.join(", "),
                 backwards.join(", "),
             );
-            let last: sqlx::Result<Option<Vec<String>>> =
-                sqlx::query_scalar(AssertSqlSafe(statement)).persistent(false).fetch_optional(&mut connection).await;
-            match last {
-                Ok(None) => return Ok(()),
-                Ok(Some(last)) => {
+            let window: sqlx::Result<Option<(Vec<String>, i64)>> =
+                sqlx::query_as(AssertSqlSafe(statement)).persistent(false).fetch_optional(&mut connection).await;
+            match window {
+                Ok(None) => return Ok(counted),
+                Ok(Some((last, of_window))) => {
+                    counted += of_window.unsigned_abs();
                     let literals: Vec<String> = last.iter().map(|text| literal(text)).collect();
                     after = format!("where ({key}) > ({})", literals.join(", "));
                     retries = Retries::new(self.patience);
