@@ -3,21 +3,19 @@
 //! for a lock and is repeated later, because a waiting DDL statement blocks all traffic on its table.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
+use super::failure::{Failure, Retries, failure};
 use super::file::{Migration, Section};
 use super::folder::Folder;
 use super::lock::{self, Outside};
-use super::run::{self, Failure, failure};
+use super::run;
 use super::undone::back;
 use super::{check, history, unfinished};
 use crate::database;
-
-const MIN_PAUSE: Duration = Duration::from_millis(100);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long to wait for locks.
 #[derive(Clone, Copy, Debug)]
@@ -47,37 +45,6 @@ enum Step {
     Done(String),
     /// There is nothing left to do.
     Nothing,
-}
-
-/// When to try again.
-pub(super) struct Retries {
-    total: Duration,
-    deadline: Instant,
-    pause: Duration,
-}
-
-impl Retries {
-    pub(super) fn new(total: Duration) -> Self {
-        Self { total, deadline: Instant::now() + total, pause: MIN_PAUSE }
-    }
-
-    /// Pauses after an attempt that is worth another one.
-    ///
-    /// # Errors
-    /// The failure is final, or the time is over.
-    pub(super) async fn pause_after(&mut self, failure: Failure, tell: &mut impl FnMut(&str)) -> anyhow::Result<()> {
-        let reason = match failure {
-            Failure::Final(error) => return Err(error),
-            Failure::Busy(reason) => reason,
-        };
-        if Instant::now() + self.pause >= self.deadline {
-            bail!("{reason}; gave up after {} s", self.total.as_secs());
-        }
-        tell(&format!("{reason}; trying again in {} ms", self.pause.as_millis()));
-        tokio::time::sleep(self.pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        self.pause = (self.pause * 2).min(MAX_PAUSE);
-        Ok(())
-    }
 }
 
 /// Migrates the schema of one database.

@@ -1,16 +1,16 @@
 //! `orrery migrate diff`: shows how the schemas of two databases differ.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use sqlx::Connection as _;
 
+use super::Migrator;
 use super::branch::{Branch, BranchContents, without_password};
-use super::{Folder, LockTimeouts, MigrateOptions, Migrator};
+use super::options::TargetOptions;
+use crate::database;
 use crate::schema::{Schema, difference};
 use crate::terminal::{CommandOutput, eprint_line};
-use crate::{cluster, database};
 
 /// The arguments of `orrery migrate diff`.
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(super) struct DiffOptions {
     exit_code: bool,
 }
 
-pub(super) async fn run(options: &MigrateOptions, diff: &DiffOptions) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(options: &TargetOptions, diff: &DiffOptions) -> anyhow::Result<ExitCode> {
     let (a, b) = (read(options, &diff.a).await?, read(options, &diff.b).await?);
     for (side, schema) in [(&diff.a, &a), (&diff.b, &b)] {
         for what in schema.left_out() {
@@ -50,11 +50,11 @@ pub(super) async fn run(options: &MigrateOptions, diff: &DiffOptions) -> anyhow:
     Ok(if diff.exit_code && !equal { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn read(options: &MigrateOptions, side: &str) -> anyhow::Result<Schema> {
+async fn read(options: &TargetOptions, side: &str) -> anyhow::Result<Schema> {
     if side.starts_with("postgres://") || side.starts_with("postgresql://") {
         return read_at(side).await;
     }
-    let url = cluster::url_or_remembered(options.database_url.clone(), &options.data_dir)?;
+    let url = options.url()?;
     match side {
         "main" => read_at(&url).await,
         "migrations" => read_migrations(options, &url).await,
@@ -70,16 +70,12 @@ async fn read_at(url: &str) -> anyhow::Result<Schema> {
 }
 
 /// Applies all migrations to a temporary branch.
-async fn read_migrations(options: &MigrateOptions, url: &str) -> anyhow::Result<Schema> {
-    let folder = Folder::choose(options.migrations.as_deref())?;
-    let timeouts = LockTimeouts {
-        lock_timeout: Duration::from_millis(options.lock_timeout),
-        total: Duration::from_secs(options.patience),
-    };
+async fn read_migrations(options: &TargetOptions, url: &str) -> anyhow::Result<Schema> {
+    let folder = options.folder()?;
     let name = format!("migrations_{:08x}", rand::random::<u32>());
     let contents = BranchContents { empty: true, ..BranchContents::default() };
     let branch = Branch::create_with(url, &name, contents, |_| ()).await?;
-    let schema = match Migrator::new(&branch.url(), folder, timeouts).up(|_| ()).await {
+    let schema = match Migrator::new(&branch.url(), folder, options.timeouts()).up(|_| ()).await {
         Ok(_) => read_at(&branch.url()).await,
         Err(error) => Err(error),
     };

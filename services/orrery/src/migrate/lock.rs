@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::run::{Failure, failure};
+use super::failure::{Failure, failure};
 use crate::database;
 use crate::terminal::eprint_line;
 

@@ -4,40 +4,10 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::failure::{Failure, failure};
 use super::file::Section;
 use super::lock::LockBudget;
 use super::statement::statements;
-use crate::database;
-
-/// SQLSTATEs after which a migration is tried again: lock not available, and deadlock detected.
-const WORTH_RETRYING: [&str; 2] = ["55P03", "40P01"];
-
-/// Why an attempt failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// A lock was not available: try again.
-    Busy(String),
-    /// Trying again does not help.
-    Final(anyhow::Error),
-}
-
-impl From<Failure> for anyhow::Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Busy(reason) => Self::msg(reason),
-            Failure::Final(error) => error,
-        }
-    }
-}
-
-/// An error of the database at a place of a file.
-pub(super) fn failure(error: &sqlx::Error, place: &str) -> Failure {
-    let reason = format!("{place}: {}", database::reason(error));
-    if database::sql_state(error).is_some_and(|state| WORTH_RETRYING.contains(&state.as_str())) {
-        return Failure::Busy(reason);
-    }
-    Failure::Final(anyhow::anyhow!(reason))
-}
 
 /// Runs a section in a transaction, whose statements wait for locks no longer than `patience` in all. Checks that the
 /// section did not end the transaction itself. Otherwise the schema and the table of applied migrations could differ.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::failure::{Failure, failure};
 use super::file::Section;
-use super::run::{Failure, failure};
 use super::statement::{statements, tokens};
 
 /// Pause between two looks at a build that goes on.

@@ -6,8 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
 use super::{Branch, BranchContents, Windows, without_password};
-use crate::cluster;
-use crate::migrate::MigrateOptions;
+use crate::migrate::options::TargetOptions;
 use crate::terminal::CommandOutput;
 
 /// The arguments of `orrery migrate branch`.
@@ -37,11 +36,11 @@ enum BranchAction {
     },
 }
 
-pub(in crate::migrate) async fn run(options: &MigrateOptions, command: &BranchCommand) -> anyhow::Result<ExitCode> {
+pub(in crate::migrate) async fn run(options: &TargetOptions, command: &BranchCommand) -> anyhow::Result<ExitCode> {
     if command.action.is_some() && (command.name.is_some() || command.data) {
         bail!("list and drop stand alone: orrery migrate branch list, orrery migrate branch drop NAME");
     }
-    let url = cluster::url_or_remembered(options.database_url.clone(), &options.data_dir)?;
+    let url = options.url()?;
     let mut answer = CommandOutput::default();
     match &command.action {
         None => {

@@ -16,7 +16,7 @@ use sqlx::{Connection as _, PgConnection};
 use ulid::Ulid;
 
 use self::ledger::{Deployment, Phase};
-use super::run::failure;
+use super::failure::failure;
 use super::{Branch, Migration, Migrator, lint, trial};
 use crate::database;
 use crate::schema::Change;

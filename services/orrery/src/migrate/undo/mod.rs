@@ -6,8 +6,10 @@
 //!    move the tables that it drops away, change what else differs, and take the version out of the ledger.
 //!
 //! Where data is set aside, the schema is changed by the difference that was seen on the branch, not by the down
-//! section itself, which would drop the data. What an undo leaves that did not finish is the matter of [`unfinished`].
+//! section itself, which would drop the data. What an undo leaves that did not finish is the matter of [`unfinished`];
+//! [`purge`] lists what is set aside and gives it up.
 
+pub(super) mod purge;
 mod rehearsal;
 pub(super) mod unfinished;
 
@@ -15,8 +17,8 @@ use anyhow::{Context as _, bail};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::deploy::ledger::{self, Deployment, Phase};
+use super::failure::{Failure, failure};
 use super::lock::LockBudget;
-use super::run::{Failure, failure};
 use super::undone::item::Item;
 use super::undone::{columns, tables};
 use super::{Branch, Migration, Migrator, deploy, history, trial};

@@ -4,7 +4,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::database;
 use crate::migrate::deploy::{self, ledger::Phase};
-use crate::migrate::run::failure;
+use crate::migrate::failure::failure;
 use crate::migrate::undone::{columns, item};
 use crate::migrate::{Migrator, history};
 use crate::terminal::CommandOutput;

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use super::item::{self, Item, Phase};
 use super::{Copied, columns, tables};
 use crate::database;
-use crate::migrate::run::{Failure, failure};
+use crate::migrate::failure::{Failure, failure};
 
 /// Puts the tables of a migration back within the transaction that applies it, so that nobody sees them empty.
 pub(in crate::migrate) async fn with_its_migration(

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::Copied;
 use super::item::{self, Item, Phase};
 use super::windows::Windows;
-use crate::migrate::run::{Failure, failure};
+use crate::migrate::failure::{Failure, failure};
 use crate::schema::{Dropped, identifier, literal};
 
 /// The column of values in a table of `undone`.

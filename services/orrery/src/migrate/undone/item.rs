@@ -57,7 +57,7 @@ impl Item {
     }
 
     /// The table in the schema `undone`, as SQL.
-    pub(super) fn sql(&self) -> String {
+    pub(in crate::migrate) fn sql(&self) -> String {
         format!("{SCHEMA}.{}", identifier(&self.name))
     }
 
@@ -149,7 +149,7 @@ pub(super) async fn record(connection: &mut PgConnection, item: &Item, phase: Ph
 }
 
 /// Takes an item off the list.
-pub(super) async fn remove(connection: &mut PgConnection, item: &Item) -> sqlx::Result<()> {
+pub(in crate::migrate) async fn remove(connection: &mut PgConnection, item: &Item) -> sqlx::Result<()> {
     let delete = format!("delete from {SCHEMA}.item where name = $1");
     sqlx::query(AssertSqlSafe(delete)).bind(&item.name).execute(connection).await.map(drop)
 }

@@ -6,11 +6,9 @@
 //! - [`columns`]: the values of a column are copied into a table of the schema, and back
 //! - [`windows`]: rows in short transactions, by primary key
 //! - [`back`]: what comes back when a migration is applied
-//! - [`command`]: `orrery migrate undone`
 
 pub(super) mod back;
 pub(super) mod columns;
-pub(super) mod command;
 pub(super) mod item;
 pub(super) mod tables;
 mod windows;

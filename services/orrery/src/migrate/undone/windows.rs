@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::super::apply::Retries;
-use super::super::run::failure;
+use super::super::failure::Retries;
+use super::super::failure::failure;
 use crate::database;
 use crate::schema::{identifier, literal};
 

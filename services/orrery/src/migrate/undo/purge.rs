@@ -4,10 +4,10 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::item::{self, Phase};
 use crate::database;
 use crate::migrate::Migrator;
-use crate::migrate::run::failure;
+use crate::migrate::failure::failure;
+use crate::migrate::undone::{self, item, item::Phase};
 use crate::terminal::CommandOutput;
 
 /// The options of `orrery migrate undone`.
@@ -55,7 +55,7 @@ async fn list(migrator: &Migrator, answer: &mut CommandOutput) -> anyhow::Result
             "select phase, pg_size_pretty(pg_total_relation_size(to_regclass($2))),
                     to_char(create_ts at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
                from {}.item where name = $1",
-            super::SCHEMA
+            undone::SCHEMA
         )))
         .bind(&item.name)
         .bind(item.sql())
