@@ -158,10 +158,9 @@ async fn the_index_on_labels_serves_equality_sets_and_existence() {
         let condition = conditions(&LabelSelector::parse(selector).unwrap());
         let plan = plan(&mut connection, &condition).await;
         assert!(plan.contains("Bitmap Index Scan on product_labels_idx"), "{selector}: {condition}\n{plan}");
-        assert!(
-            plan.contains(&format!("Bitmap Heap Scan on product (actual rows={rows} loops=1)")),
-            "{selector}\n{plan}"
-        );
+        // Postgres 18 prints the rows as 20.00, because they may be a mean.
+        let read = format!("Bitmap Heap Scan on product (actual rows={rows} loops=1)");
+        assert!(plan.replace(".00 loops", " loops").contains(&read), "{selector}\n{plan}");
     }
 }
 

@@ -330,6 +330,14 @@ async fn a_server_that_exists_is_used_and_its_database_made() {
     let mut operator = postgres.connect().await;
     let superuser = postgres.url(Role::Operator, "as_superuser");
     run(&mut operator, "create role owner login createdb createrole password 'only-for-this-test'").await;
+    // Since Postgres 16, who may create roles has rights only on those that it has created.
+    let as_creator = "do $$ begin
+        if current_setting('server_version_num')::int >= 160000 then
+            execute 'grant catalog_service, orders_service, records_service to owner
+                with admin true, set false, inherit false';
+        end if;
+    end $$";
+    run(&mut operator, as_creator).await;
     let owner = format!("postgres://owner:only-for-this-test@127.0.0.1:{}/as_owner", postgres.port());
     for url in [superuser, owner] {
         let folder = open_folder();

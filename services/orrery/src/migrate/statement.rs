@@ -31,35 +31,26 @@ pub(super) fn statements(sql: &str) -> Vec<ScriptStatement> {
     let mut inside = false;
     // A semicolon within parentheses, as in a rule, or in the body of a routine, does not end a statement.
     let (mut parentheses, mut blocks) = (0_usize, 0_usize);
-    let mut at = 0;
-    while let Some(next) = sql[at..].chars().next() {
-        let rest = &sql[at..];
-        let comment = comment_length(rest);
-        if comment > 0 || next.is_whitespace() {
-            at += comment.max(next.len_utf8());
-            continue;
-        }
-        match next {
-            ';' if parentheses == 0 && blocks == 0 => {
+    for (start, token) in placed_tokens(sql) {
+        match token {
+            ";" if parentheses == 0 && blocks == 0 => {
                 inside = false;
-                at += 1;
                 continue;
             }
-            '(' => parentheses += 1,
-            ')' => parentheses = parentheses.saturating_sub(1),
+            "(" => parentheses += 1,
+            ")" => parentheses = parentheses.saturating_sub(1),
             _ => {}
         }
         if !inside {
-            found.push(ScriptStatement { start: at, words: Vec::new() });
+            found.push(ScriptStatement { start, words: Vec::new() });
             inside = true;
-            (parentheses, blocks) = (usize::from(next == '('), 0);
+            (parentheses, blocks) = (usize::from(token == "("), 0);
         }
-        let length = token_length(rest);
         if let Some(statement) = found.last_mut()
-            && (next.is_alphabetic() || next == '_')
-            && !rest[..length].contains('\'')
+            && token.starts_with(|first: char| first.is_alphabetic() || first == '_')
+            && !token.contains('\'')
         {
-            let word = rest[..length].to_lowercase();
+            let word = token.to_lowercase();
             if statement.is_routine() {
                 match word.as_str() {
                     "begin" => blocks += 1,
@@ -70,27 +61,31 @@ pub(super) fn statements(sql: &str) -> Vec<ScriptStatement> {
             }
             statement.words.push(word);
         }
-        at += length;
     }
     found
 }
 
 /// The tokens of `sql` without comments and white space: words, quoted names and texts, and single characters.
-pub(super) fn tokens(sql: &str) -> Vec<&str> {
-    let mut found = Vec::new();
+pub(super) fn tokens(sql: &str) -> impl Iterator<Item = &str> {
+    placed_tokens(sql).map(|(_, token)| token)
+}
+
+/// The tokens and where each begins.
+fn placed_tokens(sql: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
-    while let Some(next) = sql[at..].chars().next() {
-        let rest = &sql[at..];
-        let comment = comment_length(rest);
-        if comment > 0 || next.is_whitespace() {
+    std::iter::from_fn(move || {
+        loop {
+            let rest = &sql[at..];
+            let next = rest.chars().next()?;
+            let comment = comment_length(rest);
+            if comment == 0 && !next.is_whitespace() {
+                let token = &rest[..token_length(rest)];
+                at += token.len();
+                return Some((at - token.len(), token));
+            }
             at += comment.max(next.len_utf8());
-            continue;
         }
-        let length = token_length(rest);
-        found.push(&rest[..length]);
-        at += length;
-    }
-    found
+    })
 }
 
 /// The length of a comment at the start of `text`, or 0.
@@ -215,7 +210,7 @@ mod tests {
             let statements = statements(&sql);
             prop_assert!(statements.windows(2).all(|pair| pair[0].start < pair[1].start));
             prop_assert!(statements.iter().all(|statement| !sql[statement.start..].starts_with(char::is_whitespace)));
-            prop_assert!(tokens(&sql).iter().all(|token| !token.is_empty() && !token.starts_with(char::is_whitespace)));
+            prop_assert!(tokens(&sql).all(|token| !token.is_empty() && !token.starts_with(char::is_whitespace)));
         }
     }
 }

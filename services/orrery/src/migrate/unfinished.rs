@@ -87,8 +87,7 @@ async fn find(connection: &mut PgConnection, build: &Build) -> sqlx::Result<Opti
 /// The index that this section builds concurrently, if it names one.
 fn build_of(sql: &str) -> Option<Build> {
     let start = statements(sql).first()?.start;
-    let words = tokens(&sql[start..]);
-    let mut words = words.into_iter().filter(|word| *word != ";").peekable();
+    let mut words = tokens(&sql[start..]).filter(|word| *word != ";").peekable();
     let mut next_is = |word: &str| words.next_if(|next| next.eq_ignore_ascii_case(word)).is_some();
     if !next_is("create") {
         return None;

@@ -131,7 +131,7 @@ impl Creation<'_> {
             for version in &applied {
                 history::insert(&mut target, version).await?;
             }
-            settings::copy(source, branch).await?;
+            settings::copy(source, branch, tell).await?;
         }
         target.close().await?;
         mark::write(source, &branch.database, &branch.mark(State::Ready, created)).await

@@ -1,10 +1,11 @@
 //! Copies what belongs to a database but not to its schema: settings and rights.
 
-use anyhow::Context as _;
-use sqlx::PgConnection;
+use anyhow::{Context as _, bail};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::Branch;
 use super::create::execute;
+use crate::database;
 use crate::schema::{GRANTS_OF_DATABASE, Grants, grant_changes, identifier, literal};
 
 /// Settings that are lists of names. The server stores these with each name quoted if necessary.
@@ -17,9 +18,17 @@ const LISTS: [&str; 6] = [
     "unix_socket_directories",
 ];
 
-/// Copies the settings of the database (`alter database ... set`), those of roles in it, and the rights on it.
-pub(super) async fn copy(source: &mut PgConnection, branch: &Branch) -> anyhow::Result<()> {
-    let database = identifier(&branch.database);
+/// Not enough rights.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// Copies the settings of the database (`alter database ... set`), those of roles in it, and the rights on it. Calls
+/// `tell` with the settings that only a superuser or a role with rights on another role could set.
+pub(super) async fn copy(
+    source: &mut PgConnection,
+    branch: &Branch,
+    tell: &mut impl FnMut(&str),
+) -> anyhow::Result<()> {
+    let of_branch = identifier(&branch.database);
     let query = "select case s.setrole when 0 then null else quote_ident(pg_get_userbyid(s.setrole)) end, item \
                  from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) item \
                  where d.datname = current_database()";
@@ -27,14 +36,20 @@ pub(super) async fn copy(source: &mut PgConnection, branch: &Branch) -> anyhow::
     for (role, setting) in settings {
         let (name, value) = setting.split_once('=').context("a setting of the database has no value")?;
         let start = match role {
-            Some(role) => format!("alter role {role} in database {database}"),
-            None => format!("alter database {database}"),
+            Some(role) => format!("alter role {role} in database {of_branch}"),
+            None => format!("alter database {of_branch}"),
         };
         let statement = format!("{start} set {} to {}", quoted_name(name), quoted_value(name, value));
-        execute(source, &statement).await.with_context(|| format!("this cannot be copied: {statement}"))?;
+        match sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut *source).await {
+            Ok(_) => {}
+            Err(error) if database::sql_state(&error).is_some_and(|state| state == INSUFFICIENT_PRIVILEGE) => {
+                tell(&format!("Not copied: {statement}: {}", database::reason(&error)));
+            }
+            Err(error) => bail!("this cannot be copied: {statement}: {}", database::reason(&error)),
+        }
     }
     let (before, after) = (grants(source, &branch.database).await?, grants(source, &branch.source).await?);
-    for statement in grant_changes("", &format!("database {database}"), &before, &after) {
+    for statement in grant_changes("", &format!("database {of_branch}"), &before, &after) {
         execute(source, &statement).await.with_context(|| format!("this cannot be copied: {statement}"))?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Schemas of others are copied in full, or refused by name.
 
-use orrery::migrate::Branch;
+use orrery::migrate::{Branch, BranchContents};
 use orrery::schema::Schema;
 use sqlx::Connection as _;
 
@@ -192,6 +192,37 @@ async fn what_cannot_be_copied_is_named() {
         assert!(Branch::list(&operator_url(&database)).await.unwrap().is_empty());
         connection.close().await.unwrap();
     }
+}
+
+/// As on a managed server: the role that migrates is no superuser, and the provider has set something for another one.
+#[tokio::test]
+async fn settings_of_other_roles_are_left_out_and_named() {
+    let database = TestDatabase::create_empty().await;
+    let mut connection = database.connect(Role::Operator).await;
+    let (name, keeper) = (database.name(), format!("keeper_{}", database.name()));
+    let prepare = format!(
+        "create role {keeper} login createdb password 'kept';
+         alter database {name} owner to {keeper};
+         alter database {name} set work_mem = '5MB';
+         alter role orders_service in database {name} set work_mem = '6MB';
+         create table public.kept (a integer);
+         alter table public.kept owner to {keeper}"
+    );
+    run(&mut connection, &prepare).await;
+    let url = operator_url(&database);
+    let url = format!("postgres://{keeper}:kept@{}", url.split_once('@').unwrap().1);
+    let mut told = Vec::new();
+    let tell = |line: &str| told.push(line.to_owned());
+    let branch = Branch::create_with(&url, "kept", BranchContents::default(), tell).await.unwrap();
+    let branch = Branched::new(branch);
+    let left_out = format!("Not copied: alter role orders_service in database \"{name}_branch_kept\" set \"work_mem\"");
+    assert!(told.len() == 1 && told[0].starts_with(&left_out), "{told:?}");
+    let mut other = sqlx::PgConnection::connect(&branch.url()).await.unwrap();
+    let shown: String = sqlx::query_scalar("show work_mem").fetch_one(&mut other).await.unwrap();
+    assert_eq!(shown, "5MB");
+    assert_equal(&schema(&url).await, &schema(&branch.url()).await, "the branch of a role without rights on others");
+    other.close().await.unwrap();
+    connection.close().await.unwrap();
 }
 
 #[tokio::test]
