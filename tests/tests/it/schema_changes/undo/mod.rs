@@ -180,8 +180,20 @@ async fn what_would_lose_data_all_the_same_is_refused() {
     run(&mut fixture.operator, versions).await;
     let refused = fixture.fails("undo --yes").await;
     assert!(refused.contains("29990101000005_change.sql:5: `delete` changes rows when it rolls back"), "{refused}");
+    // An index on a table in use is built concurrently, which the transaction that sets data aside cannot do.
+    run(&mut fixture.operator, "create index product_old_idx on catalog.product (name)").await;
+    let text = "-- migrate:up\nalter table catalog.product add column tint text;\ndrop index catalog.product_old_idx;\n\
+                -- migrate:down\nalter table catalog.product drop column tint;\n\
+                create index product_old_idx on catalog.product (name);\n";
+    fixture.add("29990101000006_change.sql", text);
+    fixture.succeeds("up").await;
+    let versions = "update public.schema_deployments set versions = versions || '29990101000006'::text";
+    run(&mut fixture.operator, versions).await;
+    let refused = fixture.fails("undo --yes").await;
+    assert!(refused.contains("drops data and builds an index on a table in use"), "{refused}");
     assert_eq!(fixture.branches().await, 0);
-    assert!(fixture.columns().await.contains(&"shade".to_owned()));
+    let columns = fixture.columns().await;
+    assert!(columns.contains(&"shade".to_owned()) && columns.contains(&"tint".to_owned()));
 }
 
 /// The migration was changed: its index allows one of the rows.
