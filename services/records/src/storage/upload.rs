@@ -113,6 +113,17 @@ impl Documents {
         Ok(Upload { documents, id: upload_id, hash: content_hash, row, is_stored, part, deadline })
     }
 
+    /// Removes content that no document has adopted, because another stream of the same upload was faster and is in the
+    /// ledger of writes already. What cannot be removed now is removed when it expires.
+    pub async fn give_up_unused(&self, content: &StoredContent, deadline: Deadline) {
+        match self.shared.ledger.give_up(&content.fence, deadline).await {
+            Ok(true) => self.remove(&content.key, deadline).await,
+            // The usual case: it is adopted.
+            Ok(false) => {}
+            Err(error) => tracing::warn!(key = content.key, %error, "content without a document is removed later"),
+        }
+    }
+
     /// How far an upload is, without taking it over.
     ///
     /// # Errors

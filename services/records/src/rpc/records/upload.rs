@@ -58,7 +58,10 @@ pub(super) async fn upload(
         receive(&call, &mut inbound, &mut upload).await?;
         Some(call.draining.step(upload.finish()).await?)
     };
-    let written = delivery.commit(&call, &writes, stored).await?;
+    let written = delivery.commit(&call, &writes, stored.clone()).await?;
+    if let Some(content) = &stored {
+        documents.give_up_unused(content, call.deadline).await;
+    }
     Ok(call.answer_written(written)?)
 }
 

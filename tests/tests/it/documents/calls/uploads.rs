@@ -1,5 +1,7 @@
 //! What goes up becomes a document, once, or leaves nothing.
 
+use std::time::Duration;
+
 use orrery_proto::records::v1::upload_document_request::Start;
 use orrery_proto::records::v1::upload_document_request::start::Target;
 use orrery_proto::records::v1::{
@@ -152,7 +154,16 @@ async fn two_uploaders_of_one_upload_do_not_mix(fixture: Fixture) {
     let last = upload(&mut client, "many", &content).await;
     assert!(made.iter().all(|uid| *uid == last.uid));
     assert!(content_of(&mut client, &last.uid).await == content);
-    assert_eq!(fixture.rows().await.0, 0);
+    // One that begins before another one is done, and sends its content afterwards.
+    let late = OpenUpload::begin(&client, start("late", &content)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let made = upload(&mut client, "late", &content).await;
+    let objects = fixture.objects().await;
+    for from in (0..content.len()).step_by(PART) {
+        late.send(&content, from..content.len().min(from + PART)).await;
+    }
+    assert_eq!(late.end().await.unwrap(), made);
+    assert_eq!((fixture.rows().await.0, fixture.objects().await), (0, objects));
 }
 
 async fn a_stored_document_gets_content_and_other_content(fixture: Fixture) {
