@@ -167,6 +167,8 @@ async fn a_stream_that_flows_ends_at_its_next_page_and_the_rest_comes_elsewhere(
         let begun = Instant::now();
         let stopping = if of_catalog { tokio::spawn(catalog.stop()) } else { tokio::spawn(orders.stop()) };
         until_draining(health).await;
+        // Health is told a moment before the streams, which stand still meanwhile because nobody takes their rows.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         let status = loop {
             match stream.next().await {
                 Ok(Some((rows, next))) => {

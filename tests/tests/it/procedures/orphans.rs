@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use orrery_kit::config::ServiceConfig;
 use orrery_proto::procedures::v1::{ExecutionPhase, OrphanFilter};
 use prost_types::value::Kind;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -40,14 +41,18 @@ impl Shop {
     /// With a limit on the rows of a query and a statement of Orders.
     async fn with_rows(rows: usize) -> Self {
         let database = TestDatabase::create().await;
-        let catalog = CatalogServer::start_with(&database, |config| config.procedures.procedure_workers = 1).await;
+        // Both have the limit, because it is enforced on the connections of both.
+        let limited = |config: &mut ServiceConfig| {
+            config.procedures.procedure_workers = 1;
+            config.limits.max_query_rows = rows;
+            config.limits.max_statement_rows = rows.max(1_000);
+            config.stream.write_batch_rows = config.stream.write_batch_rows.min(rows);
+        };
+        let catalog = CatalogServer::start_with(&database, limited).await;
         let address = catalog.address().to_string().parse().unwrap();
         let orders = OrdersServer::start_with(&database, |config| {
             config.catalog.address = address;
-            config.service.procedures.procedure_workers = 1;
-            config.service.limits.max_query_rows = rows;
-            config.service.limits.max_statement_rows = rows.max(1_000);
-            config.service.stream.write_batch_rows = config.service.stream.write_batch_rows.min(rows);
+            limited(&mut config.service);
         })
         .await;
         let operator = database.connect(Role::Operator).await;
