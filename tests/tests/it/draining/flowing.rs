@@ -1,6 +1,7 @@
 //! Streams that flow when the process drains: rows are there, and the caller takes them. Each ends at its next page,
 //! with UNAVAILABLE and a token, and what comes elsewhere by that token is the rest.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use orrery_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
@@ -10,7 +11,7 @@ use orrery_proto::orders::v1::{
     CheckOrdersRequest, OrderView, StreamLineItemsRequest, StreamOrdersRequest, StreamProductSalesRequest,
 };
 use tokio_stream::StreamExt as _;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -21,8 +22,8 @@ use crate::harness::{CatalogServer, OrdersServer, Role, TestDatabase, refusal, r
 
 /// Far longer than a stream takes to end.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Of each table: several times what the buffers of both ends hold, some 470 kB, of which a page of sales takes 130
-/// bytes.
+/// Of each table: several times what the buffers of both ends hold, some 470 kB on a [`narrow`] connection, of which a
+/// page of sales takes 130 bytes.
 const ROWS: usize = 40_000;
 /// Small pages, so that few of them are on their way when the drain begins.
 const PAGE: i32 = 2;
@@ -136,6 +137,12 @@ async fn put(database: &TestDatabase) {
     .await;
 }
 
+/// A connection on which little is on its way. By default 2 MiB of a stream may be.
+fn narrow(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    endpoint.initial_stream_window_size(64 * 1024).connect_lazy()
+}
+
 /// What a service says of its health from now on.
 async fn health(channel: Channel, service: &str) -> Streaming<HealthCheckResponse> {
     let request = HealthCheckRequest { service: service.to_owned() };
@@ -159,7 +166,8 @@ async fn a_stream_that_flows_ends_at_its_next_page_and_the_rest_comes_elsewhere(
             OrdersServer::start_with(&database, |config| config.service.server.drain_timeout = DRAIN).await,
         );
         let of_catalog = matches!(kind, Kind::Products | Kind::Metrics);
-        let channel = if of_catalog { catalog.channel() } else { orders.channel() };
+        let address = if of_catalog { catalog.address() } else { orders.address() };
+        let channel = narrow(address);
         let service = if of_catalog { orrery_catalog::SERVICE_NAMES[0] } else { orrery_orders::SERVICE_NAMES[0] };
         let mut stream = kind.open(channel.clone(), String::new(), PAGE).await;
         let (mut seen, mut token) = stream.next().await.unwrap().unwrap();
@@ -167,8 +175,6 @@ async fn a_stream_that_flows_ends_at_its_next_page_and_the_rest_comes_elsewhere(
         let begun = Instant::now();
         let stopping = if of_catalog { tokio::spawn(catalog.stop()) } else { tokio::spawn(orders.stop()) };
         until_draining(health).await;
-        // Health is told a moment before the streams, which stand still meanwhile because nobody takes their rows.
-        tokio::time::sleep(Duration::from_millis(200)).await;
         let status = loop {
             match stream.next().await {
                 Ok(Some((rows, next))) => {
