@@ -46,6 +46,11 @@ select t.uid, t.catalog_uid, t.kind, t.identifier, t.content_hash, t.revision, t
   from records.macrodata_artifact as t
  where t.uid = $1;
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+begin; set local statement_timeout = …;
+delete from records.upload as t
+ where t.upload_id = $1 and t.fence = $2
+returning t.object_key, t.multipart_id;
+commit;
 
 -- UploadDocument, repeated
 select parameters ->> 'content', parameters ->> 'uid' from records.write_session where resource = $1 and write_id = $2;
@@ -91,6 +96,9 @@ update records.macrodata_artifact as t
  where t.uid = $1 and changed.uid = t.uid;
 -- as UploadDocument of a new document, 12
 commit; select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_lsn() end)::text;
+begin; set local statement_timeout = …;
+-- as UploadDocument of a new document, 15
+commit;
 
 -- QueryDocumentUpload of what is done
 select parameters ->> 'content', parameters ->> 'uid' from records.write_session where resource = $1 and write_id = $2;
