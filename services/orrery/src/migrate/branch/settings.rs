@@ -39,13 +39,15 @@ pub(super) async fn copy(
             Some(role) => format!("alter role {role} in database {of_branch}"),
             None => format!("alter database {of_branch}"),
         };
-        let statement = format!("{start} set {} to {}", quoted_name(name), quoted_value(name, value));
+        // Without the value, which may be a secret.
+        let described = format!("{start} set {}", quoted_name(name));
+        let statement = format!("{described} to {}", quoted_value(name, value));
         match sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut *source).await {
             Ok(_) => {}
             Err(error) if database::sql_state(&error).is_some_and(|state| state == INSUFFICIENT_PRIVILEGE) => {
-                tell(&format!("Not copied: {statement}: {}", database::reason(&error)));
+                tell(&format!("Not copied: {described}: {}", database::reason(&error)));
             }
-            Err(error) => bail!("this cannot be copied: {statement}: {}", database::reason(&error)),
+            Err(error) => bail!("this cannot be copied: {described}: {}", database::reason(&error)),
         }
     }
     let (before, after) = (grants(source, &branch.database).await?, grants(source, &branch.source).await?);

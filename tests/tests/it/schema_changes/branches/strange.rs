@@ -217,6 +217,7 @@ async fn settings_of_other_roles_are_left_out_and_named() {
     let branch = Branched::new(branch);
     let left_out = format!("Not copied: alter role orders_service in database \"{name}_branch_kept\" set \"work_mem\"");
     assert!(told.len() == 1 && told[0].starts_with(&left_out), "{told:?}");
+    assert!(!told[0].contains("6MB"), "a value may be a secret: {told:?}");
     let mut other = sqlx::PgConnection::connect(&branch.url()).await.unwrap();
     let shown: String = sqlx::query_scalar("show work_mem").fetch_one(&mut other).await.unwrap();
     assert_eq!(shown, "5MB");
