@@ -70,8 +70,10 @@ pub(super) async fn run(migrator: &Migrator, agreed: bool, answer: &mut CommandO
     deploy::record(migrator, &deployment, Phase::Undoing, answer).await?;
     for step in &steps {
         if let Err(error) = undo(migrator, step, answer).await {
-            unfinished::give_up_copies(migrator, &mut |line| answer.line(line)).await?;
-            unfinished::call_off(migrator, answer).await?;
+            // The cause is the better message if both fail.
+            if let Err(other) = unfinished::give_up(migrator, answer).await {
+                answer.line(format_args!("The undo cannot be called off: {other:#}; run it again"));
+            }
             return Err(error);
         }
         answer.line(format_args!("Undid {}", step.migration.file_name));
@@ -116,6 +118,8 @@ async fn undo(migrator: &Migrator, step: &Step, answer: &mut CommandOutput) -> a
     let Step { migration, drops, .. } = step;
     let mut tell = |line: &str| answer.line(line);
     if drops.is_empty() {
+        // The section may drop what another program has added since the trial.
+        migrator.locked(&mut tell, async |gate| step.check(gate).await).await?;
         let only = migrator.reviewed(std::slice::from_ref(&migration.version));
         return only.down(&mut tell).await.map(drop);
     }

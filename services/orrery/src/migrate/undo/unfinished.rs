@@ -33,6 +33,12 @@ pub(in crate::migrate) async fn give_up_copies(migrator: &Migrator, tell: &mut i
     Ok(())
 }
 
+/// Gives up what an undo was about to do when it failed.
+pub(super) async fn give_up(migrator: &Migrator, answer: &mut CommandOutput) -> anyhow::Result<()> {
+    give_up_copies(migrator, &mut |line| answer.line(line)).await?;
+    call_off(migrator, answer).await
+}
+
 /// Calls an undo off that did not finish, if all of its migrations are applied.
 pub(in crate::migrate) async fn call_off(migrator: &Migrator, answer: &mut CommandOutput) -> anyhow::Result<()> {
     let Some(deployment) = deploy::unfinished(migrator).await? else { return Ok(()) };
