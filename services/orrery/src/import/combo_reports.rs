@@ -37,14 +37,15 @@ The file: CSV with a header, in UTF-8 or with a byte order mark. Columns, in any
   product_uids or products      uids or names, separated by \"|\"; in a name \\| is a bar and \\\\ a backslash
   spend, impressions, clicks, purchases, notes
 Missing columns keep what is stored; empty cells clear it. Names of products may differ in letter case and \
-punctuation, and a little in spelling (--min-score). A name that fits several products is refused, not guessed: the error lists them.
+punctuation, and a little in spelling (--min-score). A name that fits several products is refused, not \
+guessed: the error lists them.
 
 Rows that are refused are printed to standard error with their line and column, up to 1,000 errors; the other rows are \
 written.
 
 Exit codes: 0 everything was written; 3 rows were refused, the others were written; 1 the import ended early, with \
-some rows written: run it again; 2 the command line is wrong; 1 or 141 the import is complete, but the summary could not be \
-written to standard output or had no reader.";
+some rows written: run it again; 2 the command line is wrong; 1 or 141 the import is complete, but the summary could \
+not be written to standard output or had no reader.";
 
 /// The options of `orrery import combo-reports`.
 #[derive(Debug, Args)]
